@@ -1,0 +1,33 @@
+# Each target does its own set-up: `make run` on a fresh machine is enough.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint bench clean
+
+# Further arguments for the program a target starts, for example: make test ARGS='-k doctor'
+ARGS ?=
+NOTEBOOK ?= notebooks/01-first-trace.ipynb
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what the tests and the notebooks need, start nothing
+	@scripts/setup --test
+
+run: ## open JupyterLab on the first notebook (ARGS= goes to jupyter lab)
+	@scripts/setup
+	@exec .venv/bin/jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(ARGS) $(NOTEBOOK)
+
+test: ## lint, types, import contracts, then every test (ARGS= goes to pytest)
+	@scripts/setup --test
+	@scripts/test $(ARGS)
+
+lint: ## lint, types and import contracts alone
+	@scripts/setup --test
+	@scripts/lint
+
+bench: ## measure against the numbers to reach (ARGS= goes to pytest)
+	@scripts/setup --bench
+	@exec .venv/bin/pytest -m bench -s --timeout=1800 $(ARGS)
+
+clean: ## remove the virtual environment and every cache
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

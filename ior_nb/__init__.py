@@ -1,0 +1,67 @@
+"""ior-nb: trace the I/O system calls of your code, live, with eBPF, in the notebook.
+
+    import ior_nb
+    with ior_nb.trace() as t:
+        ...
+    t.df()
+
+In a notebook: `%load_ext ior_nb`, then `%%ior` on top of a cell.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ior_nb import version
+
+if TYPE_CHECKING:
+    from ior_nb.doctor import examine as examine
+    from ior_nb.result import Trace as Trace
+    from ior_nb.session import TracerSession as TracerSession
+    from ior_nb.session import trace as trace
+
+__all__ = [
+    "Trace",
+    "TracerSession",
+    "__version__",
+    "examine",
+    "load_ipython_extension",
+    "trace",
+    "unload_ipython_extension",
+]
+
+__version__ = version.VERSION
+
+# Public name -> module; imported when first asked for, so that `import ior_nb` costs nothing.
+_HOMES = {
+    "Trace": "ior_nb.result",
+    "TracerSession": "ior_nb.session",
+    "examine": "ior_nb.doctor",
+    "trace": "ior_nb.session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'ior_nb' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext ior_nb`: the magics `%ior` and `%%ior`."""
+    from ior_nb.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext ior_nb`."""
+    from ior_nb.magics import unload
+
+    unload(shell)

@@ -1,0 +1,406 @@
+"""The bcc engine as the session sees it: a collector process, its socket, its frames decoded.
+
+Two threads: `ior-pump` reads the socket and decodes, `ior-control` writes requests. The caller's thread only ever waits
+on locks, so that a traced thread makes no call of its own that would show up in the trace.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import json
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ior_nb import errors
+from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
+from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
+from ior_nb.runtime import EventBatch, TraceOptions
+
+__all__ = ["BccEngine", "Ended"]
+
+RING_BYTES: Final = 16 << 20
+NAME_RING_BYTES: Final = 8 << 20
+BUFFER_BYTES: Final = 512 << 20
+ANSWER_TIMEOUT_S: Final = 60.0
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_START: Final = (
+    "import sys; sys.path.insert(0, {root!r}); from ior_nb.engine.collector.__main__ import main; sys.exit(main())"
+)
+_HELP: Final = (
+    "Give this process CAP_BPF and CAP_PERFMON (run Jupyter as root, or allow `sudo -n` for it); "
+    "`ior-nb doctor` shows what is missing."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What the engine knows when a trace has ended."""
+
+    totals: dict[str, int]
+    """The kernel program's totals, `lost_buffer` of the collector, and `open`: calls that had not returned."""
+    counters: np.ndarray
+    """Exact counters by syscall number: structured array, shape (512,)."""
+
+
+class _Answer:
+    """A request on its way."""
+
+    def __init__(self) -> None:
+        self.ready = threading.Event()
+        self.message: dict[str, Any] = {}
+
+
+class BccEngine:
+    """One collector process, started on first use and kept until `close`: loading takes most of a second.
+
+    One trace at a time. All methods may be called from any thread.
+    """
+
+    name = "bcc"
+
+    def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES) -> None:
+        self._ring_bytes = ring_bytes
+        self._buffer_bytes = buffer_bytes
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._lock = threading.RLock()
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, _Answer] = {}
+        self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._decoder = Decoder()
+        self._on_batch: Callable[[EventBatch], None] = lambda batch: None
+        self._quiet = False
+        self._raw: deque[tuple[Frame, bytes]] = deque()
+        self._raw_bytes = 0
+        self._decoding = threading.Lock()
+        self._counters = np.zeros(0, COUNTER)
+        self._failure: Exception | None = None
+        self._owner = os.getpid()
+        self._last_totals: dict[str, int] = {}
+        self.raw_limit = buffer_bytes
+        atexit.register(_close_if_alive, weakref.ref(self))
+
+    # ---- life
+
+    @property
+    def collector_pid(self) -> int | None:
+        """The collector's process id, None while there is none."""
+        return self._process.pid if self._process is not None else None
+
+    def thread_ids(self) -> tuple[int, ...]:
+        """Ids of the threads that must not be traced."""
+        return tuple(t.native_id for t in self._threads if t.native_id is not None)
+
+    def open(self) -> None:
+        """Start the collector and load the program. Nothing is attached yet. Idempotent.
+
+        Raises:
+            PermissionDenied: the rights are missing.
+            SourceUnavailable: bcc or BTF is missing.
+            ProgramRejected: the compiler or the verifier refused the program.
+        """
+        with self._lock:
+            if self._socket is not None and self._failure is None:
+                return
+            self._release()
+            self._failure = None
+            try:
+                self._spawn()
+                self._ask(
+                    "load", event_bytes=self._ring_bytes, name_bytes=NAME_RING_BYTES, buffer_bytes=self._buffer_bytes
+                )
+            except BaseException:
+                self._release()
+                raise
+
+    def _spawn(self) -> None:
+        if sys.platform != "linux":
+            raise errors.SourceUnavailable(
+                f"system calls are traced with eBPF, which is Linux only; this is {sys.platform}"
+            )
+        ours, theirs = socket.socketpair()
+        with contextlib.suppress(OSError):
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        command = [sys.executable, "-I", "-S", "-c", _START.format(root=str(_ROOT)), "--owner", str(os.getpid())]
+        if not _has_rights() and _sudo_works():
+            command = ["sudo", "-n", "--", *command]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise errors.SourceUnavailable(f"the collector process cannot be started: {error}") from error
+        finally:
+            theirs.close()
+        self._socket = ours
+        self._decoder = Decoder()
+        self._requests = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._pump, args=(ours,), name="ior-pump", daemon=True),
+            threading.Thread(target=self._control, args=(ours, self._requests), name="ior-control", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _release(self) -> None:
+        connection, process = self._socket, self._process
+        self._socket = self._process = None
+        self._requests.put(None)
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)  # wakes the pump; the collector sees the end and goes
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=5)
+        self._threads = []
+        if connection is not None:
+            connection.close()
+        if process is not None:
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def close(self) -> None:
+        """End the collector; nothing of it is left in the kernel. Idempotent."""
+        if os.getpid() != self._owner:  # a forked child must not end its parent's trace
+            return
+        with self._lock:
+            self._release()
+
+    # ---- a trace
+
+    def start(self, options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
+        """Attach.
+
+        Args:
+            options: what to trace.
+            on_batch: called with every batch, in order, by the pump thread (a quiet trace: by the thread that calls
+                `stop`). Batches carry no `seq` and no `cell` yet.
+
+        Returns:
+            The boot clock, ns, when the last hook was in place.
+
+        Raises:
+            SourceError: it could not start; nothing is attached.
+        """
+        self.open()
+        self._on_batch = on_batch
+        self._quiet = options.quiet
+        self._raw.clear()
+        self._raw_bytes = 0
+        scope = options.scope
+        answer = self._ask(
+            "start",
+            scope={
+                "mode": scope.mode,
+                "pids": list(scope.pids),
+                "follow": scope.follow,
+                "tid": scope.tid,
+                "uid": scope.uid,
+                "cgroup": scope.cgroup,
+                "at_exec": scope.at_exec,
+            },
+            enabled=sorted(options.enabled),
+            rates={str(n): r for n, r in options.rates.items()},
+            ignore_tids=[*options.ignore_tids, *self.thread_ids()],
+            ignore_pids=list(options.ignore_pids),
+        )
+        roots = {int(p): up for p, up in answer["roots"].items()}
+        running = {int(p): up for p, up in answer["running"].items()}
+        self._decoder.names.begin(running if scope.at_exec else running | roots)
+        self._decoder.names.set_parents(roots)
+        return int(answer["time"])
+
+    def set_specs(self, enabled: frozenset[int], rates: dict[int, int]) -> None:
+        """Change which calls are on, live: a map write a row, nothing attached or detached."""
+        self._ask("specs", enabled=sorted(enabled), rates={str(n): r for n, r in rates.items()})
+
+    def ignore(self, tids: list[int]) -> None:
+        """Leave threads out from now on."""
+        self._ask("ignore", tids=tids)
+
+    def flush(self) -> dict[str, int]:
+        """Wait until everything that happened before has been handed to `on_batch` (quiet: has arrived).
+
+        Returns:
+            The totals so far.
+        """
+        self._last_totals = self._ask("flush")["totals"]
+        return self._last_totals
+
+    def counters(self) -> np.ndarray:
+        """Return the exact counters so far, after a flush: structured array, shape (512,)."""
+        self._ask("flush", counters=True)
+        return self._counters
+
+    def stop(self) -> Ended:
+        """Detach, hand over the rest and the calls still open.
+
+        Raises:
+            CollectorDied: it was gone; rows that had arrived were handed over before.
+        """
+        try:
+            answer = self._ask("stop")
+        finally:
+            self.live()
+        return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters)
+
+    # ---- requests
+
+    def _ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        if self._failure is not None:
+            raise self._failure
+        if self._socket is None:
+            raise errors.SessionClosed("the engine is closed")
+        number = next(self._ids)
+        answer = self._waiting[number] = _Answer()
+        self._requests.put(pack_json(Frame.REQUEST, {"id": number, "verb": verb, **arguments}))
+        if self._failure is not None:  # it ended in between, and nobody will answer
+            answer.ready.set()
+        if not answer.ready.wait(ANSWER_TIMEOUT_S):
+            self._waiting.pop(number, None)
+            raise errors.CollectorDied(f"the collector did not answer {verb!r} within {ANSWER_TIMEOUT_S:.0f} s")
+        self._waiting.pop(number, None)
+        message = answer.message
+        if not message:
+            raise self._why_it_ended()
+        if not message["ok"]:
+            raise _as_error(message)
+        return message
+
+    def _why_it_ended(self) -> Exception:
+        return self._failure or errors.CollectorDied("the collector ended")
+
+    def _control(self, connection: socket.socket, requests: queue.SimpleQueue[bytes | None]) -> None:
+        while (frame := requests.get()) is not None:
+            try:
+                connection.sendall(frame)
+            except OSError:
+                return  # the pump notices too, and tells everyone
+
+    def _pump(self, connection: socket.socket) -> None:
+        unpacker = Unpacker()
+        buffer = bytearray(4 << 20)
+        view = memoryview(buffer)
+        failure: Exception
+        try:
+            while count := connection.recv_into(buffer):
+                for kind, payload in unpacker.feed(view[:count]):
+                    self._take(kind, payload)
+            failure = errors.CollectorDied("the collector ended on its own; rows that had arrived are kept")
+        except OSError as error:
+            failure = errors.CollectorDied(f"the collector's socket broke: {error}")
+        except Exception as error:  # decoding must not end in silence
+            failure = errors.SourceError(f"cannot decode what the collector sent: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+        if self._socket is connection:
+            self._failure = failure
+        for answer in list(self._waiting.values()):
+            answer.ready.set()
+
+    def _take(self, kind: Frame, payload: bytes) -> None:
+        if kind is Frame.ANSWER:
+            message = json.loads(payload)
+            answer = self._waiting.get(message["id"])
+            if answer is not None:
+                answer.message = message
+                answer.ready.set()
+        elif kind is Frame.COUNTERS:
+            self._counters = counters_of(payload)
+        else:
+            with self._decoding:
+                if not self._quiet:
+                    self._decode(kind, payload)
+                    return
+                self._raw.append((kind, payload))
+                self._raw_bytes += len(payload)
+                while self._raw_bytes > self.raw_limit:
+                    self._decode_one()
+
+    def _decode_one(self) -> None:
+        kind, payload = self._raw.popleft()
+        self._raw_bytes -= len(payload)
+        self._decode(kind, payload)
+
+    def live(self) -> None:
+        """End the quiet: decode what was kept, and from now on everything as it comes."""
+        with self._decoding:
+            while self._raw:
+                self._decode_one()
+            self._quiet = False
+
+    def _decode(self, kind: Frame, payload: bytes) -> None:
+        if kind is Frame.NAMES:
+            self._decoder.names.take(payload)
+        elif kind is Frame.EVENTS:
+            step = _ROWS_AT_ONCE * EVENT.itemsize
+            for at in range(0, len(payload), step):
+                self._on_batch(self._decoder.events(payload[at : at + step]))
+
+
+_ROWS_AT_ONCE: Final = 32_768  # short enough that the GIL is not held for long
+
+
+def _close_if_alive(engine: weakref.ref[BccEngine]) -> None:
+    alive = engine()
+    if alive is not None:
+        alive.close()
+
+
+def _as_error(message: dict[str, Any]) -> errors.SourceError | errors.ConfigError:
+    text = message["message"]
+    match message.get("kind"):
+        case "PermissionDenied":
+            return errors.PermissionDenied(f"cannot load BPF programs: {text}. {_HELP}")
+        case "SourceUnavailable":
+            return errors.SourceUnavailable(f"cannot trace with bcc: {text}. `ior-nb doctor` says what to install.")
+        case "ProgramRejected":
+            last = "\n".join(message.get("log", "").strip().splitlines()[-3:])
+            return errors.ProgramRejected(f"the kernel refused the program: {text}\n{last}", message.get("log", ""))
+        case "ConfigError":
+            return errors.ConfigError(text)
+    return errors.SourceError(f"the collector failed: {text}")
+
+
+def _has_rights() -> bool:
+    with contextlib.suppress(OSError, StopIteration):
+        status = Path("/proc/self/status").read_text()
+        effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff"))
+        return bool(effective >> 21 & 1 or (effective >> 38 & 1 and effective >> 39 & 1))
+    return False
+
+
+def _sudo_works() -> bool:
+    if shutil.which("sudo") is None:
+        return False
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        tried = subprocess.run(
+            ["sudo", "-n", "true"], check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=5
+        )
+        return tried.returncode == 0
+    return False

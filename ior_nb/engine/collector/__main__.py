@@ -1,0 +1,304 @@
+"""The collector process: one thread, one loop.
+
+    python -m ior_nb.engine.collector [--socket-fd N] [--owner PID]
+
+It answers requests that come down a Unix stream socket (descriptor 0 unless told otherwise), drains both rings every
+few milliseconds and sends what it finds. It ends when the socket closes or its owner dies; the kernel then drops
+everything it had loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, Final
+
+from ior_nb.engine.collector import wire
+from ior_nb.engine.collector.program import find_bcc
+from ior_nb.engine.collector.wire import Frame, Unpacker, pack, pack_json
+
+SHORTEST_NAP: Final = 0.002
+LONGEST_NAP: Final = 0.025
+CAP_SYS_ADMIN: Final = 21
+CAP_PERFMON: Final = 38
+CAP_BPF: Final = 39
+MAX_BATCH: Final = 4 << 20  # bytes of one frame of ring records
+
+
+class Refused(Exception):
+    """A request that cannot be met; `kind` names the error class the session raises."""
+
+    def __init__(self, kind: str, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.log = log
+
+
+def missing_rights() -> str | None:
+    """Return what is missing for loading BPF programs, None when nothing is."""
+    status = Path("/proc/self/status").read_text()
+    effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff"))
+    has = {c for c in (CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF) if effective >> c & 1}
+    if CAP_SYS_ADMIN in has or {CAP_PERFMON, CAP_BPF} <= has:
+        return None
+    lacking = [name for name, bit in (("CAP_BPF", CAP_BPF), ("CAP_PERFMON", CAP_PERFMON)) if bit not in has]
+    return f"uid {os.getuid()} lacks {' and '.join(lacking)}"
+
+
+class Collector:
+    """The state of the process."""
+
+    def __init__(self, connection: socket.socket, owner: int) -> None:
+        self._socket = connection
+        self._socket.setblocking(False)
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+        self._owner_fd = os.pidfd_open(owner) if owner else -1
+        self._unpacker = Unpacker()
+        self._queue: collections.deque[memoryview] = collections.deque()
+        self._queued = 0
+        self._limit = 512 << 20
+        self._tracer: Any = None
+        self._dropped_events = 0
+        self._running = False
+        self._nap = LONGEST_NAP
+
+    def run(self) -> None:
+        """Serve until the socket closes or the owner dies."""
+        poller = select.poll()
+        if self._owner_fd >= 0:
+            poller.register(self._owner_fd, select.POLLIN)
+        while True:
+            poller.register(self._socket, select.POLLIN | (select.POLLOUT if self._queue else 0))
+            # With unsent data the socket wakes us; the rings are looked at all the same, at their own pace.
+            ready = dict(poller.poll(None if not self._running and not self._queue else self._nap * 1000))
+            if self._owner_fd in ready:
+                return
+            if self._running:
+                self._drain()
+            if ready.get(self._socket.fileno(), 0) & (select.POLLIN | select.POLLHUP | select.POLLERR):
+                try:
+                    data = self._socket.recv(1 << 20)
+                except (BlockingIOError, InterruptedError):
+                    data = None
+                if data == b"":
+                    return
+                for kind, payload in self._unpacker.feed(data or b""):
+                    if kind is Frame.REQUEST:
+                        self._answer(json.loads(payload))
+            self._send()
+
+    # ---- rings to queue to socket
+
+    def _drain(self) -> int:
+        """Move what the rings hold to the queue: names before the events that use them. Returns bytes moved."""
+        tracer = self._tracer
+        until = tracer.events.produced
+        moved = 0
+        fullest = max(tracer.events.waiting / tracer.events.size, tracer.names.waiting / tracer.names.size)
+        names = tracer.names.take(tracer.names.produced)
+        if names:
+            self._put(Frame.NAMES, names)
+        events = tracer.events.take(until)
+        moved = len(names) + len(events)
+        if events:
+            if self._queued + len(events) > self._limit:
+                self._dropped_events += len(events) // tracer.events.stride
+            else:
+                self._put(Frame.EVENTS, events)
+        if fullest > 1 / 16:
+            self._nap = SHORTEST_NAP
+        else:
+            self._nap = min(self._nap * 1.5, LONGEST_NAP)
+        return moved
+
+    def _put(self, kind: Frame, payload: bytes) -> None:
+        if len(payload) <= MAX_BATCH:
+            self._put_raw(pack(kind, payload))
+            return
+        stride = wire.HEADER_BYTES + (wire.EVENT_BYTES if kind is Frame.EVENTS else wire.CHUNK_BYTES)
+        step = MAX_BATCH // stride * stride
+        for at in range(0, len(payload), step):
+            self._put_raw(pack(kind, payload[at : at + step]))
+
+    def _put_raw(self, frame: bytes) -> None:
+        self._queue.append(memoryview(frame))
+        self._queued += len(frame)
+
+    def _send(self) -> None:
+        while self._queue:
+            buffers = [self._queue[i] for i in range(min(len(self._queue), 16))]
+            try:
+                sent = self._socket.sendmsg(buffers)
+            except (BlockingIOError, InterruptedError):
+                return
+            self._queued -= sent
+            while sent:
+                first = self._queue[0]
+                if sent < len(first):
+                    self._queue[0] = first[sent:]
+                    break
+                sent -= len(first)
+                self._queue.popleft()
+
+    def _flush(self) -> None:
+        """Everything that happened before now goes into the queue."""
+        tracer = self._tracer
+        goal = tracer.events.produced
+        deadline = time.monotonic() + 0.25  # a record still being written is finished within microseconds
+        while True:
+            self._drain()
+            done = tracer.events.produced - tracer.events.waiting
+            if done >= goal or time.monotonic() > deadline:
+                return
+
+    # ---- requests
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        answer: dict[str, Any] = {"id": request.get("id"), "ok": True}
+        try:
+            verb = request["verb"]
+            handler = getattr(self, f"_do_{verb}", None)
+            if handler is None:
+                raise Refused("ConfigError", f"the collector knows no request {verb!r}")
+            answer |= handler(request)
+        except Refused as error:
+            answer |= {"ok": False, "kind": error.kind, "message": str(error), "log": error.log}
+        except Exception as error:  # the session must hear of it, whatever it is
+            message = f"{type(error).__name__}: {error}"
+            answer |= {"ok": False, "kind": "SourceError", "message": message, "log": traceback.format_exc()}
+        self._put_raw(pack_json(Frame.ANSWER, answer))
+
+    def _do_load(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Compile and load the program. {"event_bytes", "name_bytes", "buffer_bytes"}."""
+        if self._tracer is not None:
+            return {}
+        self._limit = request["buffer_bytes"]
+        lacking = missing_rights()
+        if lacking:
+            raise Refused("PermissionDenied", lacking)
+        if find_bcc() is None:
+            raise Refused("SourceUnavailable", "the bcc Python module is not installed")
+        with _stderr_to_memory() as said:
+            try:
+                from ior_nb.engine.collector.tracer import Tracer
+
+                self._tracer = Tracer(event_bytes=request["event_bytes"], name_bytes=request["name_bytes"])
+            except (ImportError, FileNotFoundError, LookupError) as error:
+                raise Refused("SourceUnavailable", str(error), said()) from error
+            except Exception as error:  # bcc raises bare Exception for the compiler and the verifier
+                raise Refused("ProgramRejected", str(error), said()) from error
+        return {"pid": os.getpid(), "cpus": self._tracer.cpus}
+
+    def _loaded(self) -> Any:
+        if self._tracer is None:
+            raise Refused("ConfigError", "load comes first")
+        return self._tracer
+
+    def _do_start(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Attach. See `Tracer.start`."""
+        tracer = self._loaded()
+        self._dropped_events = 0
+        answer: dict[str, Any] = tracer.start(request)
+        self._running = True
+        return answer
+
+    def _do_specs(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Change which calls are on and their sampling rates. {"enabled": [...], "rates": {number: rate}}."""
+        self._loaded().set_specs(request["enabled"], {int(n): r for n, r in request["rates"].items()})
+        return {}
+
+    def _do_ignore(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Leave threads out from now on. {"tids": [...]}."""
+        self._loaded().ignore(request["tids"])
+        return {}
+
+    def _do_flush(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A barrier: what happened before it was sent before its answer. With {"counters": true} they go along."""
+        tracer = self._loaded()
+        self._flush()
+        if request.get("counters"):
+            head = json.dumps({"cpus": tracer.cpus}).encode() + b"\n"
+            self._put_raw(pack(Frame.COUNTERS, head + tracer.counters()))
+        return {"totals": self._totals(), "queued": self._queued}
+
+    def _do_stop(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Detach, send the rest, the calls still open, and the counters."""
+        tracer = self._loaded()
+        if not self._running:
+            return {"totals": self._totals(), "open": 0}
+        tracer.detach()
+        self._flush()
+        opened = tracer.in_flight()
+        if opened:
+            self._put(Frame.EVENTS, opened)
+        self._running = False
+        answer = self._do_flush({"counters": True})
+        return answer | {"open": tracer.open_calls()}
+
+    def _totals(self) -> dict[str, int]:
+        totals: dict[str, int] = self._tracer.totals()
+        totals["lost_buffer"] = self._dropped_events
+        return totals
+
+    def close(self) -> None:
+        """Unload everything."""
+        if self._tracer is not None:
+            self._tracer.close()
+
+
+@contextlib.contextmanager
+def _stderr_to_memory() -> Any:
+    """Collect what the compiler and the verifier print on descriptor 2; yields a function that returns it."""
+    memory = os.memfd_create("log")
+    saved = os.dup(2)
+    os.dup2(memory, 2)
+
+    def said() -> str:
+        return os.pread(memory, 1 << 20, 0).decode(errors="replace")
+
+    try:
+        yield said
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(memory)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the process."""
+    parser = argparse.ArgumentParser(prog="ior-nb collector")
+    parser.add_argument("--socket-fd", type=int, default=0)
+    parser.add_argument("--owner", type=int, default=os.getppid())
+    options = parser.parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):  # Jupyter interrupts whole process groups
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
+    try:
+        connection = socket.socket(fileno=options.socket_fd)
+    except OSError as error:
+        print(f"ior-nb collector: descriptor {options.socket_fd} is no socket ({error})", file=sys.stderr)
+        return 2
+    collector = Collector(connection, options.owner)
+    try:
+        collector.run()
+    except (ConnectionError, BrokenPipeError):
+        pass  # the owner is gone
+    finally:
+        collector.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,724 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0
+ *
+ * The kernel side: one generic program for every system call. What to do for a call is a row of `specs`
+ * (written by program.py from ior_nb/syscalls), so nothing below knows a syscall by name.
+ *
+ *   sys_enter   in scope? enabled? sampled? -> files behind descriptors and base directories -> slot of the thread
+ *   enter_walk  (tail call) names a file seen for the first time, then finishes the enter
+ *   sys_exit    counters; strings; one record on the `events` ring
+ *   exit_walk   (tail call) names the file behind a descriptor the call returned, then sends the record
+ *   fork, exec, exit of tasks keep the scope and the slots right
+ *
+ * Constants come from program.py as #defines: O_* struct offsets from the running kernel's BTF, the numbers of
+ * wire.py (flags, kinds, totals), sizes. Kernel memory is only ever read through the probe_read_kernel helper: a stale
+ * pointer gives zeros, never a fault.
+ */
+#define BPF_LICENSE Dual MIT/GPL
+#define inline_ static inline __attribute__((always_inline))
+#define TEXT_END (4096 + 256)
+
+struct spec {  /* program.py: SPEC */
+  u32 rate;
+  u8 enabled, fd, fd2, str1, how1, base1, str2, how2, base2, result;
+  u8 bytes, size, rflags, off, off_ptr, off2_ptr, extra, extra_arg, extra_count, flags;
+};
+struct config {  /* program.py: CONFIG */
+  u64 cgroup;
+  u32 mode, tid, uid, follow, scope_gen, generation;
+};
+_Static_assert(CHUNK_TEXT == 208, "chunk heads are copied as 48 bytes");
+struct event {  /* wire.py: EVENT */
+  u64 time, latency;
+  s64 ret;
+  u64 args[6];
+  u64 gap, pos, extra;
+  u32 file, file2, names, comm, stack, pid, tid;
+  u16 nr;
+  u8 flags, generation;
+};
+struct chunk {  /* wire.py: CHUNK */
+  u32 id;
+  u8 type, part, parts, flags;
+  u16 length, bytes;
+  u32 base, dev, mode, socket, magic;
+  u64 inode, time;
+  char text[CHUNK_TEXT];
+};
+struct slot {
+  u64 regs[8];  /* r10 r9 r8 ax cx dx si di, as they lie in pt_regs */
+  u64 start, end, last_end, pos, extra, file_at, comm[2];
+  s64 ret;
+  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen;
+  u16 nr;
+  u8 state, flags, generation, ignored, waiting, changes_names, rooted;
+};
+/* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
+enum { F_FILE, F_SOURCE, F_BASE1, F_BASE2 };
+struct where { u64 mnt, dentry; };
+struct known { u64 parent, hash_len, inode, path; u32 id, generation; };
+struct counter { u64 calls, errors, bytes, latency, histogram[BUCKETS]; };
+struct ids { u32 file, names, comm; };
+struct scratch {
+  u64 ask[4];          /* addresses of the struct paths this call names, by F_* */
+  struct where missing[4];
+  u32 current, todo;   /* which of `missing` want a name */
+  u64 mnt, dentry, path;
+  u32 pos, flags;
+  char text[8192 + 256];
+};
+struct live { u32 tree_generation, changing, pending; };
+
+BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
+BPF_RINGBUF_OUTPUT(names, NAME_PAGES);
+BPF_ARRAY(specs, struct spec, SPECS);
+BPF_ARRAY(config, struct config, 1);
+BPF_ARRAY(live, struct live, 1);
+BPF_F_TABLE("array", u32, struct counter, counters, NCPU * SPECS, 1024);     /* BPF_F_MMAPABLE */
+BPF_F_TABLE("array", u32, u64, totals, NCPU * TOTALS, 1024);
+BPF_F_TABLE("hash", u32, struct slot, slots, SLOTS, 1);                      /* BPF_F_NO_PREALLOC */
+BPF_TABLE("lru_hash", struct where, struct known, files, FILES);
+BPF_HASH(targets, u32, u8, 65536);    /* thread group ids as the kernel numbers them -> TARGET_* */
+BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers them, until seen */
+BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
+BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
+BPF_PERCPU_ARRAY(scratch, struct scratch, 1);
+BPF_PERCPU_ARRAY(blank, struct slot, 1);
+BPF_PERCPU_ARRAY(ids, struct ids, 1);
+BPF_PROG_ARRAY(tails, 2);
+
+/* The helpers by their numbers (include/uapi/linux/bpf.h): under bcc's own names for them, bcc reads all of
+ * /proc/kallsyms first, a third of the time it takes to start. */
+static long (*read_user)(void *to, u32 size, const void *from) = (void *)112;
+static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)113;
+static long (*read_user_string)(void *to, u32 size, const void *from) = (void *)114;
+
+inline_ u64 rd(u64 at) { u64 v = 0; read_kernel(&v, 8, (void *)at); return v; }
+inline_ u32 rd32(u64 at) { u32 v = 0; read_kernel(&v, 4, (void *)at); return v; }
+
+inline_ void count(u32 what) {
+  u32 at = bpf_get_smp_processor_id() * TOTALS + what;
+  u64 *n = totals.lookup(&at);
+  if (n) *n += 1;
+}
+
+/* ---- names ring ------------------------------------------------------------------------------------------- */
+
+/* The number of a pid structure in the pid namespace the collector lives in; 0 where it has none. */
+inline_ u32 local_number(u64 pid) {
+  u32 level = rd32(pid + O_pid_level), found = 0;
+  for (u32 i = 0; i < 8; i++) {
+    if (i > level) break;
+    u64 number = pid + O_pid_numbers + i * SIZE_upid;
+    if (rd32(rd(number + O_upid_ns) + O_pid_namespace_ns + O_ns_common_inum) == NS_INUM) found = rd32(number + O_upid_nr);
+  }
+  return found;
+}
+
+inline_ int send_task(u32 type, u32 pid, u32 parent) {
+  struct chunk *c = names.ringbuf_reserve(sizeof(struct chunk));
+  if (!c) { count(T_LOST_NAMES); return 0; }
+  c->id = pid; c->type = type; c->part = 0; c->parts = 1; c->flags = 0; c->length = 0; c->bytes = 0;
+  c->base = parent; c->dev = 0; c->mode = 0; c->socket = 0; c->magic = 0; c->inode = 0; c->time = bpf_ktime_get_boot_ns();
+  names.ringbuf_submit(c, BPF_RB_NO_WAKEUP);
+  return 1;
+}
+
+inline_ u32 send_comm(struct slot *slot) {
+  u32 zero = 0;
+  struct ids *n = ids.lookup(&zero);
+  struct chunk *c = names.ringbuf_reserve(sizeof(struct chunk));
+  if (!c) { count(T_LOST_NAMES); return 0; }
+  if (!n) { names.ringbuf_discard(c, BPF_RB_NO_WAKEUP); return 0; }
+  n->comm += 1;
+  u32 id = n->comm * NCPU + bpf_get_smp_processor_id();
+  c->id = id; c->type = N_COMM; c->part = 0; c->parts = 1; c->flags = 0; c->length = 16; c->bytes = 16;
+  c->base = 0; c->dev = 0; c->mode = 0; c->socket = 0; c->magic = 0; c->inode = 0; c->time = 0;
+  __builtin_memcpy(c->text, slot->comm, 16);
+  names.ringbuf_submit(c, BPF_RB_NO_WAKEUP);
+  return id;
+}
+
+/* Send `length` bytes from s->text[from] as chunks; the first carries everything in `head`. */
+inline_ int send_text(struct scratch *s, u32 from, u32 length, struct chunk *head) {
+  u32 parts = (length + CHUNK_TEXT - 1) / CHUNK_TEXT;
+  if (!parts) parts = 1;
+  asm volatile("" : "+r"(parts));   /* else the compiler drops the bound it can prove, and the verifier cannot */
+  for (u32 i = 0; i < 20; i++) {
+    if (i >= parts) break;
+    struct chunk *c = names.ringbuf_reserve(sizeof(struct chunk));
+    if (!c) { count(T_LOST_NAMES); return 0; }
+    u32 left = length - i * CHUNK_TEXT;
+    if (left > CHUNK_TEXT) left = CHUNK_TEXT;
+    asm volatile("" : "+r"(left));
+    left &= 255;
+    if (left > CHUNK_TEXT) left = CHUNK_TEXT;
+    __builtin_memcpy(c, head, 48);
+    c->part = i; c->parts = parts; c->length = length; c->bytes = left;
+    read_kernel(c->text, left, &s->text[(from + i * CHUNK_TEXT) & 8191]);
+    names.ringbuf_submit(c, BPF_RB_NO_WAKEUP);
+  }
+  return 1;
+}
+
+/* Copy a user string and send it. Returns the flags of what was found. */
+inline_ u32 send_user_text(struct scratch *s, u64 user, u32 id, u32 type, u32 base, u32 rooted) {
+  struct chunk head = {};
+  head.id = id; head.type = type; head.base = base;
+  long got = 0;
+  if (!user) head.flags = NF_NULL;
+  else {
+    got = read_user_string(s->text, 4096, (void *)user);
+    if (got < 0) { head.flags = NF_UNREADABLE; got = 0; }
+    else {
+      if (got > 0) got -= 1;
+      /* The base was chosen at enter, when the string may not have been readable yet. */
+      if ((s->text[0] == '/') != !!rooted) head.base = 0;
+    }
+  }
+  return send_text(s, 0, got & 4095, &head);
+}
+
+/* One argument, by its place among the saved registers plus one. */
+inline_ u64 word(struct slot *slot, u8 at) { return slot->regs[(at - 1) & 7]; }
+
+/* ---- which file is it ------------------------------------------------------------------------------------- */
+
+/* One read of a dentry, from d_hash.pprev to d_inode. */
+struct dentry_head { u64 pprev, parent, hash_len, name, inode; };
+
+/* The id of a file already named and unchanged, else 0. */
+inline_ u32 known_file(struct where *at, u32 generation) {
+  struct known *k = files.lookup(at);
+  struct dentry_head d = {};
+  if (!k) return 0;
+  read_kernel(&d, sizeof(d), (void *)(at->dentry + O_dentry_pprev));
+  if (k->generation != generation || k->parent != d.parent || k->hash_len != d.hash_len) return 0;
+  if (k->inode != (d.inode | !d.pprev)) return 0;
+  return k->id;
+}
+
+/* Turn the addresses in s->ask into file ids of the slot; what is new goes to s->missing. */
+inline_ void find(struct scratch *s, struct slot *slot, u32 generation) {
+  s->todo = 0;
+#pragma clang loop unroll(disable)
+  for (u32 k = 0; k < 4; k++) {
+    struct where at = {};
+    u64 address = s->ask[k & 3];
+    if (!address) continue;
+    read_kernel(&at, sizeof(at), (void *)address);
+    if (!at.dentry) continue;
+    u32 id = known_file(&at, generation);
+    slot->files[k & 3] = id;
+    if (id) continue;
+    s->missing[k & 3] = at;
+    s->todo |= 1 << k;
+  }
+}
+
+inline_ u64 file_of(u64 task, u32 fd) {
+  struct { u32 max, pad; u64 fd; } table = {};
+  read_kernel(&table, sizeof(table), (void *)rd(rd(task + O_task_struct_files) + O_files_struct_fdt));
+  return fd < table.max ? rd(table.fd + 8 * (u64)fd) : 0;
+}
+
+/* The address of the path a relative or absolute string argument starts from. */
+inline_ u64 base_of(struct slot *slot, u64 task, u8 string, u8 directory, u8 bit) {
+  char first = 0;
+  s32 fd = directory ? word(slot, directory) : -100;                /* AT_FDCWD */
+  u64 fs = rd(task + O_task_struct_fs);
+  read_user(&first, 1, (void *)word(slot, string));
+  if (first == '/') {
+    slot->rooted |= bit;
+    return fs + O_fs_struct_root;
+  }
+  if (fd == -100) return fs + O_fs_struct_pwd;
+  u64 f = file_of(task, fd);
+  return f ? f + O_file_f_path : 0;
+}
+
+/* Name one missing file: walk its dentries up to the root of its mount namespace, send the path. */
+inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
+  u32 zero = 0;
+  *(volatile u32 *)&s->current = s->todo & 1 ? 0 : s->todo & 2 ? 1 : s->todo & 4 ? 2 : 3;
+  u32 n = *(volatile u32 *)&s->current;   /* through memory, so that the walk is verified once, not for each value */
+  struct dentry_head d = {};
+  struct where key = s->missing[n & 3];
+  s->todo &= ~(1 << n);
+  u32 generation = now->tree_generation;
+  read_kernel(&d, sizeof(d), (void *)(key.dentry + O_dentry_pprev));
+  s->mnt = key.mnt; s->dentry = key.dentry; s->pos = TEXT_END; s->path = 0; s->flags = 0;
+  if (!d.pprev && d.parent != key.dentry) s->flags = NF_DELETED;
+  u32 i;
+  for (i = 0; i < 256; i++) {
+    u64 mnt = *(volatile u64 *)&s->mnt, dentry = *(volatile u64 *)&s->dentry;
+    struct { u64 parent, hash_len, name; } c = {};
+    read_kernel(&c, sizeof(c), (void *)(dentry + O_dentry_d_parent));
+    u64 root = rd(mnt + O_vfsmount_mnt_root);
+    u32 detached = 0;
+    if (dentry == root || c.parent == dentry) {
+      u64 mount = mnt - O_mount_mnt, over = rd(mount + O_mount_mnt_parent);
+      if (dentry == root) {
+        if (over == mount) break;
+        *(volatile u64 *)&s->dentry = rd(mount + O_mount_mnt_mountpoint);
+        *(volatile u64 *)&s->mnt = over + O_mount_mnt;
+        continue;
+      }
+      detached = 1;  /* pipe, socket, anonymous inode, memfd: no place in the tree */
+    }
+    u32 pos = *(volatile u32 *)&s->pos, length = (c.hash_len >> 32) & 255;
+    if (TEXT_END - pos + length + 1 > 4095) { s->flags |= NF_CUT; break; }
+    pos -= length;
+    read_kernel(&s->text[pos & 8191], length, (void *)c.name);
+    s->path = (s->path ^ c.hash_len ^ dentry) * 0x100000001b3ULL;
+    if (detached) { *(volatile u32 *)&s->pos = pos; s->flags |= NF_DETACHED; break; }
+    pos -= 1;
+    s->text[pos & 8191] = '/';
+    *(volatile u32 *)&s->pos = pos;
+    *(volatile u64 *)&s->dentry = c.parent;
+  }
+  if (i == 256) s->flags |= NF_CUT;
+  struct known fresh = {.parent = d.parent, .hash_len = d.hash_len, .inode = d.inode | !d.pprev,
+                        .path = s->path, .generation = generation};
+  struct known *old = files.lookup(&key);
+  if (old && old->path == fresh.path && old->inode == fresh.inode) {
+    fresh.id = old->id;
+  } else {
+    struct ids *next = ids.lookup(&zero);
+    if (!next) return;
+    next->file += 1;
+    fresh.id = next->file * NCPU + bpf_get_smp_processor_id();
+    struct chunk head = {};
+    u64 sb = rd(d.inode + O_inode_i_sb);
+    head.id = fresh.id; head.type = N_FILE; head.flags = s->flags;
+    head.dev = rd32(sb + O_super_block_s_dev); head.magic = rd(sb + O_super_block_s_magic);
+    head.mode = rd32(d.inode + O_inode_i_mode) & 0xffff; head.inode = rd(d.inode + O_inode_i_ino);
+    if (head.magic == SOCKFS_MAGIC) {
+      u64 sock = rd(d.inode - O_socket_alloc_vfs_inode + O_socket_sk);
+      u32 family = rd32(sock + O_sock___sk_common + O_sock_common_skc_family) & 0xffff;
+      u32 type = rd32(sock + O_sock_sk_type) & 0xffff, protocol = rd32(sock + O_sock_sk_protocol) & 0xffff;
+      if (sock) head.socket = 0x80000000 | (family & 0xff) << 20 | (type & 0xf) << 16 | protocol;
+    }
+    u32 pos = *(volatile u32 *)&s->pos;
+    if (!send_text(s, pos, (TEXT_END - pos) & 4095, &head)) return;
+  }
+  files.update(&key, &fresh);   /* only now: another CPU must not meet an id whose name is not in the ring yet */
+  slot->files[n & 3] = fresh.id;
+}
+
+/* ---- scope ------------------------------------------------------------------------------------------------ */
+
+inline_ struct slot *new_slot(u64 task, u32 tid, u32 tgid, u32 scope_gen) {
+  u32 zero = 0;
+  struct slot *b = blank.lookup(&zero);
+  if (!b) return 0;
+  __builtin_memset(b, 0, sizeof(*b));
+  b->tgid = tgid; b->scope_gen = scope_gen;
+  b->tid = local_number(rd(task + O_task_struct_thread_pid));
+  b->pid = local_number(rd(rd(task + O_task_struct_group_leader) + O_task_struct_thread_pid));
+  if (!b->tid) { b->tid = tid; b->pid = tgid; }  /* not visible from our namespace: the kernel's own numbers */
+  u64 key = b->tid, group = 1ULL << 32 | b->pid;
+  b->ignored = ignored.lookup(&key) || ignored.lookup(&group);
+  if (slots.update(&tid, b)) { count(T_SLOTS_FULL); return 0; }
+  return slots.lookup(&tid);
+}
+
+inline_ u32 member(struct config *c, u32 tid, u32 tgid) {
+  if (c->mode == M_SET) {
+    u8 *t = targets.lookup(&tgid);
+    return t ? *t : 0;
+  }
+  if (c->mode == M_ALL) return TARGET_IN;
+  if (c->mode == M_UID) return (u32)bpf_get_current_uid_gid() == c->uid;
+  if (c->mode == M_CGROUP) {
+    for (int level = 0; level < 16; level++) {
+      u64 id = bpf_get_current_ancestor_cgroup_id(level);
+      if (!id) break;
+      if (id == c->cgroup) return TARGET_IN;
+    }
+  }
+  return 0;
+}
+
+/* The slot of a thread that has none, or whose scope was decided under older rules; 0 when it is out of scope. */
+inline_ struct slot *admit(struct config *c, struct live *now, struct slot *slot, u32 tid, u32 tgid) {
+  u64 task = bpf_get_current_task();
+  u32 in = member(c, tid, tgid);
+  if (!in && now->pending && c->mode == M_SET) {  /* a target given by its number in a nested pid namespace */
+    u32 pid = local_number(rd(rd(task + O_task_struct_group_leader) + O_task_struct_thread_pid));
+    u8 *t = pid ? wanted.lookup(&pid) : 0;
+    if (t) {
+      u8 value = *t;
+      targets.update(&tgid, &value);
+      wanted.delete(&pid);
+      __sync_fetch_and_add(&now->pending, -1);
+      in = value;
+    }
+  }
+  if (!in) {
+    if (slot) slots.delete(&tid);
+    return 0;
+  }
+  if (slot) {
+    if (slot->state == S_OPEN) count(T_KILLED);
+    slots.delete(&tid);
+  }
+  slot = new_slot(task, tid, tgid, c->scope_gen);
+  if (!slot) return 0;
+  if (c->tid && slot->tid != c->tid) slot->ignored = 1;
+  slot->waiting = in == TARGET_AT_EXEC;
+  return slot;
+}
+
+/* ---- the record ------------------------------------------------------------------------------------------- */
+
+inline_ void emit(struct slot *slot, u64 latency, s64 ret, u32 flags) {
+  u64 comm[2] = {};
+  bpf_get_current_comm(comm, sizeof(comm));
+  if (comm[0] != slot->comm[0] || comm[1] != slot->comm[1] || !slot->comm_id) {
+    slot->comm[0] = comm[0]; slot->comm[1] = comm[1];
+    slot->comm_id = send_comm(slot);
+  }
+  struct event *e = events.ringbuf_reserve(sizeof(struct event));
+  if (!e) { count(flags & EF_IN_FLIGHT ? T_LOST_IN_FLIGHT : T_LOST_RING); return; }
+  e->time = slot->start; e->latency = latency; e->ret = ret;
+  e->args[0] = slot->regs[7]; e->args[1] = slot->regs[6]; e->args[2] = slot->regs[5];
+  e->args[3] = slot->regs[0]; e->args[4] = slot->regs[2]; e->args[5] = slot->regs[1];
+  e->gap = flags & EF_FIRST ? 0 : slot->start - slot->last_end;
+  e->pos = slot->pos; e->extra = slot->extra;
+  e->file = slot->files[F_FILE]; e->file2 = slot->files[F_SOURCE]; e->names = slot->names; e->comm = slot->comm_id; e->stack = 0;
+  e->pid = slot->pid; e->tid = slot->tid; e->nr = slot->nr; e->flags = flags; e->generation = slot->generation;
+  events.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+  if (!(flags & EF_IN_FLIGHT)) count(T_EMITTED);
+}
+
+/* ---- enter ------------------------------------------------------------------------------------------------ */
+
+inline_ s64 nanoseconds(u64 user, u32 unit, s64 null, s64 invalid) {
+  s64 t[2] = {};
+  if (!user) return null;
+  if (read_user(t, sizeof(t), (void *)user)) return invalid;
+  if (t[0] < 0 || t[1] < 0 || t[1] >= 1000000000LL / unit) return invalid;
+  if (t[0] >= 9223372036LL) return 0x7fffffffffffffffLL;
+  return t[0] * 1000000000LL + t[1] * unit;
+}
+
+inline_ struct counter *count_call(struct slot *slot) {
+  u32 at = bpf_get_smp_processor_id() * SPECS + slot->nr;
+  struct counter *n = counters.lookup(&at);
+  if (n) n->calls += 1;
+  return n;
+}
+
+/* The last words of an enter: the clock is read after everything of ours, so that latency is the call's own. */
+inline_ void begin(struct slot *slot, struct spec *spec) {
+  u64 now = bpf_ktime_get_boot_ns();
+  slot->start = now;
+  if (spec->result != R_NEVER) return;
+  slot->state = S_SKIPPED;
+  count_call(slot);
+  emit(slot, 0, 0, slot->flags | EF_NO_RETURN);
+  slot->last_end = now;
+}
+
+inline_ u32 new_names(void) {
+  u32 zero = 0;
+  struct ids *n = ids.lookup(&zero);
+  if (!n) return 0;
+  n->names += 1;
+  return n->names * NCPU + bpf_get_smp_processor_id();
+}
+
+int on_enter(struct bpf_raw_tracepoint_args *ctx) {
+  u64 who = bpf_get_current_pid_tgid(), task;
+  u32 tid = who, zero = 0, nr = ctx->args[1];
+  struct slot *slot = slots.lookup(&tid);
+  struct config *c = config.lookup(&zero);
+  struct live *now = live.lookup(&zero);
+  if (!c || !now) return 0;
+  if (!slot || slot->scope_gen != c->scope_gen || c->mode > M_ALL) {
+    if (slot && slot->scope_gen == c->scope_gen && member(c, tid, who >> 32)) goto in_scope;
+    slot = admit(c, now, slot, tid, who >> 32);
+    if (!slot) {
+      struct spec *spec = specs.lookup(&nr);
+      if (spec && spec->flags & SF_CHANGES_NAMES) {
+        u8 one = 1;
+        if (!changers.update(&tid, &one)) __sync_fetch_and_add(&now->changing, 1);
+        else __sync_fetch_and_add(&now->tree_generation, 1);
+      }
+      return 0;
+    }
+  }
+in_scope:
+  if (slot->state == S_OPEN) count(T_KILLED);                       /* its exit never came */
+  slot->nr = nr;
+  slot->state = S_SKIPPED;
+  struct spec *spec = specs.lookup(&nr);
+  if (!spec) { count(T_UNKNOWN); return 0; }
+  slot->changes_names = spec->flags & SF_CHANGES_NAMES;
+  if (slot->ignored) return 0;
+  if (slot->waiting) {
+    if (!(spec->flags & SF_EXEC)) return 0;
+    u32 tgid = who >> 32;
+    u8 in = TARGET_IN;
+    slot->waiting = 0;
+    targets.update(&tgid, &in);
+  }
+  task = bpf_get_current_task();
+  if (rd32(task + O_task_struct_status) & TS_COMPAT) { count(T_COMPAT); return 0; }
+  if (!spec->enabled) return 0;
+  count(T_SEEN);
+  read_kernel(slot->regs, sizeof(slot->regs), (void *)(ctx->args[0] + REGISTERS_START));
+  slot->state = S_OPEN;
+  slot->flags = slot->last_end ? 0 : EF_FIRST;
+  slot->generation = c->generation;
+  __builtin_memset(slot->files, 0, sizeof(slot->files));
+  slot->names = 0; slot->rooted = 0;
+  slot->pos = -1; slot->extra = 0; slot->file_at = 0;
+  if (spec->rate != 1 && (!spec->rate || bpf_get_prandom_u32() % spec->rate)) {
+    slot->flags |= EF_SAMPLED_OUT;
+    slot->start = bpf_ktime_get_boot_ns();
+    if (spec->result == R_NEVER) { slot->last_end = slot->start; slot->state = S_SKIPPED; count_call(slot); count(T_SAMPLED); }
+    return 0;
+  }
+  struct scratch *s = scratch.lookup(&zero);
+  if (!s) return 0;
+  __builtin_memset(s->ask, 0, sizeof(s->ask));
+  if (spec->fd) {
+    u64 f = file_of(task, word(slot, spec->fd));
+    if (f) {
+      s->ask[F_FILE] = f + O_file_f_path;
+      slot->file_at = f;
+      slot->pos = rd(f + O_file_f_pos);
+    }
+  }
+  if (spec->off) slot->pos = word(slot, spec->off);
+  if (spec->off_ptr && word(slot, spec->off_ptr)) read_user(&slot->pos, 8, (void *)word(slot, spec->off_ptr));
+  if (spec->fd2) {
+    u64 f = file_of(task, word(slot, spec->fd2));
+    slot->extra = -1;
+    if (f) {
+      s->ask[F_SOURCE] = f + O_file_f_path;
+      slot->extra = rd(f + O_file_f_pos);
+    }
+    if (spec->off2_ptr && word(slot, spec->off2_ptr)) read_user(&slot->extra, 8, (void *)word(slot, spec->off2_ptr));
+  }
+  if (spec->how1 == H_PATH || spec->how1 == H_EXEC) s->ask[F_BASE1] = base_of(slot, task, spec->str1, spec->base1, 1);
+  if (spec->how2 == H_PATH) s->ask[F_BASE2] = base_of(slot, task, spec->str2, spec->base2, 2);
+  find(s, slot, now->tree_generation);
+  if (spec->extra == X_SLEEP) slot->extra = nanoseconds(word(slot, spec->extra_arg), 1, -1, -1);
+  else if (spec->extra == X_TIMESPEC) slot->extra = nanoseconds(word(slot, spec->extra_arg), 1, -1, -2);
+  else if (spec->extra == X_TIMEVAL) slot->extra = nanoseconds(word(slot, spec->extra_arg), 1000, -1, -2);
+  else if (spec->extra == X_EPOLL_EVENT) read_user(&slot->extra, 4, (void *)word(slot, spec->extra_arg));
+  else if (spec->extra == X_BRK) slot->extra = rd(rd(task + O_task_struct_mm) + O_mm_struct_brk);
+  if (s->todo || spec->how1 == H_EXEC) tails.call(ctx, 0);
+  begin(slot, spec);
+  return 0;
+}
+
+int enter_walk(struct bpf_raw_tracepoint_args *ctx) {
+  u32 tid = bpf_get_current_pid_tgid(), zero = 0;
+  struct slot *slot = slots.lookup(&tid);
+  struct scratch *s = scratch.lookup(&zero);
+  struct live *now = live.lookup(&zero);
+  if (!slot || !s || !now) return 0;
+  u32 nr = slot->nr;
+  struct spec *spec = specs.lookup(&nr);
+  if (!spec) return 0;
+  if (s->todo) name_one(s, slot, now);
+  if (s->todo) tails.call(ctx, 0);
+  if (spec->how1 == H_EXEC) {
+    slot->names = new_names();
+    if (!send_user_text(s, word(slot, spec->str1), slot->names, N_PATH1, slot->files[F_BASE1], slot->rooted & 1)) slot->flags |= EF_NAMES_LOST;
+  }
+  begin(slot, spec);
+  return 0;
+}
+
+/* ---- exit ------------------------------------------------------------------------------------------------- */
+
+inline_ u64 payload(struct slot *slot, struct spec *spec, s64 ret) {
+  if (ret <= 0 || !spec->bytes) return 0;
+  s64 capacity = spec->size ? (s64)word(slot, spec->size) : spec->extra == X_MSGHDR ? (s64)slot->extra : -1;
+  u64 flags = spec->rflags ? word(slot, spec->rflags) : 0;
+  if (flags & 2) return 0;                                          /* MSG_PEEK */
+  if (!capacity) return 0;                                          /* a size probe moves nothing */
+  if (flags & 0x20 && capacity > 0 && ret > capacity) return capacity;  /* MSG_TRUNC */
+  return ret;
+}
+
+/* Floor of the binary logarithm; LLVM 14 crashes on __builtin_clzll for this target. */
+inline_ u32 log2_of(u64 v) {
+  u32 r = 0;
+  if (v >> 32) { v >>= 32; r += 32; }
+  if (v >> 16) { v >>= 16; r += 16; }
+  if (v >> 8) { v >>= 8; r += 8; }
+  if (v >> 4) { v >>= 4; r += 4; }
+  if (v >> 2) { v >>= 2; r += 2; }
+  return r + (v >> 1);
+}
+
+inline_ void measure(struct slot *slot, struct spec *spec, u64 latency, s64 ret) {
+  struct counter *n = count_call(slot);
+  if (!n) return;
+  n->bytes += payload(slot, spec, ret);
+  if (ret < 0 && ret >= -4095 && ret != -512 && ret != -513 && ret != -514 && ret != -516) n->errors += 1;
+  n->latency += latency;
+  u32 bucket = log2_of(latency);
+  if (bucket >= BUCKETS) bucket = BUCKETS - 1;
+  n->histogram[bucket] += 1;
+}
+
+/* Sum of the lengths of an iovec; -1 when it cannot be read or has more than 64 entries. */
+inline_ s64 iovec_bytes(u64 vector, u64 entries) {
+  s64 sum = 0;
+  if (entries > 64) return -1;
+  for (u32 i = 0; i < 64; i++) {
+    u64 length = 0;
+    if (i >= entries) break;
+    if (read_user(&length, 8, (void *)(vector + 16 * i + 8))) return -1;
+    sum += length;
+  }
+  return sum;
+}
+
+inline_ void finish(struct slot *slot, struct spec *spec) {
+  emit(slot, slot->end - slot->start, slot->ret, slot->flags);
+  slot->last_end = slot->end;
+}
+
+int on_exit(struct bpf_raw_tracepoint_args *ctx) {
+  u64 end = bpf_ktime_get_boot_ns();
+  u32 tid = bpf_get_current_pid_tgid(), zero = 0;
+  s64 ret = ctx->args[1];
+  struct slot *slot = slots.lookup(&tid);
+  struct live *now = live.lookup(&zero);
+  if (!now) return 0;
+  if (!slot) {
+    if (now->changing && changers.lookup(&tid)) {
+      changers.delete(&tid);
+      __sync_fetch_and_add(&now->changing, -1);
+      __sync_fetch_and_add(&now->tree_generation, 1);
+    }
+    return 0;
+  }
+  u8 state = slot->state;
+  slot->state = S_NONE;
+  if (slot->changes_names) __sync_fetch_and_add(&now->tree_generation, 1);
+  if (state == S_NONE && !slot->ignored) count(T_UNPAIRED);
+  if (state != S_OPEN) return 0;
+  u32 nr = slot->nr;
+  struct spec *spec = specs.lookup(&nr);
+  if (!spec) return 0;
+  if (spec->extra == X_IOVEC) slot->extra = iovec_bytes(word(slot, spec->extra_arg), word(slot, spec->extra_count));
+  else if (spec->extra == X_MSGHDR) {
+    u64 vector[2] = {};                                             /* msg_iov, msg_iovlen */
+    slot->extra = -1;
+    if (!read_user(vector, sizeof(vector), (void *)(word(slot, spec->extra_arg) + 16))) slot->extra = iovec_bytes(vector[0], vector[1]);
+  }
+  measure(slot, spec, end - slot->start, ret);
+  if (slot->flags & EF_SAMPLED_OUT) { count(T_SAMPLED); slot->last_end = end; return 0; }
+  slot->end = end; slot->ret = ret;
+  if (spec->extra == X_OPEN_HOW) { slot->extra = -1; read_user(&slot->extra, 8, (void *)word(slot, spec->extra_arg)); }
+  else if (spec->extra == X_FDS && !ret) read_user(&slot->extra, 8, (void *)word(slot, spec->extra_arg));
+  if (spec->flags & SF_WRITES && ret > 0 && slot->file_at && !spec->off && rd32(slot->file_at + O_file_f_flags) & 02000)
+    slot->pos = rd(slot->file_at + O_file_f_pos) - ret;             /* O_APPEND: only now is the position known */
+  struct scratch *s = scratch.lookup(&zero);
+  if (!s) return 0;
+  if (spec->how1 && spec->how1 != H_EXEC && (spec->how1 != H_OUT || ret > 0)) {
+    slot->names = new_names();
+    if (!send_user_text(s, word(slot, spec->str1), slot->names, N_PATH1, slot->files[F_BASE1], slot->rooted & 1)) slot->flags |= EF_NAMES_LOST;
+  }
+  if (spec->how2) {
+    if (!slot->names) slot->names = new_names();
+    if (!send_user_text(s, word(slot, spec->str2), slot->names, N_PATH2, slot->files[F_BASE2], slot->rooted & 2)) slot->flags |= EF_NAMES_LOST;
+  }
+  s64 fd = spec->result == R_FD ? ret : spec->extra == X_FDS && !ret ? (s32)slot->extra : -1;
+  if (fd >= 0) {
+    u64 f = file_of(bpf_get_current_task(), fd);
+    __builtin_memset(s->ask, 0, sizeof(s->ask));
+    if (f) s->ask[F_FILE] = f + O_file_f_path;
+    find(s, slot, now->tree_generation);
+    if (s->todo) tails.call(ctx, 1);
+  }
+  finish(slot, spec);
+  return 0;
+}
+
+int exit_walk(struct bpf_raw_tracepoint_args *ctx) {
+  u32 tid = bpf_get_current_pid_tgid(), zero = 0;
+  struct slot *slot = slots.lookup(&tid);
+  struct scratch *s = scratch.lookup(&zero);
+  struct live *now = live.lookup(&zero);
+  if (!slot || !s || !now) return 0;
+  u32 nr = slot->nr;
+  struct spec *spec = specs.lookup(&nr);
+  if (!spec) return 0;
+  name_one(s, slot, now);
+  finish(slot, spec);
+  return 0;
+}
+
+/* ---- tasks ------------------------------------------------------------------------------------------------ */
+
+int on_fork(struct bpf_raw_tracepoint_args *ctx) {
+  u64 parent = ctx->args[0], child = ctx->args[1];
+  u32 zero = 0, from = rd32(parent + O_task_struct_tgid), tgid = rd32(child + O_task_struct_tgid), tid = rd32(child + O_task_struct_pid);
+  struct config *c = config.lookup(&zero);
+  if (!c) return 0;
+  u32 in = c->mode == M_SET ? 0 : 1;
+  if (c->mode == M_SET) {
+    u8 *t = targets.lookup(&from);
+    if (!t || (tgid != from && !c->follow)) return 0;
+    u8 value = *t;
+    in = value;
+    if (tgid != from) targets.update(&tgid, &value);
+  }
+  if (c->mode > M_ALL) return 0;                                    /* decided at every enter */
+  struct slot *slot = new_slot(child, tid, tgid, c->scope_gen);
+  if (!slot) return 0;
+  slot->waiting = in == TARGET_AT_EXEC;
+  if (c->tid && slot->tid != c->tid) slot->ignored = 1;
+  if (tgid != from) send_task(N_BIRTH, slot->pid, local_number(rd(rd(parent + O_task_struct_group_leader) + O_task_struct_thread_pid)));
+  return 0;
+}
+
+/* exec by a thread that is not the leader: it goes on under the leader's number. */
+int on_exec(struct bpf_raw_tracepoint_args *ctx) {
+  u32 tid = bpf_get_current_pid_tgid(), old = ctx->args[1], zero = 0;
+  if (old == tid) return 0;
+  struct slot *from = slots.lookup(&old), *to = blank.lookup(&zero);
+  if (!from || !to) return 0;
+  u32 number = from->pid;
+  __builtin_memcpy(to, from, sizeof(*to));
+  to->tid = number;
+  slots.update(&tid, to);
+  slots.delete(&old);
+  return 0;
+}
+
+int on_task_exit(struct bpf_raw_tracepoint_args *ctx) {
+  u64 task = ctx->args[0];
+  u32 tid = rd32(task + O_task_struct_pid), tgid = rd32(task + O_task_struct_tgid), zero = 0;
+  struct slot *slot = slots.lookup(&tid);
+  struct live *now = live.lookup(&zero);
+  if (now && now->changing && changers.lookup(&tid)) {
+    changers.delete(&tid);
+    __sync_fetch_and_add(&now->changing, -1);
+    __sync_fetch_and_add(&now->tree_generation, 1);
+  }
+  u32 pid = 0;
+  if (slot) {
+    pid = slot->pid;
+    u32 nr = slot->nr;
+    struct spec *spec = specs.lookup(&nr);
+    if (slot->state == S_OPEN && spec && spec->result != R_NEVER) {
+      count(T_KILLED);
+      if (!(slot->flags & EF_SAMPLED_OUT)) emit(slot, bpf_ktime_get_boot_ns() - slot->start, 0, slot->flags | EF_IN_FLIGHT);
+    }
+    slots.delete(&tid);
+  }
+  if (rd32(rd(task + O_task_struct_signal) + O_signal_struct_live)) return 0;   /* threads left in the group */
+  targets.delete(&tgid);
+  if (pid) send_task(N_DEATH, pid, 0);
+  return 0;
+}

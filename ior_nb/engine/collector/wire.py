@@ -1,0 +1,171 @@
+"""What the kernel program, the collector and the decoder say to each other: numbers, records, frames.
+
+`program.py` turns every name of `CONSTANTS` into a `#define`, so the C text and Python can not disagree; the sizes
+of the records are checked by the compiler.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from enum import IntEnum
+from typing import Any, Final
+
+# ---- records on the rings: (name, numpy type); every ring record is preceded by the kernel's 8-byte header ----
+
+EVENT: Final[tuple[tuple[str, str], ...]] = (
+    ("time", "<u8"),
+    ("latency", "<u8"),
+    ("ret", "<i8"),
+    ("args", "<6u8"),
+    ("gap", "<u8"),
+    ("pos", "<i8"),
+    ("extra", "<i8"),
+    ("file", "<u4"),
+    ("file2", "<u4"),
+    ("names", "<u4"),
+    ("comm", "<u4"),
+    ("stack", "<u4"),
+    ("pid", "<u4"),
+    ("tid", "<u4"),
+    ("nr", "<u2"),
+    ("flags", "<u1"),
+    ("generation", "<u1"),
+)
+EVENT_BYTES: Final = 128
+CHUNK_TEXT: Final = 208
+CHUNK: Final[tuple[tuple[str, str], ...]] = (
+    ("id", "<u4"),
+    ("type", "<u1"),
+    ("part", "<u1"),
+    ("parts", "<u1"),
+    ("flags", "<u1"),
+    ("length", "<u2"),
+    ("bytes", "<u2"),
+    ("base", "<u4"),
+    ("dev", "<u4"),
+    ("mode", "<u4"),
+    ("socket", "<u4"),
+    ("magic", "<u4"),
+    ("inode", "<u8"),
+    ("time", "<u8"),
+    ("text", f"V{CHUNK_TEXT}"),
+)
+CHUNK_BYTES: Final = 48 + CHUNK_TEXT
+HEADER_BYTES: Final = 8
+
+# Flags of an event.
+EF_FIRST: Final = 1  # the thread's first traced call: no gap
+EF_NO_RETURN: Final = 2  # exit, exit_group, rt_sigreturn
+EF_IN_FLIGHT: Final = 4  # had not returned when the trace or the thread ended
+EF_NAMES_LOST: Final = 8  # its paths did not fit into the names ring
+EF_SAMPLED_OUT: Final = 16  # never leaves the kernel
+
+# Types and flags of a chunk.
+N_FILE: Final = 1
+N_PATH1: Final = 2
+N_PATH2: Final = 3
+N_COMM: Final = 4
+N_BIRTH: Final = 5
+N_DEATH: Final = 6
+NF_DELETED: Final = 1  # the file has no name any more
+NF_DETACHED: Final = 2  # it never had a place in the tree: the text is the bare dentry name
+NF_CUT: Final = 4  # the path is longer than 4,095 bytes or 256 components: the front is missing
+NF_NULL: Final = 8  # the program passed a null pointer
+NF_UNREADABLE: Final = 16  # the program passed a pointer to nowhere
+
+SPECS: Final = 512  # rows of the syscall table; x32 twins begin at 512
+BUCKETS: Final = 48  # powers of two of nanoseconds
+TOTALS: Final = 16
+
+# Totals, one of each per CPU.
+T_SEEN: Final = 0
+T_EMITTED: Final = 1
+T_SAMPLED: Final = 2
+T_LOST_RING: Final = 3
+T_LOST_NAMES: Final = 4
+T_UNPAIRED: Final = 5
+T_COMPAT: Final = 6
+T_UNKNOWN: Final = 7
+T_SLOTS_FULL: Final = 8
+T_KILLED: Final = 9
+T_LOST_IN_FLIGHT: Final = 10
+TOTAL_NAMES: Final = (
+    "seen",
+    "emitted",
+    "sampled_out",
+    "lost_ring",
+    "lost_names",
+    "unpaired",
+    "compat",
+    "unknown",
+    "slots_full",
+    "killed",
+    "lost_in_flight",
+)
+
+CONSTANTS: Final[dict[str, int]] = {
+    name: value
+    for name, value in globals().items()
+    if isinstance(value, int) and name[0].isupper() and name.upper() == name
+}
+
+# ---- frames on the socket: length, type, payload ----
+
+FRAME: Final = struct.Struct("<II")
+MAX_FRAME: Final = 1 << 30
+
+
+class Frame(IntEnum):
+    """Types of frames."""
+
+    REQUEST = 1
+    """Session to collector: JSON {"id", "verb", ...}."""
+    ANSWER = 2
+    """Collector to session: JSON {"id", "ok", ...}; all that happened before the request has been sent before."""
+    EVENTS = 3
+    """Ring records of `EVENT`, each behind its 8-byte header."""
+    NAMES = 4
+    """Ring records of `CHUNK`, each behind its 8-byte header."""
+    COUNTERS = 5
+    """JSON line with the CPU count, then the raw counters of each CPU."""
+
+
+def pack(kind: Frame, payload: bytes) -> bytes:
+    """Return one frame."""
+    return FRAME.pack(len(payload), kind) + payload
+
+
+def pack_json(kind: Frame, message: dict[str, Any]) -> bytes:
+    """Return one frame of JSON."""
+    return pack(kind, json.dumps(message, separators=(",", ":")).encode())
+
+
+class Unpacker:
+    """Cuts a byte stream into frames.
+
+    Raises:
+        ValueError: from `feed`, when the stream is not of frames (an unknown type or a length beyond 1 GiB).
+    """
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes | memoryview) -> list[tuple[Frame, bytes]]:
+        """Take more bytes; return the frames that are now complete."""
+        pending = self._pending
+        pending += data
+        frames: list[tuple[Frame, bytes]] = []
+        at = 0
+        while len(pending) - at >= FRAME.size:
+            length, kind = FRAME.unpack_from(pending, at)
+            if length > MAX_FRAME or kind not in Frame._value2member_map_:
+                raise ValueError(f"not a frame: type {kind}, length {length}")
+            end = at + FRAME.size + length
+            if len(pending) < end:
+                break
+            frames.append((Frame(kind), bytes(memoryview(pending)[at + FRAME.size : end])))
+            at = end
+        if at:
+            del pending[:at]
+        return frames

@@ -1,0 +1,276 @@
+"""From raw ring records to `EventBatch`es: numpy over whole frames, no Python statement per event.
+
+What a word of a record means depends on the call; `roles` says which, derived from the syscall table, so this module
+knows no syscall by name either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from ior_nb.engine.collector import wire
+from ior_nb.engine.names import MAX_PID, Names, at_most
+from ior_nb.engine.roles import ANY_PATH, CLASS, FD_AND_PATH, POSITIONED, RESULT_FD, ROLE, has
+from ior_nb.runtime import EventBatch, StringTable, new_tables
+from ior_nb.runtime.schema import column, is_error
+from ior_nb.syscalls import SYSCALLS
+
+__all__ = ["COUNTER", "EVENT", "Decoder", "counters_of"]
+
+EVENT: Final = np.dtype(
+    [("len", "<u4"), ("page", "<u4"), *((n, "<u8", (6,)) if t == "<6u8" else (n, t) for n, t in wire.EVENT)]
+)
+COUNTER: Final = np.dtype(
+    [("calls", "<u8"), ("errors", "<u8"), ("bytes", "<u8"), ("latency", "<u8"), ("histogram", "<u8", (wire.BUCKETS,))]
+)
+
+_AT_EMPTY_PATH: Final = 0x1000
+_MSG_PEEK: Final = 2
+_MSG_TRUNC: Final = 0x20
+_TIMER_ABSTIME: Final = 1
+_PAGE: Final = np.uint64(4096)
+_NO_ROWS: Final = np.empty(0, np.int64)
+
+
+def counters_of(payload: bytes) -> np.ndarray:
+    """Sum a COUNTERS frame over CPUs.
+
+    Returns:
+        Structured array `COUNTER`, shape (512,), by syscall number.
+    """
+    raw = payload[payload.index(b"\n") + 1 :]
+    words = np.frombuffer(raw, "<u8").reshape(-1, wire.SPECS, COUNTER.itemsize // 8)
+    return np.ascontiguousarray(words.sum(axis=0, dtype="<u8")).view(COUNTER).reshape(wire.SPECS)
+
+
+class _Records:
+    """One frame of records on its way to columns."""
+
+    def __init__(self, payload: bytes) -> None:
+        self.raw = np.frombuffer(payload, EVENT)
+        self.count = len(self.raw)
+        self.nr = np.minimum(self.raw["nr"], wire.SPECS - 1)
+        self.present = np.bincount(self.nr, minlength=wire.SPECS) > 0
+        self.ret = np.ascontiguousarray(self.raw["ret"])
+        self.extra = self.raw["extra"]
+        self.columns: dict[str, np.ndarray] = {}
+
+    def any(self, table: np.ndarray) -> bool:
+        """Whether any record is of a call marked in a boolean table."""
+        return bool(self.present[table].any())
+
+    def words(self, role: str, dtype: str = "<i8") -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows whose call has an argument of that role, and its value in each."""
+        index = ROLE[role]
+        if not self.any(index >= 0):
+            return _NO_ROWS, _NO_ROWS
+        index = index[self.nr]
+        rows = np.flatnonzero(index >= 0)
+        return rows, self.raw["args"][rows, index[rows]].astype(dtype)
+
+    def fill(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
+        """Write values into some rows of a column; the others keep what the schema says for "does not apply"."""
+        if len(rows):
+            spec = column(name)
+            if name not in self.columns:
+                self.columns[name] = np.full(self.count, spec.absent, spec.dtype)
+            self.columns[name][rows] = values
+
+
+class Decoder:
+    """Turns the frames of one collector into batches; keeps what names mean. One thread at a time uses it.
+
+    Attributes:
+        tables: the string tables all its batches share.
+        names: what ids mean.
+    """
+
+    def __init__(self) -> None:
+        self.tables: Mapping[str, StringTable] = new_tables()
+        self.names = Names(self.tables)
+        self._syscalls = np.zeros(wire.SPECS, np.int32)
+        self._families = np.zeros(wire.SPECS, np.int32)
+        numbers = [c.number for c in SYSCALLS]
+        self._syscalls[numbers] = self.tables["syscall"].intern_many([c.name for c in SYSCALLS])
+        self._families[numbers] = self.tables["family"].intern_many([c.family for c in SYSCALLS])
+        # Index: the NO_RETURN and IN_FLIGHT flags as a number.
+        self._states = self.tables["state"].intern_many(["done", "no return", "in flight", "in flight"])
+        self._operations = np.r_[np.int32(0), self.tables["epoll_op"].intern_many(["ADD", "DEL", "MOD"])]
+        kinds = self.tables["file_kind"]
+        self._seekable = np.zeros(len(kinds), bool)
+        self._seekable[kinds.intern_many(["file", "block", "directory"])] = True
+
+    def events(self, payload: bytes) -> EventBatch:
+        """Decode an EVENTS frame; every name it uses has come before.
+
+        Args:
+            payload: whole ring records.
+
+        Returns:
+            One row a record, in the ring's order. `seq`, `cell` and `filter_epoch` are the session's to fill.
+        """
+        r = _Records(payload)
+        names, raw, nr = self.names, r.raw, r.nr
+        file_id = at_most(raw["file"], names.paths)
+        pid = np.minimum(raw["pid"], MAX_PID)
+        flags = raw["flags"]
+        odd = flags & (wire.EF_NO_RETURN | wire.EF_IN_FLIGHT)
+        r.columns = {
+            "time_ns": np.ascontiguousarray(raw["time"]),
+            "gap_ns": np.ascontiguousarray(raw["gap"]),
+            "latency_ns": np.ascontiguousarray(raw["latency"]),
+            "comm": names.comms[at_most(raw["comm"], names.comms)],
+            "pid": pid.astype(np.uint32, copy=False),
+            "tid": np.ascontiguousarray(raw["tid"]),
+            "syscall": self._syscalls[nr],
+            "family": self._families[nr],
+            "ret": r.ret,
+            "is_error": is_error(r.ret),
+            "state": self._states[odd >> 1] if odd.any() else np.full(r.count, self._states[0]),
+            "first_on_tid": (flags & wire.EF_FIRST).astype(bool),
+            "ppid": names.parents[pid],
+            "started_before": names.before[pid],
+            "file_kind": names.kinds[file_id],
+            "dev": names.devs[file_id],
+            "inode": names.inodes[file_id],
+            "file": names.paths[file_id],
+        }
+        sockets = names.sockets[file_id]
+        if sockets.any():
+            r.columns["socket"] = sockets
+        self._descriptors(r)
+        self._bytes(r)
+        if r.any(POSITIONED):
+            self._positions(r)
+        if r.any(ANY_PATH) and raw["names"].any():
+            self._paths(r)
+        _rare(r, self._operations)
+        return EventBatch(r.columns, self.tables)
+
+    def _descriptors(self, r: _Records) -> None:
+        fd = r.columns["fd"] = np.full(r.count, -1, np.int32)
+        rows, values = r.words("fd", "<i4")
+        fd[rows] = values
+        if r.any(RESULT_FD):
+            rows = np.flatnonzero(RESULT_FD[r.nr] & (r.ret >= 0))
+            fd[rows] = r.ret[rows]
+        if r.any(has("fds_out")):
+            rows = np.flatnonzero(has("fds_out")[r.nr] & (r.ret == 0))
+            fd[rows] = (r.extra[rows] & 0xFFFFFFFF).astype(np.int32)
+        if r.any(has("fd2")):
+            r.columns["old_file"] = self.names.paths[at_most(r.raw["file2"], self.names.paths)]
+
+    def _bytes(self, r: _Records) -> None:
+        """Bytes asked for, and bytes moved: the rule of `payload` in ior.bpf.c, over columns."""
+        requested = r.columns["requested_bytes"] = np.full(r.count, -1, np.int64)
+        rows, values = r.words("size")
+        requested[rows] = values
+        for role in ("iovec", "msghdr"):
+            rows, _ = r.words(role)
+            requested[rows] = r.extra[rows]
+        moved = np.where((CLASS[r.nr] > 0) & (r.ret > 0), r.ret, 0)
+        rows, message_flags = r.words("recv_flags")
+        if len(rows):
+            capacity = requested[rows]
+            cut = (message_flags & _MSG_TRUNC != 0) & (capacity > 0)  # the result is the length on the wire
+            moved[rows] = np.where(cut, np.minimum(moved[rows], capacity), moved[rows])
+            moved[rows[message_flags & _MSG_PEEK != 0]] = 0
+        sized = has("size") | has("msghdr")
+        if r.any(sized & (CLASS > 0)):
+            moved[(requested == 0) & sized[r.nr]] = 0  # a size probe moves nothing
+        r.columns["bytes"] = moved.astype(np.uint64)
+
+    def _positions(self, r: _Records) -> None:
+        good = POSITIONED[r.nr] & self._seekable[r.columns["file_kind"]]
+        r.columns["offset"] = np.where(good, r.raw["pos"], -1)
+        two = has("fd2")[r.nr]
+        if two.any():
+            source = self.names.kinds[at_most(r.raw["file2"], self.names.kinds)]
+            r.columns["old_offset"] = np.where(two & self._seekable[source], r.extra, -1)
+
+    def _paths(self, r: _Records) -> None:
+        """Fill path_arg and old_file, and file where no descriptor names it."""
+        names, columns = self.names, r.columns
+        rows = np.flatnonzero(r.raw["names"])
+        calls, ids = r.nr[rows], r.raw["names"][rows]
+        given = names.waiting[wire.N_PATH1].take(ids)
+        r.fill("path_arg", rows, np.where(has("path_out")[calls], 0, given["code"]))
+        in_tree = has("path")[calls] | has("exec_path")[calls]
+        whole = np.where(in_tree, names.join(given["base"], given["code"]), given["code"])
+        empty = in_tree & (given["code"] == 0) & ((given["flags"] & wire.NF_UNREADABLE) == 0) & (given["id"] != 0)
+        if empty.any():
+            whole = self._itself(r, rows, given, empty, whole)
+        file = columns["file"]
+        fill = (file[rows] == 0) | FD_AND_PATH[calls]
+        file[rows[fill]] = whole[fill]
+        two = has("path2")[calls] | has("text2")[calls]
+        if two.any():
+            second = names.waiting[wire.N_PATH2].take(ids[two])
+            whole = np.where(has("path2")[calls[two]], names.join(second["base"], second["code"]), second["code"])
+            r.fill("old_file", rows[two], whole)
+
+    def _itself(
+        self, r: _Records, rows: np.ndarray, given: np.ndarray, empty: np.ndarray, whole: np.ndarray
+    ) -> np.ndarray:
+        """An empty path means the descriptor itself where the call's flags, or a null pointer, say so."""
+        names, columns, calls = self.names, r.columns, r.nr[rows]
+        args = r.raw["args"]
+        at = ROLE["at_flags"][calls]
+        asked = (at >= 0) & (args[rows, np.maximum(at, 0)] & _AT_EMPTY_PATH != 0)
+        itself = empty & ((given["flags"] & wire.NF_NULL != 0) | asked)
+        base = at_most(given["base"], names.paths)
+        directory = ROLE["dirfd"][calls]
+        number = args[rows, np.maximum(directory, 0)].astype(np.int32)
+        own = itself & (directory >= 0) & (number >= 0)
+        columns["fd"][rows[own]] = number[own]
+        for name, table in (("file_kind", names.kinds), ("dev", names.devs), ("inode", names.inodes)):
+            columns[name][rows[itself]] = table[base[itself]]
+        if names.sockets[base[itself]].any():
+            r.fill("socket", rows[itself], names.sockets[base[itself]])
+        return np.where(empty, np.where(itself, names.paths[base], 0), whole)
+
+
+def _rare(r: _Records, operations: np.ndarray) -> None:
+    """The columns few calls fill."""
+    for role in ("open_flags", "open_how"):
+        rows, values = r.words(role)
+        r.fill("open_flags", rows, values if role == "open_flags" else r.extra[rows])
+    rows, values = r.words("nfds", "<i4")
+    r.fill("nfds", rows, values)
+    rows, values = r.words("timeout_ms", "<i4")
+    r.fill("timeout_ns", rows, np.where(values < 0, -1, values.astype(np.int64) * 1_000_000))
+    for role in ("timeout_timespec", "timeout_timeval"):
+        rows, _ = r.words(role)
+        r.fill("timeout_ns", rows, r.extra[rows])
+    rows, _ = r.words("sleep_timespec")
+    r.fill("requested_sleep_ns", rows, r.extra[rows])
+    rows, values = r.words("sleep_flags")
+    if len(rows):  # a sleep until a point in time has no length of its own
+        rows = rows[values & _TIMER_ABSTIME != 0]
+        r.fill("requested_sleep_ns", rows, np.full(len(rows), -1))
+    rows, values = r.words("epoll_op")
+    if len(rows):
+        r.fill("epoll_op", rows, operations[np.where((values > 0) & (values < 4), values, 0)])
+        rows, values = r.words("target_fd", "<i4")
+        r.fill("epoll_target_fd", rows, values)
+        rows, _ = r.words("epoll_event")
+        r.fill("epoll_events", rows, r.extra[rows] & 0xFFFFFFFF)
+    rows, values = r.words("length", "<u8")
+    if len(rows):
+        second, others = r.words("length2", "<u8")
+        at = np.searchsorted(rows, second)
+        values[at] = np.maximum(values[at], others)  # mremap: the larger of old and new
+        r.fill("address_space_bytes", rows, np.where(r.columns["is_error"][rows], 0, _pages(values)))
+    rows, values = r.words("brk", "<u8")
+    if len(rows):  # `extra` is the break before the call
+        before = r.extra[rows]
+        moved = np.where((values != 0) & (before > 0), np.abs(r.ret[rows] - before), 0)
+        r.fill("address_space_bytes", rows, _pages(moved.astype(np.uint64)))
+
+
+def _pages(lengths: np.ndarray) -> np.ndarray:
+    result: np.ndarray = (lengths + _PAGE - np.uint64(1)) // _PAGE * _PAGE
+    return result

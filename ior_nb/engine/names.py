@@ -1,0 +1,296 @@
+"""What names mean: files, paths, threads and processes, learned from the names ring as they come.
+
+Ids are dense, so a name is found by indexing an array with the ids of a whole frame. Python statements run once for
+each *distinct* name or pair of names, never for an event.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from ior_nb.engine.collector import wire
+from ior_nb.runtime import StringTable
+
+__all__ = ["CHUNK", "MAX_PID", "Names", "Waiting", "at_most"]
+
+CHUNK: Final = np.dtype([("len", "<u4"), ("page", "<u4"), *wire.CHUNK])
+MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
+_DISCARDED: Final = 1 << 30
+
+# include/uapi/linux/magic.h, and fs/pidfs.c
+_PIPEFS, _SOCKFS, _ANON, _NSFS, _PIDFS = 0x50495045, 0x534F434B, 0x09041934, 0x6E736673, 0x50494446
+
+_KINDS: Final = {
+    0o100000: "file",
+    0o040000: "directory",
+    0o020000: "char",
+    0o060000: "block",
+    0o010000: "pipe",
+    0o140000: "socket",
+    0o120000: "link",
+    0: "anon",
+}
+_SOCKET_FAMILIES: Final = {1: "unix", 2: "inet", 10: "inet6", 16: "netlink", 17: "packet", 40: "vsock"}
+_SOCKET_TYPES: Final = {1: "stream", 2: "dgram", 3: "raw", 4: "rdm", 5: "seqpacket", 6: "dccp", 10: "packet"}
+_PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 262: "mptcp"}
+
+
+def _grown(table: np.ndarray, top: int) -> np.ndarray:
+    """Return `table`, enlarged to hold index `top`."""
+    if top < len(table):
+        return table
+    larger = np.zeros(max(2 * len(table), top + 1), table.dtype)
+    larger[: len(table)] = table
+    return larger
+
+
+class Waiting:
+    """Path arguments that have arrived and whose record has not: id -> (string code, base file id, flags)."""
+
+    FIELDS: Final = np.dtype([("id", "<u4"), ("code", "<i4"), ("base", "<u4"), ("flags", "<u1")])
+    LIMIT: Final = 1 << 20
+
+    def __init__(self) -> None:
+        self._rows = np.empty(0, self.FIELDS)
+
+    def add(self, rows: np.ndarray) -> None:
+        """Take in rows of `FIELDS`."""
+        rows = np.concatenate([self._rows, rows]) if len(self._rows) else rows
+        self._rows = rows[np.argsort(rows["id"], kind="stable")][-self.LIMIT :]
+
+    def take(self, ids: np.ndarray) -> np.ndarray:
+        """Return the row of each id (a row of zeros where there is none) and forget them."""
+        found = np.zeros(len(ids), self.FIELDS)
+        if len(self._rows):
+            at = np.minimum(np.searchsorted(self._rows["id"], ids), len(self._rows) - 1)
+            hit = self._rows["id"][at] == ids
+            found[hit] = self._rows[at[hit]]
+            left = np.ones(len(self._rows), bool)
+            left[at[hit]] = False
+            self._rows = self._rows[left]
+        return found
+
+
+def at_most(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return the ids with those beyond the table (their names were lost) as 0, which stands for no name."""
+    return ids if not len(ids) or int(ids.max()) < len(table) else np.where(ids < len(table), ids, 0)
+
+
+class Names:
+    """Everything learned about one collector's ids. One thread at a time uses it.
+
+    Attributes:
+        paths, kinds, sockets: string codes by file id.
+        devs, inodes: numbers by file id.
+        comms: string codes by comm id.
+        parents, before: parent's pid, and whether it was there when the trace began, by pid.
+        waiting: path arguments by kind of chunk.
+    """
+
+    def __init__(self, tables: Mapping[str, StringTable]) -> None:
+        self._tables = tables
+        self._texts = tables["file"]
+        self.comms = np.zeros(1024, np.int32)
+        self.paths = np.zeros(1024, np.int32)
+        self.kinds = np.zeros(1024, np.int32)
+        self.sockets = np.zeros(1024, np.int32)
+        self.devs = np.zeros(1024, np.uint64)
+        self.inodes = np.zeros(1024, np.uint64)
+        self.parents = np.zeros(MAX_PID + 1, np.uint32)
+        self.before = np.zeros(MAX_PID + 1, bool)
+        self.waiting = {wire.N_PATH1: Waiting(), wire.N_PATH2: Waiting()}
+        self._torn = np.empty(0, CHUNK)
+        self._joined: dict[int, int] = {}
+        tables["file_kind"].intern_many(list(_KINDS.values()))
+
+    def begin(self, running: Mapping[int, int]) -> None:
+        """Start a trace; these processes are running already (pid -> parent's pid)."""
+        self.before[:] = False
+        self.set_parents(running)
+        self.before[list(running)] = True
+
+    def set_parents(self, parents: Mapping[int, int]) -> None:
+        """Learn the parents of processes that were there before: pid -> parent's pid."""
+        for pid, parent in parents.items():
+            self.parents[pid] = parent
+
+    def take(self, payload: bytes) -> None:
+        """Take in a NAMES frame."""
+        chunks = np.frombuffer(payload, CHUNK)
+        if (chunks["len"] & _DISCARDED).any():
+            chunks = chunks[(chunks["len"] & _DISCARDED) == 0]
+        kind = chunks["type"]
+        tasks = chunks[(kind == wire.N_BIRTH)]
+        if len(tasks):
+            self.parents[tasks["id"]] = tasks["base"]
+            self.before[tasks["id"]] = False
+        comms = chunks[kind == wire.N_COMM]
+        if len(comms):
+            self.comms = _grown(self.comms, int(comms["id"].max()))
+            raw = comms["text"].tobytes()
+            cut = [raw[i : i + 16].split(b"\0", 1)[0] for i in range(0, len(raw), wire.CHUNK_TEXT)]
+            self.comms[comms["id"]] = self._tables["comm"].intern_many([_readable(t) for t in cut])
+        texts = chunks[(kind == wire.N_FILE) | (kind == wire.N_PATH1) | (kind == wire.N_PATH2)]
+        if len(self._torn):
+            texts = np.concatenate([self._torn, texts])
+            self._torn = np.empty(0, CHUNK)
+        if not len(texts):
+            return
+        heads, codes = self._assembled(texts)
+        for waiting_kind, waiting in self.waiting.items():
+            mine = heads["type"] == waiting_kind
+            if mine.any():
+                rows = np.empty(int(mine.sum()), Waiting.FIELDS)
+                rows["code"] = codes[mine]
+                for field in ("id", "base", "flags"):
+                    rows[field] = heads[field][mine]
+                waiting.add(rows)
+        mine = heads["type"] == wire.N_FILE
+        if mine.any():
+            self._take_files(heads[mine], codes[mine])
+
+    def _assembled(self, chunks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Join the chunks of each name. Returns the first chunk of each, and the code of the whole text."""
+        if (chunks["parts"] > 1).any():
+            key = chunks["id"].astype(np.uint64) << np.uint64(3) | chunks["type"].astype(np.uint64)
+            order = np.lexsort((chunks["part"], key))
+            chunks, key = chunks[order], key[order]
+            first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+            counts = np.diff(np.r_[first, len(chunks)])
+            whole = counts == chunks["parts"][first]
+            if not whole.all():  # the rest of a name comes with the next frame, or it was lost
+                keep = np.repeat(whole, counts)
+                self._torn = chunks[~keep] if len(chunks) - keep.sum() < 64 else np.empty(0, CHUNK)
+                chunks, first, counts = chunks[keep], first[whole], counts[whole]
+                first = np.r_[0, np.cumsum(counts)[:-1]].astype(np.int64) if len(counts) else first
+        else:
+            first = np.arange(len(chunks))
+            counts = np.ones(len(chunks), np.int64)
+        if not len(chunks):
+            return chunks, np.empty(0, np.int32)
+        matrix = np.frombuffer(np.ascontiguousarray(chunks["text"]).tobytes(), np.uint8)
+        matrix = matrix.reshape(len(chunks), wire.CHUNK_TEXT)
+        sizes = chunks["bytes"].astype(np.int64)
+        data = matrix[np.arange(wire.CHUNK_TEXT) < sizes[:, None]]
+        lengths = np.add.reduceat(sizes, first)
+        offsets = np.r_[0, np.cumsum(lengths)].astype(np.int32)
+        array = pa.Array.from_buffers(pa.binary(), len(first), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+        coded = array.dictionary_encode()
+        texts = [_readable(t) for t in coded.dictionary.to_pylist()]
+        codes = self._texts.intern_many(texts)[coded.indices.to_numpy(zero_copy_only=False)]
+        return chunks[first], codes
+
+    def _take_files(self, heads: np.ndarray, codes: np.ndarray) -> None:
+        ids = heads["id"]
+        top = int(ids.max())
+        for name in ("paths", "kinds", "sockets", "devs", "inodes"):
+            setattr(self, name, _grown(getattr(self, name), top))
+        mode = heads["mode"] & 0o170000
+        dev = heads["dev"].astype(np.uint64)
+        major, minor = dev >> np.uint64(20), dev & np.uint64(0xFFFFF)
+        # os.makedev of glibc: minor's low byte, major's low 12 bits, then the rest of both.
+        self.devs[ids] = (
+            (minor & np.uint64(0xFF))
+            | (major & np.uint64(0xFFF)) << np.uint64(8)
+            | (minor & np.uint64(0xFFFFFF00)) << np.uint64(12)
+            | (major & np.uint64(0xFFFFF000)) << np.uint64(32)
+        )
+        self.inodes[ids] = heads["inode"]
+        modes, inverse = np.unique(mode, return_inverse=True)
+        self.kinds[ids] = self._tables["file_kind"].intern_many([_KINDS.get(m, "anon") for m in modes.tolist()])[
+            inverse
+        ]
+        root = self._texts.intern("/")
+        plain = np.where(codes == 0, root, codes)
+        special = heads["flags"] != 0
+        if special.any():
+            rows = heads[special]
+            names = [
+                _special_name(self._texts[code], flags, magic, inode)
+                for code, flags, magic, inode in zip(
+                    codes[special].tolist(),
+                    rows["flags"].tolist(),
+                    rows["magic"].tolist(),
+                    rows["inode"].tolist(),
+                    strict=True,
+                )
+            ]
+            plain[special] = self._texts.intern_many(names)
+        self.paths[ids] = plain
+        sockets = heads["socket"]
+        described = np.flatnonzero(sockets)
+        if len(described):
+            self.sockets[ids[described]] = self._tables["socket"].intern_many(
+                [_socket_text(word) for word in sockets[described].tolist()]
+            )
+
+    def join(self, bases: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Make path arguments absolute: codes of the base directory joined with the argument, once per pair."""
+        base_codes = self.paths[np.minimum(bases, len(self.paths) - 1)].astype(np.int64)
+        pairs, inverse = np.unique(base_codes << 32 | codes, return_inverse=True)
+        known = list(map(self._joined.get, pairs.tolist()))
+        if None in known:
+            if len(self._joined) > 1 << 20:
+                self._joined.clear()
+            for i, pair in enumerate(pairs.tolist()):
+                if known[i] is None:
+                    text = _absolute(self._texts[pair >> 32], self._texts[pair & 0xFFFFFFFF])
+                    known[i] = self._joined[pair] = self._texts.intern(text)
+        result: np.ndarray = np.array(known, np.int32)[inverse]
+        return result
+
+
+_REPEATED_SLASH: Final = re.compile(r"/(?:\.?/)+")
+
+
+def _readable(raw: bytes) -> str:
+    r"""Decode UTF-8; a byte that is none becomes `\xNN`."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _absolute(base: str, argument: str) -> str:
+    """Join a base directory and a path argument: `//` and `/./` are taken out, `..` stays."""
+    if not argument:
+        return ""
+    if argument.startswith("/"):
+        text = argument if base in ("", "/") else base + argument
+    else:
+        text = f"{base}/{argument}" if base else argument
+    text = _REPEATED_SLASH.sub("/", text)
+    if text.endswith("/."):
+        text = text[:-1]
+    return text.rstrip("/") or "/" if len(text) > 1 else text
+
+
+def _special_name(text: str, flags: int, magic: int, inode: int) -> str:
+    """Name a file the way readlink of /proc/PID/fd/N does (each file system's d_dname)."""
+    if flags & wire.NF_DETACHED:
+        if magic == _PIPEFS:
+            return f"pipe:[{inode}]"
+        if magic == _SOCKFS:
+            return f"socket:[{inode}]"
+        if magic == _ANON:
+            return f"anon_inode:{text}"
+        if magic == _PIDFS:
+            return "anon_inode:[pidfd]"
+        if magic == _NSFS:
+            return f"ns:[{inode}]"
+        return f"/{text} (deleted)"
+    if flags & wire.NF_CUT:
+        text = f"…{text}"
+    return f"{text} (deleted)" if flags & wire.NF_DELETED else text or "/"
+
+
+def _socket_text(word: int) -> str:
+    family, kind, protocol = word >> 20 & 0xFF, word >> 16 & 0xF, word & 0xFFFF
+    names = (
+        _SOCKET_FAMILIES.get(family, str(family)),
+        _SOCKET_TYPES.get(kind, str(kind)),
+        _PROTOCOLS.get(protocol, str(protocol)) if family in (2, 10) else str(protocol),
+    )
+    return ":".join(names)

@@ -1,0 +1,86 @@
+"""Every exception this package raises on purpose.
+
+    IorError
+    ├─ ConfigError(ValueError)              a wrong option, name or value; nothing was started
+    │   └─ FilterSyntaxError                filter text that does not parse: .text, .position
+    ├─ SourceError
+    │   ├─ SourceUnavailable                no bcc, no BTF, not Linux: says what to install
+    │   ├─ PermissionDenied(PermissionError)  the rights to load BPF programs are missing
+    │   ├─ ProgramRejected                  compiler or verifier said no: .log
+    │   └─ CollectorDied                    the privileged process ended on its own
+    ├─ RecordingError(OSError)              a recording cannot be written or read
+    └─ SessionClosed(RuntimeError)          used after close()
+
+    IorWarning(UserWarning)
+    └─ LostEventsWarning                    the result is not complete, and says by how much
+
+A message says what failed, what was seen, and what to do.
+"""
+
+
+class IorError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigError(IorError, ValueError):
+    """An option, name or value the user gave cannot be used. Nothing was started."""
+
+
+class FilterSyntaxError(ConfigError):
+    """Filter text that does not parse.
+
+    Args:
+        message: what was expected.
+        text: the whole filter text.
+        position: index of the offending character in `text`.
+    """
+
+    def __init__(self, message: str, text: str, position: int) -> None:
+        super().__init__(f"{message}\n  {text}\n  {' ' * position}^")
+        self.text = text
+        self.position = position
+
+
+class SourceError(IorError):
+    """Events cannot be captured."""
+
+
+class SourceUnavailable(SourceError):
+    """This machine lacks something the engine needs; the message says what to install."""
+
+
+class PermissionDenied(SourceError, PermissionError):
+    """The rights to load BPF programs are missing; the message says how to give them."""
+
+
+class ProgramRejected(SourceError):
+    """The compiler or the kernel's verifier refused the program.
+
+    Args:
+        message: one line.
+        log: everything the compiler or verifier printed.
+    """
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
+
+
+class CollectorDied(SourceError):
+    """The collector process ended while it was needed."""
+
+
+class RecordingError(IorError, OSError):
+    """A recording cannot be written or read."""
+
+
+class SessionClosed(IorError, RuntimeError):
+    """The object was used after it was closed."""
+
+
+class IorWarning(UserWarning):
+    """Base of all warnings of this package."""
+
+
+class LostEventsWarning(IorWarning):
+    """Some events are missing from the result; the message says how many and why."""

@@ -1,0 +1,182 @@
+"""Arrow tables from event batches, and back.
+
+Numeric columns are handed over without copying. Text columns become dictionary<int32, string> whose dictionary holds
+only the strings the batch uses: a trace's shared string table may be a thousand times longer than a batch, and Parquet
+writes a dictionary whole into every row group.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ior_nb.errors import ConfigError
+from ior_nb.runtime.batch import EventBatch, new_tables
+from ior_nb.runtime.schema import COLUMNS, Column
+from ior_nb.runtime.strings import StringTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["compact", "event_batch", "record_batch", "schema", "table"]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def schema(metadata: Mapping[str, str] | None = None) -> pa.Schema:
+    """Return the Arrow schema of an event batch: every column of ours, in order, none nullable."""
+    import pyarrow as pa
+
+    fields = [pa.field(c.name, _arrow_type(c), nullable=False) for c in COLUMNS]
+    return pa.schema(fields, metadata=dict(metadata) if metadata else None)
+
+
+def record_batch(batch: EventBatch) -> pa.RecordBatch:
+    """Return the rows as an Arrow record batch with dictionaries of its own.
+
+    Text that UTF-8 cannot encode (lone surrogates) is escaped, a byte as backslash, x and two hex digits.
+    """
+    import pyarrow as pa
+
+    arrays = []
+    for column in COLUMNS:
+        values = batch[column.name]
+        if column.text:
+            codes, texts = compact(values, batch.tables[column.name])
+            arrays.append(pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string())))
+        else:
+            arrays.append(pa.array(values))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema())
+
+
+def table(batches: Iterable[EventBatch]) -> pa.Table:
+    """Return the rows of all batches as one Arrow table; its chunks share one dictionary per text column."""
+    import pyarrow as pa
+
+    return pa.Table.from_batches([record_batch(b) for b in batches], schema=schema()).unify_dictionaries()
+
+
+def event_batch(rows: pa.Table | pa.RecordBatch, tables: Mapping[str, StringTable] | None = None) -> EventBatch:
+    """Return the rows of an Arrow table or record batch.
+
+    Missing columns and nulls get the schema's "does not apply" value; columns that are not ours are left out. Text may
+    be dictionary-coded or plain; invalid UTF-8 is escaped.
+
+    Args:
+        rows: for example a recording that was read.
+        tables: string tables to code the text with; new ones by default.
+
+    Raises:
+        ConfigError: a column has values its type cannot hold, such as text in a column of numbers.
+    """
+    import pyarrow as pa
+
+    if isinstance(rows, pa.RecordBatch):
+        rows = pa.Table.from_batches([rows])
+    tables = tables if tables is not None else new_tables()
+    columns: dict[str, np.ndarray] = {}
+    for column in COLUMNS:
+        there = rows.schema.get_all_field_indices(column.name)
+        if not there:
+            columns[column.name] = np.broadcast_to(np.array(column.absent, column.dtype), (rows.num_rows,))
+            continue
+        values = rows.column(there[0])
+        try:
+            if len(there) > 1:
+                raise pa.ArrowInvalid("there are several columns of that name")
+            columns[column.name] = _codes(values, tables[column.name]) if column.text else _numbers(values, column)
+        except pa.ArrowException as error:
+            wanted = "text" if column.text else column.dtype
+            raise ConfigError(
+                f"cannot use column {column.name!r}: expected {wanted}, got {values.type} ({error})"
+            ) from error
+    return EventBatch(columns, tables)
+
+
+def compact(codes: np.ndarray, table: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Renumber the codes of a text column over the strings it uses.
+
+    Args:
+        codes: int32, shape (n,).
+        table: the strings the codes point at.
+
+    Returns:
+        The new codes, int32, shape (n,), and the distinct strings they point at, ready for UTF-8.
+    """
+    if len(table) > 8 * len(codes):
+        used, codes = np.unique(codes, return_inverse=True)
+    else:
+        is_used = np.zeros(len(table), dtype=bool)
+        is_used[codes] = True
+        used = np.flatnonzero(is_used)
+        numbers = np.empty(len(table), dtype=np.int32)
+        numbers[used] = np.arange(len(used), dtype=np.int32)
+        codes = numbers[codes]
+    texts = [table[i] for i in used.tolist()]
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        # Escaping may make two strings equal, and a dictionary holds each value once.
+        numbered: dict[str, int] = {}
+        escaped = [numbered.setdefault(_SURROGATE.sub(_escape, text), len(numbered)) for text in texts]
+        codes = np.array(escaped, dtype=np.int32)[codes]
+        texts = list(numbered)
+    return codes.astype(np.int32, copy=False), texts
+
+
+def _arrow_type(column: Column) -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.dictionary(pa.int32(), pa.string()) if column.text else pa.from_numpy_dtype(column.dtype)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    # Python keeps an undecodable byte as U+DC00 + byte (PEP 383); any other surrogate has three bytes of its own.
+    data = bytes([code - 0xDC00]) if 0xDC80 <= code <= 0xDCFF else match[0].encode("utf-8", "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def _numbers(values: pa.ChunkedArray, column: Column) -> np.ndarray:
+    """Return numbers as the schema's dtype; a view where there is one chunk of that type and nothing is null."""
+    import pyarrow as pa
+
+    if values.type != _arrow_type(column):
+        values = values.cast(_arrow_type(column))
+    if values.null_count:
+        values = values.fill_null(pa.scalar(column.absent, values.type))
+    parts = [chunk.to_numpy(zero_copy_only=False) for chunk in values.chunks]
+    numbers: np.ndarray = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, column.dtype), *parts])
+    return numbers
+
+
+def _codes(values: pa.ChunkedArray, table: StringTable) -> np.ndarray:
+    """Return text as codes into `table`."""
+    import pyarrow as pa
+
+    if not pa.types.is_dictionary(values.type):
+        values = values.dictionary_encode()
+    dictionary, codes = None, np.empty(0, np.int32)
+    result = np.empty(len(values), np.int32)
+    at = 0
+    for chunk in values.chunks:
+        if dictionary is None or not chunk.dictionary.equals(dictionary):
+            dictionary = chunk.dictionary
+            codes = np.append(table.intern_many(_texts(dictionary)), np.int32(0))  # the last one is for nulls
+        indices = chunk.indices
+        if indices.null_count:
+            indices = indices.cast(pa.int64()).fill_null(len(dictionary))
+        result[at : at + len(chunk)] = codes[indices.to_numpy()]
+        at += len(chunk)
+    return result
+
+
+def _texts(values: pa.Array) -> list[str]:
+    """Return the distinct strings of a dictionary. Parquet readers do not check that text is UTF-8."""
+    import pyarrow as pa
+
+    binary = values.cast(pa.binary()).to_pylist()
+    return [b.decode("utf-8", "backslashreplace") if b else "" for b in binary]

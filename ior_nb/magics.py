@@ -1,0 +1,340 @@
+"""`%ior` and `%%ior`: parse, call the session, show the result. Nothing else is decided here."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import functools
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.display import display
+
+from ior_nb import errors
+from ior_nb.options import add_trace_options, trace_arguments
+from ior_nb.result import Trace
+from ior_nb.session import TracerSession, default_session, trace
+from ior_nb.syscalls import FAMILIES, SYSCALLS
+from ior_nb.window import Window
+
+__all__ = ["IorMagics", "load", "unload"]
+
+VERBS: Final = {
+    "start": "start tracing this kernel (or --pid, --system ...) until %ior stop",
+    "stop": "end the trace; it is bound to _ior",
+    "status": "what is going on",
+    "df": "the rows of the last trace as a DataFrame; while one runs, the last 10,000 rows",
+    "record": "record PATH: write every row to a Parquet file from now on; record stop: finish it",
+    "doctor": "what this machine offers for tracing, and what to do about what it lacks",
+    "help": "this text",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UsageError(f"{self.prog}: {message}")
+
+    def exit(self, status: int = 0, message: str | None = None) -> Any:
+        raise _HelpShown
+
+
+class _HelpShown(Exception):
+    pass
+
+
+def _cell_parser() -> _Parser:
+    parser = _Parser(prog="%%ior", description="Trace the I/O system calls of a cell, its threads and its children.")
+    add_trace_options(parser)
+    parser.add_argument("--name", metavar="NAME", help="bind the trace to this name as well")
+    parser.add_argument("--no-display", action="store_true", help="do not show the summary")
+    return parser
+
+
+def _verb_parser(verb: str) -> _Parser:
+    parser = _Parser(prog=f"%ior {verb}", description=VERBS[verb])
+    if verb == "start":
+        add_trace_options(parser)
+    if verb == "record":
+        parser.add_argument("path", help="file to write, or `stop`")
+    return parser
+
+
+def _arguments(parser: _Parser, line: str) -> argparse.Namespace:
+    try:
+        words = shlex.split(line, comments=False)
+    except ValueError as error:
+        raise UsageError(f"{parser.prog}: {error}") from None
+    return parser.parse_args(words)
+
+
+@magics_class
+class IorMagics(Magics):
+    """The magics of one shell."""
+
+    def __init__(self, shell: Any, session: TracerSession | None = None) -> None:
+        super().__init__(shell)
+        self._shell: Any = shell
+        self.session = session or default_session()
+        self._window: Window | None = None
+        self._entry: list[int] | None = None
+        self.hooks: tuple[Any, Any] = (None, None)
+
+    # ---- %%ior
+
+    @no_var_expand
+    @line_cell_magic
+    def ior(self, line: str, cell: str | None = None) -> Any:
+        """Trace I/O system calls: `%%ior [options]` a cell, `%ior VERB` everything else (`%ior help`)."""
+        __tracebackhide__ = True
+        try:
+            return self._verb(line) if cell is None else self._cell(line, cell)
+        except _HelpShown:
+            return None
+        except errors.ConfigError as error:
+            raise UsageError(f"ior: {error}") from None
+        except (errors.SourceError, errors.RecordingError, errors.SessionClosed) as error:
+            raise UsageError(f"ior: {error}") from None
+
+    def _cell(self, line: str, cell: str) -> Any:
+        __tracebackhide__ = True
+        body = _Body(self._shell, cell)
+        with self.window(line) as window:
+            return body.run(window.end)
+
+    @contextlib.contextmanager
+    def window(self, line: str) -> Iterator[Window]:
+        """Trace what runs inside; bind the result to `_ior` and show it, also when the code failed."""
+        __tracebackhide__ = True  # the user's traceback is about the user's code
+        try:
+            options = _arguments(_cell_parser(), line)
+            window = trace(**trace_arguments(options), title="this cell", session=self.session, cell=self._count())
+            result = window.__enter__()
+        except (errors.IorError, _HelpShown) as error:
+            raise UsageError("" if isinstance(error, _HelpShown) else f"ior: {error}") from None
+        try:
+            yield window
+        finally:
+            window.end()
+            self._bind(result, options.name)
+            if not options.no_display:
+                display(result)  # type: ignore[no-untyped-call]
+
+    def _count(self) -> int:
+        return int(self._shell.execution_count)
+
+    def _bind(self, result: Trace, name: str | None = None) -> None:
+        self._shell.user_ns["_ior"] = result
+        if name:
+            self._shell.user_ns[name] = result
+
+    # ---- %ior
+
+    def _verb(self, line: str) -> Any:
+        verb, _, rest = line.strip().partition(" ")
+        if not verb:
+            verb = "status"
+        if verb not in VERBS:
+            raise UsageError(f"%ior: there is no {verb!r}; use one of {', '.join(VERBS)}")
+        handler: Callable[[argparse.Namespace], Any] = getattr(self, f"_do_{verb}")
+        return handler(_arguments(_verb_parser(verb), rest))
+
+    def _do_help(self, options: argparse.Namespace) -> None:
+        width = max(map(len, VERBS))
+        print("%%ior [options] on top of a cell traces it; `%%ior --help` lists the options.\n")
+        for verb, text in VERBS.items():
+            print(f"%ior {verb.ljust(width)}  {text}")
+
+    def _do_start(self, options: argparse.Namespace) -> None:
+        if self.session.running is not None:
+            raise UsageError("ior: a trace is running; stop it first (%ior stop)")
+        window = trace(**trace_arguments(options), session=self.session)
+        window.__enter__()
+        self._window = window
+        print(f"tracing {window.trace.scope}; %ior stop ends it")
+
+    def _do_stop(self, options: argparse.Namespace) -> None:
+        window, self._window = self._window, None
+        if window is None:
+            raise UsageError("ior: nothing is being traced (%ior start begins)")
+        window.end()
+        self._bind(window.trace)
+        display(window.trace)  # type: ignore[no-untyped-call]
+
+    def _do_status(self, options: argparse.Namespace) -> None:
+        run = self.session.running
+        if run is None:
+            print("not tracing")
+        else:
+            run.engine.live()
+            run.flush()
+            rows = self.session.stream_buffer().total_pushed
+            print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
+        recording = self.session.recorder().status()
+        if recording.active:
+            print(f"recording to {recording.path}: {recording.rows_written:,} rows, {recording.rows_dropped:,} dropped")
+        elif recording.error:
+            print(f"the last recording failed: {recording.error}")
+
+    def _do_df(self, options: argparse.Namespace) -> Any:
+        run = self.session.running
+        if run is not None:
+            from ior_nb.export.pandas import dataframe
+
+            run.engine.live()
+            run.flush()
+            return dataframe(self.session.stream_buffer().snapshot())
+        last = self._shell.user_ns.get("_ior")
+        if not isinstance(last, Trace):
+            raise UsageError("ior: nothing has been traced yet (%%ior on a cell, or %ior start)")
+        return last.df()
+
+    def _do_record(self, options: argparse.Namespace) -> None:
+        if options.path == "stop":
+            print(f"recorded to {self.session.stop_recording()}")
+            return
+        self.session.record(options.path)
+        print(f"recording to {options.path}; `%ior record stop` finishes it")
+
+    def _do_doctor(self, options: argparse.Namespace) -> None:
+        from ior_nb.doctor import examine, report
+
+        print(report(examine()))
+
+    # ---- cells while %ior start is on
+
+    def before_cell(self, info: Any = None) -> None:
+        """Event `pre_run_cell`: rows from here on carry the cell's number."""
+        if self.session.running is not None:
+            self._entry = self.session.begin_cell(self._count())
+
+    def after_cell(self, result: Any = None) -> None:
+        """Event `post_run_cell`."""
+        if self._entry is not None:
+            self.session.end_cell(self._entry)
+            self._entry = None
+
+
+class _Body:
+    """A cell's body, compiled and run as IPython's own `%%time` does: one traceback, value and namespace as without."""
+
+    def __init__(self, shell: Any, cell: str) -> None:
+        self._shell = shell
+        source = shell.transform_cell(cell)
+        self._name = shell.compile.cache(source, shell.execution_count, raw_code=cell)
+        tree = shell.transform_ast(shell.compile.ast_parse(source, filename=self._name))
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        self._code = shell.compile(tree, self._name, "exec")
+        self._value = shell.compile(ast.Expression(last.value), self._name, "eval") if last is not None else None
+
+    def run(self, done: Callable[[], None]) -> Any:
+        """Run it; `done` is called right after the last statement. Returns the value of a last expression."""
+        __tracebackhide__ = True
+        namespace = self._shell.user_ns
+        try:
+            exec(self._code, namespace)
+            return eval(self._value, namespace) if self._value is not None else None
+        finally:
+            done()
+
+
+# IPython itself runs the cell: value, output, line numbers, interrupt and top-level await are then as without the
+# magic. The first line becomes a marker of the same height, and the tree of the cell becomes `with <window>: ...`
+# (multi-line strings forbid indenting the text). A call of the magic by other means goes through `_Body`.
+_MARKER: Final = "__ior_cell__"
+
+
+def _mark_cell(shell: Any, lines: list[str]) -> list[str]:
+    """Input transformer: `%%ior OPTIONS` on top of a cell becomes a call of the marker."""
+    if not lines or not lines[0].startswith("%%ior") or lines[0][5:6] not in ("", " ", "\n"):
+        return lines
+    body = "".join(lines[1:])
+    if body.lstrip().startswith("%%"):  # another cell magic goes on with the rest
+        return lines
+    try:
+        compile(shell.transform_cell(body), "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except (SyntaxError, ValueError):
+        return lines
+    return [f"{_MARKER}({lines[0][5:].strip()!r})\n", *lines[1:]]
+
+
+class _WrapMarkedCell(ast.NodeTransformer):
+    """AST transformer: a marked cell's statements go into a `with`, its last expression stays the cell's value."""
+
+    def visit_Module(self, module: ast.Module) -> ast.Module:
+        match module.body:
+            case [ast.Expr(value=ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(line))])), *body] if (
+                name == _MARKER
+            ):
+                body = body or [ast.Pass()]
+            case _:
+                return module
+        head = ast.parse(f"with __import__('ior_nb.magics').magics.cell_window({line!r}):\n    pass").body[0]
+        assert isinstance(head, ast.With)
+        value: list[ast.stmt] = []
+        if isinstance(body[-1], ast.Expr):
+            keep = ast.parse("__ior_value__ = None\n__ior_value__").body
+            assert isinstance(keep[0], ast.Assign)
+            keep[0].value = body[-1].value
+            body[-1] = ast.copy_location(keep[0], body[-1])
+            value = [ast.copy_location(keep[1], body[-1])]
+        head.body = body
+        module.body = [ast.copy_location(head, module.body[0]), *value]
+        return ast.fix_missing_locations(module)
+
+
+def cell_window(line: str) -> Any:
+    """Return the context manager a marked cell runs in."""
+    from IPython import get_ipython
+
+    return _loaded[id(get_ipython())].window(line)
+
+
+def _complete(shell: Any, event: Any) -> list[str]:
+    words = event.line.split()
+    current = event.symbol
+    before = words[-2] if len(words) > 1 and not event.line.endswith(" ") else words[-1] if words else ""
+    if before == "--families":
+        return ["all", *FAMILIES]
+    if before == "--syscalls":
+        return sorted(c.name for c in SYSCALLS)
+    if current.startswith("-") or event.line.lstrip().startswith("%%"):
+        return [o for action in _cell_parser()._actions for o in action.option_strings]  # noqa: SLF001 - argparse has no other way
+    return list(VERBS)
+
+
+_loaded: dict[int, IorMagics] = {}
+
+
+def load(shell: Any) -> None:
+    """Register the magics with a shell. Idempotent."""
+    if id(shell) in _loaded:
+        return
+    magics = IorMagics(shell)
+    shell.register_magics(magics)
+    shell.set_hook("complete_command", _complete, str_key="%ior")
+    shell.set_hook("complete_command", _complete, str_key="%%ior")
+    shell.set_hook("complete_command", _complete, str_key="ior")
+    magics.hooks = (functools.partial(_mark_cell, shell), _WrapMarkedCell())
+    shell.input_transformers_cleanup.append(magics.hooks[0])
+    shell.ast_transformers.append(magics.hooks[1])
+    shell.events.register("pre_run_cell", magics.before_cell)
+    shell.events.register("post_run_cell", magics.after_cell)
+    _loaded[id(shell)] = magics
+
+
+def unload(shell: Any) -> None:
+    """End the trace and take the magics away."""
+    magics = _loaded.pop(id(shell), None)
+    if magics is None:
+        return
+    shell.events.unregister("pre_run_cell", magics.before_cell)
+    shell.events.unregister("post_run_cell", magics.after_cell)
+    shell.input_transformers_cleanup.remove(magics.hooks[0])
+    shell.ast_transformers.remove(magics.hooks[1])
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("ior", None)
+    magics.session.close()

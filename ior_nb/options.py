@@ -1,0 +1,59 @@
+"""The options of a trace, for argparse: one table serves `%%ior`, `%ior start` and `ior-nb trace`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+__all__ = ["add_trace_options", "trace_arguments"]
+
+
+def _sampling(text: str) -> tuple[str, int]:
+    name, sign, rate = text.partition("=")
+    if not sign or not rate.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=N (0 counts only, 1 records all, N one in N)")
+    return name, int(rate)
+
+
+def add_trace_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options all traces share."""
+    who = parser.add_argument_group("whose calls (default: this process and its children)")
+    who.add_argument("--pid", type=int, metavar="N", help="a running process and its children")
+    who.add_argument("--tid", type=int, metavar="N", help="one thread")
+    who.add_argument("--uid", type=int, metavar="N", help="all processes of a user")
+    who.add_argument("--cgroup", metavar="FOLDER", help="a version-2 control group")
+    who.add_argument("--system", action="store_true", help="every process of the machine")
+    who.add_argument("--no-follow", action="store_true", help="do not trace children")
+    who.add_argument("--own", action="store_true", help="leave out children that were running before")
+    which = parser.add_argument_group("which calls (default: the families FS, Network and AIO)")
+    which.add_argument("--families", metavar="A,B", help="families of system calls, or `all`")
+    which.add_argument("--syscalls", metavar="A,B", help="names of system calls; alone, only these")
+    which.add_argument(
+        "--sample",
+        type=_sampling,
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="one in N calls of a syscall or family becomes a row, 0 counts only; totals stay exact (repeatable)",
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--engine", default="auto", metavar="NAME", help="auto (default) or bcc")
+    how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
+
+
+def trace_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the keyword arguments of `ior_nb.trace` for parsed options."""
+    return {
+        "pid": options.pid,
+        "tid": options.tid,
+        "uid": options.uid,
+        "cgroup": options.cgroup,
+        "system": options.system,
+        "follow": not options.no_follow,
+        "own": options.own,
+        "families": options.families,
+        "syscalls": options.syscalls,
+        "sampling": dict(options.sample),
+        "engine": options.engine,
+        "record": options.record,
+    }

@@ -1,0 +1,110 @@
+"""Recordings read back: published ones, and what a crash left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from ior_nb.errors import RecordingError
+from ior_nb.parquet.chain import links
+from ior_nb.runtime.schema import TEXT_COLUMNS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["read", "read_chain"]
+
+# Without these it is no recording; later columns may be missing in the files of older programs.
+_CORE: Final = frozenset({"seq", "time_ns", "latency_ns", "pid", "tid", "syscall", "ret"})
+
+
+def read(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a recording: a published file, or the temporary file of one that is unfinished or was cut off by a crash.
+
+    Text columns are dictionaries. The metadata of the recording is that of the table's schema.
+
+    Args:
+        path: the file.
+        columns: names of the columns to read; all by default.
+
+    Raises:
+        RecordingError: the file is missing, damaged or no recording, or lacks one of the columns.
+    """
+    with _open(path) as file:
+        found, end = links(file)
+        if found and _unfinished(file, end):
+            return _joined(file, found, columns)
+        return _table(file, columns)
+
+
+def read_chain(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return what the temporary file of a recording holds, up to its last complete row group.
+
+    Raises:
+        RecordingError: the file is missing, is no such file, or lacks one of the columns.
+    """
+    with _open(path) as file:
+        found, _ = links(file)
+        if not found:
+            raise RecordingError(f"cannot read {path}: it is not the temporary file of a recording.")
+        return _joined(file, found, columns)
+
+
+def _unfinished(file: BinaryIO, end: int) -> bool:
+    """Tell whether a chain lacks the footer right behind its last link that makes it one Parquet file."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(end, size - 8))
+    tail = file.read(8)
+    return tail[4:] != b"PAR1" or end + int.from_bytes(tail[:4], "little") + len(tail) != size
+
+
+def _joined(file: BinaryIO, found: list[tuple[int, int]], columns: Sequence[str] | None) -> pa.Table:
+    import pyarrow as pa
+
+    tables: list[pa.Table] = []
+    for begin, length in found:
+        file.seek(begin)
+        data = file.read(length)
+        try:
+            tables.append(_table(pa.BufferReader(data), columns))
+        except (OSError, ValueError, pa.ArrowException):
+            # After a power cut a link may have the right length and hold zeros; what comes after it is no safer.
+            if not tables:
+                raise
+            break
+    return pa.concat_tables([t.replace_schema_metadata(tables[0].schema.metadata) for t in tables])
+
+
+def _table(source: Any, columns: Sequence[str] | None) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(source, page_checksum_verification=True, read_dictionary=list(TEXT_COLUMNS))
+    there = set(file.schema_arrow.names)
+    if not there >= _CORE:
+        raise RecordingError(f"it is no recording: it has no column {', '.join(sorted(_CORE - there))}.")
+    missing = [name for name in columns or () if name not in there]
+    if missing:
+        raise RecordingError(f"it has no column {', '.join(missing)}. It has {', '.join(file.schema_arrow.names)}.")
+    return file.read(columns=None if columns is None else list(columns))
+
+
+@contextlib.contextmanager
+def _open(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file to read, and put what goes wrong inside into one error that names it."""
+    import pyarrow as pa
+
+    path = Path(path)
+    try:
+        path = path.expanduser()
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            raise RecordingError("it is no regular file.")  # opening a pipe would wait for its other end
+        with path.open("rb") as file:
+            yield file
+    # RuntimeError: no home directory for ~; MemoryError and KeyError: lengths and names in a damaged footer.
+    except (OSError, ValueError, RuntimeError, MemoryError, KeyError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
+        raise RecordingError(f"cannot read {path}: {reason}") from error

@@ -1,0 +1,171 @@
+"""Thrift's compact protocol, as far as Parquet footers need it: read a struct, change it, write it back.
+
+Nothing here knows what the fields mean, so a footer keeps also those that a newer pyarrow adds.
+https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, NamedTuple
+
+__all__ = ["Field", "Items", "Kind", "Struct", "decode", "encode"]
+
+
+class Kind(enum.IntEnum):
+    """Type of a value on the wire. Maps are missing: Parquet has none."""
+
+    TRUE = 1
+    FALSE = 2
+    BYTE = 3
+    I16 = 4
+    I32 = 5
+    I64 = 6
+    DOUBLE = 7
+    BINARY = 8
+    LIST = 9
+    SET = 10
+    STRUCT = 12
+
+
+class Field(NamedTuple):
+    """One field of a struct."""
+
+    kind: int
+    value: Any
+    """bool, int, bytes (also of a double), `Items` or `Struct`, as the kind says.
+
+    For `encode`, bytes may stand for a struct that is encoded already.
+    """
+
+
+class Items(NamedTuple):
+    """A list or set."""
+
+    kind: int
+    values: list[Any]
+
+
+Struct = dict[int, Field]
+"""Fields by their number, in the order of the wire."""
+
+
+def decode(data: bytes) -> Struct:
+    """Return the struct at the beginning of `data`.
+
+    Raises:
+        ValueError: the bytes are no struct, or end in the middle of it.
+    """
+    try:
+        return _Reader(data).struct()
+    except IndexError:
+        raise ValueError("thrift: the data ends in the middle of a struct") from None
+
+
+def encode(struct: Struct) -> bytes:
+    """Return the bytes of a struct."""
+    out = bytearray()
+    last = 0
+    for number, (kind, value) in struct.items():
+        is_bool = kind in (Kind.TRUE, Kind.FALSE)  # whose value is its kind
+        head = (Kind.TRUE if value else Kind.FALSE) if is_bool else kind
+        step = number - last
+        out += bytes([step << 4 | head]) if 0 < step < 16 else bytes([head]) + _zigzag(number)
+        if not is_bool:
+            out += _value(kind, value)
+        last = number
+    out.append(0)
+    return bytes(out)
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def byte(self) -> int:
+        value = self.data[self.at]
+        self.at += 1
+        return value
+
+    def bytes(self, length: int) -> bytes:
+        self.at += length
+        if self.at > len(self.data):
+            raise IndexError
+        return self.data[self.at - length : self.at]
+
+    def unsigned(self) -> int:
+        value = shift = 0
+        while (byte := self.byte()) & 0x80:
+            value |= (byte & 0x7F) << shift
+            shift += 7
+        return value | byte << shift
+
+    def signed(self) -> int:
+        value = self.unsigned()
+        return value >> 1 ^ -(value & 1)
+
+    def struct(self) -> Struct:
+        fields: Struct = {}
+        number = 0
+        while head := self.byte():
+            step, kind = head >> 4, head & 15
+            number = number + step if step else self.signed()
+            value = kind == Kind.TRUE if kind in (Kind.TRUE, Kind.FALSE) else self.value(kind)
+            fields[number] = Field(kind, value)
+        return fields
+
+    def value(self, kind: int) -> Any:
+        match kind:
+            case Kind.I16 | Kind.I32 | Kind.I64:
+                return self.signed()
+            case Kind.BINARY:
+                return self.bytes(self.unsigned())
+            case Kind.STRUCT:
+                return self.struct()
+            case Kind.LIST | Kind.SET:
+                head = self.byte()
+                length, kind = head >> 4, head & 15
+                length = self.unsigned() if length == 15 else length
+                return Items(kind, [self.value(kind) for _ in range(length)])
+            case Kind.BYTE:
+                return self.byte()
+            case Kind.TRUE | Kind.FALSE:  # in a list, where a boolean has a byte of its own
+                return self.byte() == Kind.TRUE
+            case Kind.DOUBLE:
+                return self.bytes(8)
+        raise ValueError(f"thrift: unknown type {kind} at byte {self.at}")
+
+
+def _value(kind: int, value: Any) -> bytes:
+    match kind:
+        case Kind.I16 | Kind.I32 | Kind.I64:
+            return _zigzag(value)
+        case Kind.BINARY:
+            return _unsigned(len(value)) + bytes(value)
+        case Kind.STRUCT:
+            return value if isinstance(value, bytes) else encode(value)
+        case Kind.LIST | Kind.SET:
+            length = len(value.values)
+            head = bytes([length << 4 | value.kind]) if length < 15 else bytes([0xF0 | value.kind]) + _unsigned(length)
+            return head + b"".join([_value(value.kind, item) for item in value.values])
+        case Kind.BYTE:
+            return bytes([value])
+        case Kind.TRUE | Kind.FALSE:
+            return bytes([Kind.TRUE if value else Kind.FALSE])
+        case Kind.DOUBLE:
+            return bytes(value)
+    raise ValueError(f"thrift: unknown type {kind}")
+
+
+def _zigzag(value: int) -> bytes:
+    return _unsigned(value << 1 ^ value >> 63)
+
+
+def _unsigned(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -1,0 +1,245 @@
+"""From what a user asks for to what an engine is told. What can be refused is refused here, before any start."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ior_nb.errors import ConfigError
+from ior_nb.runtime import EventBatch, Scope
+from ior_nb.syscalls import DEFAULT_FAMILIES, FAMILIES, SYSCALLS, resolve, select
+
+__all__ = ["Command", "Plan", "enabled_calls", "plan", "sampling_rates"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program to start for the trace."""
+
+    path: str
+    """The file that is executed."""
+    arguments: tuple[str, ...]
+    """argv, the program's name as typed included."""
+    cwd: str | None = None
+    env: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A checked request."""
+
+    title: str
+    scope: Scope
+    enabled: frozenset[int]
+    rates: Mapping[int, int] = field(default_factory=dict)
+    command: Command | None = None
+    own: bool = False
+    """Whether this process is what is traced."""
+    leave_out: Callable[[EventBatch], np.ndarray] | None = None
+    """Which rows the user does not want: bool, shape (n,)."""
+    record: Path | None = None
+    keep_rows: bool = True
+    quiet: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def of_child(self, pid: int) -> Plan:
+        """Return the plan for the command's process."""
+        return replace(self, scope=replace(self.scope, pids=(pid,), at_exec=True))
+
+
+def plan(
+    *,
+    command: Sequence[str] | None = None,
+    pid: int | None = None,
+    tid: int | None = None,
+    cgroup: str | Path | int | None = None,
+    uid: int | None = None,
+    system: bool = False,
+    families: str | Iterable[str] | None = None,
+    syscalls: str | Iterable[str] | None = None,
+    sampling: Mapping[str, int] | None = None,
+    follow: bool = True,
+    own: bool = False,
+    record: str | Path | None = None,
+    keep_rows: bool = True,
+    cwd: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    title: str | None = None,
+) -> Plan:
+    """Check a request. The arguments are those of `ior_nb.trace`.
+
+    Raises:
+        ConfigError: it cannot be met; the message says why.
+    """
+    asked = {"command": command, "pid": pid, "tid": tid, "cgroup": cgroup, "uid": uid, "system": system or None}
+    given = [name for name, value in asked.items() if value is not None]
+    if len(given) > 1 and given != ["pid", "tid"]:
+        raise ConfigError(f"{' and '.join(given)} exclude each other: choose one")
+    program = _command(command, cwd, env) if command is not None else None
+    scope = _scope(command=program, pid=pid, tid=tid, cgroup=cgroup, uid=uid, system=system, follow=follow)
+    mine = not given
+    options = {"families": _joined(families), "syscalls": _joined(syscalls), "follow": str(follow)}
+    if program is not None:
+        options["command"] = " ".join(program.arguments)
+    if sampling:
+        options["sampling"] = ",".join(f"{name}={rate}" for name, rate in sampling.items())
+    return Plan(
+        title=title or (_joined(program.arguments, " ") if program else "this process" if mine else str(scope)),
+        scope=scope,
+        enabled=enabled_calls(families, syscalls),
+        rates=sampling_rates(sampling or {}),
+        command=program,
+        own=mine,
+        leave_out=(lambda batch: batch["started_before"] & (batch["pid"] != os.getpid())) if own else None,
+        record=Path(record).expanduser() if record is not None else None,
+        keep_rows=keep_rows,
+        quiet=mine,
+        options={name: text for name, text in options.items() if text},
+    )
+
+
+def enabled_calls(families: str | Iterable[str] | None, syscalls: str | Iterable[str] | None) -> frozenset[int]:
+    """Return the numbers of the system calls to trace.
+
+    Raises:
+        ConfigError: an unknown family or syscall, or nothing at all.
+    """
+    wanted_families, wanted_calls = _words(families), _words(syscalls)
+    if families is None and syscalls is None:
+        wanted_families = list(DEFAULT_FAMILIES)
+    if any(f.lower() == "all" for f in wanted_families):
+        wanted_families = list(FAMILIES)
+    try:
+        chosen = frozenset(select(wanted_families, wanted_calls, ()))
+    except LookupError as error:
+        raise ConfigError(_message(error)) from error
+    if not chosen:
+        raise ConfigError("no system call is chosen: name at least one family or syscall")
+    return chosen
+
+
+def sampling_rates(sampling: Mapping[str, int]) -> dict[int, int]:
+    """Return number -> rate; a syscall's own rate beats its family's.
+
+    Raises:
+        ConfigError: an unknown name or a negative rate.
+    """
+    by_family = {f.lower(): f for f in FAMILIES}
+    rates: dict[int, int] = {}
+    single: dict[int, int] = {}
+    for name, rate in sampling.items():
+        if rate < 0:
+            raise ConfigError(f"sampling {name}={rate}: the rate is 0 (count only), 1 (all) or N (one in N)")
+        family = by_family.get(name.lower())
+        if family is not None:
+            rates |= {c.number: rate for c in SYSCALLS if c.family == family}
+            continue
+        try:
+            single[resolve(name).number] = rate
+        except LookupError as error:
+            raise ConfigError(_message(error)) from error
+    return rates | single
+
+
+def _words(given: str | Iterable[str] | None) -> list[str]:
+    if given is None:
+        return []
+    parts = given.split(",") if isinstance(given, str) else [w for g in given for w in g.split(",")]
+    return [w.strip() for w in parts if w.strip()]
+
+
+def _joined(given: str | Iterable[str] | None, by: str = ",") -> str:
+    return "" if given is None else given if isinstance(given, str) else by.join(given)
+
+
+def _message(error: LookupError) -> str:
+    return str(error.args[0]) if error.args else str(error)
+
+
+def _command(command: Sequence[str], cwd: str | Path | None, env: Mapping[str, str] | None) -> Command:
+    if isinstance(command, str):
+        raise ConfigError('command is a list of words, as in ["ls", "-l"]; for a shell line use ["sh", "-c", LINE]')
+    words = [os.fspath(w) for w in command]
+    if not words or not words[0]:
+        raise ConfigError("the command is empty")
+    where = Path(cwd).expanduser() if cwd is not None else None
+    if where is not None and not where.is_dir():
+        raise ConfigError(f"the working directory {str(where)!r} is not there")
+    search = (env if env is not None else os.environ).get("PATH", os.defpath)
+    name = words[0]
+    if os.sep in name and where is not None and not Path(name).is_absolute():
+        name = str(where / name)
+    path = shutil.which(name, path=search)
+    if path is None:
+        if os.sep in words[0] and Path(name).exists():
+            raise ConfigError(f"{words[0]}: is there, but is no program that can be executed")
+        raise ConfigError(f"{words[0]}: command not found")
+    return Command(
+        path=str(Path(path).absolute()),
+        arguments=tuple(words),
+        cwd=str(where) if where else None,
+        env=dict(env) if env is not None else None,
+    )
+
+
+def _scope(
+    *,
+    command: Command | None,
+    pid: int | None,
+    tid: int | None,
+    cgroup: str | Path | int | None,
+    uid: int | None,
+    system: bool,
+    follow: bool,
+) -> Scope:
+    if system:
+        return Scope(mode="all")
+    if uid is not None:
+        if uid < 0:
+            raise ConfigError(f"there is no user {uid}")
+        return Scope(mode="uid", uid=uid)
+    if cgroup is not None:
+        return Scope(mode="cgroup", cgroup=_cgroup_id(cgroup))
+    if tid is not None:
+        return _thread_scope(tid, pid, follow)
+    if pid is not None:
+        if pid <= 0 or not Path(f"/proc/{pid}").exists() or _group_of(pid) != pid:
+            raise ConfigError(
+                f"there is no process {pid} here (numbers from another pid namespace mean nothing in this one)"
+            )
+        return Scope(pids=(pid,), follow=follow)
+    return Scope(pids=() if command is not None else (os.getpid(),), follow=follow)
+
+
+def _thread_scope(tid: int, pid: int | None, follow: bool) -> Scope:
+    group = _group_of(tid)
+    if group is None:
+        raise ConfigError(f"there is no thread {tid} here")
+    if pid is not None and pid != group:
+        raise ConfigError(f"thread {tid} belongs to process {group}, not to {pid}")
+    return Scope(pids=(group,), tid=tid, follow=follow)
+
+
+def _group_of(tid: int) -> int | None:
+    """Return the process a thread belongs to, None when there is no such thread."""
+    try:
+        status = Path(f"/proc/{tid}/status").read_text()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("Tgid:")), None)
+
+
+def _cgroup_id(cgroup: str | Path | int) -> int:
+    if isinstance(cgroup, int):
+        if cgroup <= 0:
+            raise ConfigError(f"{cgroup} is no id of a control group")
+        return cgroup
+    folder = Path(cgroup)
+    if not (folder / "cgroup.procs").exists() or not (folder / "cgroup.controllers").exists():
+        raise ConfigError(f"{str(cgroup)!r} is no folder of a version-2 control group (as under /sys/fs/cgroup)")
+    return folder.stat().st_ino

@@ -1,0 +1,158 @@
+"""`Run`: one engine trace, and what of this process stays out of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from contextvars import Context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ior_nb import errors
+from ior_nb.runtime import EventBatch, TraceOptions, runtime_bindings_from_context
+
+if TYPE_CHECKING:
+    from ior_nb.window import Window
+
+__all__ = ["Run", "messaging_descriptors", "service_threads"]
+
+# Packages whose threads serve the notebook, not its user.
+_SERVICE: Final = ("ipykernel", "IPython", "jupyter_client", "zmq", "debugpy", "_pydevd_bundle", "pydevd", "ior_nb")
+
+
+class Run:
+    """One engine trace, and the `TraceStarter` that begins it. Feeds the session's sinks and the open windows."""
+
+    def __init__(self, engine: Any, owner: Window, ignore_tids: Sequence[int]) -> None:
+        self.engine = engine
+        self.owner = owner
+        self.windows: list[Window] = [owner]
+        self.options = TraceOptions(
+            scope=owner.plan.scope,
+            enabled=owner.plan.enabled,
+            rates=owner.plan.rates,
+            ignore_tids=tuple(ignore_tids) + owner.own_threads(),
+            ignore_pids=(),
+            quiet=owner.plan.quiet,
+        )
+        self._messaging = messaging_descriptors() if owner.plan.own else frozenset()
+        self._bindings: Any = None
+
+    def __call__(self, context: Context) -> None:
+        """Start; see `runtime.TraceStarter`."""
+        bindings = runtime_bindings_from_context(context)
+        if bindings is None:
+            raise errors.SessionClosed("a run is started by a session")
+        self._bindings = bindings
+        bindings.set_event_stream_source(bindings.stream_buffer())
+        self.engine.start(self.options, self._on_batch)
+
+    def _on_batch(self, batch: EventBatch) -> None:
+        batch = self._bindings.take(batch)
+        messaging = self._is_messaging(batch)
+        for window in list(self.windows):
+            window.take(batch, messaging)
+        self._bindings.deliver(batch if messaging is None else batch.take(~messaging))
+
+    def _is_messaging(self, batch: EventBatch) -> np.ndarray | None:
+        """Which rows are the notebook kernel talking to itself: the main thread waking the thread that prints."""
+        if not self._messaging:
+            return None
+        mask = (batch["pid"] == os.getpid()) & np.isin(batch["fd"], list(self._messaging))
+        eventfd = batch.tables["file"].code("anon_inode:[eventfd]")
+        mask &= batch["file"] == (-1 if eventfd is None else eventfd)
+        return mask if mask.any() else None
+
+    def join(self, window: Window) -> None:
+        """Let a window begin on this run.
+
+        Raises:
+            ConfigError: what it wants is not what is being traced.
+        """
+        mine, wanted = self.options, window.plan
+        covers = mine.scope.mode == "all" or (
+            wanted.own and mine.scope.mode == "pids" and os.getpid() in mine.scope.pids and not mine.scope.tid
+        )
+        if wanted.command is not None or not covers or not wanted.enabled <= mine.enabled:
+            raise errors.ConfigError(
+                f"a trace of {mine.scope} is running and does not cover {wanted.scope} with these calls; "
+                "stop it first (%ior stop)"
+            )
+        self.engine.live()
+        window.totals = self.engine.flush()
+        window.counters = self.engine.counters()
+        self.windows.append(window)
+
+    def leave(self, window: Window) -> None:
+        """End a window that is not the owner."""
+        try:
+            totals = self.engine.flush()
+            counters = self.engine.counters()
+        except errors.SourceError as error:
+            window.finish(None, None, error)
+        else:
+            before = window.totals
+            delta = {name: value - before.get(name, 0) for name, value in totals.items()}
+            flight = sum(
+                delta[n] * s for n, s in (("seen", 1), ("emitted", -1), ("sampled_out", -1), ("lost_ring", -1))
+            )
+            changed = counters.copy()
+            for name in ("calls", "errors", "bytes", "latency"):
+                changed[name] -= window.counters[name]
+            window.finish(delta | {"open": max(flight, 0), "killed": 0}, changed, None)
+        finally:
+            self.windows.remove(window)
+
+    def end(self) -> None:
+        """Stop the engine and finish every window."""
+        failure: errors.SourceError | None = None
+        totals: dict[str, int] | None = None
+        counters: np.ndarray | None = None
+        try:
+            ended = self.engine.stop()
+            totals, counters = ended.totals, ended.counters
+        except errors.SourceError as error:
+            failure = error
+        for window in self.windows:
+            window.finish(totals, counters, failure)
+        self.windows = []
+
+    def ignore(self, tids: Iterable[int]) -> None:
+        """Leave threads out from now on."""
+        self.engine.ignore(list(tids))
+
+    def flush(self) -> None:
+        """Wait until all that happened before has reached the sinks."""
+        self.engine.flush()
+
+
+def service_threads() -> tuple[int, ...]:
+    """Return the ids of this process's threads that serve the notebook or the tracer, not the user's code."""
+    found = [
+        t.native_id
+        for t in threading.enumerate()
+        if (t is not threading.main_thread() and type(t).__module__.startswith(_SERVICE))
+        or t.name.startswith(("ior-", "IOPub", "Heartbeat", "Control", "Shell channel", "subshell-"))
+    ]
+    for task in Path("/proc/self/task").iterdir():  # threads Python knows nothing of: ZeroMQ's own
+        with contextlib.suppress(OSError):
+            if (task / "comm").read_text().startswith("ZMQbg"):
+                found.append(int(task.name))
+    return tuple(t for t in found if t is not None)
+
+
+def messaging_descriptors() -> frozenset[int]:
+    """Return the eventfds of a notebook kernel: its main thread writes to them when it prints. Empty elsewhere."""
+    if "ipykernel" not in sys.modules:
+        return frozenset()
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(entry.readlink()) == "anon_inode:[eventfd]":
+                found.append(int(entry.name))
+    return frozenset(found)

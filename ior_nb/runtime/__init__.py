@@ -1,0 +1,74 @@
+"""The contracts between the tracing engine and the views, and the values both sides speak.
+
+Neither side imports the other; both import this package. It needs numpy and the standard library only.
+Read `contracts` first.
+"""
+
+from ior_nb.runtime.batch import EventBatch, Row, new_tables
+from ior_nb.runtime.context import (
+    context_with_runtime_bindings,
+    context_with_trace_filters,
+    runtime_bindings_from_context,
+    runtime_publisher_from_context,
+    trace_filters_from_context,
+)
+from ior_nb.runtime.contracts import (
+    Configurator,
+    EventIngester,
+    EventSink,
+    FilterControl,
+    LiveTrieSource,
+    ProbeManager,
+    RecordingController,
+    RuntimePublisher,
+    RuntimeState,
+    Sequencer,
+    SessionControl,
+    SnapshotSource,
+    Snapshotter,
+    StreamSource,
+    TraceRuntimeBindings,
+    TraceStarter,
+)
+from ior_nb.runtime.filter import Filter
+from ior_nb.runtime.schema import COLUMNS, Column
+from ior_nb.runtime.strings import StringTable
+from ior_nb.runtime.values import Accounting, ProbeState, Scope, Snapshot, SnapshotNode, SyscallRow, TraceOptions
+
+__all__ = [
+    "COLUMNS",
+    "Accounting",
+    "Column",
+    "Configurator",
+    "EventBatch",
+    "EventIngester",
+    "EventSink",
+    "Filter",
+    "FilterControl",
+    "LiveTrieSource",
+    "ProbeManager",
+    "ProbeState",
+    "RecordingController",
+    "Row",
+    "RuntimePublisher",
+    "RuntimeState",
+    "Scope",
+    "Sequencer",
+    "SessionControl",
+    "Snapshot",
+    "SnapshotNode",
+    "SnapshotSource",
+    "Snapshotter",
+    "StreamSource",
+    "StringTable",
+    "SyscallRow",
+    "TraceOptions",
+    "TraceRuntimeBindings",
+    "TraceStarter",
+    "context_with_runtime_bindings",
+    "context_with_trace_filters",
+    "new_tables",
+    "runtime_bindings_from_context",
+    "runtime_publisher_from_context",
+    "trace_filters_from_context",
+]

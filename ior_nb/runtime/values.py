@@ -1,0 +1,211 @@
+"""Small frozen values both sides of the contracts speak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Accounting", "ProbeState", "Scope", "Snapshot", "SnapshotNode", "SyscallRow", "TraceOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Whose system calls are traced."""
+
+    mode: str = "pids"
+    """`pids` (a set of processes), `all`, `uid` or `cgroup`."""
+    pids: tuple[int, ...] = ()
+    """The processes, numbered as this process sees them."""
+    follow: bool = True
+    """Whether children are in, those alive already and those to come."""
+    tid: int = 0
+    """Only this thread; 0 for all."""
+    uid: int = 0
+    """The user of mode `uid`."""
+    cgroup: int = 0
+    """Id of the version-2 control group of mode `cgroup` (the inode number of its folder)."""
+    at_exec: bool = False
+    """Whether a process is in from its first execve on (a command started for the trace)."""
+
+    def __str__(self) -> str:
+        if self.mode == "all":
+            return "the whole system"
+        if self.mode == "uid":
+            return f"user {self.uid}"
+        if self.mode == "cgroup":
+            return f"control group {self.cgroup}"
+        who = f"process {', '.join(map(str, self.pids))}"
+        if self.tid:
+            who = f"thread {self.tid} of {who}"
+        return who + (" and its children" if self.follow else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceOptions:
+    """What an engine is asked to do."""
+
+    scope: Scope
+    enabled: frozenset[int]
+    """Numbers of the system calls that are on."""
+    rates: Mapping[int, int] = field(default_factory=dict)
+    """Sampling by syscall number: 0 counts only, 1 records all (the default), N one in N."""
+    ignore_tids: tuple[int, ...] = ()
+    """Threads that are never traced."""
+    ignore_pids: tuple[int, ...] = ()
+    """Processes that are never traced."""
+    quiet: bool = False
+    """Keep raw bytes and decode them when the trace ends, so that the traced code pays no Python for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounting:
+    """Where every system call went: seen = emitted + filtered + sampled_out + in_flight + all of lost."""
+
+    seen: int = 0
+    """Calls of enabled syscalls the kernel program saw begin, in scope and inside the window."""
+    emitted: int = 0
+    """Finished calls that are rows of the result."""
+    filtered: int = 0
+    """Calls a filter kept out, the notebook's own messaging among them."""
+    sampled_out: int = 0
+    """Calls counted only, because their syscall is sampled."""
+    in_flight: int = 0
+    """Calls that had not returned when the trace, or their thread, ended."""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    """Calls lost, by reason: `ring` (the kernel's ring was full), `buffer` (the reader was too slow)."""
+    names_lost: int = 0
+    """Path texts that did not fit into the names ring: their rows lack a name."""
+    unpaired: int = 0
+    """Ends of calls whose beginning was before the trace."""
+    compat: int = 0
+    """32-bit calls: counted, not recorded, for their numbers mean other calls."""
+    unknown: int = 0
+    """Calls with a number beyond the table."""
+    threads_lost: int = 0
+    """Threads that could not be followed because the table of threads was full."""
+    skipped_runs: int = 0
+    """Runs of our program the kernel skipped (it was interrupted by itself): calls may be missing."""
+    outside_window: int = 0
+    """Calls traced just before or after the cell; not part of `seen`."""
+    died: bool = False
+    """Whether the collector ended before the trace did: what came after is missing, and nobody counted it."""
+
+    @property
+    def lost_total(self) -> int:
+        """Sum of all reasons."""
+        return sum(self.lost.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing that should be there."""
+        return not (
+            self.died
+            or self.lost_total
+            or self.names_lost
+            or self.compat
+            or self.unknown
+            or self.threads_lost
+            or self.skipped_runs
+        )
+
+    @property
+    def unaccounted(self) -> int:
+        """What the identity leaves over; anything but 0 is a bug in the tracer, and is shown."""
+        return self.seen - self.emitted - self.filtered - self.sampled_out - self.in_flight - self.lost_total
+
+    def line(self) -> str:
+        """Return the completeness line of every result."""
+        parts = [f"{self.seen:,} calls seen", f"{self.emitted:,} recorded"]
+        for count, what in (
+            (self.filtered, "filtered"),
+            (self.sampled_out, "counted only"),
+            (self.in_flight, "still in flight"),
+        ):
+            if count:
+                parts.append(f"{count:,} {what}")
+        parts += [f"{count:,} lost ({reason})" for reason, count in self.lost.items() if count]
+        for count, what in (
+            (self.names_lost, "names lost"),
+            (self.compat, "32-bit calls not decoded"),
+            (self.unknown, "calls of unknown number"),
+            (self.threads_lost, "threads not followed"),
+            (self.skipped_runs, "probe runs skipped by the kernel"),
+            (self.unaccounted, "unaccounted for"),
+        ):
+            if count:
+                parts.append(f"{count:,} {what}")
+        if self.died:
+            parts.append("the collector ended early and what came after is missing")
+        return ("complete: " if self.complete and not self.unaccounted else "INCOMPLETE: ") + ", ".join(parts)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the numbers as JSON-ready values."""
+        numbers: dict[str, object] = {
+            name: getattr(self, name)
+            for name in (
+                "seen",
+                "emitted",
+                "filtered",
+                "sampled_out",
+                "in_flight",
+                "names_lost",
+                "unpaired",
+                "compat",
+                "unknown",
+                "threads_lost",
+                "skipped_runs",
+                "outside_window",
+            )
+        }
+        return numbers | {"lost": dict(self.lost), "died": self.died, "complete": self.complete}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeState:
+    """Whether one system call is traced, and how."""
+
+    syscall: str
+    family: str
+    active: bool
+    rate: int = 1
+    """1 records all, N one in N, 0 counts only."""
+    error: str = ""
+    """Why the last change failed; empty when it did not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyscallRow:
+    """Statistics of one system call."""
+
+    name: str
+    family: str
+    count: int
+    errors: int
+    bytes: int
+    latency_total_ns: int
+    latency_max_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The statistics at one moment."""
+
+    generated_at: float
+    """Wall clock, seconds since the epoch."""
+    elapsed_s: float
+    """Since the start or the last reset."""
+    calls: int
+    errors: int
+    bytes: int
+    syscalls: tuple[SyscallRow, ...] = ()
+    """By count, the largest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotNode:
+    """A node of the flame trie; its value does not include its children's, its total does."""
+
+    name: str
+    value: int
+    total: int
+    children: tuple[SnapshotNode, ...] = ()

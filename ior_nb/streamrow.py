@@ -1,0 +1,73 @@
+"""The live stream: the last rows in a ring, and the one numbering of rows."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from ior_nb.runtime import EventBatch, Row
+
+__all__ = ["RingBuffer", "Row", "Sequencer"]
+
+
+class Sequencer:
+    """Row numbers that only grow, over all traces of a session. The first is `start` + 1. Thread-safe."""
+
+    def __init__(self, start: int = 0) -> None:
+        self._last = start
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> int:
+        """Reserve `count` numbers in a row; return the first."""
+        with self._lock:
+            first = self._last + 1
+            self._last += count
+            return first
+
+
+class RingBuffer:
+    """The last `capacity` rows. Pushing and reading are thread-safe; a batch larger than the ring leaves its end.
+
+    Attributes:
+        total_pushed: rows ever pushed, overwritten ones included.
+    """
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        if capacity < 1:
+            raise ValueError(f"a ring of {capacity} rows holds nothing; give at least 1")
+        self.capacity = capacity
+        self.total_pushed = 0
+        self._batches: deque[EventBatch] = deque()
+        self._rows = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def push(self, batch: EventBatch) -> None:
+        """Append rows; the oldest make room. Costs nothing per row: batches are kept, not copied."""
+        if not len(batch):
+            return
+        with self._lock:
+            self.total_pushed += len(batch)
+            self._batches.append(batch[-self.capacity :])
+            self._rows += len(self._batches[-1])
+            while self._rows - len(self._batches[0]) >= self.capacity:
+                self._rows -= len(self._batches.popleft())
+            if self._rows > self.capacity:
+                first = self._batches[0]
+                self._batches[0] = first[self._rows - self.capacity :]
+                self._rows = self.capacity
+
+    def snapshot(self) -> EventBatch:
+        """Return the rows, oldest first, as one batch nobody else changes."""
+        with self._lock:
+            batches = list(self._batches)
+        return EventBatch.concat(batches)
+
+    def reset(self) -> None:
+        """Drop the rows and the counter."""
+        with self._lock:
+            self._batches.clear()
+            self._rows = 0
+            self.total_pushed = 0

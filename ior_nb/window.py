@@ -1,0 +1,186 @@
+"""`Window`: one `Trace` being made, a stretch of time on a run."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ior_nb import errors
+from ior_nb.clock import FOR_EVER, boot_clock
+from ior_nb.command import Child
+from ior_nb.plan import Plan
+from ior_nb.result import Trace, counters_by_name
+from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.syscalls import SYSCALLS
+
+if TYPE_CHECKING:
+    from ior_nb.session import TracerSession
+
+__all__ = ["Window"]
+
+_NAMES: Final = {c.number: c.name for c in SYSCALLS}
+
+
+class Window:
+    """One `Trace` being made: a stretch of time on a run. A context manager that gives the trace."""
+
+    def __init__(self, session: TracerSession, wanted: Plan, *, cell: int = -1) -> None:
+        self._session = session
+        self.plan = wanted
+        self.trace = Trace(
+            title=wanted.title, scope=str(wanted.scope), engine=session.engine_name, options=wanted.options
+        )
+        self.totals: dict[str, int] = {}
+        self.counters: np.ndarray = np.zeros(0)
+        self._cell = cell
+        self._t0 = 0
+        self._t1 = FOR_EVER
+        self._counts = {"done": 0, "flight": 0, "filtered": 0, "outside_done": 0, "outside_flight": 0}
+        self._recorder: Any = None
+        self._child: Child | None = None
+        self._rows = 0
+
+    def own_threads(self) -> tuple[int, ...]:
+        """Threads of this window that must not be traced."""
+        tid = getattr(self._recorder, "worker_tid", None)
+        return () if tid is None else (tid,)
+
+    def __enter__(self) -> Trace:
+        if self.plan.command is not None and self._session.running is None:
+            self._child = Child(self.plan.command)
+            self.plan = self.plan.of_child(self._child.pid)
+            self.trace.scope = str(self.plan.scope)
+        try:
+            if self.plan.record is not None:
+                from ior_nb.export.arrow import record_batch
+                from ior_nb.parquet import Recorder
+
+                self._recorder = Recorder(to_arrow=record_batch)
+                self._recorder.start(self.plan.record, metadata=self.trace.metadata(), block=True)
+            self._session.open_window(self)
+        except BaseException:
+            if self._child is not None:
+                self._child.kill()
+            self._drop_recording()
+            raise
+        entry = self._session.begin_cell(self._cell) if self._cell >= 0 else None
+        self._entry = entry
+        self.trace.started_at = time.time()
+        if self._child is not None:
+            self._t0 = boot_clock()
+            self._child.release()
+        else:
+            self._t0 = boot_clock()
+        self.trace.window = (self._t0, self._t0)
+        return self.trace
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if self._child is not None:
+                if kind is None:
+                    self.trace.returncode = self._child.wait()
+                else:
+                    self._child.kill()
+        finally:
+            self.end()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the command; nothing happens without one, or when it has ended."""
+        if self._child is not None:
+            self._child.signal(number)
+
+    def end(self) -> None:
+        """Close the window: from here on nothing belongs to it. Idempotent."""
+        if self._t1 != FOR_EVER:
+            return
+        self._t1 = boot_clock()
+        if self._entry is not None:
+            self._session.end_cell(self._entry)
+        self._session.close_window(self)
+
+    # ---- called by the run
+
+    def take(self, batch: EventBatch, messaging: np.ndarray | None) -> None:
+        """Take the rows that began inside the window."""
+        times = batch["time_ns"]
+        inside = (times >= self._t0) & (times < self._t1)
+        flight = batch["state"] == (batch.tables["state"].code("in flight") or -1)
+        counts = self._counts
+        if messaging is not None:
+            counts["filtered"] += int((messaging & inside & ~flight).sum())
+            hidden = messaging & inside
+            inside = inside & ~messaging
+            outside = ~inside & ~hidden
+        else:
+            outside = ~inside
+        counts["outside_done"] += int((outside & ~flight).sum())
+        counts["outside_flight"] += int((outside & flight).sum())
+        if self.plan.leave_out is not None:
+            dropped = inside & self.plan.leave_out(batch)
+            counts["filtered"] += int((dropped & ~flight).sum())
+            inside = inside & ~dropped
+        in_flight = int((inside & flight).sum())
+        counts["flight"] += in_flight
+        rows = batch if inside.all() else batch.take(inside)
+        counts["done"] += len(rows) - in_flight
+        if not len(rows):
+            return
+        self._rows += len(rows)
+        self.trace.add(rows, keep=self.plan.keep_rows)
+        if self._recorder is not None:
+            self._recorder.record(rows)
+
+    def finish(self, totals: dict[str, int] | None, counters: np.ndarray | None, failure: Exception | None) -> None:
+        """Close the books of the trace."""
+        counts = self._counts
+        window = (self._t0, min(self._t1, boot_clock()))
+        if totals is None:
+            rows = counts["done"] + counts["flight"]
+            accounting = Accounting(seen=rows, emitted=counts["done"], in_flight=counts["flight"], died=True)
+        else:
+            in_flight = totals["open"] + totals["killed"] - counts["outside_flight"]
+            accounting = Accounting(
+                seen=totals["seen"] - counts["outside_done"] - counts["outside_flight"],
+                emitted=counts["done"],
+                filtered=counts["filtered"],
+                sampled_out=totals["sampled_out"],
+                in_flight=in_flight,
+                lost={"ring": totals["lost_ring"], "buffer": totals["lost_buffer"]},
+                names_lost=totals["lost_names"],
+                unpaired=totals["unpaired"],
+                compat=totals["compat"],
+                unknown=totals["unknown"],
+                threads_lost=totals["slots_full"],
+                skipped_runs=totals["skipped_runs"],
+                outside_window=counts["outside_done"] + counts["outside_flight"],
+            )
+        named = counters_by_name(counters, _NAMES) if counters is not None and len(counters) else {}
+        self.trace.finish(window=window, accounting=accounting, counters=named)
+        if self._recorder is not None:
+            self._recorder.set_metadata(self.trace.metadata())
+            try:
+                self.trace.recording = self._recorder.stop()
+            except errors.RecordingError as error:
+                self.trace.notes += (f"recording: {error}",)
+                warnings.warn(str(error), errors.IorWarning, stacklevel=2)
+            self._recorder = None
+        if failure is not None:
+            self.trace.notes += (str(failure),)
+        if not accounting.complete:
+            warnings.warn(accounting.line(), errors.LostEventsWarning, stacklevel=2)
+
+    def _drop_recording(self) -> None:
+        if self._recorder is not None:
+            with contextlib.suppress(errors.RecordingError):
+                published = self._recorder.stop()
+                if published is not None:
+                    Path(published).unlink(missing_ok=True)
+            self._recorder = None

@@ -1,0 +1,79 @@
+"""Fakes and small builders the tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ior_nb.engine.bcc import Ended
+from ior_nb.engine.decode import COUNTER
+from ior_nb.runtime import EventBatch, StringTable, TraceOptions, new_tables
+
+
+def batch(tables: dict[str, StringTable] | None = None, /, **columns: list[object]) -> EventBatch:
+    """Build a batch from plain lists; text columns take strings."""
+    tables = tables if tables is not None else new_tables()
+    arrays: dict[str, np.ndarray] = {}
+    for name, values in columns.items():
+        if name in tables:
+            arrays[name] = tables[name].intern_many([str(v) for v in values])
+        else:
+            arrays[name] = np.array(values)
+    if "state" not in arrays and columns:
+        length = len(next(iter(columns.values())))
+        arrays["state"] = tables["state"].intern_many(["done"] * length)
+    return EventBatch(arrays, tables)
+
+
+class FakeEngine:
+    """An engine whose events a test hands out itself."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.options: TraceOptions | None = None
+        self.send: Callable[[EventBatch], None] = lambda _: None
+        self.totals: dict[str, int] = dict.fromkeys(
+            "seen emitted sampled_out lost_ring lost_names unpaired compat unknown slots_full killed lost_in_flight "
+            "skipped_runs lost_buffer open".split(),
+            0,
+        )
+        self.started = 0
+        self.closed = 0
+        self.fail: Exception | None = None
+
+    def open(self) -> None:
+        """Nothing to load."""
+
+    def start(self, options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
+        if self.fail is not None:
+            raise self.fail
+        self.options = options
+        self.send = on_batch
+        self.started += 1
+        return 0
+
+    def emit(self, events: EventBatch) -> None:
+        """Hand out finished calls, and count them as the kernel would."""
+        self.totals["seen"] += len(events)
+        self.totals["emitted"] += len(events)
+        self.send(events)
+
+    def live(self) -> None:
+        """It always is."""
+
+    def flush(self) -> dict[str, int]:
+        return dict(self.totals)
+
+    def counters(self) -> np.ndarray:
+        return np.zeros(512, COUNTER)
+
+    def ignore(self, tids: list[int]) -> None:
+        """Nobody is traced."""
+
+    def stop(self) -> Ended:
+        return Ended(totals=dict(self.totals), counters=self.counters())
+
+    def close(self) -> None:
+        self.closed += 1

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import ior_nb
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    """`import ior_nb` loads none of numpy, pandas, pyarrow, plotly, ipywidgets, IPython and bcc."""
+    code = (
+        "import sys, ior_nb\n"
+        "heavy = {'numpy', 'pandas', 'pyarrow', 'plotly', 'ipywidgets', 'IPython', 'bcc'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_all_public_names_exist() -> None:
+    """`__all__` is the truth."""
+    for name in ior_nb.__all__:
+        assert getattr(ior_nb, name) is not None
+    with pytest.raises(AttributeError):
+        _ = ior_nb.nothing_of_that_name
+
+
+def test_the_version_is_said_once_and_the_same() -> None:
+    """The package and pyproject.toml agree."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert ior_nb.__version__ == project["version"]
+
+
+def test_the_collector_runs_on_the_standard_library_alone() -> None:
+    """The privileged process imports neither numpy nor anything else that is not Python's own."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r});"
+        "import ior_nb.engine.collector.__main__, ior_nb.engine.collector.program, ior_nb.engine.collector.ring;"
+        "sys.exit(0 if not {'numpy', 'pyarrow', 'IPython', 'ior_nb.runtime'} & set(sys.modules) else 1)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr

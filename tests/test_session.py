@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ior_nb import errors
+from ior_nb.clock import boot_clock
+from ior_nb.runtime import EventBatch
+from ior_nb.session import ENGINES, TracerSession, trace
+from tests.fakes import FakeEngine, batch
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """An engine the test plays."""
+    return FakeEngine()
+
+
+@pytest.fixture
+def session(engine: FakeEngine) -> TracerSession:
+    """A session on that engine."""
+    made = TracerSession()
+    made._engine = engine
+    return made
+
+
+def rows(*times: int, **columns: list[object]) -> EventBatch:
+    """Rows of this process at points in time."""
+    n = len(times)
+    return batch(time_ns=list(times), pid=[os.getpid()] * n, syscall=["read"] * n, **columns)
+
+
+def test_only_rows_that_began_inside_the_window_belong_to_it(session: TracerSession, engine: FakeEngine) -> None:
+    """Rows before and after the block are counted as outside, and the identity holds without them."""
+    with trace(session=session) as result:
+        inside = boot_clock()
+        engine.emit(rows(5, inside, inside + 1))
+
+    assert result.batch["time_ns"].tolist() == [inside, inside + 1]
+    assert result.accounting.outside_window == 1
+    assert (result.accounting.seen, result.accounting.emitted) == (2, 2)
+    assert result.accounting.unaccounted == 0
+
+
+def test_what_is_lost_makes_the_result_incomplete_and_warns(session: TracerSession, engine: FakeEngine) -> None:
+    """A call the ring had no room for is in the accounting, the completeness line and a warning."""
+    with pytest.warns(errors.LostEventsWarning, match=r"INCOMPLETE: 3 calls seen, 0 recorded, 3 lost \(ring\)"):  # noqa: SIM117
+        with trace(session=session) as result:
+            engine.totals |= {"seen": 3, "lost_ring": 3}
+
+    assert not result.accounting.complete
+    assert result.accounting.unaccounted == 0
+
+
+def test_a_nested_trace_is_a_window_on_the_running_one(session: TracerSession, engine: FakeEngine) -> None:
+    """The engine is started once; both traces have the inner rows, only the outer one the others."""
+    with trace(session=session) as outer:
+        engine.emit(rows(boot_clock()))
+        with trace(session=session) as inner:
+            engine.emit(rows(boot_clock(), boot_clock()))
+        engine.emit(rows(boot_clock()))
+
+    assert engine.started == 1
+    assert (len(outer.batch), len(inner.batch)) == (4, 2)
+    assert inner.accounting.seen == 2
+    assert inner.accounting.unaccounted == 0
+
+
+def test_a_conflicting_scope_is_refused_in_one_line(session: TracerSession) -> None:
+    """While this process is traced, another target or more calls cannot join."""
+    with trace(session=session):
+        for wanted in ({"pid": os.getppid()}, {"families": "all"}, {"command": ["true"]}):
+            with pytest.raises(errors.ConfigError, match="stop it first"), trace(session=session, **wanted):
+                pass
+
+
+def test_rows_are_numbered_over_all_traces_of_a_session(session: TracerSession, engine: FakeEngine) -> None:
+    """The row numbering goes on where the last trace left off."""
+    seen = []
+    for _ in range(2):
+        with trace(session=session) as result:
+            engine.emit(rows(boot_clock(), boot_clock()))
+        seen += result.batch["seq"].tolist()
+
+    assert seen == [1, 2, 3, 4]
+    assert session.stream_buffer().snapshot()["seq"].tolist() == seen
+
+
+def test_rows_carry_the_cell_they_began_in(session: TracerSession, engine: FakeEngine) -> None:
+    """Stamping is by start time, also for rows that arrive after the cell has ended."""
+    with trace(session=session) as result:
+        before = boot_clock()
+        entry = session.begin_cell(7)
+        during = boot_clock()
+        session.end_cell(entry)
+        engine.emit(rows(before, during, boot_clock()))
+
+    assert result.batch["cell"].tolist() == [-1, 7, -1]
+
+
+def test_a_start_that_fails_leaves_nothing_behind(session: TracerSession, engine: FakeEngine, tmp_path: Path) -> None:
+    """When the engine cannot start there is no run, and no recording on the disk."""
+    engine.fail = errors.PermissionDenied("no rights")
+    with pytest.raises(errors.PermissionDenied), trace(session=session, record=tmp_path / "x.parquet"):
+        pass
+
+    assert session.running is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_results_are_not_there_before_the_end(session: TracerSession) -> None:
+    """Reading the rows of a running trace says so."""
+    with trace(session=session) as result, pytest.raises(errors.ConfigError, match="still running"):
+        result.df()
+
+
+def test_rows_that_were_not_kept_are_not_made_up(session: TracerSession, engine: FakeEngine) -> None:
+    """Without kept rows the summary is there, the rows are refused."""
+    with trace(session=session, keep_rows=False) as result:
+        engine.emit(rows(boot_clock(), ret=[5], bytes=[5]))
+
+    assert result.summary().bytes_read == 5
+    with pytest.raises(errors.ConfigError, match="not kept"):
+        result.df()
+
+
+def test_the_kernels_own_messaging_is_filtered_and_counted(session: TracerSession, engine: FakeEngine) -> None:
+    """Writes to the notebook kernel's wake-up descriptors are no rows; the accounting has them as filtered."""
+    with trace(session=session) as result:
+        run = session.running
+        assert run is not None
+        run._messaging = frozenset({9})
+        now = boot_clock()
+        engine.emit(rows(now, now, fd=[9, 8], file=["anon_inode:[eventfd]"] * 2))
+
+    assert result.batch["fd"].tolist() == [8]
+    assert result.accounting.filtered == 1
+    assert result.accounting.unaccounted == 0
+
+
+def test_unknown_engines_are_refused() -> None:
+    """An engine that does not exist is a mistake of the user."""
+    with pytest.raises(errors.ConfigError, match="bcc"):
+        TracerSession(engine="magic")
+    with pytest.raises(errors.ConfigError, match="bcc"):
+        trace(engine="magic")
+    assert "bcc" in ENGINES
+
+
+def test_a_forked_child_does_not_end_its_parents_trace(session: TracerSession, engine: FakeEngine) -> None:
+    """In a child the session has forgotten the run and the engine."""
+    with trace(session=session):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if session.running is None and session._engine is None else 1)
+        status = os.waitpid(child, 0)[1]
+
+    assert status == 0
+    assert session._engine is engine
+
+
+def test_a_recording_of_the_session_has_the_rows_of_its_time(
+    session: TracerSession, engine: FakeEngine, tmp_path: Path
+) -> None:
+    """`record` and `stop_recording` write what came in between."""
+    from ior_nb.parquet import read
+
+    with trace(session=session):
+        engine.emit(rows(boot_clock()))
+        session.record(tmp_path / "part")
+        engine.emit(rows(boot_clock(), boot_clock()))
+        published = session.stop_recording()
+        engine.emit(rows(boot_clock()))
+
+    assert published == tmp_path / "part.parquet"
+    assert read(published)["seq"].to_pylist() == [2, 3]
