@@ -98,8 +98,17 @@ def _wait(ended: threading.Event, seconds: float | None, pid: int | None) -> Non
     """Wait for a signal, for the time to be up, or for the process to be gone; whichever comes first."""
     deadline = float("inf") if seconds is None else time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0 and not ended.wait(min(left, 0.2)):
-        if pid is not None and not Path(f"/proc/{pid}").exists():
+        if pid is not None and _is_gone(pid):
             return
+
+
+def _is_gone(tid: int) -> bool:
+    """Whether a process or thread has ended; one that nobody has waited for yet (a zombie) has."""
+    try:
+        stat = Path(f"/proc/{tid}/stat").read_bytes()
+    except OSError:
+        return True
+    return stat[stat.rindex(b")") + 2 :].startswith((b"Z", b"X"))
 
 
 def _as_json(result: Any) -> dict[str, Any]:

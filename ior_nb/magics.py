@@ -171,7 +171,7 @@ class IorMagics(Magics):
         else:
             run.engine.live()
             run.flush()
-            rows = self.session.stream_buffer().total_pushed
+            rows = self.session.stream_sequencer().take(0) - run.first_row
             print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
         recording = self.session.recorder().status()
         if recording.active:
@@ -184,9 +184,7 @@ class IorMagics(Magics):
         if run is not None:
             from ior_nb.export.pandas import dataframe
 
-            run.engine.live()
-            run.flush()
-            return dataframe(self.session.stream_buffer().snapshot())
+            return dataframe(run.latest())
         last = self._shell.user_ns.get("_ior")
         if not isinstance(last, Trace):
             raise UsageError("ior: nothing has been traced yet (%%ior on a cell, or %ior start)")

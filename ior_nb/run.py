@@ -42,6 +42,7 @@ class Run:
         )
         self._messaging = messaging_descriptors() if owner.plan.own else frozenset()
         self._bindings: Any = None
+        self.first_row = 1
 
     def __call__(self, context: Context) -> None:
         """Start; see `runtime.TraceStarter`."""
@@ -50,6 +51,7 @@ class Run:
             raise errors.SessionClosed("a run is started by a session")
         self._bindings = bindings
         bindings.set_event_stream_source(bindings.stream_buffer())
+        self.first_row = bindings.stream_sequencer().take(0)
         self.engine.start(self.options, self._on_batch)
 
     def _on_batch(self, batch: EventBatch) -> None:
@@ -125,6 +127,13 @@ class Run:
     def ignore(self, tids: Iterable[int]) -> None:
         """Leave threads out from now on."""
         self.engine.ignore(list(tids))
+
+    def latest(self) -> EventBatch:
+        """Return the rows of this run that the stream still holds, everything that happened before included."""
+        self.engine.live()
+        self.engine.flush()
+        rows: EventBatch = self._bindings.stream_buffer().snapshot()
+        return rows.take(rows["seq"] >= self.first_row)
 
     def flush(self) -> None:
         """Wait until all that happened before has reached the sinks."""

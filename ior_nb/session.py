@@ -7,9 +7,11 @@ a *window* is one `Trace` the user asked for. The first window starts a run, win
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from pathlib import Path
@@ -62,7 +64,10 @@ class TracerSession:
         self._recorder: Any = None
         self._cells: list[list[int]] = []  # [t0, t1, execution count], in order of time
         self._sources: dict[str, Any] = {}
-        os.register_at_fork(after_in_child=self._forget)
+        # Without these a recording would not be published at exit, and a forked child would think the run its own.
+        reference = weakref.ref(self)
+        atexit.register(lambda: _call(reference, TracerSession.close))
+        os.register_at_fork(after_in_child=lambda: _call(reference, TracerSession._forget))
 
     # ---- RuntimePublisher
 
@@ -251,6 +256,12 @@ class TracerSession:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _call(session: weakref.ref[TracerSession], method: Callable[[TracerSession], None]) -> None:
+    alive = session()
+    if alive is not None:
+        method(alive)
 
 
 _default: TracerSession | None = None

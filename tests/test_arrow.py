@@ -145,7 +145,9 @@ def test_compact_keeps_the_text_of_every_code(texts: list[str], data: st.DataObj
     assert set(new.tolist()) == set(range(len(used)))
     "".join(used).encode()
     for before, after in zip(codes.tolist(), new.tolist(), strict=True):
-        assert strings[before] == used[after] or not strings[before].isascii()
+        text = strings[before]
+        encodable = text.encode(errors="ignore").decode() == text
+        assert used[after] == text if encodable else "\\x" in used[after]
 
 
 def test_table_joins_batches_of_different_tables() -> None:
@@ -256,8 +258,8 @@ def test_dataframe_of_a_million_rows_takes_half_a_second() -> None:
     measured = []
     for _ in range(3):  # the first runs may have to wait for fresh memory
         begin = time.perf_counter()
-        result = dataframe(batch)
+        dataframe(batch)
         measured.append(time.perf_counter() - begin)
-    print(f"DataFrame of {len(result):,} rows: {', '.join(f'{s:.3f}' for s in measured)} s")
+    print(f"DataFrame of {len(batch):,} rows: {', '.join(f'{s:.3f}' for s in measured)} s")
 
     assert min(measured) <= 0.5

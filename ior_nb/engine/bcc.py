@@ -6,7 +6,6 @@ on locks, so that a traced thread makes no call of its own that would show up in
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import itertools
 import json
@@ -17,7 +16,6 @@ import socket
 import subprocess
 import sys
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,7 +93,6 @@ class BccEngine:
         self._owner = os.getpid()
         self._last_totals: dict[str, int] = {}
         self.raw_limit = buffer_bytes
-        atexit.register(_close_if_alive, weakref.ref(self))
 
     # ---- life
 
@@ -364,12 +361,6 @@ class BccEngine:
 
 
 _ROWS_AT_ONCE: Final = 32_768  # short enough that the GIL is not held for long
-
-
-def _close_if_alive(engine: weakref.ref[BccEngine]) -> None:
-    alive = engine()
-    if alive is not None:
-        alive.close()
 
 
 def _as_error(message: dict[str, Any]) -> errors.SourceError | errors.ConfigError:

@@ -28,6 +28,7 @@ COUNTER: Final = np.dtype(
 )
 
 _AT_EMPTY_PATH: Final = 0x1000
+_EFAULT: Final = 14
 _MSG_PEEK: Final = 2
 _MSG_TRUNC: Final = 0x20
 _TIMER_ABSTIME: Final = 1
@@ -220,7 +221,7 @@ class Decoder:
         args = r.raw["args"]
         at = ROLE["at_flags"][calls]
         asked = (at >= 0) & (args[rows, np.maximum(at, 0)] & _AT_EMPTY_PATH != 0)
-        itself = empty & ((given["flags"] & wire.NF_NULL != 0) | asked)
+        itself = empty & ((given["flags"] & wire.NF_NULL != 0) & (r.ret[rows] != -_EFAULT) | asked)
         base = at_most(given["base"], names.paths)
         directory = ROLE["dirfd"][calls]
         number = args[rows, np.maximum(directory, 0)].astype(np.int32)

@@ -82,13 +82,19 @@ def _joined(file: BinaryIO, found: list[tuple[int, int]], columns: Sequence[str]
 def _table(source: Any, columns: Sequence[str] | None) -> pa.Table:
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(source, page_checksum_verification=True, read_dictionary=list(TEXT_COLUMNS))
-    there = set(file.schema_arrow.names)
-    if not there >= _CORE:
-        raise RecordingError(f"it is no recording: it has no column {', '.join(sorted(_CORE - there))}.")
+    file = pq.ParquetFile(source)
+    there = file.schema_arrow.names
+    if not _CORE.issubset(there):
+        raise RecordingError(f"it is no recording: it has no column {', '.join(sorted(_CORE.difference(there)))}.")
     missing = [name for name in columns or () if name not in there]
     if missing:
-        raise RecordingError(f"it has no column {', '.join(missing)}. It has {', '.join(file.schema_arrow.names)}.")
+        raise RecordingError(f"it has no column {', '.join(missing)}. It has {', '.join(there)}.")
+    file = pq.ParquetFile(
+        source,
+        metadata=file.metadata,
+        read_dictionary=[name for name in TEXT_COLUMNS if name in there],
+        page_checksum_verification=True,
+    )
     return file.read(columns=None if columns is None else list(columns))
 
 

@@ -256,7 +256,11 @@ class _Recording:
             self._chain.finish(self._no_rows(failure))
             path = self._target.publish()
         except Exception as error:
-            where = f"Its {written:,} rows are in {self._target.temporary}, which can be read as it is."
+            temporary = self._target.temporary
+            if temporary is not None and temporary.exists():
+                where = f"Its {written:,} rows are in {temporary}, which can be read as it is."
+            else:
+                where = f"Its temporary file {temporary} is gone."
             if failure is not None:
                 return _error(failure, f"the recording to {wanted} ended early: {_reason(failure)}. {where}"), None
             return _error(error, f"the recording cannot be put at {wanted}: {_reason(error)}. {where}"), None

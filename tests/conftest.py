@@ -1,0 +1,30 @@
+"""What all tests share: whether this machine can trace for real."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ior_nb.doctor import find_bcc
+
+REQUIRED = os.environ.get("IOR_NB_REQUIRE_LIVE") == "1"
+
+
+def why_not_live() -> str:
+    """Return why tracing for real is impossible here, an empty text when it is possible."""
+    if os.geteuid() != 0:
+        return "not root"
+    if find_bcc(Path("/")) is None:
+        return "bcc is not installed (apt install python3-bpfcc)"
+    return ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip live tests where they cannot run; where they must run, that is a failure."""
+    if item.get_closest_marker("live") is None or not (reason := why_not_live()):
+        return
+    if REQUIRED:
+        pytest.fail(f"live tests are required here, and cannot run: {reason}", pytrace=False)
+    pytest.skip(reason)
