@@ -92,7 +92,7 @@ class Summary:
     def headline(self) -> str:
         """Return the totals in one line."""
         parts = [
-            f"{self.title}: {show_count(self.calls, 'call')} in {self.duration_s:.3g} s",
+            f"{self.title}: {show_count(self.calls, 'call')} in {show_ns(self.duration_s * 1e9)}",
             f"{show_bytes(self.bytes_read)} read",
             f"{show_bytes(self.bytes_written)} written",
             show_count(self.distinct_files, "file"),
