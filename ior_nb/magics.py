@@ -7,6 +7,7 @@ import ast
 import contextlib
 import functools
 import shlex
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -321,7 +322,15 @@ def load(shell: Any) -> None:
     shell.ast_transformers.append(magics.hooks[1])
     shell.events.register("pre_run_cell", magics.before_cell)
     shell.events.register("post_run_cell", magics.after_cell)
+    # Loading the program takes most of a second: begin now, so that the first traced cell need not wait. Whatever
+    # goes wrong here goes wrong again, and is told, when something is traced.
+    threading.Thread(target=_warm_up, args=(magics.session,), name="ior-warm-up", daemon=True).start()
     _loaded[id(shell)] = magics
+
+
+def _warm_up(session: TracerSession) -> None:
+    with contextlib.suppress(errors.IorError):
+        session.prepare()
 
 
 def unload(shell: Any) -> None:

@@ -25,14 +25,13 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.program import find_bcc
-from ior_nb.engine.collector.wire import Frame, Unpacker, pack, pack_json
+from ior_nb.engine.collector.wire import Frame, Unpacker
 
 SHORTEST_NAP: Final = 0.002
 LONGEST_NAP: Final = 0.025
 CAP_SYS_ADMIN: Final = 21
 CAP_PERFMON: Final = 38
 CAP_BPF: Final = 39
-MAX_BATCH: Final = 4 << 20  # bytes of one frame of ring records
 
 
 class Refused(Exception):
@@ -100,40 +99,25 @@ class Collector:
 
     # ---- rings to queue to socket
 
-    def _drain(self) -> int:
-        """Move what the rings hold to the queue: names before the events that use them. Returns bytes moved."""
+    def _drain(self) -> None:
+        """Move what the rings hold to the queue: names before the events that use them."""
         tracer = self._tracer
         until = tracer.events.produced
-        moved = 0
         fullest = max(tracer.events.waiting / tracer.events.size, tracer.names.waiting / tracer.names.size)
-        names = tracer.names.take(tracer.names.produced)
-        if names:
+        names_until = tracer.names.produced
+        while names := tracer.names.take(names_until):
             self._put(Frame.NAMES, names)
-        events = tracer.events.take(until)
-        moved = len(names) + len(events)
-        if events:
+        while events := tracer.events.take(until):
             if self._queued + len(events) > self._limit:
                 self._dropped_events += len(events) // tracer.events.stride
             else:
                 self._put(Frame.EVENTS, events)
-        if fullest > 1 / 16:
-            self._nap = SHORTEST_NAP
-        else:
-            self._nap = min(self._nap * 1.5, LONGEST_NAP)
-        return moved
+        self._nap = SHORTEST_NAP if fullest > 1 / 32 else min(self._nap * 1.5, LONGEST_NAP)
 
     def _put(self, kind: Frame, payload: bytes) -> None:
-        if len(payload) <= MAX_BATCH:
-            self._put_raw(pack(kind, payload))
-            return
-        stride = wire.HEADER_BYTES + (wire.EVENT_BYTES if kind is Frame.EVENTS else wire.CHUNK_BYTES)
-        step = MAX_BATCH // stride * stride
-        for at in range(0, len(payload), step):
-            self._put_raw(pack(kind, payload[at : at + step]))
-
-    def _put_raw(self, frame: bytes) -> None:
-        self._queue.append(memoryview(frame))
-        self._queued += len(frame)
+        self._queue.append(memoryview(wire.FRAME.pack(len(payload), kind)))
+        self._queue.append(memoryview(payload))
+        self._queued += wire.FRAME.size + len(payload)
 
     def _send(self) -> None:
         while self._queue:
@@ -177,7 +161,7 @@ class Collector:
         except Exception as error:  # the session must hear of it, whatever it is
             message = f"{type(error).__name__}: {error}"
             answer |= {"ok": False, "kind": "SourceError", "message": message, "log": traceback.format_exc()}
-        self._put_raw(pack_json(Frame.ANSWER, answer))
+        self._put(Frame.ANSWER, json.dumps(answer).encode())
 
     def _do_load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Compile and load the program. {"event_bytes", "name_bytes", "buffer_bytes"}."""
@@ -229,7 +213,7 @@ class Collector:
         self._flush()
         if request.get("counters"):
             head = json.dumps({"cpus": tracer.cpus}).encode() + b"\n"
-            self._put_raw(pack(Frame.COUNTERS, head + tracer.counters()))
+            self._put(Frame.COUNTERS, head + tracer.counters())
         return {"totals": self._totals(), "queued": self._queued}
 
     def _do_stop(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -255,6 +239,15 @@ class Collector:
         """Unload everything."""
         if self._tracer is not None:
             self._tracer.close()
+
+
+def _go_first() -> None:
+    """Run before ordinary processes: on busy processors a late drain is what loses events."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, -15)
 
 
 @contextlib.contextmanager
@@ -283,8 +276,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):  # Jupyter interrupts whole process groups
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, -15)
+    _go_first()
     try:
         connection = socket.socket(fileno=options.socket_fd)
     except OSError as error:

@@ -42,10 +42,13 @@ class Ring:
         """Bytes not yet taken."""
         return self._producer[0] - self._consumer[0]
 
-    def take(self, until: int) -> bytes:
-        """Take the finished records before position `until`; stop at the first one still being written."""
+    def take(self, until: int, limit: int = 1 << 20) -> bytes:
+        """Take finished records before position `until`, about `limit` bytes at most, and give their room back.
+
+        Stops at the first record still being written; nothing to take gives nothing.
+        """
         at = self._consumer[0]
-        length = until - at
+        length = min(until - at, limit // self.stride * self.stride)
         if length <= 0:
             return b""
         begin = at % self.size
