@@ -19,7 +19,7 @@ from ior_nb.runtime import (
     runtime_publisher_from_context,
     trace_filters_from_context,
 )
-from ior_nb.runtime.filter import And, Errors, Not, Number, Or, Text
+from ior_nb.runtime.filter import Number
 from ior_nb.runtime.schema import is_error
 from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_ns
 from ior_nb.session import TracerSession
@@ -106,42 +106,6 @@ def test_context_carries_bindings_and_a_clone_of_the_filter() -> None:
     assert trace_filters_from_context(carrying) is None
     assert trace_filters_from_context(filtered) == wanted
     assert trace_filters_from_context(filtered) is not wanted
-
-
-@pytest.mark.parametrize(
-    ("pattern", "matching", "other"),
-    [
-        ("tmp", "/TMP/x", "/var"),
-        ("^/tmp", "/tmp/a", "/var/tmp"),
-        ("log$", "/x.LOG", "/log/x"),
-        ("^/tmp/a$", "/tmp/a", "/tmp/A"),
-        ("^/tmp/*", "/tmp/a", "/tmp/a/b"),
-        ("^$", "", "/a"),
-    ],
-)
-def test_text_patterns_follow_the_reference(pattern: str, matching: str, other: str) -> None:
-    """Substring and one anchor ignore case; both anchors and `^dir/*` do not."""
-    node = Text("file", pattern)
-
-    assert node.mask(batch(file=[matching, other])).tolist() == [True, False]
-
-
-def test_filter_masks_combine() -> None:
-    """AND, OR, NOT and errors work on whole batches; a filter without a tree passes everything."""
-    events = batch(pid=[1, 2, 3], ret=[0, -1, 5], is_error=[False, True, False], comm=["a", "b", "b"])
-    tree = And((Or((Number("pid", "<", 3), Text("comm", "b"))), Not(Errors())))
-
-    assert Filter(tree).mask(events).tolist() == [True, False, True]
-    assert Filter().mask(events).all()
-    assert not Filter().active
-
-
-def test_calls_that_never_return_match_no_latency_or_result() -> None:
-    """`ret = 0` does not find exit_group, nor does `latency != 5`."""
-    events = batch(ret=[0, 0], state=["done", "no return"])
-
-    assert Filter(Number("ret", "=", 0)).mask(events).tolist() == [True, False]
-    assert Filter(Number("latency", "!=", 5)).mask(events).tolist() == [True, False]
 
 
 def test_hostile_text_is_made_visible() -> None:

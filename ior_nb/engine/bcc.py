@@ -18,7 +18,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,10 +25,11 @@ import numpy as np
 
 from ior_nb import errors
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
+from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
-from ior_nb.runtime import EventBatch, TraceOptions
+from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
 
-__all__ = ["BccEngine", "Ended"]
+__all__ = ["BccEngine", "Ended", "as_json"]
 
 RING_BYTES: Final = 16 << 20
 NAME_RING_BYTES: Final = 8 << 20
@@ -44,16 +44,6 @@ _HELP: Final = (
     "Give this process CAP_BPF and CAP_PERFMON (run Jupyter as root, or allow `sudo -n` for it); "
     "`ior-nb doctor` shows what is missing."
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """What the engine knows when a trace has ended."""
-
-    totals: dict[str, int]
-    """The kernel program's totals, `lost_buffer` of the collector, and `open`: calls that had not returned."""
-    counters: np.ndarray
-    """Exact counters by syscall number: structured array, shape (512,)."""
 
 
 class _Answer:
@@ -71,6 +61,9 @@ class BccEngine:
     """
 
     name = "bcc"
+    replays = False
+    title = ""
+    notes: tuple[str, ...] = ()
 
     def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES) -> None:
         self._ring_bytes = ring_bytes
@@ -226,6 +219,9 @@ class BccEngine:
             rates={str(n): r for n, r in options.rates.items()},
             ignore_tids=[*options.ignore_tids, *self.thread_ids()],
             ignore_pids=list(options.ignore_pids),
+            hurry=list(self.thread_ids()),
+            filter=as_json(options.pushdown),
+            generation=options.generation,
         )
         roots = {int(p): up for p, up in answer["roots"].items()}
         running = {int(p): up for p, up in answer["running"].items()}
@@ -236,6 +232,10 @@ class BccEngine:
     def set_specs(self, enabled: frozenset[int], rates: dict[int, int]) -> None:
         """Change which calls are on, live: a map write a row, nothing attached or detached."""
         self._ask("specs", enabled=sorted(enabled), rates={str(n): r for n, r in rates.items()})
+
+    def set_filter(self, pushdown: Pushdown, generation: int) -> None:
+        """Judge calls that end from now on by another filter; their rows carry `generation` as `filter_epoch`."""
+        self._ask("filter", filter=as_json(pushdown), generation=generation)
 
     def ignore(self, tids: list[int]) -> None:
         """Leave threads out from now on."""
@@ -376,6 +376,23 @@ def _as_error(message: dict[str, Any]) -> errors.SourceError | errors.ConfigErro
         case "ConfigError":
             return errors.ConfigError(text)
     return errors.SourceError(f"the collector failed: {text}")
+
+
+def as_json(pushdown: Pushdown) -> dict[str, Any]:
+    """Return what `program.filter_row` of the collector takes; nothing for a filter that lets everything pass."""
+    if not pushdown.active:
+        return {}
+    value, mask = pushdown.comm_words
+    return {
+        "pid": pushdown.pid,
+        "tid": pushdown.tid,
+        "calls": None if pushdown.numbers is None else sorted(pushdown.numbers),
+        "latency_min": pushdown.latency_min_ns,
+        "latency_max": pushdown.latency_max_ns,
+        "errors_only": pushdown.errors_only,
+        "comm": value.hex(),
+        "comm_mask": mask.hex(),
+    }
 
 
 def _has_rights() -> bool:

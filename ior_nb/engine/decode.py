@@ -53,7 +53,8 @@ class _Records:
     def __init__(self, payload: bytes) -> None:
         self.raw = np.frombuffer(payload, EVENT)
         self.count = len(self.raw)
-        self.nr = np.minimum(self.raw["nr"], wire.SPECS - 1)
+        # Index arrays of the machine's own width: `take` then needs no conversion.
+        self.nr = np.minimum(self.raw["nr"], wire.SPECS - 1).astype(np.intp)
         self.present = np.bincount(self.nr, minlength=wire.SPECS) > 0
         self.ret = np.ascontiguousarray(self.raw["ret"])
         self.extra = self.raw["extra"]
@@ -71,6 +72,16 @@ class _Records:
         index = index[self.nr]
         rows = np.flatnonzero(index >= 0)
         return rows, self.raw["args"][rows, index[rows]].astype(dtype)
+
+    def column(self, role: str, absent: int, dtype: str) -> np.ndarray:
+        """Return the argument of that role as a whole column."""
+        values = np.full(self.count, absent, dtype)
+        table = ROLE[role]
+        which = table.take(self.nr)
+        for index in np.unique(table[self.present]).tolist():
+            if index >= 0:
+                np.copyto(values, self.raw["args"][:, index].astype(dtype), where=which == index)
+        return values
 
     def fill(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
         """Write values into some rows of a column; the others keep what the schema says for "does not apply"."""
@@ -115,31 +126,38 @@ class Decoder:
         """
         r = _Records(payload)
         names, raw, nr = self.names, r.raw, r.nr
-        file_id = at_most(raw["file"], names.paths)
-        pid = np.minimum(raw["pid"], MAX_PID)
-        flags = raw["flags"]
+        file_id = at_most(raw["file"].astype(np.intp), names.paths)
+        comm_id = at_most(raw["comm"].astype(np.intp), names.comms)
+        pid = np.ascontiguousarray(raw["pid"])
+        at_pid = np.minimum(pid, MAX_PID).astype(np.intp)
+        flags = np.ascontiguousarray(raw["flags"])
         odd = flags & (wire.EF_NO_RETURN | wire.EF_IN_FLIGHT)
+        failed = r.ret < 0
+        rows = np.flatnonzero(failed)
+        failed[rows] = is_error(r.ret[rows])
         r.columns = {
             "time_ns": np.ascontiguousarray(raw["time"]),
             "gap_ns": np.ascontiguousarray(raw["gap"]),
             "latency_ns": np.ascontiguousarray(raw["latency"]),
-            "comm": names.comms[at_most(raw["comm"], names.comms)],
-            "pid": pid.astype(np.uint32, copy=False),
+            "comm": names.comms.take(comm_id),
+            "pid": pid,
             "tid": np.ascontiguousarray(raw["tid"]),
-            "syscall": self._syscalls[nr],
-            "family": self._families[nr],
+            "syscall": self._syscalls.take(nr),
+            "family": self._families.take(nr),
             "ret": r.ret,
-            "is_error": is_error(r.ret),
+            "is_error": failed,
             "state": self._states[odd >> 1] if odd.any() else np.full(r.count, self._states[0]),
-            "first_on_tid": (flags & wire.EF_FIRST).astype(bool),
-            "ppid": names.parents[pid],
-            "started_before": names.before[pid],
-            "file_kind": names.kinds[file_id],
-            "dev": names.devs[file_id],
-            "inode": names.inodes[file_id],
-            "file": names.paths[file_id],
+            "first_on_tid": (flags & wire.EF_FIRST).view(bool),
+            "ppid": names.parents.take(at_pid),
+            "started_before": names.before.take(at_pid),
+            "file_kind": names.kinds.take(file_id),
+            "dev": names.devs.take(file_id),
+            "inode": names.inodes.take(file_id),
+            "file": names.paths.take(file_id),
         }
-        sockets = names.sockets[file_id]
+        if raw["generation"].any():
+            r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
+        sockets = names.sockets.take(file_id)
         if sockets.any():
             r.columns["socket"] = sockets
         self._descriptors(r)
@@ -152,11 +170,9 @@ class Decoder:
         return EventBatch(r.columns, self.tables)
 
     def _descriptors(self, r: _Records) -> None:
-        fd = r.columns["fd"] = np.full(r.count, -1, np.int32)
-        rows, values = r.words("fd", "<i4")
-        fd[rows] = values
+        fd = r.columns["fd"] = r.column("fd", -1, "int32")
         if r.any(RESULT_FD):
-            rows = np.flatnonzero(RESULT_FD[r.nr] & (r.ret >= 0))
+            rows = np.flatnonzero(RESULT_FD.take(r.nr) & (r.ret >= 0))
             fd[rows] = r.ret[rows]
         if r.any(has("fds_out")):
             rows = np.flatnonzero(has("fds_out")[r.nr] & (r.ret == 0))
@@ -166,29 +182,28 @@ class Decoder:
 
     def _bytes(self, r: _Records) -> None:
         """Bytes asked for, and bytes moved: the rule of `payload` in ior.bpf.c, over columns."""
-        requested = r.columns["requested_bytes"] = np.full(r.count, -1, np.int64)
-        rows, values = r.words("size")
-        requested[rows] = values
+        requested = r.columns["requested_bytes"] = r.column("size", -1, "int64")
         for role in ("iovec", "msghdr"):
             rows, _ = r.words(role)
             requested[rows] = r.extra[rows]
-        moved = np.where((CLASS[r.nr] > 0) & (r.ret > 0), r.ret, 0)
+        moved = np.maximum(r.ret, 0) * (CLASS > 0).take(r.nr)
         rows, message_flags = r.words("recv_flags")
-        if len(rows):
+        if len(rows) and (message_flags & (_MSG_TRUNC | _MSG_PEEK)).any():
             capacity = requested[rows]
             cut = (message_flags & _MSG_TRUNC != 0) & (capacity > 0)  # the result is the length on the wire
             moved[rows] = np.where(cut, np.minimum(moved[rows], capacity), moved[rows])
             moved[rows[message_flags & _MSG_PEEK != 0]] = 0
         sized = has("size") | has("msghdr")
         if r.any(sized & (CLASS > 0)):
-            moved[(requested == 0) & sized[r.nr]] = 0  # a size probe moves nothing
-        r.columns["bytes"] = moved.astype(np.uint64)
+            nothing = np.flatnonzero(requested == 0)
+            moved[nothing[sized[r.nr[nothing]]]] = 0  # a size probe moves nothing
+        r.columns["bytes"] = moved.view(np.uint64)
 
     def _positions(self, r: _Records) -> None:
-        good = POSITIONED[r.nr] & self._seekable[r.columns["file_kind"]]
+        good = POSITIONED.take(r.nr) & self._seekable.take(r.columns["file_kind"])
         r.columns["offset"] = np.where(good, r.raw["pos"], -1)
-        two = has("fd2")[r.nr]
-        if two.any():
+        if r.any(has("fd2")):
+            two = has("fd2").take(r.nr)
             source = self.names.kinds[at_most(r.raw["file2"], self.names.kinds)]
             r.columns["old_offset"] = np.where(two & self._seekable[source], r.extra, -1)
 

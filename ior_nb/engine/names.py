@@ -6,12 +6,12 @@ each *distinct* name or pair of names, never for an event.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 
 from ior_nb.engine.collector import wire
 from ior_nb.runtime import StringTable
@@ -21,6 +21,13 @@ __all__ = ["CHUNK", "MAX_PID", "Names", "Waiting", "at_most"]
 CHUNK: Final = np.dtype([("len", "<u4"), ("page", "<u4"), *wire.CHUNK])
 MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
 _DISCARDED: Final = 1 << 30
+_REMEMBERED: Final = 1 << 20
+
+# The keyed hash of `Names._codes_of`: odd 64-bit multipliers, and masks for the last word of a name.
+_WORDS: Final = wire.CHUNK_TEXT // 8
+_KEYS: Final = np.frombuffer(os.urandom(8 * (_WORDS + 1)), "<u8") | np.uint64(1)
+_ENDS: Final = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+_SHIFT: Final = np.uint64(29)
 
 # include/uapi/linux/magic.h, and fs/pidfs.c
 _PIPEFS, _SOCKFS, _ANON, _NSFS, _PIDFS = 0x50495045, 0x534F434B, 0x09041934, 0x6E736673, 0x50494446
@@ -61,10 +68,17 @@ class Waiting:
     def add(self, rows: np.ndarray) -> None:
         """Take in rows of `FIELDS`."""
         rows = np.concatenate([self._rows, rows]) if len(self._rows) else rows
-        self._rows = rows[np.argsort(rows["id"], kind="stable")][-self.LIMIT :]
+        ids = rows["id"]
+        if (ids[1:] < ids[:-1]).any():
+            rows = rows[np.argsort(ids, kind="stable")]
+        self._rows = rows[-self.LIMIT :]
 
     def take(self, ids: np.ndarray) -> np.ndarray:
         """Return the row of each id (a row of zeros where there is none) and forget them."""
+        rows = self._rows
+        if len(rows) == len(ids) and (rows["id"] == ids).all():  # as they come from one thread
+            self._rows = rows[:0]
+            return rows
         found = np.zeros(len(ids), self.FIELDS)
         if len(self._rows):
             at = np.minimum(np.searchsorted(self._rows["id"], ids), len(self._rows) - 1)
@@ -105,7 +119,10 @@ class Names:
         self.before = np.zeros(MAX_PID + 1, bool)
         self.waiting = {wire.N_PATH1: Waiting(), wire.N_PATH2: Waiting()}
         self._torn = np.empty(0, CHUNK)
-        self._joined: dict[int, int] = {}
+        self._joined: dict[int, int] = {}  # code of the base << 32 | code of the argument -> code of the path
+        self._absolutes = np.zeros(1024, np.int32)  # the same for absolute arguments where nobody changed the root
+        self._by_hash: dict[int, int] = {}
+        self._root = self._texts.intern("/")
         tables["file_kind"].intern_many(list(_KINDS.values()))
 
     def begin(self, running: Mapping[int, int]) -> None:
@@ -125,65 +142,105 @@ class Names:
         if (chunks["len"] & _DISCARDED).any():
             chunks = chunks[(chunks["len"] & _DISCARDED) == 0]
         kind = chunks["type"]
-        tasks = chunks[(kind == wire.N_BIRTH)]
-        if len(tasks):
+        counts = np.bincount(kind, minlength=8)
+        if counts[wire.N_BIRTH]:
+            tasks = chunks[kind == wire.N_BIRTH]
             self.parents[tasks["id"]] = tasks["base"]
             self.before[tasks["id"]] = False
-        comms = chunks[kind == wire.N_COMM]
-        if len(comms):
-            self.comms = _grown(self.comms, int(comms["id"].max()))
-            raw = comms["text"].tobytes()
-            cut = [raw[i : i + 16].split(b"\0", 1)[0] for i in range(0, len(raw), wire.CHUNK_TEXT)]
-            self.comms[comms["id"]] = self._tables["comm"].intern_many([_readable(t) for t in cut])
-        texts = chunks[(kind == wire.N_FILE) | (kind == wire.N_PATH1) | (kind == wire.N_PATH2)]
+        if counts[wire.N_COMM]:
+            self._take_comms(chunks[kind == wire.N_COMM])
+        named = counts[wire.N_FILE] + counts[wire.N_PATH1] + counts[wire.N_PATH2]
+        if named < len(chunks):
+            chunks = chunks[(kind == wire.N_FILE) | (kind == wire.N_PATH1) | (kind == wire.N_PATH2)]
         if len(self._torn):
-            texts = np.concatenate([self._torn, texts])
+            chunks = np.concatenate([self._torn, chunks])
             self._torn = np.empty(0, CHUNK)
-        if not len(texts):
+        if not len(chunks):
             return
-        heads, codes = self._assembled(texts)
+        heads, codes = self._assembled(chunks)
+        types = heads["type"]
         for waiting_kind, waiting in self.waiting.items():
-            mine = heads["type"] == waiting_kind
-            if mine.any():
-                rows = np.empty(int(mine.sum()), Waiting.FIELDS)
+            mine = np.flatnonzero(types == waiting_kind)
+            if len(mine):
+                rows = np.empty(len(mine), Waiting.FIELDS)
                 rows["code"] = codes[mine]
                 for field in ("id", "base", "flags"):
                     rows[field] = heads[field][mine]
                 waiting.add(rows)
-        mine = heads["type"] == wire.N_FILE
-        if mine.any():
+        mine = np.flatnonzero(types == wire.N_FILE)
+        if len(mine):
             self._take_files(heads[mine], codes[mine])
+
+    def _take_comms(self, chunks: np.ndarray) -> None:
+        self.comms = _grown(self.comms, int(chunks["id"].max()))
+        raw = chunks["text"].tobytes()
+        cut = [raw[i : i + 16].split(b"\0", 1)[0] for i in range(0, len(raw), wire.CHUNK_TEXT)]
+        self.comms[chunks["id"]] = self._tables["comm"].intern_many([_readable(t) for t in cut])
 
     def _assembled(self, chunks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Join the chunks of each name. Returns the first chunk of each, and the code of the whole text."""
-        if (chunks["parts"] > 1).any():
-            key = chunks["id"].astype(np.uint64) << np.uint64(3) | chunks["type"].astype(np.uint64)
-            order = np.lexsort((chunks["part"], key))
-            chunks, key = chunks[order], key[order]
-            first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-            counts = np.diff(np.r_[first, len(chunks)])
-            whole = counts == chunks["parts"][first]
-            if not whole.all():  # the rest of a name comes with the next frame, or it was lost
-                keep = np.repeat(whole, counts)
-                self._torn = chunks[~keep] if len(chunks) - keep.sum() < 64 else np.empty(0, CHUNK)
-                chunks, first, counts = chunks[keep], first[whole], counts[whole]
-                first = np.r_[0, np.cumsum(counts)[:-1]].astype(np.int64) if len(counts) else first
-        else:
-            first = np.arange(len(chunks))
-            counts = np.ones(len(chunks), np.int64)
+        if (chunks["parts"] == 1).all():
+            return chunks, self._codes_of(chunks)
+        key = chunks["id"].astype(np.uint64) << np.uint64(3) | chunks["type"].astype(np.uint64)
+        order = np.lexsort((chunks["part"], key))
+        chunks, key = chunks[order], key[order]
+        first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+        counts = np.diff(np.r_[first, len(chunks)])
+        whole = counts == chunks["parts"][first]
+        if not whole.all():  # the rest of a name comes with the next frame, or it was lost
+            keep = np.repeat(whole, counts)
+            self._torn = chunks[~keep] if len(chunks) - keep.sum() < 64 else np.empty(0, CHUNK)
+            chunks, counts = chunks[keep], counts[whole]
+            first = np.r_[0, np.cumsum(counts)[:-1]].astype(np.int64) if len(counts) else np.empty(0, np.int64)
+        heads = chunks[first]
+        codes = np.zeros(len(heads), np.int32)
+        short = np.flatnonzero(counts == 1)
+        codes[short] = self._codes_of(np.ascontiguousarray(heads[short]))
+        raw = chunks["text"].tobytes()
+        step = wire.CHUNK_TEXT
+        long = np.flatnonzero(counts > 1).tolist()  # beyond 208 bytes: few
+        texts = []
+        for k in long:
+            last = first[k] + counts[k] - 1
+            texts.append(_readable(raw[first[k] * step : last * step + chunks["bytes"][last]]))
+        codes[long] = self._texts.intern_many(texts)
+        return heads, codes
+
+    def _codes_of(self, chunks: np.ndarray) -> np.ndarray:
+        """Return the string codes of names that fit into one chunk.
+
+        A name is recognised by a 64-bit hash of its words, keyed with random numbers of this process, so that nobody
+        can choose names that collide; only a name never seen before becomes a Python string.
+        """
         if not len(chunks):
-            return chunks, np.empty(0, np.int32)
-        matrix = np.frombuffer(np.ascontiguousarray(chunks["text"]).tobytes(), np.uint8)
-        matrix = matrix.reshape(len(chunks), wire.CHUNK_TEXT)
+            return np.empty(0, np.int32)
         sizes = chunks["bytes"].astype(np.int64)
-        data = matrix[np.arange(wire.CHUNK_TEXT) < sizes[:, None]]
-        lengths = np.add.reduceat(sizes, first)
-        offsets = np.r_[0, np.cumsum(lengths)].astype(np.int32)
-        array = pa.Array.from_buffers(pa.binary(), len(first), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
-        coded = array.dictionary_encode()
-        texts = [_readable(t) for t in coded.dictionary.to_pylist()]
-        codes = self._texts.intern_many(texts)[coded.indices.to_numpy(zero_copy_only=False)]
-        return chunks[first], codes
+        used = (int(sizes.max()) + 7) // 8
+        at = CHUNK.fields["text"][1] if CHUNK.fields is not None else 0
+        text = np.ndarray((len(chunks), _WORDS), "<u8", chunks, at, (chunks.dtype.itemsize, 8))
+        words = np.array(text[:, :used].T, order="C")  # a copy: it is written to
+        for j in range(int(sizes.min()) // 8, used):
+            words[j] &= _ENDS[np.clip(sizes - 8 * j, 0, 8)]  # behind the end of a name lie old bytes
+        hashes = sizes.astype(np.uint64) * _KEYS[_WORDS]
+        for j in range(used):
+            hashes ^= words[j]
+            hashes *= _KEYS[j]
+            hashes ^= hashes >> _SHIFT
+        keys = hashes.tolist()
+        codes = list(map(self._by_hash.get, keys))
+        if None in codes:
+            where: dict[int, int] = {}
+            for row in np.flatnonzero([code is None for code in codes]).tolist():
+                where.setdefault(keys[row], row)
+            rows = list(where.values())
+            raw, lengths = words.T[rows].tobytes(), sizes[rows].tolist()
+            new = [_readable(raw[k * used * 8 : k * used * 8 + n]) for k, n in enumerate(lengths)]
+            if len(self._by_hash) > _REMEMBERED:
+                self._by_hash.clear()
+                return self._codes_of(chunks)
+            self._by_hash.update(zip(where, self._texts.intern_many(new).tolist(), strict=True))
+            codes = list(map(self._by_hash.get, keys))
+        return np.array(codes, np.int32)
 
     def _take_files(self, heads: np.ndarray, codes: np.ndarray) -> None:
         ids = heads["id"]
@@ -205,8 +262,7 @@ class Names:
         self.kinds[ids] = self._tables["file_kind"].intern_many([_KINDS.get(m, "anon") for m in modes.tolist()])[
             inverse
         ]
-        root = self._texts.intern("/")
-        plain = np.where(codes == 0, root, codes)
+        plain = np.where(codes == 0, self._root, codes)
         special = heads["flags"] != 0
         if special.any():
             rows = heads[special]
@@ -231,18 +287,22 @@ class Names:
 
     def join(self, bases: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Make path arguments absolute: codes of the base directory joined with the argument, once per pair."""
-        base_codes = self.paths[np.minimum(bases, len(self.paths) - 1)].astype(np.int64)
-        pairs, inverse = np.unique(base_codes << 32 | codes, return_inverse=True)
-        known = list(map(self._joined.get, pairs.tolist()))
-        if None in known:
-            if len(self._joined) > 1 << 20:
+        base = self.paths[np.minimum(bases, len(self.paths) - 1)]
+        plain = (base == self._root) | (base == 0)
+        self._absolutes = _grown(self._absolutes, int(codes.max()) if len(codes) else 0)
+        result = np.where(plain, self._absolutes[codes], 0)
+        rows = np.flatnonzero((result == 0) & (codes != 0))
+        if len(rows):
+            pairs = (base[rows].astype(np.int64) << 32 | codes[rows]).tolist()
+            if len(self._joined) > _REMEMBERED:
                 self._joined.clear()
-            for i, pair in enumerate(pairs.tolist()):
-                if known[i] is None:
-                    text = _absolute(self._texts[pair >> 32], self._texts[pair & 0xFFFFFFFF])
-                    known[i] = self._joined[pair] = self._texts.intern(text)
-        result: np.ndarray = np.array(known, np.int32)[inverse]
-        return result
+            for pair in set(pairs) - self._joined.keys():
+                text = _absolute(self._texts[pair >> 32], self._texts[pair & 0xFFFFFFFF])
+                code = self._joined[pair] = self._texts.intern(text)
+                if pair >> 32 == self._root:
+                    self._absolutes[pair & 0xFFFFFFFF] = code
+            result[rows] = list(map(self._joined.__getitem__, pairs))
+        return result.astype(np.int32, copy=False)
 
 
 _REPEATED_SLASH: Final = re.compile(r"/(?:\.?/)+")

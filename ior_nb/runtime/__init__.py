@@ -31,23 +31,46 @@ from ior_nb.runtime.contracts import (
     TraceStarter,
 )
 from ior_nb.runtime.filter import Filter
+from ior_nb.runtime.pushdown import Pushdown
 from ior_nb.runtime.schema import COLUMNS, Column
+from ior_nb.runtime.statistics import (
+    Activity,
+    Bucket,
+    DirectoryRow,
+    FamilyRow,
+    FileRow,
+    Histogram,
+    ProcessRow,
+    Rates,
+    Snapshot,
+    SyscallRow,
+    Trend,
+)
 from ior_nb.runtime.strings import StringTable
-from ior_nb.runtime.values import Accounting, ProbeState, Scope, Snapshot, SnapshotNode, SyscallRow, TraceOptions
+from ior_nb.runtime.values import Accounting, ProbeState, Scope, SnapshotNode, TraceOptions
 
 __all__ = [
     "COLUMNS",
     "Accounting",
+    "Activity",
+    "Bucket",
     "Column",
     "Configurator",
+    "DirectoryRow",
     "EventBatch",
     "EventIngester",
     "EventSink",
+    "FamilyRow",
+    "FileRow",
     "Filter",
     "FilterControl",
+    "Histogram",
     "LiveTrieSource",
     "ProbeManager",
     "ProbeState",
+    "ProcessRow",
+    "Pushdown",
+    "Rates",
     "RecordingController",
     "Row",
     "RuntimePublisher",
@@ -65,6 +88,7 @@ __all__ = [
     "TraceOptions",
     "TraceRuntimeBindings",
     "TraceStarter",
+    "Trend",
     "context_with_runtime_bindings",
     "context_with_trace_filters",
     "new_tables",

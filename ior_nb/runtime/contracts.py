@@ -17,7 +17,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.filter import Filter
-from ior_nb.runtime.values import Accounting, ProbeState, Scope, Snapshot, SnapshotNode
+from ior_nb.runtime.statistics import Snapshot
+from ior_nb.runtime.values import Accounting, ProbeState, Scope, SnapshotNode
 
 __all__ = [
     "Configurator",
@@ -220,7 +221,7 @@ class RuntimePublisher(Protocol):
     def set_probe_manager(self, manager: ProbeManager | None) -> None:
         """Publish the probe control."""
 
-    def set_live_filter_setter(self, setter: Callable[[Filter], None] | None) -> None:
+    def set_live_filter_setter(self, setter: Callable[[Filter, int], None] | None) -> None:
         """Publish how a new filter is put into the running pipeline, probes untouched; None unregisters."""
 
 

@@ -1,38 +1,85 @@
-"""`Filter`: which events a user wants to see, as an immutable syntax tree.
+"""`Filter`: which events a user wants to see, as an immutable syntax tree with a vectorised mask.
 
-The text form and the parser live in `globalfilter`; engines and sinks only need `mask`.
+The text form, the parser and the split between kernel and Python live in `globalfilter`; engines and sinks only need
+`mask`. Every node says whether it matches a *row*, and `Not` is exactly the rows its part does not match: calls that
+never return match neither `latency>=1ms` nor `latency<1ms`, so `not latency>=1ms` has them and `latency<1ms` has not.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from ior_nb.runtime.batch import EventBatch
+from ior_nb.runtime.patterns import NEGATIONS, exact_value, verdicts
 
-__all__ = ["And", "Errors", "Filter", "Node", "Not", "Number", "Or", "Text"]
+__all__ = [
+    "DIMENSIONS",
+    "NUMBER_OPERATORS",
+    "TEXT_OPERATORS",
+    "UNFINISHED",
+    "And",
+    "Dimension",
+    "Errors",
+    "Filter",
+    "Node",
+    "Not",
+    "Number",
+    "Or",
+    "Text",
+    "leaves",
+    "node_of_value",
+]
 
-_NUMERIC: Final[dict[str, str]] = {
-    "pid": "pid",
-    "tid": "tid",
-    "fd": "fd",
-    "latency": "latency_ns",
-    "gap": "gap_ns",
-    "bytes": "bytes",
-    "ret": "ret",
-    "cell": "cell",
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimension:
+    """One thing rows can be compared by."""
+
+    name: str
+    columns: tuple[str, ...]
+    """The columns looked at. A text matches when any of them does; all but the first are ignored where empty."""
+    doc: str
+    """What it is, in one line."""
+    text: bool = False
+    """Whether it is compared with a text, else with a number."""
+    unit: str = ""
+    """`ns` (durations), `bytes` (sizes), or empty for plain numbers and text."""
+    aliases: tuple[str, ...] = ()
+    """Other names people may type."""
+
+
+# To add a dimension, add a row. The parser, the completion, the text form and the masks read this table; only what a
+# kernel can decide by itself needs a line in globalfilter/pushdown.py too.
+DIMENSIONS: Final[dict[str, Dimension]] = {
+    d.name: d
+    for d in (
+        Dimension(name="syscall", columns=("syscall",), doc="name of the system call", text=True),
+        Dimension(name="family", columns=("family",), doc="family of the system call", text=True),
+        Dimension(name="comm", columns=("comm",), doc="name of the thread", text=True),
+        Dimension(
+            name="file",
+            columns=("file", "old_file"),
+            doc="file acted on, or source of a rename or link",
+            text=True,
+            aliases=("path",),
+        ),
+        Dimension(name="pid", columns=("pid",), doc="process id"),
+        Dimension(name="tid", columns=("tid",), doc="thread id"),
+        Dimension(name="fd", columns=("fd",), doc="descriptor, -1 for none"),
+        Dimension(name="latency", columns=("latency_ns",), doc="duration of the call", unit="ns"),
+        Dimension(name="gap", columns=("gap_ns",), doc="time since the thread's previous call", unit="ns"),
+        Dimension(name="bytes", columns=("bytes",), doc="bytes moved", unit="bytes"),
+        Dimension(name="ret", columns=("ret",), doc="return value, -errno for errors"),
+        Dimension(name="cell", columns=("cell",), doc="execution count of the cell, -1 outside"),
+    )
 }
-_TEXTUAL: Final[dict[str, tuple[str, ...]]] = {
-    "syscall": ("syscall",),
-    "family": ("family",),
-    "comm": ("comm",),
-    "file": ("file", "old_file"),
-}
-_OPERATORS: Final[dict[str, Callable[[np.ndarray, int], np.ndarray]]] = {
+TEXT_OPERATORS: Final = ("~", "!~", "=", "!=")
+_COMPARE: Final[dict[str, Callable[[np.ndarray, int], np.ndarray]]] = {
     "=": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -40,13 +87,20 @@ _OPERATORS: Final[dict[str, Callable[[np.ndarray, int], np.ndarray]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+NUMBER_OPERATORS: Final = tuple(_COMPARE)
+_NEED_A_RESULT: Final = ("latency", "ret")
+UNFINISHED: Final = ("no return", "in flight")
+"""States of rows that have no latency and no result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A numeric comparison. Durations are nanoseconds.
+    """A comparison with a number: `pid=3`, `latency>=1000000`. Durations are nanoseconds, sizes bytes.
 
-    Rows of calls that never return, or have not, match no comparison of latency or ret.
+    Calls that never return, or have not returned, match no comparison of latency or ret, `!=` included.
+
+    Raises:
+        ValueError: no such dimension or operator, or a value beyond 64 bits with sign.
     """
 
     dimension: str
@@ -54,56 +108,65 @@ class Number:
     value: int
 
     def __post_init__(self) -> None:
-        if self.dimension not in _NUMERIC or self.operator not in _OPERATORS:
+        if self.dimension not in DIMENSIONS or DIMENSIONS[self.dimension].text or self.operator not in _COMPARE:
             raise ValueError(f"no numeric comparison {self.dimension}{self.operator}")
+        if not -(1 << 63) <= self.value < 1 << 63:
+            raise ValueError(f"{self.value} does not fit into 64 bits with sign")
 
     def mask(self, batch: EventBatch) -> np.ndarray:
         """Return bool, shape (n,)."""
-        result = np.asarray(_OPERATORS[self.operator](batch[_NUMERIC[self.dimension]], self.value))
-        if self.dimension in ("latency", "ret"):
-            done = batch.tables["state"].code("done")
-            result = result & (batch["state"] == (-1 if done is None else done))
+        column = batch[DIMENSIONS[self.dimension].columns[0]]
+        limits = np.iinfo(column.dtype)
+        if limits.min <= self.value <= limits.max:
+            result = np.asarray(_COMPARE[self.operator](column, self.value))
+        else:  # no value of the column is that large, or that small
+            always = ("!=", "<", "<=") if self.value > limits.max else ("!=", ">", ">=")
+            result = np.full(len(batch), self.operator in always)
+        if self.dimension in _NEED_A_RESULT:
+            for state in UNFINISHED:
+                code = batch.tables["state"].code(state)
+                if code is not None:
+                    result &= batch["state"] != code
         return result
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text pattern.
+    """A comparison with a text: `comm~python`, `file=/data/*`. `patterns` says what the operators mean.
 
-    Plain text is looked for anywhere, `^` and `$` anchor it, both without regard to case; with both anchors, or as
-    `^dir/*` (the entries directly in a directory), case counts.
+    Raises:
+        ValueError: no such dimension or operator.
     """
 
     dimension: str
+    operator: str
     pattern: str
 
     def __post_init__(self) -> None:
-        if self.dimension not in _TEXTUAL:
+        if self.dimension not in DIMENSIONS or not DIMENSIONS[self.dimension].text:
             raise ValueError(f"no text dimension {self.dimension}")
-
-    def accepts(self, text: str) -> bool:
-        """Tell whether one value matches."""
-        pattern = self.pattern
-        start, end = pattern.startswith("^"), pattern.endswith("$") and len(pattern) > 0
-        if start and pattern.endswith("/*"):
-            directory = pattern[1:-1]
-            return text.startswith(directory) and len(text) > len(directory) and "/" not in text[len(directory) :]
-        core = pattern[start : len(pattern) - end] if len(pattern) > 1 else "" if start or end else pattern
-        if start and end:
-            return text == core
-        core, text = core.lower(), text.lower()
-        return text.startswith(core) if start else text.endswith(core) if end else core in text
+        if self.operator not in TEXT_OPERATORS:
+            raise ValueError(f"no text comparison {self.dimension}{self.operator}")
 
     def mask(self, batch: EventBatch) -> np.ndarray:
-        """Return bool, shape (n,): one look at each distinct string of the batch."""
-        result = np.zeros(len(batch), bool)
-        for i, name in enumerate(_TEXTUAL[self.dimension]):
-            used, inverse = np.unique(batch[name], return_inverse=True)
-            table = batch.tables[name]
-            # An absent source path is no match, else `^$` would match every row.
-            good = np.array([(i == 0 or c != 0) and self.accepts(table[c]) for c in used.tolist()], bool)
-            result |= good[inverse] if len(used) else False
-        return result
+        """Return bool, shape (n,): an array index a row; strings are only looked at once for each table."""
+        asked = NEGATIONS.get(self.operator, self.operator)
+        first, *others = DIMENSIONS[self.dimension].columns
+        result = self._matches(batch, first, asked)
+        for name in others:
+            codes = batch[name]
+            if codes[:1].any() if codes.strides == (0,) else codes.any():
+                # An absent source path is no match, else `^$` would match every row.
+                result |= self._matches(batch, name, asked) & (codes != 0)
+        return ~result if asked != self.operator else result
+
+    def _matches(self, batch: EventBatch, column: str, asked: str) -> np.ndarray:
+        codes, table = batch[column], batch.tables[column]
+        value = exact_value(asked, self.pattern)
+        if value is None:
+            return verdicts(table, asked, self.pattern).take(codes)
+        code = table.code(value)
+        return np.zeros(len(batch), bool) if code is None else np.asarray(codes == code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,40 +175,45 @@ class Errors:
 
     def mask(self, batch: EventBatch) -> np.ndarray:
         """Return bool, shape (n,)."""
-        return batch["is_error"]
+        return batch["is_error"].copy()
 
 
 @dataclass(frozen=True, slots=True)
-class And:
-    """All of them."""
-
+class _Several:
     parts: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.parts) < 2:
+            raise ValueError("and, or take at least two parts")
+
+
+@dataclass(frozen=True, slots=True)
+class And(_Several):
+    """All of them, at least two."""
 
     def mask(self, batch: EventBatch) -> np.ndarray:
         """Return bool, shape (n,)."""
-        result = np.ones(len(batch), bool)
-        for part in self.parts:
+        result = self.parts[0].mask(batch)
+        for part in self.parts[1:]:
             result &= part.mask(batch)
         return result
 
 
 @dataclass(frozen=True, slots=True)
-class Or:
-    """Any of them."""
-
-    parts: tuple[Node, ...]
+class Or(_Several):
+    """Any of them, at least two."""
 
     def mask(self, batch: EventBatch) -> np.ndarray:
         """Return bool, shape (n,)."""
-        result = np.zeros(len(batch), bool)
-        for part in self.parts:
+        result = self.parts[0].mask(batch)
+        for part in self.parts[1:]:
             result |= part.mask(batch)
         return result
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The opposite."""
+    """The rows its part does not match."""
 
     part: Node
 
@@ -154,7 +222,8 @@ class Not:
         return ~self.part.mask(batch)
 
 
-Node = Number | Text | Errors | And | Or | Not
+Leaf = Number | Text | Errors
+Node = Leaf | And | Or | Not
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +232,61 @@ class Filter:
 
     tree: Node | None = None
 
+    @classmethod
+    def of(cls, parts: Iterable[Node]) -> Filter:
+        """Return the filter of the rows that all of `parts` match; of no parts, the one that lets everything pass."""
+        parts = tuple(parts)
+        return cls(And(parts) if len(parts) > 1 else parts[0] if parts else None)
+
     @property
     def active(self) -> bool:
         """Whether it can reject anything."""
         return self.tree is not None
 
+    def parts(self) -> tuple[Node, ...]:
+        """Return the terms that all have to match, those of nested ANDs too: `Filter.of` puts them together again."""
+        return tuple(_and_terms(self.tree)) if self.tree is not None else ()
+
     def mask(self, batch: EventBatch) -> np.ndarray:
-        """Return which rows pass: bool, shape (n,)."""
+        """Return which rows pass: bool, shape (n,), the caller's own array."""
         return np.ones(len(batch), bool) if self.tree is None else self.tree.mask(batch)
+
+
+def _and_terms(node: Node) -> Iterator[Node]:
+    if isinstance(node, And):
+        for part in node.parts:
+            yield from _and_terms(part)
+    else:
+        yield node
+
+
+def leaves(node: Node) -> Iterator[Leaf]:
+    """Yield the comparisons of a tree, left to right."""
+    if isinstance(node, And | Or):
+        for part in node.parts:
+            yield from leaves(part)
+    elif isinstance(node, Not):
+        yield from leaves(node.part)
+    else:
+        yield node
+
+
+def node_of_value(dimension: str, value: str | int, *, directory: bool = False) -> Node:
+    """Return the term for a value a view shows: a click on a cell of a table, or on a frame.
+
+    A text gives its exact pattern, a duration everything at least as long, another number the equal ones.
+
+    Args:
+        dimension: a key of `DIMENSIONS`.
+        value: as the row has it.
+        directory: `value` is a directory; what lies directly in it is meant.
+
+    Raises:
+        ValueError: the value is not of the dimension's type.
+    """
+    if isinstance(value, str):
+        if directory:
+            return Text(dimension, "~", f"^{value.rstrip('/')}/*")
+        # `=` has no escape for a star.
+        return Text(dimension, "~", f"^{value}$") if "*" in value else Text(dimension, "=", value)
+    return Number(dimension, ">=" if dimension in DIMENSIONS and DIMENSIONS[dimension].unit == "ns" else "=", value)

@@ -83,6 +83,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _number("ppid", "uint32", "", "process id of the parent; 0 where unknown"),
     _text("path_arg", "path as the program wrote it; empty where the call takes none"),
     _text("socket", "family:type:protocol of the socket in `file`; empty for other files"),
+    _text("host", "name of the machine the row was recorded on; empty for this one, while tracing"),
 )
 
 NAMES: Final[tuple[str, ...]] = tuple(c.name for c in COLUMNS)

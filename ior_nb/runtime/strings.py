@@ -17,7 +17,7 @@ class StringTable(Sequence[str]):
     Reading needs no lock; `intern` and `intern_many` may be called from any thread.
     """
 
-    __slots__ = ("_codes", "_lock", "_texts")
+    __slots__ = ("__weakref__", "_codes", "_lock", "_texts")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts: list[str] = [""]
@@ -55,7 +55,12 @@ class StringTable(Sequence[str]):
         texts = texts if isinstance(texts, list) else list(texts)
         codes = list(map(self._codes.get, texts))
         if None in codes:
-            codes = [self.intern(t) if c is None else c for t, c in zip(texts, codes, strict=True)]
+            with self._lock:
+                for text in [t for t, code in zip(texts, codes, strict=True) if code is None]:
+                    if text not in self._codes:
+                        self._texts.append(text)  # first: whoever finds the code must find the text
+                        self._codes[text] = len(self._texts) - 1
+            codes = list(map(self._codes.__getitem__, texts))
         return np.array(codes, dtype=np.int32)
 
     def code(self, text: str) -> int | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Accounting", "ProbeState", "Scope", "Snapshot", "SnapshotNode", "SyscallRow", "TraceOptions"]
+from ior_nb.runtime.pushdown import Pushdown
+
+__all__ = ["Accounting", "ProbeState", "Scope", "SnapshotNode", "TraceOptions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,10 @@ class TraceOptions:
     """Threads that are never traced."""
     ignore_pids: tuple[int, ...] = ()
     """Processes that are never traced."""
+    pushdown: Pushdown = field(default_factory=Pushdown)
+    """What of the filter to decide at the source."""
+    generation: int = 0
+    """What the records of that filter carry, 0 to 255."""
     quiet: bool = False
     """Keep raw bytes and decode them when the trace ends, so that the traced code pays no Python for it."""
 
@@ -88,7 +94,7 @@ class Accounting:
     outside_window: int = 0
     """Calls traced just before or after the cell; not part of `seen`."""
     died: bool = False
-    """Whether the collector ended before the trace did: what came after is missing, and nobody counted it."""
+    """Whether the engine failed before the trace ended: what came after is missing, and nobody counted it."""
 
     @property
     def lost_total(self) -> int:
@@ -135,7 +141,7 @@ class Accounting:
             if count:
                 parts.append(f"{count:,} {what}")
         if self.died:
-            parts.append("the collector ended early and what came after is missing")
+            parts.append("the trace ended early and what came after is missing")
         return ("complete: " if self.complete and not self.unaccounted else "INCOMPLETE: ") + ", ".join(parts)
 
     def as_dict(self) -> dict[str, object]:
@@ -174,34 +180,6 @@ class ProbeState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SyscallRow:
-    """Statistics of one system call."""
-
-    name: str
-    family: str
-    count: int
-    errors: int
-    bytes: int
-    latency_total_ns: int
-    latency_max_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """The statistics at one moment."""
-
-    generated_at: float
-    """Wall clock, seconds since the epoch."""
-    elapsed_s: float
-    """Since the start or the last reset."""
-    calls: int
-    errors: int
-    bytes: int
-    syscalls: tuple[SyscallRow, ...] = ()
-    """By count, the largest first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotNode:
     """A node of the flame trie; its value does not include its children's, its total does."""
 
@@ -209,3 +187,5 @@ class SnapshotNode:
     value: int
     total: int
     children: tuple[SnapshotNode, ...] = ()
+    height: int = 0
+    """Total of the second metric, 0 without one."""

@@ -108,7 +108,7 @@ class Collector:
         while names := tracer.names.take(names_until):
             self._put(Frame.NAMES, names)
         while events := tracer.events.take(until):
-            if self._queued + len(events) > self._limit:
+            if self._queued > self._limit:
                 self._dropped_events += len(events) // tracer.events.stride
             else:
                 self._put(Frame.EVENTS, events)
@@ -200,6 +200,11 @@ class Collector:
     def _do_specs(self, request: dict[str, Any]) -> dict[str, Any]:
         """Change which calls are on and their sampling rates. {"enabled": [...], "rates": {number: rate}}."""
         self._loaded().set_specs(request["enabled"], {int(n): r for n, r in request["rates"].items()})
+        return {}
+
+    def _do_filter(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Put another filter in place. {"filter": {...}, "generation": n}; see `program.filter_row`."""
+        self._loaded().set_filter(request["filter"], request["generation"])
         return {}
 
     def _do_ignore(self, request: dict[str, Any]) -> dict[str, Any]:

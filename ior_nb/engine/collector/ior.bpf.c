@@ -24,7 +24,16 @@ struct spec {  /* program.py: SPEC */
 };
 struct config {  /* program.py: CONFIG */
   u64 cgroup;
-  u32 mode, tid, uid, follow, scope_gen, generation;
+  u32 mode, tid, uid, follow, scope_gen, filter;
+};
+/* The part of a filter that is decided here. A change writes another entry, then moves config.filter to it: a record is
+ * judged and stamped by one and the same entry. */
+struct filter {  /* program.py: FILTER */
+  u64 calls[8];          /* a bit a system call */
+  u64 latency_min, latency_max;
+  u64 comm[2], comm_mask[2];
+  u32 pid, tid;          /* 0: any */
+  u8 generation, active, timed, errors_only, audit, pad[3];
 };
 _Static_assert(CHUNK_TEXT == 208, "chunk heads are copied as 48 bytes");
 struct event {  /* wire.py: EVENT */
@@ -44,7 +53,11 @@ struct chunk {  /* wire.py: CHUNK */
   u64 inode, time;
   char text[CHUNK_TEXT];
 };
+struct where { u64 mnt, dentry; };
+struct known { u64 parent, hash_len, inode, path; u32 id, generation; };
 struct slot {
+  struct where last_at;  /* the file seen last, and what was known of it */
+  struct known last;
   u64 regs[8];  /* r10 r9 r8 ax cx dx si di, as they lie in pt_regs */
   u64 start, end, last_end, pos, extra, file_at, comm[2];
   s64 ret;
@@ -54,8 +67,6 @@ struct slot {
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
 enum { F_FILE, F_SOURCE, F_BASE1, F_BASE2 };
-struct where { u64 mnt, dentry; };
-struct known { u64 parent, hash_len, inode, path; u32 id, generation; };
 struct counter { u64 calls, errors, bytes, latency, histogram[BUCKETS]; };
 struct ids { u32 file, names, comm; };
 struct scratch {
@@ -72,6 +83,7 @@ BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
 BPF_RINGBUF_OUTPUT(names, NAME_PAGES);
 BPF_ARRAY(specs, struct spec, SPECS);
 BPF_ARRAY(config, struct config, 1);
+BPF_ARRAY(filters, struct filter, FILTERS);
 BPF_ARRAY(live, struct live, 1);
 BPF_F_TABLE("array", u32, struct counter, counters, NCPU * SPECS, 1024);     /* BPF_F_MMAPABLE */
 BPF_F_TABLE("array", u32, u64, totals, NCPU * TOTALS, 1024);
@@ -91,6 +103,14 @@ BPF_PROG_ARRAY(tails, 2);
 static long (*read_user)(void *to, u32 size, const void *from) = (void *)112;
 static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 static long (*read_user_string)(void *to, u32 size, const void *from) = (void *)114;
+
+/* Where the kernel lets a program load through typed pointers (5.11), the task's own words cost a load each instead of
+ * a helper call. The instruction is written out: bcc would turn a C dereference into a helper call. */
+#if TASK_BTF
+static u64 (*typed_task)(void) = (void *)158;
+#define LOAD64(to, at, offset) asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(to) : "r"(at), "i"(offset))
+#define LOAD32(to, at, offset) asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(to) : "r"(at), "i"(offset))
+#endif
 
 inline_ u64 rd(u64 at) { u64 v = 0; read_kernel(&v, 8, (void *)at); return v; }
 inline_ u32 rd32(u64 at) { u32 v = 0; read_kernel(&v, 4, (void *)at); return v; }
@@ -183,17 +203,48 @@ inline_ u64 word(struct slot *slot, u8 at) { return slot->regs[(at - 1) & 7]; }
 
 /* ---- which file is it ------------------------------------------------------------------------------------- */
 
+inline_ bool is_compat(u64 task) {
+#if TASK_BTF
+  u64 current = typed_task();
+  u32 status;
+  LOAD32(status, current, O_task_struct_status);
+  return status & TS_COMPAT;
+#endif
+  return rd32(task + O_task_struct_status) & TS_COMPAT;
+}
+
+inline_ void read_comm(u64 comm[2]) {
+#if TASK_BTF
+  u64 current = typed_task();
+  LOAD64(comm[0], current, O_task_struct_comm);
+  LOAD64(comm[1], current, O_task_struct_comm + 8);
+#else
+  bpf_get_current_comm(comm, 16);
+#endif
+}
+
 /* One read of a dentry, from d_hash.pprev to d_inode. */
 struct dentry_head { u64 pprev, parent, hash_len, name, inode; };
 
-/* The id of a file already named and unchanged, else 0. */
-inline_ u32 known_file(struct where *at, u32 generation) {
-  struct known *k = files.lookup(at);
+/* Which file a dentry stands for: its inode's number (addresses of freed inodes come again, for pipes within
+ * microseconds), and whether it has lost its place in the tree. */
+inline_ u64 identity(struct dentry_head *d) { return rd(d->inode + O_inode_i_ino) << 1 | !d->pprev; }
+
+inline_ bool unchanged(struct known *k, struct dentry_head *d, u32 generation) {
+  return k->generation == generation && k->parent == d->parent && k->hash_len == d->hash_len &&
+         k->inode == identity(d);
+}
+
+/* The id of a file already named and unchanged, else 0. A thread mostly stays with one file: its slot remembers it. */
+inline_ u32 known_file(struct where *at, u32 generation, struct slot *slot) {
   struct dentry_head d = {};
-  if (!k) return 0;
   read_kernel(&d, sizeof(d), (void *)(at->dentry + O_dentry_pprev));
-  if (k->generation != generation || k->parent != d.parent || k->hash_len != d.hash_len) return 0;
-  if (k->inode != (d.inode | !d.pprev)) return 0;
+  if (slot->last_at.dentry == at->dentry && slot->last_at.mnt == at->mnt && unchanged(&slot->last, &d, generation))
+    return slot->last.id;
+  struct known *k = files.lookup(at);
+  if (!k || !unchanged(k, &d, generation)) return 0;
+  slot->last_at = *at;
+  slot->last = *k;
   return k->id;
 }
 
@@ -207,7 +258,7 @@ inline_ void find(struct scratch *s, struct slot *slot, u32 generation) {
     if (!address) continue;
     read_kernel(&at, sizeof(at), (void *)address);
     if (!at.dentry) continue;
-    u32 id = known_file(&at, generation);
+    u32 id = known_file(&at, generation, slot);
     slot->files[k & 3] = id;
     if (id) continue;
     s->missing[k & 3] = at;
@@ -216,7 +267,16 @@ inline_ void find(struct scratch *s, struct slot *slot, u32 generation) {
 }
 
 inline_ u64 file_of(u64 task, u32 fd) {
-  struct { u32 max, pad; u64 fd; } table = {};
+#if TASK_BTF
+  u64 current = typed_task(), files, fdt, array;
+  u32 max;
+  LOAD64(files, current, O_task_struct_files);
+  LOAD64(fdt, files, O_files_struct_fdt);
+  LOAD32(max, fdt, O_fdtable_max_fds);
+  LOAD64(array, fdt, O_fdtable_fd);
+  return fd < max ? rd(array + 8 * (u64)fd) : 0;
+#endif
+  struct { u32 max, pad; u64 fd; } table = {};                      /* max_fds and fd are the first members */
   read_kernel(&table, sizeof(table), (void *)rd(rd(task + O_task_struct_files) + O_files_struct_fdt));
   return fd < table.max ? rd(table.fd + 8 * (u64)fd) : 0;
 }
@@ -277,7 +337,7 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
     *(volatile u64 *)&s->dentry = c.parent;
   }
   if (i == 256) s->flags |= NF_CUT;
-  struct known fresh = {.parent = d.parent, .hash_len = d.hash_len, .inode = d.inode | !d.pprev,
+  struct known fresh = {.parent = d.parent, .hash_len = d.hash_len, .inode = identity(&d),
                         .path = s->path, .generation = generation};
   struct known *old = files.lookup(&key);
   if (old && old->path == fresh.path && old->inode == fresh.inode) {
@@ -371,9 +431,41 @@ inline_ struct slot *admit(struct config *c, struct live *now, struct slot *slot
 
 /* ---- the record ------------------------------------------------------------------------------------------- */
 
+inline_ bool failed(s64 ret) {
+  return ret < 0 && ret >= -4095 && ret != -512 && ret != -513 && ret != -514 && ret != -516;
+}
+
+/* Whether the filter keeps a call out. Also sets the generation its record will carry. */
+inline_ bool kept_out(struct slot *slot, u64 latency, s64 ret) {
+  u32 zero = 0;
+  struct config *c = config.lookup(&zero);
+  if (!c) return false;
+  u32 at = c->filter;
+  struct filter *f = filters.lookup(&at);
+  if (!f) return false;
+  slot->generation = f->generation;
+  if (!f->active) return false;
+  bool out = !(f->calls[(slot->nr >> 6) & 7] >> (slot->nr & 63) & 1);
+  if (f->pid && slot->pid != f->pid) out = true;
+  if (f->tid && slot->tid != f->tid) out = true;
+  if (f->errors_only && !failed(ret)) out = true;
+  if (f->timed && (slot->flags & EF_NO_RETURN || latency < f->latency_min || latency > f->latency_max)) out = true;
+  if (f->comm_mask[0]) {
+    u64 comm[2] = {};
+    read_comm(comm);
+    if ((comm[0] ^ f->comm[0]) & f->comm_mask[0] || (comm[1] ^ f->comm[1]) & f->comm_mask[1]) out = true;
+  }
+  if (out && f->audit) {   /* tests compare the verdict with the mask over the same rows */
+    slot->flags |= EF_KEPT_OUT;
+    return false;
+  }
+  if (out) count(T_FILTERED);
+  return out;
+}
+
 inline_ void emit(struct slot *slot, u64 latency, s64 ret, u32 flags) {
   u64 comm[2] = {};
-  bpf_get_current_comm(comm, sizeof(comm));
+  read_comm(comm);
   if (comm[0] != slot->comm[0] || comm[1] != slot->comm[1] || !slot->comm_id) {
     slot->comm[0] = comm[0]; slot->comm[1] = comm[1];
     slot->comm_id = send_comm(slot);
@@ -416,7 +508,8 @@ inline_ void begin(struct slot *slot, struct spec *spec) {
   if (spec->result != R_NEVER) return;
   slot->state = S_SKIPPED;
   count_call(slot);
-  emit(slot, 0, 0, slot->flags | EF_NO_RETURN);
+  slot->flags |= EF_NO_RETURN;
+  if (!kept_out(slot, 0, 0)) emit(slot, 0, 0, slot->flags);
   slot->last_end = now;
 }
 
@@ -464,13 +557,12 @@ in_scope:
     targets.update(&tgid, &in);
   }
   task = bpf_get_current_task();
-  if (rd32(task + O_task_struct_status) & TS_COMPAT) { count(T_COMPAT); return 0; }
+  if (is_compat(task)) { count(T_COMPAT); return 0; }
   if (!spec->enabled) return 0;
   count(T_SEEN);
   read_kernel(slot->regs, sizeof(slot->regs), (void *)(ctx->args[0] + REGISTERS_START));
   slot->state = S_OPEN;
   slot->flags = slot->last_end ? 0 : EF_FIRST;
-  slot->generation = c->generation;
   __builtin_memset(slot->files, 0, sizeof(slot->files));
   slot->names = 0; slot->rooted = 0;
   slot->pos = -1; slot->extra = 0; slot->file_at = 0;
@@ -488,7 +580,7 @@ in_scope:
     if (f) {
       s->ask[F_FILE] = f + O_file_f_path;
       slot->file_at = f;
-      slot->pos = rd(f + O_file_f_pos);
+      if (!spec->off) slot->pos = rd(f + O_file_f_pos);
     }
   }
   if (spec->off) slot->pos = word(slot, spec->off);
@@ -561,7 +653,7 @@ inline_ void measure(struct slot *slot, struct spec *spec, u64 latency, s64 ret)
   struct counter *n = count_call(slot);
   if (!n) return;
   n->bytes += payload(slot, spec, ret);
-  if (ret < 0 && ret >= -4095 && ret != -512 && ret != -513 && ret != -514 && ret != -516) n->errors += 1;
+  if (failed(ret)) n->errors += 1;
   n->latency += latency;
   u32 bucket = log2_of(latency);
   if (bucket >= BUCKETS) bucket = BUCKETS - 1;
@@ -617,6 +709,7 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx) {
   }
   measure(slot, spec, end - slot->start, ret);
   if (slot->flags & EF_SAMPLED_OUT) { count(T_SAMPLED); slot->last_end = end; return 0; }
+  if (kept_out(slot, end - slot->start, ret)) { slot->last_end = end; return 0; }
   slot->end = end; slot->ret = ret;
   if (spec->extra == X_OPEN_HOW) { slot->extra = -1; read_user(&slot->extra, 8, (void *)word(slot, spec->extra_arg)); }
   else if (spec->extra == X_FDS && !ret) read_user(&slot->extra, 8, (void *)word(slot, spec->extra_arg));

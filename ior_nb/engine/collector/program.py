@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib.util
 import os
 import struct
@@ -23,7 +24,19 @@ SITE_PACKAGES: Final = ("/usr/lib/python3*/site-packages", "/usr/lib64/python3*/
 
 # Members of kernel structs the program reads; "" is the size of the struct.
 WANTED: Final[dict[str, tuple[str, ...]]] = {
-    "task_struct": ("files", "fs", "mm", "tgid", "pid", "group_leader", "thread_pid", "signal", "thread_info.status"),
+    "task_struct": (
+        "files",
+        "fs",
+        "mm",
+        "tgid",
+        "pid",
+        "group_leader",
+        "thread_pid",
+        "signal",
+        "thread_info.status",
+        "comm",
+    ),
+    "fdtable": ("max_fds", "fd"),
     "signal_struct": ("live",),
     "mm_struct": ("brk",),
     "pid": ("level", "numbers"),
@@ -68,8 +81,10 @@ CHANGES_NAMES: Final = frozenset(
     {"rename", "renameat", "renameat2", "mount", "umount", "move_mount", "pivot_root", "mount_setattr"}
 )
 
+SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I20B")  # struct spec of ior.bpf.c
 CONFIG: Final = struct.Struct("<Q6I")  # struct config of ior.bpf.c
+FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of ior.bpf.c
 MODES: Final = {"none": 0, "pids": 1, "all": 2, "uid": 3, "cgroup": 4}
 TARGET_IN: Final = 1
 TARGET_AT_EXEC: Final = 2
@@ -84,6 +99,12 @@ def _register(index: int | None) -> int:
 
 def spec(call: Syscall, *, enabled: bool, rate: int) -> bytes:
     """Return the `specs` row of a syscall: everything the kernel program has to know about it."""
+    return SWITCH.pack(rate, enabled) + _meaning(call)
+
+
+@functools.cache
+def _meaning(call: Syscall) -> bytes:
+    """Return what of the row never changes."""
 
     def at(*roles: str) -> int:
         for role in roles:
@@ -103,8 +124,8 @@ def spec(call: Syscall, *, enabled: bool, rate: int) -> bytes:
         | SF_WRITES * (call.bytes_class in ("write", "transfer"))
     )
     return SPEC.pack(
-        rate,
-        enabled,
+        0,
+        0,
         at("fd"),
         at("fd2"),
         at(first),
@@ -124,6 +145,33 @@ def spec(call: Syscall, *, enabled: bool, rate: int) -> bytes:
         at(extra) if extra else 0,
         at("iovcnt") if extra == "iovec" else 0,
         flags,
+    )[SWITCH.size :]
+
+
+def filter_row(wanted: dict[str, Any], generation: int) -> bytes:
+    """Return an entry of `filters`.
+
+    Args:
+        wanted: nothing, or "pid", "tid", "calls" (numbers), "latency_min", "latency_max", "errors_only", "comm" and
+            "comm_mask" (16 bytes each, in hex), "audit"; see `runtime.Pushdown`.
+        generation: what records judged by it carry.
+    """
+    calls = wanted.get("calls")
+    bits = (1 << wire.SPECS) - 1 if calls is None else sum(1 << n for n in set(calls))
+    low, high = wanted.get("latency_min"), wanted.get("latency_max")
+    return FILTER.pack(
+        *struct.unpack("<8Q", bits.to_bytes(64, "little")),
+        max(low or 0, 0),
+        (1 << 64) - 1 if high is None else max(high, 0),
+        bytes.fromhex(wanted.get("comm", "00" * 16)) + bytes.fromhex(wanted.get("comm_mask", "00" * 16)),
+        wanted.get("pid") or 0,
+        wanted.get("tid") or 0,
+        generation & 0xFF,
+        bool(wanted),
+        low is not None or high is not None,
+        bool(wanted.get("errors_only")),
+        bool(wanted.get("audit")),
+        *(0, 0, 0),
     )
 
 
@@ -155,6 +203,7 @@ def source(layout: dict[tuple[str, str], int], *, event_pages: int, name_pages: 
         f'_Static_assert(sizeof(struct chunk) == {wire.CHUNK_BYTES}, "chunk");\n'
         f'_Static_assert(sizeof(struct spec) == {SPEC.size}, "spec");\n'
         f'_Static_assert(sizeof(struct config) == {CONFIG.size}, "config");\n'
+        f'_Static_assert(sizeof(struct filter) == {FILTER.size}, "filter");\n'
     )
     text = (HERE / "ior.bpf.c").read_text()
     return "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items())) + text + checks
@@ -213,6 +262,13 @@ def load(*, event_pages: int, name_pages: int, namespace: int) -> Any:
     layout = btf.offsets(WANTED, btf.VMLINUX.read_bytes())
     text = source(layout, event_pages=event_pages, name_pages=name_pages, cpus=possible_cpus(), namespace=namespace)
     bcc = import_bcc()
+    try:
+        return _loaded(bcc, "#define TASK_BTF 1\n" + text)
+    except Exception:  # bcc raises nothing more precise; a kernel before 5.11 has no typed task
+        return _loaded(bcc, "#define TASK_BTF 0\n" + text)
+
+
+def _loaded(bcc: ModuleType, text: str) -> Any:
     bpf = bcc.BPF(text=text, cflags=["-w"])
     tails = bpf["tails"]
     for index, name in enumerate(("enter_walk", "exit_walk")):

@@ -22,6 +22,7 @@ from ior_nb.engine.collector.program import (
     TARGET_AT_EXEC,
     TARGET_IN,
     all_specs,
+    filter_row,
     load,
     possible_cpus,
 )
@@ -82,7 +83,8 @@ class Tracer:
         self._counters = self._map("counters", self._counter_bytes * self.cpus)
         self._totals = self._map("totals", 8 * wire.TOTALS * self.cpus)
         self._scope_gen = 0
-        self._generation = 0
+        self._filter = 0
+        self._specs: dict[int, bytes] = {}
         self._attached: list[str] = []
         self._misses_before = 0
 
@@ -112,7 +114,11 @@ class Tracer:
                 ignored[ctypes.c_uint64(kind << 32 | number)] = ctypes.c_uint8(1)
         self._scope_gen += 1
         self._scope = scope
+        self._write_filter(request.get("filter") or {}, request.get("generation", 0))
         self._configure(self._mode)
+        for tid in request.get("hurry", ()):  # the reader: on busy processors it would fall behind
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, tid, -15)
         self._misses_before = self._misses()
         running: dict[int, int] = {}
         for tracepoint, function in HOOKS.items():
@@ -157,7 +163,7 @@ class Tracer:
             scope.get("uid", 0),
             scope.get("follow", True),
             self._scope_gen,
-            self._generation,
+            self._filter,
         )
         table = self._bpf["config"]
         table[ctypes.c_int(0)] = table.Leaf.from_buffer_copy(raw)
@@ -166,7 +172,19 @@ class Tracer:
         """Write every row of the syscall table: which are on, and one in how many makes a record."""
         table = self._bpf["specs"]
         for number, row in all_specs(enabled, rates):
-            table[ctypes.c_int(number)] = table.Leaf.from_buffer_copy(row)
+            if self._specs.get(number) != row:
+                table[ctypes.c_int(number)] = table.Leaf.from_buffer_copy(row)
+                self._specs[number] = row
+
+    def set_filter(self, wanted: dict[str, Any], generation: int) -> None:
+        """Judge calls that end from now on by another filter; their records carry `generation`."""
+        self._write_filter(wanted, generation)
+        self._configure(self._mode)
+
+    def _write_filter(self, wanted: dict[str, Any], generation: int) -> None:
+        self._filter = (self._filter + 1) % wire.FILTERS
+        table = self._bpf["filters"]
+        table[ctypes.c_int(self._filter)] = table.Leaf.from_buffer_copy(filter_row(wanted, generation))
 
     def ignore(self, tids: Iterable[int]) -> None:
         """Leave threads out from now on, those already known included."""

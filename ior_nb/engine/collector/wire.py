@@ -60,6 +60,7 @@ EF_NO_RETURN: Final = 2  # exit, exit_group, rt_sigreturn
 EF_IN_FLIGHT: Final = 4  # had not returned when the trace or the thread ended
 EF_NAMES_LOST: Final = 8  # its paths did not fit into the names ring
 EF_SAMPLED_OUT: Final = 16  # never leaves the kernel
+EF_KEPT_OUT: Final = 32  # audit: the filter would have kept it out
 
 # Types and flags of a chunk.
 N_FILE: Final = 1
@@ -77,6 +78,7 @@ NF_UNREADABLE: Final = 16  # the program passed a pointer to nowhere
 SPECS: Final = 512  # rows of the syscall table; x32 twins begin at 512
 BUCKETS: Final = 48  # powers of two of nanoseconds
 TOTALS: Final = 16
+FILTERS: Final = 8  # entries a live change goes round in
 
 # Totals, one of each per CPU.
 T_SEEN: Final = 0
@@ -90,6 +92,7 @@ T_UNKNOWN: Final = 7
 T_SLOTS_FULL: Final = 8
 T_KILLED: Final = 9
 T_LOST_IN_FLIGHT: Final = 10
+T_FILTERED: Final = 11
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -102,6 +105,7 @@ TOTAL_NAMES: Final = (
     "slots_full",
     "killed",
     "lost_in_flight",
+    "filtered",
 )
 
 CONSTANTS: Final[dict[str, int]] = {
