@@ -16,6 +16,7 @@ from ior_nb import version
 
 if TYPE_CHECKING:
     from ior_nb.doctor import examine as examine
+    from ior_nb.recordings import load as load
     from ior_nb.result import Trace as Trace
     from ior_nb.session import TracerSession as TracerSession
     from ior_nb.session import trace as trace
@@ -25,6 +26,7 @@ __all__ = [
     "TracerSession",
     "__version__",
     "examine",
+    "load",
     "load_ipython_extension",
     "trace",
     "unload_ipython_extension",
@@ -37,6 +39,7 @@ _HOMES = {
     "Trace": "ior_nb.result",
     "TracerSession": "ior_nb.session",
     "examine": "ior_nb.doctor",
+    "load": "ior_nb.recordings",
     "trace": "ior_nb.session",
 }
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import contextlib
 import functools
-import shlex
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -20,56 +18,18 @@ from ior_nb.options import add_trace_options, trace_arguments
 from ior_nb.result import Trace
 from ior_nb.session import TracerSession, default_session, trace
 from ior_nb.syscalls import FAMILIES, SYSCALLS
+from ior_nb.verbs import VERBS, HelpShown, Parser, Verbs, arguments_of
 from ior_nb.window import Window
 
 __all__ = ["IorMagics", "load", "unload"]
 
-VERBS: Final = {
-    "start": "start tracing this kernel (or --pid, --system ...) until %ior stop",
-    "stop": "end the trace; it is bound to _ior",
-    "status": "what is going on",
-    "df": "the rows of the last trace as a DataFrame; while one runs, the last 10,000 rows",
-    "record": "record PATH: write every row to a Parquet file from now on; record stop: finish it",
-    "doctor": "what this machine offers for tracing, and what to do about what it lacks",
-    "help": "this text",
-}
 
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise UsageError(f"{self.prog}: {message}")
-
-    def exit(self, status: int = 0, message: str | None = None) -> Any:
-        raise _HelpShown
-
-
-class _HelpShown(Exception):
-    pass
-
-
-def _cell_parser() -> _Parser:
-    parser = _Parser(prog="%%ior", description="Trace the I/O system calls of a cell, its threads and its children.")
+def _cell_parser() -> Parser:
+    parser = Parser(prog="%%ior", description="Trace the I/O system calls of a cell, its threads and its children.")
     add_trace_options(parser)
     parser.add_argument("--name", metavar="NAME", help="bind the trace to this name as well")
     parser.add_argument("--no-display", action="store_true", help="do not show the summary")
     return parser
-
-
-def _verb_parser(verb: str) -> _Parser:
-    parser = _Parser(prog=f"%ior {verb}", description=VERBS[verb])
-    if verb == "start":
-        add_trace_options(parser)
-    if verb == "record":
-        parser.add_argument("path", help="file to write, or `stop`")
-    return parser
-
-
-def _arguments(parser: _Parser, line: str) -> argparse.Namespace:
-    try:
-        words = shlex.split(line, comments=False)
-    except ValueError as error:
-        raise UsageError(f"{parser.prog}: {error}") from None
-    return parser.parse_args(words)
 
 
 @magics_class
@@ -80,7 +40,7 @@ class IorMagics(Magics):
         super().__init__(shell)
         self._shell: Any = shell
         self.session = session or default_session()
-        self._window: Window | None = None
+        self.verbs = Verbs(shell, self.session, self._bind)
         self._entry: list[int] | None = None
         self.hooks: tuple[Any, Any] = (None, None)
 
@@ -93,7 +53,7 @@ class IorMagics(Magics):
         __tracebackhide__ = True
         try:
             return self._verb(line) if cell is None else self._cell(line, cell)
-        except _HelpShown:
+        except HelpShown:
             return None
         except errors.ConfigError as error:
             raise UsageError(f"ior: {error}") from None
@@ -111,16 +71,17 @@ class IorMagics(Magics):
         """Trace what runs inside; bind the result to `_ior` and show it, also when the code failed."""
         __tracebackhide__ = True  # the user's traceback is about the user's code
         try:
-            options = _arguments(_cell_parser(), line)
+            options = arguments_of(_cell_parser(), line)
             window = trace(**trace_arguments(options), title="this cell", session=self.session, cell=self._count())
             result = window.__enter__()
-        except (errors.IorError, _HelpShown) as error:
-            raise UsageError("" if isinstance(error, _HelpShown) else f"ior: {error}") from None
+        except (errors.IorError, HelpShown) as error:
+            raise UsageError("" if isinstance(error, HelpShown) else f"ior: {error}") from None
         try:
             yield window
         finally:
             window.end()
             self._bind(result, options.name)
+            self.session.remember(self._count(), result)
             if not options.no_display:
                 display(result)  # type: ignore[no-untyped-call]
 
@@ -136,72 +97,10 @@ class IorMagics(Magics):
 
     def _verb(self, line: str) -> Any:
         verb, _, rest = line.strip().partition(" ")
-        if not verb:
-            verb = "status"
+        verb = verb or "status"
         if verb not in VERBS:
             raise UsageError(f"%ior: there is no {verb!r}; use one of {', '.join(VERBS)}")
-        handler: Callable[[argparse.Namespace], Any] = getattr(self, f"_do_{verb}")
-        return handler(_arguments(_verb_parser(verb), rest))
-
-    def _do_help(self, options: argparse.Namespace) -> None:
-        width = max(map(len, VERBS))
-        print("%%ior [options] on top of a cell traces it; `%%ior --help` lists the options.\n")
-        for verb, text in VERBS.items():
-            print(f"%ior {verb.ljust(width)}  {text}")
-
-    def _do_start(self, options: argparse.Namespace) -> None:
-        if self.session.running is not None:
-            raise UsageError("ior: a trace is running; stop it first (%ior stop)")
-        window = trace(**trace_arguments(options), session=self.session)
-        window.__enter__()
-        self._window = window
-        print(f"tracing {window.trace.scope}; %ior stop ends it")
-
-    def _do_stop(self, options: argparse.Namespace) -> None:
-        window, self._window = self._window, None
-        if window is None:
-            raise UsageError("ior: nothing is being traced (%ior start begins)")
-        window.end()
-        self._bind(window.trace)
-        display(window.trace)  # type: ignore[no-untyped-call]
-
-    def _do_status(self, options: argparse.Namespace) -> None:
-        run = self.session.running
-        if run is None:
-            print("not tracing")
-        else:
-            run.engine.live()
-            run.flush()
-            rows = self.session.stream_sequencer().take(0) - run.first_row
-            print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
-        recording = self.session.recorder().status()
-        if recording.active:
-            print(f"recording to {recording.path}: {recording.rows_written:,} rows, {recording.rows_dropped:,} dropped")
-        elif recording.error:
-            print(f"the last recording failed: {recording.error}")
-
-    def _do_df(self, options: argparse.Namespace) -> Any:
-        run = self.session.running
-        if run is not None:
-            from ior_nb.export.pandas import dataframe
-
-            return dataframe(run.latest())
-        last = self._shell.user_ns.get("_ior")
-        if not isinstance(last, Trace):
-            raise UsageError("ior: nothing has been traced yet (%%ior on a cell, or %ior start)")
-        return last.df()
-
-    def _do_record(self, options: argparse.Namespace) -> None:
-        if options.path == "stop":
-            print(f"recorded to {self.session.stop_recording()}")
-            return
-        self.session.record(options.path)
-        print(f"recording to {options.path}; `%ior record stop` finishes it")
-
-    def _do_doctor(self, options: argparse.Namespace) -> None:
-        from ior_nb.doctor import examine, report
-
-        print(report(examine()))
+        return self.verbs.run(verb, rest.strip())
 
     # ---- cells while %ior start is on
 

@@ -36,8 +36,9 @@ def add_trace_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=N",
         help="one in N calls of a syscall or family becomes a row, 0 counts only; totals stay exact (repeatable)",
     )
+    which.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
     how = parser.add_argument_group("how")
-    how.add_argument("--engine", default="auto", metavar="NAME", help="auto (default) or bcc")
+    how.add_argument("--engine", default="auto", metavar="NAME", help="auto (default), bcc, or demo: made-up data")
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
 
 
@@ -54,6 +55,7 @@ def trace_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "families": options.families,
         "syscalls": options.syscalls,
         "sampling": dict(options.sample),
+        "filter": options.filter,
         "engine": options.engine,
         "record": options.record,
     }

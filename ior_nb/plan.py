@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import EventBatch, Scope
+from ior_nb.globalfilter import parse
+from ior_nb.runtime import EventBatch, Filter, Scope
 from ior_nb.syscalls import DEFAULT_FAMILIES, FAMILIES, SYSCALLS, resolve, select
 
 __all__ = ["Command", "Plan", "enabled_calls", "plan", "sampling_rates"]
@@ -34,12 +35,16 @@ class Plan:
     """A checked request."""
 
     title: str
+    named: bool = False
+    """Whether the user gave the title."""
     scope: Scope
     enabled: frozenset[int]
     rates: Mapping[int, int] = field(default_factory=dict)
     command: Command | None = None
     own: bool = False
     """Whether this process is what is traced."""
+    filter: Filter = field(default_factory=Filter)
+    """Which rows the user wants."""
     leave_out: Callable[[EventBatch], np.ndarray] | None = None
     """Which rows the user does not want: bool, shape (n,)."""
     record: Path | None = None
@@ -63,6 +68,7 @@ def plan(
     families: str | Iterable[str] | None = None,
     syscalls: str | Iterable[str] | None = None,
     sampling: Mapping[str, int] | None = None,
+    filter: str | Filter | None = None,  # noqa: A002 - the field's own word
     follow: bool = True,
     own: bool = False,
     record: str | Path | None = None,
@@ -83,22 +89,27 @@ def plan(
     program = _command(command, cwd, env) if command is not None else None
     scope = _scope(command=program, pid=pid, tid=tid, cgroup=cgroup, uid=uid, system=system, follow=follow)
     mine = not given
+    chosen = filter if isinstance(filter, Filter) else parse(filter) if filter else Filter()
     options = {"families": _joined(families), "syscalls": _joined(syscalls), "follow": str(follow)}
     if program is not None:
         options["command"] = " ".join(program.arguments)
+    if chosen.active:
+        options["filter"] = str(chosen)
     if sampling:
         options["sampling"] = ",".join(f"{name}={rate}" for name, rate in sampling.items())
     return Plan(
+        named=bool(title),
         title=title or (_joined(program.arguments, " ") if program else "this process" if mine else str(scope)),
         scope=scope,
         enabled=enabled_calls(families, syscalls),
         rates=sampling_rates(sampling or {}),
         command=program,
         own=mine,
+        filter=chosen,
         leave_out=(lambda batch: batch["started_before"] & (batch["pid"] != os.getpid())) if own else None,
         record=Path(record).expanduser() if record is not None else None,
         keep_rows=keep_rows,
-        quiet=mine,
+        quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )
 

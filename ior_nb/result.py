@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,17 @@ import numpy as np
 
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime.text import printable, show_ns
 from ior_nb.summary import Summary, Tally
 from ior_nb.version import VERSION
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from ior_nb.comparison import Diff
+    from ior_nb.export import About
+    from ior_nb.runtime import Filter
 
 __all__ = ["Trace"]
 
@@ -50,6 +56,8 @@ class Trace:
         self.returncode: int | None = None
         self.recording: Path | None = None
         self.notes: tuple[str, ...] = ()
+        self.origin: dict[str, str] = {}
+        """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.finished = False
         self._tally = Tally()
         self._batches: list[EventBatch] = []
@@ -118,11 +126,14 @@ class Trace:
         Raises:
             RecordingError: it cannot be written.
         """
+        return self._parquet(path, generated=False)
+
+    def _parquet(self, path: str | Path, *, generated: bool) -> Path:
         from ior_nb.export.arrow import record_batch
         from ior_nb.parquet import Recorder
 
         recorder = Recorder(to_arrow=record_batch)
-        recorder.start(path, metadata=self.metadata(), block=True)
+        recorder.start(path, metadata=self.metadata(), generated=generated, block=True)
         batch = self.batch
         for at in range(0, len(batch), 131_072):
             recorder.record(batch[at : at + 131_072])
@@ -140,20 +151,195 @@ class Trace:
             "ior_nb.hostname": platform.node(),
             "ior_nb.kernel": platform.release(),
             "ior_nb.engine": self.engine,
+            "ior_nb.title": self.title,
             "ior_nb.scope": self.scope,
             "ior_nb.started_at_unix_nano": str(int(self.started_at * 1e9)),
             "ior_nb.started_at_boot_nano": str(self.window[0]),
             "ior_nb.options": json.dumps(self.options),
-        }
+        } | self.origin
         if self.finished:
+            pairs["ior_nb.ended_at_boot_nano"] = str(self.window[1])
             pairs["ior_nb.accounting"] = json.dumps(self.accounting.as_dict())
+            pairs["ior_nb.counters"] = json.dumps(self.counters)
+            if self.returncode is not None:
+                pairs["ior_nb.returncode"] = str(self.returncode)
         return pairs
+
+    # ---- answers: DataFrames; durations in ns, sizes in bytes, text as traced
+
+    def stats(self) -> pd.DataFrame:
+        """Return the totals, one row per measure: calls, errors, bytes, time, exact percentiles, rates."""
+        from ior_nb import tables
+
+        return tables.stats(self.batch, duration_s=self.duration_s)
+
+    def syscalls(self) -> pd.DataFrame:
+        """Return one row per system call, most time first, with exact percentiles of its finished calls."""
+        from ior_nb import tables
+
+        return tables.syscalls(self.batch)
+
+    def families(self) -> pd.DataFrame:
+        """Return one row per family of system calls, most time first."""
+        from ior_nb import tables
+
+        return tables.families(self.batch)
+
+    def files(self) -> pd.DataFrame:
+        """Return one row per file, most bytes first. Calls without a file have the empty name, so sums are totals."""
+        from ior_nb import tables
+
+        return tables.files(self.batch)
+
+    def directories(self) -> pd.DataFrame:
+        """Return one row per directory that holds files acted on, most bytes first."""
+        from ior_nb import tables
+
+        return tables.directories(self.batch)
+
+    def processes(self) -> pd.DataFrame:
+        """Return one row per process, most calls first."""
+        from ior_nb import tables
+
+        return tables.processes(self.batch, origin_ns=self._start())
+
+    def errors(self) -> pd.DataFrame:
+        """Return one row per system call and error, most frequent first, with a file it happened to."""
+        from ior_nb import tables
+
+        return tables.errors(self.batch)
+
+    def slowest(self, n: int = 20) -> pd.DataFrame:
+        """Return the n calls that took longest, the slowest first."""
+        from ior_nb import tables
+
+        return tables.slowest(self.batch, n, origin_ns=self._start())
+
+    def timeline(self, slot_s: float | None = None) -> pd.DataFrame:
+        """Return calls, errors, bytes and latency in equal slots of time; `plot("timeline")` draws them.
+
+        Args:
+            slot_s: length of a slot; by default a round one that makes at most 60.
+
+        Raises:
+            ConfigError: a slot that is not positive, or far too short.
+        """
+        from ior_nb import tables
+
+        return tables.timeline(self.batch, slot_s=slot_s, origin_ns=self._start())
+
+    # ---- pictures: plotly figures
+
+    def flame(self, fields: str | Sequence[str] = ("comm", "syscall", "path"), metric: str = "count") -> Any:
+        """Return the flame graph (an icicle), a plotly figure.
+
+        Args:
+            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell.
+            metric: what widths mean: count, duration, bytes or gap.
+
+        Raises:
+            ConfigError: an unknown field or metric.
+        """
+        from ior_nb import figures
+
+        return figures.flame(self.batch, fields, metric)
+
+    def plot(self, what: str = "timeline", **options: Any) -> Any:
+        """Return a plotly figure: `timeline`, `latency`, `heatmap`, `files` or `flame`.
+
+        Raises:
+            ConfigError: there is no such figure.
+        """
+        from ior_nb import figures
+
+        return figures.plot(self.batch, what, **options)
+
+    # ---- other traces
+
+    def filter(self, wanted: str | Filter) -> Trace:
+        """Return the trace of the rows that pass: all that can be asked of this one can be asked of it.
+
+        Its accounting counts the other rows as filtered. It has no counters, for those know no rows.
+
+        Args:
+            wanted: text such as `comm~python and latency>=1ms`, or a `Filter`.
+
+        Raises:
+            FilterSyntaxError: text that does not parse; the message points at the place.
+        """
+        from ior_nb.globalfilter import parse, to_text
+
+        chosen = parse(wanted) if isinstance(wanted, str) else wanted
+        batch = self.batch
+        passed = chosen.mask(batch)
+        flight = batch["state"] == (batch.tables["state"].code("in flight") or -1)
+        dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
+        found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
+        found.started_at, found.returncode, found.origin = self.started_at, self.returncode, dict(self.origin)
+        found.notes = (*self.notes, f"only rows where {to_text(chosen)}") if chosen.active else self.notes
+        found.add(batch.take(passed))
+        accounting = replace(
+            self.accounting,
+            emitted=self.accounting.emitted - (dropped - dropped_flight),
+            in_flight=self.accounting.in_flight - dropped_flight,
+            filtered=self.accounting.filtered + dropped,
+        )
+        found.finish(window=self.window, accounting=accounting, counters={})
+        return found
+
+    def diff(self, other: Trace) -> Diff:
+        """Return what changed from this trace to the other: by system call, file, latency, and as a flame graph."""
+        from ior_nb.comparison import Diff
+
+        return Diff(self.batch, other.batch, titles=(self.title, other.title))
+
+    def export(self, target: str | Path, *, format: str | None = None, **options: Any) -> Path:  # noqa: A002
+        """Write the rows to a file; return its path.
+
+        Args:
+            target: a path, whose ending says the format, or the name of a format: then the name is made up, and never
+                that of another file. `.csv .arrow .folded .speedscope.json .trace.json .html .parquet`
+            format: csv, arrow, folded, speedscope, perfetto, html or parquet, where the ending does not say it.
+            **options: of the format, such as `metric="bytes"` for folded stacks.
+
+        Raises:
+            ConfigError: no such format or option; nothing was written.
+            RecordingError: the file cannot be written.
+        """
+        from ior_nb.export import export
+
+        if format == "parquet" or (format is None and str(target).lower().endswith(".parquet")):
+            if options:
+                raise ConfigError(f"the format parquet has no option {next(iter(options))!r}")
+            return self.to_parquet(target)
+        if target == "parquet" and format is None:
+            return self._parquet(f"ior-parquet-{time.strftime('%Y%m%d-%H%M%S')}.parquet", generated=True)
+        return export(self.batch, target, format=format, about=self._about(), **options)
+
+    def _start(self) -> int | None:
+        return self.window[0] or None
+
+    def _about(self) -> About:
+        from ior_nb.export import About
+
+        notes = self.notes if self.recording is None else (*self.notes, f"recorded to {self.recording}")
+        host = self.origin.get("ior_nb.hostname", platform.node())
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started_at))
+        return About(
+            title=self.title,
+            facts=(self.scope, show_ns(self.duration_s * 1e9), when, host, f"engine {self.engine}"),
+            completeness=self.accounting.line(),
+            complete=self.accounting.complete and not self.accounting.unaccounted,
+            notes=notes,
+            duration_s=self.duration_s,
+            origin_ns=self._start(),
+        )
 
     def summary(self) -> Summary:
         """Return totals, top files, top calls, slowest calls, errors, and the completeness line."""
         notes = self.notes
         if self.recording is not None:
-            notes += (f"recorded to {self.recording}",)
+            notes += (f"recorded to {printable(str(self.recording))}",)
         if not self.finished:
             notes += ("still running",)
         return self._tally.summary(

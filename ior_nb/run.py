@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ior_nb import errors
-from ior_nb.runtime import EventBatch, TraceOptions, runtime_bindings_from_context
+from ior_nb.flamegraph import LiveTrie
+from ior_nb.judging import Judges
+from ior_nb.probemanager import Manager
+from ior_nb.runtime import EventBatch, Filter, TraceOptions, runtime_bindings_from_context
+from ior_nb.statsengine import Engine
 
 if TYPE_CHECKING:
     from ior_nb.window import Window
@@ -28,7 +32,7 @@ _SERVICE: Final = ("ipykernel", "IPython", "jupyter_client", "zmq", "debugpy", "
 class Run:
     """One engine trace, and the `TraceStarter` that begins it. Feeds the session's sinks and the open windows."""
 
-    def __init__(self, engine: Any, owner: Window, ignore_tids: Sequence[int]) -> None:
+    def __init__(self, engine: Any, owner: Window, ignore_tids: Sequence[int], judges: Judges) -> None:
         self.engine = engine
         self.owner = owner
         self.windows: list[Window] = [owner]
@@ -38,11 +42,20 @@ class Run:
             rates=owner.plan.rates,
             ignore_tids=tuple(ignore_tids) + owner.own_threads(),
             ignore_pids=(),
+            pushdown=judges.pushed,
+            generation=judges.generation,
             quiet=owner.plan.quiet,
         )
-        self._messaging = messaging_descriptors() if owner.plan.own else frozenset()
+        self._judges = judges
+        owner.replays = engine.replays
+        self._messaging = messaging_descriptors() if owner.plan.own and not engine.replays else frozenset()
         self._bindings: Any = None
+        self._lock = threading.Lock()  # between a change of the filter and the batch that is being counted
+        self._watched = not owner.plan.quiet
         self.first_row = 1
+        self.statistics = Engine()
+        self.trie = LiveTrie()
+        self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs)
 
     def __call__(self, context: Context) -> None:
         """Start; see `runtime.TraceStarter`."""
@@ -51,15 +64,49 @@ class Run:
             raise errors.SessionClosed("a run is started by a session")
         self._bindings = bindings
         bindings.set_event_stream_source(bindings.stream_buffer())
+        bindings.set_dashboard_snapshot_source(self.statistics)
+        bindings.set_live_trie(self.trie)
+        bindings.set_probe_manager(self.probes)
+        bindings.set_live_filter_setter(self.set_filter)
         self.first_row = bindings.stream_sequencer().take(0)
         self.engine.start(self.options, self._on_batch)
 
     def _on_batch(self, batch: EventBatch) -> None:
+        batch, passes = self._judges.judge(batch)
         batch = self._bindings.take(batch)
         messaging = self._is_messaging(batch)
+        hidden = messaging if passes is None else ~passes if messaging is None else messaging | ~passes
         for window in list(self.windows):
-            window.take(batch, messaging)
-        self._bindings.deliver(batch if messaging is None else batch.take(~messaging))
+            window.take(batch, hidden)
+        shown = batch if hidden is None else batch.take(~hidden)
+        if not len(shown):
+            return
+        self._bindings.deliver(shown)
+        if self._watched:
+            with self._lock:
+                current = shown["filter_epoch"] == self._judges.epoch
+                counted = shown if current.all() else shown.take(current)
+                self.statistics.ingest(counted)
+                self.trie.ingest(counted)
+
+    def set_filter(self, wanted: Filter, epoch: int) -> None:
+        """Let only rows pass that this filter accepts, from the calls that end now on; aggregates begin anew."""
+        pushed = self._judges.prepare(wanted, epoch)
+        if hasattr(self.engine, "set_filter"):
+            self.engine.set_filter(pushed, epoch & 0xFF)
+        with self._lock:
+            self._judges.use(wanted, epoch)
+            self.reset()
+
+    def reset(self) -> None:
+        """Begin the statistics and the trie anew."""
+        self.statistics.reset()
+        self.trie.reset()
+
+    @property
+    def filter(self) -> Filter:
+        """The filter in force."""
+        return self._judges.filter
 
     def _is_messaging(self, batch: EventBatch) -> np.ndarray | None:
         """Which rows are the notebook kernel talking to itself: the main thread waking the thread that prints."""
@@ -80,12 +127,14 @@ class Run:
         covers = mine.scope.mode == "all" or (
             wanted.own and mine.scope.mode == "pids" and os.getpid() in mine.scope.pids and not mine.scope.tid
         )
-        if wanted.command is not None or not covers or not wanted.enabled <= mine.enabled:
+        narrower = self.owner.plan.filter.active and self.owner.plan.filter != wanted.filter
+        if wanted.command is not None or not covers or narrower or not wanted.enabled <= self.probes.enabled:
             raise errors.ConfigError(
                 f"a trace of {mine.scope} is running and does not cover {wanted.scope} with these calls; "
                 "stop it first (%ior stop)"
             )
-        self.engine.live()
+        self.watch()
+        window.replays = self.engine.replays
         window.totals = self.engine.flush()
         window.counters = self.engine.counters()
         self.windows.append(window)
@@ -101,7 +150,8 @@ class Run:
             before = window.totals
             delta = {name: value - before.get(name, 0) for name, value in totals.items()}
             flight = sum(
-                delta[n] * s for n, s in (("seen", 1), ("emitted", -1), ("sampled_out", -1), ("lost_ring", -1))
+                delta[name] if name == "seen" else -delta.get(name, 0)
+                for name in ("seen", "emitted", "filtered", "sampled_out", "lost_ring")
             )
             changed = counters.copy()
             for name in ("calls", "errors", "bytes", "latency"):
@@ -120,6 +170,7 @@ class Run:
             totals, counters = ended.totals, ended.counters
         except errors.SourceError as error:
             failure = error
+        self.probes.close()
         for window in self.windows:
             window.finish(totals, counters, failure)
         self.windows = []
@@ -128,9 +179,14 @@ class Run:
         """Leave threads out from now on."""
         self.engine.ignore(list(tids))
 
+    def watch(self) -> None:
+        """Somebody looks: from now on rows are decoded as they come, and statistics and trie are kept."""
+        self._watched = True
+        self.engine.live()
+
     def latest(self) -> EventBatch:
         """Return the rows of this run that the stream still holds, everything that happened before included."""
-        self.engine.live()
+        self.watch()
         self.engine.flush()
         rows: EventBatch = self._bindings.stream_buffer().snapshot()
         return rows.take(rows["seq"] >= self.first_row)

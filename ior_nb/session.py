@@ -15,13 +15,16 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ior_nb import errors
 from ior_nb.clock import FOR_EVER, boot_clock
+from ior_nb.globalfilter import FilterStack, parse
+from ior_nb.judging import Judges
 from ior_nb.plan import Plan, plan
+from ior_nb.result import Trace
 from ior_nb.run import Run, service_threads
 from ior_nb.runtime import (
     EventBatch,
@@ -35,10 +38,17 @@ from ior_nb.runtime import (
 from ior_nb.streamrow import RingBuffer, Sequencer
 from ior_nb.window import Window
 
+if TYPE_CHECKING:
+    from ior_nb.engine.contract import Engine
+
 __all__ = ["ENGINES", "TracerSession", "default_session", "trace"]
 
-# Name -> "module:class". `auto` is the first that works. A new engine is one row here and one module.
-ENGINES: Final = {"bcc": "ior_nb.engine.bcc:BccEngine"}
+# Name -> "module:class". A new engine is one row here and one module. `auto` is the first, and never made-up data.
+ENGINES: Final = {"bcc": "ior_nb.engine.bcc:BccEngine", "demo": "ior_nb.engine.demo:DemoEngine"}
+
+
+_KEPT_TRACES: Final = 50
+_KEPT_ROWS: Final = 5_000_000
 
 
 class TracerSession:
@@ -47,23 +57,25 @@ class TracerSession:
     All methods may be called from any thread. Used as a context manager it closes itself.
 
     Args:
-        engine: `auto`, or the name of an engine, which is then the only one tried.
+        engine: `auto`, or the name of an engine, which is then the only one tried, or an engine, as a
+            `ior_nb.engine.replay.ReplayEngine`; the session closes it.
         stream_rows: rows the live stream keeps.
     """
 
-    def __init__(self, *, engine: str = "auto", stream_rows: int = 10_000) -> None:
-        if engine != "auto" and engine not in ENGINES:
-            raise errors.ConfigError(f"there is no engine {engine!r}; choose one of auto, {', '.join(ENGINES)}")
-        self.engine_name = next(iter(ENGINES)) if engine == "auto" else engine
+    def __init__(self, *, engine: str | Engine = "auto", stream_rows: int = 10_000) -> None:
+        self.engine_name = _engine_name(engine) if isinstance(engine, str) else engine.name
+        self._given = None if isinstance(engine, str) else engine
         self._engine: Any = None
         self._lock = threading.RLock()
         self._run: Run | None = None
         self._stream = RingBuffer(stream_rows)
         self._sequencer = Sequencer()
         self._epoch = 0
+        self.filters = FilterStack()
         self._recorder: Any = None
         self._cells: list[list[int]] = []  # [t0, t1, execution count], in order of time
         self._sources: dict[str, Any] = {}
+        self._traces: dict[int, Trace] = {}
         # Without these a recording would not be published at exit, and a forked child would think the run its own.
         reference = weakref.ref(self)
         atexit.register(lambda: _call(reference, TracerSession.close))
@@ -87,7 +99,7 @@ class TracerSession:
         """Publish the probe control."""
         self._sources["probes"] = manager
 
-    def set_live_filter_setter(self, setter: Callable[[Filter], None] | None) -> None:
+    def set_live_filter_setter(self, setter: Callable[[Filter, int], None] | None) -> None:
         """Publish how a new filter is put into the running pipeline; None unregisters."""
         self._sources["filter"] = setter
 
@@ -125,7 +137,9 @@ class TracerSession:
     def engine(self) -> Any:
         """Return the engine, made on first use."""
         with self._lock:
-            if self._engine is None:
+            if self._engine is None and self._given is not None:
+                self._engine = self._given
+            elif self._engine is None:
                 module, _, name = ENGINES[self.engine_name].partition(":")
                 self._engine = getattr(importlib.import_module(module), name)()
             return self._engine
@@ -146,11 +160,18 @@ class TracerSession:
         """Start a run for it, or let it join the one that is on. Called by the window."""
         with self._lock:
             if self._run is None:
-                run = Run(self.engine(), window, service_threads() if window.plan.own else ())
+                engine = self.engine()
+                wanted = self.filters.active
+                if window.plan.filter.active:
+                    wanted = Filter.of([*wanted.parts(), *window.plan.filter.parts()])
+                judges = Judges(engine, wanted, self._epoch)
+                run = Run(engine, window, service_threads() if window.plan.own else (), judges)
                 context = context_with_runtime_bindings(Context(), self)
                 self._run = run
                 try:
                     run(context)
+                    if self._recorder is not None and self._recorder.status().active:
+                        run.watch()
                 except BaseException:
                     self._run = None
                     raise
@@ -174,12 +195,10 @@ class TracerSession:
     # ---- rows
 
     def take(self, batch: EventBatch) -> EventBatch:
-        """Stamp a batch of the run: sequence, filter epoch, cell. Called by the pump thread."""
+        """Stamp a batch of the run: sequence and cell. Called by the pump thread."""
         first = self._sequencer.take(len(batch))
         columns: dict[str, np.ndarray] = {"seq": np.arange(first, first + len(batch), dtype=np.uint64)}
-        if self._epoch:
-            columns["filter_epoch"] = np.full(len(batch), self._epoch, np.uint64)
-        if self._cells and len(batch):
+        if self._cells and len(batch) and not self._engine.replays:  # a recording knows its own cells
             times = batch["time_ns"]
             low, high = int(times.min()), int(times.max())
             cells = np.full(len(batch), -1, np.int32)
@@ -207,6 +226,53 @@ class TracerSession:
         """The cell has ended."""
         entry[1] = boot_clock()
 
+    # ---- FilterControl
+
+    def parse(self, text: str) -> Filter:
+        """Return the filter of a text.
+
+        Raises:
+            FilterSyntaxError: it is none; the message points at the position.
+        """
+        return parse(text)
+
+    def set(self, filter: Filter, label: str = "") -> bool:  # noqa: A002 - the field's own word
+        """Make a filter the active one, in the running trace at once; False when it already is."""
+        with self._lock:
+            changed = self.filters.push(filter, label)
+            if changed:
+                self._filter_changed()
+            return changed
+
+    def undo(self) -> bool:
+        """Go back to the filter before; False when there is none."""
+        with self._lock:
+            before = self.filters.active
+            went = self.filters.pop()
+            if went and self.filters.active != before:
+                self._filter_changed()
+            return went
+
+    def _filter_changed(self) -> None:
+        self._epoch += 1
+        if self._run is not None:
+            self._run.set_filter(self.filters.active, self._epoch)
+
+    # ---- cells
+
+    def remember(self, cell: int, found: Trace) -> None:
+        """Keep the trace of a cell, for `traces`; the oldest go when there are many, or many rows."""
+        self._traces.pop(cell, None)
+        self._traces[cell] = found
+        while len(self._traces) > 1 and (
+            len(self._traces) > _KEPT_TRACES or sum(len(t) for t in self._traces.values()) > _KEPT_ROWS
+        ):
+            del self._traces[next(iter(self._traces))]
+
+    def traces(self) -> dict[int, Trace]:
+        """Return the traces of the last cells, by execution count."""
+        return dict(self._traces)
+
     # ---- recording
 
     def record(self, path: str | Path) -> None:
@@ -218,7 +284,7 @@ class TracerSession:
         recorder = self.recorder()
         run = self._run
         if run is not None:
-            run.engine.live()
+            run.watch()
         metadata = run.owner.trace.metadata() if run is not None else {}
         recorder.start(path, metadata=metadata)
         if run is not None and recorder.worker_tid is not None:
@@ -264,17 +330,23 @@ def _call(session: weakref.ref[TracerSession], method: Callable[[TracerSession],
         method(alive)
 
 
-_default: TracerSession | None = None
-_default_lock = threading.Lock()
+def _engine_name(asked: str) -> str:
+    if asked != "auto" and asked not in ENGINES:
+        raise errors.ConfigError(f"there is no engine {asked!r}; choose one of auto, {', '.join(ENGINES)}")
+    return next(iter(ENGINES)) if asked == "auto" else asked
 
 
-def default_session() -> TracerSession:
-    """Return the session of this process: one collector serves `trace()` and the magics alike."""
-    global _default
-    with _default_lock:
-        if _default is None:
-            _default = TracerSession()
-        return _default
+_defaults: dict[str, TracerSession] = {}
+_defaults_lock = threading.Lock()
+
+
+def default_session(engine: str = "auto") -> TracerSession:
+    """Return the session of this process for an engine: one collector serves `trace()` and the magics alike."""
+    name = _engine_name(engine)
+    with _defaults_lock:
+        if name not in _defaults:
+            _defaults[name] = TracerSession(engine=name)
+        return _defaults[name]
 
 
 def trace(
@@ -288,6 +360,7 @@ def trace(
     families: str | Iterable[str] | None = None,
     syscalls: str | Iterable[str] | None = None,
     sampling: dict[str, int] | None = None,
+    filter: str | Filter | None = None,  # noqa: A002 - the field's own word
     follow: bool = True,
     own: bool = False,
     engine: str = "auto",
@@ -319,9 +392,11 @@ def trace(
         families: families of system calls; default FS, Network and AIO. `all` is all of them.
         syscalls: names of system calls; alone, only these; with `families`, in addition.
         sampling: name of a syscall or family -> N: one call in N becomes a row; 0 counts only. Counters stay exact.
+        filter: which rows are wanted, as `comm~python and latency>=1ms`; what it can the kernel program decides.
         follow: whether children are traced.
         own: leave out processes that were running before the block.
-        engine: `auto`, or an engine by name, which then is the only one tried.
+        engine: `auto`, or an engine by name, which then is the only one tried: `bcc`, or `demo` (made-up data, and
+            labelled so). A `session` has its own.
         record: also write a Parquet recording there.
         keep_rows: whether the rows stay in memory for `df()`; without them the summary and the recording remain.
         cwd: working directory of the command.
@@ -338,8 +413,7 @@ def trace(
         RecordingError: the recording cannot be written; nothing was started.
         SourceError: (entering the block) the machine or the rights do not allow tracing.
     """
-    if engine != "auto" and engine not in ENGINES:
-        raise errors.ConfigError(f"there is no engine {engine!r}; choose one of auto, {', '.join(ENGINES)}")
+    _engine_name(engine)
     wanted = plan(
         command=command,
         pid=pid,
@@ -350,6 +424,7 @@ def trace(
         families=families,
         syscalls=syscalls,
         sampling=sampling,
+        filter=filter,
         follow=follow,
         own=own,
         record=record,
@@ -358,4 +433,4 @@ def trace(
         env=env,
         title=title,
     )
-    return (session or default_session()).trace(wanted, cell=cell)
+    return (session or default_session(engine)).trace(wanted, cell=cell)

@@ -212,6 +212,7 @@ class Tally:
         self._errors: dict[tuple[int, int], list[int]] = {}  # (syscall code, ret) -> [count, file code of the last]
         self._pids: set[int] = set()
         self._slow: EventBatch | None = None
+        self._bar = 0
         self._last: EventBatch | None = None
         self._read_codes = np.zeros(0, bool)
         self._write_codes = np.zeros(0, bool)
@@ -248,12 +249,21 @@ class Tally:
                 entry = self._errors.setdefault((key >> 16, -(key & 0xFFFF)), [0, 0])
                 entry[0] += count
                 entry[1] = int(file[rows[position]])
-        self._pids.update(np.unique(batch["pid"]).tolist())
+        pids = batch["pid"]
+        self._pids.update(pids[:1].tolist() if (pids == pids[0]).all() else np.unique(pids).tolist())
+        self._keep_slowest(batch, latency)
+
+    def _keep_slowest(self, batch: EventBatch, latency: np.ndarray) -> None:
+        """Remember the slowest rows so far; a batch with none of them costs one maximum."""
+        if self._slow is not None and len(self._slow) >= SLOWEST and int(latency.max()) <= self._bar:
+            return
         best = np.argpartition(latency, -SLOWEST)[-SLOWEST:] if len(batch) > SLOWEST else np.arange(len(batch))
         slow = batch.take(best)
-        self._slow = slow if self._slow is None else EventBatch.concat([self._slow, slow])
-        if len(self._slow) > 20 * SLOWEST:
-            self._slow = self._slow.take(np.argsort(-self._slow["latency_ns"].astype(np.int64))[:SLOWEST])
+        if self._slow is not None:
+            slow = EventBatch.concat([self._slow, slow])
+        order = np.argsort(-slow["latency_ns"].astype(np.int64), kind="stable")[:SLOWEST]
+        self._slow = slow.take(order)
+        self._bar = int(self._slow["latency_ns"].min())
 
     def summary(self, *, title: str, duration_s: float, accounting: Accounting, notes: tuple[str, ...] = ()) -> Summary:
         """Return what was added up so far."""

@@ -20,6 +20,7 @@ from ior_nb.runtime import Accounting, EventBatch
 from ior_nb.syscalls import SYSCALLS
 
 if TYPE_CHECKING:
+    from ior_nb.engine.contract import Engine
     from ior_nb.session import TracerSession
 
 __all__ = ["Window"]
@@ -39,8 +40,10 @@ class Window:
         self.totals: dict[str, int] = {}
         self.counters: np.ndarray = np.zeros(0)
         self._cell = cell
-        self._t0 = 0
-        self._t1 = FOR_EVER
+        self.replays = False
+        """Whether the rows are of another time, and belong to it whenever they began."""
+        self._times = (FOR_EVER, 0)  # of the first and the last row
+        self._t0 = self._t1 = FOR_EVER
         self._counts = {"done": 0, "flight": 0, "filtered": 0, "outside_done": 0, "outside_flight": 0}
         self._recorder: Any = None
         self._child: Child | None = None
@@ -64,6 +67,7 @@ class Window:
                 self._recorder = Recorder(to_arrow=record_batch)
                 self._recorder.start(self.plan.record, metadata=self.trace.metadata(), block=True)
             self._session.open_window(self)
+            self._describe(self._session.engine())
         except BaseException:
             if self._child is not None:
                 self._child.kill()
@@ -79,6 +83,13 @@ class Window:
             self._t0 = boot_clock()
         self.trace.window = (self._t0, self._t0)
         return self.trace
+
+    def _describe(self, engine: Engine) -> None:
+        """Say what is traced, where the engine knows better than the plan."""
+        self.trace.notes += engine.notes
+        if engine.title:
+            self.trace.title = f"{self.plan.title} ({engine.title})" if self.plan.named else engine.title
+            self.trace.scope = engine.title
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
@@ -108,21 +119,25 @@ class Window:
 
     # ---- called by the run
 
-    def take(self, batch: EventBatch, messaging: np.ndarray | None) -> None:
-        """Take the rows that began inside the window."""
+    def take(self, batch: EventBatch, hidden: np.ndarray | None) -> None:
+        """Take the rows that began inside the window, without those a filter or the run keeps out."""
         times = batch["time_ns"]
-        inside = (times >= self._t0) & (times < self._t1)
+        if self.replays:
+            inside = np.ones(len(batch), bool)
+        else:
+            inside = (times >= self._t0) & (times < self._t1)
         flight = batch["state"] == (batch.tables["state"].code("in flight") or -1)
         counts = self._counts
-        if messaging is not None:
-            counts["filtered"] += int((messaging & inside & ~flight).sum())
-            hidden = messaging & inside
-            inside = inside & ~messaging
-            outside = ~inside & ~hidden
-        else:
-            outside = ~inside
+        outside = ~inside
+        if hidden is not None:
+            counts["filtered"] += int((hidden & inside & ~flight).sum())
+            inside = inside & ~hidden
         counts["outside_done"] += int((outside & ~flight).sum())
         counts["outside_flight"] += int((outside & flight).sum())
+        if self.plan.filter.active:
+            refused = inside & ~self.plan.filter.mask(batch)
+            counts["filtered"] += int((refused & ~flight).sum())
+            inside = inside & ~refused
         if self.plan.leave_out is not None:
             dropped = inside & self.plan.leave_out(batch)
             counts["filtered"] += int((dropped & ~flight).sum())
@@ -134,6 +149,9 @@ class Window:
         if not len(rows):
             return
         self._rows += len(rows)
+        if self.replays:
+            low, high = self._times
+            self._times = min(low, int(rows["time_ns"].min())), max(high, int(rows["time_ns"].max()) + 1)
         self.trace.add(rows, keep=self.plan.keep_rows)
         if self._recorder is not None:
             self._recorder.record(rows)
@@ -142,6 +160,8 @@ class Window:
         """Close the books of the trace."""
         counts = self._counts
         window = (self._t0, min(self._t1, boot_clock()))
+        if self.replays and self._rows:
+            window = self._times
         if totals is None:
             rows = counts["done"] + counts["flight"]
             accounting = Accounting(seen=rows, emitted=counts["done"], in_flight=counts["flight"], died=True)
@@ -150,7 +170,7 @@ class Window:
             accounting = Accounting(
                 seen=totals["seen"] - counts["outside_done"] - counts["outside_flight"],
                 emitted=counts["done"],
-                filtered=counts["filtered"],
+                filtered=counts["filtered"] + totals.get("filtered", 0),
                 sampled_out=totals["sampled_out"],
                 in_flight=in_flight,
                 lost={"ring": totals["lost_ring"], "buffer": totals["lost_buffer"]},

@@ -30,6 +30,9 @@ class FakeEngine:
     """An engine whose events a test hands out itself."""
 
     name = "fake"
+    replays = False
+    title = ""
+    notes: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.options: TraceOptions | None = None
@@ -68,6 +71,9 @@ class FakeEngine:
 
     def counters(self) -> np.ndarray:
         return np.zeros(512, COUNTER)
+
+    def set_specs(self, enabled: frozenset[int], rates: dict[int, int]) -> None:
+        """Every probe is a dream."""
 
     def ignore(self, tids: list[int]) -> None:
         """Nobody is traced."""

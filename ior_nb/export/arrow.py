@@ -21,7 +21,7 @@ from ior_nb.runtime.strings import StringTable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["compact", "event_batch", "record_batch", "schema", "table"]
+__all__ = ["compact", "encodable", "event_batch", "record_batch", "schema", "table"]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -121,10 +121,15 @@ def compact(codes: np.ndarray, table: Sequence[str]) -> tuple[np.ndarray, list[s
     except UnicodeEncodeError:
         # Escaping may make two strings equal, and a dictionary holds each value once.
         numbered: dict[str, int] = {}
-        escaped = [numbered.setdefault(_SURROGATE.sub(_escape, text), len(numbered)) for text in texts]
+        escaped = [numbered.setdefault(encodable(text), len(numbered)) for text in texts]
         codes = np.array(escaped, dtype=np.int32)[codes]
         texts = list(numbered)
     return codes.astype(np.int32, copy=False), texts
+
+
+def encodable(text: str) -> str:
+    """Return the text with what UTF-8 cannot encode, lone surrogates, as escapes."""
+    return _SURROGATE.sub(_escape, text)
 
 
 def _arrow_type(column: Column) -> pa.DataType:

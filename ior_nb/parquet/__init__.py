@@ -2,5 +2,6 @@
 
 from ior_nb.parquet.reader import read, read_chain
 from ior_nb.parquet.recorder import Recorder, RecorderStatus
+from ior_nb.parquet.scan import Recording, find, footer
 
-__all__ = ["Recorder", "RecorderStatus", "read", "read_chain"]
+__all__ = ["Recorder", "RecorderStatus", "Recording", "find", "footer", "read", "read_chain"]

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from ior_nb.errors import RecordingError
 from ior_nb.parquet.chain import links
 from ior_nb.runtime.schema import TEXT_COLUMNS
+from ior_nb.runtime.text import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["read", "read_chain"]
+__all__ = ["CORE", "opened", "read", "read_chain", "unfinished"]
 
 # Without these it is no recording; later columns may be missing in the files of older programs.
-_CORE: Final = frozenset({"seq", "time_ns", "latency_ns", "pid", "tid", "syscall", "ret"})
+CORE: Final = frozenset({"seq", "time_ns", "latency_ns", "pid", "tid", "syscall", "ret"})
 
 
 def read(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -34,9 +35,9 @@ def read(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     Raises:
         RecordingError: the file is missing, damaged or no recording, or lacks one of the columns.
     """
-    with _open(path) as file:
+    with opened(path) as file:
         found, end = links(file)
-        if found and _unfinished(file, end):
+        if found and unfinished(file, end):
             return _joined(file, found, columns)
         return _table(file, columns)
 
@@ -47,14 +48,14 @@ def read_chain(path: str | Path, columns: Sequence[str] | None = None) -> pa.Tab
     Raises:
         RecordingError: the file is missing, is no such file, or lacks one of the columns.
     """
-    with _open(path) as file:
+    with opened(path) as file:
         found, _ = links(file)
         if not found:
-            raise RecordingError(f"cannot read {path}: it is not the temporary file of a recording.")
+            raise RecordingError(f"cannot read {printable(str(path))}: it is not the temporary file of a recording.")
         return _joined(file, found, columns)
 
 
-def _unfinished(file: BinaryIO, end: int) -> bool:
+def unfinished(file: BinaryIO, end: int) -> bool:
     """Tell whether a chain lacks the footer right behind its last link that makes it one Parquet file."""
     size = os.fstat(file.fileno()).st_size
     file.seek(max(end, size - 8))
@@ -84,8 +85,8 @@ def _table(source: Any, columns: Sequence[str] | None) -> pa.Table:
 
     file = pq.ParquetFile(source)
     there = file.schema_arrow.names
-    if not _CORE.issubset(there):
-        raise RecordingError(f"it is no recording: it has no column {', '.join(sorted(_CORE.difference(there)))}.")
+    if not CORE.issubset(there):
+        raise RecordingError(f"it is no recording: it has no column {', '.join(sorted(CORE.difference(there)))}.")
     missing = [name for name in columns or () if name not in there]
     if missing:
         raise RecordingError(f"it has no column {', '.join(missing)}. It has {', '.join(there)}.")
@@ -99,7 +100,7 @@ def _table(source: Any, columns: Sequence[str] | None) -> pa.Table:
 
 
 @contextlib.contextmanager
-def _open(path: str | Path) -> Iterator[BinaryIO]:
+def opened(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file to read, and put what goes wrong inside into one error that names it."""
     import pyarrow as pa
 
@@ -113,4 +114,4 @@ def _open(path: str | Path) -> Iterator[BinaryIO]:
     # RuntimeError: no home directory for ~; MemoryError and KeyError: lengths and names in a damaged footer.
     except (OSError, ValueError, RuntimeError, MemoryError, KeyError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
-        raise RecordingError(f"cannot read {path}: {reason}") from error
+        raise RecordingError(f"cannot read {printable(str(path))}: {printable(reason)}") from error

@@ -1,4 +1,4 @@
-"""A real JupyterLab in a real browser. Only loopback is reachable: whatever else a page asks for is noted and refused."""
+"""A real JupyterLab in a real browser. Only loopback is reachable: what else a page asks for is noted and refused."""
 
 from __future__ import annotations
 

@@ -1,0 +1,45 @@
+"""Numbers about the rows of one batch, as equal-length columns: what tables, figures and reports all show.
+
+Every function takes an `EventBatch` and returns a dictionary of numpy arrays, one entry per group; text is an object
+array. Everything is exact and computed from the rows, sums are integers, and groups are never left out: calls without
+a file are the group with the empty name, so that the sums of a table are the totals of the trace.
+
+Only finished calls have a latency; calls that never return, or had not returned, count as calls and nothing else.
+"""
+
+from ior_nb.aggregate.groups import Columns, Groups
+from ior_nb.aggregate.rows import CLASS_OF, CLASSES, classes, finished, moved
+from ior_nb.aggregate.tables import (
+    directories,
+    directory_of,
+    errors,
+    families,
+    files,
+    processes,
+    syscalls,
+    threads,
+    totals,
+)
+from ior_nb.aggregate.times import latency_bins, slowest, timeline
+
+__all__ = [
+    "CLASSES",
+    "CLASS_OF",
+    "Columns",
+    "Groups",
+    "classes",
+    "directories",
+    "directory_of",
+    "errors",
+    "families",
+    "files",
+    "finished",
+    "latency_bins",
+    "moved",
+    "processes",
+    "slowest",
+    "syscalls",
+    "threads",
+    "timeline",
+    "totals",
+]

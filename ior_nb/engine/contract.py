@@ -1,0 +1,74 @@
+"""What every engine offers: the session knows an engine by this, and by nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from ior_nb.runtime import EventBatch, TraceOptions
+
+__all__ = ["Ended", "Engine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What the engine knows when a trace has ended."""
+
+    totals: dict[str, int]
+    """The kernel program's totals, `lost_buffer` of the collector, and `open`: calls that had not returned."""
+    counters: np.ndarray
+    """Exact counters by syscall number: structured array, shape (512,)."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Where events come from. One trace at a time; all methods may be called from any thread.
+
+    An engine that also has `set_filter(pushdown, generation)` decides part of a filter by itself.
+    """
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def replays(self) -> bool:
+        """Whether its rows are of another time: they belong to whoever listens, whenever they say they began."""
+
+    @property
+    def title(self) -> str:
+        """What is traced, where that is not what was asked for; else empty."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of a result has to know; there when a trace has been started."""
+
+    def open(self) -> None:
+        """Get ready without tracing anything. Idempotent; an IorError says why it cannot work here."""
+
+    def start(self, options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
+        """Begin, and hand every batch to `on_batch`, in order; return the boot clock, ns, from which on all is seen."""
+
+    def live(self) -> None:
+        """From now on hand batches over as they come."""
+
+    def flush(self) -> dict[str, int]:
+        """Wait until all that happened before has been handed over; return the totals so far."""
+
+    def counters(self) -> np.ndarray:
+        """Return the exact counters so far: structured array, shape (512,)."""
+
+    def set_specs(self, enabled: frozenset[int], rates: dict[int, int]) -> None:
+        """Change which calls are on, and their sampling."""
+
+    def ignore(self, tids: list[int]) -> None:
+        """Leave threads out from now on."""
+
+    def stop(self) -> Ended:
+        """End the trace, the rest handed over."""
+
+    def close(self) -> None:
+        """Give everything back. Idempotent."""

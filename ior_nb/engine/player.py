@@ -1,0 +1,209 @@
+"""What engines without a kernel share: a thread that hands out rows, at their time or at once, and keeps the books."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from ior_nb.clock import FOR_EVER
+from ior_nb.engine.collector import wire
+from ior_nb.engine.contract import Ended
+from ior_nb.engine.decode import COUNTER
+from ior_nb.errors import SourceError
+from ior_nb.runtime import EventBatch
+from ior_nb.syscalls import BY_NAME
+
+__all__ = ["Player"]
+
+_TOTALS: Final = (
+    "seen emitted sampled_out lost_ring lost_buffer lost_names unpaired compat unknown slots_full killed open "
+    "skipped_runs"
+).split()
+_ROWS_AT_ONCE: Final = 32_768  # short enough that the GIL is not held for long
+_TICK_NS: Final = 50_000_000  # rows that are due meanwhile go out together
+
+
+class _Interrupted(Exception):
+    """The playback has to end here."""
+
+
+class Player:
+    """Runs a playback in a thread of its own.
+
+    Args:
+        name: of the thread; names that begin with `ior-` are never traced.
+        clock: now, ns; rows become due on it.
+    """
+
+    def __init__(self, name: str, clock: Callable[[], int]) -> None:
+        self.clock = clock
+        self._name = name
+        self._thread: threading.Thread | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._changed = threading.Condition()  # guards the next five
+        self._playing = False
+        self._ending = False
+        self._again = False
+        self._hurry = False
+        self._reached = -1  # all rows due by then have been handed over
+        self._books = threading.Lock()  # held while rows are handed over; guards the next two
+        self._totals = dict.fromkeys(_TOTALS, 0)
+        self._counters = np.zeros(wire.SPECS, COUNTER)
+        self._numbers = np.zeros(0, np.int64)
+        self._failure: Exception | None = None
+        self._on_batch: Callable[[EventBatch], None] = lambda batch: None
+
+    # ---- for the engine
+
+    def start(self, play: Callable[[], None], on_batch: Callable[[EventBatch], None]) -> None:
+        """Let `play` run in the thread; it calls `hand` and `pace`, and may be called anew after `restart`."""
+        self.end()
+        self._begin()
+        self._on_batch = on_batch
+        self._playing = True
+        self._thread = threading.Thread(target=self._run, args=(play,), name=self._name, daemon=True)
+        self._thread.start()
+
+    def restart(self) -> None:
+        """Break the playback off, and begin it anew; nothing happens when none is on."""
+        with self._changed:
+            self._again = True
+            self._reached = -1
+            self._changed.notify_all()
+
+    def flush(self) -> dict[str, int]:
+        """Wait until every row that is due by now has been handed over; return the totals.
+
+        Raises:
+            SourceError: the playback broke off.
+        """
+        with self._changed:
+            target = self.clock()
+            self._hurry = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._reached >= target or not self._playing)
+        if self._failure is not None:
+            raise SourceError(f"cannot play on: {self._failure}") from self._failure
+        with self._books:
+            return dict(self._totals)
+
+    def stop(self) -> Ended:
+        """Flush, and end the thread; return the books.
+
+        Raises:
+            SourceError: the playback broke off.
+        """
+        try:
+            self.flush()
+        finally:
+            self.end()
+        return Ended(totals=dict(self._totals), counters=self._counters.copy())
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end of the playback; tell whether it has come."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._reached >= FOR_EVER or not self._playing, timeout)
+
+    def counters(self) -> np.ndarray:
+        """Return the counters of the rows that were handed over."""
+        with self._books:
+            return self._counters.copy()
+
+    def end(self) -> None:
+        """End the thread at once. Idempotent."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    # ---- for the playback, in its thread
+
+    def hand(self, batch: EventBatch, keep: np.ndarray | None = None) -> None:
+        """Hand rows over; those `keep` (bool, shape (n,)) leaves out are only counted."""
+        for at in range(0, len(batch), _ROWS_AT_ONCE):
+            self._go_on()
+            part = batch[at : at + _ROWS_AT_ONCE]
+            with self._books:
+                kept = part if keep is None else part.take(keep[at : at + _ROWS_AT_ONCE])
+                self._count(part, kept)
+                if len(kept):
+                    self._on_batch(kept)
+
+    def pace(self, batch: EventBatch, due: np.ndarray, keep: np.ndarray | None = None) -> None:
+        """Hand rows over when they are due: int64, shape (n,), never falling, on the clock."""
+        at = 0
+        while at < len(batch):
+            now = self.clock()
+            to = int(np.searchsorted(due, now, side="right"))
+            with self._changed:
+                self._check()
+                self._reached = max(self._reached, int(due[at]) - 1)
+                self._changed.notify_all()
+                if to == at and not self._hurry:
+                    self._changed.wait(min(max(int(due[at]) - now, _TICK_NS) / 1e9, threading.TIMEOUT_MAX))
+                self._hurry = self._hurry and to > at
+            if to > at:
+                self.hand(batch[at:to], None if keep is None else keep[at:to])
+                at = to
+
+    # ---- inside
+
+    def _run(self, play: Callable[[], None]) -> None:
+        try:
+            while True:
+                with contextlib.suppress(_Interrupted):
+                    play()
+                with self._changed:
+                    if not (self._again or self._ending):
+                        self._reached = FOR_EVER
+                        self._changed.notify_all()
+                        self._changed.wait_for(lambda: self._again or self._ending)
+                    if self._ending:
+                        return
+                    self._again = False
+        except Exception as error:  # it must not end in silence
+            self._failure = error
+        finally:
+            with self._changed:
+                self._playing = False
+                self._changed.notify_all()
+
+    def _go_on(self) -> None:
+        with self._changed:
+            self._check()
+
+    def _check(self) -> None:
+        if self._ending or self._again:
+            raise _Interrupted
+
+    def _count(self, rows: EventBatch, kept: EventBatch) -> None:
+        """Keep the books as the kernel program does: every call counts, whether it becomes a row or not."""
+        flying = rows["state"] == (rows.tables["state"].code("in flight") or -1)
+        in_flight = int(flying.sum())
+        self._totals["seen"] += len(rows)
+        self._totals["open"] += in_flight
+        self._totals["sampled_out"] += len(rows) - len(kept)
+        self._totals["emitted"] += len(kept) - in_flight
+        names = rows.tables["syscall"]
+        if len(self._numbers) < len(names):
+            known = (BY_NAME.get(name) for name in names)
+            self._numbers = np.array([call.number if call is not None else -1 for call in known], np.int64)
+        number = self._numbers[rows["syscall"]]
+        counted = (number >= 0) & ~flying
+        if not counted.all():
+            rows, number = rows.take(counted), number[counted]
+        latency = rows["latency_ns"]
+        np.add.at(self._counters["calls"], number, np.uint64(1))
+        np.add.at(self._counters["errors"], number, rows["is_error"].astype(np.uint64))
+        np.add.at(self._counters["bytes"], number, rows["bytes"])
+        np.add.at(self._counters["latency"], number, latency)
+        octave = np.frexp(latency.astype(np.float64))[1] - 1
+        np.add.at(self._counters["histogram"], (number, np.clip(octave, 0, wire.BUCKETS - 1)), np.uint64(1))

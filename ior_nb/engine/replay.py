@@ -1,0 +1,202 @@
+"""The replay engine: recordings played back, at their own speed, another, or at once.
+
+It is the one engine that reads files of ours, so the import contract lets this module see `parquet` and `export`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ior_nb import errors
+from ior_nb.clock import boot_clock
+from ior_nb.engine.contract import Ended
+from ior_nb.engine.player import Player
+from ior_nb.export.arrow import event_batch
+from ior_nb.parquet import Recording, find
+from ior_nb.runtime import EventBatch, TraceOptions, new_tables
+from ior_nb.runtime.text import middle_cut, printable
+
+__all__ = ["ReplayEngine"]
+
+_ROWS_AT_ONCE: Final = 32_768
+_LONGEST: Final = 1 << 61  # a damaged recording may say anything; its rows lie no further apart than this, ns
+
+
+class ReplayEngine:
+    """Plays recordings back through the pipeline of a live trace: `TracerSession(engine=ReplayEngine("run.parquet"))`.
+
+    All rows of a recording are played, whatever calls and processes are asked for; a filter works as it does live. The
+    times are moved so that the playback begins now; all that lies between two times is as recorded. Several recordings
+    are played one after the other.
+
+    Args:
+        path: a recording, a pattern, a folder, or several of these.
+        speed: None as fast as possible (then `flush` and `stop` wait for the end), 1.0 as recorded, 2.0 twice as fast.
+        clock: now on the boot clock, ns.
+
+    Raises:
+        ConfigError: a speed that is not positive.
+    """
+
+    name = "replay"
+    replays = True
+
+    def __init__(
+        self,
+        path: str | Path | Iterable[str | Path],
+        speed: float | None = None,
+        *,
+        clock: Callable[[], int] = boot_clock,
+    ) -> None:
+        if speed is not None and not 0 < speed < float("inf"):
+            raise errors.ConfigError(f"the speed of a replay is a positive number, or None for no waiting, not {speed}")
+        self.path = path if isinstance(path, str | Path) else tuple(path)
+        self.speed = speed
+        self._recordings: list[Recording] = []
+        self._range: tuple[float, float | None] = (0.0, None)
+        self._tables = new_tables()
+        self._played_to = 0
+        self._player = Player("ior-replay", clock)
+
+    # ---- what a replay is asked for
+
+    @property
+    def recordings(self) -> tuple[Recording, ...]:
+        """What is played, in order; there after `open`."""
+        return tuple(self._recordings)
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the recordings one after the other, seconds; known after `open`."""
+        spans = (r.span() for r in self._recordings)
+        return sum(last - first for first, last in spans) / 1e9
+
+    def seek(self, t0: float = 0.0, t1: float | None = None) -> None:
+        """Play only the calls that began in [t0, t1), at once also in the running playback.
+
+        Args:
+            t0: seconds since the first call of each recording.
+            t1: the same; to the end when None.
+
+        Raises:
+            ConfigError: that is no stretch of time.
+        """
+        if not 0 <= t0 < float("inf") or (t1 is not None and not t0 <= t1 < float("inf")):
+            raise errors.ConfigError(f"from {t0} s to {t1} s is no stretch of a recording")
+        self._range = (t0, t1)
+        self._player.restart()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until all is played, for `timeout` seconds at most; tell whether it is."""
+        return self._player.wait(timeout)
+
+    # ---- Engine
+
+    @property
+    def title(self) -> str:
+        """The recordings' names; there after `open`."""
+        names = [printable(r.path.name) for r in self._recordings]
+        if not names:
+            return "replay"
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        label = " (demo data)" if any(r.made_up for r in self._recordings) else ""
+        return f"replay of {middle_cut(names[0], 60)}{more}{label}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """That the times are moved; that something is missing at the end; that the data is of the demo."""
+        notes = ["played back: the times are moved to the playback's"]
+        for recording in self._recordings:
+            name = printable(recording.path.name)
+            if recording.made_up:
+                notes.append(f"demo data: {name} was made up, nothing was traced")
+            if recording.unfinished:
+                notes.append(f"{name} has no end: it is being written, or was cut off")
+        return tuple(notes)
+
+    def open(self) -> None:
+        """Find the recordings and read their footers. Idempotent.
+
+        Raises:
+            RecordingError: there are none, or one is damaged.
+        """
+        if not self._recordings:
+            self._recordings = [Recording(path) for path in find(self.path)]
+
+    def start(self, options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
+        """Begin to play; `options` select nothing, for a recording has the calls it has.
+
+        Raises:
+            RecordingError: there are no recordings, or one is damaged.
+        """
+        self.open()
+        now = self._played_to = self._player.clock()
+        self._player.start(self._play, on_batch)
+        return now
+
+    def live(self) -> None:
+        """It always is."""
+
+    def flush(self) -> dict[str, int]:
+        """Wait until what is due has been handed over: everything, when it is played as fast as possible.
+
+        Raises:
+            SourceError: a recording turned out to be damaged, or went away.
+        """
+        return self._player.flush()
+
+    def counters(self) -> np.ndarray:
+        """Return the counters of the rows played."""
+        return self._player.counters()
+
+    def set_specs(self, enabled: frozenset[int], rates: dict[int, int]) -> None:
+        """Nothing changes: a recording has the calls it has."""
+
+    def ignore(self, tids: list[int]) -> None:
+        """Nothing of this process is in a recording."""
+
+    def stop(self) -> Ended:
+        """End the playback: at the end of the recordings when it is as fast as possible, else at once.
+
+        Raises:
+            SourceError: a recording turned out to be damaged, or went away.
+        """
+        return self._player.stop()
+
+    def close(self) -> None:
+        """End the playback at once. Idempotent."""
+        self._player.end()
+        self._recordings = []
+
+    # ---- in the player's thread
+
+    def _play(self) -> None:
+        t0, t1 = self._range
+        for recording in self._recordings:
+            if not recording.rows:
+                continue
+            first, _ = recording.span()
+            start = first + round(t0 * 1e9)
+            end = None if t1 is None else first + round(t1 * 1e9)
+            begin = max(self._player.clock(), self._played_to)
+            due = begin
+            for batch in recording.batches(
+                event_batch, start=start, end=end, tables=self._tables, rows_at_once=_ROWS_AT_ONCE
+            ):
+                since = np.minimum(batch["time_ns"] - np.uint64(start), np.uint64(_LONGEST)).astype(np.int64)
+                moved = batch.with_columns(time_ns=(since + begin).astype(np.uint64))
+                # Rows stand in the order in which the calls finished, and that is when each was there.
+                latency = np.minimum(batch["latency_ns"], np.uint64(_LONGEST)).astype(np.int64)
+                finished = since + latency
+                self._played_to = max(self._played_to, begin + int(since.max()))
+                if self.speed is None:
+                    self._player.hand(moved)
+                else:
+                    times = begin + np.minimum(finished / self.speed, _LONGEST).astype(np.int64)
+                    times = np.maximum(np.maximum.accumulate(times), due)
+                    due = int(times[-1])
+                    self._player.pace(moved, times)

@@ -1,0 +1,22 @@
+"""An Arrow IPC file, as `pandas.read_feather`, Polars and DuckDB read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ior_nb.export.about import About
+from ior_nb.export.arrow import record_batch, schema
+from ior_nb.runtime import EventBatch
+
+__all__ = ["arrowfile"]
+
+
+def arrowfile(batch: EventBatch, about: About) -> Iterator[bytes]:
+    """Yield the file, every column of the schema in it; its metadata has the title and the completeness line."""
+    import pyarrow as pa
+
+    metadata = {"ior_nb.title": about.title, "ior_nb.completeness": about.completeness}
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema(metadata)) as file:
+        file.write_batch(record_batch(batch))
+    yield sink.getvalue().to_pybytes()

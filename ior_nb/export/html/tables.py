@@ -1,0 +1,169 @@
+"""The tables of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from ior_nb import aggregate
+from ior_nb.export.about import About
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
+
+__all__ = ["all_tables"]
+
+_WIDE: Final = 88
+_ROWS: Final = 25
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    heading: str
+    values: Sequence[Any]
+    show: Callable[[Any], str] | None = None
+    """How a number is written; None for text."""
+    main: bool = False
+    """Whether a bar behind the number shows its share of the first, the largest one."""
+    alarm: bool = False
+    """Whether a number other than 0 is bad news."""
+
+
+def all_tables(batch: EventBatch, about: About) -> str:
+    """Return the sections with files, system calls, slowest calls, errors, processes and directories."""
+    return "".join(
+        (
+            _files(aggregate.files(batch), "Files", "file", opened=True),
+            _syscalls(batch),
+            _slowest(batch, about),
+            _errors(batch),
+            _processes(batch),
+            _files(aggregate.directories(batch), "Directories", "directory", opened=False),
+        )
+    )
+
+
+def _files(found: aggregate.Columns, title: str, name: str, *, opened: bool) -> str:
+    named = found[name] != ""
+    read, written = found["bytes_read"][named], found["bytes_written"][named]
+    columns = [
+        _Column("bytes", (read + written).tolist(), show_bytes, main=True),
+        _Column("read", read.tolist(), show_bytes),
+        _Column("written", written.tolist(), show_bytes),
+        _Column("calls", found["calls"][named].tolist(), _count),
+        _Column("errors", found["errors"][named].tolist(), _count, alarm=True),
+        _Column("time", found["time_ns"][named].tolist(), show_ns),
+        _Column("slowest", found["max_ns"][named].tolist(), show_ns),
+        _Column(name, found[name][named].tolist()),
+    ]
+    more = ""
+    if not named.all():
+        calls = int(found["calls"][~named].sum())
+        more = f"; {show_count(calls, 'call')} without a file"
+    return _section(title, columns, opened=opened, more=more)
+
+
+def _syscalls(batch: EventBatch) -> str:
+    found = aggregate.syscalls(batch)
+    ranks = [("median", "p50_ns"), ("p90", "p90_ns"), ("p99", "p99_ns"), ("slowest", "max_ns")]
+    columns = [
+        _Column("time", found["time_ns"].tolist(), show_ns, main=True),
+        _Column("calls", found["calls"].tolist(), _count),
+        _Column("errors", found["errors"].tolist(), _count, alarm=True),
+        _Column("bytes", found["bytes"].tolist(), show_bytes),
+        *(_Column(name, found[key].tolist(), show_ns) for name, key in ranks),
+        _Column("family", found["family"].tolist()),
+        _Column("call", found["syscall"].tolist()),
+    ]
+    return _section("System calls", columns)
+
+
+def _slowest(batch: EventBatch, about: About) -> str:
+    found = aggregate.slowest(batch, 20)
+    start = about.origin_ns if about.origin_ns is not None else int(batch["time_ns"].min())
+    columns = [
+        _Column("time", found["latency_ns"].tolist(), show_ns, main=True),
+        _Column("started at", ((found["time_ns"].astype(np.int64) - start) / 1e9).tolist(), _seconds),
+        _Column("bytes", found["bytes"].tolist(), show_bytes),
+        _Column("thread", found["tid"].tolist(), str),
+        _Column("name", found.text("comm").tolist()),
+        _Column("call", found.text("syscall").tolist()),
+        _Column("file", found.text("file").tolist()),
+    ]
+    return _section("Slowest calls", columns, total=int(aggregate.finished(batch).sum()))
+
+
+def _errors(batch: EventBatch) -> str:
+    found = aggregate.errors(batch)
+    columns = [
+        _Column("calls", found["calls"].tolist(), _count, main=True),
+        _Column("files", found["files"].tolist(), _count),
+        _Column("call", found["syscall"].tolist()),
+        _Column("error", found["error"].tolist()),
+        _Column("meaning", found["message"].tolist()),
+        _Column("for example", found["example"].tolist()),
+    ]
+    return _section("Errors", columns)
+
+
+def _processes(batch: EventBatch) -> str:
+    found = aggregate.processes(batch)
+    columns = [
+        _Column("calls", found["calls"].tolist(), _count, main=True),
+        _Column("errors", found["errors"].tolist(), _count, alarm=True),
+        _Column("read", found["bytes_read"].tolist(), show_bytes),
+        _Column("written", found["bytes_written"].tolist(), show_bytes),
+        _Column("time", found["time_ns"].tolist(), show_ns),
+        _Column("threads", found["threads"].tolist(), _count),
+        _Column("parent", found["ppid"].tolist(), lambda pid: str(pid) if pid else ""),
+        _Column("process", found["pid"].tolist(), str),
+        _Column("name", found["comm"].tolist()),
+    ]
+    return _section("Processes", columns, opened=False)
+
+
+def _count(value: int) -> str:
+    return f"{value:,}" if value else "·"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f} s"
+
+
+def _section(
+    title: str, columns: Sequence[_Column], *, opened: bool = True, total: int | None = None, more: str = ""
+) -> str:
+    """Return a table that can be folded away; nothing when it has no rows."""
+    total = len(columns[0].values) if total is None else total
+    shown = min(_ROWS, len(columns[0].values))
+    if not shown:
+        return ""
+    head = "".join(
+        f'<th data-sort=""{"" if c.show else f" class={chr(34)}l{chr(34)}"} scope="col">{c.heading}</th>'
+        for c in columns
+    )
+    cells = [[_cell(c, c.values[row], last=c is columns[-1]) for c in columns] for row in range(shown)]
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
+    note = f"{f'{shown:,} of {total:,}' if shown < total else f'{total:,}'}{more}"
+    return (
+        f"<section><details{' open' if opened else ''}><summary><h2>{title}</h2><small>{note}</small></summary>"
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f"</details></section>"
+    )
+
+
+def _cell(column: _Column, value: Any, *, last: bool) -> str:
+    if column.show is None:
+        text = printable(value)
+        cut = middle_cut(text, _WIDE if last else 32)
+        tip = f' title="{escaped_html(value)}"' if cut != text else ""
+        return f'<td class="l{" wide" if last else ""}"{tip}>{escaped_html(cut)}</td>'
+    style = ""
+    if column.main:
+        share = value / max(1, column.values[0])
+        style = f' class="main" style="--w:{share:.1%}"'
+    elif column.alarm and value:
+        style = ' class="e"'
+    return f'<td data-v="{value}"{style}>{escaped_html(column.show(value))}</td>'

@@ -1,0 +1,107 @@
+"""Chrome trace events, as Perfetto, chrome://tracing and speedscope read them: a lane per thread, a slice per call."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate import Groups, finished, processes
+from ior_nb.export.about import About
+from ior_nb.export.arrow import encodable
+from ior_nb.export.joined import decimal, joined, optional, spelled
+from ior_nb.runtime import EventBatch
+from ior_nb.version import VERSION
+
+__all__ = ["perfetto"]
+
+_ROWS: Final = 65_536
+
+
+def perfetto(batch: EventBatch, about: About) -> Iterator[bytes]:
+    """Yield the JSON object: names of processes and threads, then one complete event (`X`) per call, sorted by start.
+
+    Times are microseconds with three decimals since the first call, whose boot time stands in `otherData`: so they
+    stay exact in readers that keep them as doubles. File, result and the like are the arguments of a slice.
+    """
+    other = {
+        "exporter": f"ior-nb {VERSION}",
+        "title": about.title,
+        "completeness": about.completeness,
+        "start_boot_ns": str(int(batch["time_ns"].min())) if len(batch) else "",
+    }
+    yield f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":['.encode()
+    yield ",\n".join(_names(batch)).encode()
+    if len(batch):
+        order = np.argsort(batch["time_ns"], kind="stable")
+        for at in range(0, len(batch), _ROWS):
+            yield _slices(batch.take(order[at : at + _ROWS]), int(batch["time_ns"].min()))
+    yield b"]}\n"
+
+
+def _names(batch: EventBatch) -> list[str]:
+    """Return the metadata events: what processes and threads are called, the latest name of each."""
+    found = processes(batch)
+    lines = [
+        _name("process_name", pid, pid, comm) for pid, comm in zip(found["pid"].tolist(), found["comm"], strict=True)
+    ]
+    groups = Groups(batch["pid"], batch["tid"])
+    last = groups.max(np.where(batch["comm"] != 0, np.arange(len(batch)), -1))
+    comm = batch.tables["comm"].texts(np.where(last >= 0, batch["comm"][last], 0)) if len(batch) else ()
+    threads = (batch[name][groups.first()].tolist() for name in ("pid", "tid"))
+    lines += [_name("thread_name", pid, tid, name) for pid, tid, name in zip(*threads, comm, strict=True)]
+    return lines
+
+
+def _name(what: str, pid: int, tid: int, name: str) -> str:
+    return json.dumps({"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {"name": encodable(name)}})
+
+
+def _slices(batch: EventBatch, start: int) -> bytes:
+    """Return the events of these rows, each with a comma in front: the names before them are never none."""
+    done, ret = finished(batch), batch["ret"]
+    codes, which = np.unique(np.where(batch["is_error"], -ret, 0), return_inverse=True)
+    names = [f',"error":"{errno.errorcode.get(c, c)}"' if c else "" for c in codes.tolist()]
+    parts = [
+        ',\n{"ph":"X","name":',
+        spelled(batch, "syscall", json.dumps),
+        ',"cat":',
+        spelled(batch, "family", json.dumps),
+        ',"ts":',
+        *_microseconds(batch["time_ns"].astype(np.int64) - start),
+        ',"dur":',
+        *_microseconds(batch["latency_ns"].astype(np.int64) * done),
+        ',"pid":',
+        decimal(batch["pid"]),
+        ',"tid":',
+        decimal(batch["tid"]),
+        ',"args":{"seq":',
+        decimal(batch["seq"]),
+        optional(done, ',"ret":', decimal(ret)),
+        _taken(names, which),
+        spelled(batch, "file", lambda text: f',"file":{json.dumps(text)}' if text else ""),
+        spelled(batch, "old_file", lambda text: f',"old_file":{json.dumps(text)}' if text else ""),
+        optional(batch["fd"] >= 0, ',"fd":', decimal(batch["fd"])),
+        optional(batch["bytes"] > 0, ',"bytes":', decimal(batch["bytes"])),
+        optional(batch["requested_bytes"] >= 0, ',"requested_bytes":', decimal(batch["requested_bytes"])),
+        optional(batch["offset"] >= 0, ',"offset":', decimal(batch["offset"])),
+        optional(batch["cell"] >= 0, ',"cell":', decimal(batch["cell"])),
+        spelled(batch, "state", lambda text: "" if text in ("", "done") else f',"state":{json.dumps(text)}'),
+        "}}",
+    ]
+    return joined(parts)
+
+
+def _microseconds(ns: np.ndarray) -> list[object]:
+    """Return nanoseconds as microseconds with three decimals, in parts to join."""
+    thousandths = [f".{n:03}" for n in range(1000)]
+    return [decimal(ns // 1000), _taken(thousandths, ns % 1000)]
+
+
+def _taken(texts: list[str], which: np.ndarray) -> object:
+    import pyarrow as pa
+
+    return pa.array(texts, pa.large_string()).take(pa.array(which))

@@ -1,0 +1,63 @@
+"""Profiles for speedscope: stacks with their weights, one profile per metric."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ior_nb.export.about import About
+from ior_nb.export.stacks import DEFAULT_FIELDS, METRICS, metric_name, stacks
+from ior_nb.runtime import EventBatch
+from ior_nb.version import VERSION
+
+__all__ = ["SCHEMA", "speedscope"]
+
+SCHEMA = "https://www.speedscope.app/file-format-schema.json"
+
+
+def speedscope(
+    batch: EventBatch, about: About, *, fields: str | Sequence[str] = DEFAULT_FIELDS, metric: str = "count"
+) -> Iterator[bytes]:
+    """Yield the file. Every metric that is not zero everywhere is a profile; speedscope opens on the chosen one.
+
+    Args:
+        batch: the rows.
+        about: its title names the file.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell.
+        metric: what is shown first: count, duration, bytes or gap.
+
+    Raises:
+        ConfigError: an unknown field or metric.
+    """
+    chosen = metric_name(metric)
+    found = stacks(batch, fields)
+    numbers: dict[str, int] = {}
+    samples = [[numbers.setdefault(name, len(numbers)) for name in frames] for frames in found.frames]
+    shown = [m for m in METRICS if m == chosen or found.total(m)]
+    profiles = []
+    for name in shown:
+        weights = found.weights[name]
+        there = np.flatnonzero(weights).tolist()
+        profiles.append(
+            {
+                "type": "sampled",
+                "name": f"{about.title}: {name}",
+                "unit": METRICS[name],
+                "startValue": 0,
+                "endValue": found.total(name),
+                "samples": [samples[i] for i in there],
+                "weights": weights[there].tolist(),
+            }
+        )
+    yield json.dumps(
+        {
+            "$schema": SCHEMA,
+            "name": about.title,
+            "exporter": f"ior-nb {VERSION}",
+            "activeProfileIndex": shown.index(chosen),
+            "shared": {"frames": [{"name": name} for name in numbers]},
+            "profiles": profiles,
+        }
+    ).encode()

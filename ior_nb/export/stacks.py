@@ -1,0 +1,221 @@
+"""Stacks from the columns of a batch, and the tree they make: what flame graphs of every format are drawn from.
+
+A stack is read off the distinct combinations of the chosen columns, never off single events. Each field gives any
+number of frames, none where it does not apply; `;` divides frames, so no traced name can forge one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from ior_nb.aggregate import CLASS_OF, Groups, finished
+from ior_nb.errors import ConfigError
+from ior_nb.export.arrow import compact
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.schema import column
+
+__all__ = ["DEFAULT_FIELDS", "FIELDS", "METRICS", "UNKNOWN", "Stacks", "Tree", "metric_name", "stacks", "tree"]
+
+UNKNOWN: Final = "[unknown]"
+"""The one frame of a stack that would have none."""
+DEFAULT_FIELDS: Final = ("comm", "syscall", "path")
+METRICS: Final = {"count": "none", "duration": "nanoseconds", "bytes": "bytes", "gap": "nanoseconds"}
+"""What a frame's width can mean, and its unit as speedscope calls it."""
+
+_COMPONENT: Final = re.compile(r"/[^/]*|[^/]+")
+# What str.splitlines, JavaScript or a terminal takes for the end of a line; a traced name must not forge one.
+_LINE_ENDS: Final = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in _LINE_ENDS.sub(_escape, text).split(";") if part]
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _path(text: str) -> list[str]:
+    return [component for part in _parts(text) for component in _COMPONENT.findall(part)]
+
+
+# Name -> column it reads, and the frames of one value, root first. The names are those of the live flame graph.
+FIELDS: Final[dict[str, tuple[str, Callable[[Any], list[str]]]]] = {
+    "comm": ("comm", lambda text: _parts(text.strip())),
+    "syscall": ("syscall", _parts),
+    "path": ("file", _path),
+    "file": ("file", _parts),
+    "family": ("family", _parts),
+    "pid": ("pid", lambda number: [str(number)]),
+    "tid": ("tid", lambda number: [str(number)]),
+    "cell": ("cell", lambda number: [str(number)] if number >= 0 else []),
+}
+_ALIASES: Final = {"tracepoint": "syscall", "durationToPrev": "gap"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """Distinct stacks, sorted by their text."""
+
+    frames: list[tuple[str, ...]]
+    """Root first, never empty."""
+    weights: dict[str, np.ndarray]
+    """Metric -> one integer per stack."""
+
+    def total(self, metric: str) -> int:
+        """Return the sum of all stacks."""
+        return int(self.weights[metric].sum())
+
+
+def metric_name(metric: str) -> str:
+    """Return the name of a metric without alias.
+
+    Raises:
+        ConfigError: there is no such metric.
+    """
+    name = _ALIASES.get(metric, metric)
+    if name not in METRICS:
+        raise ConfigError(f"unknown metric {metric!r}; choose from {', '.join(METRICS)}")
+    return name
+
+
+def stacks(
+    batch: EventBatch, fields: str | Sequence[str] = DEFAULT_FIELDS, metrics: Sequence[str] = tuple(METRICS)
+) -> Stacks:
+    """Return the stacks of all rows. In `duration` only finished calls weigh.
+
+    Args:
+        batch: the rows.
+        fields: keys of `FIELDS`, root first, as a sequence or separated by commas.
+        metrics: what to add up.
+
+    Raises:
+        ConfigError: an unknown field or metric, a field given twice, or none at all.
+    """
+    names = _field_names(fields)
+    metrics = [metric_name(m) for m in metrics]
+    if not len(batch):
+        return Stacks([], {m: np.zeros(0, np.int64) for m in metrics})
+    keys, of_value = [], []
+    for name in names:
+        source, frames_of = FIELDS[name]
+        codes, values = _distinct(batch, source)
+        keys.append(codes)
+        of_value.append([tuple(frames_of(value)) for value in values])
+    groups = Groups(*keys)
+    first = groups.first()
+    sums = {m: groups.sum(_weight(batch, m)) for m in metrics}
+    columns = [[frames[c] for c in key[first].tolist()] for key, frames in zip(keys, of_value, strict=True)]
+    numbers: dict[tuple[str, ...], int] = {}
+    at = [
+        numbers.setdefault(tuple(f for frames in parts for f in frames) or (UNKNOWN,), len(numbers))
+        for parts in zip(*columns, strict=True)
+    ]
+    merged = Groups(np.array(at, np.int64))  # different values may give equal frames
+    found = list(numbers)
+    order = sorted(range(len(found)), key=lambda i: ";".join(found[i]).encode())
+    return Stacks([found[i] for i in order], {m: merged.sum(values)[order] for m, values in sums.items()})
+
+
+def _field_names(fields: str | Sequence[str]) -> list[str]:
+    words = [w.strip() for w in (fields.split(",") if isinstance(fields, str) else fields)]
+    names = [_ALIASES.get(w, w) for w in words]
+    for name in names:
+        if name not in FIELDS:
+            raise ConfigError(f"unknown stack field {name!r}; choose from {', '.join(FIELDS)}")
+        if names.count(name) > 1:
+            raise ConfigError(f"stack field {name!r} is given twice; once is enough")
+    if not names:
+        raise ConfigError(f"stacks of no fields say nothing; choose from {', '.join(FIELDS)}")
+    return names
+
+
+def _distinct(batch: EventBatch, name: str) -> tuple[np.ndarray, Sequence[Any]]:
+    """Return a column as codes, and the values they stand for; text is ready for UTF-8."""
+    if column(name).text:
+        return compact(batch[name], batch.tables[name])
+    values, codes = np.unique(batch[name], return_inverse=True)
+    return codes, values.tolist()
+
+
+def _weight(batch: EventBatch, metric: str) -> np.ndarray:
+    if metric == "count":
+        return np.ones(len(batch), np.int64)
+    values = batch[{"duration": "latency_ns", "gap": "gap_ns", "bytes": "bytes"}[metric]].astype(np.int64)
+    return np.where(finished(batch), values, 0) if metric == "duration" else values
+
+
+@dataclass(slots=True)
+class Tree:
+    """Frames by number; 0 is the root, and a parent's number is lower than its children's."""
+
+    names: list[str] = field(default_factory=lambda: [""])
+    parents: list[int] = field(default_factory=lambda: [-1])
+    depths: list[int] = field(default_factory=lambda: [0])
+    totals: dict[str, np.ndarray] = field(default_factory=dict)
+    """Metric -> weight of each frame and all below it."""
+
+    def largest(self, metric: str, limit: int, least: float = 0.0) -> list[int]:
+        """Return the numbers of the frames with the most weight, the root among them, ascending.
+
+        A frame is only there when its parent is. The weight of those left out still is in their parents.
+
+        Args:
+            metric: the weight.
+            limit: how many, at most.
+            least: share of the root's weight below which a frame is left out.
+        """
+        total = self.totals[metric]
+        wanted = np.flatnonzero(total > max(0.0, least * float(total[0])))
+        wanted = wanted[wanted > 0]
+        # No child weighs more than its parent, and of equal ones the parent has the lower number.
+        best = wanted[np.argsort(-total[wanted], kind="stable")[: max(0, limit - 1)]]
+        return [0, *np.sort(best).tolist()]
+
+    def classes(self) -> list[str]:
+        """Return the byte class of each frame, that of the system call it is or stands below; empty above one."""
+        found = [""]
+        for name, parent in zip(self.names[1:], self.parents[1:], strict=True):
+            found.append(found[parent] or CLASS_OF.get(name, ""))
+        return found
+
+    def path(self, number: int) -> list[str]:
+        """Return the frames from below the root to this one."""
+        names = []
+        while number > 0:
+            names.append(self.names[number])
+            number = self.parents[number]
+        return names[::-1]
+
+
+def tree(found: Stacks) -> Tree:
+    """Return the stacks as a tree; children stand in the order of their stacks."""
+    result = Tree()
+    children: dict[tuple[int, str], int] = {}
+    leaves = []
+    for frames in found.frames:
+        at = 0
+        for depth, name in enumerate(frames, 1):
+            number = children.get((at, name))
+            if number is None:
+                number = children[at, name] = len(result.names)
+                result.names.append(name)
+                result.parents.append(at)
+                result.depths.append(depth)
+            at = number
+        leaves.append(at)
+    depths, parents = np.array(result.depths), np.array(result.parents)
+    for metric, weights in found.weights.items():
+        total = np.zeros(len(result.names), np.int64)
+        np.add.at(total, np.array(leaves, np.int64), weights)
+        for depth in range(int(depths.max()), 0, -1):
+            level = np.flatnonzero(depths == depth)
+            np.add.at(total, parents[level], total[level])
+        result.totals[metric] = total
+    return result

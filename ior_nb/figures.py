@@ -1,0 +1,314 @@
+"""Plotly figures of a batch, where a picture says more than a table.
+
+Labels of plotly are a dialect of HTML, and TeX between dollar signs; traced text goes through `label`, which leaves
+nothing in it that acts.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from ior_nb import aggregate
+from ior_nb.errors import ConfigError
+from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, metric_name, stacks, tree
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.text import middle_cut, printable, show_bytes, show_ns
+
+__all__ = ["FIGURES", "diff_flame", "flame", "heatmap", "label", "largest_files", "latency", "plot", "timeline"]
+
+MOST_FRAMES: Final = 400
+READ, WRITE, TRANSFER, OTHER, ERROR = "#3b7dc4", "#e08a2e", "#8e63b8", "#8a96a3", "#d64550"
+_COLORS: Final = {"read": READ, "write": WRITE, "transfer": TRANSFER, "other": OTHER}
+_FRAMES: Final = {"": "#dfe4ea", "other": "#d3dce0", "read": "#bcd8f5", "write": "#fbd6a8", "transfer": "#dfcbf2"}
+_DIVERGING: Final = [[0.0, "#2166ac"], [0.25, "#92c5de"], [0.5, "#e4e4e4"], [0.75, "#f4a582"], [1.0, "#b2182b"]]
+_UNIT_TEXT: Final[dict[str, Callable[[float], str]]] = {
+    "count": lambda value: f"{value:,.0f} calls",
+    "duration": show_ns,
+    "gap": show_ns,
+    "bytes": show_bytes,
+}
+
+
+def label(text: str, width: int = 120) -> str:
+    """Return traced text for a label of plotly: no tags, entities, TeX or invisible characters, not too long."""
+    return html.escape(middle_cut(printable(text), width)).replace("$", "&#36;")
+
+
+def flame(batch: EventBatch, fields: str | Sequence[str] = DEFAULT_FIELDS, metric: str = "count") -> Any:
+    """Return an icicle of the stacks, the 400 heaviest frames; what is left out is blank space under its parent.
+
+    Args:
+        batch: the rows.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell.
+        metric: what widths mean: count, duration, bytes or gap.
+
+    Raises:
+        ConfigError: an unknown field or metric.
+    """
+    metric = metric_name(metric)
+    nodes = tree(stacks(batch, fields, [metric]))
+    shown = nodes.largest(metric, MOST_FRAMES)
+    totals, kinds = nodes.totals[metric], nodes.classes()
+    show = _UNIT_TEXT[metric]
+    whole = max(1, int(totals[0]))
+    figure = _figure(
+        {
+            "type": "icicle",
+            "ids": [str(i) for i in shown],
+            "labels": [label(nodes.names[i]) if i else "all" for i in shown],
+            "parents": [str(nodes.parents[i]) if i else "" for i in shown],
+            "values": totals[shown].tolist(),
+            "branchvalues": "total",
+            "customdata": [[show(int(totals[i])), f"{totals[i] / whole:.1%}"] for i in shown],
+            "hovertemplate": "%{label}<br>%{customdata[0]}, %{customdata[1]}<extra></extra>",
+            "marker": {"colors": [_FRAMES[kinds[i]] for i in shown], "line": {"color": "#fff", "width": 1}},
+            "textfont": {"color": "#1c2127"},
+            "sort": False,
+            "tiling": {"orientation": "v"},
+        },
+        height=110 + 26 * (1 + max(nodes.depths[i] for i in shown)),
+        margin={"t": 30, "l": 4, "r": 4, "b": 4},
+    )
+    return figure.update_layout(title={"text": f"{metric}: {show(int(totals[0]))}", "font": {"size": 13}})
+
+
+def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
+    """Return bytes read and written per second over time, above the calls per second and the mean latency."""
+    slots = aggregate.timeline(batch, origin_ns=origin_ns)
+    at, slot = slots["start_s"], slots["slot_s"]
+    bar = {"type": "bar", "x": (at + slot / 2).tolist(), "width": slot.tolist()}
+    traces = [
+        {
+            **bar,
+            "y": (slots[f"bytes_{way}"] / slot).tolist(),
+            "name": name,
+            "marker": {"color": color},
+            "hovertemplate": "%{x:.3~f} s<br>%{y:.3~s}B/s<extra>" + name + "</extra>",
+        }
+        for way, name, color in (("read", "read", READ), ("written", "written", WRITE))
+    ]
+    traces.append(
+        {
+            **bar,
+            "y": ((slots["calls"] - slots["errors"]) / slot).tolist(),
+            "name": "calls",
+            "marker": {"color": OTHER},
+            "yaxis": "y2",
+        }
+    )
+    traces.append(
+        {
+            **bar,
+            "y": (slots["errors"] / slot).tolist(),
+            "name": "errors",
+            "marker": {"color": ERROR},
+            "yaxis": "y2",
+        }
+    )
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": bar["x"],
+            "y": np.where(slots["mean_ns"] > 0, slots["mean_ns"] / 1e9, np.nan).tolist(),
+            "name": "mean latency",
+            "line": {"color": TRANSFER},
+            "yaxis": "y3",
+        }
+    )
+    return _figure(
+        *traces,
+        height=480,
+        barmode="stack",
+        bargap=0,
+        xaxis={"title": {"text": "seconds since the start"}, "anchor": "y3"},
+        yaxis={"domain": [0.62, 1], "title": {"text": "bytes/s"}, "tickformat": "~s"},
+        yaxis2={"domain": [0.3, 0.56], "title": {"text": "calls/s"}, "tickformat": "~s"},
+        yaxis3={"domain": [0, 0.24], "title": {"text": "latency, s"}, "tickformat": "~s", "rangemode": "tozero"},
+    )
+
+
+def latency(batch: EventBatch) -> Any:
+    """Return the histogram of latencies, in logarithmic bins, by what the calls do."""
+    bins = aggregate.latency_bins(batch)
+    spans = [f"{show_ns(a)} to {show_ns(b)}" for a, b in zip(bins["low_ns"], bins["high_ns"], strict=True)]
+    traces = [
+        {
+            "type": "bar",
+            "x": (np.sqrt(bins["low_ns"] * bins["high_ns"]) / 1e9).tolist(),
+            "width": ((bins["high_ns"] - bins["low_ns"]) / 1e9).tolist(),
+            "y": bins[name].tolist(),
+            "name": name,
+            "marker": {"color": _COLORS[name]},
+            "customdata": spans,
+            "hovertemplate": "%{customdata}<br>%{y:,} calls",
+        }
+        for name in ("read", "write", "transfer", "other")
+        if bins[name].any()
+    ]
+    return _figure(
+        *traces,
+        height=340,
+        barmode="stack",
+        xaxis={"type": "log", "title": {"text": "latency"}, "tickformat": "~s", "ticksuffix": "s", "dtick": 1},
+        yaxis={"title": {"text": "calls"}},
+    )
+
+
+def heatmap(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
+    """Return how many calls were how slow, when: time across, latency upwards, colour for the number of calls."""
+    slots = aggregate.timeline(batch, origin_ns=origin_ns)
+    bins = aggregate.latency_bins(batch)
+    done = aggregate.finished(batch)
+    counts = np.zeros((len(bins["low_ns"]), len(slots["calls"])), np.int64)
+    if done.any():
+        times = batch["time_ns"][done].astype(np.int64)
+        start = int(batch["time_ns"].min()) if origin_ns is None else min(origin_ns, int(batch["time_ns"].min()))
+        column = (times - start) // round(float(slots["slot_s"][0]) * 1e9)
+        row = np.searchsorted(bins["low_ns"], np.maximum(batch["latency_ns"][done].astype(np.int64), 1), "right") - 1
+        np.add.at(counts, (row, column), 1)
+    middles = np.sqrt(bins["low_ns"] * bins["high_ns"]) / 1e9
+    shown = {
+        "type": "heatmap",
+        "x": (slots["start_s"] + slots["slot_s"] / 2).tolist(),
+        "y": middles.tolist(),
+        "z": np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan).tolist(),
+        "customdata": counts.tolist(),
+        "colorscale": "YlOrRd",
+        "showscale": False,
+        "hovertemplate": "%{x:.3~f} s<br>%{y:.2~s}s<br>%{customdata:,} calls<extra></extra>",
+    }
+    return _figure(
+        shown,
+        height=380,
+        xaxis={"title": {"text": "seconds since the start"}},
+        yaxis={"type": "log", "title": {"text": "latency"}, "tickformat": "~s", "ticksuffix": "s"},
+    )
+
+
+def largest_files(batch: EventBatch, n: int = 20) -> Any:
+    """Return the files with the most bytes as bars, read and written."""
+    found = aggregate.files(batch)
+    there = np.flatnonzero((found["file"] != "") & (found["bytes_read"] + found["bytes_written"] > 0))[:n][::-1]
+    names = found["file"][there].tolist()
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "x": found[f"bytes_{way}"][there].tolist(),
+            "y": list(range(len(names))),
+            "name": way,
+            "marker": {"color": color},
+            "hovertext": [label(name) for name in names],
+            "hovertemplate": "%{hovertext}<br>%{x:.3~s}B",
+        }
+        for way, color in (("read", READ), ("written", WRITE))
+    ]
+    return _figure(
+        *traces,
+        height=90 + 22 * max(1, len(names)),
+        barmode="stack",
+        xaxis={"title": {"text": "bytes"}, "tickformat": "~s"},
+        yaxis={"tickvals": list(range(len(names))), "ticktext": [label(name, 48) for name in names]},
+        margin={"t": 30, "l": 330, "r": 10, "b": 40},
+    )
+
+
+def diff_flame(
+    before: EventBatch,
+    after: EventBatch,
+    fields: str | Sequence[str] = DEFAULT_FIELDS,
+    metric: str = "duration",
+) -> Any:
+    """Return an icicle of two traces: red grew, blue shrank, grey stayed.
+
+    A frame is as wide as both runs together, so what only one of them has is there too, all red or all blue.
+
+    Args:
+        before: the rows of the one.
+        after: the rows of the other.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell.
+        metric: what is compared: duration, count, bytes or gap.
+
+    Raises:
+        ConfigError: an unknown field or metric.
+    """
+    metric = metric_name(metric)
+    one, two = (stacks(b, fields, [metric]) for b in (before, after))
+    both = _together(one.frames, one.weights[metric], two.frames, two.weights[metric])
+    nodes = tree(both)
+    shown = nodes.largest("both", MOST_FRAMES)
+    old, new = nodes.totals["before"][shown], nodes.totals["after"][shown]
+    show = _UNIT_TEXT[metric]
+    change = np.divide(new - old, new + old, out=np.zeros(len(shown)), where=new + old > 0)
+    figure = _figure(
+        {
+            "type": "icicle",
+            "ids": [str(i) for i in shown],
+            "labels": [label(nodes.names[i]) if i else "all" for i in shown],
+            "parents": [str(nodes.parents[i]) if i else "" for i in shown],
+            "values": (old + new).tolist(),
+            "branchvalues": "total",
+            "customdata": [
+                [show(a), show(b), _change(a, b, show)] for a, b in zip(old.tolist(), new.tolist(), strict=True)
+            ],
+            "hovertemplate": "%{label}<br>%{customdata[0]} → %{customdata[1]}<br>%{customdata[2]}<extra></extra>",
+            "marker": {"colors": change.tolist(), "colorscale": _DIVERGING, "cmin": -1, "cmax": 1},
+            "sort": False,
+            "tiling": {"orientation": "v"},
+        },
+        height=110 + 26 * (1 + max(nodes.depths[i] for i in shown)),
+        margin={"t": 30, "l": 4, "r": 4, "b": 4},
+    )
+    heading = f"{metric}: {show(int(old[0]))} → {show(int(new[0]))} (red grew, blue shrank)"
+    return figure.update_layout(title={"text": heading, "font": {"size": 13}})
+
+
+def _together(
+    frames: Sequence[tuple[str, ...]], old: np.ndarray, more: Sequence[tuple[str, ...]], new: np.ndarray
+) -> Stacks:
+    numbers = {stack: i for i, stack in enumerate(sorted({*frames, *more}))}
+    before, after = (np.zeros(len(numbers), np.int64) for _ in range(2))
+    before[[numbers[stack] for stack in frames]] = old
+    after[[numbers[stack] for stack in more]] = new
+    return Stacks(list(numbers), {"before": before, "after": after, "both": before + after})
+
+
+def _change(before: int, after: int, show: Callable[[float], str]) -> str:
+    sign = "+" if after >= before else "−"
+    percent = f" ({(after - before) / before:+.0%})" if before else " (new)" if after else ""
+    return f"{sign}{show(abs(after - before))}{percent}"
+
+
+# Name -> function of a batch. `plot` and completion read this; a new figure is one function and one row.
+FIGURES: Final[dict[str, Callable[..., Any]]] = {
+    "flame": flame,
+    "timeline": timeline,
+    "latency": latency,
+    "heatmap": heatmap,
+    "files": largest_files,
+}
+
+
+def plot(batch: EventBatch, what: str, **options: Any) -> Any:
+    """Return the figure of that name.
+
+    Raises:
+        ConfigError: there is no such figure.
+    """
+    if what not in FIGURES:
+        raise ConfigError(f"there is no figure {what!r}; choose from {', '.join(FIGURES)}")
+    return FIGURES[what](batch, **options)
+
+
+def _figure(*traces: dict[str, Any], **layout: Any) -> Any:
+    import plotly.graph_objects as go
+
+    margin = layout.pop("margin", {"t": 30, "l": 60, "r": 10, "b": 40})
+    legend = {"orientation": "h", "y": 1.12, "traceorder": "normal"}
+    small = {"minsize": 11, "mode": "hide"}  # plotly would shrink the text of narrow frames until nobody can read it
+    return go.Figure(list(traces)).update_layout(margin=margin, legend=legend, uniformtext=small, **layout)

@@ -1,0 +1,189 @@
+"""DataFrames that answer the usual questions about a batch: which calls, files, processes, errors, when, how slow.
+
+Durations are nanoseconds (`_ns`), sizes bytes, times seconds (`_s`). Everything is exact, nothing is left out: calls
+without a file have the empty name, so a column of sums adds up to the total of the trace. Text is raw, as traced.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ior_nb import aggregate
+from ior_nb.errors import ConfigError
+from ior_nb.runtime import EventBatch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "diff",
+    "directories",
+    "errors",
+    "families",
+    "files",
+    "processes",
+    "slowest",
+    "stats",
+    "syscalls",
+    "threads",
+    "timeline",
+]
+
+_UNITS: Final = {"_ns": "ns", "_s": "s", "bytes": "bytes"}
+_SLOW: Final = ("latency_ns", "syscall", "file", "bytes", "ret", "comm", "pid", "tid", "fd", "cell", "seq")
+
+
+def stats(batch: EventBatch, *, duration_s: float = 0.0) -> pd.DataFrame:
+    """Return the totals: one row per measure, with its value and unit.
+
+    Args:
+        batch: the rows.
+        duration_s: length of the trace; with it, rates are there too.
+    """
+    import pandas as pd
+
+    values: dict[str, int | float] = dict(aggregate.totals(batch))
+    if duration_s > 0:
+        values |= {
+            "duration_s": duration_s,
+            "calls_per_s": values["calls"] / duration_s,
+            "read_bytes_per_s": values["bytes_read"] / duration_s,
+            "written_bytes_per_s": values["bytes_written"] / duration_s,
+        }
+    return pd.DataFrame(
+        {"value": pd.Series(list(values.values()), dtype=object).to_numpy(), "unit": [_unit(n) for n in values]},
+        index=pd.Index(list(values), name="measure"),
+    )
+
+
+def _unit(name: str) -> str:
+    if name.endswith("_per_s"):
+        return "bytes/s" if "bytes" in name else "1/s"
+    return next((unit for end, unit in _UNITS.items() if name.endswith(end) or name.startswith(end)), "")
+
+
+def syscalls(batch: EventBatch) -> pd.DataFrame:
+    """Return one row per system call, most time first, with exact percentiles of its finished calls."""
+    return _frame(aggregate.syscalls(batch))
+
+
+def families(batch: EventBatch) -> pd.DataFrame:
+    """Return one row per family of system calls, most time first."""
+    return _frame(aggregate.families(batch))
+
+
+def files(batch: EventBatch) -> pd.DataFrame:
+    """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source."""
+    return _frame(aggregate.files(batch))
+
+
+def directories(batch: EventBatch) -> pd.DataFrame:
+    """Return one row per directory that holds files acted on, most bytes first."""
+    return _frame(aggregate.directories(batch))
+
+
+def processes(batch: EventBatch, *, origin_ns: int | None = None) -> pd.DataFrame:
+    """Return one row per process, most calls first, with its first and last activity in seconds since the start.
+
+    Args:
+        batch: the rows.
+        origin_ns: the start on the boot clock; by default the earliest row.
+    """
+    columns = aggregate.processes(batch)
+    start = _origin(batch, origin_ns)
+    for name in ("first", "last"):
+        columns[f"{name}_s"] = (columns.pop(f"{name}_ns") - start) / 1e9
+    return _frame(columns)
+
+
+def threads(batch: EventBatch) -> pd.DataFrame:
+    """Return one row per name of a thread, most time first."""
+    return _frame(aggregate.threads(batch))
+
+
+def errors(batch: EventBatch) -> pd.DataFrame:
+    """Return one row per system call and error, most frequent first, with a file it happened to."""
+    return _frame(aggregate.errors(batch))
+
+
+def slowest(batch: EventBatch, n: int = 20, *, origin_ns: int | None = None) -> pd.DataFrame:
+    """Return the n calls that took longest, the slowest first.
+
+    Args:
+        batch: the rows.
+        n: how many, at most.
+        origin_ns: what `start_s` counts from, on the boot clock; by default the earliest row.
+    """
+    found = aggregate.slowest(batch, n)
+    start_s = (found["time_ns"].astype(np.int64) - _origin(batch, origin_ns)) / 1e9
+    text = ("syscall", "file", "comm")
+    return _frame(
+        {"start_s": start_s} | {name: found.text(name) if name in text else found[name].copy() for name in _SLOW}
+    )
+
+
+def timeline(batch: EventBatch, *, slot_s: float | None = None, origin_ns: int | None = None) -> pd.DataFrame:
+    """Return equal slots of time, quiet ones too. A call belongs to the slot it started in.
+
+    Args:
+        batch: the rows.
+        slot_s: length of a slot; by default the shortest of 1, 2 or 5 times a power of ten that makes at most 60.
+        origin_ns: start of the first slot on the boot clock; by default the earliest row.
+
+    Raises:
+        ConfigError: a slot that is not positive, or so short that there would be more than 100,000.
+    """
+    try:
+        slot_ns = None if slot_s is None else round(slot_s * 1e9)
+        return _frame(aggregate.timeline(batch, slot_ns=slot_ns, origin_ns=origin_ns))
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"slot_s={slot_s:g}: {error}") from error
+
+
+def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Return two tables side by side, the largest change of time first.
+
+    Args:
+        before: of one trace: `files`, `syscalls` and the like.
+        after: the same of the other.
+        key: the column that says which rows belong together. What one of them lacks counts as 0 there.
+
+    Returns:
+        For every measure `_before`, `_after` and `_delta`; `time_ratio` is after / before, infinite for what is new.
+    """
+    import pandas as pd
+
+    measures = [c for c in ("calls", "errors", "bytes_read", "bytes_written", "time_ns") if c in before.columns]
+    ranks = [c for c in ("mean_ns", "p50_ns", "p90_ns", "p95_ns", "p99_ns", "p999_ns", "max_ns") if c in before.columns]
+    names = pd.Index(sorted(set(before[key]) | set(after[key])), dtype=object)
+    sides = [t.set_index(key)[measures + ranks].reindex(names, fill_value=0) for t in (before, after)]
+    result: aggregate.Columns = {key: names.to_numpy()}
+    for name in measures + ranks:
+        old, new = (side[name].to_numpy() for side in sides)
+        result[f"{name}_before"], result[f"{name}_after"], result[f"{name}_delta"] = old, new, new - old
+    old, new = (side["time_ns"].to_numpy().astype(float) for side in sides)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result["time_ratio"] = new / old
+    order = np.lexsort([-np.abs(result[name]) for name in ("calls_delta", "time_ns_delta")])
+    return _frame({name: values[order] for name, values in result.items()})
+
+
+def _origin(batch: EventBatch, origin_ns: int | None) -> int:
+    if origin_ns is not None:
+        return origin_ns
+    return int(batch["time_ns"].min()) if len(batch) else 0
+
+
+def _frame(columns: aggregate.Columns) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({name: _series(values) for name, values in columns.items()})
+
+
+def _series(values: np.ndarray) -> pd.Series:
+    import pandas as pd
+
+    # Without the dtype pandas would guess one from the first strings, another for an empty table.
+    return pd.Series(values, dtype=object if values.dtype == object else None)

@@ -1,0 +1,307 @@
+"""The verbs of `%ior`: each one parses its line, calls the session, and prints or returns the answer."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable
+from typing import Any, Final
+
+from IPython.core.error import UsageError
+from IPython.display import display
+
+from ior_nb import errors
+from ior_nb.options import add_trace_options, trace_arguments
+from ior_nb.result import Trace
+from ior_nb.runtime.text import printable, show_bytes, show_ns
+from ior_nb.session import TracerSession, trace
+from ior_nb.syscalls import FAMILIES, resolve
+from ior_nb.window import Window
+
+__all__ = ["VERBS", "HelpShown", "Parser", "Verbs", "arguments_of"]
+
+# Verb -> what `%ior help` says. A new verb is a row here and a method `do_VERB` below.
+VERBS: Final = {
+    "start": "start tracing this kernel (or --pid, --system ...) until %ior stop",
+    "stop": "end the trace; it is bound to _ior",
+    "status": "what is going on",
+    "df": "the rows of the last trace as a DataFrame; while one runs, the last 10,000 rows",
+    "sql": "sql SELECT ...: query the rows as the table `trace`, and recordings by their file name (needs duckdb)",
+    "filter": "filter TEXT: let only these rows pass, from now on; filter undo, filter clear, filter alone shows it",
+    "probes": "probes: what is traced; probes on|off NAMES, probes rate NAME=N change it while a trace runs",
+    "reset": "begin the live statistics and the flame graph anew",
+    "cells": "the traced cells: calls, bytes, time, loss",
+    "diff": "diff A B: compare two traced cells by their numbers (or variables)",
+    "record": "record PATH: write every row to a Parquet file from now on; record stop: finish it",
+    "load": "load PATH: a recording (or several, or a folder) as a trace, bound to _ior",
+    "export": "export PATH: the last trace as a file; the ending says the format",
+    "doctor": "what this machine offers for tracing, and what to do about what it lacks",
+    "help": "this text",
+}
+
+
+class HelpShown(Exception):
+    """`--help` has been printed; there is nothing left to do."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one-line `UsageError`s."""
+
+    def error(self, message: str) -> Any:
+        """Refuse the line."""
+        raise UsageError(f"{self.prog}: {message}")
+
+    def exit(self, status: int = 0, message: str | None = None) -> Any:
+        """Never end the kernel."""
+        raise HelpShown
+
+
+def words_of(name: str, line: str) -> list[str]:
+    """Split a line as a shell does."""
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
+
+
+def arguments_of(parser: Parser, line: str) -> argparse.Namespace:
+    """Parse a line."""
+    return parser.parse_args(words_of(parser.prog, line))
+
+
+class Verbs:
+    """The verbs of one shell.
+
+    Args:
+        shell: the IPython shell.
+        session: what they work on.
+        bind: makes a trace the shell's `_ior`.
+    """
+
+    def __init__(self, shell: Any, session: TracerSession, bind: Callable[[Trace], None]) -> None:
+        self._shell = shell
+        self._session = session
+        self._bind = bind
+        self._window: Window | None = None
+
+    def run(self, verb: str, line: str) -> Any:
+        """Run one; `verb` is one of `VERBS`."""
+        if line in ("-h", "--help") and verb != "start":
+            print(f"%ior {verb}  {VERBS[verb]}")
+            return None
+        handler: Callable[[str], Any] = getattr(self, f"do_{verb}")
+        return handler(line)
+
+    def last(self) -> Trace:
+        """Return the trace the shell has as `_ior`."""
+        found = self._shell.user_ns.get("_ior")
+        if not isinstance(found, Trace):
+            raise UsageError("ior: nothing has been traced yet (%%ior on a cell, or %ior start)")
+        return found
+
+    # ---- tracing
+
+    def do_start(self, line: str) -> None:
+        """Start a trace that goes on over cells."""
+        parser = Parser(prog="%ior start", description=VERBS["start"])
+        add_trace_options(parser)
+        options = arguments_of(parser, line)
+        if self._session.running is not None:
+            raise UsageError("ior: a trace is running; stop it first (%ior stop)")
+        window = trace(**trace_arguments(options), session=self._session)
+        window.__enter__()
+        self._window = window
+        print(f"tracing {window.trace.scope}; %ior stop ends it")
+
+    def do_stop(self, line: str) -> None:
+        """End it and show the result."""
+        window, self._window = self._window, None
+        if window is None:
+            raise UsageError("ior: nothing is being traced (%ior start begins)")
+        window.end()
+        self._bind(window.trace)
+        display(window.trace)  # type: ignore[no-untyped-call]
+
+    def do_status(self, line: str) -> None:
+        """Say what is going on."""
+        run = self._session.running
+        if run is None:
+            print("not tracing")
+        else:
+            run.watch()
+            run.flush()
+            rows = self._session.stream_sequencer().take(0) - run.first_row
+            active, total = run.probes.active_count()
+            print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
+            print(f"probes: {active} of {total} on; filter: {printable(str(run.filter))}")
+        recording = self._session.recorder().status()
+        if recording.active:
+            print(f"recording to {recording.path}: {recording.rows_written:,} rows, {recording.rows_dropped:,} dropped")
+        elif recording.error:
+            print(f"the last recording failed: {recording.error}")
+
+    def do_filter(self, line: str) -> None:
+        """Show or change the filter."""
+        session = self._session
+        if line == "undo":
+            if not session.undo():
+                raise UsageError("ior: there is no filter to undo")
+        elif line == "clear":
+            session.set(session.parse(""), "clear")
+        elif line:
+            session.set(session.parse(line))
+        print(f"filter: {printable(str(session.filters.active))}")
+        for label in reversed(session.filters.labels):
+            print(f"  undo takes back: {printable(label)}")
+
+    def do_probes(self, line: str) -> Any:
+        """Show or change which system calls are traced."""
+        words = words_of("%ior probes", line)
+        run = self._session.running
+        if run is None:
+            raise UsageError("ior: probes are changed while a trace runs (%ior start begins one)")
+        manager = run.probes
+        known = {family.lower() for family in FAMILIES}
+        match words:
+            case []:
+                pass
+            case ["on" | "off" as how, *names] if names:
+                chosen = [name for word in names for name in word.split(",") if name]
+                for name in chosen:  # all are checked before the first is changed
+                    if name.lower() not in known:
+                        _known_call(name)
+                for name in chosen:
+                    if name.lower() in known:
+                        manager.set_family(name, active=how == "on")
+                manager.set_active([n for n in chosen if n.lower() not in known], active=how == "on")
+            case ["rate", *pairs] if pairs and all(p.partition("=")[2].isdigit() for p in pairs):
+                for pair in pairs:
+                    name, _, rate = pair.partition("=")
+                    manager.set_rate(name, int(rate))
+            case _:
+                raise UsageError("%ior probes: on NAMES, off NAMES, rate NAME=N, or nothing to see what is traced")
+        for family in manager.families():
+            if family.active:
+                print(f"{family.family:10} {family.active} of {family.total}")
+        for state in manager.states():
+            if state.error or (state.active and state.rate != 1):
+                rate = "counted only" if state.rate == 0 else f"one in {state.rate}"
+                print(f"  {state.syscall}: {state.error or rate}")
+
+    def do_reset(self, line: str) -> None:
+        """Begin the live aggregates anew."""
+        run = self._session.running
+        if run is None:
+            raise UsageError("ior: nothing is being traced (%ior start begins)")
+        run.reset()
+        print("statistics and flame graph begin anew")
+
+    # ---- results
+
+    def do_df(self, line: str) -> Any:
+        """Return rows as a DataFrame."""
+        run = self._session.running
+        if run is None:
+            return self.last().df()
+        from ior_nb.export.pandas import dataframe
+
+        return dataframe(run.latest())
+
+    def do_sql(self, line: str) -> Any:
+        """Query rows with DuckDB; returns a DataFrame."""
+        if not line:
+            raise UsageError("%ior sql SELECT ... FROM trace (or FROM 'recording.parquet')")
+        try:
+            import duckdb
+        except ImportError:
+            raise UsageError("ior: SQL needs DuckDB: pip install duckdb") from None
+        from ior_nb.export.arrow import table
+
+        run = self._session.running
+        last = self._shell.user_ns.get("_ior")
+        batch = run.latest() if run is not None else last.batch if isinstance(last, Trace) else None
+        with duckdb.connect() as connection:
+            if batch is not None:
+                connection.register("trace", table([batch]))
+            try:
+                return connection.sql(line).df()
+            except duckdb.Error as error:
+                raise UsageError(f"ior: {str(error).splitlines()[0]}") from None
+
+    def do_cells(self, line: str) -> None:
+        """List the traced cells."""
+        cells = self._session.traces()
+        if not cells:
+            print("no cell has been traced yet (%%ior on a cell)")
+            return
+        print(f"{'cell':>5} {'calls':>12} {'read':>11} {'written':>11} {'errors':>8} {'took':>9}  completeness")
+        for number, found in cells.items():
+            s = found.summary()
+            print(
+                f"{number:>5} {s.calls:>12,} {show_bytes(s.bytes_read):>11} {show_bytes(s.bytes_written):>11} "
+                f"{s.errors:>8,} {show_ns(s.duration_s * 1e9):>9}  "
+                + ("complete" if s.accounting.complete else s.accounting.line())
+            )
+
+    def do_diff(self, line: str) -> Any:
+        """Compare two traces."""
+        words = words_of("%ior diff", line)
+        if len(words) != 2:
+            raise UsageError("%ior diff A B: two numbers of traced cells (%ior cells lists them) or names of variables")
+        before, after = (self._trace_named(word) for word in words)
+        return before.diff(after)
+
+    def _trace_named(self, word: str) -> Trace:
+        found = self._session.traces().get(int(word)) if word.isdigit() else self._shell.user_ns.get(word)
+        if not isinstance(found, Trace):
+            raise UsageError(f"ior: {word} is neither a traced cell (%ior cells lists them) nor a trace")
+        return found
+
+    def do_load(self, line: str) -> None:
+        """Load recordings."""
+        words = words_of("%ior load", line)
+        if not words:
+            raise UsageError("%ior load PATH: a recording, several, or a folder of them")
+        from ior_nb.recordings import load
+
+        found = load(words if len(words) > 1 else words[0])
+        self._bind(found)
+        display(found)  # type: ignore[no-untyped-call]
+
+    def do_export(self, line: str) -> None:
+        """Write the last trace to a file."""
+        words = words_of("%ior export", line)
+        if len(words) != 1:
+            raise UsageError("%ior export PATH: the ending says the format")
+        print(f"wrote {self.last().export(words[0])}")
+
+    def do_record(self, line: str) -> None:
+        """Start or stop a recording of the session."""
+        words = words_of("%ior record", line)
+        if len(words) != 1:
+            raise UsageError("%ior record PATH, or %ior record stop")
+        if words[0] == "stop":
+            print(f"recorded to {self._session.stop_recording()}")
+            return
+        self._session.record(words[0])
+        print(f"recording to {words[0]}; `%ior record stop` finishes it")
+
+    def do_doctor(self, line: str) -> None:
+        """Examine the machine."""
+        from ior_nb.doctor import examine, report
+
+        print(report(examine()))
+
+    def do_help(self, line: str) -> None:
+        """List the verbs."""
+        width = max(map(len, VERBS))
+        print("%%ior [options] on top of a cell traces it; `%%ior --help` lists the options.\n")
+        for verb, text in VERBS.items():
+            print(f"%ior {verb.ljust(width)}  {text}")
+
+
+def _known_call(name: str) -> None:
+    try:
+        resolve(name)
+    except LookupError as error:
+        raise errors.ConfigError(str(error.args[0])) from None

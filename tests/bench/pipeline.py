@@ -1,0 +1,123 @@
+"""The whole way of the data on one core: decode, filter, statistics, trie, stream; and a recorder on a second one.
+
+The batches go through a `Run` as the pump thread feeds it, with one text term in the filter.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from ior_nb.engine.decode import Decoder
+from ior_nb.session import TracerSession, trace
+from tests.bench.frames import Frames, frames
+from tests.bench.report import Row, log
+from tests.fakes import FakeEngine
+
+TITLE = "pipeline: fixed generator through a session: decode, filter `not file~nowhere`, statistics, trie, stream"
+FILTER = "not file~nowhere"
+SLICE = 250_000  # rows made at a time: making them is not measured
+
+
+def measure(quick: bool) -> list[Row]:
+    """Run everything."""
+    rows = 1_000_000 if quick else 5_000_000
+    return [
+        *_pipeline(rows, record=False),
+        *_pipeline(rows, record=True),
+        *_flat(2_000_000 if quick else 50_000_000),
+    ]
+
+
+class _Pipeline:
+    """A session whose engine is played by the bench."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.engine = FakeEngine()
+        self.session = TracerSession(engine=self.engine)
+        self.session.set(self.session.parse(FILTER))
+        self.window = trace(pid=1, keep_rows=False, session=self.session)
+        self.window.__enter__()
+        self.window._t0 = 0  # the generator's clock begins anywhere
+        self.decoder = Decoder()
+        if folder is not None:
+            self.session.recorder().start(folder / "rows.parquet", block=True)
+
+    def take(self, frame: Frames) -> None:
+        """What the pump does with two frames."""
+        self.decoder.names.take(frame.names)
+        self.engine.emit(self.decoder.events(frame.events))
+
+    def close(self) -> None:
+        """End the trace and the recording."""
+        self.window.end()
+        self.session.close()
+
+
+def _pipeline(rows: int, *, record: bool) -> list[Row]:
+    log(f"pipeline: {rows:,} rows{', recorded' if record else ''}")
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = _Pipeline(Path(folder) if record else None)
+        wall = cpu = 0.0
+        pending: list[Frames] = []
+        made = 0
+        for frame in frames(rows):
+            pending.append(frame)
+            made += frame.rows
+            if sum(f.rows for f in pending) < SLICE and made < rows:
+                continue
+            w0, c0 = time.perf_counter(), time.process_time() if record else time.thread_time()
+            for waiting in pending:
+                pipeline.take(waiting)
+            if record and made >= rows:
+                pipeline.session.recorder().stop()
+            wall += time.perf_counter() - w0
+            cpu += (time.process_time() if record else time.thread_time()) - c0
+            pending.clear()
+        run = pipeline.session.running
+        assert run is not None
+        snapshots = []
+        for view in (run.statistics.snapshot, run.trie.snapshot_tree):
+            pipeline.take(next(frames(1000)))
+            begin = time.thread_time()
+            view()
+            snapshots.append((time.thread_time() - begin) * 1000)
+        pipeline.close()
+    if record:
+        return [
+            Row.judged("with the recorder on the second core, wall", rows / wall / 1e6, 1.5, "M/s", most=False),
+            Row.judged("with the recorder, processor time of both", rows / cpu / 1e6, 1, "M/s", most=False),
+        ]
+    return [
+        Row.judged("decode, filter, statistics, trie, stream: one core", rows / cpu / 1e6, 2, "M/s", most=False),
+        Row.judged("snapshot of the statistics", snapshots[0], 10, "ms"),
+        Row.judged("snapshot of the trie", snapshots[1], 10, "ms"),
+    ]
+
+
+def _flat(rows: int) -> list[Row]:
+    """Memory over a long run: the growth from its first fifth to its end."""
+    log(f"pipeline, memory: {rows:,} rows")
+    pipeline = _Pipeline()
+    source = list(frames(1_000_000))
+    done, early = 0, 0
+    while done < rows:
+        for frame in source:
+            pipeline.take(frame)
+            done += frame.rows
+            if not early and done >= rows / 5:
+                early = _resident()
+    late = _resident()
+    pipeline.close()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [
+        Row.judged(f"memory growth over {rows * 4 // 5:,} rows", (late - early) / 1024, 32, "MiB"),
+        Row(what="memory at its peak, the frames included", measured=f"{peak:.0f} MiB"),
+    ]
+
+
+def _resident() -> int:
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))

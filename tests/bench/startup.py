@@ -1,0 +1,164 @@
+"""How long a trace takes to begin and to end, and where the time goes.
+
+The whole is measured in a new process, with clocks put around methods of the package from outside. The parts are
+measured in another, which does by hand what the collector does: it runs the same functions in the same order.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.bench.report import Row, log
+from tests.bench.tools import median
+
+TITLE = "startup: seconds"
+
+_RUN = ["-m", "tests.bench.startup"]
+
+
+def measure(quick: bool) -> list[Row]:
+    """Run everything."""
+    rounds = 3 if quick else 7
+    found: dict[str, list[float]] = {}
+    for number in range(rounds):
+        log(f"round {number + 1} of {rounds}")
+        for what in ("whole", "parts"):
+            done = subprocess.run([sys.executable, *_RUN, what], check=True, stdout=subprocess.PIPE, text=True)
+            for name, seconds in json.loads(done.stdout).items():
+                found.setdefault(name, []).append(seconds)
+    goals = {
+        "cold: __enter__ to first event (command)": 1.0,
+        "cold: stop": 0.3,
+        "warm: __enter__ to first event (command)": 1.0,
+        "warm: stop": 0.3,
+        "probe toggle": 0.005,
+    }
+    rows = []
+    for name, times in found.items():
+        limit = goals.get(name)
+        text = f"{median(times):.4f} s"
+        rows.append(
+            Row.judged(name, median(times), limit, "s", digits=3) if limit else Row(what=f"  {name}", measured=text)
+        )
+    return rows
+
+
+class _Probe:
+    """Clocks around methods of a class: adds up how long they took, and when they were first called."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.first: dict[str, float] = {}
+
+    def around(self, owner: type, method: str, name: Callable[..., str]) -> None:
+        plain = getattr(owner, method)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            begin = time.perf_counter()
+            self.first.setdefault(method, begin)
+            try:
+                return plain(*args, **kwargs)
+            finally:
+                key = name(*args)
+                self.seconds[key] = self.seconds.get(key, 0.0) + time.perf_counter() - begin
+
+        setattr(owner, method, timed)
+
+
+def whole() -> dict[str, float]:
+    """Trace a command twice and this process once; return seconds by name."""
+    begin = time.perf_counter()
+    from ior_nb import TracerSession, trace
+    from ior_nb.engine.bcc import BccEngine
+    from ior_nb.window import Window
+
+    times = {"import of the package": time.perf_counter() - begin}
+    probe = _Probe()
+    probe.around(BccEngine, "_spawn", lambda *_: "spawn")
+    probe.around(BccEngine, "_ask", lambda _, verb, *__: f"ask {verb}")
+    probe.around(Window, "take", lambda *_: "take")
+    probe.around(Window, "end", lambda *_: "stop")
+    session = TracerSession()
+    for state in ("cold", "warm"):
+        probe.seconds.clear()
+        probe.first.clear()
+        begin = time.perf_counter()
+        with trace(command=["cat", "/proc/self/stat", "/proc/self/maps"], session=session):
+            times[f"{state}: __enter__"] = time.perf_counter() - begin
+            sys.stdout.flush()
+            time.sleep(0.2)
+        times[f"{state}: __enter__ to first event (command)"] = probe.first["take"] - begin
+        times[f"{state}: stop"] = probe.seconds["stop"]
+        if state == "cold":
+            times["cold: of it, spawn"] = probe.seconds["spawn"]
+            times["cold: of it, load (Python, bcc, BTF, compiler, verifier)"] = probe.seconds["ask load"]
+        times[f"{state}: of it, attach"] = probe.seconds["ask start"]
+    begin = time.perf_counter()
+    window = trace(session=session)
+    with window:
+        times["warm: __enter__ (this process)"] = time.perf_counter() - begin
+        engine = session.engine()
+        enabled = window.plan.enabled
+        begin = time.perf_counter()
+        for _ in range(10):
+            engine.set_specs(enabled, {0: 1})
+        times["probe toggle"] = (time.perf_counter() - begin) / 10
+    session.close()
+    return times
+
+
+def parts() -> dict[str, float]:
+    """Do what the collector does on `load` and `start`; return seconds by name."""
+    times: dict[str, float] = {}
+    last = time.perf_counter()
+
+    def done(name: str) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        times[f"collector by hand: {name}"] = now - last
+        last = now
+
+    from ior_nb.engine.collector import btf, program, tracer
+
+    done("import of its modules")
+    data = btf.VMLINUX.read_bytes()
+    layout = btf.offsets(program.WANTED, data)
+    done("BTF offsets")
+    bcc = program.import_bcc()
+    done("import bcc")
+    text = program.source(
+        layout, event_pages=4096, name_pages=2048, cpus=program.possible_cpus(), namespace=program.INITIAL_PID_NAMESPACE
+    )
+    bpf = bcc.BPF(text=text, cflags=["-w"])
+    done("compile, create maps")
+    for function in ("enter_walk", "exit_walk", *program.HOOKS.values()):
+        bpf.load_func(function, bcc.BPF.RAW_TRACEPOINT)
+    done("verify and load")
+    table = bpf["specs"]
+    for number, row in program.all_specs([0, 1], {}):
+        table[number] = table.Leaf.from_buffer_copy(row)
+    done("write the syscall table")
+    for point, function in program.HOOKS.items():
+        bpf.attach_raw_tracepoint(point, function)
+    done("attach")
+    tracer.parents()
+    done("scan /proc once")
+    for point in program.HOOKS:
+        bpf.detach_raw_tracepoint(point)
+    done("detach")
+    return times
+
+
+if __name__ == "__main__":
+    import os
+
+    out = os.dup(1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)  # the traced command prints, too
+    answer = json.dumps({"whole": whole, "parts": parts}[sys.argv[1]]())
+    os.write(out, answer.encode())

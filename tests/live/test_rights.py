@@ -1,0 +1,128 @@
+"""CAP_BPF and CAP_PERFMON are enough; without them there is one clear line and nothing half-started."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import ior_nb
+
+if TYPE_CHECKING:
+    from tests.live.conftest import Workload
+
+HELPER = Path(__file__).with_name("fewer_rights.py")
+NOBODY = 65534
+CAP_PERFMON, CAP_BPF = 38, 39
+BOTH = f"{CAP_PERFMON},{CAP_BPF}"
+SCENARIOS = ["descriptors", "paths", "names", "transfers", "sockets", "anonymous", "processes", "threads"]
+SCENARIOS += ["thread-exec", "memory", "waits"]  # all but the jail: chroot is a right of its own
+
+
+@pytest.fixture
+def public(workload: Workload) -> Iterator[Path]:
+    """A folder everybody can enter, with the package and the workload, and room for nobody to write in."""
+    made = Path(tempfile.mkdtemp(prefix="ior-nb-rights-"))
+    made.chmod(0o755)
+    shutil.copytree(Path(ior_nb.__file__).parent, made / "ior_nb", ignore=shutil.ignore_patterns("__pycache__"))
+    for program in (workload.program, workload.tiny):
+        shutil.copy(program, made / program.name)
+    (made / "areas").mkdir()
+    os.chown(made / "areas", NOBODY, NOBODY)
+    subprocess.run(["chmod", "-R", "a+rX", made], check=True)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def python(required: Callable[[str], None]) -> str:
+    """An interpreter nobody can execute."""
+    check = "import sys; sys.exit(sys.version_info < (3, 11))"
+    for candidate in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
+        command = [sys.executable, str(HELPER), str(NOBODY), "-", "exec", candidate, "-I", "-S", "-c", check]
+        if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+            return candidate
+    required("needs a Python 3.11 outside of home folders")
+    return ""
+
+
+def with_rights(user: int, capabilities: str, *words: str, package: Path) -> subprocess.CompletedProcess[str]:
+    """Run the helper; it uses the package that lies in a folder."""
+    return subprocess.run(
+        [sys.executable, "-B", str(HELPER), str(user), capabilities, *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env=os.environ | {"PYTHONPATH": str(package), "PYTHONWARNINGS": "error::UserWarning"},
+    )
+
+
+def test_the_known_workload_as_nobody(public: Path, python: str) -> None:
+    """As uid nobody with these two capabilities, and no others even in the bounding set, every row is right."""
+    ran = with_rights(NOBODY, BOTH, "scenarios", python, str(public), *SCENARIOS, package=public)
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    status = dict(line.split(":\t") for line in told.pop("status").splitlines())
+
+    assert {status[n] for n in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {f"{1 << CAP_BPF | 1 << CAP_PERFMON:016x}"}
+    assert status["Uid"].split() == [str(NOBODY)] * 4
+    assert list(told) == SCENARIOS
+    for name in SCENARIOS:
+        calls = told[name].pop("calls")
+        assert calls > 10
+        assert told[name] == {"missing": [], "extra": [], "complete": True, "unaccounted": 0, "returncode": 0}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "lacks"),
+    [
+        ("-", "uid 65534 lacks CAP_BPF and CAP_PERFMON"),
+        (str(CAP_BPF), "uid 65534 lacks CAP_PERFMON"),
+        (str(CAP_PERFMON), "uid 65534 lacks CAP_BPF"),
+    ],
+)
+def test_nobody_without_rights_gets_one_line(capabilities: str, lacks: str, public: Path, python: str) -> None:
+    """Without one of the two: status 2, one line that names what is missing, and the command did not run."""
+    marker = public / "areas" / "marker"
+    ran = with_rights(NOBODY, capabilities, "cli", python, "trace", "--", "touch", str(marker), package=public)
+
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert ran.stderr.startswith("ior-nb: cannot load BPF programs: ")
+    assert lacks in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert not marker.exists()
+
+
+def test_root_without_rights_gets_one_line(tmp_path: Path) -> None:
+    """`python -m ior_nb.cli` by a root without capabilities ends like that too: rights count, not the uid."""
+    marker = tmp_path / "marker"
+    record = tmp_path / "recording.parquet"
+    command = [sys.executable, "-m", "ior_nb.cli", "trace", "--record", str(record), "--", "touch", str(marker)]
+    ran = with_rights(0, "-", "exec", *command, package=Path(ior_nb.__file__).parents[1])
+
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert ran.stderr.startswith("ior-nb: cannot load BPF programs: uid 0 lacks CAP_BPF and CAP_PERFMON")
+    assert ran.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_root_with_two_capabilities_traces(tmp_path: Path) -> None:
+    """The command line works for a root that has these two capabilities only."""
+    marker = tmp_path / "marker"
+    command = [sys.executable, "-m", "ior_nb.cli", "trace", "--json", "--quiet", "--", "touch", str(marker)]
+    ran = with_rights(0, BOTH, "exec", *command, package=Path(ior_nb.__file__).parents[1])
+
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["accounting"]["complete"]
+    assert marker.exists()
