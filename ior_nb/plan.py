@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ior_nb.errors import ConfigError
-from ior_nb.globalfilter import parse
+from ior_nb.globalfilter import parse, to_text
 from ior_nb.runtime import EventBatch, Filter, Scope
 from ior_nb.syscalls import DEFAULT_FAMILIES, FAMILIES, SYSCALLS, resolve, select
 
@@ -94,7 +94,7 @@ def plan(
     if program is not None:
         options["command"] = " ".join(program.arguments)
     if chosen.active:
-        options["filter"] = str(chosen)
+        options["filter"] = to_text(chosen)
     if sampling:
         options["sampling"] = ",".join(f"{name}={rate}" for name, rate in sampling.items())
     return Plan(

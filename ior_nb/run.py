@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ior_nb import errors
+from ior_nb.clock import boot_clock
 from ior_nb.flamegraph import LiveTrie
 from ior_nb.judging import Judges
 from ior_nb.probemanager import Manager
@@ -52,8 +53,9 @@ class Run:
         self._bindings: Any = None
         self._lock = threading.Lock()  # between a change of the filter and the batch that is being counted
         self._watched = not owner.plan.quiet
+        self._lost_before = 0
         self.first_row = 1
-        self.statistics = Engine()
+        self.statistics = Engine(clock=boot_clock)
         self.trie = LiveTrie()
         self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs)
 
@@ -86,6 +88,8 @@ class Run:
             with self._lock:
                 current = shown["filter_epoch"] == self._judges.epoch
                 counted = shown if current.all() else shown.take(current)
+                for pid, ended in self.engine.deaths() if hasattr(self.engine, "deaths") else ():
+                    self.statistics.retire(pid, ended)
                 self.statistics.ingest(counted)
                 self.trie.ingest(counted)
 
@@ -98,9 +102,23 @@ class Run:
             self._judges.use(wanted, epoch)
             self.reset()
 
+    def refresh(self) -> None:
+        """Look at the kernel's own counts: statistics become exact under sampling and loss, a loss becomes a warning.
+
+        Nothing is merged while a filter keeps rows out: the kernel counts those too.
+        """
+        totals = self.engine.flush()
+        lost = totals["lost_ring"] + totals["lost_buffer"] + totals["lost_names"]
+        if lost > self._lost_before:
+            text = f"{lost - self._lost_before:,} events or names were lost; the totals of system calls stay exact"
+            self._bindings.stream_buffer().warn(text, boot_clock())
+            self._lost_before = lost
+        if not self.filter.active and (lost or totals["sampled_out"]):
+            self.statistics.merge_counters(self.engine.counters())
+
     def reset(self) -> None:
         """Begin the statistics and the trie anew."""
-        self.statistics.reset()
+        self.statistics.reset(self.engine.counters())
         self.trie.reset()
 
     @property
@@ -149,14 +167,10 @@ class Run:
         else:
             before = window.totals
             delta = {name: value - before.get(name, 0) for name, value in totals.items()}
-            flight = sum(
-                delta[name] if name == "seen" else -delta.get(name, 0)
-                for name in ("seen", "emitted", "filtered", "sampled_out", "lost_ring")
-            )
             changed = counters.copy()
             for name in ("calls", "errors", "bytes", "latency"):
                 changed[name] -= window.counters[name]
-            window.finish(delta | {"open": max(flight, 0), "killed": 0}, changed, None)
+            window.finish(delta | window.seen(delta), changed, None)
         finally:
             self.windows.remove(window)
 
@@ -188,7 +202,7 @@ class Run:
         """Return the rows of this run that the stream still holds, everything that happened before included."""
         self.watch()
         self.engine.flush()
-        rows: EventBatch = self._bindings.stream_buffer().snapshot()
+        rows: EventBatch = self._bindings.stream_buffer().events()
         return rows.take(rows["seq"] >= self.first_row)
 
     def flush(self) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Mapping
 
-from ior_nb.runtime import EventBatch, Row
+import numpy as np
+
+from ior_nb.runtime import EventBatch, Row, StringTable, new_tables
 
 __all__ = ["RingBuffer", "Row", "Sequencer"]
 
@@ -59,6 +62,29 @@ class RingBuffer:
                 self._batches[0] = first[self._rows - self.capacity :]
                 self._rows = self.capacity
 
+    def warn(self, text: str, time_ns: int) -> None:
+        """Append a warning: a row of state `warning`, its text in `file`. Shown in the stream, never saved.
+
+        Args:
+            text: what the reader should know.
+            time_ns: when, on the clock of the rows.
+        """
+        with self._lock:
+            tables = self._batches[-1].tables if self._batches else new_tables()
+        self.push(_warning(text, time_ns, tables))
+
+    @property
+    def warning_count(self) -> int:
+        """How many of the rows held now are warnings."""
+        with self._lock:
+            return sum(int(_is_warning(batch).sum()) for batch in self._batches)
+
+    def events(self) -> EventBatch:
+        """Return the rows without the warnings: what is saved."""
+        rows = self.snapshot()
+        warnings = _is_warning(rows)
+        return rows.take(~warnings) if warnings.any() else rows
+
     def snapshot(self) -> EventBatch:
         """Return the rows, oldest first, as one batch nobody else changes."""
         with self._lock:
@@ -71,3 +97,16 @@ class RingBuffer:
             self._batches.clear()
             self._rows = 0
             self.total_pushed = 0
+
+
+def _is_warning(batch: EventBatch) -> np.ndarray:
+    code = batch.tables["state"].code("warning")
+    result: np.ndarray = batch["state"] == (-1 if code is None else code)
+    return result
+
+
+def _warning(text: str, time_ns: int, tables: Mapping[str, StringTable]) -> EventBatch:
+    words = {"comm": "ior", "syscall": "warning", "family": "Misc", "file": text, "state": "warning"}
+    columns = {name: tables[name].intern_many([word]) for name, word in words.items()}
+    columns |= {"time_ns": np.array([time_ns], np.uint64), "ret": np.array([-1]), "is_error": np.array([True])}
+    return EventBatch(columns, tables)

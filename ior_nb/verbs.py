@@ -11,6 +11,7 @@ from IPython.core.error import UsageError
 from IPython.display import display
 
 from ior_nb import errors
+from ior_nb.globalfilter import to_text
 from ior_nb.options import add_trace_options, trace_arguments
 from ior_nb.result import Trace
 from ior_nb.runtime.text import printable, show_bytes, show_ns
@@ -25,6 +26,7 @@ VERBS: Final = {
     "start": "start tracing this kernel (or --pid, --system ...) until %ior stop",
     "stop": "end the trace; it is bound to _ior",
     "status": "what is going on",
+    "show": "the summary of the trace: of the last one, or so far of the one that runs",
     "df": "the rows of the last trace as a DataFrame; while one runs, the last 10,000 rows",
     "sql": "sql SELECT ...: query the rows as the table `trace`, and recordings by their file name (needs duckdb)",
     "filter": "filter TEXT: let only these rows pass, from now on; filter undo, filter clear, filter alone shows it",
@@ -129,11 +131,11 @@ class Verbs:
             print("not tracing")
         else:
             run.watch()
-            run.flush()
+            run.refresh()
             rows = self._session.stream_sequencer().take(0) - run.first_row
             active, total = run.probes.active_count()
             print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
-            print(f"probes: {active} of {total} on; filter: {printable(str(run.filter))}")
+            print(f"probes: {active} of {total} on; filter: {printable(to_text(run.filter))}")
         recording = self._session.recorder().status()
         if recording.active:
             print(f"recording to {recording.path}: {recording.rows_written:,} rows, {recording.rows_dropped:,} dropped")
@@ -150,7 +152,7 @@ class Verbs:
             session.set(session.parse(""), "clear")
         elif line:
             session.set(session.parse(line))
-        print(f"filter: {printable(str(session.filters.active))}")
+        print(f"filter: {printable(to_text(session.filters.active))}")
         for label in reversed(session.filters.labels):
             print(f"  undo takes back: {printable(label)}")
 
@@ -197,6 +199,16 @@ class Verbs:
         print("statistics and flame graph begin anew")
 
     # ---- results
+
+    def do_show(self, line: str) -> None:
+        """Show the summary of the trace."""
+        run = self._session.running
+        if run is None:
+            display(self.last())  # type: ignore[no-untyped-call]
+            return
+        run.watch()
+        run.refresh()
+        display(run.owner.trace)  # type: ignore[no-untyped-call]
 
     def do_df(self, line: str) -> Any:
         """Return rows as a DataFrame."""

@@ -156,6 +156,17 @@ class Window:
         if self._recorder is not None:
             self._recorder.record(rows)
 
+    def seen(self, delta: dict[str, int]) -> dict[str, int]:
+        """Return the totals of a window on a running trace, counted from its rows and from what kept rows away.
+
+        The kernel's own count of calls begun cannot be cut at the window's ends: calls are on their way then.
+        """
+        counts = self._counts
+        flight = counts["flight"] + counts["outside_flight"]
+        rows = counts["done"] + counts["filtered"] + counts["outside_done"] + flight
+        away = sum(delta.get(name, 0) for name in ("filtered", "sampled_out", "lost_ring", "lost_buffer"))
+        return {"seen": rows + away, "open": flight, "killed": 0}
+
     def finish(self, totals: dict[str, int] | None, counters: np.ndarray | None, failure: Exception | None) -> None:
         """Close the books of the trace."""
         counts = self._counts

@@ -12,16 +12,23 @@ from ior_nb.engine.contract import Engine as EngineContract
 from ior_nb.engine.demo import DemoEngine
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.export.arrow import record_batch
+from ior_nb.flamegraph import LiveTrie
 from ior_nb.parquet import Recorder
+from ior_nb.probemanager import Manager
 from ior_nb.run import Run
 from ior_nb.runtime import (
+    Configurator,
     EventIngester,
     EventSink,
+    FilterControl,
+    LiveTrieSource,
+    ProbeManager,
     RecordingController,
     RuntimePublisher,
     RuntimeState,
     Sequencer,
     SnapshotSource,
+    Snapshotter,
     StreamSource,
     TraceRuntimeBindings,
     TraceStarter,
@@ -33,6 +40,11 @@ from ior_nb.streamrow import Sequencer as RowSequencer
 from tests.fakes import FakeEngine
 
 PAIRS: list[tuple[Any, type]] = [
+    (Snapshotter, LiveTrie),
+    (Configurator, LiveTrie),
+    (LiveTrieSource, LiveTrie),
+    (ProbeManager, Manager),
+    (FilterControl, TracerSession),
     (TraceStarter, Run),
     (StreamSource, RingBuffer),
     (EventSink, RingBuffer),
@@ -55,7 +67,10 @@ def _checked_by_mypy(run: Run) -> tuple[object, ...]:
     statistics: SnapshotSource = Engine()
     recorder: RecordingController = Recorder(to_arrow=record_batch)
     bindings: TraceRuntimeBindings = TracerSession()
-    return starter, source, sink, numbers, ingester, statistics, recorder, bindings
+    trie: LiveTrieSource = LiveTrie()
+    probes: ProbeManager = Manager((), {}, lambda enabled, rates: None)
+    filters: FilterControl = TracerSession()
+    return starter, source, sink, numbers, ingester, statistics, recorder, bindings, trie, probes, filters
 
 
 @pytest.mark.parametrize(("contract", "concrete"), PAIRS, ids=lambda value: value.__name__)

@@ -56,3 +56,17 @@ def test_sequence_numbers_are_unique_over_threads() -> None:
     assert min(taken) == 101
     assert len(set(taken)) == 800
     assert numbers.take(1) == 101 + 3 * 800
+
+
+def test_warnings_are_rows_of_the_stream_and_of_nothing_else() -> None:
+    """A warning is shown among the rows, counted while it is held, and left out of what is saved."""
+    ring = RingBuffer(3)
+    ring.push(batch(pid=[1, 2], syscall=["read", "read"]))
+    ring.warn("3 events were lost", 17)
+    shown = ring.snapshot()
+
+    assert ring.warning_count == 1
+    assert (shown[2].syscall, shown[2].file, shown[2].comm, shown[2].fd) == ("warning", "3 events were lost", "ior", -1)
+    assert len(ring.events()) == 2
+    ring.push(batch(pid=[3, 4, 5]))
+    assert ring.warning_count == 0

@@ -344,6 +344,10 @@ class BccEngine:
         self._raw_bytes -= len(payload)
         self._decode(kind, payload)
 
+    def deaths(self) -> list[tuple[int, int]]:
+        """Return (pid, boot clock ns) of the processes that ended since the last call."""
+        return self._decoder.names.take_deaths()
+
     def live(self) -> None:
         """End the quiet: decode what was kept, and from now on everything as it comes."""
         with self._decoding:

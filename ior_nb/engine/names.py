@@ -22,6 +22,7 @@ CHUNK: Final = np.dtype([("len", "<u4"), ("page", "<u4"), *wire.CHUNK])
 MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
 _DISCARDED: Final = 1 << 30
 _REMEMBERED: Final = 1 << 20
+_DEATHS: Final = 65_536  # kept until somebody asks
 
 # The keyed hash of `Names._codes_of`: odd 64-bit multipliers, and masks for the last word of a name.
 _WORDS: Final = wire.CHUNK_TEXT // 8
@@ -122,6 +123,7 @@ class Names:
         self._joined: dict[int, int] = {}  # code of the base << 32 | code of the argument -> code of the path
         self._absolutes = np.zeros(1024, np.int32)  # the same for absolute arguments where nobody changed the root
         self._by_hash: dict[int, int] = {}
+        self._deaths: list[tuple[int, int]] = []
         self._root = self._texts.intern("/")
         tables["file_kind"].intern_many(list(_KINDS.values()))
 
@@ -147,6 +149,10 @@ class Names:
             tasks = chunks[kind == wire.N_BIRTH]
             self.parents[tasks["id"]] = tasks["base"]
             self.before[tasks["id"]] = False
+        if counts[wire.N_DEATH]:
+            tasks = chunks[kind == wire.N_DEATH]
+            self._deaths += zip(tasks["id"].tolist(), tasks["time"].tolist(), strict=True)
+            del self._deaths[:-_DEATHS]
         if counts[wire.N_COMM]:
             self._take_comms(chunks[kind == wire.N_COMM])
         named = counts[wire.N_FILE] + counts[wire.N_PATH1] + counts[wire.N_PATH2]
@@ -170,6 +176,11 @@ class Names:
         mine = np.flatnonzero(types == wire.N_FILE)
         if len(mine):
             self._take_files(heads[mine], codes[mine])
+
+    def take_deaths(self) -> list[tuple[int, int]]:
+        """Return (pid, boot clock ns) of the processes that ended since the last call."""
+        found, self._deaths = self._deaths, []
+        return found
 
     def _take_comms(self, chunks: np.ndarray) -> None:
         self.comms = _grown(self.comms, int(chunks["id"].max()))

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.notebook.conftest import Kernel
+
+pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+STATS = """import os
+for n in range({n}):
+    try: os.stat('/etc/hostname' if n % 2 else '/nowhere')
+    except OSError: pass"""
+
+
+def test_a_filter_is_set_shown_and_taken_back(kernel: Kernel) -> None:
+    """`%ior filter` changes what a running trace lets through, at once; undo and clear take it back."""
+    kernel.run("%ior start --syscalls newfstatat")
+    said = kernel.run("%ior filter errors and file~nowhere").text
+    kernel.run(STATS.format(n=10))
+    undone = kernel.run("%ior filter undo").text
+    kernel.run(STATS.format(n=10))
+    kernel.run("%ior stop")
+    counts = kernel.run(
+        "import collections\n"
+        "f = [(r.file, r.filter_epoch) for r in _ior.batch if r.file in ('/etc/hostname', '/nowhere')]\n"
+        "first = min(e for _, e in f)\n"
+        "print(sorted(collections.Counter((n, e - first) for n, e in f).items()), _ior.accounting.unaccounted)"
+    )
+
+    assert "filter: errors and file~nowhere" in said
+    assert "filter: all" in undone
+    assert counts.text.strip() == "[(('/etc/hostname', 1), 5), (('/nowhere', 0), 5), (('/nowhere', 1), 5)] 0"
+
+
+def test_a_wrong_filter_points_at_the_place(kernel: Kernel) -> None:
+    """The message has the text and a caret; nothing is changed."""
+    answer = kernel.run("%ior filter latency>=5parsecs")
+
+    assert answer.status == "error"
+    assert "^" in answer.evalue
+    assert "filter: all" in kernel.run("%ior filter").text
+
+
+def test_probes_are_switched_while_a_trace_runs(kernel: Kernel) -> None:
+    """A probe that is off makes no rows, one that is on again does; rates are shown; mistakes are one line."""
+    kernel.run("%ior start --syscalls newfstatat,access")
+    kernel.run("%ior probes off newfstatat")
+    kernel.run(STATS.format(n=10))
+    kernel.run("%ior probes on stat,fstatat")
+    kernel.run(STATS.format(n=6))
+    said = kernel.run("%ior probes rate access=10").text
+    wrong = kernel.run("%ior probes off opneat")
+    kernel.run("%ior stop")
+
+    assert "access: one in 10" in said
+    assert wrong.status == "error"
+    assert kernel.run("print((_ior.batch.text('file') == '/nowhere').sum())").text.strip() == "3"
+
+
+def test_sql_over_the_trace_and_a_recording(kernel: Kernel, tmp_path: Path) -> None:
+    """DuckDB sees the last trace as `trace`, a running one too, and recordings by name."""
+    kernel.run(f"%%ior --syscalls newfstatat --record {tmp_path}/r.parquet\n" + STATS.format(n=8))
+    counted = kernel.run("%ior sql SELECT file, count(*) AS n FROM trace GROUP BY file ORDER BY file")
+    recorded = kernel.run(f"%ior sql SELECT count(*) AS n FROM '{tmp_path}/r.parquet' WHERE is_error")
+    wrong = kernel.run("%ior sql SELECT nothing FROM trace")
+    kernel.run("%ior start --syscalls newfstatat")
+    kernel.run(STATS.format(n=4))
+    live = kernel.run("%ior sql SELECT count(*) AS n FROM trace WHERE file = '/nowhere'")
+    kernel.run("%ior stop")
+
+    assert counted.value is not None
+    assert counted.value.split() == "file n 0 /etc/hostname 4 1 /nowhere 4".split()
+    assert recorded.value is not None
+    assert recorded.value.split()[-1] == "4"
+    assert wrong.status == "error"
+    assert live.value is not None
+    assert live.value.split()[-1] == "2"
+
+
+def test_cells_are_listed_and_compared(kernel: Kernel) -> None:
+    """`%ior cells` has a line a traced cell; `%ior diff` compares two of them by number or variable."""
+    kernel.run("%%ior --syscalls newfstatat --name before\n" + STATS.format(n=4))
+    kernel.run("%%ior --syscalls newfstatat --name after\n" + STATS.format(n=12))
+    listed = kernel.run("%ior cells").text
+    compared = kernel.run("d = %ior diff before after\nprint(d.syscalls().to_string())")
+    numbers = [line.split()[0] for line in listed.splitlines()[1:]][-2:]
+    by_number = kernel.run(f"%ior diff {numbers[0]} {numbers[1]}")
+
+    assert listed.count("complete") >= 2
+    assert "newfstatat" in compared.text
+    assert by_number.status == "ok"
+    assert kernel.run("%ior diff 1 nothing").status == "error"
+
+
+def test_a_recording_is_loaded_and_exported(kernel: Kernel, tmp_path: Path) -> None:
+    """A trace comes back from its recording; every ending writes its format."""
+    kernel.run(f"%%ior --syscalls newfstatat --record {tmp_path}/r.parquet\n" + STATS.format(n=6))
+    loaded = kernel.run(f"%ior load {tmp_path}/r.parquet")
+    for ending in ("csv", "folded", "speedscope.json", "trace.json", "html", "arrow", "parquet"):
+        assert kernel.run(f"%ior export {tmp_path}/out.{ending}").status == "ok", ending
+
+    assert "6 calls" in loaded.displayed[0]["text/plain"]
+    assert (tmp_path / "out.folded").read_text().splitlines()[0].endswith(" 3")
+    assert all(path.stat().st_size for path in tmp_path.iterdir())
+    assert kernel.run("%ior load /no/such/file.parquet").status == "error"
+    assert kernel.run(f"%ior export {tmp_path}/out.nonsense").status == "error"
+
+
+def test_a_filtered_cell_has_only_the_rows_asked_for(kernel: Kernel) -> None:
+    """`--filter` keeps the rows it accepts and counts the others."""
+    kernel.run("%%ior --syscalls newfstatat --filter 'errors and file~nowhere'\n" + STATS.format(n=20))
+
+    assert kernel.run("len(_ior.batch), _ior.accounting.filtered").value == "(10, 10)"
+
+
+def test_reset_begins_the_live_statistics_anew(kernel: Kernel) -> None:
+    """After a reset the statistics count from now; the trace itself keeps its rows."""
+    kernel.run("%ior start --syscalls newfstatat")
+    kernel.run(STATS.format(n=10))
+    kernel.run("%ior status")
+    kernel.run("%ior reset")
+    kernel.run("%ior stop")
+
+    assert kernel.run("print((_ior.batch.text('file') == '/nowhere').sum())").text.strip() == "5"
+    assert kernel.run("%ior reset").status == "error"
+
+
+def test_every_verb_explains_itself(kernel: Kernel) -> None:
+    """`%ior VERB --help` prints and does nothing."""
+    for verb in ("filter", "probes", "sql", "cells", "diff", "load", "export", "record", "start"):
+        answer = kernel.run(f"%ior {verb} --help")
+        assert (answer.status, bool(answer.text)) == ("ok", True), verb
