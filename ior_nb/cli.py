@@ -82,6 +82,8 @@ def _trace(options: argparse.Namespace) -> int:
         )
     with window as result:
         if not command:
+            if not options.quiet:
+                print(f"ior-nb: tracing {result.scope}; Ctrl-C ends it", file=sys.stderr, flush=True)
             _wait(ended, options.duration, options.pid or options.tid)
         elif options.duration is not None:
             timer = threading.Timer(options.duration, window.signal, (signal.SIGTERM,))

@@ -48,9 +48,12 @@ class Child:
 
     def release(self) -> None:
         """Let it execute."""
-        os.write(self._go, b"x")
-        os.close(self._go)
-        self._go = -1
+        go, self._go = self._go, -1
+        try:
+            with contextlib.suppress(BrokenPipeError):  # it was killed at the gate: `wait` has its status
+                os.write(go, b"x")
+        finally:
+            os.close(go)
 
     def wait(self) -> int:
         """Wait for its end; return its status, 128 + n for signal n."""

@@ -41,7 +41,7 @@ class IorMagics(Magics):
         self._shell: Any = shell
         self.session = session or default_session()
         self.verbs = Verbs(shell, self.session, self._bind)
-        self._entry: list[int] | None = None
+        self._entries: list[list[int] | None] = []  # a stack: a cell may run another
         self.hooks: tuple[Any, Any] = (None, None)
 
     # ---- %%ior
@@ -72,16 +72,17 @@ class IorMagics(Magics):
         __tracebackhide__ = True  # the user's traceback is about the user's code
         try:
             options = arguments_of(_cell_parser(), line)
-            window = trace(**trace_arguments(options), title="this cell", session=self.session, cell=self._count())
+            number = self._count()
+            window = trace(**trace_arguments(options), title="this cell", session=self.session, cell=number)
             result = window.__enter__()
         except (errors.IorError, HelpShown) as error:
-            raise UsageError("" if isinstance(error, HelpShown) else f"ior: {error}") from None
+            raise UsageError("nothing was run" if isinstance(error, HelpShown) else f"ior: {error}") from None
         try:
             yield window
         finally:
             window.end()
             self._bind(result, options.name)
-            self.session.remember(self._count(), result)
+            self.session.remember(number, result)
             if not options.no_display:
                 display(result)  # type: ignore[no-untyped-call]
 
@@ -106,14 +107,13 @@ class IorMagics(Magics):
 
     def before_cell(self, info: Any = None) -> None:
         """Event `pre_run_cell`: rows from here on carry the cell's number."""
-        if self.session.running is not None:
-            self._entry = self.session.begin_cell(self._count())
+        on = self.session.running is not None
+        self._entries.append(self.session.begin_cell(self._count()) if on else None)
 
     def after_cell(self, result: Any = None) -> None:
         """Event `post_run_cell`."""
-        if self._entry is not None:
-            self.session.end_cell(self._entry)
-            self._entry = None
+        if self._entries and (entry := self._entries.pop()) is not None:
+            self.session.end_cell(entry)
 
 
 class _Body:
@@ -230,6 +230,9 @@ def load(shell: Any) -> None:
 def _warm_up(session: TracerSession) -> None:
     with contextlib.suppress(errors.IorError):
         session.prepare()
+        # What a verb would import while a trace runs would be rows of that trace.
+        session.parse("errors")
+        session.recorder()
 
 
 def unload(shell: Any) -> None:

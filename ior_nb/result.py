@@ -343,7 +343,11 @@ class Trace:
         if not self.finished:
             notes += ("still running",)
         return self._tally.summary(
-            title=self.title, duration_s=self.duration_s, accounting=self.accounting, notes=notes
+            title=self.title,
+            duration_s=self.duration_s,
+            accounting=self.accounting,
+            notes=notes,
+            counters=self.counters if self.accounting.sampled_out or self.accounting.lost_total else None,
         )
 
     def __repr__(self) -> str:

@@ -77,7 +77,11 @@ class Run:
         batch, passes = self._judges.judge(batch)
         batch = self._bindings.take(batch)
         messaging = self._is_messaging(batch)
-        hidden = messaging if passes is None else ~passes if messaging is None else messaging | ~passes
+        if messaging is not None:
+            for window in list(self.windows):
+                window.leave_out(batch.take(messaging))
+            batch, passes = batch.take(~messaging), None if passes is None else passes[~messaging]
+        hidden = None if passes is None else ~passes
         for window in list(self.windows):
             window.take(batch, hidden)
         shown = batch if hidden is None else batch.take(~hidden)
@@ -96,11 +100,13 @@ class Run:
     def set_filter(self, wanted: Filter, epoch: int) -> None:
         """Let only rows pass that this filter accepts, from the calls that end now on; aggregates begin anew."""
         pushed = self._judges.prepare(wanted, epoch)
+        counters = self.engine.counters()  # not under the lock: the answer comes through the pump, which takes it
+        with self._lock:  # before the engine knows: the first row of the new epoch must find its aggregates
+            self._judges.use(wanted, epoch)
+            self.statistics.reset(counters)
+            self.trie.reset()
         if hasattr(self.engine, "set_filter"):
             self.engine.set_filter(pushed, epoch & 0xFF)
-        with self._lock:
-            self._judges.use(wanted, epoch)
-            self.reset()
 
     def refresh(self) -> None:
         """Look at the kernel's own counts: statistics become exact under sampling and loss, a loss becomes a warning.
@@ -127,12 +133,15 @@ class Run:
         return self._judges.filter
 
     def _is_messaging(self, batch: EventBatch) -> np.ndarray | None:
-        """Which rows are the notebook kernel talking to itself: the main thread waking the thread that prints."""
-        if not self._messaging:
-            return None
-        mask = (batch["pid"] == os.getpid()) & np.isin(batch["fd"], list(self._messaging))
-        eventfd = batch.tables["file"].code("anon_inode:[eventfd]")
-        mask &= batch["file"] == (-1 if eventfd is None else eventfd)
+        """Which rows are not the user's: the kernel's main thread waking the one that prints, and our recordings."""
+        files = batch.tables["file"]
+        mask = np.zeros(len(batch), bool)
+        for path in self._bindings.own_files() | {path for w in self.windows for path in w.own_files()}:
+            if (code := files.code(path)) is not None:
+                mask |= batch["file"] == code
+        if self._messaging and (eventfd := files.code("anon_inode:[eventfd]")) is not None:
+            waking = (batch["pid"] == os.getpid()) & np.isin(batch["fd"], list(self._messaging))
+            mask |= waking & (batch["file"] == eventfd)
         return mask if mask.any() else None
 
     def join(self, window: Window) -> None:
@@ -142,16 +151,19 @@ class Run:
             ConfigError: what it wants is not what is being traced.
         """
         mine, wanted = self.options, window.plan
-        covers = mine.scope.mode == "all" or (
-            wanted.own and mine.scope.mode == "pids" and os.getpid() in mine.scope.pids and not mine.scope.tid
-        )
+        own = wanted.own and mine.scope.mode == "pids" and os.getpid() in mine.scope.pids and not mine.scope.tid
+        covers = mine.scope == wanted.scope or (own and (mine.scope.follow or not wanted.scope.follow))
         narrower = self.owner.plan.filter.active and self.owner.plan.filter != wanted.filter
         if wanted.command is not None or not covers or narrower or not wanted.enabled <= self.probes.enabled:
             raise errors.ConfigError(
-                f"a trace of {mine.scope} is running and does not cover {wanted.scope} with these calls; "
-                "stop it first (%ior stop)"
+                f"a trace of {mine.scope} is running, and {wanted.scope} with the calls and the filter asked for is "
+                "not all of it (see %ior status, %ior probes); stop it first (%ior stop)"
             )
+        if window.own_threads():
+            self.ignore(window.own_threads())
         self.watch()
+        if wanted.enabled != self.probes.enabled:
+            window.calls = frozenset(wanted.enabled)
         window.replays = self.engine.replays
         window.totals = self.engine.flush()
         window.counters = self.engine.counters()
@@ -165,6 +177,7 @@ class Run:
         except errors.SourceError as error:
             window.finish(None, None, error)
         else:
+            self.windows.remove(window)  # first: the pump must not touch a trace whose books are closed
             before = window.totals
             delta = {name: value - before.get(name, 0) for name, value in totals.items()}
             changed = counters.copy()
@@ -172,11 +185,16 @@ class Run:
                 changed[name] -= window.counters[name]
             window.finish(delta | window.seen(delta), changed, None)
         finally:
-            self.windows.remove(window)
+            if window in self.windows:
+                self.windows.remove(window)
 
     def end(self) -> None:
         """Stop the engine and finish every window."""
+        for window in [w for w in self.windows if w is not self.owner]:
+            window.stop_clock("the trace it was part of ended first")
+            self.leave(window)
         failure: errors.SourceError | None = None
+        interrupted: BaseException | None = None
         totals: dict[str, int] | None = None
         counters: np.ndarray | None = None
         try:
@@ -184,10 +202,17 @@ class Run:
             totals, counters = ended.totals, ended.counters
         except errors.SourceError as error:
             failure = error
+        except BaseException as error:  # an interrupt: the hooks must go all the same
+            interrupted = error
+            with contextlib.suppress(Exception):
+                ended = self.engine.stop()
+                totals, counters = ended.totals, ended.counters
         self.probes.close()
         for window in self.windows:
             window.finish(totals, counters, failure)
         self.windows = []
+        if interrupted is not None:
+            raise interrupted
 
     def ignore(self, tids: Iterable[int]) -> None:
         """Leave threads out from now on."""
@@ -216,6 +241,7 @@ def service_threads() -> tuple[int, ...]:
         t.native_id
         for t in threading.enumerate()
         if (t is not threading.main_thread() and type(t).__module__.startswith(_SERVICE))
+        or str(getattr(getattr(t, "_target", None), "__module__", "")).startswith(_SERVICE)
         or t.name.startswith(("ior-", "IOPub", "Heartbeat", "Control", "Shell channel", "subshell-"))
     ]
     for task in Path("/proc/self/task").iterdir():  # threads Python knows nothing of: ZeroMQ's own

@@ -8,6 +8,7 @@ a *window* is one `Trace` the user asked for. The first window starts a run, win
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import os
 import threading
@@ -36,7 +37,7 @@ from ior_nb.runtime import (
     context_with_runtime_bindings,
 )
 from ior_nb.streamrow import RingBuffer, Sequencer
-from ior_nb.window import Window
+from ior_nb.window import Window, files_of
 
 if TYPE_CHECKING:
     from ior_nb.engine.contract import Engine
@@ -165,7 +166,10 @@ class TracerSession:
                 if window.plan.filter.active:
                     wanted = Filter.of([*wanted.parts(), *window.plan.filter.parts()])
                 judges = Judges(engine, wanted, self._epoch)
-                run = Run(engine, window, service_threads() if window.plan.own else (), judges)
+                ours = service_threads() if window.plan.own else ()
+                if self._recorder is not None and self._recorder.worker_tid is not None:
+                    ours += (self._recorder.worker_tid,)
+                run = Run(engine, window, ours, judges)
                 context = context_with_runtime_bindings(Context(), self)
                 self._run = run
                 try:
@@ -174,6 +178,8 @@ class TracerSession:
                         run.watch()
                 except BaseException:
                     self._run = None
+                    with contextlib.suppress(Exception):
+                        engine.stop()  # an interrupt may have come between the hooks and their answer
                     raise
             else:
                 self._run.join(window)
@@ -204,7 +210,7 @@ class TracerSession:
             cells = np.full(len(batch), -1, np.int32)
             for t0, t1, number in reversed(self._cells):
                 if t0 <= high and t1 > low:
-                    cells[(times >= t0) & (times < t1)] = number
+                    cells[(cells == -1) & (times >= t0) & (times < t1)] = number
                 elif t1 <= low:
                     break
             columns["cell"] = cells
@@ -215,6 +221,10 @@ class TracerSession:
         self._stream.push(batch)
         if self._recorder is not None and self._recorder.status().active:
             self._recorder.record(batch)
+
+    def own_files(self) -> set[str]:
+        """Files of ours that a trace must not show."""
+        return set() if self._recorder is None else files_of(self._recorder)
 
     def begin_cell(self, number: int) -> list[int]:
         """Rows from now on belong to this cell, until `end_cell`."""
@@ -293,7 +303,8 @@ class TracerSession:
     def stop_recording(self) -> Path | None:
         """Finish the recording; return where it is."""
         if self._run is not None:
-            self._run.flush()
+            with contextlib.suppress(errors.SourceError):  # what arrived is recorded, whatever became of the engine
+                self._run.flush()
         published: Path | None = self.recorder().stop()
         return published
 

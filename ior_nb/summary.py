@@ -7,6 +7,7 @@ events there were. `Summary` is its frozen result, as text and as HTML.
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,7 @@ __all__ = ["CallRow", "ErrorRow", "FileRow", "SlowRow", "Summary", "Tally"]
 
 SLOWEST: Final = 5
 TOP: Final = 10
+_COUNTED: Final = {"calls": "calls", "errors": "errors", "bytes": "bytes", "latency": "latency_ns"}
 _CLASS: Final = {c.name: c.bytes_class for c in SYSCALLS}
 
 
@@ -265,8 +267,25 @@ class Tally:
         self._slow = slow.take(order)
         self._bar = int(self._slow["latency_ns"].min())
 
-    def summary(self, *, title: str, duration_s: float, accounting: Accounting, notes: tuple[str, ...] = ()) -> Summary:
-        """Return what was added up so far."""
+    def summary(
+        self,
+        *,
+        title: str,
+        duration_s: float,
+        accounting: Accounting,
+        notes: tuple[str, ...] = (),
+        counters: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> Summary:
+        """Return what was added up so far.
+
+        Args:
+            title: heading.
+            duration_s: length of the trace.
+            accounting: where every call went.
+            notes: what else the reader should know.
+            counters: the kernel's exact counts by syscall, where rows are missing: they take the place of the sums of
+                rows; files, errors and the slowest calls then are those of the rows alone.
+        """
         files: list[FileRow] = []
         calls: list[CallRow] = []
         errors: list[ErrorRow] = []
@@ -302,6 +321,21 @@ class Tally:
             ]
             order = np.argsort(-self._slow["latency_ns"].astype(np.int64), kind="stable")[:SLOWEST]
             slowest = [SlowRow(r.syscall, r.file, r.latency_ns, r.bytes, r.pid, r.comm) for r in self._slow.take(order)]
+        if counters:
+            worst = {row.syscall: row.max_ns for row in calls}
+            exact = [
+                CallRow(name, c["calls"], c["errors"], c["bytes"], c["latency_ns"], worst.get(name, 0))
+                for name, c in counters.items()
+            ]
+            calls = sorted(exact, key=lambda row: (-row.latency_ns, row.syscall))[:TOP]
+            totals = {n: sum(c[k] for c in counters.values()) for n, k in _COUNTED.items()}
+            read, written = (
+                sum(c["bytes"] for name, c in counters.items() if _CLASS.get(name) in (direction, "transfer"))
+                for direction in ("read", "write")
+            )
+            notes += (
+                "totals and system calls are exact counts; files, errors and slowest calls are of the rows alone",
+            )
         return Summary(
             title=title,
             duration_s=duration_s,

@@ -111,8 +111,12 @@ class Verbs:
         if self._session.running is not None:
             raise UsageError("ior: a trace is running; stop it first (%ior stop)")
         window = trace(**trace_arguments(options), session=self._session)
-        window.__enter__()
         self._window = window
+        try:
+            window.__enter__()
+        except BaseException:
+            self._window = None
+            raise
         print(f"tracing {window.trace.scope}; %ior stop ends it")
 
     def do_stop(self, line: str) -> None:
@@ -293,10 +297,13 @@ class Verbs:
         if len(words) != 1:
             raise UsageError("%ior record PATH, or %ior record stop")
         if words[0] == "stop":
-            print(f"recorded to {self._session.stop_recording()}")
+            published = self._session.stop_recording()
+            if published is None:
+                raise UsageError("ior: nothing is being recorded (%ior record PATH begins)")
+            print(f"recorded to {published}")
             return
         self._session.record(words[0])
-        print(f"recording to {words[0]}; `%ior record stop` finishes it")
+        print(f"recording to {self._session.recorder().status().path}; `%ior record stop` finishes it")
 
     def do_doctor(self, line: str) -> None:
         """Examine the machine."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 import warnings
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from ior_nb.engine.contract import Engine
     from ior_nb.session import TracerSession
 
-__all__ = ["Window"]
+__all__ = ["Window", "files_of"]
 
 _NAMES: Final = {c.number: c.name for c in SYSCALLS}
 
@@ -38,6 +36,7 @@ class Window:
             title=wanted.title, scope=str(wanted.scope), engine=session.engine_name, options=wanted.options
         )
         self.totals: dict[str, int] = {}
+        self.calls: frozenset[int] | None = None  # on a run that traces more calls than this window wants
         self.counters: np.ndarray = np.zeros(0)
         self._cell = cell
         self.replays = False
@@ -48,6 +47,7 @@ class Window:
         self._recorder: Any = None
         self._child: Child | None = None
         self._rows = 0
+        self._entry: list[int] | None = None
 
     def own_threads(self) -> tuple[int, ...]:
         """Threads of this window that must not be traced."""
@@ -68,20 +68,20 @@ class Window:
                 self._recorder.start(self.plan.record, metadata=self.trace.metadata(), block=True)
             self._session.open_window(self)
             self._describe(self._session.engine())
+            self._entry = self._session.begin_cell(self._cell) if self._cell >= 0 else None
+            self.trace.started_at = time.time()
+            self._t0 = boot_clock()
+            self.trace.window = (self._t0, self._t0)
+            if self._child is not None:
+                self._child.release()
         except BaseException:
+            self._recorder, recorder = None, self._recorder
+            if recorder is not None:
+                recorder.discard()
+            self._session.close_window(self)
             if self._child is not None:
                 self._child.kill()
-            self._drop_recording()
             raise
-        entry = self._session.begin_cell(self._cell) if self._cell >= 0 else None
-        self._entry = entry
-        self.trace.started_at = time.time()
-        if self._child is not None:
-            self._t0 = boot_clock()
-            self._child.release()
-        else:
-            self._t0 = boot_clock()
-        self.trace.window = (self._t0, self._t0)
         return self.trace
 
     def _describe(self, engine: Engine) -> None:
@@ -119,6 +119,25 @@ class Window:
 
     # ---- called by the run
 
+    def stop_clock(self, why: str) -> None:
+        """The run ends before the window does."""
+        if self._t1 == FOR_EVER:
+            self._t1 = boot_clock()
+            if self._entry is not None:
+                self._session.end_cell(self._entry)
+            self.trace.notes += (why,)
+
+    def own_files(self) -> set[str]:
+        """Files of ours that the trace must not show."""
+        recorder = self._recorder
+        return set() if recorder is None else files_of(recorder)
+
+    def leave_out(self, batch: EventBatch) -> None:
+        """Count rows that are nobody's business but the notebook's."""
+        flight = batch["state"] == (batch.tables["state"].code("in flight") or -1)
+        self._counts["outside_done"] += int((~flight).sum())
+        self._counts["outside_flight"] += int(flight.sum())
+
     def take(self, batch: EventBatch, hidden: np.ndarray | None) -> None:
         """Take the rows that began inside the window, without those a filter or the run keeps out."""
         times = batch["time_ns"]
@@ -134,6 +153,12 @@ class Window:
             inside = inside & ~hidden
         counts["outside_done"] += int((outside & ~flight).sum())
         counts["outside_flight"] += int((outside & flight).sum())
+        if self.calls is not None:
+            names = batch.tables["syscall"]
+            codes = [code for n in self.calls if (code := names.code(_NAMES[n])) is not None]
+            others = inside & ~np.isin(batch["syscall"], codes)
+            counts["filtered"] += int((others & ~flight).sum())
+            inside = inside & ~others
         if self.plan.filter.active:
             refused = inside & ~self.plan.filter.mask(batch)
             counts["filtered"] += int((refused & ~flight).sum())
@@ -153,8 +178,9 @@ class Window:
             low, high = self._times
             self._times = min(low, int(rows["time_ns"].min())), max(high, int(rows["time_ns"].max()) + 1)
         self.trace.add(rows, keep=self.plan.keep_rows)
-        if self._recorder is not None:
-            self._recorder.record(rows)
+        recorder = self._recorder  # the books may be closed meanwhile
+        if recorder is not None:
+            recorder.record(rows)
 
     def seen(self, delta: dict[str, int]) -> dict[str, int]:
         """Return the totals of a window on a running trace, counted from its rows and from what kept rows away.
@@ -194,6 +220,8 @@ class Window:
                 outside_window=counts["outside_done"] + counts["outside_flight"],
             )
         named = counters_by_name(counters, _NAMES) if counters is not None and len(counters) else {}
+        if self.calls is not None:
+            named = {name: row for name, row in named.items() if name in {_NAMES[n] for n in self.calls}}
         self.trace.finish(window=window, accounting=accounting, counters=named)
         if self._recorder is not None:
             self._recorder.set_metadata(self.trace.metadata())
@@ -208,10 +236,8 @@ class Window:
         if not accounting.complete:
             warnings.warn(accounting.line(), errors.LostEventsWarning, stacklevel=2)
 
-    def _drop_recording(self) -> None:
-        if self._recorder is not None:
-            with contextlib.suppress(errors.RecordingError):
-                published = self._recorder.stop()
-                if published is not None:
-                    Path(published).unlink(missing_ok=True)
-            self._recorder = None
+
+def files_of(recorder: Any) -> set[str]:
+    """Return the files a recorder is writing."""
+    status = recorder.status()
+    return {str(p) for p in (status.path, status.temporary_path) if p is not None} if status.active else set()

@@ -7,6 +7,7 @@ import pytest
 
 from ior_nb import errors
 from ior_nb.clock import boot_clock
+from ior_nb.engine.contract import Ended
 from ior_nb.runtime import EventBatch
 from ior_nb.session import ENGINES, TracerSession, trace
 from tests.fakes import FakeEngine, batch
@@ -29,7 +30,8 @@ def session(engine: FakeEngine) -> TracerSession:
 def rows(*times: int, **columns: list[object]) -> EventBatch:
     """Rows of this process at points in time."""
     n = len(times)
-    return batch(time_ns=list(times), pid=[os.getpid()] * n, syscall=["read"] * n, **columns)
+    given: dict[str, list[object]] = {"time_ns": list(times), "pid": [os.getpid()] * n, "syscall": ["read"] * n}
+    return batch(**given | columns)
 
 
 def test_only_rows_that_began_inside_the_window_belong_to_it(session: TracerSession, engine: FakeEngine) -> None:
@@ -126,8 +128,8 @@ def test_rows_that_were_not_kept_are_not_made_up(session: TracerSession, engine:
         result.df()
 
 
-def test_the_kernels_own_messaging_is_filtered_and_counted(session: TracerSession, engine: FakeEngine) -> None:
-    """Writes to the notebook kernel's wake-up descriptors are no rows; the accounting has them as filtered."""
+def test_the_kernels_own_messaging_is_left_out(session: TracerSession, engine: FakeEngine) -> None:
+    """Writes to the notebook kernel's wake-up descriptors are no rows, and no part of what was seen."""
     with trace(session=session) as result:
         run = session.running
         assert run is not None
@@ -136,7 +138,7 @@ def test_the_kernels_own_messaging_is_filtered_and_counted(session: TracerSessio
         engine.emit(rows(now, now, fd=[9, 8], file=["anon_inode:[eventfd]"] * 2))
 
     assert result.batch["fd"].tolist() == [8]
-    assert result.accounting.filtered == 1
+    assert (result.accounting.seen, result.accounting.outside_window) == (1, 1)
     assert result.accounting.unaccounted == 0
 
 
@@ -176,3 +178,63 @@ def test_a_recording_of_the_session_has_the_rows_of_its_time(
 
     assert published == tmp_path / "part.parquet"
     assert read(published)["seq"].to_pylist() == [2, 3]
+
+
+def test_a_trace_that_cannot_start_leaves_an_older_recording_alone(
+    session: TracerSession, engine: FakeEngine, tmp_path: Path
+) -> None:
+    """The file that is there keeps its content when the new trace is refused."""
+    older = tmp_path / "older.parquet"
+    older.write_bytes(b"precious")
+    engine.fail = errors.PermissionDenied("no rights")
+    with pytest.raises(errors.PermissionDenied), trace(session=session, record=older):
+        pass
+
+    assert older.read_bytes() == b"precious"
+    assert list(tmp_path.iterdir()) == [older]
+
+
+def test_a_window_whose_run_ends_first_says_so(session: TracerSession, engine: FakeEngine) -> None:
+    """It keeps the rows until then, its books balance, and a note tells what happened."""
+    outer = trace(session=session)
+    outer.__enter__()
+    inner = trace(session=session)
+    found = inner.__enter__()
+    engine.emit(rows(boot_clock()))
+    outer.end()
+    inner.end()
+
+    assert len(found.batch) == 1
+    assert found.accounting.unaccounted == 0
+    assert "ended first" in found.notes[0]
+
+
+def test_a_window_has_only_the_calls_it_asked_for(session: TracerSession, engine: FakeEngine) -> None:
+    """On a run that traces more, the others are filtered."""
+    with trace(session=session), trace(session=session, syscalls="write") as inner:
+        now = boot_clock()
+        engine.emit(rows(now, now, syscall=["read", "write"]))
+
+    assert inner.batch.text("syscall").tolist() == ["write"]
+    assert inner.accounting.filtered == 1
+    assert inner.accounting.unaccounted == 0
+
+
+def test_an_interrupt_at_the_end_still_takes_the_hooks_away(session: TracerSession, engine: FakeEngine) -> None:
+    """The first stop is interrupted: the engine is stopped again, the trace is finished, the interrupt goes on."""
+    stops: list[int] = []
+    stop = engine.stop
+
+    def interrupted() -> Ended:
+        stops.append(1)
+        if len(stops) == 1:
+            raise KeyboardInterrupt
+        return stop()
+
+    engine.stop = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt), trace(session=session) as found:
+        pass
+
+    assert len(stops) == 2
+    assert found.finished
+    assert session.running is None

@@ -106,3 +106,15 @@ def test_an_empty_trace_has_an_empty_summary() -> None:
     assert found.tables() == []
     assert "complete" in found.text()
     assert np.isfinite(found.duration_s)
+
+
+def test_sampled_rows_do_not_make_the_totals_small() -> None:
+    """Where rows are missing by sampling or loss, totals and calls are the kernel's exact counts, and a note says so."""
+    tally = Tally()
+    tally.add(batch(syscall=["read"], file=["/a"], bytes=[10], latency_ns=[5], ret=[10], is_error=[False], pid=[1]))
+    counters = {"read": {"calls": 1000, "errors": 1, "bytes": 9990, "latency_ns": 7000}}
+    found = tally.summary(title="t", duration_s=1.0, accounting=Accounting(sampled_out=999), counters=counters)
+
+    assert (found.calls, found.errors, found.bytes_read, found.latency_ns) == (1000, 1, 9990, 7000)
+    assert [(r.syscall, r.calls) for r in found.syscalls] == [("read", 1000)]
+    assert "exact counts" in found.notes[0]

@@ -172,8 +172,9 @@ class BccEngine:
             try:
                 process.wait(timeout=5)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                with contextlib.suppress(PermissionError):  # under sudo it is root's; it ends with its socket
+                    process.kill()
+                    process.wait()
 
     def close(self) -> None:
         """End the collector; nothing of it is left in the kernel. Idempotent."""
@@ -317,6 +318,8 @@ class BccEngine:
             failure.__cause__ = error
         if self._socket is connection:
             self._failure = failure
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)  # the collector sees the end, and its hooks go with it
         for answer in list(self._waiting.values()):
             answer.ready.set()
 

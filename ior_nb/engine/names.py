@@ -22,6 +22,7 @@ CHUNK: Final = np.dtype([("len", "<u4"), ("page", "<u4"), *wire.CHUNK])
 MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
 _DISCARDED: Final = 1 << 30
 _REMEMBERED: Final = 1 << 20
+_TORN: Final = 4096  # chunks kept; the half-lost ones among them are the oldest and go first
 _DEATHS: Final = 65_536  # kept until somebody asks
 
 # The keyed hash of `Names._codes_of`: odd 64-bit multipliers, and masks for the last word of a name.
@@ -200,7 +201,7 @@ class Names:
         whole = counts == chunks["parts"][first]
         if not whole.all():  # the rest of a name comes with the next frame, or it was lost
             keep = np.repeat(whole, counts)
-            self._torn = chunks[~keep] if len(chunks) - keep.sum() < 64 else np.empty(0, CHUNK)
+            self._torn = chunks[~keep][-_TORN:]
             chunks, counts = chunks[keep], counts[whole]
             first = np.r_[0, np.cumsum(counts)[:-1]].astype(np.int64) if len(counts) else np.empty(0, np.int64)
         heads = chunks[first]

@@ -144,6 +144,13 @@ class Recorder:
                 raise failure
             return recording.status().path
 
+    def discard(self) -> None:
+        """End the recording as if it had never begun: no file gets its name, none that has it is touched."""
+        with self._turns:
+            if self._recording is not None and not self._recording.stopped:
+                self._recording.discarded = True
+                self._recording.stop()
+
     def status(self) -> RecorderStatus:
         """Return what is going on, or how the last recording went."""
         recording = self._recording
@@ -168,6 +175,7 @@ class _Recording:
         block: bool,
     ) -> None:
         self.stopped = False
+        self.discarded = False
         self.worker = threading.Thread(target=self._run, name="ior-recorder", daemon=True)
         self._target = target
         self._to_arrow = to_arrow
@@ -250,6 +258,9 @@ class _Recording:
         """Publish what there is; return what the user has to know, and the file."""
         wanted, written = self._target.path, self._chain.rows
         try:
+            if self.discarded:
+                self._target.discard()
+                return None, None
             if failure is not None and not written:
                 self._target.discard()
                 return _error(failure, f"cannot record to {wanted}: {_reason(failure)}. Nothing was recorded."), None

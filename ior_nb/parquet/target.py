@@ -36,6 +36,8 @@ class Target:
     """
 
     def __init__(self, requested: str | Path, *, generated: bool) -> None:
+        if os.path.isdir(requested):  # noqa: PTH112 - Path.is_dir raises where a folder cannot be looked into
+            raise RecordingError(f"cannot record to {requested}: it is a directory. Give the name of a file in it.")
         self.path = _absolute(requested)
         self.generated = generated
         self.temporary: Path | None = None

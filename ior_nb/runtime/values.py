@@ -72,7 +72,7 @@ class Accounting:
     emitted: int = 0
     """Finished calls that are rows of the result."""
     filtered: int = 0
-    """Calls a filter kept out, the notebook's own messaging among them."""
+    """Calls a filter kept out."""
     sampled_out: int = 0
     """Calls counted only, because their syscall is sampled."""
     in_flight: int = 0
@@ -92,7 +92,7 @@ class Accounting:
     skipped_runs: int = 0
     """Runs of our program the kernel skipped (it was interrupted by itself): calls may be missing."""
     outside_window: int = 0
-    """Calls traced just before or after the cell; not part of `seen`."""
+    """Calls just before or after the cell, and the notebook's own messaging; not part of `seen`."""
     died: bool = False
     """Whether the engine failed before the trace ended: what came after is missing, and nobody counted it."""
 

@@ -105,8 +105,15 @@ class Collector:
         until = tracer.events.produced
         fullest = max(tracer.events.waiting / tracer.events.size, tracer.names.waiting / tracer.names.size)
         names_until = tracer.names.produced
-        while names := tracer.names.take(names_until):
-            self._put(Frame.NAMES, names)
+        deadline = 0.0
+        while True:
+            while names := tracer.names.take(names_until):
+                self._put(Frame.NAMES, names)
+            if tracer.names.produced - tracer.names.waiting >= names_until:
+                break
+            deadline = deadline or time.monotonic() + 0.005
+            if time.monotonic() > deadline:
+                return  # a name is still being written: the events wait for the next round
         while events := tracer.events.take(until):
             if self._queued > self._limit:
                 self._dropped_events += len(events) // tracer.events.stride

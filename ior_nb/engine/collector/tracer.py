@@ -120,15 +120,23 @@ class Tracer:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, tid, -15)
         self._misses_before = self._misses()
+        try:
+            running = self._attach(scope)
+        except BaseException:
+            self.detach()
+            raise
+        tree = parents()
+        roots = {pid: tree.get(pid, 0) for pid in scope.get("pids", ())}
+        return {"time": time.clock_gettime_ns(time.CLOCK_BOOTTIME), "running": running, "roots": roots}
+
+    def _attach(self, scope: dict[str, Any]) -> dict[int, int]:
         running: dict[int, int] = {}
         for tracepoint, function in HOOKS.items():
             if tracepoint == "sys_enter":  # everything else is in place: now the targets, then the calls
                 running = self._seed(scope)
             self._bpf.attach_raw_tracepoint(tracepoint, function)
             self._attached.append(tracepoint)
-        tree = parents()
-        roots = {pid: tree.get(pid, 0) for pid in scope.get("pids", ())}
-        return {"time": time.clock_gettime_ns(time.CLOCK_BOOTTIME), "running": running, "roots": roots}
+        return running
 
     def detach(self) -> None:
         """Take the hooks away; calls that are open now stay in the slots. Idempotent."""
