@@ -109,7 +109,7 @@ def test_an_empty_trace_has_an_empty_summary() -> None:
 
 
 def test_sampled_rows_do_not_make_the_totals_small() -> None:
-    """Where rows are missing by sampling or loss, totals and calls are the kernel's exact counts, and a note says so."""
+    """Where rows are missing by sampling or loss, totals and calls are the kernel's exact counts; a note says so."""
     tally = Tally()
     tally.add(batch(syscall=["read"], file=["/a"], bytes=[10], latency_ns=[5], ret=[10], is_error=[False], pid=[1]))
     counters = {"read": {"calls": 1000, "errors": 1, "bytes": 9990, "latency_ns": 7000}}
