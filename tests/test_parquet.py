@@ -27,6 +27,7 @@ from ior_nb.errors import RecordingError
 from ior_nb.export.arrow import event_batch, record_batch
 from ior_nb.parquet import Recorder, RecorderStatus, read, read_chain, target
 from ior_nb.parquet.chain import Chain, link, links
+from ior_nb.parquet.reader import checked
 from ior_nb.parquet.rows import RowQueue
 from ior_nb.parquet.thrift import Field, Items, Kind, Struct, decode, encode
 from ior_nb.runtime.batch import EventBatch, new_tables
@@ -1226,3 +1227,12 @@ def test_recorder_writes_small_and_fast(tmp_path: Path) -> None:
 
     assert path.stat().st_size / rows <= 16
     assert rows / seconds >= 1e6
+
+
+def test_text_that_points_outside_its_dictionary_is_refused() -> None:
+    """A damaged index is an error, not a row of another name nor a crash."""
+    index = pa.array([0, 2], pa.int32())
+    damaged = pa.DictionaryArray.from_arrays(index, pa.array(["a", "b"]), safe=False)
+
+    with pytest.raises(ValueError, match="outside its dictionary"):
+        checked(pa.record_batch({"file": damaged}))

@@ -96,7 +96,27 @@ def _table(source: Any, columns: Sequence[str] | None) -> pa.Table:
         read_dictionary=[name for name in TEXT_COLUMNS if name in there],
         page_checksum_verification=True,
     )
-    return file.read(columns=None if columns is None else list(columns))
+    table = file.read(columns=None if columns is None else list(columns))
+    for batch in table.to_batches():
+        checked(batch)
+    return table
+
+
+def checked(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Return rows just read; a checksum does not cover every page header, and what hangs on it must not be believed.
+
+    Raises:
+        ValueError: text points outside its dictionary.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name, column in zip(rows.schema.names, rows.columns, strict=True):
+        if pa.types.is_dictionary(column.type) and len(column):
+            ends = pc.min_max(column.indices).as_py()
+            if ends["max"] is not None and not 0 <= ends["min"] <= ends["max"] < len(column.dictionary):
+                raise ValueError(f"the column {name} is damaged: its text points outside its dictionary")
+    return rows
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 
 from ior_nb.errors import RecordingError
 from ior_nb.parquet.chain import links
-from ior_nb.parquet.reader import CORE, opened, unfinished
+from ior_nb.parquet.reader import CORE, checked, opened, unfinished
 from ior_nb.runtime.batch import EventBatch, new_tables
 from ior_nb.runtime.schema import NAMES, TEXT_COLUMNS
 from ior_nb.runtime.strings import StringTable
@@ -160,7 +160,8 @@ class Recording:
             for (begin, length), those in itertools.groupby(pieces, lambda piece: (piece.begin, piece.length)):
                 try:
                     parquet = _parquet(file, begin, length, texts)
-                    yield from parquet.iter_batches(size, row_groups=[p.group for p in those], columns=columns)
+                    for rows in parquet.iter_batches(size, row_groups=[p.group for p in those], columns=columns):
+                        yield checked(rows)
                 except _BROKEN:
                     if self.unfinished:  # a power cut may leave a link of the right length that holds zeros
                         return
