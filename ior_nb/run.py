@@ -103,8 +103,7 @@ class Run:
         counters = self.engine.counters()  # not under the lock: the answer comes through the pump, which takes it
         with self._lock:  # before the engine knows: the first row of the new epoch must find its aggregates
             self._judges.use(wanted, epoch)
-            self.statistics.reset(counters)
-            self.trie.reset()
+            self._begin_anew(counters)
         if hasattr(self.engine, "set_filter"):
             self.engine.set_filter(pushed, epoch & 0xFF)
 
@@ -124,7 +123,12 @@ class Run:
 
     def reset(self) -> None:
         """Begin the statistics and the trie anew."""
-        self.statistics.reset(self.engine.counters())
+        counters = self.engine.counters()
+        with self._lock:
+            self._begin_anew(counters)
+
+    def _begin_anew(self, counters: np.ndarray) -> None:
+        self.statistics.reset(counters)
         self.trie.reset()
 
     @property

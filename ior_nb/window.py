@@ -240,4 +240,4 @@ class Window:
 def files_of(recorder: Any) -> set[str]:
     """Return the files a recorder is writing."""
     status = recorder.status()
-    return {str(p) for p in (status.path, status.temporary_path) if p is not None} if status.active else set()
+    return {str(status.temporary_path)} if status.active and status.temporary_path is not None else set()

@@ -24,6 +24,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb import errors
+from ior_nb.engine.collector.rights import missing_rights
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
@@ -129,7 +130,7 @@ class BccEngine:
         with contextlib.suppress(OSError):
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         command = [sys.executable, "-I", "-S", "-c", _START.format(root=str(_ROOT)), "--owner", str(os.getpid())]
-        if not _has_rights() and _sudo_works():
+        if missing_rights() is not None and _sudo_works():
             command = ["sudo", "-n", "--", *command]
         try:
             self._process = subprocess.Popen(
@@ -400,14 +401,6 @@ def as_json(pushdown: Pushdown) -> dict[str, Any]:
         "comm": value.hex(),
         "comm_mask": mask.hex(),
     }
-
-
-def _has_rights() -> bool:
-    with contextlib.suppress(OSError, StopIteration):
-        status = Path("/proc/self/status").read_text()
-        effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff"))
-        return bool(effective >> 21 & 1 or (effective >> 38 & 1 and effective >> 39 & 1))
-    return False
 
 
 def _sudo_works() -> bool:

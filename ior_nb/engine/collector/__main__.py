@@ -20,18 +20,15 @@ import socket
 import sys
 import time
 import traceback
-from pathlib import Path
 from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.program import find_bcc
+from ior_nb.engine.collector.rights import missing_rights
 from ior_nb.engine.collector.wire import Frame, Unpacker
 
 SHORTEST_NAP: Final = 0.002
 LONGEST_NAP: Final = 0.025
-CAP_SYS_ADMIN: Final = 21
-CAP_PERFMON: Final = 38
-CAP_BPF: Final = 39
 
 
 class Refused(Exception):
@@ -41,17 +38,6 @@ class Refused(Exception):
         super().__init__(message)
         self.kind = kind
         self.log = log
-
-
-def missing_rights() -> str | None:
-    """Return what is missing for loading BPF programs, None when nothing is."""
-    status = Path("/proc/self/status").read_text()
-    effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff"))
-    has = {c for c in (CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF) if effective >> c & 1}
-    if CAP_SYS_ADMIN in has or {CAP_PERFMON, CAP_BPF} <= has:
-        return None
-    lacking = [name for name, bit in (("CAP_BPF", CAP_BPF), ("CAP_PERFMON", CAP_PERFMON)) if bit not in has]
-    return f"uid {os.getuid()} lacks {' and '.join(lacking)}"
 
 
 class Collector:
