@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from ior_nb.recordings import load as load
     from ior_nb.result import Trace as Trace
     from ior_nb.session import TracerSession as TracerSession
-    from ior_nb.session import trace as trace
+    from ior_nb.tracing import dashboard as dashboard
+    from ior_nb.tracing import trace as trace
 
 __all__ = [
     "Trace",
     "TracerSession",
     "__version__",
+    "dashboard",
     "examine",
     "load",
     "load_ipython_extension",
@@ -38,9 +40,10 @@ __version__ = version.VERSION
 _HOMES = {
     "Trace": "ior_nb.result",
     "TracerSession": "ior_nb.session",
+    "dashboard": "ior_nb.tracing",
     "examine": "ior_nb.doctor",
     "load": "ior_nb.recordings",
-    "trace": "ior_nb.session",
+    "trace": "ior_nb.tracing",
 }
 
 

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from ior_nb.session import trace
+    from ior_nb.tracing import trace
 
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if options.duration is not None and not options.duration > 0:

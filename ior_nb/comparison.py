@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ior_nb import aggregate, figures, tables
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_ns
+from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_ns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ class Diff:
         """Return the differential flame graph, a plotly figure: red grew, blue shrank.
 
         Args:
-            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell.
+            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
             metric: what is compared: duration, count, bytes or gap.
 
         Raises:
@@ -126,10 +126,11 @@ class Diff:
 
     def _repr_html_(self) -> str:
         cell = "padding:1px 10px 1px 0;border:0;background:transparent;white-space:nowrap;text-align:"
-        out = [f'<div style="font-size:13px;overflow-x:auto"><b>{escaped_html(self._heading())}</b>']
+        out = [f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto"><b>{escaped_html(self._heading())}</b>']
         for title, names, rows in self._tables():
             aligned = ["right"] * (len(names) - 1) + ["left"]
-            out.append(f'<div style="margin-top:6px">{title}</div><table style="border-collapse:collapse"><tr>')
+            look = f"{HTML_FONT}font-variant-numeric:tabular-nums;color:inherit;border-collapse:collapse"
+            out.append(f'<div style="margin-top:6px">{title}</div><table style="{look}"><tr>')
             out += [
                 f'<th style="{cell}{side};opacity:.6;font-weight:normal">{name}</th>'
                 for name, side in zip(names, aligned, strict=True)

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Finding", "examine", "find_bcc", "report"]
+from ior_nb.engine.collector.distribution import find_bcc
+
+__all__ = ["Finding", "examine", "report"]
 
 _CAP_SYS_ADMIN = 21
 _CAP_PERFMON = 38
@@ -52,22 +54,6 @@ class Finding:
     """What is there."""
     todo: str = ""
     """What to do, in one line; empty when nothing has to be done."""
-
-
-def find_bcc(root: Path = Path("/")) -> Path | None:
-    """The folder to import the distribution's bcc from, or None.
-
-    The project called bcc on the Python package index is another one: only a package with `libbcc.py` counts.
-    """
-    for pattern in (
-        "usr/lib/python3/dist-packages",
-        "usr/lib/python3*/site-packages",
-        "usr/lib64/python3*/site-packages",
-    ):
-        for folder in sorted(root.glob(pattern)):
-            if (folder / "bcc" / "__init__.py").is_file() and (folder / "bcc" / "libbcc.py").is_file():
-                return folder
-    return None
 
 
 def examine(root: Path = Path("/")) -> list[Finding]:

@@ -7,6 +7,7 @@ nothing in it that acts.
 from __future__ import annotations
 
 import html
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -21,6 +22,10 @@ from ior_nb.runtime.text import middle_cut, printable, show_bytes, show_ns
 __all__ = ["FIGURES", "diff_flame", "flame", "heatmap", "label", "largest_files", "latency", "plot", "timeline"]
 
 MOST_FRAMES: Final = 400
+_SINCE: Final = "time since the start of the trace, seconds"
+_FRAME_FONT: Final = 12
+_ASSUMED_WIDTH: Final = 900  # px of a notebook's output: a figure knows no width before it is drawn
+_CHARACTER: Final = 6.6  # px, the mean of the font's, a little too wide rather than too narrow
 READ, WRITE, TRANSFER, OTHER, ERROR = "#3b7dc4", "#e08a2e", "#8e63b8", "#8a96a3", "#d64550"
 _COLORS: Final = {"read": READ, "write": WRITE, "transfer": TRANSFER, "other": OTHER}
 _FRAMES: Final = {"": "#dfe4ea", "other": "#d3dce0", "read": "#bcd8f5", "write": "#fbd6a8", "transfer": "#dfcbf2"}
@@ -43,7 +48,7 @@ def flame(batch: EventBatch, fields: str | Sequence[str] = DEFAULT_FIELDS, metri
 
     Args:
         batch: the rows.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
         metric: what widths mean: count, duration, bytes or gap.
 
     Raises:
@@ -66,7 +71,7 @@ def flame(batch: EventBatch, fields: str | Sequence[str] = DEFAULT_FIELDS, metri
             "customdata": [[show(int(totals[i])), f"{totals[i] / whole:.1%}"] for i in shown],
             "hovertemplate": "%{label}<br>%{customdata[0]}, %{customdata[1]}<extra></extra>",
             "marker": {"colors": [_FRAMES[kinds[i]] for i in shown], "line": {"color": "#fff", "width": 1}},
-            "textfont": {"color": "#1c2127"},
+            **_frame_texts([nodes.names[i] or "all" for i in shown], (totals[shown] / whole).tolist()),
             "sort": False,
             "tiling": {"orientation": "v"},
         },
@@ -112,11 +117,13 @@ def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
     traces.append(
         {
             "type": "scatter",
-            "mode": "lines",
+            "mode": "lines+markers",  # a slot between quiet ones has no line
             "x": bar["x"],
             "y": np.where(slots["mean_ns"] > 0, slots["mean_ns"] / 1e9, np.nan).tolist(),
             "name": "mean latency",
             "line": {"color": TRANSFER},
+            "marker": {"size": 4},
+            "hovertemplate": "%{x:.3~f} s<br>%{y:.3~s}s<extra>mean latency</extra>",
             "yaxis": "y3",
         }
     )
@@ -125,10 +132,16 @@ def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
         height=480,
         barmode="stack",
         bargap=0,
-        xaxis={"title": {"text": "seconds since the start"}, "anchor": "y3"},
+        xaxis={"title": {"text": _SINCE}, "anchor": "y3"},
         yaxis={"domain": [0.62, 1], "title": {"text": "bytes/s"}, "tickformat": "~s"},
         yaxis2={"domain": [0.3, 0.56], "title": {"text": "calls/s"}, "tickformat": "~s"},
-        yaxis3={"domain": [0, 0.24], "title": {"text": "latency, s"}, "tickformat": "~s", "rangemode": "tozero"},
+        yaxis3={
+            "domain": [0, 0.24],
+            "title": {"text": "mean latency"},
+            "tickformat": "~s",
+            "ticksuffix": "s",
+            "rangemode": "tozero",
+        },
     )
 
 
@@ -185,7 +198,7 @@ def heatmap(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
     return _figure(
         shown,
         height=380,
-        xaxis={"title": {"text": "seconds since the start"}},
+        xaxis={"title": {"text": _SINCE}},
         yaxis={"type": "log", "title": {"text": "latency"}, "tickformat": "~s", "ticksuffix": "s"},
     )
 
@@ -231,7 +244,7 @@ def diff_flame(
     Args:
         before: the rows of the one.
         after: the rows of the other.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
         metric: what is compared: duration, count, bytes or gap.
 
     Raises:
@@ -258,6 +271,7 @@ def diff_flame(
             ],
             "hovertemplate": "%{label}<br>%{customdata[0]} → %{customdata[1]}<br>%{customdata[2]}<extra></extra>",
             "marker": {"colors": change.tolist(), "colorscale": _DIVERGING, "cmin": -1, "cmax": 1},
+            **_frame_texts([nodes.names[i] or "all" for i in shown], ((old + new) / max(1, old[0] + new[0])).tolist()),
             "sort": False,
             "tiling": {"orientation": "v"},
         },
@@ -294,14 +308,27 @@ FIGURES: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
-def plot(batch: EventBatch, what: str, **options: Any) -> Any:
+def plot(batch: EventBatch, what: str, *, origin_ns: int | None = None, **options: Any) -> Any:
     """Return the figure of that name.
 
+    Args:
+        batch: the rows.
+        what: a name of `FIGURES`.
+        origin_ns: what times count from, where the figure has some; by default the earliest row.
+        **options: of the figure.
+
     Raises:
-        ConfigError: there is no such figure.
+        ConfigError: there is no such figure, or it has no such option.
     """
     if what not in FIGURES:
         raise ConfigError(f"there is no figure {what!r}; choose from {', '.join(FIGURES)}")
+    known = [name for name in inspect.signature(FIGURES[what]).parameters if name != "batch"]
+    if "origin_ns" in known:
+        known.remove("origin_ns")
+        options["origin_ns"] = origin_ns
+    for option in options.keys() - {"origin_ns"}:
+        if option not in known:
+            raise ConfigError(f"the figure {what} has no option {option!r}; it has {', '.join(known) or 'none'}")
     return FIGURES[what](batch, **options)
 
 
@@ -310,5 +337,28 @@ def _figure(*traces: dict[str, Any], **layout: Any) -> Any:
 
     margin = layout.pop("margin", {"t": 30, "l": 60, "r": 10, "b": 40})
     legend = {"orientation": "h", "y": 1.12, "traceorder": "normal"}
-    small = {"minsize": 11, "mode": "hide"}  # plotly would shrink the text of narrow frames until nobody can read it
-    return go.Figure(list(traces)).update_layout(margin=margin, legend=legend, uniformtext=small, **layout)
+    return go.Figure(list(traces)).update_layout(margin=margin, legend=legend, **layout)
+
+
+def _cut(name: str, width: int) -> str:
+    """Cut the middle out, and of what is short the end: of a few characters the first say most."""
+    shown = printable(name)
+    return shown if len(shown) <= width else middle_cut(shown, width) if width > 12 else f"{shown[: width - 1]}…"
+
+
+def _frame_texts(names: Sequence[str], shares: Sequence[float]) -> dict[str, Any]:
+    """Return how frames are written on: whole, cut, or not at all, by how wide they will be.
+
+    Plotly shrinks a text that is too long for its box, until nobody can read it; so none is too long. The whole name is
+    in the label, which the box shows under the pointer.
+
+    Args:
+        names: of the frames, as traced.
+        shares: of the whole width, 0 to 1.
+    """
+    widths = [int((share * _ASSUMED_WIDTH - 6) / _CHARACTER) for share in shares]
+    return {
+        "text": [label(_cut(name, width)) if width >= 3 else "" for name, width in zip(names, widths, strict=True)],
+        "textinfo": "text",
+        "insidetextfont": {"color": "#1c2127", "size": _FRAME_FONT},
+    }

@@ -8,12 +8,15 @@ row is never judged by half of one filter and half of another, however late it a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ior_nb.globalfilter import split
 from ior_nb.runtime import EventBatch, Filter, Pushdown
+
+if TYPE_CHECKING:
+    from ior_nb.engine.contract import Engine
 
 __all__ = ["Judges"]
 
@@ -31,13 +34,13 @@ class Judges:
     """The filters of a run by generation. Changed by one thread, used by another.
 
     Args:
-        engine: one with `set_filter(pushdown, generation)` decides part of a filter at the source; any other nothing.
+        engine: one whose `filters` is true decides part of a filter at the source; any other nothing.
         wanted: the filter to begin with.
         epoch: its epoch.
     """
 
-    def __init__(self, engine: Any, wanted: Filter, epoch: int) -> None:
-        self._pushes = hasattr(engine, "set_filter")
+    def __init__(self, engine: Engine, wanted: Filter, epoch: int) -> None:
+        self._pushes = engine.filters
         self._judges: dict[int, _Judge] = {}
         self.filter = wanted
         self.epoch = epoch

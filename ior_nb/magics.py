@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -16,9 +17,10 @@ from IPython.display import display
 from ior_nb import errors
 from ior_nb.options import add_trace_options, trace_arguments
 from ior_nb.result import Trace
-from ior_nb.session import TracerSession, default_session, trace
+from ior_nb.session import TracerSession, default_session
 from ior_nb.syscalls import FAMILIES, SYSCALLS
-from ior_nb.verbs import VERBS, HelpShown, Parser, Verbs, arguments_of
+from ior_nb.tracing import trace
+from ior_nb.verbs import PARSERS, VERBS, HelpShown, Parser, Verbs, arguments_of
 from ior_nb.window import Window
 
 __all__ = ["IorMagics", "load", "unload"]
@@ -200,7 +202,9 @@ def _complete(shell: Any, event: Any) -> list[str]:
     if before == "--syscalls":
         return sorted(c.name for c in SYSCALLS)
     if current.startswith("-") or event.line.lstrip().startswith("%%"):
-        return [o for action in _cell_parser()._actions for o in action.option_strings]  # noqa: SLF001 - argparse has no other way
+        verb = words[1] if len(words) > 1 and not words[0].startswith("%%") else ""
+        parser = PARSERS.get(verb, _cell_parser)()
+        return [o for action in parser._actions for o in action.option_strings]  # noqa: SLF001 - argparse has no other way
     return list(VERBS)
 
 
@@ -233,6 +237,11 @@ def _warm_up(session: TracerSession) -> None:
         # What a verb would import while a trace runs would be rows of that trace.
         session.parse("errors")
         session.recorder()
+    import ior_nb.widgets.dashboard  # noqa: F401
+    from ior_nb.widgets import PANELS
+
+    for _, place in PANELS.values():
+        importlib.import_module(place.partition(":")[0])
 
 
 def unload(shell: Any) -> None:

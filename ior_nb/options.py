@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-__all__ = ["add_trace_options", "trace_arguments"]
+from ior_nb.errors import ConfigError
+from ior_nb.globalfilter.values import seconds
+
+__all__ = ["add_load_options", "add_trace_options", "load_arguments", "trace_arguments"]
 
 
 def _sampling(text: str) -> tuple[str, int]:
@@ -40,6 +43,36 @@ def add_trace_options(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--engine", default="auto", metavar="NAME", help="auto (default), bcc, or demo: made-up data")
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        try:
+            return seconds(text, "the time")
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_load_options(parser: argparse.ArgumentParser) -> None:
+    """Add the recordings to load, and the options of `ior_nb.load`."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a recording, a pattern, or a folder of recordings")
+    parser.add_argument("--start", type=_seconds, metavar="S", help="leave out what began before: seconds, or as 1m30s")
+    parser.add_argument("--end", type=_seconds, metavar="S", help="leave out what began then or later")
+    parser.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
+    parser.add_argument("--no-rows", action="store_true", help="keep only the summary, of a file of any size")
+
+
+def load_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `ior_nb.load` for parsed options."""
+    return {
+        "path_or_glob": options.paths if len(options.paths) > 1 else options.paths[0],
+        "start": options.start,
+        "end": options.end,
+        "filter": options.filter,
+        "keep_rows": not options.no_rows,
+    }
 
 
 def trace_arguments(options: argparse.Namespace) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
+import numpy as np
+
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import event_batch
 from ior_nb.globalfilter import parse
@@ -41,8 +43,9 @@ def load(
         ior_nb.load("run.parquet").df()
         ior_nb.load("fleet/", filter="errors")        # a folder: one data set, its machines in the column `host`
 
-    Files are read in row groups, one after the other, in the order of their names. `seq`, `cell` and `time_ns` stay
-    those of each recording: boot clocks of different machines have nothing in common.
+    Files are read in row groups, one after the other, in the order of their names. `cell` and `time_ns` stay those of
+    each recording: boot clocks of different machines have nothing in common. So does `seq` of a single recording; the
+    rows of several are numbered anew from 1, in the order in which they are read, for each counted from its own start.
 
     Args:
         path_or_glob: a file, a pattern, a folder (every `.parquet` below it), or several of these.
@@ -65,6 +68,7 @@ def load(
     tables = new_tables()
     parts = []
     trace = _empty_trace(recordings)
+    read = 0
     for recording in recordings:
         part = _Part(recording)
         begins = recording.span()[0] if start is not None or end is not None else 0
@@ -72,8 +76,10 @@ def load(
             None if start is None else begins + round(start * 1e9),
             None if end is None or high == float("inf") else begins + round(end * 1e9),
         )
-        for batch in recording.batches(event_batch, start=limits[0], end=limits[1], tables=tables):
-            kept = part.take(batch, wanted)
+        for rows in recording.batches(event_batch, start=limits[0], end=limits[1], tables=tables):
+            numbers = np.arange(read + 1, read + 1 + len(rows), dtype=np.uint64)
+            read += len(rows)
+            kept = part.take(rows if len(recordings) == 1 else rows.with_columns(seq=numbers), wanted)
             if len(kept):
                 trace.add(kept, keep=keep_rows)
         part.close(limits)
@@ -157,7 +163,8 @@ class _Part:
         if not end:
             begin, end = (self._least, self._most) if self._most else (0, 0)
         first, last = limits
-        self.window = (begin if first is None else first, end if last is None else max(min(end, last), begin))
+        low = begin if first is None else min(first, end)  # a stretch behind the end is an empty one there
+        self.window = (low, end if last is None else max(min(end, last), low))
         rows = self._done + self._refused + self._flying
         recorded = _accounting(footer)
         dropped = _whole_number(footer.get("ior.rows_dropped")) or 0

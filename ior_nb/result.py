@@ -102,6 +102,10 @@ class Trace:
             self._batches = [EventBatch.concat(self._batches)]
         return self._batches[0]
 
+    def batches(self) -> tuple[EventBatch, ...]:
+        """Return the rows kept so far, in the pieces in which they came; also while the trace is running."""
+        return tuple(self._batches)
+
     def __len__(self) -> int:
         return sum(len(b) for b in self._batches)
 
@@ -215,14 +219,15 @@ class Trace:
 
         return tables.slowest(self.batch, n, origin_ns=self._start())
 
-    def timeline(self, slot_s: float | None = None) -> pd.DataFrame:
+    def timeline(self, slot_s: float | str | None = None) -> pd.DataFrame:
         """Return calls, errors, bytes and latency in equal slots of time; `plot("timeline")` draws them.
 
         Args:
-            slot_s: length of a slot; by default a round one that makes at most 60.
+            slot_s: length of a slot, in seconds or with its unit, as in `1ms`; by default a round one that makes at
+                most 60.
 
         Raises:
-            ConfigError: a slot that is not positive, or far too short.
+            ConfigError: a slot that is no length of time, not positive, or far too short.
         """
         from ior_nb import tables
 
@@ -234,7 +239,7 @@ class Trace:
         """Return the flame graph (an icicle), a plotly figure.
 
         Args:
-            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell.
+            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
             metric: what widths mean: count, duration, bytes or gap.
 
         Raises:
@@ -247,12 +252,14 @@ class Trace:
     def plot(self, what: str = "timeline", **options: Any) -> Any:
         """Return a plotly figure: `timeline`, `latency`, `heatmap`, `files` or `flame`.
 
+        Times count from the start of the trace, as those of `slowest` and `timeline` do.
+
         Raises:
-            ConfigError: there is no such figure.
+            ConfigError: there is no such figure, or it has no such option.
         """
         from ior_nb import figures
 
-        return figures.plot(self.batch, what, **options)
+        return figures.plot(self.batch, what, origin_ns=self._start(), **options)
 
     # ---- other traces
 
@@ -287,11 +294,22 @@ class Trace:
         found.finish(window=self.window, accounting=accounting, counters={})
         return found
 
-    def diff(self, other: Trace) -> Diff:
-        """Return what changed from this trace to the other: by system call, file, latency, and as a flame graph."""
+    def diff(self, other: Trace, *, titles: tuple[str, str] | None = None) -> Diff:
+        """Return what changed from this trace to the other: by system call, file, latency, and as a flame graph.
+
+        Args:
+            other: the trace after.
+            titles: what the two are called; by default their cells, or their titles, told apart where they are equal.
+
+        Raises:
+            ConfigError: the other is no trace.
+        """
         from ior_nb.comparison import Diff
 
-        return Diff(self.batch, other.batch, titles=(self.title, other.title))
+        if not isinstance(other, Trace):
+            kind = type(other).__name__
+            raise ConfigError(f"a trace is compared with another, not with {other!r:.80} ({kind}); see %ior cells")
+        return Diff(self.batch, other.batch, titles=titles or _told_apart(self, other))
 
     def export(self, target: str | Path, *, format: str | None = None, **options: Any) -> Path:  # noqa: A002
         """Write the rows to a file; return its path.
@@ -359,6 +377,23 @@ class Trace:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         summary = self.summary()
         return {"text/plain": summary.text(), "text/html": summary.html()}
+
+
+def _name(trace: Trace) -> str:
+    """Return what tells a trace from others: the cell all its rows are of, or its title."""
+    cells = np.unique(trace.batch["cell"])
+    if len(cells) != 1 or cells[0] < 0:
+        return trace.title
+    return f"cell {cells[0]}" if trace.title == "this cell" else f"{trace.title} (cell {cells[0]})"
+
+
+def _told_apart(before: Trace, after: Trace) -> tuple[str, str]:
+    names = _name(before), _name(after)
+    if names[0] != names[1]:
+        return names
+    clocks = [time.strftime("%H:%M:%S", time.localtime(t.started_at)) for t in (before, after)]
+    marks = clocks if clocks[0] != clocks[1] else ["before", "after"]
+    return f"{names[0]} ({marks[0]})", f"{names[1]} ({marks[1]})"
 
 
 def counters_by_name(counters: np.ndarray, names: Mapping[int, str]) -> dict[str, dict[str, int]]:

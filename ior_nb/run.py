@@ -49,14 +49,17 @@ class Run:
         )
         self._judges = judges
         owner.replays = engine.replays
-        self._messaging = messaging_descriptors() if owner.plan.own and not engine.replays else frozenset()
+        self._ignored = set(self.options.ignore_tids)
+        self._messages = owner.plan.own and not engine.replays
+        self._messaging = messaging_descriptors() if self._messages else frozenset()
         self._bindings: Any = None
         self._lock = threading.Lock()  # between a change of the filter and the batch that is being counted
         self._watched = not owner.plan.quiet
         self._lost_before = 0
+        self.totals: dict[str, int] = {}
         self.first_row = 1
-        self.statistics = Engine(clock=boot_clock)
-        self.trie = LiveTrie()
+        self.statistics: Engine = Engine(clock=boot_clock)
+        self.trie: LiveTrie = LiveTrie()
         self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs)
 
     def __call__(self, context: Context) -> None:
@@ -92,7 +95,7 @@ class Run:
             with self._lock:
                 current = shown["filter_epoch"] == self._judges.epoch
                 counted = shown if current.all() else shown.take(current)
-                for pid, ended in self.engine.deaths() if hasattr(self.engine, "deaths") else ():
+                for pid, ended in self.engine.deaths():
                     self.statistics.retire(pid, ended)
                 self.statistics.ingest(counted)
                 self.trie.ingest(counted)
@@ -104,15 +107,14 @@ class Run:
         with self._lock:  # before the engine knows: the first row of the new epoch must find its aggregates
             self._judges.use(wanted, epoch)
             self._begin_anew(counters)
-        if hasattr(self.engine, "set_filter"):
-            self.engine.set_filter(pushed, epoch & 0xFF)
+        self.engine.set_filter(pushed, epoch & 0xFF)
 
     def refresh(self) -> None:
         """Look at the kernel's own counts: statistics become exact under sampling and loss, a loss becomes a warning.
 
         Nothing is merged while a filter keeps rows out: the kernel counts those too.
         """
-        totals = self.engine.flush()
+        totals = self.totals = self.engine.flush()
         lost = totals["lost_ring"] + totals["lost_buffer"] + totals["lost_names"]
         if lost > self._lost_before:
             text = f"{lost - self._lost_before:,} events or names were lost; the totals of system calls stay exact"
@@ -143,9 +145,11 @@ class Run:
         for path in self._bindings.own_files() | {path for w in self.windows for path in w.own_files()}:
             if (code := files.code(path)) is not None:
                 mask |= batch["file"] == code
-        if self._messaging and (eventfd := files.code("anon_inode:[eventfd]")) is not None:
-            waking = (batch["pid"] == os.getpid()) & np.isin(batch["fd"], list(self._messaging))
-            mask |= waking & (batch["file"] == eventfd)
+        if self._messages and (eventfd := files.code("anon_inode:[eventfd]")) is not None:
+            waking = (batch["pid"] == os.getpid()) & (batch["file"] == eventfd)
+            if self._bindings.cells():  # a page may open channels later: who is woken between cells is not the user
+                self._messaging |= set(batch["fd"][waking & (batch["cell"] < 0)].tolist())
+            mask |= waking & np.isin(batch["fd"], list(self._messaging))
         return mask if mask.any() else None
 
     def join(self, window: Window) -> None:
@@ -220,7 +224,17 @@ class Run:
 
     def ignore(self, tids: Iterable[int]) -> None:
         """Leave threads out from now on."""
-        self.engine.ignore(list(tids))
+        fresh = set(tids) - self._ignored
+        if fresh:
+            self._ignored |= fresh
+            self.engine.ignore(sorted(fresh))
+
+    def ignore_new_service_threads(self) -> None:
+        """Leave out the threads that have begun to serve the notebook or the tracer since the run began."""
+        if self._messages:
+            if threading.current_thread().name.startswith("ior-"):
+                self.ignore([threading.get_native_id()])  # first: looking for the others makes calls
+            self.ignore(service_threads())
 
     def watch(self) -> None:
         """Somebody looks: from now on rows are decoded as they come, and statistics and trie are kept."""

@@ -13,7 +13,7 @@ import importlib
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +24,7 @@ from ior_nb import errors
 from ior_nb.clock import FOR_EVER, boot_clock
 from ior_nb.globalfilter import FilterStack, parse
 from ior_nb.judging import Judges
-from ior_nb.plan import Plan, plan
+from ior_nb.plan import Plan
 from ior_nb.result import Trace
 from ior_nb.run import Run, service_threads
 from ior_nb.runtime import (
@@ -41,8 +41,9 @@ from ior_nb.window import Window, files_of
 
 if TYPE_CHECKING:
     from ior_nb.engine.contract import Engine
+    from ior_nb.widgets.dashboard import Dashboard
 
-__all__ = ["ENGINES", "TracerSession", "default_session", "trace"]
+__all__ = ["ENGINES", "TracerSession", "default_session", "engine_name"]
 
 # Name -> "module:class". A new engine is one row here and one module. `auto` is the first, and never made-up data.
 ENGINES: Final = {"bcc": "ior_nb.engine.bcc:BccEngine", "demo": "ior_nb.engine.demo:DemoEngine"}
@@ -64,7 +65,8 @@ class TracerSession:
     """
 
     def __init__(self, *, engine: str | Engine = "auto", stream_rows: int = 10_000) -> None:
-        self.engine_name = _engine_name(engine) if isinstance(engine, str) else engine.name
+        self.engine_name = engine_name(engine) if isinstance(engine, str) else engine.name
+        self._asked = engine if isinstance(engine, str) else ""
         self._given = None if isinstance(engine, str) else engine
         self._engine: Any = None
         self._lock = threading.RLock()
@@ -77,6 +79,7 @@ class TracerSession:
         self._cells: list[list[int]] = []  # [t0, t1, execution count], in order of time
         self._sources: dict[str, Any] = {}
         self._traces: dict[int, Trace] = {}
+        self._dashboard: Dashboard | None = None
         # Without these a recording would not be published at exit, and a forked child would think the run its own.
         reference = weakref.ref(self)
         atexit.register(lambda: _call(reference, TracerSession.close))
@@ -136,13 +139,22 @@ class TracerSession:
         return self._run
 
     def engine(self) -> Any:
-        """Return the engine, made on first use."""
+        """Return the engine, made on first use.
+
+        Raises:
+            RecordingError: the recordings to play instead (IOR_NB_REPLAY) cannot be read.
+        """
         with self._lock:
             if self._engine is None and self._given is not None:
                 self._engine = self._given
             elif self._engine is None:
-                module, _, name = ENGINES[self.engine_name].partition(":")
-                self._engine = getattr(importlib.import_module(module), name)()
+                module, _, name = ENGINES[engine_name(self._asked)].partition(":")
+                made = getattr(importlib.import_module(module), name)()
+                if self._asked == "auto" and (recordings := os.environ.get("IOR_NB_REPLAY")):
+                    from ior_nb.engine.replay import working
+
+                    made = working(made, recordings)
+                self._engine, self.engine_name = made, made.name
             return self._engine
 
     def prepare(self) -> None:
@@ -162,6 +174,7 @@ class TracerSession:
         with self._lock:
             if self._run is None:
                 engine = self.engine()
+                window.trace.engine = engine.name  # only now is it known whether recordings stand in for it
                 wanted = self.filters.active
                 if window.plan.filter.active:
                     wanted = Filter.of([*wanted.parts(), *window.plan.filter.parts()])
@@ -170,6 +183,8 @@ class TracerSession:
                 if self._recorder is not None and self._recorder.worker_tid is not None:
                     ours += (self._recorder.worker_tid,)
                 run = Run(engine, window, ours, judges)
+                if engine.replays:
+                    run.watch()  # rows come before anybody can look, and a dashboard must have counted them
                 context = context_with_runtime_bindings(Context(), self)
                 self._run = run
                 try:
@@ -270,6 +285,10 @@ class TracerSession:
 
     # ---- cells
 
+    def cells(self) -> list[tuple[int, int, int]]:
+        """Return execution count, begin and end of the cells run while something was traced, in order of time."""
+        return [(number, begin, end) for begin, end, number in self._cells]
+
     def remember(self, cell: int, found: Trace) -> None:
         """Keep the trace of a cell, for `traces`; the oldest go when there are many, or many rows."""
         self._traces.pop(cell, None)
@@ -285,8 +304,8 @@ class TracerSession:
 
     # ---- recording
 
-    def record(self, path: str | Path) -> None:
-        """Record every row of the session from now on.
+    def record(self, path: str | Path, *, generated: bool = False) -> None:
+        """Record every row of the session from now on; a `generated` name never replaces a file.
 
         Raises:
             RecordingError: the path cannot be written, or a recording is on.
@@ -296,7 +315,7 @@ class TracerSession:
         if run is not None:
             run.watch()
         metadata = run.owner.trace.metadata() if run is not None else {}
-        recorder.start(path, metadata=metadata)
+        recorder.start(path, metadata=metadata, generated=generated)
         if run is not None and recorder.worker_tid is not None:
             run.ignore([recorder.worker_tid])
 
@@ -308,10 +327,31 @@ class TracerSession:
         published: Path | None = self.recorder().stop()
         return published
 
+    # ---- views
+
+    def dashboard(self, panels: Sequence[str] = ()) -> Dashboard:
+        """Return the live dashboard, one as long as it is open; with names of panels, a new one of only these."""
+        from ior_nb.desk import Desk
+        from ior_nb.widgets.dashboard import Dashboard
+
+        if panels or self._dashboard is None or self._dashboard.closed:
+            made = Dashboard(Desk(self), panels)
+            if panels:
+                return made
+            self._dashboard = made
+        return self._dashboard
+
+    def shows(self, trace: Trace) -> bool:
+        """Say whether the dashboard is open and shows this finished trace."""
+        shown = self._dashboard
+        return shown is not None and not shown.closed and getattr(shown.runtime, "ended", None) is trace
+
     # ---- life
 
     def close(self) -> None:
         """End the trace, the recording and the collector. Idempotent."""
+        if self._dashboard is not None:
+            self._dashboard.close()
         with self._lock:
             if self._run is not None:
                 self.close_window(self._run.owner)
@@ -341,7 +381,12 @@ def _call(session: weakref.ref[TracerSession], method: Callable[[TracerSession],
         method(alive)
 
 
-def _engine_name(asked: str) -> str:
+def engine_name(asked: str) -> str:
+    """Return the name of the engine asked for.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
     if asked != "auto" and asked not in ENGINES:
         raise errors.ConfigError(f"there is no engine {asked!r}; choose one of auto, {', '.join(ENGINES)}")
     return next(iter(ENGINES)) if asked == "auto" else asked
@@ -353,95 +398,8 @@ _defaults_lock = threading.Lock()
 
 def default_session(engine: str = "auto") -> TracerSession:
     """Return the session of this process for an engine: one collector serves `trace()` and the magics alike."""
-    name = _engine_name(engine)
+    engine_name(engine)
     with _defaults_lock:
-        if name not in _defaults:
-            _defaults[name] = TracerSession(engine=name)
-        return _defaults[name]
-
-
-def trace(
-    *,
-    command: Sequence[str] | None = None,
-    pid: int | None = None,
-    tid: int | None = None,
-    cgroup: str | Path | int | None = None,
-    uid: int | None = None,
-    system: bool = False,
-    families: str | Iterable[str] | None = None,
-    syscalls: str | Iterable[str] | None = None,
-    sampling: dict[str, int] | None = None,
-    filter: str | Filter | None = None,  # noqa: A002 - the field's own word
-    follow: bool = True,
-    own: bool = False,
-    engine: str = "auto",
-    record: str | Path | None = None,
-    keep_rows: bool = True,
-    cwd: str | Path | None = None,
-    env: dict[str, str] | None = None,
-    title: str | None = None,
-    session: TracerSession | None = None,
-    cell: int = -1,
-) -> Window:
-    """Trace the I/O system calls of a `with` block.
-
-        with ior_nb.trace() as t:
-            frame = pandas.read_csv("x.csv")
-        t.df()
-
-    Without `command`, `pid`, `tid`, `cgroup`, `uid` or `system` the calls of this process, its threads and all its
-    children are traced, the notebook's own service threads left out.
-
-    Args:
-        command: program and arguments; started for the trace, which ends when it does. `Trace.returncode` has its
-            status.
-        pid: a running process and its children.
-        tid: one thread.
-        cgroup: a control group (version 2): its folder, or its id.
-        uid: all processes of a user.
-        system: every process of the machine.
-        families: families of system calls; default FS, Network and AIO. `all` is all of them.
-        syscalls: names of system calls; alone, only these; with `families`, in addition.
-        sampling: name of a syscall or family -> N: one call in N becomes a row; 0 counts only. Counters stay exact.
-        filter: which rows are wanted, as `comm~python and latency>=1ms`; what it can the kernel program decides.
-        follow: whether children are traced.
-        own: leave out processes that were running before the block.
-        engine: `auto`, or an engine by name, which then is the only one tried: `bcc`, or `demo` (made-up data, and
-            labelled so). A `session` has its own.
-        record: also write a Parquet recording there.
-        keep_rows: whether the rows stay in memory for `df()`; without them the summary and the recording remain.
-        cwd: working directory of the command.
-        env: environment of the command.
-        title: heading of the result.
-        session: where to trace; the process's own session by default.
-        cell: execution count to stamp on the rows.
-
-    Returns:
-        A context manager that gives the `Trace`; its results are there after the block.
-
-    Raises:
-        ConfigError: something asked for is not possible; nothing was started.
-        RecordingError: the recording cannot be written; nothing was started.
-        SourceError: (entering the block) the machine or the rights do not allow tracing.
-    """
-    _engine_name(engine)
-    wanted = plan(
-        command=command,
-        pid=pid,
-        tid=tid,
-        cgroup=cgroup,
-        uid=uid,
-        system=system,
-        families=families,
-        syscalls=syscalls,
-        sampling=sampling,
-        filter=filter,
-        follow=follow,
-        own=own,
-        record=record,
-        keep_rows=keep_rows,
-        cwd=cwd,
-        env=env,
-        title=title,
-    )
-    return (session or default_session(engine)).trace(wanted, cell=cell)
+        if engine not in _defaults:  # `auto` and `bcc` are two: only `auto` may play recordings back instead
+            _defaults[engine] = TracerSession(engine=engine)
+        return _defaults[engine]

@@ -87,9 +87,23 @@ class RingBuffer:
 
     def snapshot(self) -> EventBatch:
         """Return the rows, oldest first, as one batch nobody else changes."""
+        return self.tail(-1)[0]
+
+    def tail(self, after: int) -> tuple[EventBatch, int]:
+        """Return the rows pushed after the first `after` ones, as far as they are still held; and `total_pushed`.
+
+        A total smaller than `after` says that the ring was reset: all rows are returned then.
+        """
         with self._lock:
-            batches = list(self._batches)
-        return EventBatch.concat(batches)
+            pushed = self.total_pushed
+            wanted = self._rows if after < 0 or after > pushed else min(self._rows, pushed - after)
+            batches: list[EventBatch] = []
+            for batch in reversed(self._batches):
+                if wanted <= 0:
+                    break
+                batches.append(batch[-wanted:])
+                wanted -= len(batches[-1])
+        return EventBatch.concat(batches[::-1]), pushed
 
     def reset(self) -> None:
         """Drop the rows and the counter."""

@@ -13,14 +13,17 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime import Accounting, EventBatch
-from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
+from ior_nb.runtime import Accounting, EventBatch, Recoder, new_tables
+from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 from ior_nb.syscalls import SYSCALLS
 
 __all__ = ["CallRow", "ErrorRow", "FileRow", "SlowRow", "Summary", "Tally"]
 
+_FIGURES: Final = "font-variant-numeric:tabular-nums;color:inherit;"
 SLOWEST: Final = 5
 TOP: Final = 10
+_FILES: Final = 1 << 18
+_PIDS: Final = 1 + (1 << 22)  # PID_MAX_LIMIT of the kernel; recordings may have any
 _COUNTED: Final = {"calls": "calls", "errors": "errors", "bytes": "bytes", "latency": "latency_ns"}
 _CLASS: Final = {c.name: c.bytes_class for c in SYSCALLS}
 
@@ -171,7 +174,7 @@ class Summary:
         """Return self-contained HTML that fits a light and a dark page; every traced string is escaped."""
         warn = "" if self.accounting.complete else "color:#c62828;"
         out = [
-            '<div style="font-size:13px;line-height:1.45;max-width:100%;overflow-x:auto">',
+            f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto">',
             f"<div><b>{escaped_html(self.headline())}</b></div>",
             f'<div style="opacity:.75;{warn}">{escaped_html(self.accounting.line())}</div>',
             *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in self.notes),
@@ -179,7 +182,7 @@ class Summary:
         for index, (title, names, rows) in enumerate(self.tables()):
             state = " open" if index < 2 else ""
             out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
-            out.append('<table style="border-collapse:collapse;margin:2px 0 4px">')
+            out.append(f'<table style="{HTML_FONT}{_FIGURES}border-collapse:collapse;margin:2px 0 4px">')
             cell = "padding:1px 10px 1px 0;border:0;background:transparent;white-space:nowrap;"
             head = "".join(
                 f'<th style="{cell}opacity:.6;font-weight:normal;text-align:{_align(names, i)}">{name}</th>'
@@ -206,54 +209,105 @@ def _align(names: list[str], index: int) -> str:
 
 
 class Tally:
-    """Adds up batches that share their string tables. One thread at a time."""
+    """Adds up batches. One thread at a time.
+
+    Of more than `_FILES` files the better half is kept, and a file that comes back counts as another one.
+    """
 
     def __init__(self) -> None:
+        self._call_names, self._file_names = Recoder(), Recoder()
         self._calls = _Columns(("calls", "errors", "bytes", "latency", "max"))
         self._files = _Columns(("calls", "read", "written", "latency"))
-        self._errors: dict[tuple[int, int], list[int]] = {}  # (syscall code, ret) -> [count, file code of the last]
-        self._pids: set[int] = set()
+        self._dropped = 0  # files
+        self._errors: dict[tuple[int, int], tuple[int, str]] = {}  # (syscall, ret) -> count, file of the last
+        self._seen = np.zeros(_PIDS, bool)
+        self._strange: set[int] = set()  # processes
         self._slow: EventBatch | None = None
         self._bar = 0
-        self._last: EventBatch | None = None
-        self._read_codes = np.zeros(0, bool)
-        self._write_codes = np.zeros(0, bool)
+        self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
 
     def add(self, batch: EventBatch) -> None:
         """Count these rows. Calls in flight count as calls, without a latency."""
         if not len(batch):
             return
-        self._last = batch
-        call, file, moved = batch["syscall"], batch["file"], batch["bytes"]
-        latency = batch["latency_ns"]
-        done = batch["state"] == (batch.tables["state"].code("done") or 0)
+        tables = batch.tables
+        call = self._call_names.codes(batch["syscall"], tables["syscall"])
+        file = self._file_names.codes(batch["file"], tables["file"])
+        latency, moved = batch["latency_ns"].view(np.int64), batch["bytes"].view(np.int64)
+        done = batch["state"] == (tables["state"].code("done") or 0)
         if not done.all():
             latency = np.where(done, latency, 0)
-        failed = batch["is_error"]
-        self._calls.add(call, calls=None, errors=failed, bytes=moved, latency=latency)
-        self._calls.raise_to(call, latency)
-        names = batch.tables["syscall"]
-        if len(self._read_codes) < len(names):
-            classes = [_CLASS.get(names[i], "none") for i in range(len(names))]
-            self._read_codes = np.array([c in ("read", "transfer") for c in classes])
-            self._write_codes = np.array([c in ("write", "transfer") for c in classes])
-        reads, writes = self._read_codes[call], self._write_codes[call]
-        old = batch["old_file"]
-        source = np.where(reads & writes & (old != 0), old, file)  # a transfer reads from its source
-        self._files.add(file, calls=None, written=moved * writes, latency=latency)
-        self._files.add(source, read=moved * reads)
-        rows = np.flatnonzero(failed)
-        if len(rows):
-            keys, at, counts = np.unique(
-                call[rows].astype(np.int64) << 16 | (-batch["ret"][rows]), return_index=True, return_counts=True
-            )
-            for key, position, count in zip(keys.tolist(), at.tolist(), counts.tolist(), strict=True):
-                entry = self._errors.setdefault((key >> 16, -(key & 0xFFFF)), [0, 0])
-                entry[0] += count
-                entry[1] = int(file[rows[position]])
+        failed = np.flatnonzero(batch["is_error"])
+        names = self._call_names.own
+        if self._ways.shape[1] < len(names):
+            classes = [_CLASS.get(name, "none") for name in names]
+            ways = [[c in (way, "transfer") for c in classes] for way in ("read", "write")]
+            self._ways = np.array(ways, np.int64)
+        self._calls.grow(len(names))
+        self._files.grow(len(self._file_names.own))
+        counts = np.bincount(call)
+        self._calls.columns["calls"][: len(counts)] += counts
+        np.add.at(self._calls.columns["latency"], call, latency)
+        bar = self._calls.columns["max"].take(call)
+        above = np.flatnonzero(latency > bar)
+        np.maximum.at(self._calls.columns["max"], call[above], latency[above])
+        np.add.at(self._files.columns["calls"], file, 1)
+        np.add.at(self._files.columns["latency"], file, latency)
+        if moved.any():
+            np.add.at(self._calls.columns["bytes"], call, moved)
+            self._add_bytes(batch, call, file, moved)
+        if len(failed):
+            np.add.at(self._calls.columns["errors"], call[failed], 1)
+            self._add_errors(batch, call, failed)
         pids = batch["pid"]
-        self._pids.update(pids[:1].tolist() if (pids == pids[0]).all() else np.unique(pids).tolist())
+        if int(pids.max()) >= len(self._seen):
+            strange = pids >= len(self._seen)
+            self._strange.update(pids[strange].tolist())
+            pids = pids[~strange]
+        self._seen[pids] = True
         self._keep_slowest(batch, latency)
+        if len(self._file_names.own) > _FILES:
+            self._drop_files()
+
+    def _add_bytes(self, batch: EventBatch, call: np.ndarray, file: np.ndarray, moved: np.ndarray) -> None:
+        reads, writes = self._ways
+        read, written = moved * reads.take(call), moved * writes.take(call)
+        np.add.at(self._files.columns["written"], file, written)
+        old = batch["old_file"]
+        if old.any():
+            transfers = np.flatnonzero((reads & writes).take(call) & (old != 0))
+            file[transfers] = self._file_names.codes(old[transfers], batch.tables["old_file"])  # they read from these
+            self._files.grow(len(self._file_names.own))
+        np.add.at(self._files.columns["read"], file, read)
+
+    def _add_errors(self, batch: EventBatch, call: np.ndarray, failed: np.ndarray) -> None:
+        keys, at, counts = np.unique(
+            call[failed].astype(np.int64) << 16 | (-batch["ret"][failed]), return_index=True, return_counts=True
+        )
+        for key, position, count in zip(keys.tolist(), at.tolist(), counts.tolist(), strict=True):
+            known = self._errors.get((key >> 16, -(key & 0xFFFF)), (0, ""))[0]
+            example = batch.tables["file"][int(batch["file"][failed[position]])]
+            self._errors[key >> 16, -(key & 0xFFFF)] = known + count, example
+
+    def _drop_files(self) -> None:
+        """Forget the lesser half of the files."""
+        best = self._ranked_files()
+        kept = np.append(0, best[: _FILES // 2])
+        self._dropped += len(best) - len(kept) + 1
+        codes = self._file_names.keep(kept)
+        for name, column in self._files.columns.items():
+            fresh = np.zeros_like(column)
+            fresh[codes] = column[kept]
+            self._files.columns[name] = fresh
+
+    def _ranked_files(self) -> np.ndarray:
+        """Return the files that were used, the best first."""
+        columns = self._files.columns
+        used = np.flatnonzero((columns["calls"] > 0) | (columns["read"] > 0))
+        used = used[used != 0]
+        moved = columns["read"][used] + columns["written"][used]
+        ranked: np.ndarray = used[np.lexsort((columns["latency"][used], columns["calls"][used], moved))[::-1]]
+        return ranked
 
     def _keep_slowest(self, batch: EventBatch, latency: np.ndarray) -> None:
         """Remember the slowest rows so far; a batch with none of them costs one maximum."""
@@ -264,7 +318,7 @@ class Tally:
         if self._slow is not None:
             slow = EventBatch.concat([self._slow, slow])
         order = np.argsort(-slow["latency_ns"].astype(np.int64), kind="stable")[:SLOWEST]
-        self._slow = slow.take(order)
+        self._slow = slow.take(order).recoded(new_tables())  # lest these few rows keep the strings of a whole trace
         self._bar = int(self._slow["latency_ns"].min())
 
     def summary(
@@ -292,31 +346,27 @@ class Tally:
         slowest: list[SlowRow] = []
         distinct = 0
         totals = {name: int(values.sum()) for name, values in self._calls.columns.items()}
-        read, written = (int(self._files.columns[name].sum()) for name in ("read", "written"))
-        if self._last is not None and self._slow is not None:
-            tables = self._last.tables
+        known = self._ways.shape[1]
+        read, written = (self._calls.columns["bytes"][:known] * self._ways).sum(axis=1).tolist()
+        if self._slow is not None:
             columns = self._files.columns
-            used = np.flatnonzero((columns["calls"] > 0) | (columns["read"] > 0))
-            used = used[used != 0]
-            distinct = len(used)
-            moved = columns["read"][used] + columns["written"][used]
-            order = np.lexsort((columns["latency"][used], columns["calls"][used], moved))[::-1][:TOP]
+            ranked_files = self._ranked_files()
+            distinct = len(ranked_files) + self._dropped
+            paths, names = self._file_names.own, self._call_names.own
             files = [
-                FileRow(tables["file"][i], *(int(columns[n][i]) for n in ("calls", "read", "written", "latency")))
-                for i in used[order].tolist()
+                FileRow(paths[i], *(int(columns[n][i]) for n in ("calls", "read", "written", "latency")))
+                for i in ranked_files[:TOP].tolist()
             ]
             columns = self._calls.columns
             used = np.flatnonzero(columns["calls"])
             order = np.lexsort((columns["calls"][used], columns["latency"][used]))[::-1][:TOP]
             calls = [
-                CallRow(
-                    tables["syscall"][i], *(int(columns[n][i]) for n in ("calls", "errors", "bytes", "latency", "max"))
-                )
+                CallRow(names[i], *(int(columns[n][i]) for n in ("calls", "errors", "bytes", "latency", "max")))
                 for i in used[order].tolist()
             ]
             ranked = sorted(self._errors.items(), key=lambda item: -item[1][0])[:TOP]
             errors = [
-                ErrorRow(tables["syscall"][call], errno.errorcode.get(-ret, str(ret)), count, tables["file"][file])
+                ErrorRow(names[call], errno.errorcode.get(-ret, str(ret)), count, file)
                 for (call, ret), (count, file) in ranked
             ]
             order = np.argsort(-self._slow["latency_ns"].astype(np.int64), kind="stable")[:SLOWEST]
@@ -344,7 +394,7 @@ class Tally:
             bytes_read=read,
             bytes_written=written,
             latency_ns=totals["latency"],
-            processes=len(self._pids),
+            processes=int(self._seen.sum()) + len(self._strange),
             distinct_files=distinct,
             files=tuple(files),
             syscalls=tuple(calls),
@@ -361,21 +411,9 @@ class _Columns:
     def __init__(self, names: tuple[str, ...]) -> None:
         self.columns = {name: np.zeros(64, np.int64) for name in names}
 
-    def _grow(self, top: int) -> None:
-        size = len(next(iter(self.columns.values())))
-        if top >= size:
-            extra = max(size, top + 1 - size)
-            self.columns = {n: np.concatenate([c, np.zeros(extra, np.int64)]) for n, c in self.columns.items()}
-
-    def add(self, codes: np.ndarray, **values: np.ndarray | None) -> None:
-        """Add a value per row to the entry of its code; None adds one."""
-        self._grow(int(codes.max()))
-        size = int(codes.max()) + 1
-        for name, value in values.items():
-            # Sums in float64 are exact up to 2**53.
-            total = np.bincount(codes, weights=value, minlength=size)
-            self.columns[name][:size] += total.astype(np.int64)
-
-    def raise_to(self, codes: np.ndarray, values: np.ndarray) -> None:
-        """Keep the largest value of each code in `max`."""
-        np.maximum.at(self.columns["max"], codes, values.astype(np.int64))
+    def grow(self, size: int) -> None:
+        """Make room for codes below `size`."""
+        room = len(next(iter(self.columns.values())))
+        if size > room:
+            more = np.zeros(max(room, size - room), np.int64)
+            self.columns = {n: np.concatenate([c, more]) for n, c in self.columns.items()}

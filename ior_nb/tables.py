@@ -12,6 +12,7 @@ import numpy as np
 
 from ior_nb import aggregate
 from ior_nb.errors import ConfigError
+from ior_nb.globalfilter.values import seconds
 from ior_nb.runtime import EventBatch
 
 if TYPE_CHECKING:
@@ -124,22 +125,24 @@ def slowest(batch: EventBatch, n: int = 20, *, origin_ns: int | None = None) -> 
     )
 
 
-def timeline(batch: EventBatch, *, slot_s: float | None = None, origin_ns: int | None = None) -> pd.DataFrame:
+def timeline(batch: EventBatch, *, slot_s: float | str | None = None, origin_ns: int | None = None) -> pd.DataFrame:
     """Return equal slots of time, quiet ones too. A call belongs to the slot it started in.
 
     Args:
         batch: the rows.
-        slot_s: length of a slot; by default the shortest of 1, 2 or 5 times a power of ten that makes at most 60.
+        slot_s: length of a slot in seconds, or with its unit, as in `1ms`; by default the shortest of 1, 2 or 5 times a
+            power of ten that makes at most 60.
         origin_ns: start of the first slot on the boot clock; by default the earliest row.
 
     Raises:
-        ConfigError: a slot that is not positive, or so short that there would be more than 100,000.
+        ConfigError: a slot that is no length of time, not positive, or so short that there would be more than 100,000.
     """
+    slot = None if slot_s is None else seconds(slot_s, "slot_s")
     try:
-        slot_ns = None if slot_s is None else round(slot_s * 1e9)
+        slot_ns = None if slot is None else round(slot * 1e9)
         return _frame(aggregate.timeline(batch, slot_ns=slot_ns, origin_ns=origin_ns))
     except (ValueError, OverflowError) as error:
-        raise ConfigError(f"slot_s={slot_s:g}: {error}") from error
+        raise ConfigError(f"slot_s={slot:g}: {error}") from error
 
 
 def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:

@@ -11,31 +11,33 @@ from IPython.core.error import UsageError
 from IPython.display import display
 
 from ior_nb import errors
+from ior_nb.cells import CellLine, of_trace, within, written
 from ior_nb.globalfilter import to_text
-from ior_nb.options import add_trace_options, trace_arguments
+from ior_nb.options import add_load_options, add_trace_options, load_arguments, trace_arguments
 from ior_nb.result import Trace
-from ior_nb.runtime.text import printable, show_bytes, show_ns
-from ior_nb.session import TracerSession, trace
+from ior_nb.runtime.text import printable
+from ior_nb.session import TracerSession
 from ior_nb.syscalls import FAMILIES, resolve
+from ior_nb.tracing import dashboard, trace
 from ior_nb.window import Window
 
-__all__ = ["VERBS", "HelpShown", "Parser", "Verbs", "arguments_of"]
+__all__ = ["PARSERS", "VERBS", "HelpShown", "Parser", "Verbs", "arguments_of"]
 
 # Verb -> what `%ior help` says. A new verb is a row here and a method `do_VERB` below.
 VERBS: Final = {
     "start": "start tracing this kernel (or --pid, --system ...) until %ior stop",
     "stop": "end the trace; it is bound to _ior",
     "status": "what is going on",
-    "show": "the summary of the trace: of the last one, or so far of the one that runs",
+    "show": "show [PANELS]: the dashboard, live, or of the last trace; show summary: only the summary",
     "df": "the rows of the last trace as a DataFrame; while one runs, the last 10,000 rows",
     "sql": "sql SELECT ...: query the rows as the table `trace`, and recordings by their file name (needs duckdb)",
     "filter": "filter TEXT: let only these rows pass, from now on; filter undo, filter clear, filter alone shows it",
     "probes": "probes: what is traced; probes on|off NAMES, probes rate NAME=N change it while a trace runs",
     "reset": "begin the live statistics and the flame graph anew",
-    "cells": "the traced cells: calls, bytes, time, loss",
+    "cells": "the traced cells, those run while %ior start traced too: calls, bytes, time, loss",
     "diff": "diff A B: compare two traced cells by their numbers (or variables)",
     "record": "record PATH: write every row to a Parquet file from now on; record stop: finish it",
-    "load": "load PATH: a recording (or several, or a folder) as a trace, bound to _ior",
+    "load": "load PATH [--start S] [--end S] [--filter TEXT]: a recording (several, a folder) as a trace, as _ior",
     "export": "export PATH: the last trace as a file; the ending says the format",
     "doctor": "what this machine offers for tracing, and what to do about what it lacks",
     "help": "this text",
@@ -56,6 +58,22 @@ class Parser(argparse.ArgumentParser):
     def exit(self, status: int = 0, message: str | None = None) -> Any:
         """Never end the kernel."""
         raise HelpShown
+
+
+def _start_parser() -> Parser:
+    parser = Parser(prog="%ior start", description=VERBS["start"])
+    add_trace_options(parser)
+    return parser
+
+
+def _load_parser() -> Parser:
+    parser = Parser(prog="%ior load", description=VERBS["load"])
+    add_load_options(parser)
+    return parser
+
+
+# Verbs that take options. `--help` and completion read them.
+PARSERS: Final[dict[str, Callable[[], Parser]]] = {"start": _start_parser, "load": _load_parser}
 
 
 def words_of(name: str, line: str) -> list[str]:
@@ -85,10 +103,12 @@ class Verbs:
         self._session = session
         self._bind = bind
         self._window: Window | None = None
+        self._over_cells: dict[int, CellLine] = {}  # cells of traces that went on over several, by number
+        self._shown: tuple[Any, Any] | None = None  # what the dashboard of a finished trace shows, and it
 
     def run(self, verb: str, line: str) -> Any:
         """Run one; `verb` is one of `VERBS`."""
-        if line in ("-h", "--help") and verb != "start":
+        if line in ("-h", "--help") and verb not in PARSERS:
             print(f"%ior {verb}  {VERBS[verb]}")
             return None
         handler: Callable[[str], Any] = getattr(self, f"do_{verb}")
@@ -105,9 +125,7 @@ class Verbs:
 
     def do_start(self, line: str) -> None:
         """Start a trace that goes on over cells."""
-        parser = Parser(prog="%ior start", description=VERBS["start"])
-        add_trace_options(parser)
-        options = arguments_of(parser, line)
+        options = arguments_of(PARSERS["start"](), line)
         if self._session.running is not None:
             raise UsageError("ior: a trace is running; stop it first (%ior stop)")
         window = trace(**trace_arguments(options), session=self._session)
@@ -122,10 +140,15 @@ class Verbs:
     def do_stop(self, line: str) -> None:
         """End it and show the result."""
         window, self._window = self._window, None
+        if window is None and self._session.running is not None:  # begun with the button of the dashboard
+            window = self._session.running.owner
         if window is None:
             raise UsageError("ior: nothing is being traced (%ior start begins)")
         window.end()
         self._bind(window.trace)
+        done = window.trace.accounting
+        said = "complete" if done.complete else f"of the whole trace: {done.line()}"
+        self._over_cells |= within(window.trace, self._session.cells(), said)
         display(window.trace)  # type: ignore[no-untyped-call]
 
     def do_status(self, line: str) -> None:
@@ -205,7 +228,14 @@ class Verbs:
     # ---- results
 
     def do_show(self, line: str) -> None:
-        """Show the summary of the trace."""
+        """Show the dashboard, some of its panels, or the summary."""
+        panels = words_of("%ior show", line)
+        if panels == ["summary"] or getattr(self._shell, "kernel", None) is None:  # a terminal has no widgets
+            self._show_summary()
+        else:
+            display(self._dashboard(panels))  # type: ignore[no-untyped-call]
+
+    def _show_summary(self) -> None:
         run = self._session.running
         if run is None:
             display(self.last())  # type: ignore[no-untyped-call]
@@ -213,6 +243,18 @@ class Verbs:
         run.watch()
         run.refresh()
         display(run.owner.trace)  # type: ignore[no-untyped-call]
+
+    def _dashboard(self, panels: list[str]) -> Any:
+        """Return the dashboard of the session or, when nothing runs, of the trace bound to `_ior`."""
+        last = self._shell.user_ns.get("_ior")
+        if self._session.running is not None or not isinstance(last, Trace) or self._session.shows(last):
+            return self._session.dashboard(panels)
+        key = (id(last), tuple(panels))
+        if self._shown is None or self._shown[0] != key or self._shown[1].closed:
+            if self._shown is not None:
+                self._shown[1].close()  # its static picture stays
+            self._shown = (key, dashboard(last, panels, session=self._session))
+        return self._shown[1]
 
     def do_df(self, line: str) -> Any:
         """Return rows as a DataFrame."""
@@ -246,18 +288,19 @@ class Verbs:
 
     def do_cells(self, line: str) -> None:
         """List the traced cells."""
-        cells = self._session.traces()
-        if not cells:
-            print("no cell has been traced yet (%%ior on a cell)")
+        lines = dict(self._over_cells)
+        run = self._session.running
+        if self._window is not None and run is not None:
+            run.watch()
+            totals = run.engine.flush()
+            lost = totals["lost_ring"] + totals["lost_buffer"]
+            said = f"of the trace so far: {lost:,} calls lost" if lost else "complete so far"
+            lines |= within(self._window.trace, self._session.cells(), said)
+        lines |= {number: of_trace(number, found) for number, found in self._session.traces().items()}
+        if not lines:
+            print("no cell has been traced yet (%%ior on a cell, or %ior start and then cells)")
             return
-        print(f"{'cell':>5} {'calls':>12} {'read':>11} {'written':>11} {'errors':>8} {'took':>9}  completeness")
-        for number, found in cells.items():
-            s = found.summary()
-            print(
-                f"{number:>5} {s.calls:>12,} {show_bytes(s.bytes_read):>11} {show_bytes(s.bytes_written):>11} "
-                f"{s.errors:>8,} {show_ns(s.duration_s * 1e9):>9}  "
-                + ("complete" if s.accounting.complete else s.accounting.line())
-            )
+        print(written(lines.values()))
 
     def do_diff(self, line: str) -> Any:
         """Compare two traces."""
@@ -265,22 +308,24 @@ class Verbs:
         if len(words) != 2:
             raise UsageError("%ior diff A B: two numbers of traced cells (%ior cells lists them) or names of variables")
         before, after = (self._trace_named(word) for word in words)
-        return before.diff(after)
+        first, second = (f"cell {word}" if word.isdigit() else word for word in words)
+        return before.diff(after, titles=(first, second))
 
     def _trace_named(self, word: str) -> Trace:
         found = self._session.traces().get(int(word)) if word.isdigit() else self._shell.user_ns.get(word)
+        last = self._shell.user_ns.get("_ior")
+        if found is None and word.isdigit() and isinstance(last, Trace) and int(word) in last.batch["cell"]:
+            found = last.filter(f"cell={word}")  # of a trace that went on over cells
         if not isinstance(found, Trace):
             raise UsageError(f"ior: {word} is neither a traced cell (%ior cells lists them) nor a trace")
         return found
 
     def do_load(self, line: str) -> None:
         """Load recordings."""
-        words = words_of("%ior load", line)
-        if not words:
-            raise UsageError("%ior load PATH: a recording, several, or a folder of them")
+        options = arguments_of(PARSERS["load"](), line)
         from ior_nb.recordings import load
 
-        found = load(words if len(words) > 1 else words[0])
+        found = load(**load_arguments(options))
         self._bind(found)
         display(found)  # type: ignore[no-untyped-call]
 

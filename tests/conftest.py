@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ior_nb.doctor import find_bcc
+from ior_nb.engine.collector.distribution import find_bcc
 
 REQUIRED = os.environ.get("IOR_NB_REQUIRE_LIVE") == "1"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ior_nb.engine.bcc import Ended
 from ior_nb.engine.decode import COUNTER
-from ior_nb.runtime import EventBatch, StringTable, TraceOptions, new_tables
+from ior_nb.runtime import EventBatch, Pushdown, StringTable, TraceOptions, new_tables
 
 
 def batch(tables: dict[str, StringTable] | None = None, /, **columns: list[object]) -> EventBatch:
@@ -31,6 +31,7 @@ class FakeEngine:
 
     name = "fake"
     replays = False
+    filters = False
     title = ""
     notes: tuple[str, ...] = ()
 
@@ -38,7 +39,7 @@ class FakeEngine:
         self.options: TraceOptions | None = None
         self.send: Callable[[EventBatch], None] = lambda _: None
         self.totals: dict[str, int] = dict.fromkeys(
-            "seen emitted sampled_out lost_ring lost_names unpaired compat unknown slots_full killed lost_in_flight "
+            "seen emitted sampled_out lost_ring lost_names unpaired compat unknown slots_full killed "
             "skipped_runs lost_buffer open".split(),
             0,
         )
@@ -74,6 +75,12 @@ class FakeEngine:
 
     def set_specs(self, enabled: frozenset[int], rates: dict[int, int]) -> None:
         """Every probe is a dream."""
+
+    def set_filter(self, pushdown: Pushdown, generation: int) -> None:
+        """Nothing is judged here."""
+
+    def deaths(self) -> list[tuple[int, int]]:
+        return []
 
     def ignore(self, tids: list[int]) -> None:
         """Nobody is traced."""

@@ -42,6 +42,7 @@ NUMBERS: Final = {
     "fd": (-1, 0, 1, 3),
     "latency": (0, 1, 999, 1_000, 1_000_000, 1_500_000, 60_000_000_000),
     "gap": (0, 1, 1_000, 2_000_000),
+    "time": (0, 1, 1_000_000_000, 86_400_000_000_000),
     "bytes": (0, 1, 1_000, 4_096, 65_536, 1 << 40),
     "ret": (0, 1, -1, -2, -4, -512, -515, 4_096),
     "cell": (-1, 0, 7),
@@ -49,7 +50,7 @@ NUMBERS: Final = {
 STATES: Final = ("done", "done", "done", "no return", "in flight")
 
 
-_COLUMN: Final = {"latency": "latency_ns", "gap": "gap_ns"}
+_COLUMN: Final = {"latency": "latency_ns", "gap": "gap_ns", "time": "time_ns"}
 
 
 def _fitting(row: dict[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from ior_nb.plan import enabled_calls
 from ior_nb.recordings import load
 from ior_nb.runtime import EventBatch, Scope, TraceOptions
 from ior_nb.runtime.schema import NAMES, is_error
-from ior_nb.session import ENGINES, TracerSession, default_session, trace
+from ior_nb.session import ENGINES, TracerSession, default_session
 from ior_nb.syscalls import BY_NAME
+from ior_nb.tracing import trace
 from tests.test_replay import Clock, Listener, values
 
 ALL = TraceOptions(scope=Scope(pids=(1,)), enabled=enabled_calls("all", None))

@@ -28,8 +28,10 @@ from ior_nb.export import EXPORTERS, About, export, format_of
 from ior_nb.export.arrow import encodable, event_batch
 from ior_nb.export.csv import HEADER
 from ior_nb.export.stacks import FIELDS, METRICS, stacks, tree
+from ior_nb.figures import flame
+from ior_nb.flamegraph import FIELDS as LIVE_FIELDS
 from ior_nb.result import Trace
-from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime import Accounting, EventBatch, schema
 from tests.events import HOSTILE, ROWS, latency, made
 from tests.fakes import batch
 
@@ -109,13 +111,33 @@ def test_tree_conserves_the_weights(rows: list[Event]) -> None:
 
 
 def test_stack_fields_agree_with_the_live_flame_graph() -> None:
-    """A field gives the same frames here and in the live trie, line ends apart."""
-    live = pytest.importorskip("ior_nb.flamegraph.fields").FIELDS
-    for name, (column, frames) in FIELDS.items():
-        assert live[name].column == column
-        for value in [0, 7, -1] if name in ("pid", "tid", "cell") else ["", "/a//b/", "a;b;", " x ", "/", *HOSTILE]:
-            if isinstance(value, int) or not re.search("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", value):
-                assert list(frames(value)) == list(live[name].frames(value)), (name, value)
+    """Files know the fields the live trie knows, and a field gives the same frames in both."""
+    live = LIVE_FIELDS
+    numbers = [0, 7, -1, 0o2000000, 0o20200002, 0o100000000001]
+
+    assert set(FIELDS) == set(live)
+    for name, field in FIELDS.items():
+        assert live[name].column == field.column
+        for value in ["", "/a//b/", "a;b;", " x ", "/", *HOSTILE] if schema.column(field.column).text else numbers:
+            assert list(field.frames(value)) == list(live[name].frames(value)), (name, value)
+
+
+def test_flags_of_opens_are_frames_in_every_format() -> None:
+    """The field `flags` gives the flags of opens by name in folded stacks, speedscope, report and figures."""
+    rows = batch(syscall=["openat", "read"], open_flags=[0o2000001, -1], comm=["py", "py"])
+
+    assert written(rows, "folded", fields="comm,flags").decode() == "py 1\npy;O_WRONLY|O_CLOEXEC 1\n"
+    assert b"O_WRONLY|O_CLOEXEC" in written(rows, "speedscope", fields=("comm", "flags"))
+    assert b"O_WRONLY|O_CLOEXEC" in written(rows, "html", fields=("flags",))
+    assert "O_WRONLY|O_CLOEXEC" in flame(rows, "flags").data[0].labels
+
+
+def test_report_has_long_paths_whole_in_their_title() -> None:
+    """A path the page may have to cut has its end apart from the rest, and all of it as a title."""
+    path = "/srv" + "/warehouse" * 9 + "/part-00001.parquet"
+    page = written(batch(syscall=["read"], file=[path], bytes=[5]), "html").decode()
+
+    assert f'<td class="l wide path" title="{path}"><span>{path[:-20]}</span>{path[-20:]}</td>' in page
 
 
 def test_folded_is_the_documented_form() -> None:

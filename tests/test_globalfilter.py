@@ -84,6 +84,7 @@ def test_the_example_of_the_manual_parses() -> None:
         ("gap>1m30s", number("gap", ">", 90_000_000_000)),
         ("gap>1h", number("gap", ">", 3_600_000_000_000)),
         ("gap>-1s", number("gap", ">", -1_000_000_000)),
+        ("time>=1h30m", number("time", ">=", 5_400_000_000_000)),
         ("bytes>=64KiB", number("bytes", ">=", 65_536)),
         ("bytes>=64kib", number("bytes", ">=", 65_536)),
         ("bytes>=1.5MiB", number("bytes", ">=", 3 << 19)),
@@ -353,6 +354,7 @@ def calls(*names: str) -> tuple[tuple[int, str], ...]:
         ("latency>-5", Pushdown(latency_min_ns=0), "all"),
         ("latency<0", Pushdown(), "latency<0"),
         ("gap>1 and fd=3 and ret=0", Pushdown(), "gap>1ns and fd=3 and ret=0"),
+        ("pid=3 and time>=1s and time<2s", Pushdown(pid=3), "time>=1s and time<2s"),
         ("syscall=read", Pushdown(calls=calls("read")), "all"),
         ("syscall=read or syscall=pread", Pushdown(calls=calls("read", "pread64")), "all"),
         ("family=FS and syscall~^pread and not syscall~v", Pushdown(calls=calls("pread64")), "all"),
@@ -518,6 +520,7 @@ def test_dimensions_are_offered_where_a_condition_begins() -> None:
         assert not {"and", "or", ")"} & set(found)
     assert offered("la") == ["latency"]
     assert offered("pid=1 and LA") == ["latency"]
+    assert offered("ti") == ["tid", "time"]
     assert offered("e") == ["errors"]
 
 

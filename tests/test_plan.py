@@ -10,6 +10,7 @@ import pytest
 
 from ior_nb.errors import ConfigError
 from ior_nb.plan import enabled_calls, plan, sampling_rates
+from ior_nb.runtime import Scope
 from ior_nb.syscalls import BY_NAME, SYSCALLS
 
 
@@ -66,6 +67,30 @@ def test_a_thread_is_traced_in_its_own_process() -> None:
     assert plan(tid=tid).scope.pids == (os.getpid(),)
     with pytest.raises(ConfigError, match="belongs to process"):
         plan(tid=tid, pid=1)
+
+
+@pytest.mark.parametrize(
+    ("scope", "text"),
+    [
+        (Scope(pids=(4,)), "process 4 and its children"),
+        (Scope(pids=(4,), follow=False), "process 4"),
+        (Scope(pids=(4, 7)), "processes 4, 7 and their children"),
+        (Scope(pids=(4,), tid=6), "thread 6 of process 4"),
+        (Scope(pids=(4,), tid=4), "the main thread of process 4"),
+        (Scope(mode="all"), "the whole system"),
+        (Scope(mode="uid", uid=7), "user 7"),
+    ],
+)
+def test_a_scope_says_whose_calls_are_traced(scope: Scope, text: str) -> None:
+    """The words name who is traced and nobody else: children only where they are, never those of a single thread."""
+    assert str(scope) == text
+
+
+def test_the_title_of_a_thread_is_its_scope() -> None:
+    """A trace by `pid` and `tid` is headed by that thread alone."""
+    tid = threading.get_native_id()
+
+    assert plan(tid=tid, pid=os.getpid()).title == str(Scope(pids=(os.getpid(),), tid=tid))
 
 
 def test_a_command_is_looked_up_like_a_shell_does(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ from ior_nb.parquet import Recorder, Recording, find, footer
 from ior_nb.recordings import load
 from ior_nb.runtime import EventBatch, Filter, Scope, TraceOptions, new_tables
 from ior_nb.runtime.schema import COLUMNS, NAMES
-from ior_nb.session import TracerSession, trace
+from ior_nb.session import TracerSession
+from ior_nb.syscalls import BY_NAME
+from ior_nb.tracing import trace
 from tests.fakes import FakeEngine, batch
 
 OPTIONS = TraceOptions(scope=Scope(pids=(1,)), enabled=frozenset({0, 1}))
@@ -239,6 +241,22 @@ def test_load_of_a_stretch_of_time_has_its_rows(
     assert found.accounting.unaccounted == 0
 
 
+@pytest.mark.parametrize("edges", [(100, 101), (100, None), (None, 0), (0, 0), (0.5, 5000), (1, 1)])
+@pytest.mark.parametrize("books", [True, False])
+def test_load_of_a_stretch_never_has_a_negative_length(
+    edges: tuple[float | None, float | None], books: bool, tmp_path: Path
+) -> None:
+    """A stretch is as long as what of it lies inside the recording: behind the end that is nothing."""
+    window = {"ior_nb.started_at_boot_nano": str(START), "ior_nb.ended_at_boot_nano": str(START + 1010 * STEP)}
+    path = record(tmp_path / "a", events(1009), metadata=window if books else None)
+    found = load(path, start=edges[0], end=edges[1])
+    start, end = edges[0] or 0, 5000 if edges[1] is None else edges[1]
+
+    assert 0 <= found.duration_s <= 1.01
+    assert found.duration_s == pytest.approx(max(0, min(end, 1.01) - min(start, 1.01)), abs=0.002)
+    assert "-" not in found.summary().headline().split(":")[-1]
+
+
 def test_load_of_a_stretch_does_not_read_the_rest(recording: Path) -> None:
     """Row groups without a wanted row are skipped: damage in them is not noticed, in the wanted ones it is."""
     about = pq.read_metadata(recording).row_group(5).column(NAMES.index("latency_ns"))
@@ -321,12 +339,24 @@ def test_load_makes_one_data_set_of_a_folder(fleet: Path) -> None:
     found = load(fleet)
 
     assert found.batch.text("host").tolist() == ["ada"] * 10 + ["bob"] * 10 + ["eve"] * 10
-    assert found.batch["seq"].tolist() == [*range(10), *range(50, 60), *range(90, 100)]
+    assert found.batch["seq"].tolist() == list(range(1, 31))
     assert found.df()["host"].cat.categories.tolist() == ["ada", "bob", "eve"]
     assert (found.title, found.engine) == ("3 recordings", "bcc")
     assert (found.accounting.seen, found.accounting.unaccounted) == (30, 0)
     assert found.window == (0, 9 * STEP + 1)
     assert len(found.notes) == 3
+
+
+@pytest.mark.parametrize("options", [{}, {"filter": "file~3"}, {"start": 0.002, "end": 0.008}])
+def test_load_numbers_the_rows_of_several_recordings_anew(options: dict[str, Any], tmp_path: Path) -> None:
+    """No two rows of a data set have the same `seq`, and they stand in its order; a single recording keeps its own."""
+    one, two = (record(tmp_path / name, events(50, 50)) for name in "ab")
+    seq = load([one, two], **options).batch["seq"]
+    single = load(two, **options).batch["seq"]
+
+    assert len(seq) == 2 * len(single) > 2
+    assert (np.diff(seq.astype(np.int64)) > 0).all()
+    assert set(single.tolist()) <= set(range(50, 100))
 
 
 def test_load_takes_patterns_and_lists(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -659,6 +689,46 @@ def test_replay_at_twice_the_pace(recording: Path, heard: Listener, clock: Clock
 
     assert heard.seq == list(range(11))
     assert heard.batches[-1]["time_ns"][-1] == start + 10 * STEP
+
+
+def test_replay_leaves_out_what_is_switched_off(
+    recording: Path, heard: Listener, clock: Clock, engines: list[ReplayEngine]
+) -> None:
+    """A call switched off during a replay stops at once and comes back when on; what never was on is played."""
+    engine = ReplayEngine(recording, 1.0, clock=clock)
+    engines.append(engine)
+    read, leave = BY_NAME["read"].number, BY_NAME["exit_group"].number
+    engine.start(TraceOptions(scope=Scope(), enabled=frozenset({read})), heard)
+    seen = []
+    for enabled in ({read}, set[int](), {read, leave}, {read}):
+        engine.set_specs(frozenset(enabled), {})
+        clock.now += 100 * STEP
+        engine.flush()
+        seen.append({name for rows in heard.batches for name in rows.text("syscall")})
+        heard.batches.clear()
+
+    assert seen == [{"read", "exit_group"}, {"exit_group"}, {"read", "exit_group"}, {"read"}]
+
+
+@pytest.mark.parametrize("rate", [0, 1, 7])
+@pytest.mark.parametrize("live", [True, False])
+def test_replay_samples(rate: int, live: bool, recording: Path) -> None:
+    """Of N calls of a sampled one the first becomes a row, of rate 0 none; all are counted, from the start or live."""
+    engine = ReplayEngine(recording)
+    with TracerSession(engine=engine) as session:
+        engine.open()
+        with trace(session=session, sampling=None if live else {"read": rate}) as t:
+            if live and (run := session.running) is not None:
+                run.flush()
+                run.probes.set_rate("read", rate)
+                engine.seek()
+    reads = 1009 - len(range(3, 1009, 7))
+    rows = t.batch.take(t.batch.text("syscall") == "read")
+    kept = -(-reads // rate) if rate else 0
+
+    assert len(rows) - reads * live == kept
+    assert t.accounting.sampled_out == reads - kept
+    assert t.accounting.unaccounted == 0
 
 
 def test_replay_stops_at_once_in_a_pause(tmp_path: Path, heard: Listener) -> None:

@@ -9,7 +9,8 @@ from ior_nb import errors
 from ior_nb.clock import boot_clock
 from ior_nb.engine.contract import Ended
 from ior_nb.runtime import EventBatch
-from ior_nb.session import ENGINES, TracerSession, trace
+from ior_nb.session import ENGINES, TracerSession
+from ior_nb.tracing import trace
 from tests.fakes import FakeEngine, batch
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ior_nb.comparison import Diff
 from ior_nb.runtime import Accounting, new_tables
 from ior_nb.summary import Summary, Tally
 from tests.fakes import batch
@@ -69,6 +71,18 @@ def test_traced_names_are_never_markup_nor_terminal_codes() -> None:
     assert "&lt;script&gt;\\x1b[2J\\x0a\\u202e" in found.html()
     assert "\x1b" not in found.text()
     assert "\u202e" not in found.text()
+
+
+def test_html_stands_alone() -> None:
+    """Each table has a font and a size of its own: a page without style, or without a doctype, shows it small too."""
+    found = summary_of([[("read", "/a", 10, 5, 0)]])
+    shown = batch(syscall=["read"], file=["/a"])
+    for page in (found.html(), Diff(shown, shown)._repr_html_()):
+        tables = re.findall("<table[^>]*>", page)
+
+        assert len(tables) >= 2
+        assert all("font:13px/1.45 var(--jp-ui-font-family,system-ui" in table for table in tables)
+        assert page.startswith('<div style="font:13px/1.45 ')
 
 
 def test_text_fits_the_width() -> None:

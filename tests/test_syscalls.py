@@ -544,6 +544,13 @@ def test_select_names_the_legal_words() -> None:
         select([], ["raed"], [])
 
 
+@pytest.mark.parametrize("name", ["getcwd", "getdents", "getdents64"])
+def test_bytes_that_are_no_content_are_explained(name: str) -> None:
+    """A call that reads no file and counts as reading all the same, as in the reference, says so in its row."""
+    assert resolve(name).bytes_class == "read"
+    assert "as read" in resolve(name).doc or "as bytes read" in resolve(name).doc
+
+
 def test_default_families() -> None:
     """Files, network and asynchronous I/O are traced when nothing is chosen."""
     assert DEFAULT_FAMILIES == ("FS", "Network", "AIO")

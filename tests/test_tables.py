@@ -267,7 +267,7 @@ def test_diff_shows_traced_names_as_text() -> None:
     found = Diff(events[0:0], events, titles=("<b>", "\x1b[2J"))
 
     assert "<script" not in found._repr_html_()
-    assert "<b>" not in found._repr_html_()[60:]
+    assert "<b>" not in found._repr_html_().split("<b>", 1)[1]  # but for the heading's own
     assert "\x1b" not in repr(found)
     assert "\u202e" not in repr(found)
     found.flame()
@@ -384,9 +384,111 @@ def test_a_wrong_filter_says_where() -> None:
         trace_of(made([])).filter("syscall=")
 
 
-def test_trace_diff_has_both_titles() -> None:
-    """A comparison of traces is headed by their names."""
-    assert repr(trace_of(made([])).diff(trace_of(made([])))).startswith("t → t")
+def titled(title: str, cells: list[int], started_at: float = 0.0) -> Trace:
+    """Return a trace of that title with a row in each of the cells."""
+    found = trace_of(batch(syscall=["read"] * len(cells), cell=list(cells)))
+    found.title, found.started_at = title, started_at
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "titles"),
+    [
+        (titled("this cell", [3]), titled("this cell", [12, 12]), ("cell 3", "cell 12")),
+        (titled("slow", [3]), titled("fast", [3]), ("slow (cell 3)", "fast (cell 3)")),
+        (titled("slow", [-1]), titled("fast", [2, 3]), ("slow", "fast")),
+        (titled("t", []), titled("t", []), ("t (before)", "t (after)")),
+        (titled("this cell", [3]), titled("this cell", [3]), ("cell 3 (before)", "cell 3 (after)")),
+    ],
+)
+def test_trace_diff_tells_its_sides_apart(before: Trace, after: Trace, titles: tuple[str, str]) -> None:
+    """A comparison is headed by cells or titles, and by more where these are equal: never twice by the same."""
+    assert before.diff(after).titles == titles
+    assert repr(before.diff(after)).startswith(f"{titles[0]} → {titles[1]}")
+    assert before.diff(after, titles=("a", "b")).titles == ("a", "b")
+
+
+def test_trace_diff_of_equal_titles_has_the_times() -> None:
+    """Traces of one title that began at different times are told apart by these."""
+    names = titled("t", [], 1000).diff(titled("t", [], 1002)).titles
+
+    assert names[0] != names[1]
+    assert all(name.startswith("t (") and name.count(":") == 2 for name in names)
+
+
+@pytest.mark.parametrize("other", [3, None, "cell 3", made([])])
+def test_trace_diff_with_no_trace_is_refused(other: Any) -> None:
+    """A trace is only compared with a trace; else a line says so."""
+    with pytest.raises(ConfigError, match="compared with another") as caught:
+        titled("t", []).diff(other)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "slot"),
+    [("1ms", 0.001), ("0.5s", 0.5), (" 2us ", 2e-6), ("1m30s", 90), (2, 2), (0.25, 0.25), (np.float64(0.5), 0.5)],
+)
+def test_a_slot_of_time_is_a_number_or_a_text(given: Any, slot: float) -> None:
+    """A slot is seconds, or a length of time as people type it."""
+    found = trace_of(batch(time_ns=[10**9], syscall=["read"])).timeline(given)
+
+    assert found["slot_s"].tolist() == [slot]
+
+
+@pytest.mark.parametrize("given", ["1 parsec", "", "10", "0.5", "-1ms", "1e-3", [1], b"1ms", True, 1j, float("nan"), 0])
+def test_a_wrong_slot_of_time_is_one_line(given: Any) -> None:
+    """What is no positive length of time is refused in one line that names the argument."""
+    with pytest.raises(ConfigError, match="slot_s") as caught:
+        trace_of(batch(time_ns=[10**9], syscall=["read"])).timeline(given)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_figures_count_time_as_the_tables_do() -> None:
+    """In `plot` times begin where those of `slowest` begin: at the start of the trace, not at its first row."""
+    found = trace_of(batch(time_ns=[4_000_000_000], syscall=["read"], latency_ns=[5_000]))
+    found.window = (1_000_000_000, 5_000_000_000)
+    (start,) = found.slowest()["start_s"]
+    lines = next(t for t in found.plot("timeline").data if t.name == "mean latency")
+    middle, slot = lines.x[-1], found.timeline()["slot_s"][0]
+
+    assert start == 3
+    assert middle - slot / 2 <= start < middle + slot / 2
+    assert abs(found.plot("heatmap").data[0].x[-1] - start) <= slot
+    assert lines.mode == "lines+markers"
+    assert "seconds" in found.plot("timeline").layout.xaxis.title.text
+    assert found.plot("timeline").layout.yaxis3.ticksuffix == "s"
+
+
+def test_a_figure_refuses_options_it_has_not() -> None:
+    """An option of another figure is answered with the right ones."""
+    with pytest.raises(ConfigError, match="fields, metric"):
+        trace_of(made([])).plot("flame", slot="1ms")
+    with pytest.raises(ConfigError, match="it has none"):
+        trace_of(made([])).plot("latency", bins=3)
+
+
+@pytest.mark.parametrize("compared", [True, False])
+def test_frames_are_cut_to_their_width(compared: bool) -> None:
+    """A name too long for its box is cut with an ellipsis, in a box of no width there is none; the label has it all."""
+    events = batch(
+        syscall=["read"] * 3,
+        comm=["py"] * 3,
+        file=["/a" * 100, "/" + "b" * 100, "/" + "c" * 100],
+        latency_ns=[700, 299, 1],
+    )
+    figure = Diff(events, events).flame() if compared else figures.flame(events, metric="duration")
+    shown = dict(zip(figure.data[0].labels, figure.data[0].text, strict=True))
+    cut = shown["/" + "b" * 100]
+
+    assert figure.layout.uniformtext.mode is None
+    assert figure.data[0].textinfo == "text"
+    assert shown["read"] == "read"
+    assert cut.startswith("/b")
+    assert "…" in cut
+    assert 20 < len(cut) < 60
+    assert shown["/" + "c" * 100] == ""
 
 
 @pytest.mark.bench

@@ -63,6 +63,7 @@ class BccEngine:
 
     name = "bcc"
     replays = False
+    filters = True
     title = ""
     notes: tuple[str, ...] = ()
 

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ior_nb.runtime import EventBatch, TraceOptions
+from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
 
 __all__ = ["Ended", "Engine"]
 
@@ -25,10 +25,7 @@ class Ended:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Where events come from. One trace at a time; all methods may be called from any thread.
-
-    An engine that also has `set_filter(pushdown, generation)` decides part of a filter by itself.
-    """
+    """Where events come from. One trace at a time; all methods may be called from any thread."""
 
     @property
     def name(self) -> str:
@@ -37,6 +34,10 @@ class Engine(Protocol):
     @property
     def replays(self) -> bool:
         """Whether its rows are of another time: they belong to whoever listens, whenever they say they began."""
+
+    @property
+    def filters(self) -> bool:
+        """Whether it decides part of a filter by itself; others are told of no filter, and hand every row over."""
 
     @property
     def title(self) -> str:
@@ -63,6 +64,12 @@ class Engine(Protocol):
 
     def set_specs(self, enabled: frozenset[int], rates: dict[int, int]) -> None:
         """Change which calls are on, and their sampling."""
+
+    def set_filter(self, pushdown: Pushdown, generation: int) -> None:
+        """Judge calls that end from now on by another filter; their rows carry `generation` as `filter_epoch`."""
+
+    def deaths(self) -> list[tuple[int, int]]:
+        """Return (pid, boot clock ns) of the processes that ended since the last call."""
 
     def ignore(self, tids: list[int]) -> None:
         """Leave threads out from now on."""

@@ -95,12 +95,17 @@ class _Records:
 class Decoder:
     """Turns the frames of one collector into batches; keeps what names mean. One thread at a time uses it.
 
+    Args:
+        limit: paths in a string table. A long trace sees any number of them, so when there are more a new table is
+            begun; batches keep the one they were made with.
+
     Attributes:
-        tables: the string tables all its batches share.
+        tables: the string tables of the next batch.
         names: what ids mean.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, limit: int = 1 << 20) -> None:
+        self._limit = limit
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
         self._syscalls = np.zeros(wire.SPECS, np.int32)
@@ -124,6 +129,10 @@ class Decoder:
         Returns:
             One row a record, in the ring's order. `seq`, `cell` and `filter_epoch` are the session's to fill.
         """
+        if len(self.tables["file"]) > self._limit:
+            paths = StringTable()
+            self.tables = {**self.tables, "file": paths, "old_file": paths, "path_arg": paths}
+            self.names.renew(self.tables)
         r = _Records(payload)
         names, raw, nr = self.names, r.raw, r.nr
         file_id = at_most(raw["file"].astype(np.intp), names.paths)
@@ -153,7 +162,7 @@ class Decoder:
             "file_kind": names.kinds.take(file_id),
             "dev": names.devs.take(file_id),
             "inode": names.inodes.take(file_id),
-            "file": names.paths.take(file_id),
+            "file": names.paths_of(file_id),
         }
         if raw["generation"].any():
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
@@ -178,7 +187,7 @@ class Decoder:
             rows = np.flatnonzero(has("fds_out")[r.nr] & (r.ret == 0))
             fd[rows] = (r.extra[rows] & 0xFFFFFFFF).astype(np.int32)
         if r.any(has("fd2")):
-            r.columns["old_file"] = self.names.paths[at_most(r.raw["file2"], self.names.paths)]
+            r.columns["old_file"] = self.names.paths_of(at_most(r.raw["file2"], self.names.paths))
 
     def _bytes(self, r: _Records) -> None:
         """Bytes asked for, and bytes moved: the rule of `payload` in ior.bpf.c, over columns."""
@@ -246,7 +255,7 @@ class Decoder:
             columns[name][rows[itself]] = table[base[itself]]
         if names.sockets[base[itself]].any():
             r.fill("socket", rows[itself], names.sockets[base[itself]])
-        return np.where(empty, np.where(itself, names.paths[base], 0), whole)
+        return np.where(empty, np.where(itself, names.paths_of(base), 0), whole)
 
 
 def _rare(r: _Records, operations: np.ndarray) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 
 from ior_nb.clock import boot_clock
 from ior_nb.engine.contract import Ended
-from ior_nb.engine.player import Player
+from ior_nb.engine.player import Player, sampled
 from ior_nb.engine.workload import MAIN, Workload
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import EventBatch, TraceOptions
+from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
 
 __all__ = ["DemoEngine"]
 
@@ -36,6 +36,7 @@ class DemoEngine:
 
     name = "demo"
     replays = False
+    filters = False
     title = "demo data"
     notes: tuple[str, ...] = ("demo data: made up, nothing was traced",)
 
@@ -85,6 +86,13 @@ class DemoEngine:
         """Change which calls are on, from the next slice of time on."""
         self._choice = (enabled, dict(rates))
 
+    def set_filter(self, pushdown: Pushdown, generation: int) -> None:
+        """It judges nothing: every row is handed over."""
+
+    def deaths(self) -> list[tuple[int, int]]:
+        """Return nothing: nobody of the demo ends."""
+        return []
+
     def ignore(self, tids: list[int]) -> None:
         """None of them is in the demo."""
 
@@ -110,19 +118,7 @@ class DemoEngine:
             if limit is not None:
                 wanted &= calls.ends < limit
             left = calls.take(wanted)
-            keep = _sampled(left.number, rates, so_far)
+            keep = sampled(left.number, rates, so_far)
             self._player.pace(workload.batch(left, self._start), self._start + left.ends, keep)
             if limit is not None and calls.ends[-1] >= limit:
                 return
-
-
-def _sampled(numbers: np.ndarray, rates: dict[int, int], before: np.ndarray) -> np.ndarray | None:
-    """Return which rows are kept, None for all; `before` has the calls so far, by number."""
-    keep: np.ndarray | None = None
-    for number, rate in rates.items():
-        rows = np.flatnonzero(numbers == number) if rate != 1 else np.empty(0, np.int64)
-        if len(rows):
-            keep = np.ones(len(numbers), bool) if keep is None else keep
-            keep[rows] = ((before[number] + np.arange(len(rows))) % rate == 0) if rate else False
-            before[number] += len(rows)
-    return keep

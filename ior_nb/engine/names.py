@@ -15,6 +15,7 @@ import numpy as np
 
 from ior_nb.engine.collector import wire
 from ior_nb.runtime import StringTable
+from ior_nb.runtime.index import Index, grown
 
 __all__ = ["CHUNK", "MAX_PID", "Names", "Waiting", "at_most"]
 
@@ -23,6 +24,7 @@ MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
 _DISCARDED: Final = 1 << 30
 _REMEMBERED: Final = 1 << 20
 _TORN: Final = 4096  # chunks kept; the half-lost ones among them are the oldest and go first
+_ALIVE: Final = 1 << 18  # ids of files remembered at least; the kernel's map holds the last 65,536 that were used
 _DEATHS: Final = 65_536  # kept until somebody asks
 
 # The keyed hash of `Names._codes_of`: odd 64-bit multipliers, and masks for the last word of a name.
@@ -49,15 +51,6 @@ _SOCKET_TYPES: Final = {1: "stream", 2: "dgram", 3: "raw", 4: "rdm", 5: "seqpack
 _PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 262: "mptcp"}
 
 
-def _grown(table: np.ndarray, top: int) -> np.ndarray:
-    """Return `table`, enlarged to hold index `top`."""
-    if top < len(table):
-        return table
-    larger = np.zeros(max(2 * len(table), top + 1), table.dtype)
-    larger[: len(table)] = table
-    return larger
-
-
 class Waiting:
     """Path arguments that have arrived and whose record has not: id -> (string code, base file id, flags)."""
 
@@ -74,6 +67,11 @@ class Waiting:
         if (ids[1:] < ids[:-1]).any():
             rows = rows[np.argsort(ids, kind="stable")]
         self._rows = rows[-self.LIMIT :]
+
+    def recode(self, old: StringTable, new: StringTable) -> None:
+        """Take the codes of another table."""
+        self._rows = self._rows.copy()
+        self._rows["code"] = new.intern_many(old.at(self._rows["code"]))
 
     def take(self, ids: np.ndarray) -> np.ndarray:
         """Return the row of each id (a row of zeros where there is none) and forget them."""
@@ -101,7 +99,8 @@ class Names:
     """Everything learned about one collector's ids. One thread at a time uses it.
 
     Attributes:
-        paths, kinds, sockets: string codes by file id.
+        paths: string codes by file id; a negative one is that of a name not used since the string table is new.
+        kinds, sockets: string codes by file id.
         devs, inodes: numbers by file id.
         comms: string codes by comm id.
         parents, before: parent's pid, and whether it was there when the trace began, by pid.
@@ -123,9 +122,11 @@ class Names:
         self._torn = np.empty(0, CHUNK)
         self._joined: dict[int, int] = {}  # code of the base << 32 | code of the argument -> code of the path
         self._absolutes = np.zeros(1024, np.int32)  # the same for absolute arguments where nobody changed the root
-        self._by_hash: dict[int, int] = {}
+        self._by_hash = Index()
+        self._hashed = np.zeros(1024, np.int32)  # string codes by number of the hash
         self._deaths: list[tuple[int, int]] = []
         self._root = self._texts.intern("/")
+        self._attic: list[str] = []  # names from before the string table, the one used last at the end
         tables["file_kind"].intern_many(list(_KINDS.values()))
 
     def begin(self, running: Mapping[int, int]) -> None:
@@ -138,6 +139,35 @@ class Names:
         """Learn the parents of processes that were there before: pid -> parent's pid."""
         for pid, parent in parents.items():
             self.parents[pid] = parent
+
+    def renew(self, tables: Mapping[str, StringTable]) -> None:
+        """Go on with another table of paths. Names get their new codes when they are used again.
+
+        The collector says the name of a file once, so that of every id that may still come is kept.
+        """
+        old, self._texts, self._tables = self._texts, tables["file"], tables
+        self._root = self._texts.intern("/")
+        resting = np.flatnonzero(self.paths < 0)
+        used = np.flatnonzero(self.paths > 0)
+        resting = resting[np.argsort(-self.paths[resting])]  # the one used last at the end
+        kept = resting[max(0, len(resting) - max(0, _ALIVE - len(used))) :]
+        self._attic = [*map(self._attic.__getitem__, (-1 - self.paths[kept]).tolist()), *old.at(self.paths[used])]
+        self.paths[resting] = 0
+        self.paths[np.concatenate([kept, used])] = -1 - np.arange(len(self._attic))
+        self._joined.clear()
+        self._absolutes[:] = 0
+        self._by_hash = Index()
+        for waiting in self.waiting.values():
+            waiting.recode(old, self._texts)
+
+    def paths_of(self, ids: np.ndarray) -> np.ndarray:
+        """Return the string codes of files' paths: int32, shape (n,)."""
+        codes = self.paths.take(ids)
+        if self._attic and len(ids) and int(codes.min()) < 0:
+            back = np.unique(ids[codes < 0])
+            self.paths[back] = self._texts.intern_many([self._attic[-1 - code] for code in self.paths[back].tolist()])
+            codes = self.paths.take(ids)
+        return codes
 
     def take(self, payload: bytes) -> None:
         """Take in a NAMES frame."""
@@ -184,7 +214,7 @@ class Names:
         return found
 
     def _take_comms(self, chunks: np.ndarray) -> None:
-        self.comms = _grown(self.comms, int(chunks["id"].max()))
+        self.comms = grown(self.comms, int(chunks["id"].max()) + 1)
         raw = chunks["text"].tobytes()
         cut = [raw[i : i + 16].split(b"\0", 1)[0] for i in range(0, len(raw), wire.CHUNK_TEXT)]
         self.comms[chunks["id"]] = self._tables["comm"].intern_many([_readable(t) for t in cut])
@@ -238,27 +268,23 @@ class Names:
             hashes ^= words[j]
             hashes *= _KEYS[j]
             hashes ^= hashes >> _SHIFT
-        keys = hashes.tolist()
-        codes = list(map(self._by_hash.get, keys))
-        if None in codes:
-            where: dict[int, int] = {}
-            for row in np.flatnonzero([code is None for code in codes]).tolist():
-                where.setdefault(keys[row], row)
-            rows = list(where.values())
+        known = len(self._by_hash)
+        if known > _REMEMBERED:
+            self._by_hash, known = Index(), 0
+        # New names in the order they came: neighbours are alike, and so shrink in a recording.
+        numbers, rows = self._by_hash.number(hashes, known, np.arange(len(hashes)))
+        if len(rows):
             raw, lengths = words.T[rows].tobytes(), sizes[rows].tolist()
             new = [_readable(raw[k * used * 8 : k * used * 8 + n]) for k, n in enumerate(lengths)]
-            if len(self._by_hash) > _REMEMBERED:
-                self._by_hash.clear()
-                return self._codes_of(chunks)
-            self._by_hash.update(zip(where, self._texts.intern_many(new).tolist(), strict=True))
-            codes = list(map(self._by_hash.get, keys))
-        return np.array(codes, np.int32)
+            self._hashed = grown(self._hashed, known + len(rows))
+            self._hashed[known : known + len(rows)] = self._texts.intern_many(new)
+        return self._hashed.take(numbers)
 
     def _take_files(self, heads: np.ndarray, codes: np.ndarray) -> None:
         ids = heads["id"]
         top = int(ids.max())
         for name in ("paths", "kinds", "sockets", "devs", "inodes"):
-            setattr(self, name, _grown(getattr(self, name), top))
+            setattr(self, name, grown(getattr(self, name), top + 1))
         mode = heads["mode"] & 0o170000
         dev = heads["dev"].astype(np.uint64)
         major, minor = dev >> np.uint64(20), dev & np.uint64(0xFFFFF)
@@ -299,16 +325,16 @@ class Names:
 
     def join(self, bases: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Make path arguments absolute: codes of the base directory joined with the argument, once per pair."""
-        base = self.paths[np.minimum(bases, len(self.paths) - 1)]
+        base = self.paths_of(np.minimum(bases, len(self.paths) - 1))
         plain = (base == self._root) | (base == 0)
-        self._absolutes = _grown(self._absolutes, int(codes.max()) if len(codes) else 0)
+        self._absolutes = grown(self._absolutes, int(codes.max(initial=0)) + 1)
         result = np.where(plain, self._absolutes[codes], 0)
         rows = np.flatnonzero((result == 0) & (codes != 0))
         if len(rows):
             pairs = (base[rows].astype(np.int64) << 32 | codes[rows]).tolist()
             if len(self._joined) > _REMEMBERED:
                 self._joined.clear()
-            for pair in set(pairs) - self._joined.keys():
+            for pair in {pair for pair in pairs if pair not in self._joined}:
                 text = _absolute(self._texts[pair >> 32], self._texts[pair & 0xFFFFFFFF])
                 code = self._joined[pair] = self._texts.intern(text)
                 if pair >> 32 == self._root:
@@ -333,7 +359,8 @@ def _absolute(base: str, argument: str) -> str:
         text = argument if base in ("", "/") else base + argument
     else:
         text = f"{base}/{argument}" if base else argument
-    text = _REPEATED_SLASH.sub("/", text)
+    if "//" in text or "/." in text:
+        text = _REPEATED_SLASH.sub("/", text)
     if text.endswith("/."):
         text = text[:-1]
     return text.rstrip("/") or "/" if len(text) > 1 else text

@@ -17,7 +17,9 @@ from ior_nb.errors import SourceError
 from ior_nb.runtime import EventBatch
 from ior_nb.syscalls import BY_NAME
 
-__all__ = ["Player"]
+__all__ = ["Player", "sampled"]
+
+Choice = Callable[[EventBatch], tuple[EventBatch, "np.ndarray | None"]]
 
 _TOTALS: Final = (
     "seen emitted sampled_out lost_ring lost_buffer lost_names unpaired compat unknown slots_full killed open "
@@ -46,11 +48,12 @@ class Player:
         self._begin()
 
     def _begin(self) -> None:
-        self._changed = threading.Condition()  # guards the next five
+        self._changed = threading.Condition()  # guards the next six
         self._playing = False
         self._ending = False
         self._again = False
         self._hurry = False
+        self._rushing = False
         self._reached = -1  # all rows due by then have been handed over
         self._books = threading.Lock()  # held while rows are handed over; guards the next two
         self._totals = dict.fromkeys(_TOTALS, 0)
@@ -58,14 +61,25 @@ class Player:
         self._numbers = np.zeros(0, np.int64)
         self._failure: Exception | None = None
         self._on_batch: Callable[[EventBatch], None] = lambda batch: None
+        self._choose: Choice | None = None
 
     # ---- for the engine
 
-    def start(self, play: Callable[[], None], on_batch: Callable[[EventBatch], None]) -> None:
-        """Let `play` run in the thread; it calls `hand` and `pace`, and may be called anew after `restart`."""
+    def start(
+        self, play: Callable[[], None], on_batch: Callable[[EventBatch], None], choose: Choice | None = None
+    ) -> None:
+        """Let `play` run in the thread; it calls `hand` and `pace`, and may be called anew after `restart`.
+
+        Args:
+            play: the playback.
+            on_batch: takes the rows.
+            choose: asked at the moment rows are handed over: which of them there are at all, and which of those become
+                rows (bool, None for all); the rest is only counted.
+        """
         self.end()
         self._begin()
         self._on_batch = on_batch
+        self._choose = choose
         self._playing = True
         self._thread = threading.Thread(target=self._run, args=(play,), name=self._name, daemon=True)
         self._thread.start()
@@ -84,7 +98,7 @@ class Player:
             SourceError: the playback broke off.
         """
         with self._changed:
-            target = self.clock()
+            target = FOR_EVER if self._rushing else self.clock()
             self._hurry = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._reached >= target or not self._playing)
@@ -104,6 +118,12 @@ class Player:
         finally:
             self.end()
         return Ended(totals=dict(self._totals), counters=self._counters.copy())
+
+    def rush(self) -> None:
+        """From now on every row is due, whatever its time; `flush` waits for the last one."""
+        with self._changed:
+            self._rushing = True
+            self._changed.notify_all()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end of the playback; tell whether it has come."""
@@ -132,7 +152,10 @@ class Player:
             self._go_on()
             part = batch[at : at + _ROWS_AT_ONCE]
             with self._books:
-                kept = part if keep is None else part.take(keep[at : at + _ROWS_AT_ONCE])
+                some = None if keep is None else keep[at : at + _ROWS_AT_ONCE]
+                if self._choose is not None:
+                    part, some = self._choose(part)
+                kept = part if some is None else part.take(some)
                 self._count(part, kept)
                 if len(kept):
                     self._on_batch(kept)
@@ -142,7 +165,7 @@ class Player:
         at = 0
         while at < len(batch):
             now = self.clock()
-            to = int(np.searchsorted(due, now, side="right"))
+            to = len(batch) if self._rushing else int(np.searchsorted(due, now, side="right"))
             with self._changed:
                 self._check()
                 self._reached = max(self._reached, int(due[at]) - 1)
@@ -153,6 +176,15 @@ class Player:
             if to > at:
                 self.hand(batch[at:to], None if keep is None else keep[at:to])
                 at = to
+
+    def numbers(self, rows: EventBatch) -> np.ndarray:
+        """Return the numbers of the rows' system calls, -1 for names that are none; all rows share their tables."""
+        names = rows.tables["syscall"]
+        if len(self._numbers) < len(names):
+            known = (BY_NAME.get(name) for name in names)
+            self._numbers = np.array([call.number if call is not None else -1 for call in known], np.int64)
+        found: np.ndarray = self._numbers[rows["syscall"]]
+        return found
 
     # ---- inside
 
@@ -188,15 +220,12 @@ class Player:
         """Keep the books as the kernel program does: every call counts, whether it becomes a row or not."""
         flying = rows["state"] == (rows.tables["state"].code("in flight") or -1)
         in_flight = int(flying.sum())
+        done = int((kept["state"] != (kept.tables["state"].code("in flight") or -1)).sum())
         self._totals["seen"] += len(rows)
         self._totals["open"] += in_flight
-        self._totals["sampled_out"] += len(rows) - len(kept)
-        self._totals["emitted"] += len(kept) - in_flight
-        names = rows.tables["syscall"]
-        if len(self._numbers) < len(names):
-            known = (BY_NAME.get(name) for name in names)
-            self._numbers = np.array([call.number if call is not None else -1 for call in known], np.int64)
-        number = self._numbers[rows["syscall"]]
+        self._totals["sampled_out"] += len(rows) - in_flight - done
+        self._totals["emitted"] += done
+        number = self.numbers(rows)
         counted = (number >= 0) & ~flying
         if not counted.all():
             rows, number = rows.take(counted), number[counted]
@@ -207,3 +236,21 @@ class Player:
         np.add.at(self._counters["latency"], number, latency)
         octave = np.frexp(latency.astype(np.float64))[1] - 1
         np.add.at(self._counters["histogram"], (number, np.clip(octave, 0, wire.BUCKETS - 1)), np.uint64(1))
+
+
+def sampled(numbers: np.ndarray, rates: dict[int, int], before: np.ndarray) -> np.ndarray | None:
+    """Return which rows sampling keeps, None for all: of N calls the first.
+
+    Args:
+        numbers: of the system calls, shape (n,).
+        rates: number -> N; 0 keeps none.
+        before: the calls so far by number; what comes is added.
+    """
+    keep: np.ndarray | None = None
+    for number, rate in rates.items():
+        rows = np.flatnonzero(numbers == number) if rate != 1 else np.empty(0, np.int64)
+        if len(rows):
+            keep = np.ones(len(numbers), bool) if keep is None else keep
+            keep[rows] = ((before[number] + np.arange(len(rows))) % rate == 0) if rate else False
+            before[number] += len(rows)
+    return keep

@@ -5,6 +5,7 @@ It is the one engine that reads files of ours, so the import contract lets this 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -13,25 +14,26 @@ import numpy as np
 
 from ior_nb import errors
 from ior_nb.clock import boot_clock
-from ior_nb.engine.contract import Ended
-from ior_nb.engine.player import Player
+from ior_nb.engine.contract import Ended, Engine
+from ior_nb.engine.player import Player, sampled
 from ior_nb.export.arrow import event_batch
 from ior_nb.parquet import Recording, find
-from ior_nb.runtime import EventBatch, TraceOptions, new_tables
+from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, new_tables
 from ior_nb.runtime.text import middle_cut, printable
 
-__all__ = ["ReplayEngine"]
+__all__ = ["ReplayEngine", "StandIn", "working"]
 
 _ROWS_AT_ONCE: Final = 32_768
+_CALLS: Final = 512  # system calls have smaller numbers
 _LONGEST: Final = 1 << 61  # a damaged recording may say anything; its rows lie no further apart than this, ns
 
 
 class ReplayEngine:
     """Plays recordings back through the pipeline of a live trace: `TracerSession(engine=ReplayEngine("run.parquet"))`.
 
-    All rows of a recording are played, whatever calls and processes are asked for; a filter works as it does live. The
-    times are moved so that the playback begins now; all that lies between two times is as recorded. Several recordings
-    are played one after the other.
+    All rows of a recording are played, whatever calls and processes are asked for; a filter, sampling, and probes that
+    are switched work as they do live. The times are moved so that the playback begins now; all that lies between two
+    times is as recorded. Several recordings are played one after the other.
 
     Args:
         path: a recording, a pattern, a folder, or several of these.
@@ -44,6 +46,7 @@ class ReplayEngine:
 
     name = "replay"
     replays = True
+    filters = False
 
     def __init__(
         self,
@@ -61,6 +64,10 @@ class ReplayEngine:
         self._tables = new_tables()
         self._played_to = 0
         self._player = Player("ior-replay", clock)
+        self._enabled: frozenset[int] = frozenset()
+        self._off: frozenset[int] = frozenset()
+        self._rates: dict[int, int] = {}
+        self._so_far = np.zeros(_CALLS, np.int64)
 
     # ---- what a replay is asked for
 
@@ -128,14 +135,16 @@ class ReplayEngine:
             self._recordings = [Recording(path) for path in find(self.path)]
 
     def start(self, options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
-        """Begin to play; `options` select nothing, for a recording has the calls it has.
+        """Begin to play; of `options` only the sampling counts, for a recording has the calls it has.
 
         Raises:
             RecordingError: there are no recordings, or one is damaged.
         """
         self.open()
         now = self._played_to = self._player.clock()
-        self._player.start(self._play, on_batch)
+        self._enabled, self._off, self._rates = options.enabled, frozenset(), dict(options.rates)
+        self._so_far[:] = 0
+        self._player.start(self._play, on_batch, self._choose)
         return now
 
     def live(self) -> None:
@@ -154,7 +163,16 @@ class ReplayEngine:
         return self._player.counters()
 
     def set_specs(self, enabled: frozenset[int], rates: dict[int, int]) -> None:
-        """Nothing changes: a recording has the calls it has."""
+        """Leave calls out that are switched off from now on, and sample; what never was on is played all the same."""
+        self._off = (self._off | self._enabled - enabled) - enabled
+        self._enabled, self._rates = enabled, dict(rates)
+
+    def set_filter(self, pushdown: Pushdown, generation: int) -> None:
+        """It judges nothing: every row is handed over."""
+
+    def deaths(self) -> list[tuple[int, int]]:
+        """Return nothing: recordings have no ends of processes."""
+        return []
 
     def ignore(self, tids: list[int]) -> None:
         """Nothing of this process is in a recording."""
@@ -173,6 +191,16 @@ class ReplayEngine:
         self._recordings = []
 
     # ---- in the player's thread
+
+    def _choose(self, rows: EventBatch) -> tuple[EventBatch, np.ndarray | None]:
+        off, rates = self._off, self._rates
+        if not off and not rates:
+            return rows, None
+        numbers = self._player.numbers(rows)
+        if off:
+            played = ~np.isin(numbers, list(off))
+            rows, numbers = rows.take(played), numbers[played]
+        return rows, sampled(numbers, rates, self._so_far)
 
     def _play(self) -> None:
         t0, t1 = self._range
@@ -200,3 +228,105 @@ class ReplayEngine:
                     times = np.maximum(np.maximum.accumulate(times), due)
                     due = int(times[-1])
                     self._player.pace(moved, times)
+
+
+class StandIn(ReplayEngine):
+    """Recordings in place of an engine that cannot work here: the first trace plays the first file, the next the next.
+
+    Every trace gets the whole of its file, at its end at the latest. One that is watched plays as it was recorded.
+
+    Args:
+        path: a recording, a pattern, a folder; from the last file it goes on with the first.
+        reason: why there is nothing better.
+        clock: now on the boot clock, ns.
+    """
+
+    def __init__(self, path: str | Path, reason: str, *, clock: Callable[[], int] = boot_clock) -> None:
+        super().__init__(path, 1.0, clock=clock)
+        self._reason = middle_cut(printable(reason.partition("\n")[0].partition(". ")[0]), 160)
+        self._found: list[Recording] = []
+        self._turn = 0
+        self._wanted = threading.Event()  # until somebody wants rows there are none: statistics would miss them
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is played, and why."""
+        names = ", ".join(printable(r.path.name) for r in self._recordings)
+        why = f"this machine does not allow tracing ({self._reason}; see %ior doctor)"
+        return (f"played back from {names}: {why}", *super().notes[1:])
+
+    def open(self) -> None:
+        """Find the recordings and read their footers. Idempotent.
+
+        Raises:
+            RecordingError: there are none, or one is damaged.
+        """
+        if not self._found:
+            try:
+                self._found = [Recording(path) for path in find(self.path)]
+            except errors.RecordingError as error:
+                raise errors.RecordingError(
+                    f"IOR_NB_REPLAY, to be played back where tracing is not allowed ({self._reason}): {error}"
+                ) from error
+
+    def start(self, options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
+        """Begin to play the next file, or to wait until somebody looks at a trace that is quiet.
+
+        Raises:
+            RecordingError: there are no recordings, or one is damaged.
+        """
+        self.open()
+        self._wanted.set()
+        self._player.end()
+        self._recordings = [self._found[self._turn % len(self._found)]]
+        self._turn += 1
+        if options.quiet:
+            self._wanted.clear()
+        return super().start(options, on_batch)
+
+    def live(self) -> None:
+        """Play what has been waiting."""
+        self._wanted.set()
+
+    def flush(self) -> dict[str, int]:
+        """Wait until what is due has been handed over.
+
+        Raises:
+            SourceError: a recording turned out to be damaged, or went away.
+        """
+        self._wanted.set()
+        return super().flush()
+
+    def stop(self) -> Ended:
+        """End the playback; what has not been played yet is handed over now.
+
+        Raises:
+            SourceError: a recording turned out to be damaged, or went away.
+        """
+        self._player.rush()
+        self._wanted.set()
+        return super().stop()
+
+    def close(self) -> None:
+        """End the playback at once. Idempotent."""
+        self._wanted.set()
+        super().close()
+
+    def _play(self) -> None:
+        self._wanted.wait()
+        super()._play()
+
+
+def working(engine: Engine, recordings: str) -> Engine:
+    """Return the engine, open, or where it cannot work these recordings in its place.
+
+    Raises:
+        RecordingError: they are needed, and cannot be read.
+    """
+    try:
+        engine.open()
+    except errors.SourceError as error:
+        engine.close()
+        engine = StandIn(recordings, str(error))
+        engine.open()
+    return engine

@@ -8,13 +8,13 @@ writes a dictionary whole into every row group.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime.batch import EventBatch, new_tables
+from ior_nb.runtime.batch import EventBatch, distinct, new_tables
 from ior_nb.runtime.schema import COLUMNS, Column
 from ior_nb.runtime.strings import StringTable
 
@@ -96,7 +96,7 @@ def event_batch(rows: pa.Table | pa.RecordBatch, tables: Mapping[str, StringTabl
     return EventBatch(columns, tables)
 
 
-def compact(codes: np.ndarray, table: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+def compact(codes: np.ndarray, table: StringTable) -> tuple[np.ndarray, list[str]]:
     """Renumber the codes of a text column over the strings it uses.
 
     Args:
@@ -106,16 +106,8 @@ def compact(codes: np.ndarray, table: Sequence[str]) -> tuple[np.ndarray, list[s
     Returns:
         The new codes, int32, shape (n,), and the distinct strings they point at, ready for UTF-8.
     """
-    if len(table) > 8 * len(codes):
-        used, codes = np.unique(codes, return_inverse=True)
-    else:
-        is_used = np.zeros(len(table), dtype=bool)
-        is_used[codes] = True
-        used = np.flatnonzero(is_used)
-        numbers = np.empty(len(table), dtype=np.int32)
-        numbers[used] = np.arange(len(used), dtype=np.int32)
-        codes = numbers[codes]
-    texts = [table[i] for i in used.tolist()]
+    used, codes = distinct(codes, len(table))
+    texts = table.at(used)
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
@@ -124,7 +116,7 @@ def compact(codes: np.ndarray, table: Sequence[str]) -> tuple[np.ndarray, list[s
         escaped = [numbered.setdefault(encodable(text), len(numbered)) for text in texts]
         codes = np.array(escaped, dtype=np.int32)[codes]
         texts = list(numbered)
-    return codes.astype(np.int32, copy=False), texts
+    return codes, texts
 
 
 def encodable(text: str) -> str:

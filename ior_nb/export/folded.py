@@ -21,7 +21,7 @@ def folded(
     Args:
         batch: the rows.
         about: not part of the format.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
         metric: what the numbers are: count, duration, bytes or gap.
 
     Raises:

@@ -25,7 +25,7 @@ def speedscope(
     Args:
         batch: the rows.
         about: its title names the file.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
         metric: what is shown first: count, duration, bytes or gap.
 
     Raises:

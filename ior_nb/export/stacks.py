@@ -7,7 +7,7 @@ number of frames, none where it does not apply; `;` divides frames, so no traced
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from ior_nb.aggregate import CLASS_OF, Groups, finished
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import compact
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.frames import FIELDS
 from ior_nb.runtime.schema import column
 
 __all__ = ["DEFAULT_FIELDS", "FIELDS", "METRICS", "UNKNOWN", "Stacks", "Tree", "metric_name", "stacks", "tree"]
@@ -27,13 +28,12 @@ DEFAULT_FIELDS: Final = ("comm", "syscall", "path")
 METRICS: Final = {"count": "none", "duration": "nanoseconds", "bytes": "bytes", "gap": "nanoseconds"}
 """What a frame's width can mean, and its unit as speedscope calls it."""
 
-_COMPONENT: Final = re.compile(r"/[^/]*|[^/]+")
 # What str.splitlines, JavaScript or a terminal takes for the end of a line; a traced name must not forge one.
 _LINE_ENDS: Final = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
-def _parts(text: str) -> list[str]:
-    return [part for part in _LINE_ENDS.sub(_escape, text).split(";") if part]
+def _one_line(frame: str) -> str:
+    return _LINE_ENDS.sub(_escape, frame)
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -41,21 +41,6 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def _path(text: str) -> list[str]:
-    return [component for part in _parts(text) for component in _COMPONENT.findall(part)]
-
-
-# Name -> column it reads, and the frames of one value, root first. The names are those of the live flame graph.
-FIELDS: Final[dict[str, tuple[str, Callable[[Any], list[str]]]]] = {
-    "comm": ("comm", lambda text: _parts(text.strip())),
-    "syscall": ("syscall", _parts),
-    "path": ("file", _path),
-    "file": ("file", _parts),
-    "family": ("family", _parts),
-    "pid": ("pid", lambda number: [str(number)]),
-    "tid": ("tid", lambda number: [str(number)]),
-    "cell": ("cell", lambda number: [str(number)] if number >= 0 else []),
-}
 _ALIASES: Final = {"tracepoint": "syscall", "durationToPrev": "gap"}
 
 
@@ -104,10 +89,10 @@ def stacks(
         return Stacks([], {m: np.zeros(0, np.int64) for m in metrics})
     keys, of_value = [], []
     for name in names:
-        source, frames_of = FIELDS[name]
-        codes, values = _distinct(batch, source)
+        row = FIELDS[name]
+        codes, values = _distinct(batch, row.column)
         keys.append(codes)
-        of_value.append([tuple(frames_of(value)) for value in values])
+        of_value.append([tuple(map(_one_line, row.frames(value))) for value in values])
     groups = Groups(*keys)
     first = groups.first()
     sums = {m: groups.sum(_weight(batch, m)) for m in metrics}

@@ -5,7 +5,7 @@ per row, `nodes` holds the tree, `picture` is a frozen copy of it and its forms,
 """
 
 from ior_nb.flamegraph.fields import FIELDS, METRICS, PRESETS, Field, Metric
-from ior_nb.flamegraph.picture import FlameColumns
 from ior_nb.flamegraph.trie import LiveTrie
+from ior_nb.runtime import FlameColumns
 
 __all__ = ["FIELDS", "METRICS", "PRESETS", "Field", "FlameColumns", "LiveTrie", "Metric"]

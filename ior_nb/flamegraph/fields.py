@@ -79,7 +79,7 @@ def open_flags(value: int) -> str:
 
 def _parts(text: str) -> list[str]:
     """Divide at `;`: no traced name can forge a frame of its own choice beside another."""
-    return [part for part in text.split(";") if part]
+    return [part for part in text.split(";") if part] if ";" in text else [text] if text else []
 
 
 def _comm(text: str) -> list[str]:
@@ -87,7 +87,7 @@ def _comm(text: str) -> list[str]:
 
 
 def _path(text: str) -> list[str]:
-    return [component for part in _parts(text) for component in _COMPONENT.findall(part)]
+    return [component for part in text.split(";") for component in _COMPONENT.findall(part)]
 
 
 def _decimal(value: int) -> list[str]:

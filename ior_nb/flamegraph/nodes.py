@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ior_nb.flamegraph.fields import OTHER
-from ior_nb.flamegraph.index import Index, grown
 from ior_nb.runtime import StringTable
+from ior_nb.runtime.index import Index, grown
 
 __all__ = ["Nodes", "add_up", "largest"]
 
@@ -14,9 +14,7 @@ __all__ = ["Nodes", "add_up", "largest"]
 def add_up(own: np.ndarray, parents: np.ndarray, depths: np.ndarray) -> np.ndarray:
     """Return the sum over each node's subtree, all nodes of one depth at once, the deepest first."""
     totals = own.copy()
-    if depths.max() < 2**16:
-        depths = depths.astype(np.uint16)  # numpy sorts 16 bits by counting, ten times as fast
-    order = np.argsort(depths, kind="stable")
+    order = _ranks(depths).argsort(kind="stable")
     ends = np.bincount(depths).cumsum().tolist()
     for begin, end in zip(ends[-2::-1], ends[:0:-1], strict=True):
         level = order[begin:end]
@@ -24,8 +22,13 @@ def add_up(own: np.ndarray, parents: np.ndarray, depths: np.ndarray) -> np.ndarr
     return totals
 
 
+def _ranks(depths: np.ndarray) -> np.ndarray:
+    """Return depths so that they are sorted fast: numpy sorts 16 bits by counting, ten times as fast."""
+    return depths.astype(np.uint16) if depths.max() < 2**16 else depths
+
+
 class Nodes:
-    """All nodes, and which child of which node has which name.
+    """All nodes, and which node has which frames above it.
 
     Args:
         tall: whether a second value, the height, is kept.
@@ -50,23 +53,32 @@ class Nodes:
         self.depths = np.zeros(1, np.int32)
         self.own = np.zeros(1, np.int64)
         self.heights = np.zeros(1, np.int64) if tall else None
-        self._children = Index()
+        self._by_hash = Index()
 
-    def children(self, parents: np.ndarray, names: np.ndarray) -> np.ndarray:
-        """Return the child of each of these nodes that has this name, making it where there is none yet.
+    def find(self, hashes: np.ndarray) -> np.ndarray:
+        """Return the node of each hash, a negative number where there is none."""
+        return self._by_hash.find(hashes)
+
+    def make(self, hashes: np.ndarray, names: np.ndarray, depths: np.ndarray, above: np.ndarray) -> np.ndarray:
+        """Return the nodes of frames, making those that are not there.
 
         Args:
-            parents: nodes, shape (n,).
-            names: numbers of names, shape (n,).
+            hashes: of the frames from the root down to each, shape (n,).
+            names: numbers of their names, shape (n,).
+            depths: shape (n,), 1 below the root.
+            above: node of the frame above, shape (n,); negative where that is the frame before in these arrays.
         """
-        found, new = self._children.number(_key(parents, names), self.count)
-        if len(new):
-            first, self.count = self.count, self.count + len(new)
-            self._grow()
-            self.parents[first : self.count] = parents[new]
-            self.names[first : self.count] = names[new]
-            self.depths[first : self.count] = self.depths[parents[new]] + 1
-        return found
+        nodes, new = self._by_hash.number(hashes, self.count, _ranks(depths))
+        first, self.count = self.count, self.count + len(new)
+        self._grow()
+        parents = above.take(new)
+        for array, values in (
+            (self.parents, np.where(parents < 0, nodes.take(new - 1), parents)),
+            (self.names, names.take(new)),
+            (self.depths, depths.take(new)),
+        ):
+            array[first : self.count] = values
+        return nodes
 
     def add(self, nodes: np.ndarray, values: np.ndarray, heights: np.ndarray | None = None) -> None:
         """Add to the nodes' own values; one may be there many times."""
@@ -130,12 +142,8 @@ class Nodes:
         self.depths = np.concatenate([self.depths[kept], self.depths[givers] + 1])
         self.names = np.concatenate([self.names[kept], np.full(len(givers), self.texts.intern(OTHER), np.int32)])
         self.count = len(self.own)
-        self._index_again()
+        self._by_hash.renumber(moved)
         return moved
-
-    def _index_again(self) -> None:
-        named = 1 + np.flatnonzero(self.names[1 : self.count] != self.texts.code(OTHER))
-        self._children.replace(_key(self.parents[named], self.names[named]), named)
 
     def renamed(self) -> None:
         """Drop the names no node has any more; the others get new numbers."""
@@ -143,12 +151,6 @@ class Nodes:
         texts = StringTable([OTHER])
         self.names = texts.intern_many([self.texts[i] for i in used.tolist()])[names]
         self.texts = texts
-        self._index_again()
-
-
-def _key(parents: np.ndarray, names: np.ndarray) -> np.ndarray:
-    key = parents.astype(np.uint64) << np.uint64(32) | names.astype(np.uint64)
-    return key[None]
 
 
 def largest(ranks: np.ndarray, wanted: int) -> np.ndarray:

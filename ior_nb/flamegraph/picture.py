@@ -7,42 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from ior_nb.flamegraph.fields import OTHER
 from ior_nb.flamegraph.nodes import add_up, largest
-from ior_nb.runtime import SnapshotNode, StringTable
+from ior_nb.runtime import FlameColumns, SnapshotNode, StringTable
 
-__all__ = ["MIN_SHARE", "FlameColumns", "Picture"]
+__all__ = ["MIN_SHARE", "Picture"]
 
 MIN_SHARE: Final = 0.001
 """A node with less than this share of the root's total is not shown."""
 _SPARED: Final = 8
 _ID_MASK: Final = (1 << 53) - 1  # JavaScript and float64 hold such a number exactly
-
-
-class FlameColumns(NamedTuple):
-    """Visible nodes as arrays of one length, the root first, then depth first; siblings by name.
-
-    Numbers are int64: cast those a browser draws to float64, for plotly sends int64 as text.
-    """
-
-    ids: np.ndarray
-    """Of 53 bits, made from the names on the way to the node: the same in every refresh. The root's is 0."""
-    parents: np.ndarray
-    """Id of the parent, -1 for the root."""
-    labels: np.ndarray
-    """Names: strings. Traced text, never markup."""
-    values: np.ndarray
-    """Own value, without children's."""
-    totals: np.ndarray
-    """Value of the subtree, hidden nodes included: at least the sum of the children's."""
-    heights: np.ndarray
-    """Subtree total of the height metric, 0 without one."""
-    version: int
-    """The version the data belongs to."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,15 +1,86 @@
-"""The frames of values, as numbers: each distinct value is divided once."""
+"""Values and combinations of values as numbers: each distinct one is looked at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 
-from ior_nb.flamegraph.index import Index, grown
 from ior_nb.runtime import StringTable
+from ior_nb.runtime.index import Index, grown
 
-__all__ = ["Sequences"]
+__all__ = ["Combinations", "Sequences", "powers"]
+
+_WORD: Final = 64
+_NUMBER: Final = 32  # bits of a number, or of a column of numbers
+_FACTOR: Final = np.uint64(int.from_bytes(os.urandom(8)) | 1)
+_ROOM: Final = 4  # bits a string table may grow by before its codes need more of them
+
+
+def powers(exponents: np.ndarray) -> np.ndarray:
+    """Return powers of a random odd number modulo 2**64: uint64, shape (n,)."""
+    count = int(exponents.max(initial=0)) + 1
+    table = np.full(count, _FACTOR)
+    table[0] = 1
+    return table.cumprod().take(exponents)
+
+
+class Combinations:
+    """Numbers of the combinations of several columns, and what is in them.
+
+    Args:
+        tables: of each column its string table, None for a column of numbers. Tables that outgrow the room their codes
+            were given make these numbers worthless; `valid` tells.
+        dtypes: of each column.
+
+    Attributes:
+        values: of each column the values, by number.
+    """
+
+    def __init__(self, tables: Sequence[StringTable | None], dtypes: Sequence[np.dtype[np.generic]]) -> None:
+        self._tables = tables
+        self._bits = [_NUMBER if table is None else len(table).bit_length() + _ROOM for table in tables]
+        self._indexes = [Index() for _ in range(2 * len(tables))]
+        self.values = [np.zeros(0, dtype) for dtype in dtypes]
+
+    def __len__(self) -> int:
+        return max(map(len, self._indexes))
+
+    @property
+    def valid(self) -> bool:
+        """Whether every code of the tables has room."""
+        return not any(len(t) >> bits for t, bits in zip(self._tables, self._bits, strict=True) if t is not None)
+
+    def numbers(self, columns: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the number of each row: int32, shape (n,)."""
+        index, *others = self._indexes
+        key, used = _key(columns[0], others), self._bits[0]
+        for column, bits in zip(columns[1:], self._bits[1:], strict=True):
+            part = _key(column, others)
+            if used + bits > _WORD:
+                key, used = _numbered(key, others.pop()), _NUMBER
+            key = key << np.uint64(bits) | part
+            used += bits
+        known = len(index)
+        numbers, new = index.number(key, known)
+        if len(new):
+            self.values = [grown(values, known + len(new)) for values in self.values]
+            for values, column in zip(self.values, columns, strict=True):
+                values[known : known + len(new)] = column[new]
+        return numbers
+
+
+def _key(column: np.ndarray, indexes: list[Index]) -> np.ndarray:
+    """Return a column as uint64 of at most 32 bits."""
+    if column.dtype.itemsize == 8:
+        return _numbered(column.view(np.uint64), indexes.pop())
+    return column.view(np.uint32).astype(np.uint64)
+
+
+def _numbered(keys: np.ndarray, index: Index) -> np.ndarray:
+    return index.number(keys, len(index))[0].astype(np.uint64)
 
 
 class Sequences:
@@ -18,38 +89,64 @@ class Sequences:
     Args:
         frames: from a value to its frames.
         names: where frames get their numbers.
+        dense: whether values are small, as the codes of a string table are.
 
     Attributes:
         flat: the numbers of all frames, value after value.
+        hashes: of each frame and those before it in its value: the hashes of their names, each times the power of its
+            place, added up.
         starts: where those of a value begin, by the value's number.
         lengths: how many they are.
     """
 
-    def __init__(self, frames: Callable[[int], list[str]], names: StringTable) -> None:
+    def __init__(self, frames: Callable[[int], list[str]], names: StringTable, *, dense: bool) -> None:
         self._frames = frames
         self._names = names
-        self._index = Index()
+        self._index = None if dense else Index()
+        self._after = np.zeros(0, np.int32)  # by small value: one more than its number
         self._used = 0
+        self._count = 0
         self.flat = np.zeros(64, np.int32)
+        self.hashes = np.zeros(64, np.uint64)
         self.starts = np.zeros(64, np.int64)
         self.lengths = np.zeros(64, np.int64)
 
     def __len__(self) -> int:
-        return self._used + len(self._index)
+        return self._used + self._count
 
     def numbers(self, values: np.ndarray) -> np.ndarray:
         """Return the number of each value: int32, shape (n,)."""
-        known = len(self._index)
-        numbers, new = self._index.number(values.astype(np.int64).view(np.uint64)[None], known)
-        if len(new):
-            frames = list(map(self._frames, values[new].tolist()))
-            lengths = np.array(list(map(len, frames)), np.int64)
-            ends = self._used + lengths.cumsum()
-            used, count = int(ends[-1]), len(self._index)
-            self.flat = grown(self.flat, used)
-            self.flat[self._used : used] = self._names.intern_many([name for part in frames for name in part])
-            self.starts, self.lengths = grown(self.starts, count), grown(self.lengths, count)
-            self.starts[known:count] = ends - lengths
-            self.lengths[known:count] = lengths
-            self._used = used
-        return numbers
+        if self._index is not None:
+            numbers, new = self._index.number(values.astype(np.int64).view(np.uint64), self._count)
+            self._learn(values[new])
+            return numbers
+        self._after = grown(self._after, int(values.max(initial=0)) + 1)
+        after = self._after.take(values)
+        if not after.all():
+            fresh = np.unique(values[after == 0])
+            self._after[fresh] = np.arange(self._count, self._count + len(fresh)) + 1
+            self._learn(fresh)
+            after = self._after.take(values)
+        return after - 1
+
+    def _learn(self, values: np.ndarray) -> None:
+        """Divide values that get the next numbers."""
+        if not len(values):
+            return
+        known, self._count = self._count, self._count + len(values)
+        frames = list(map(self._frames, values.tolist()))
+        lengths = np.array(list(map(len, frames)), np.int64)
+        ends = lengths.cumsum()
+        starts, count = ends - lengths, int(ends[-1])
+        texts = [name for part in frames for name in part]
+        used, self._used = self._used, self._used + count
+        self.flat, self.hashes = grown(self.flat, self._used), grown(self.hashes, self._used)
+        self.flat[used : self._used] = self._names.intern_many(texts)
+        depths = np.arange(count) - starts.repeat(lengths)
+        sums = np.zeros(count + 1, np.uint64)
+        sums[1:] = np.fromiter(map(hash, texts), np.int64, count).view(np.uint64) * powers(depths)
+        np.cumsum(sums, out=sums)
+        self.hashes[used : self._used] = sums[1:] - sums[starts].repeat(lengths)
+        self.starts, self.lengths = grown(self.starts, self._count), grown(self.lengths, self._count)
+        self.starts[known : self._count] = starts + used
+        self.lengths[known : self._count] = lengths

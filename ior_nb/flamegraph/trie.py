@@ -9,12 +9,12 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.flamegraph.fields import FIELDS, METRICS, checked_fields, checked_metric
-from ior_nb.flamegraph.index import Index, grown
+from ior_nb.flamegraph.fields import FIELDS, METRICS, PRESETS, checked_fields, checked_metric
 from ior_nb.flamegraph.nodes import Nodes
-from ior_nb.flamegraph.picture import MIN_SHARE, FlameColumns, Picture
-from ior_nb.flamegraph.sequences import Sequences
-from ior_nb.runtime import EventBatch, SnapshotNode, StringTable
+from ior_nb.flamegraph.picture import MIN_SHARE, Picture
+from ior_nb.flamegraph.sequences import Combinations, Sequences, powers
+from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, SnapshotNode, StringTable
+from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column
 
 __all__ = ["LiveTrie"]
@@ -71,15 +71,20 @@ class LiveTrie:
         self._columns = tuple(dict.fromkeys(FIELDS[name].column for name in self._fields))
         self._pending: list[tuple[np.ndarray, ...]] = []
         self._pending_rows = 0
+        self._unplaced: list[list[np.ndarray]] = []
+        self._unplaced_rows = 0
         self._forget(None)
 
     def _forget(self, tables: Mapping[str, StringTable] | None) -> None:
         """Throw away the shortcuts from rows to nodes, for they are made of codes of string tables."""
         self._tables = tables
-        wide = sum(column(name).dtype.itemsize == 8 for name in self._columns)
-        self._keys = Index(wide + (len(self._columns) - wide + 1) // 2)
+        coded = tables or {}
+        self._stacks = Combinations([coded.get(n) for n in self._columns], [column(n).dtype for n in self._columns])
         self._leaves = np.zeros(0, np.int32)
-        self._sequences = [Sequences(_frames(name, tables or {}), self._nodes.texts) for name in self._fields]
+        self._sequences = [
+            Sequences(_frames(name, coded), self._nodes.texts, dense=FIELDS[name].column in coded)
+            for name in self._fields
+        ]
 
     @property
     def version(self) -> int:
@@ -100,6 +105,14 @@ class LiveTrie:
     def height_field(self) -> str:
         """The second metric, empty without one."""
         return self._height_field
+
+    def choices(self) -> FlameChoices:
+        """Return what fields, metrics and orders there are."""
+        return FlameChoices(
+            fields={name: field.doc for name, field in FIELDS.items()},
+            metrics={name: metric.unit for name, metric in METRICS.items()},
+            presets=PRESETS,
+        )
 
     def reconfigure(self, fields: Sequence[str]) -> None:
         """Set the fields and drop what was accumulated, also when they are the same.
@@ -151,23 +164,29 @@ class LiveTrie:
             return
         with self._lock:
             tables = {name: batch.tables[name] for name in self._columns if column(name).text}
-            if self._tables is None or any(table is not self._tables[name] for name, table in tables.items()):
-                self._work_off()
+            if (
+                self._tables is None
+                or any(table is not self._tables[name] for name, table in tables.items())
+                or not self._stacks.valid
+            ):
+                self._work_off(finish=True)
                 self._forget(tables)
             measured = [_measured(batch, metric) for metric in (self._count_field, self._height_field) if metric]
             self._pending.append((*(batch[name] for name in self._columns), *measured))
             self._pending_rows += len(batch)
             self._version += 1
             if self._pending_rows >= _ENOUGH:
-                self._work_off()
+                self._work_off(finish=False)
 
-    def _work_off(self) -> None:
-        """Add the rows put aside."""
+    def _work_off(self, *, finish: bool) -> None:
+        """Add the rows put aside; to finish, those without a node too."""
         if self._pending:
-            rows = [np.concatenate(parts) for parts in zip(*self._pending, strict=True)]
+            rows = [np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*self._pending, strict=True)]
             self._pending, self._pending_rows = [], 0
             for begin in range(0, len(rows[0]), _SLICE):
                 self._add([part[begin : begin + _SLICE] for part in rows])
+        if finish:
+            self._place()
 
     def snapshot_tree(self) -> tuple[SnapshotNode, int]:
         """Return the tree and the version its data belongs to.
@@ -206,7 +225,7 @@ class LiveTrie:
     def _look(self) -> Picture:
         with self._lock:
             if self._picture is None or self._picture.version != self._version:
-                self._work_off()
+                self._work_off(finish=True)
                 nodes, count = self._nodes, self._nodes.count
                 self._picture = Picture(
                     version=self._version,
@@ -220,53 +239,105 @@ class LiveTrie:
             return self._picture
 
     def _add(self, rows: list[np.ndarray]) -> None:
-        columns = dict(zip(self._columns, rows, strict=False))
-        measured = rows[len(columns) :]
-        keys, _ = self._keys.number(_packed(rows[: len(columns)]), len(self._keys))
-        if len(self._keys) > len(self._leaves):
-            known = len(self._leaves)
-            self._leaves = grown(self._leaves, len(self._keys))
+        """Add rows to their nodes, and put those of combinations without a node aside."""
+        columns, measured = rows[: len(self._columns)], rows[len(self._columns) :]
+        keys = self._stacks.numbers(columns)
+        known = len(self._leaves)
+        if len(self._stacks) > known:
+            self._leaves = grown(self._leaves, len(self._stacks))
             self._leaves[known:] = -1
-        leaves = self._leaves[keys]
-        waiting = np.flatnonzero(leaves < 0)
-        if not len(waiting):
-            self._nodes.add(leaves, *measured)
+        leaves = self._leaves.take(keys)
+        new = np.flatnonzero(leaves < 0)
+        if len(new):
+            self._unplaced.append([keys[new], *(values[new] for values in measured)])
+            self._unplaced_rows += len(new)
+            old = np.flatnonzero(leaves >= 0)
+            leaves, measured = leaves[old], [values[old] for values in measured]
+        self._nodes.add(leaves, *measured)
+        if self._unplaced_rows >= _STEP:
+            self._place()
+
+    def _place(self) -> None:
+        """Find the nodes of combinations without one, and add their rows."""
+        if not self._unplaced:
             return
-        ready = np.flatnonzero(leaves >= 0)
-        while True:
-            self._nodes.add(self._leaves[keys[ready]], *(values[ready] for values in measured))
+        keys, *measured = (np.concatenate(parts) for parts in zip(*self._unplaced, strict=True))
+        self._unplaced, self._unplaced_rows = [], 0
+        while len(keys):
+            self._walk(keys)
+            leaves = self._leaves.take(keys)
+            done, rest = np.flatnonzero(leaves >= 0), np.flatnonzero(leaves < 0)
+            self._nodes.add(leaves[done], *(values[done] for values in measured))
+            keys, measured = keys[rest], [values[rest] for values in measured]
             if self._nodes.count - 1 > self._cap:
                 moved = self._nodes.fold(self._cap * 3 // 4)
                 self._leaves = np.where(self._leaves >= 0, moved[np.maximum(self._leaves, 0)], np.int32(-1))
-            if not len(waiting):
-                break
-            self._walk(columns, keys, waiting)
-            done = self._leaves[keys[waiting]] >= 0
-            ready, waiting = waiting[done], waiting[~done]
-        if max(len(self._keys), len(self._nodes.texts), *map(len, self._sequences)) > max(_REMEMBERED, 2 * self._cap):
+        if max(len(self._stacks), len(self._nodes.texts), *map(len, self._sequences)) > max(_REMEMBERED, 2 * self._cap):
             self._nodes.renamed()
             self._forget(self._tables)
 
-    def _walk(self, columns: Mapping[str, np.ndarray], keys: np.ndarray, waiting: np.ndarray) -> None:
-        """Find the nodes of some combinations new in the rows that wait: one at least, so few that folding keeps up."""
-        claims = (-2 - waiting).astype(np.int32)
-        self._leaves[keys[waiting]] = claims  # of the rows of one combination the last is written, and stands for all
-        first = waiting[self._leaves[keys[waiting]] == claims][:_STEP]
+    def _walk(self, keys: np.ndarray) -> None:
+        """Find the nodes of some combinations that have none: one at least, so few that folding keeps up."""
+        claims = (-2 - np.arange(len(keys))).astype(np.int32)
+        self._leaves[keys] = claims  # of the rows of one combination the last is written, and stands for all
+        first = keys[self._leaves.take(keys) == claims][:_STEP]
         numbers = [
-            sequence.numbers(columns[FIELDS[name].column][first])
+            sequence.numbers(self._stacks.values[self._columns.index(FIELDS[name].column)][first])
             for name, sequence in zip(self._fields, self._sequences, strict=True)
         ]
         frames = sum(s.lengths[n] for s, n in zip(self._sequences, numbers, strict=True))
         few = max(1, int(np.searchsorted(np.cumsum(frames), max(self._cap // 4, _STEP), side="right")))
-        nodes = np.zeros(few, np.int32)
+        numbers = [number[:few] for number in numbers]
+        self._leaves[first[:few]] = self._nodes_of(numbers)
+
+    def _nodes_of(self, numbers: list[np.ndarray]) -> np.ndarray:
+        """Return the node of each stack, making those that are missing.
+
+        Up from its last frame a stack is looked for, for most of it is there; what is missing is made downwards.
+
+        Args:
+            numbers: of each field the numbers of values, shape (n,).
+        """
+        count = len(numbers[0])
+        depth, above = np.zeros(count, np.int64), np.zeros(count, np.uint64)
+        parts = []
         for sequence, number in zip(self._sequences, numbers, strict=True):
-            starts, lengths = sequence.starts[number[:few]], sequence.lengths[number[:few]]
-            at, depth = np.flatnonzero(lengths), 0
+            starts, lengths = sequence.starts.take(number), sequence.lengths.take(number)
+            factors = powers(depth)
+            parts.append((sequence, starts, lengths, depth, above, factors))
+            depth = depth + lengths
+            above = above + factors * np.where(lengths > 0, sequence.hashes.take(starts + lengths - 1), 0)
+        nodes, lost = np.zeros(count, np.int32), np.ones(count, bool)
+        there = []
+        for sequence, starts, lengths, _, above, factors in reversed(parts):
+            known = lengths.copy()
+            at = np.flatnonzero(lost & (lengths > 0))
             while len(at):
-                nodes[at] = self._nodes.children(nodes[at], sequence.flat[starts[at] + depth])
-                depth += 1
-                at = at[lengths[at] > depth]
-        self._leaves[keys[first[:few]]] = nodes
+                places = starts.take(at) + known.take(at) - 1
+                found = self._nodes.find(above.take(at) + factors.take(at) * sequence.hashes.take(places))
+                hit = np.flatnonzero(found >= 0)
+                nodes[at.take(hit)] = found.take(hit)
+                lost[at.take(hit)] = False
+                at = at.take(np.flatnonzero(found < 0))
+                known[at] -= 1
+                at = at.take(np.flatnonzero(known.take(at)))
+            there.append(known)
+        for (sequence, starts, lengths, depth, above, factors), known in zip(parts, reversed(there), strict=True):
+            missing = lengths - known
+            some = np.flatnonzero(missing)
+            if len(some):
+                ends = missing.take(some).cumsum()
+                row = some.repeat(missing.take(some))
+                at = known.take(row) + np.arange(len(row)) - (ends - missing.take(some)).repeat(missing.take(some))
+                places = starts.take(row) + at
+                made = self._nodes.make(
+                    above.take(row) + factors.take(row) * sequence.hashes.take(places),
+                    sequence.flat.take(places),
+                    depth.take(row) + at + 1,
+                    np.where(at == known.take(row), nodes.take(row), -1),
+                )
+                nodes[some] = made.take(ends - 1)
+        return nodes
 
 
 def _frames(field: str, tables: Mapping[str, StringTable]) -> Callable[[int], list[str]]:
@@ -278,19 +349,6 @@ def _frames(field: str, tables: Mapping[str, StringTable]) -> Callable[[int], li
 
 def _frames_of_code(frames: Callable[[str], list[str]], table: StringTable, code: int) -> list[str]:
     return frames(table[code])
-
-
-def _packed(columns: list[np.ndarray]) -> np.ndarray:
-    """Pack columns into keys, two of 32 bits to a word: uint64, shape (words, n)."""
-    words = [c.astype(np.uint64) for c in columns if c.dtype.itemsize == 8]
-    halves = [c.view(np.uint32) for c in columns if c.dtype.itemsize == 4]
-    for high, low in zip(halves[::2], [*halves[1::2], None], strict=False):
-        word = high.astype(np.uint64)
-        if low is not None:
-            word <<= np.uint64(32)
-            word |= low
-        words.append(word)
-    return np.stack(words)
 
 
 def _measured(rows: EventBatch, metric: str) -> np.ndarray:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from numbers import Real
 from typing import Final
 
+from ior_nb.errors import ConfigError
 from ior_nb.runtime.filter import DIMENSIONS
 
-__all__ = ["ALIASES", "UNITS", "quoted", "shown_number", "whole_number"]
+__all__ = ["ALIASES", "UNITS", "quoted", "seconds", "shown_number", "whole_number"]
 
 ALIASES: Final = {alias: d.name for d in DIMENSIONS.values() for alias in d.aliases}
 """Other names of dimensions."""
@@ -87,6 +89,30 @@ def whole_number(text: str, unit: str) -> int:
     if not -_LIMIT <= total < _LIMIT:
         raise LookupError("the number does not fit into 64 bits with sign", 0)
     return total
+
+
+def seconds(given: object, name: str) -> float:
+    """Return a length of time: a number is in seconds, a text has its unit, as in `1ms`, `0.5s` or `1m30s`.
+
+    Args:
+        given: what the user gave.
+        name: of the argument, for the message.
+
+    Raises:
+        ConfigError: it is neither; the message is one line.
+    """
+    if isinstance(given, str):
+        text = given.strip()
+        try:
+            value = whole_number(text, "ns")
+        except LookupError as error:
+            raise ConfigError(f"{name}={given!r}: {error.args[0]}") from None
+        if text.lstrip("-").replace(".", "", 1).isdigit():
+            raise ConfigError(f"{name}={given!r}: a unit is missing; there are {' '.join(UNITS['ns'])}")
+        return value / 1e9
+    if isinstance(given, Real) and not isinstance(given, bool):
+        return float(given)
+    raise ConfigError(f"{name} is seconds, or a text such as '1ms', not {given!r:.80} ({type(given).__name__})")
 
 
 def shown_number(value: int, unit: str) -> str:

@@ -66,7 +66,7 @@ class Recorder:
         *,
         clock: Callable[[], float] = time.monotonic,
         queue_rows: int = 1_000_000,
-        group_rows: int = 131_072,
+        group_rows: int = 262_144,
         flush_seconds: float = 10.0,
     ) -> None:
         self._to_arrow = to_arrow

@@ -1,7 +1,7 @@
 """The contracts between the tracing engine and the views, and the values both sides speak.
 
 Neither side imports the other; both import this package. It needs numpy and the standard library only.
-Read `contracts` first.
+Read `contracts` first, then `live`.
 """
 
 from ior_nb.runtime.batch import EventBatch, Row, new_tables
@@ -23,7 +23,6 @@ from ior_nb.runtime.contracts import (
     RuntimePublisher,
     RuntimeState,
     Sequencer,
-    SessionControl,
     SnapshotSource,
     Snapshotter,
     StreamSource,
@@ -31,6 +30,21 @@ from ior_nb.runtime.contracts import (
     TraceStarter,
 )
 from ior_nb.runtime.filter import Filter
+from ior_nb.runtime.live import (
+    FilterEditor,
+    FlameChoices,
+    FlameColumns,
+    FlameSource,
+    LiveRuntime,
+    RankedStatistics,
+    RecordingControl,
+    RecordingState,
+    StreamTail,
+    Suggestion,
+    Task,
+    TraceControl,
+    TraceState,
+)
 from ior_nb.runtime.pushdown import Pushdown
 from ior_nb.runtime.schema import COLUMNS, Column
 from ior_nb.runtime.statistics import (
@@ -46,7 +60,7 @@ from ior_nb.runtime.statistics import (
     SyscallRow,
     Trend,
 )
-from ior_nb.runtime.strings import StringTable
+from ior_nb.runtime.strings import Recoder, StringTable
 from ior_nb.runtime.values import Accounting, ProbeState, Scope, SnapshotNode, TraceOptions
 
 __all__ = [
@@ -64,30 +78,43 @@ __all__ = [
     "FileRow",
     "Filter",
     "FilterControl",
+    "FilterEditor",
+    "FlameChoices",
+    "FlameColumns",
+    "FlameSource",
     "Histogram",
+    "LiveRuntime",
     "LiveTrieSource",
     "ProbeManager",
     "ProbeState",
     "ProcessRow",
     "Pushdown",
+    "RankedStatistics",
     "Rates",
+    "Recoder",
+    "RecordingControl",
     "RecordingController",
+    "RecordingState",
     "Row",
     "RuntimePublisher",
     "RuntimeState",
     "Scope",
     "Sequencer",
-    "SessionControl",
     "Snapshot",
     "SnapshotNode",
     "SnapshotSource",
     "Snapshotter",
     "StreamSource",
+    "StreamTail",
     "StringTable",
+    "Suggestion",
     "SyscallRow",
+    "Task",
+    "TraceControl",
     "TraceOptions",
     "TraceRuntimeBindings",
     "TraceStarter",
+    "TraceState",
     "Trend",
     "context_with_runtime_bindings",
     "context_with_trace_filters",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Any, Final, overload
 
 import numpy as np
 
 from ior_nb.runtime.schema import COLUMNS, NAMES, TEXT_COLUMNS, column
 from ior_nb.runtime.strings import StringTable
 
-__all__ = ["EventBatch", "Row", "new_tables"]
+__all__ = ["EventBatch", "Row", "distinct", "new_tables"]
+
+
+_ABSENT: Final = {spec.name: np.array([spec.absent], spec.dtype) for spec in COLUMNS}
+for _value in _ABSENT.values():
+    _value.flags.writeable = False
 
 
 def new_tables() -> dict[str, StringTable]:
@@ -44,14 +50,21 @@ class EventBatch(Sequence["Row"]):
             raise ValueError(f"unknown columns {sorted(unknown)}; the schema has {', '.join(NAMES)}")
         self._length = lengths.pop() if lengths else 0
         self._columns: dict[str, np.ndarray] = {}
-        for spec in COLUMNS:
-            array = columns.get(spec.name)
+        for name, absent in _ABSENT.items():
+            array = columns.get(name)
             if array is None:
-                array = np.broadcast_to(np.array(spec.absent, spec.dtype), (self._length,))
-            elif array.dtype != spec.dtype:
-                array = array.astype(spec.dtype)
-            self._columns[spec.name] = array
+                array = _repeated(absent, self._length)
+            elif array.dtype != absent.dtype:
+                array = array.astype(absent.dtype)
+            self._columns[name] = array
         self.tables: Mapping[str, StringTable] = tables
+
+    @classmethod
+    def _of(cls, columns: dict[str, np.ndarray], length: int, tables: Mapping[str, StringTable]) -> EventBatch:
+        """Return a batch of columns that are complete, typed and in order: they were those of a batch."""
+        batch = cls.__new__(cls)
+        batch._columns, batch._length, batch.tables = columns, length, tables  # noqa: SLF001 - its own class
+        return batch
 
     @classmethod
     def empty(cls, tables: Mapping[str, StringTable] | None = None) -> EventBatch:
@@ -70,8 +83,17 @@ class EventBatch(Sequence["Row"]):
         if len(batches) == 1:
             return batches[0]
         tables = batches[0].tables
-        parts = [b.recoded(tables) for b in batches]
-        return cls({n: np.concatenate([p[n] for p in parts]) for n in NAMES}, tables)
+        runs = [list(run) for _, run in itertools.groupby(batches, lambda batch: id(batch.tables))]
+        if len(runs) > 1:
+            return cls._joined([cls._joined(run).recoded(tables) for run in runs])
+        return cls._joined(batches)
+
+    @classmethod
+    def _joined(cls, batches: Sequence[EventBatch]) -> EventBatch:
+        """Join batches that share their tables."""
+        length = sum(map(len, batches))
+        columns = {name: _concatenated([b[name] for b in batches], length) for name in NAMES}
+        return cls._of(columns, length, batches[0].tables)
 
     def __len__(self) -> int:
         return self._length
@@ -94,7 +116,8 @@ class EventBatch(Sequence["Row"]):
         if isinstance(index, str):
             return self._columns[index]
         if isinstance(index, slice):
-            return EventBatch({n: a[index] for n, a in self._columns.items()}, self.tables)
+            length = len(range(self._length)[index])
+            return EventBatch._of({n: a[index] for n, a in self._columns.items()}, length, self.tables)
         at = range(self._length)[index]
         return Row(self, at)
 
@@ -107,11 +130,19 @@ class EventBatch(Sequence["Row"]):
 
     def take(self, which: np.ndarray) -> EventBatch:
         """Return the rows of a boolean mask, shape (n,), or of an array of row numbers."""
-        return EventBatch({n: a[which] for n, a in self._columns.items()}, self.tables)
+        rows = np.flatnonzero(which) if which.dtype == np.bool_ else which
+        count = len(rows)
+        columns = {n: _repeated(a[:1], count) if _is_one_value(a) else a.take(rows) for n, a in self._columns.items()}
+        return EventBatch._of(columns, count, self.tables)
 
     def with_columns(self, **columns: np.ndarray) -> EventBatch:
         """Return the same rows with some columns replaced."""
-        return EventBatch({**self._columns, **columns}, self.tables)
+        replaced = dict(self._columns)
+        for name, array in columns.items():
+            if name not in replaced or len(array) != self._length:
+                raise ValueError(f"no column {name!r} of {len(array)} rows in a batch of {self._length}")
+            replaced[name] = array.astype(_ABSENT[name].dtype, copy=False)
+        return EventBatch._of(replaced, self._length, self.tables)
 
     def recoded(self, tables: Mapping[str, StringTable]) -> EventBatch:
         """Return the same rows with the text columns coded by `tables`."""
@@ -121,9 +152,39 @@ class EventBatch(Sequence["Row"]):
         for name in TEXT_COLUMNS:
             mine, theirs = self.tables[name], tables[name]
             if mine is not theirs:
-                used, inverse = np.unique(columns[name], return_inverse=True)
-                columns[name] = theirs.intern_many([mine[c] for c in used.tolist()])[inverse]
-        return EventBatch(columns, tables)
+                used, codes = distinct(columns[name], len(mine))
+                columns[name] = theirs.intern_many(mine.at(used)).take(codes)
+        return EventBatch._of(columns, self._length, tables)
+
+
+def distinct(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values of codes below `size`, ascending, and of each code which of them it is, int32."""
+    if _is_one_value(codes) or (codes == codes[:1]).all():
+        return codes[:1], np.zeros(len(codes), np.int32)
+    if size > 8 * len(codes):
+        used, at = np.unique(codes, return_inverse=True)
+        return used, at.astype(np.int32)
+    numbers = np.zeros(size, np.int32)
+    numbers[codes] = 1
+    used = np.flatnonzero(numbers)
+    numbers[used] = np.arange(len(used))
+    return used, numbers.take(codes)
+
+
+def _is_one_value(array: np.ndarray) -> bool:
+    """Tell whether an array is one value, repeated without memory of its own: what a column that is absent is."""
+    return array.strides == (0,)
+
+
+def _repeated(value: np.ndarray, count: int) -> np.ndarray:
+    """Return an array of one value, shape (1,), that takes no memory. `np.broadcast_to` takes ten times as long."""
+    return np.ndarray((count,), value.dtype, value, strides=(0,)) if len(value) else value
+
+
+def _concatenated(parts: list[np.ndarray], length: int) -> np.ndarray:
+    if all(map(_is_one_value, parts)) and len({part[0].item() for part in parts}) == 1:
+        return _repeated(parts[0][:1], length)
+    return np.concatenate(parts)
 
 
 class Row(Mapping[str, Any]):

@@ -10,7 +10,7 @@ longer than a copy takes, but `TraceStarter` and what its docstring names. A met
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.filter import Filter
 from ior_nb.runtime.statistics import Snapshot
-from ior_nb.runtime.values import Accounting, ProbeState, Scope, SnapshotNode
+from ior_nb.runtime.values import ProbeState, SnapshotNode
 
 __all__ = [
     "Configurator",
@@ -31,7 +31,6 @@ __all__ = [
     "RuntimePublisher",
     "RuntimeState",
     "Sequencer",
-    "SessionControl",
     "SnapshotSource",
     "Snapshotter",
     "StreamSource",
@@ -142,11 +141,14 @@ class ProbeManager(Protocol):
     def toggle(self, syscall: str) -> None:
         """Switch one on or off."""
 
+    def set_active(self, syscalls: Iterable[str], *, active: bool) -> None:
+        """Switch several on or off, in one step."""
+
     def set_family(self, family: str, *, active: bool) -> None:
         """Switch a whole family on or off."""
 
     def set_rate(self, syscall: str, rate: int) -> None:
-        """Sample: 1 records all, N one in N, 0 counts only."""
+        """Sample a syscall, or all of a family: 1 records all, N one in N, 0 counts only."""
 
     def active_count(self) -> tuple[int, int]:
         """Return how many are on, and how many there are."""
@@ -189,20 +191,6 @@ class Sequencer(Protocol):
 
     def take(self, count: int) -> int:
         """Reserve `count` numbers in a row; return the first."""
-
-
-@runtime_checkable
-class SessionControl(Protocol):
-    """What a view may ask of the session."""
-
-    def start(self, scope: Scope | None = None) -> None:
-        """Start tracing."""
-
-    def stop(self) -> Any:
-        """Stop tracing; return the finished trace."""
-
-    def accounting(self) -> Accounting:
-        """Return where the calls went so far."""
 
 
 @runtime_checkable

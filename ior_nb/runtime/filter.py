@@ -73,6 +73,7 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension(name="fd", columns=("fd",), doc="descriptor, -1 for none"),
         Dimension(name="latency", columns=("latency_ns",), doc="duration of the call", unit="ns"),
         Dimension(name="gap", columns=("gap_ns",), doc="time since the thread's previous call", unit="ns"),
+        Dimension(name="time", columns=("time_ns",), doc="start of the call on the boot clock", unit="ns"),
         Dimension(name="bytes", columns=("bytes",), doc="bytes moved", unit="bytes"),
         Dimension(name="ret", columns=("ret",), doc="return value, -errno for errors"),
         Dimension(name="cell", columns=("cell",), doc="execution count of the cell, -1 outside"),

@@ -340,6 +340,11 @@ class Snapshot:
     """Of all timed calls."""
     gap_histogram: Histogram = field(default_factory=Histogram)
     """Of all gaps."""
+    latency_counts: np.ndarray = field(default_factory=_no_values)
+    """Recorded timed calls by latency, four buckets to a power of two: int64, shape (257,). It only grows until a
+    reset; their sum is the sum of `measured`, less than `timed` where calls are counted that are no rows."""
+    latency_edges_ns: np.ndarray = field(default_factory=_no_values)
+    """The edges of these buckets, from 0 on: float64, shape (258,). Bucket 0 holds the value 0 alone."""
     syscalls: tuple[SyscallRow, ...] = ()
     """Every system call that was made; by count, then name."""
     families: tuple[FamilyRow, ...] = ()

@@ -8,7 +8,7 @@ from typing import overload
 
 import numpy as np
 
-__all__ = ["StringTable"]
+__all__ = ["Recoder", "StringTable"]
 
 
 class StringTable(Sequence[str]):
@@ -56,10 +56,10 @@ class StringTable(Sequence[str]):
         codes = list(map(self._codes.get, texts))
         if None in codes:
             with self._lock:
-                for text in [t for t, code in zip(texts, codes, strict=True) if code is None]:
-                    if text not in self._codes:
-                        self._texts.append(text)  # first: whoever finds the code must find the text
-                        self._codes[text] = len(self._texts) - 1
+                new = dict.fromkeys([text for text in texts if text not in self._codes])
+                first = len(self._texts)
+                self._texts.extend(new)  # first: whoever finds the code must find the text
+                self._codes.update(zip(new, range(first, first + len(new)), strict=True))
             codes = list(map(self._codes.__getitem__, texts))
         return np.array(codes, dtype=np.int32)
 
@@ -67,12 +67,49 @@ class StringTable(Sequence[str]):
         """Return the code of `text`, None when the table has never seen it."""
         return self._codes.get(text)
 
+    def at(self, codes: np.ndarray) -> list[str]:
+        """Return the strings of `codes`."""
+        return list(map(self._texts.__getitem__, codes.tolist()))
+
     def texts(self, codes: np.ndarray) -> np.ndarray:
         """Return the strings of `codes` as an object array of the same shape."""
         if not len(codes):
             return np.empty(0, dtype=object)
         used, inverse = np.unique(codes, return_inverse=True)
         values = np.empty(len(used), dtype=object)
-        values[:] = [self._texts[c] for c in used.tolist()]
+        values[:] = self.at(used)
         result: np.ndarray = values[inverse]
         return result
+
+
+class Recoder:
+    """Codes of one own table for strings that come with tables of others: a long trace changes its tables.
+
+    Attributes:
+        own: the table whose codes these are.
+    """
+
+    def __init__(self) -> None:
+        self.own = StringTable()
+        self._table: StringTable | None = None
+        self._known = np.zeros(0, np.int32)  # by code of that table; -1 for strings nobody asked for
+
+    def codes(self, codes: np.ndarray, table: StringTable) -> np.ndarray:
+        """Return the own codes of another table's, int32, shape (n,). Costs one array index where they are known."""
+        if table is not self._table:
+            self._table, self._known = table, np.full(1024, -1, np.int32)
+        if len(self._known) < len(table):
+            more = np.full(max(len(table), 2 * len(self._known)) - len(self._known), -1, np.int32)
+            self._known = np.concatenate([self._known, more])
+        own = self._known.take(codes)
+        if own.min(initial=0) < 0:
+            new = np.unique(codes[own < 0])
+            self._known[new] = self.own.intern_many(table.at(new))
+            own = self._known.take(codes)
+        return own
+
+    def keep(self, codes: np.ndarray) -> np.ndarray:
+        """Drop all own strings but these; return their new codes. The empty string is 0 before and after."""
+        texts = self.own.at(codes)
+        self.own, self._table = StringTable(), None
+        return self.own.intern_many(texts)

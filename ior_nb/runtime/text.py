@@ -8,7 +8,11 @@ from __future__ import annotations
 import html
 import unicodedata
 
-__all__ = ["escaped_html", "middle_cut", "printable", "show_bytes", "show_count", "show_ns"]
+__all__ = ["HTML_FONT", "escaped_html", "middle_cut", "printable", "show_bytes", "show_count", "show_ns"]
+
+HTML_FONT = "font:13px/1.45 var(--jp-ui-font-family,system-ui,-apple-system,'Segoe UI',sans-serif);"
+"""Style of what is shown in a page: Jupyter's own font where that is, a plain one elsewhere. Tables need it again: in
+pages without a doctype they do not inherit it."""
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # control, format (bidi), surrogate, unassigned, lines
 

@@ -36,10 +36,11 @@ class Scope:
             return f"user {self.uid}"
         if self.mode == "cgroup":
             return f"control group {self.cgroup}"
-        who = f"process {', '.join(map(str, self.pids))}"
-        if self.tid:
-            who = f"thread {self.tid} of {who}"
-        return who + (" and its children" if self.follow else "")
+        several = len(self.pids) > 1
+        who = f"process{'es' if several else ''} {', '.join(map(str, self.pids))}"
+        if self.tid:  # whose children are not traced
+            return f"the main thread of {who}" if (self.tid,) == self.pids else f"thread {self.tid} of {who}"
+        return who + (f" and {'their' if several else 'its'} children" if self.follow else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +77,11 @@ class Accounting:
     sampled_out: int = 0
     """Calls counted only, because their syscall is sampled."""
     in_flight: int = 0
-    """Calls that had not returned when the trace, or their thread, ended."""
+    """Calls that had not returned when the trace, or their thread, ended; those without a row for want of room are in
+    `lost`, and not here."""
     lost: Mapping[str, int] = field(default_factory=dict)
-    """Calls lost, by reason: `ring` (the kernel's ring was full), `buffer` (the reader was too slow)."""
+    """Calls lost, by reason: `ring` (the kernel's ring was full, for finished calls or for those of a thread that was
+    killed in them), `buffer` (the reader was too slow), `recorder` (the file of a recording lacks them)."""
     names_lost: int = 0
     """Path texts that did not fit into the names ring: their rows lack a name."""
     unpaired: int = 0

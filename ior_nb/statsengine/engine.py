@@ -9,12 +9,12 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime import EventBatch, StringTable, new_tables
+from ior_nb.runtime import EventBatch
 from ior_nb.runtime.statistics import Rates, Snapshot
 from ior_nb.statsengine.activity import Part
 from ior_nb.statsengine.calls import Calls, Exact, Totals
 from ior_nb.statsengine.files import Files
-from ior_nb.statsengine.histogram import BUCKETS, buckets_of, decades, decades_of
+from ior_nb.statsengine.histogram import BUCKETS, COARSE_EDGES, buckets_of, coarse, decades, decades_of
 from ior_nb.statsengine.processes import Processes
 from ior_nb.statsengine.rows import CallRows, FileRows, ProcessRows, per_second
 from ior_nb.statsengine.series import SLOT_NS, TREND_SLOTS, Series, slots_between, trend
@@ -82,7 +82,6 @@ class Engine:
         self._start = self._drained = self._clock()
         self._last = 0
         self._base = self._counters
-        self._tables: Mapping[str, StringTable] | None = None
         self._waiting: list[EventBatch] = []
         self._waiting_rows = 0
         self._calls = Calls()
@@ -133,11 +132,10 @@ class Engine:
         if self._waiting:
             batch = EventBatch.concat(self._waiting)
             self._waiting, self._waiting_rows = [], 0
-            if self._tables is None:
-                self._tables = batch.tables
-            self._ingest(batch.recoded(self._tables), self._tables)
+            self._ingest(batch)
 
-    def _ingest(self, batch: EventBatch, tables: Mapping[str, StringTable]) -> None:
+    def _ingest(self, batch: EventBatch) -> None:
+        tables = batch.tables
         states, times = batch["state"], _signed(batch["time_ns"])
         calls = self._calls
         entries = calls.entries(batch["syscall"], tables["syscall"], batch["family"], tables["family"])
@@ -193,7 +191,8 @@ class Engine:
             sources = np.where(transfer & (old != 0), old, files)
         self._files.add(files, tables["file"], part, sources)
         pids = batch["pid"].astype(np.int64)
-        self._processes.add(pids, batch["tid"], times, batch["comm"], batch["ppid"], part)
+        comms = self._processes.named(batch["comm"], tables["comm"])
+        self._processes.add(pids, batch["tid"], times, comms, batch["ppid"], part)
 
         gaps = _signed(batch["gap_ns"])
         firsts = batch["first_on_tid"]
@@ -301,13 +300,12 @@ class Engine:
         top = self._top if top is None else max(top, 0)
         with self._lock:
             self._catch_up()
-            tables = self._tables or new_tables()
             now = max(self._clock(), self._last)
             elapsed_ns = max(now - self._start, 0)
             series, end = self._series.view(now)
             call_rows = CallRows(self._calls, now)
-            file_rows = FileRows(self._files, tables["file"])
-            process_rows = ProcessRows(self._processes, tables["comm"])
+            file_rows = FileRows(self._files)
+            process_rows = ProcessRows(self._processes)
             latencies, gaps = self._decades.copy(), self._gap_decades.copy()
             gap_total, gap_count, address = self._gap_total, self._gaps, self._address
         exact = call_rows.exact
@@ -320,6 +318,7 @@ class Engine:
         columns = dict(zip(_MEASURES, series, strict=True))
         latency, gap = _means(columns["latency"], columns["timed"]), _means(columns["gap"], columns["gaps"])
         throughput = _read_only(columns["bytes"] / (SLOT_NS / 1e9))
+        timed_rows = call_rows.histogram.sum(axis=0)
         return Snapshot(
             generated_at=self._wall_clock(),
             elapsed_s=elapsed,
@@ -346,8 +345,10 @@ class Engine:
             latency_series_ns=latency,
             gap_series_ns=gap,
             throughput_series=throughput,
-            latency_histogram=decades(latencies, call_rows.histogram.sum(axis=0), octaves),
+            latency_histogram=decades(latencies, timed_rows, octaves),
             gap_histogram=decades(gaps),
+            latency_counts=coarse(timed_rows),
+            latency_edges_ns=COARSE_EDGES,
             syscalls=call_rows.syscalls(elapsed, window),
             families=call_rows.families(elapsed, window),
             files=file_rows.files(hidden, by=by, top=top),

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime import StringTable
+from ior_nb.runtime import Recoder, StringTable
 from ior_nb.statsengine.activity import MAXIMA, SUMS, Part, add
 from ior_nb.statsengine.table import OVERFLOW, Table
 
@@ -14,6 +14,7 @@ __all__ = ["NO_FILE", "Files", "directory_of", "roll_up"]
 
 NO_FILE: Final = 1
 """The entry of calls without a file, and of their directory."""
+_SPARE: Final = 1024
 
 
 def directory_of(path: str) -> str:
@@ -27,9 +28,14 @@ class Files:
 
     Args:
         files, directories: how many are kept apart.
+
+    Attributes:
+        paths: the codes of files, whatever tables they come with.
     """
 
     def __init__(self, files: int, directories: int) -> None:
+        self.paths = Recoder()
+        self._room = 2 * (files + directories) + _SPARE
         self.table = Table(SUMS, maxima=MAXIMA, marks=("directory",), limit=files, pinned=0)
         self.directories = Table((*SUMS, "files"), maxima=MAXIMA, limit=directories, pinned=0)
         self.directory_names = StringTable()
@@ -46,14 +52,31 @@ class Files:
             part: the numbers.
             sources: string code of the file bytes were read from, where it may be another one.
         """
-        entries = self._entries(codes, paths)
+        if len(self.paths.own) > self._room:
+            self._forget_strings()
+        entries = self._entries(self.paths.codes(codes, paths))
         add(self.table, entries, part, read=sources is None)
         if sources is not None and part.read is not None:
             rows = np.flatnonzero(part.read)
             if len(rows):
-                self.table.add("read", self._entries(sources[rows], paths), part.read[rows])
+                self.table.add("read", self._entries(self.paths.codes(sources[rows], paths)), part.read[rows])
 
-    def _entries(self, codes: np.ndarray, paths: StringTable) -> np.ndarray:
+    def _forget_strings(self) -> None:
+        """Drop the names of files and directories that have no entry any more."""
+        files, directories = self.table, self.directories
+        codes = self.paths.keep(np.maximum(files.codes[: files.used], 0))
+        files.recode(codes)
+        self._directory_of = np.full(1024, -1, np.int64)
+        columns, used = files.columns["directory"], directories.codes[: directories.used]
+        kept = np.unique(np.concatenate([columns[: files.used], np.maximum(used, 0)]))
+        names = StringTable()
+        new = np.zeros(len(self.directory_names), np.int64)
+        new[kept] = names.intern_many(self.directory_names.at(kept))
+        self.directory_names = names
+        columns[: files.used] = new[columns[: files.used]]
+        directories.recode(new[np.maximum(used, 0)])
+
+    def _entries(self, codes: np.ndarray) -> np.ndarray:
         entries = self.table.entries(codes)
         fresh = self.table.fresh
         if len(fresh):
@@ -64,7 +87,7 @@ class Files:
                 self._directory_of = np.concatenate([self._directory_of, more])
             new = codes[self._directory_of.take(codes) < 0]
             if len(new):
-                names = [directory_of(paths[code]) for code in new.tolist()]
+                names = list(map(directory_of, self.paths.own.at(new)))
                 self._directory_of[new] = self.directory_names.intern_many(names)
             directories = self._directory_of.take(codes)
             self.table.columns["directory"][fresh] = directories

@@ -12,7 +12,18 @@ import numpy as np
 
 from ior_nb.runtime.statistics import Bucket, Histogram
 
-__all__ = ["BUCKETS", "OCTAVES", "QUANTILES", "buckets_of", "decades", "decades_of", "octaves_of", "quantiles"]
+__all__ = [
+    "BUCKETS",
+    "COARSE_EDGES",
+    "OCTAVES",
+    "QUANTILES",
+    "buckets_of",
+    "coarse",
+    "decades",
+    "decades_of",
+    "octaves_of",
+    "quantiles",
+]
 
 BUCKETS: Final = 1 + 64 * 32
 OCTAVES: Final = 48
@@ -24,6 +35,10 @@ _EDGES: Final = tuple(10**k for k in range(3, 10))
 _LABELS: Final = ("0", "1us", "10us", "100us", "1ms", "10ms", "100ms", "1s", "+inf")
 _SHIFT: Final = 52 - 5
 _FIRST: Final = (1023 << 5) - 1  # bucket 0 is the value 0, bucket 1 begins at 1
+
+COARSE_EDGES: Final = np.concatenate([[0.0], np.ldexp(1 + np.arange(257) % 4 / 4, np.arange(257) // 4)])
+"""Edges of what `coarse` returns: 0, then four to a power of two; float64, shape (258,), read-only."""
+COARSE_EDGES.setflags(write=False)
 
 
 def _middles() -> np.ndarray:
@@ -74,6 +89,13 @@ def octaves_of(counts: np.ndarray) -> np.ndarray:
     octaves[:, OCTAVES - 1] += octaves[:, OCTAVES:].sum(axis=1)
     found: np.ndarray = octaves[:, :OCTAVES]
     return found
+
+
+def coarse(counts: np.ndarray) -> np.ndarray:
+    """Merge one histogram, shape (BUCKETS,), for a picture: int64, shape (257,), read-only."""
+    merged = np.concatenate([counts[:1], counts[1:].reshape(-1, 8).sum(axis=1)])
+    merged.setflags(write=False)
+    return merged
 
 
 def quantiles(counts: np.ndarray) -> list[int]:

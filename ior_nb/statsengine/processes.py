@@ -6,12 +6,15 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.runtime import Recoder, StringTable
 from ior_nb.statsengine.activity import MAXIMA, SUMS, Part, add
 from ior_nb.statsengine.table import Table, grown
 
 __all__ = ["MAX_PID", "Processes"]
 
 MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
+_NAMES: Final = 1 << 16
+"""Names of threads remembered; those no process has are dropped beyond."""
 _WAITING: Final = 4096
 """Ends kept until a row shows that the id is in use again. So many ends later no row of the first is under way."""
 
@@ -44,16 +47,27 @@ class Processes:
 
     Args:
         limit: how many are kept apart, ended ones included.
+
+    Attributes:
+        comms: the codes of names, whatever tables they come with.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.lives = Lives()
+        self.comms = Recoder()
         self.reset()
 
     def reset(self) -> None:
         """Drop the sums, keep who is who."""
         self.table = Table(SUMS, maxima=MAXIMA, marks=("life", "comm", "ppid"), limit=self._limit)
+
+    def named(self, comms: np.ndarray, table: StringTable) -> np.ndarray:
+        """Return the codes of names that come with some table."""
+        if len(self.comms.own) > _NAMES:
+            labels = self.table.columns["comm"]
+            labels[: self.table.used] = self.comms.keep(labels[: self.table.used])
+        return self.comms.codes(comms, table)
 
     def retire(self, pid: int, time_ns: int | None) -> None:
         """A process has ended: the next row of its id, or the first that began later than its end, is of another."""
@@ -95,7 +109,7 @@ class Processes:
     def add(
         self, pids: np.ndarray, tids: np.ndarray, times: np.ndarray, comms: np.ndarray, ppids: np.ndarray, part: Part
     ) -> None:
-        """Add a batch."""
+        """Add a batch; `comms` are codes of the attribute of that name."""
         if int(pids.max()) > MAX_PID:
             pids = np.where(pids > MAX_PID, 0, pids)
         self.lives.grow(int(pids.max()))

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.runtime import StringTable
 from ior_nb.runtime.statistics import DirectoryRow, FamilyRow, FileRow, ProcessRow, SyscallRow
 from ior_nb.statsengine.activity import MAXIMA, SUMS, choose, fields, numbers
 from ior_nb.statsengine.calls import ERRNOS, OTHER, Calls, Exact, Totals
@@ -125,8 +124,8 @@ def _columns(table: Table, names: Sequence[str]) -> dict[str, np.ndarray]:
 class FileRows:
     """A copy of the sums by file and directory, made under the lock; its methods need none."""
 
-    def __init__(self, files: Files, paths: StringTable) -> None:
-        self._paths, self._names = paths, files.directory_names
+    def __init__(self, files: Files) -> None:
+        self._paths, self._names = files.paths.own, files.directory_names
         self._codes = files.table.codes[: files.table.used].copy()
         self._files = _columns(files.table, SUMS + MAXIMA)
         self._folded, self._folds = dict(files.table.folded), files.table.folds
@@ -195,9 +194,9 @@ class FileRows:
 class ProcessRows:
     """A copy of the sums by process, made under the lock; its methods need none."""
 
-    def __init__(self, processes: Processes, comms: StringTable) -> None:
+    def __init__(self, processes: Processes) -> None:
         table = processes.table
-        self._comms = comms
+        self._comms = processes.comms.own
         self._pids = table.codes[: table.used].copy()
         self._columns = _columns(table, (*SUMS, *MAXIMA, "life", "comm", "ppid"))
         self._folded, self._folds = dict(table.folded), table.folds

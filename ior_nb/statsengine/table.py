@@ -118,6 +118,13 @@ class Table:
         if code < len(self._entry_of):
             self._entry_of[code] = OVERFLOW
 
+    def recode(self, codes: np.ndarray) -> None:
+        """Give the entries other codes: of each entry, shape (used,)."""
+        live = np.flatnonzero(self.attached())
+        self.codes[: self.used] = codes
+        self._entry_of = np.zeros(max(1024, int(codes.max()) + 1), np.int64)
+        self._entry_of[codes[live]] = live
+
     def attached(self) -> np.ndarray:
         """Return which entries still receive: bool, shape (used,)."""
         entries = np.arange(self.used)

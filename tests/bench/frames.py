@@ -19,7 +19,7 @@ from ior_nb.engine.decode import EVENT
 from ior_nb.engine.names import CHUNK
 from ior_nb.syscalls import resolve
 
-__all__ = ["Frames", "frames"]
+__all__ = ["Frames", "files_read_once", "frames"]
 
 FILES: Final = 20_000
 THREADS: Final = 50
@@ -109,6 +109,19 @@ def frames(rows: int, *, rows_in_frame: int = 16_384, seed: int = 1) -> Iterator
         names = np.concatenate([head, _files(paths, new), arguments])
         head = head[:0]
         yield Frames(names.tobytes(), e.tobytes(), count)
+
+
+def files_read_once(files: int, *, rows_in_frame: int = 8_192) -> Iterator[Frames]:
+    """Yield frames of one read of each of `files` files."""
+    for first in range(0, files, rows_in_frame):
+        ids = np.arange(first, min(first + rows_in_frame, files))
+        paths = np.array([f"/tmp/build/object-{i:09}.o".encode() for i in ids.tolist()])
+        names = _files(paths, np.arange(len(ids)))
+        names["id"] = 10 + ids
+        e = np.zeros(len(ids), EVENT)
+        e["len"], e["nr"], e["pid"], e["tid"] = wire.EVENT_BYTES, resolve("read").number, 1000, 1000
+        e["time"], e["latency"], e["file"] = 10**12 + ids, 500, 10 + ids
+        yield Frames(names.tobytes(), e.tobytes(), len(ids))
 
 
 def _paths() -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -26,6 +27,28 @@ FLAGS: Final = (
 NO_NEWS: Final = '{"fetchNews": "false", "checkForUpdates": false}'
 
 
+# Jupyter handles a page's messages in another way in each: 6.31 after the cell, 7.1 in a thread of its own, the newest
+# after the cell again. scripts/setup puts the older ones beside the environment's own.
+KERNELS: Final = ("python3", "ipykernel-6.31", "ipykernel-7.1")
+
+
+def write_kernels(folder: Path) -> None:
+    """Offer the older kernels to a server whose JUPYTER_PATH is the folder."""
+    for name in KERNELS[1:]:
+        place = folder / "kernels" / name
+        place.mkdir(parents=True)
+        (place / "kernel.json").write_text(
+            json.dumps(
+                {
+                    "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                    "display_name": name,
+                    "language": "python",
+                    "env": {"PYTHONPATH": str(Path(sys.prefix) / name)},
+                }
+            )
+        )
+
+
 class Lab:
     """A JupyterLab server on a free loopback port, in its own folder."""
 
@@ -37,7 +60,9 @@ class Lab:
         settings = folder / ".settings" / "@jupyterlab" / "apputils-extension"
         settings.mkdir(parents=True)
         (settings / "notification.jupyterlab-settings").write_text(NO_NEWS)
+        write_kernels(folder / ".data")
         places = {
+            "JUPYTER_PATH": ".data",
             "JUPYTER_CONFIG_DIR": ".config",
             "JUPYTER_RUNTIME_DIR": ".runtime",
             "JUPYTERLAB_SETTINGS_DIR": ".settings",
@@ -48,6 +73,7 @@ class Lab:
             [
                 *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={self.port}"),
                 *("--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"),
+                "--JupyterNotebookApp.expose_app_in_browser=True",
                 f"--ServerApp.root_dir={folder}",
             ],
             stdout=self._log,
@@ -80,18 +106,18 @@ class Lab:
 class Notebook:
     """A notebook opened in the page."""
 
-    def __init__(self, context: BrowserContext, lab: Lab, path: Path) -> None:
+    def __init__(self, context: BrowserContext, lab: Lab, path: Path, *, place: str = "lab/tree") -> None:
         self.page = context.new_page()
         self.external: list[str] = []
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         context.route("**/*", self._route)
-        self.page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/{path.name}?reset")
+        self.page.goto(f"http://127.0.0.1:{lab.port}/{place}/{path.name}?reset")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         self.page.wait_for_function(
             "() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'", timeout=60_000
         )
-        self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+        self.page.evaluate("() => window.jupyterapp.shell.collapseLeft?.()")
         self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.ready")
 
     def _route(self, route: Any) -> None:
@@ -152,11 +178,11 @@ def context(chromium: str) -> Iterator[BrowserContext]:
         browser.close()
 
 
-def write_notebook(path: Path, *cells: str) -> Path:
+def write_notebook(path: Path, *cells: str, kernel: str = "python3") -> Path:
     """Write a notebook of code cells."""
     notebook = nbformat.v4.new_notebook(  # type: ignore[no-untyped-call]
         cells=[nbformat.v4.new_code_cell(c) for c in cells],  # type: ignore[no-untyped-call]
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        metadata={"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
     )
     nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
     return path

@@ -66,6 +66,40 @@ def test_report_asks_for_nothing_and_follows_the_scheme(context: BrowserContext,
     page.context.close()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 700])
+def test_report_cuts_long_paths_in_their_middle(
+    context: BrowserContext, tmp_path: Path, width: int, scheme: str
+) -> None:
+    """No table of files is wider than the page: a long path shows its ends, and all of it under the pointer."""
+    names = [f"/srv/{'warehouse/' * (i % 7)}year=2024/part-{i:05}-{'deadbeef' * (i % 9)}.parquet" for i in range(30)]
+    rows = [
+        {"syscall": "pread64", "file": name, "latency_ns": 10**i % 10**9, "bytes": 1 << 30, "time_ns": 10**12 + i}
+        for i, name in enumerate(names)
+    ]
+    path = export(made([{"state": "done", "comm": "py", **row} for row in rows]), tmp_path / "report.html")
+    assert context.browser is not None
+    page = context.browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}).new_page()  # type: ignore[arg-type]
+    page.goto(path.as_uri())
+    files = page.locator("section", has_text="Files").locator(".scroll").first
+    cells = files.locator("td.path")
+    shown = {cell.get_attribute("title") or cell.inner_text(): cell for cell in cells.all()}
+    if SHOTS:
+        page.screenshot(path=str(Path(SHOTS) / f"paths-{scheme}-{width}.png"), full_page=True)
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert files.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert set(shown) <= set(names)
+    assert len(shown) == 25
+    longest = shown[max(shown, key=len)]
+    head, whole = longest.locator("span").bounding_box(), longest.bounding_box()
+    assert head is not None
+    assert whole is not None
+    assert head["x"] == pytest.approx(whole["x"], abs=1)
+    assert 100 < whole["width"] - head["width"] < 200  # the last characters have their room
+    page.context.close()
+
+
 def test_report_zooms_searches_and_sorts(context: BrowserContext, tmp_path: Path) -> None:
     """A click makes a frame as wide as the graph, a search marks its share, a heading sorts the table."""
     page, seen = open_report(context, tmp_path, "light")

@@ -21,7 +21,7 @@ from ior_nb.engine.bcc import BccEngine
 from ior_nb.result import Trace
 from ior_nb.runtime import Accounting
 from ior_nb.session import TracerSession
-from ior_nb.session import trace as ior_trace
+from ior_nb.tracing import trace as ior_trace
 
 if TYPE_CHECKING:
     from tests.live.conftest import Ran, Workload

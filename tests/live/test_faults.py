@@ -23,7 +23,7 @@ from ior_nb import errors
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.parquet import read
 from ior_nb.session import TracerSession
-from ior_nb.session import trace as ior_trace
+from ior_nb.tracing import trace as ior_trace
 
 if TYPE_CHECKING:
     from tests.live.conftest import Workload, World

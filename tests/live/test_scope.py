@@ -19,7 +19,7 @@ import pytest
 import ior_nb
 from ior_nb.runtime import EventBatch
 from ior_nb.session import TracerSession
-from ior_nb.session import trace as ior_trace
+from ior_nb.tracing import trace as ior_trace
 
 ROOT = str(Path(ior_nb.__file__).parents[1])
 USER = 61_234  # nobody runs anything under this number

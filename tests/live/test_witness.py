@@ -18,7 +18,7 @@ import numpy as np
 
 from ior_nb.runtime import EventBatch
 from ior_nb.session import TracerSession
-from ior_nb.session import trace as ior_trace
+from ior_nb.tracing import trace as ior_trace
 
 if TYPE_CHECKING:
     from tests.live.conftest import Workload

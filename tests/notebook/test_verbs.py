@@ -94,6 +94,52 @@ def test_cells_are_listed_and_compared(kernel: Kernel) -> None:
     assert kernel.run("%ior diff 1 nothing").status == "error"
 
 
+def test_cells_of_a_longer_trace_are_listed_and_compared(kernel: Kernel) -> None:
+    """Cells run while `%ior start` traces have their lines, while it runs and after, and can be compared by number."""
+    kernel.run("%ior start --syscalls newfstatat")
+    first = int(kernel.run(STATS.format(n=10) + "\nprint(get_ipython().execution_count)").text)
+    kernel.run(STATS.format(n=21))
+    kernel.run("pass")
+    running = kernel.run("%ior cells").text
+    kernel.run("%ior stop")
+    stopped = kernel.run("%ior cells").text
+    lines = [{int(w[0]): w[1:] for w in map(str.split, text.splitlines()[1:])} for text in (running, stopped)]
+    compared = kernel.run(f"d = %ior diff {first} {first + 1}\nprint(d)")
+
+    for found in lines:
+        assert int(found[first][0]) >= 10
+        assert int(found[first + 1][0]) - int(found[first][0]) == 11
+        assert int(found[first][5]) == 5
+        assert found[first][8] == "complete"
+        assert first + 2 in found
+        assert first - 1 not in found
+    assert "so far" in running
+    assert "so far" not in stopped
+    assert compared.text.startswith(f"cell {first} → cell {first + 1}")
+
+
+def test_a_stretch_of_a_recording_is_loaded(kernel: Kernel, tmp_path: Path) -> None:
+    """`%ior load` has the options of `ior_nb.load`; they are completed, and a wrong one is one line."""
+    kernel.run(f"%%ior --syscalls newfstatat --record {tmp_path}/r.parquet\n" + STATS.format(n=6))
+    path = f"{tmp_path}/r.parquet"
+    counts = [
+        kernel.run(f"%ior load {path} {options}").displayed[0]["text/plain"].split(": ")[1].split(" call")[0]
+        for options in ("--filter 'file~nowhere'", "--end 1m", "--start 59.5", "--start 59s --end 60", "--no-rows")
+    ]
+    mistakes = ("--start soon", "--end 1 --start 2", "--begin 1")
+    wrong = [kernel.run(f"%ior load {path} {options}") for options in mistakes]
+    help_text = kernel.run("%ior load --help").text
+
+    assert counts == ["3", "6", "0", "0", "6"]
+    assert [answer.status for answer in wrong] == ["error"] * 3
+    assert all("\n" not in answer.evalue for answer in wrong)
+    for option in ("--start", "--end", "--filter", "--no-rows"):
+        assert option in help_text
+        assert option in kernel.complete("%ior load --")
+    assert "--families" not in kernel.complete("%ior load --")
+    assert "--families" in kernel.complete("%ior start --")
+
+
 def test_a_recording_is_loaded_and_exported(kernel: Kernel, tmp_path: Path) -> None:
     """A trace comes back from its recording; every ending writes its format."""
     kernel.run(f"%%ior --syscalls newfstatat --record {tmp_path}/r.parquet\n" + STATS.format(n=6))

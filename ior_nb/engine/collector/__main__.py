@@ -23,12 +23,14 @@ import traceback
 from typing import Any, Final
 
 from ior_nb.engine.collector import wire
-from ior_nb.engine.collector.program import find_bcc
+from ior_nb.engine.collector.distribution import find_bcc
 from ior_nb.engine.collector.rights import missing_rights
 from ior_nb.engine.collector.wire import Frame, Unpacker
 
 SHORTEST_NAP: Final = 0.002
 LONGEST_NAP: Final = 0.025
+_FLAGS_AT: Final = wire.HEADER_BYTES + wire.EVENT_BYTES - 2  # before the generation, the last byte
+_IN_FLIGHT: Final = bytes(flags for flags in range(256) if flags & wire.EF_IN_FLIGHT)
 
 
 class Refused(Exception):
@@ -54,7 +56,7 @@ class Collector:
         self._queued = 0
         self._limit = 512 << 20
         self._tracer: Any = None
-        self._dropped_events = 0
+        self._dropped_events = self._dropped_in_flight = 0
         self._running = False
         self._nap = LONGEST_NAP
 
@@ -103,6 +105,8 @@ class Collector:
         while events := tracer.events.take(until):
             if self._queued > self._limit:
                 self._dropped_events += len(events) // tracer.events.stride
+                flags = events[_FLAGS_AT :: tracer.events.stride]
+                self._dropped_in_flight += sum(map(flags.count, _IN_FLIGHT))
             else:
                 self._put(Frame.EVENTS, events)
         self._nap = SHORTEST_NAP if fullest > 1 / 32 else min(self._nap * 1.5, LONGEST_NAP)
@@ -185,7 +189,7 @@ class Collector:
     def _do_start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Attach. See `Tracer.start`."""
         tracer = self._loaded()
-        self._dropped_events = 0
+        self._dropped_events = self._dropped_in_flight = 0
         answer: dict[str, Any] = tracer.start(request)
         self._running = True
         return answer
@@ -231,6 +235,7 @@ class Collector:
     def _totals(self) -> dict[str, int]:
         totals: dict[str, int] = self._tracer.totals()
         totals["lost_buffer"] = self._dropped_events
+        totals["killed"] -= self._dropped_in_flight  # what is lost is not in flight as well
         return totals
 
     def close(self) -> None:

@@ -399,6 +399,14 @@ inline_ u32 member(struct config *c, u32 tid, u32 tgid) {
   return 0;
 }
 
+/* Threads were added to `ignored` since this one's slot was made. The flag is set here, by the thread itself, for a slot
+ * written from outside would overwrite what its thread has changed meanwhile; on_enter pays nothing for the check. */
+inline_ void look_again(struct slot *slot, u32 scope_gen) {
+  u64 key = slot->tid, group = 1ULL << 32 | slot->pid;
+  if (ignored.lookup(&key) || ignored.lookup(&group)) slot->ignored = 1;
+  slot->scope_gen = scope_gen;
+}
+
 /* The slot of a thread that has none, or whose scope was decided under older rules; 0 when it is out of scope. */
 inline_ struct slot *admit(struct config *c, struct live *now, struct slot *slot, u32 tid, u32 tgid) {
   u64 task = bpf_get_current_task();
@@ -435,16 +443,21 @@ inline_ bool failed(s64 ret) {
   return ret < 0 && ret >= -4095 && ret != -512 && ret != -513 && ret != -514 && ret != -516;
 }
 
-/* Whether the filter keeps a call out. Also sets the generation its record will carry. */
-inline_ bool kept_out(struct slot *slot, u64 latency, s64 ret) {
+/* The filter in force. The record of a call that ends now carries its generation. */
+inline_ struct filter *current_filter(struct slot *slot) {
   u32 zero = 0;
   struct config *c = config.lookup(&zero);
-  if (!c) return false;
+  if (!c) return 0;
   u32 at = c->filter;
   struct filter *f = filters.lookup(&at);
-  if (!f) return false;
-  slot->generation = f->generation;
-  if (!f->active) return false;
+  if (f) slot->generation = f->generation;
+  return f;
+}
+
+/* Whether the filter keeps a call out. Also sets the generation its record will carry. */
+inline_ bool kept_out(struct slot *slot, u64 latency, s64 ret) {
+  struct filter *f = current_filter(slot);
+  if (!f || !f->active) return false;
   bool out = !(f->calls[(slot->nr >> 6) & 7] >> (slot->nr & 63) & 1);
   if (f->pid && slot->pid != f->pid) out = true;
   if (f->tid && slot->tid != f->tid) out = true;
@@ -463,7 +476,8 @@ inline_ bool kept_out(struct slot *slot, u64 latency, s64 ret) {
   return out;
 }
 
-inline_ void emit(struct slot *slot, u64 latency, s64 ret, u32 flags) {
+/* Send the record. Returns false when the ring has no room for it, and counts it as lost then. */
+inline_ bool emit(struct slot *slot, u64 latency, s64 ret, u32 flags) {
   u64 comm[2] = {};
   read_comm(comm);
   if (comm[0] != slot->comm[0] || comm[1] != slot->comm[1] || !slot->comm_id) {
@@ -471,7 +485,7 @@ inline_ void emit(struct slot *slot, u64 latency, s64 ret, u32 flags) {
     slot->comm_id = send_comm(slot);
   }
   struct event *e = events.ringbuf_reserve(sizeof(struct event));
-  if (!e) { count(flags & EF_IN_FLIGHT ? T_LOST_IN_FLIGHT : T_LOST_RING); return; }
+  if (!e) { count(T_LOST_RING); return false; }
   e->time = slot->start; e->latency = latency; e->ret = ret;
   e->args[0] = slot->regs[7]; e->args[1] = slot->regs[6]; e->args[2] = slot->regs[5];
   e->args[3] = slot->regs[0]; e->args[4] = slot->regs[2]; e->args[5] = slot->regs[1];
@@ -481,6 +495,7 @@ inline_ void emit(struct slot *slot, u64 latency, s64 ret, u32 flags) {
   e->pid = slot->pid; e->tid = slot->tid; e->nr = slot->nr; e->flags = flags; e->generation = slot->generation;
   events.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
   if (!(flags & EF_IN_FLIGHT)) count(T_EMITTED);
+  return true;
 }
 
 /* ---- enter ------------------------------------------------------------------------------------------------ */
@@ -529,6 +544,8 @@ int on_enter(struct bpf_raw_tracepoint_args *ctx) {
   struct live *now = live.lookup(&zero);
   if (!c || !now) return 0;
   if (!slot || slot->scope_gen != c->scope_gen || c->mode > M_ALL) {
+    if (slot && slot->scope_gen != c->scope_gen && slot->scope_gen / SCOPE_ROUNDS == c->scope_gen / SCOPE_ROUNDS)
+      look_again(slot, c->scope_gen);
     if (slot && slot->scope_gen == c->scope_gen && member(c, tid, who >> 32)) goto in_scope;
     slot = admit(c, now, slot, tid, who >> 32);
     if (!slot) {
@@ -805,8 +822,10 @@ int on_task_exit(struct bpf_raw_tracepoint_args *ctx) {
     u32 nr = slot->nr;
     struct spec *spec = specs.lookup(&nr);
     if (slot->state == S_OPEN && spec && spec->result != R_NEVER) {
-      count(T_KILLED);
-      if (!(slot->flags & EF_SAMPLED_OUT)) emit(slot, bpf_ktime_get_boot_ns() - slot->start, 0, slot->flags | EF_IN_FLIGHT);
+      current_filter(slot);   /* its last call's generation is not this one's: that call has not been judged yet */
+      /* Killed, or lost: a row the ring has no room for is not counted twice. */
+      if (slot->flags & EF_SAMPLED_OUT || emit(slot, bpf_ktime_get_boot_ns() - slot->start, 0, slot->flags | EF_IN_FLIGHT))
+        count(T_KILLED);
     }
     slots.delete(&tid);
   }

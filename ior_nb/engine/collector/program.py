@@ -14,13 +14,11 @@ from types import ModuleType
 from typing import Any, Final
 
 from ior_nb.engine.collector import btf, wire
+from ior_nb.engine.collector.distribution import find_bcc
 from ior_nb.syscalls import SYSCALLS, Syscall
 from ior_nb.syscalls.x86_64 import ARGUMENT_REGISTERS, REGISTERS_START, TS_COMPAT
 
 HERE: Final = Path(__file__).resolve().parent
-
-DIST_PACKAGES: Final = ("/usr/lib/python3/dist-packages", "/usr/local/lib/python3/dist-packages")
-SITE_PACKAGES: Final = ("/usr/lib/python3*/site-packages", "/usr/lib64/python3*/site-packages")
 
 # Members of kernel structs the program reads; "" is the size of the struct.
 WANTED: Final[dict[str, tuple[str, ...]]] = {
@@ -215,16 +213,6 @@ def all_specs(enabled: Iterable[int], rates: dict[int, int]) -> list[tuple[int, 
     return [
         (call.number, spec(call, enabled=call.number in chosen, rate=rates.get(call.number, 1))) for call in SYSCALLS
     ]
-
-
-def find_bcc() -> Path | None:
-    """Return the folder that holds the distribution's `bcc` package, None when it is not installed.
-
-    The project called bcc on PyPI is something else; the real one has `libbcc.py`.
-    """
-    patterns = [Path(p) for p in DIST_PACKAGES]
-    patterns += [path for p in SITE_PACKAGES for path in sorted(Path("/").glob(p.lstrip("/")))]
-    return next((p for p in patterns if (p / "bcc" / "libbcc.py").is_file()), None)
 
 
 def import_bcc() -> ModuleType:

@@ -32,6 +32,7 @@ _NOEXIST: Final = 1  # BPF_NOEXIST
 _BPF: Final = 321  # the bpf system call
 _OBJ_GET_INFO_BY_FD: Final = 15
 _RECURSION_MISSES_AT: Final = 208  # struct bpf_prog_info
+_EXITING: Final = 0x4  # PF_EXITING: set before the hook on_task_exit runs
 
 
 def parents() -> dict[int, int]:
@@ -69,6 +70,17 @@ def threads(pid: int) -> list[int]:
         return []
 
 
+def living(pid: int) -> set[int]:
+    """Return the thread ids of a process without those that are ending, none when it is gone."""
+    found: set[int] = set()
+    for tid in threads(pid):
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{pid}/task/{tid}/stat").read_bytes()
+            if not int(stat[stat.rindex(b")") + 2 :].split()[6]) & _EXITING:
+                found.add(tid)
+    return found
+
+
 class Tracer:
     """Everything that touches the kernel."""
 
@@ -84,6 +96,7 @@ class Tracer:
         self._totals = self._map("totals", 8 * wire.TOTALS * self.cpus)
         self._scope_gen = 0
         self._filter = 0
+        self._generation = 0
         self._specs: dict[int, bytes] = {}
         self._attached: list[str] = []
         self._misses_before = 0
@@ -112,7 +125,7 @@ class Tracer:
         for kind, numbers in ((0, request["ignore_tids"]), (1, [*request["ignore_pids"], os.getpid()])):
             for number in numbers:
                 ignored[ctypes.c_uint64(kind << 32 | number)] = ctypes.c_uint8(1)
-        self._scope_gen += 1
+        self._scope_gen = (self._scope_gen // wire.SCOPE_ROUNDS + 1) * wire.SCOPE_ROUNDS
         self._scope = scope
         self._write_filter(request.get("filter") or {}, request.get("generation", 0))
         self._configure(self._mode)
@@ -191,19 +204,21 @@ class Tracer:
 
     def _write_filter(self, wanted: dict[str, Any], generation: int) -> None:
         self._filter = (self._filter + 1) % wire.FILTERS
+        self._generation = generation & 0xFF
         table = self._bpf["filters"]
         table[ctypes.c_int(self._filter)] = table.Leaf.from_buffer_copy(filter_row(wanted, generation))
 
     def ignore(self, tids: Iterable[int]) -> None:
-        """Leave threads out from now on, those already known included."""
-        unwanted = set(tids)
-        ignored, slots = self._bpf["ignored"], self._bpf["slots"]
-        for tid in unwanted:
+        """Leave threads out from now on, those already known included.
+
+        No slot is written: the kernel changes it at the same time, and one of the two would be lost. Each thread looks
+        into `ignored` again at its next call, because the number of the scope has changed.
+        """
+        ignored = self._bpf["ignored"]
+        for tid in tids:
             ignored[ctypes.c_uint64(tid)] = ctypes.c_uint8(1)
-        for key, slot in list(slots.items()):
-            if slot.tid in unwanted:
-                slot.ignored = 1
-                slots[key] = slot
+        self._scope_gen += 1
+        self._configure(self._mode)
 
     def _seed(self, scope: dict[str, Any]) -> dict[int, int]:
         if scope["mode"] != "pids":
@@ -213,27 +228,52 @@ class Tracer:
         for pid in roots:
             self._add_target(pid, state)
         running: dict[int, int] = {}
+        met = {os.getpid()}
         if scope.get("follow", True):
-            while new := {p: up for p, up in descendants(roots).items() if p not in running and p != os.getpid()}:
-                for pid in new:
-                    self._add_target(pid, TARGET_IN)
-                running |= new
+            while new := {pid: up for pid, up in descendants(roots).items() if pid not in met}:
+                met |= new.keys()
+                running |= {pid: up for pid, up in new.items() if self._add_target(pid, TARGET_IN)}
         return running
 
-    def _add_target(self, pid: int, state: int) -> None:
+    def _add_target(self, pid: int, state: int) -> bool:
+        """Put a process in scope; tell whether it lives.
+
+        What ended before it was in the tables is taken out again: its exit was no news to the kernel program, and in
+        its place whoever is given the number next would be traced.
+        """
+        tids = threads(pid)
+        self._insert_target(pid, state, tids)
+        alive = living(pid)
+        if not alive:
+            self._remove_target(pid)
+        if self._namespace == INITIAL_PID_NAMESPACE:  # elsewhere slots have other numbers, and none has been made
+            for tid in set(tids) - alive:
+                self._delete("slots", ctypes.c_uint32(tid))
+        return bool(alive)
+
+    def _remove_target(self, pid: int) -> None:
+        if self._namespace == INITIAL_PID_NAMESPACE:
+            self._delete("targets", ctypes.c_uint32(pid))
+        elif self._delete("wanted", ctypes.c_uint32(pid)):
+            self._change_pending(-1)
+
+    def _change_pending(self, by: int) -> None:
+        live = self._bpf["live"]
+        value = live[0]
+        value.pending += by
+        live[ctypes.c_int(0)] = value
+
+    def _insert_target(self, pid: int, state: int, tids: Iterable[int]) -> None:
         if self._namespace != INITIAL_PID_NAMESPACE:
             self._bpf["wanted"][ctypes.c_uint32(pid)] = ctypes.c_uint8(state)
-            live = self._bpf["live"]
-            value = live[0]
-            value.pending += 1
-            live[ctypes.c_int(0)] = value
+            self._change_pending(1)
             return
         self._bpf["targets"][ctypes.c_uint32(pid)] = ctypes.c_uint8(state)
         if state == TARGET_AT_EXEC or self._scope.get("tid"):
             return
         # Slots for its threads, so that the end of a call begun before is counted as one without a beginning.
         slots, ignored = self._bpf["slots"], self._bpf["ignored"]
-        for tid in threads(pid):
+        for tid in tids:
             slot = slots.Leaf()
             slot.pid, slot.tid, slot.tgid, slot.scope_gen = pid, tid, pid, self._scope_gen
             slot.ignored = any(ctypes.c_uint64(k) in ignored for k in (tid, 1 << 32 | pid))
@@ -241,6 +281,10 @@ class Tracer:
 
     def _update_new(self, table: str, key: Any, value: Any) -> None:
         self._lib.bpf_update_elem(self._fd(table), ctypes.byref(key), ctypes.byref(value), _NOEXIST)
+
+    def _delete(self, table: str, key: Any) -> bool:
+        """Delete an entry; tell whether it was there."""
+        return int(self._lib.bpf_delete_elem(self._fd(table), ctypes.byref(key))) == 0
 
     # ---- what is counted
 
@@ -277,7 +321,7 @@ class Tracer:
                     ctypes.c_int64(slot.pos).value,
                     ctypes.c_int64(slot.extra).value,
                     *(slot.files[0], slot.files[1], slot.names, slot.comm_id, 0, slot.pid, slot.tid),
-                    *(slot.nr, slot.flags | wire.EF_IN_FLIGHT, slot.generation),
+                    *(slot.nr, slot.flags | wire.EF_IN_FLIGHT, self._generation),
                 )
             )
         return b"".join(rows)

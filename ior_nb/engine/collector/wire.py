@@ -79,6 +79,7 @@ SPECS: Final = 512  # rows of the syscall table; x32 twins begin at 512
 BUCKETS: Final = 48  # powers of two of nanoseconds
 TOTALS: Final = 16
 FILTERS: Final = 8  # entries a live change goes round in
+SCOPE_ROUNDS: Final = 256  # numbers of one scope: it changes for threads that are ignored from now on
 
 # Totals, one of each per CPU.
 T_SEEN: Final = 0
@@ -91,8 +92,7 @@ T_COMPAT: Final = 6
 T_UNKNOWN: Final = 7
 T_SLOTS_FULL: Final = 8
 T_KILLED: Final = 9
-T_LOST_IN_FLIGHT: Final = 10
-T_FILTERED: Final = 11
+T_FILTERED: Final = 10
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -104,7 +104,6 @@ TOTAL_NAMES: Final = (
     "unknown",
     "slots_full",
     "killed",
-    "lost_in_flight",
     "filtered",
 )
 

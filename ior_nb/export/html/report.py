@@ -29,7 +29,7 @@ def html(
     Args:
         batch: the rows.
         about: title, facts, completeness line and notes for the heading.
-        fields: frames of the flame graph, root first: comm, syscall, path, file, family, pid, tid, cell.
+        fields: frames of the flame graph, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
         metric: what its widths mean at first: duration, count or bytes.
 
     Raises:

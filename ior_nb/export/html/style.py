@@ -80,7 +80,11 @@ th{font-weight:500;color:var(--quiet);text-align:right;padding:3px 14px 5px 0;wh
 td{padding:3px 14px 3px 0;text-align:right;white-space:nowrap;border-top:1px solid var(--line)}
 .l{text-align:left}td.l{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:12.5px}
 td.main{background:linear-gradient(to left,var(--bar) var(--w),transparent var(--w)) content-box;min-width:118px}
-th:last-child,td:last-child{padding-right:0}td.wide{width:99%}
+th:last-child,td:last-child{padding-right:0}
+td.wide{width:99%}td.path{max-width:0;min-width:26ch;overflow:hidden;text-overflow:ellipsis}
+td.path span{display:inline-block;max-width:calc(100% - 20ch);overflow:hidden;text-overflow:ellipsis;
+vertical-align:bottom}
+@media(max-width:860px){th,td{padding-right:9px}td.main{min-width:64px}}
 td.e{color:var(--error)}
 .js th[data-sort]{cursor:pointer}.js th[data-sort]:hover{color:var(--text)}
 details>summary{cursor:pointer;list-style-position:outside;margin-left:14px}

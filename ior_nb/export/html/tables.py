@@ -15,7 +15,9 @@ from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes,
 
 __all__ = ["all_tables"]
 
-_WIDE: Final = 88
+_WIDE: Final = 200
+_TAIL: Final = 20
+"""Characters at the end of a path that stay where the page is too narrow for it; the stylesheet has this number too."""
 _ROWS: Final = 25
 
 
@@ -29,6 +31,8 @@ class _Column:
     """Whether a bar behind the number shows its share of the first, the largest one."""
     alarm: bool = False
     """Whether a number other than 0 is bad news."""
+    path: bool = False
+    """Whether the page may cut the text, its middle first, to what room it has."""
 
 
 def all_tables(batch: EventBatch, about: About) -> str:
@@ -56,7 +60,7 @@ def _files(found: aggregate.Columns, title: str, name: str, *, opened: bool) -> 
         _Column("errors", found["errors"][named].tolist(), _count, alarm=True),
         _Column("time", found["time_ns"][named].tolist(), show_ns),
         _Column("slowest", found["max_ns"][named].tolist(), show_ns),
-        _Column(name, found[name][named].tolist()),
+        _Column(name, found[name][named].tolist(), path=True),
     ]
     more = ""
     if not named.all():
@@ -90,7 +94,7 @@ def _slowest(batch: EventBatch, about: About) -> str:
         _Column("thread", found["tid"].tolist(), str),
         _Column("name", found.text("comm").tolist()),
         _Column("call", found.text("syscall").tolist()),
-        _Column("file", found.text("file").tolist()),
+        _Column("file", found.text("file").tolist(), path=True),
     ]
     return _section("Slowest calls", columns, total=int(aggregate.finished(batch).sum()))
 
@@ -103,7 +107,7 @@ def _errors(batch: EventBatch) -> str:
         _Column("call", found["syscall"].tolist()),
         _Column("error", found["error"].tolist()),
         _Column("meaning", found["message"].tolist()),
-        _Column("for example", found["example"].tolist()),
+        _Column("for example", found["example"].tolist(), path=True),
     ]
     return _section("Errors", columns)
 
@@ -158,8 +162,11 @@ def _cell(column: _Column, value: Any, *, last: bool) -> str:
     if column.show is None:
         text = printable(value)
         cut = middle_cut(text, _WIDE if last else 32)
-        tip = f' title="{escaped_html(value)}"' if cut != text else ""
-        return f'<td class="l{" wide" if last else ""}"{tip}>{escaped_html(cut)}</td>'
+        tip = f' title="{escaped_html(value)}"' if cut != text or (column.path and len(text) > _TAIL) else ""
+        shown = escaped_html(cut)
+        if column.path and len(cut) > 2 * _TAIL:  # the page takes from the head what has no room, the tail stays
+            shown = f"<span>{escaped_html(cut[:-_TAIL])}</span>{escaped_html(cut[-_TAIL:])}"
+        return f'<td class="l{" wide" if last else ""}{" path" if column.path else ""}"{tip}>{shown}</td>'
     style = ""
     if column.main:
         share = value / max(1, column.values[0])

@@ -1,0 +1,127 @@
+"""What users call: `trace` a block of code, a command or a process, and open a `dashboard`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ior_nb.plan import plan
+from ior_nb.result import Trace
+from ior_nb.runtime import Filter
+from ior_nb.session import TracerSession, default_session, engine_name
+from ior_nb.window import Window
+
+if TYPE_CHECKING:
+    from ior_nb.widgets.dashboard import Dashboard
+
+__all__ = ["dashboard", "trace"]
+
+
+def trace(
+    *,
+    command: Sequence[str] | None = None,
+    pid: int | None = None,
+    tid: int | None = None,
+    cgroup: str | Path | int | None = None,
+    uid: int | None = None,
+    system: bool = False,
+    families: str | Iterable[str] | None = None,
+    syscalls: str | Iterable[str] | None = None,
+    sampling: dict[str, int] | None = None,
+    filter: str | Filter | None = None,  # noqa: A002 - the field's own word
+    follow: bool = True,
+    own: bool = False,
+    engine: str = "auto",
+    record: str | Path | None = None,
+    keep_rows: bool = True,
+    cwd: str | Path | None = None,
+    env: dict[str, str] | None = None,
+    title: str | None = None,
+    session: TracerSession | None = None,
+    cell: int = -1,
+) -> Window:
+    """Trace the I/O system calls of a `with` block.
+
+        with ior_nb.trace() as t:
+            frame = pandas.read_csv("x.csv")
+        t.df()
+
+    Without `command`, `pid`, `tid`, `cgroup`, `uid` or `system` the calls of this process, its threads and all its
+    children are traced, the notebook's own service threads left out.
+
+    Args:
+        command: program and arguments; started for the trace, which ends when it does. `Trace.returncode` has its
+            status.
+        pid: a running process and its children.
+        tid: one thread.
+        cgroup: a control group (version 2): its folder, or its id.
+        uid: all processes of a user.
+        system: every process of the machine.
+        families: families of system calls; default FS, Network and AIO. `all` is all of them.
+        syscalls: names of system calls; alone, only these; with `families`, in addition.
+        sampling: name of a syscall or family -> N: one call in N becomes a row; 0 counts only. Counters stay exact.
+        filter: which rows are wanted, as `comm~python and latency>=1ms`; what it can the kernel program decides.
+        follow: whether children are traced.
+        own: leave out processes that were running before the block.
+        engine: `auto`, or an engine by name, which then is the only one tried: `bcc`, or `demo` (made-up data, and
+            labelled so). A `session` has its own.
+        record: also write a Parquet recording there.
+        keep_rows: whether the rows stay in memory for `df()`; without them the summary and the recording remain.
+        cwd: working directory of the command.
+        env: environment of the command.
+        title: heading of the result.
+        session: where to trace; the process's own session by default.
+        cell: execution count to stamp on the rows.
+
+    Returns:
+        A context manager that gives the `Trace`; its results are there after the block.
+
+    Raises:
+        ConfigError: something asked for is not possible; nothing was started.
+        RecordingError: the recording cannot be written; nothing was started.
+        SourceError: (entering the block) the machine or the rights do not allow tracing.
+    """
+    engine_name(engine)
+    wanted = plan(
+        command=command,
+        pid=pid,
+        tid=tid,
+        cgroup=cgroup,
+        uid=uid,
+        system=system,
+        families=families,
+        syscalls=syscalls,
+        sampling=sampling,
+        filter=filter,
+        follow=follow,
+        own=own,
+        record=record,
+        keep_rows=keep_rows,
+        cwd=cwd,
+        env=env,
+        title=title,
+    )
+    return (session or default_session(engine)).trace(wanted, cell=cell)
+
+
+def dashboard(
+    trace: Trace | None = None, panels: Sequence[str] = (), *, session: TracerSession | None = None
+) -> Dashboard:
+    """Return a dashboard of widgets: of what the session traces, or of one finished trace.
+
+    Args:
+        trace: a finished trace, a loaded recording for example; what the session traces without it.
+        panels: which panels, by name (`ior_nb.widgets.PANELS`); all without them.
+        session: whose; the process's own session by default.
+
+    Raises:
+        ConfigError: there is no such panel; or the trace still runs, has no rows, or more than two million.
+    """
+    session = session or default_session()
+    if trace is None:
+        return session.dashboard(panels)
+    from ior_nb.desk import Desk
+    from ior_nb.widgets.dashboard import Dashboard
+
+    return Dashboard(Desk(session, trace), panels)

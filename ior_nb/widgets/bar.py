@@ -1,0 +1,120 @@
+"""The bar on top of a dashboard: what is traced, start and stop, reset, the filter with undo, warnings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import traitlets
+
+from ior_nb.errors import ConfigError
+from ior_nb.runtime import Filter, LiveRuntime
+from ior_nb.runtime.text import escaped_html, show_ns
+from ior_nb.widgets.panel import Panel, script, style
+
+__all__ = ["Bar"]
+
+AUTO_RESET_S: Final = (0, 10, 30, 60, 120, 300)
+
+
+class Bar(Panel):
+    """The status line and the buttons that belong to all panels.
+
+    Args:
+        runtime: what it shows.
+        still_id: id of the static picture the view hides while it lives.
+        on_tick: called at each refresh with whether the trace has just ended.
+    """
+
+    name = "bar"
+    every_s = 0.5
+    _esm = script("bar.js")
+    _css = style("bar.css")
+    still_id = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(
+        self, runtime: LiveRuntime, *, still_id: str = "", on_tick: Callable[[bool], None] | None = None
+    ) -> None:
+        self._on_tick = on_tick
+        self._was_running = False
+        self._shown: dict[str, Any] | None = None
+        self._auto_reset_s = 0
+        self._reset_at = time.monotonic()
+        super().__init__(runtime, still_id=still_id)
+
+    def look(self) -> dict[str, Any] | None:
+        """Return the state of the trace and the filter."""
+        state, filters = self.runtime.control.state(), self.runtime.filters
+        self._auto_reset(state.running)
+        ended, self._was_running = self._was_running and not state.running, state.running
+        recording = self.runtime.recording.status()
+        shown = {
+            "running": state.running,
+            "title": state.title,
+            "engine": state.engine,
+            "rows": state.rows,
+            "elapsed_s": round(state.elapsed_s, 1),
+            "filter": filters.text(filters.active),
+            "undo": filters.labels[-1] if filters.labels else "",
+            "chips": [filters.text(Filter(part)) for part in filters.active.parts()],
+            "warnings": state.warnings,
+            "complete": state.accounting.complete and not state.accounting.unaccounted,
+            "accounting": state.accounting.line() if state.accounting.seen else "",
+            "notes": list(state.notes),
+            "recording": recording.path if recording.active else "",
+            "auto_reset": self._auto_reset_s,
+            "auto_choices": list(AUTO_RESET_S),
+        }
+        if self._on_tick is not None and (ended or state.running):
+            self._on_tick(ended)
+        if shown == self._shown:
+            return None
+        self._shown = shown
+        return shown
+
+    def _auto_reset(self, running: bool) -> None:
+        now = time.monotonic()
+        if self._auto_reset_s and running and now - self._reset_at >= self._auto_reset_s:
+            self._reset_at = now
+            self.runtime.control.reset()
+
+    def act(self, what: str, body: Any) -> None:
+        """Do what a button says."""
+        runtime = self.runtime
+        if what == "start":
+            runtime.control.start()
+        elif what == "stop":
+            runtime.control.stop()
+        elif what == "reset":
+            runtime.control.reset()
+        elif what == "undo":
+            if not runtime.filters.undo():
+                raise ConfigError("there is no filter to undo")
+        elif what == "clear":
+            runtime.filters.set(Filter(), "clear")
+        elif what == "drop":  # one chip
+            parts = list(runtime.filters.active.parts())
+            text = str(body["text"])
+            runtime.filters.set(Filter.of([p for p in parts if runtime.filters.text(Filter(p)) != text]))
+        elif what == "auto_reset":
+            seconds = int(body["seconds"])
+            if seconds not in AUTO_RESET_S:
+                raise ValueError(f"automatic reset every {seconds} s is not offered")
+            self._auto_reset_s, self._reset_at = seconds, time.monotonic()
+        else:
+            super().act(what, body)
+
+    def still(self) -> str:
+        """Return the status as a line."""
+        shown = self._shown
+        if not shown or not shown["title"]:
+            return "<p>ior: nothing has been traced yet</p>"
+        parts = [
+            f"ior: {shown['title']}",
+            f"{shown['rows']:,} rows in {show_ns(shown['elapsed_s'] * 1e9)}",
+            f"filter: {shown['filter'] or 'all'}",
+            "still running" if shown["running"] else shown["accounting"],
+            *shown["notes"],
+        ]
+        return "<p>" + escaped_html("  ·  ".join(p for p in parts if p)) + "</p>"

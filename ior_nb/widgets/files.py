@@ -1,0 +1,76 @@
+"""Files: one row for each file, or for each directory."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import traitlets
+
+from ior_nb.runtime import FileRow, Snapshot
+from ior_nb.runtime.text import middle_cut
+from ior_nb.widgets.panel import packed, script, style
+from ior_nb.widgets.plotlyjs import bundle_name
+from ior_nb.widgets.table import ACTIVITY, TablePanel, activity_cells, fitted, section
+
+__all__ = ["FilesPanel"]
+
+_DIRECTORY: Final = {**ACTIVITY, "files": "files", "folded": "folded"}
+_FILE: Final = {**ACTIVITY, "folded": "folded"}
+
+
+class FilesPanel(TablePanel):
+    """Files and directories."""
+
+    name = "files"
+    dimensions = {"file": str}  # noqa: RUF012 - never changed
+    _esm = script("plotlyjs.js", "table.js", "treemap.js", "files.js")
+    _css = style("table.css")
+    plotly = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, runtime: Any) -> None:
+        super().__init__(runtime, plotly=bundle_name())
+
+    def sections(self, snapshot: Snapshot) -> dict[str, Any]:
+        """Return files and directories; a path is cut behind its last slash, so that its front is sent once."""
+        heads: dict[str, int] = {}
+
+        def file_size(row: FileRow) -> int:
+            head, tail = _cut(row.path)
+            new = head not in heads
+            heads.setdefault(head, len(heads))
+            return _bytes(tail) + (_bytes(head) if new else 0)
+
+        files = fitted(snapshot.files, _FILE, file_size, {"path": "(other)"})
+        directories = fitted(
+            snapshot.directories, _DIRECTORY, lambda row: _bytes(row.directory), {"directory": "(other)"}
+        )
+        parts = [_cut(row.path) for row in files]
+        heads = {head: at for at, head in enumerate(dict.fromkeys(head for head, _ in parts))}
+        return {
+            "files": packed(
+                {
+                    **section(files, _FILE),
+                    "head": np.array([heads[head] for head, _ in parts], np.int32),
+                    "tail": [tail for _, tail in parts],
+                }
+            ),
+            "heads": packed({"text": list(heads)}),
+            "directories": packed(
+                {**section(directories, _DIRECTORY), "directory": [row.directory for row in directories]}
+            ),
+        }
+
+    def still_rows(self, snapshot: Snapshot) -> tuple[list[str], list[list[str]]]:
+        """Return the files."""
+        rows = [[middle_cut(row.path, 60), *activity_cells(row)] for row in snapshot.files]
+        return ["file", "accesses", "read", "written", "mean latency", "errors"], rows
+
+
+def _cut(path: str) -> tuple[str, str]:
+    at = path.rfind("/") + 1
+    return path[:at], path[at:]
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "backslashreplace")) + 1

@@ -1,0 +1,395 @@
+"""Flame: the live flame trie as an icicle, with zoom, search and filter from a frame.
+
+The kernel sends the frames that can be seen, the page draws them: which part a view is zoomed to is its own business,
+and shown at once. It tells the kernel, which then sends more of what is below.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import numpy as np
+import traitlets
+
+from ior_nb.errors import ConfigError
+from ior_nb.runtime import FlameColumns, FlameSource, LiveRuntime
+from ior_nb.runtime.filter import Node, Number, Or, Text, node_of_value
+from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
+from ior_nb.widgets.panel import Panel, packed, script, style
+from ior_nb.widgets.plotlyjs import bundle_name
+from ior_nb.widgets.ticker import ticker
+
+__all__ = ["FlamePanel", "terms_of_frames"]
+
+_MOST: Final = 2000
+"""Frames sent at most; the page draws some 400 of them."""
+_DEEPEST: Final = 5000
+_FOLDED: Final = "[other;]"
+_ABSENT: Final = "^$"
+
+
+class FlamePanel(Panel):
+    """Where calls, time or bytes went."""
+
+    name = "flame"
+    every_s = 1.0
+    _esm = script("plotlyjs.js", "flamegraph.js")
+    _css = style("flamegraph.css")
+    plotly = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, runtime: LiveRuntime) -> None:
+        self._focus: dict[str, tuple[str, ...]] = {}  # view -> names of the frames down to the one it is zoomed to
+        self._key: Any = None
+        self._columns: FlameColumns | None = None
+        self._source: FlameSource | None = None
+        self._since = 0.0
+        self._families: dict[str, str] = {}
+        self._families_of: Any = None
+        super().__init__(runtime, plotly=bundle_name())
+        self.on_msg(self._zoomed)
+
+    def look(self) -> dict[str, Any] | None:
+        """Return what is configured, and the frames as columns; None while the trie's version stays."""
+        trie = self.runtime.trie()
+        if trie is None:
+            key, self._key = self._key, "empty"
+            return None if key == "empty" else {"empty": True}
+        focuses = list(dict.fromkeys([(), *(self._focus[v] for v in list(self._focus) if v in self._views)]))[-4:]
+        running, filtered = self.runtime.control.state().running, self.runtime.filters.active.active
+        key = (trie, trie.version, focuses, running, filtered)
+        if key == self._key:
+            return None
+        columns = _merged([trie.snapshot_columns(limit=_MOST, focus=focus) for focus in focuses])
+        if trie is not self._source:
+            self._since, self._columns = 0.0, None
+        elif self._columns is not None and columns.totals[0] < self._columns.totals[0]:
+            self._since = time.time()  # somebody has reset it, or changed the filter
+        self._key, self._columns, self._source = key, columns, trie
+        choices = trie.choices()
+        sent: dict[str, np.ndarray] = {
+            "ids": columns.ids,
+            "parents": _rows_of(columns.ids, columns.parents),
+            "labels": columns.labels,
+            "totals": columns.totals,
+        }
+        if trie.height_field:
+            sent["heights"] = columns.heights
+        families = self._known_families()
+        return {
+            "empty": False,
+            "running": running,
+            "filtered": filtered,
+            "since": self._since if running else 0,
+            "fields": list(trie.fields),
+            "width": trie.count_field,
+            "colour": trie.height_field,
+            "choices": {
+                "fields": dict(choices.fields),
+                "metrics": dict(choices.metrics),
+                "presets": [list(preset) for preset in choices.presets],
+            },
+            "families": {label: families[label] for label in set(columns.labels) if label in families},
+            "columns": packed(sent),
+        }
+
+    def _known_families(self) -> Mapping[str, str]:
+        """Return the family of each system call, and of each family itself."""
+        probes = self.runtime.probes()
+        if probes is None or probes is not self._families_of:
+            pairs: list[tuple[str, str]] = [] if probes is None else [(s.syscall, s.family) for s in probes.states()]
+            if probes is None and (snapshot := self.snapshot()) is not None:
+                pairs = [(row.name, row.family) for row in snapshot.syscalls]
+            self._families = {family: family for _, family in pairs if family} | dict(pairs)
+            self._families_of = probes
+        return self._families
+
+    def act(self, what: str, body: Mapping[str, Any]) -> None:
+        """`fields`, `width` and `colour` configure the trie, `reset` empties it, `narrow` filters from a frame."""
+        trie = self.runtime.trie()
+        if trie is None:
+            raise ConfigError("nothing has been traced yet")
+        if what == "fields":
+            trie.reconfigure(_names(body["fields"]))
+        elif what == "width":
+            trie.set_count_field(str(body["name"]))
+        elif what == "colour":
+            trie.set_height_field(str(body["name"]))
+        elif what == "reset":
+            trie.reset()
+        elif what == "narrow":
+            path = _names(body["path"])
+            known = self._known_families()
+            return self.narrow(*terms_of_frames(trie.fields, path, known, **self._surroundings(path)))
+        else:
+            return super().act(what, body)
+        self._since = time.time()
+        return None
+
+    def _zoomed(self, _: Any, content: Any, buffers: Any) -> None:
+        """A view was zoomed. No `act`: nobody waits for the answer, the page already shows what it has."""
+        if self.closed or not isinstance(content, dict) or content.get("kind") != "focus":
+            return
+        path = content.get("path")
+        if isinstance(path, list) and len(path) <= _DEEPEST and all(isinstance(name, str) for name in path):
+            self._focus = {v: f for v, f in self._focus.items() if v in self._views}
+            self._focus[str(content.get("view", ""))] = tuple(path)
+            with ticker.lock:
+                self.refresh(time.monotonic(), force=True)
+
+    def _surroundings(self, path: Sequence[str]) -> dict[str, Any]:
+        """Return what the last picture knows of a frame: `leaf`, `below` and `whole` of `terms_of_frames`."""
+        columns, row = self._columns, 0
+        if columns is None:
+            return {}
+        for name in path:
+            found = np.flatnonzero((columns.parents == columns.ids[row]) & (columns.labels == name))
+            if not len(found):
+                return {}
+            row = int(found[0])
+        children = np.flatnonzero(columns.parents == columns.ids[row])
+        hidden = columns.totals[row] - columns.values[row] - columns.totals[children].sum()
+        leaf = not hidden and not any(name.startswith("/") for name in columns.labels[children])
+        below: list[str] = []
+        while len(children):
+            row = int(children[columns.totals[children].argmax()])
+            below.append(str(columns.labels[row]))
+            children = np.flatnonzero(columns.parents == columns.ids[row])
+        whole = _FOLDED not in below and bool(columns.values[row] == columns.totals[row])
+        return {"leaf": bool(leaf), "below": below if _FOLDED not in below else [], "whole": whole}
+
+    def still(self) -> str:
+        """Return the frames as an SVG icicle."""
+        columns, trie = self._columns, self._source
+        if columns is None or trie is None or not columns.totals[0]:
+            return ""
+        unit = trie.choices().metrics.get(trie.count_field, "")
+        caption = (
+            f"flame graph: {trie.count_field} by {', '.join(trie.fields)}; {_shown(columns.totals[0], unit)} in all"
+        )
+        return f"<figure><figcaption>{escaped_html(caption)}</figcaption>{_icicle(columns, unit)}</figure>"
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, list) or len(value) > _DEEPEST or not all(isinstance(name, str) for name in value):
+        raise ValueError("a list of names is needed")
+    return value
+
+
+def _rows_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the row of each wanted id, -1 where there is none: int32, shape of `wanted`."""
+    order = ids.argsort(kind="stable")
+    at = np.searchsorted(ids, wanted, sorter=order)
+    rows = order[np.minimum(at, len(ids) - 1)]
+    return np.where(ids[rows] == wanted, rows, -1).astype(np.int32)
+
+
+def _merged(parts: list[FlameColumns]) -> FlameColumns:
+    """Return the frames of all parts, each once; parents stay before their children."""
+    if len(parts) == 1:
+        return parts[0]
+    ids, parents, labels, values, totals, heights = (
+        np.concatenate([np.asarray(part[column]) for part in parts]) for column in range(6)
+    )
+    first = np.sort(np.unique(ids, return_index=True)[1])
+    return FlameColumns(
+        ids=ids[first],
+        parents=parents[first],
+        labels=labels[first],
+        values=values[first],
+        totals=totals[first],
+        heights=heights[first],
+        version=parts[-1].version,
+    )
+
+
+# ---- from a frame to a filter
+
+_DIMENSIONS: Final = {
+    "pid": "pid",
+    "tid": "tid",
+    "cell": "cell",
+    "comm": "comm",
+    "syscall": "syscall",
+    "family": "family",
+}
+_OPTIONAL: Final = frozenset({"path", "file", "cell", "flags", "family"})
+"""Fields that give some rows no frame."""
+_NUMBERS: Final = frozenset({"pid", "tid", "cell"})
+_KERNEL_NAMES: Final = (":", "*/")
+_Reading = list[tuple[str, list[str]]]
+
+
+def terms_of_frames(
+    fields: Sequence[str],
+    names: Sequence[str],
+    families: Mapping[str, str],
+    *,
+    below: Sequence[str] = (),
+    whole: bool = False,
+    leaf: bool = False,
+) -> list[Node]:
+    """Return the terms of a filter that accepts the rows of a frame.
+
+    A field may give several frames (the components of a path) or none, so which field a frame stands for follows from
+    its name and its neighbours.
+
+    Args:
+        fields: fields of the trie, root first.
+        names: names of the frames, from below the root down to the one meant.
+        families: system call -> family, and family -> itself.
+        below: names of the frames from there down to some deeper one.
+        whole: whether no field is left below that one.
+        leaf: whether no component of a path is below the frame: a path that ends there is a file.
+
+    Raises:
+        ConfigError: it is the root or a folded frame, has open flags above it, or may be read in two ways.
+    """
+    if not names:
+        raise ConfigError("the top frame is everything: choose one below it")
+    if _FOLDED in names:
+        raise ConfigError(f"{_FOLDED} stands for many small frames and cannot be filtered; choose the frame above it")
+    readings = list(_readings(list(fields), [*names, *below], families, whole=whole))
+    least = min((doubt for doubt, _ in readings), default=0)
+    best: list[_Reading] = []
+    for doubt, reading in readings:
+        cut = _cut(reading, len(names))
+        if doubt == least and cut not in best:
+            best.append(cut)
+    shown = printable(middle_cut(names[-1], 60))
+    if not best:
+        raise ConfigError(f"it cannot be told what the frame {shown} stands for")
+    if len(best) > 1:
+        either = " or ".join(dict.fromkeys(reading[-1][0] for reading in best))
+        raise ConfigError(f"the frame {shown} may be a {either}: choose one below it")
+    return [term for at, part in enumerate(best[0]) if (term := _term(*part, ends=at == len(best[0]) - 1, leaf=leaf))]
+
+
+def _cut(reading: _Reading, most: int) -> _Reading:
+    """Return the reading of the first frames."""
+    result: _Reading = []
+    for field, names in reading:
+        result.append((field, names[:most]))
+        most -= len(names)
+        if most <= 0:
+            break
+    return result
+
+
+def _readings(
+    fields: list[str], names: list[str], families: Mapping[str, str], *, whole: bool
+) -> Iterator[tuple[int, _Reading]]:
+    """Yield the ways to give frames to fields, each with how doubtful it is."""
+    if not names and (not whole or _OPTIONAL.issuperset(fields)):
+        yield 0, []
+    if not names or not fields:
+        return
+    field, rest = fields[0], fields[1:]
+    doubt = _doubt(field, names[0], families)
+    for count in range(1, len(names) + 1 if field == "path" else 2):
+        if doubt is None:
+            break
+        if count > 1 and not names[count - 1].startswith("/"):
+            doubt += 3  # a name with a semicolon was divided there
+        for more, reading in _readings(rest, names[count:], families, whole=whole):
+            yield doubt + more, [(field, names[:count]), *reading]
+    if field in _OPTIONAL:
+        for more, reading in _readings(rest, names, families, whole=whole):
+            yield more, [(field, []), *reading]
+
+
+def _doubt(field: str, name: str, families: Mapping[str, str]) -> int | None:
+    """Return how unlikely a field gives a frame of that name; None: it cannot."""
+    if field in _NUMBERS:
+        return 0 if name.isdecimal() and name.isascii() else None
+    if field == "syscall":
+        return None if name.startswith("/") else 0 if name in families and families[name] != name else 2
+    if field == "family":
+        return 0 if families.get(name) == name else None
+    if field == "flags":
+        return 0 if name.startswith("O_") else None
+    if field in ("path", "file"):
+        return 0 if name.startswith("/") or any(mark in name for mark in _KERNEL_NAMES) else 1
+    return 1 if name.startswith("/") else 0
+
+
+def _term(field: str, names: list[str], *, ends: bool, leaf: bool) -> Node | None:
+    if field == "flags":
+        if names:
+            raise ConfigError("a filter knows no open flags: choose a frame above them")
+        return None
+    if field in ("path", "file"):
+        path = "".join(name if at == 0 or name.startswith("/") else f";{name}" for at, name in enumerate(names))
+        if not names:
+            return Text("file", "~", _ABSENT)
+        if field == "file" or not ends or leaf:
+            return node_of_value("file", path)
+        # The directory itself, and what is below: a mere prefix would match /a/bc too. `=` has no escape for a star.
+        below = Text("file", "~", f"^{path}/") if "*" in path else Text("file", "=", f"{path}/*")
+        return Or((node_of_value("file", path), below)) if path != "/" else below
+    if not names:
+        return Number("cell", "=", -1) if field == "cell" else Text(_DIMENSIONS[field], "~", _ABSENT)
+    return node_of_value(_DIMENSIONS[field], int(names[0]) if field in _NUMBERS else names[0])
+
+
+# ---- the static picture
+
+_BOXES: Final = 200
+_BYTES: Final = 29_000
+_WIDE: Final = 1000
+_ROW: Final = 18
+_LEVELS: Final = 40
+
+
+def _shown(value: float, unit: str) -> str:
+    return show_ns(value) if unit == "ns" else show_bytes(value) if unit == "bytes" else show_count(int(value), "call")
+
+
+def _icicle(columns: FlameColumns, unit: str) -> str:
+    """Return an SVG of the largest frames."""
+    scale = _WIDE / float(columns.totals[0])
+    parents = _rows_of(columns.ids, columns.parents)
+    largest = np.argsort(-columns.totals, kind="stable")[:_BOXES]
+    lefts, ends, depths = {0: 0.0}, {0: 0.0}, {0: 0}
+    boxes: list[str] = []
+    size = 0
+    shown = set(largest.tolist())
+    places: dict[int, tuple[float, float, int]] = {}
+    for row in sorted(shown):
+        parent, width = int(parents[row]), float(columns.totals[row]) * scale
+        if row:
+            if parent not in places:
+                continue
+            lefts[row] = ends[row] = ends[parent]
+            ends[parent] += width
+            depths[row] = depths[parent] + 1
+            if depths[row] >= _LEVELS:
+                continue
+        places[row] = (lefts[row], width, depths[row])
+    for row in largest.tolist():
+        if row not in places or places[row][1] < 1:
+            continue
+        x, width, depth = places[row]
+        raw = str(columns.labels[row]) if row else "all"
+        share = columns.totals[row] / columns.totals[0]
+        title = escaped_html(f"{middle_cut(printable(raw), 90)}: {_shown(columns.totals[row], unit)}, {share:.1%}")
+        fits = int(width / 7)
+        text = escaped_html(middle_cut(printable(raw), fits)) if fits >= 3 else ""
+        hue = int.from_bytes(blake2b(raw.encode(errors="replace"), digest_size=2).digest()) % 360
+        box = (
+            f'<g><title>{title}</title><rect x="{x:.1f}" y="{depth * _ROW}" width="{width:.1f}" height="{_ROW - 1}" '
+            f'fill="{f"hsl({hue},40%,82%)" if row else "#d9dde2"}"/>'
+            + (f'<text x="{x + 3:.1f}" y="{depth * _ROW + 13}">{text}</text>' if text else "")
+            + "</g>"
+        )
+        size += len(box.encode())
+        if size > _BYTES:
+            break
+        boxes.append(box)
+    height = (1 + max(depth for _, _, depth in places.values())) * _ROW
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {height}" width="100%" font-family="sans-serif" '
+        f'font-size="11" fill="#1c2127">{"".join(boxes)}</svg>'
+    )

@@ -1,0 +1,129 @@
+"""Overview: rates, bytes, errors, latency and gap with their trends, three series, the tops, completeness."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from ior_nb.runtime import Snapshot
+from ior_nb.runtime.text import middle_cut, show_bytes, show_ns
+from ior_nb.widgets.panel import Panel, packed, script, still_table, style
+
+__all__ = ["OverviewPanel"]
+
+_TOP: Final = 5
+
+
+class OverviewPanel(Panel):
+    """What is going on, at a glance."""
+
+    name = "overview"
+    every_s = 0.25
+    _esm = script("overview.js")
+    _css = style("overview.css")
+
+    def look(self) -> dict[str, Any] | None:
+        """Return the numbers of the snapshot, 60 s of series, and the five heaviest of everything."""
+        state, snapshot = self.runtime.control.state(), self.snapshot()
+        key = (state, None if snapshot is None else (snapshot.calls, snapshot.generated_at if state.running else 0))
+        if key == getattr(self, "_key", None):
+            return None
+        self._key, self._snapshot = key, snapshot
+        if snapshot is None:
+            return {"empty": True}
+        return {
+            "empty": False,
+            "running": state.running,
+            "numbers": _numbers(snapshot, state.elapsed_s),
+            "trends": {
+                "latency": _trend(snapshot.latency_trend),
+                "gap": _trend(snapshot.gap_trend),
+                "throughput": _trend(snapshot.throughput_trend),
+            },
+            "series": packed(
+                {
+                    "calls": snapshot.calls_series.astype("f4"),
+                    "throughput": snapshot.throughput_series.astype("f4"),
+                    "latency": snapshot.latency_series_ns.astype("f4"),
+                }
+            ),
+            "slot_s": snapshot.series_slot_ns / 1e9,
+            "tops": _tops(snapshot),
+            "complete": state.accounting.complete and not state.accounting.unaccounted,
+            "accounting": state.accounting.line() if state.accounting.seen else "",
+            "notes": list(state.notes),
+        }
+
+    def act(self, what: str, body: Any) -> None:
+        """`narrow`: a click on one of the tops."""
+        if what != "narrow":
+            return super().act(what, body)
+        value = body["value"]
+        return self.narrow_to(str(body["dimension"]), value if isinstance(value, str) else int(value))
+
+    def still(self) -> str:
+        """Return the numbers and the tops as tables."""
+        snapshot = getattr(self, "_snapshot", None)
+        if snapshot is None:
+            return ""
+        head = [
+            ["calls", f"{snapshot.calls:,}"],
+            ["errors", f"{snapshot.errors:,}"],
+            ["read", show_bytes(snapshot.bytes_read)],
+            ["written", show_bytes(snapshot.bytes_written)],
+            ["mean latency", show_ns(snapshot.latency_mean_ns)],
+            ["mean gap", show_ns(snapshot.gap_mean_ns)],
+        ]
+        tops = _tops(snapshot)
+        tables = [still_table(["overview", ""], head)]
+        for title, rows in tops.items():
+            tables.append(
+                still_table(
+                    [title, "calls", "bytes"],
+                    [[middle_cut(r["text"], 60), f"{r['count']:,}", show_bytes(r["bytes"])] for r in rows],
+                )
+            )
+        return "".join(tables)
+
+
+def _numbers(s: Snapshot, elapsed_s: float) -> dict[str, float]:
+    return {
+        "elapsed_s": elapsed_s,
+        "calls": s.calls,
+        "rate": s.window.calls_per_s,
+        "run_rate": s.run.calls_per_s,
+        "read": s.bytes_read,
+        "read_rate": s.window.read_bytes_per_s,
+        "written": s.bytes_written,
+        "written_rate": s.window.written_bytes_per_s,
+        "errors": s.errors,
+        "errors_rate": s.window.errors_per_s,
+        "errors_share": s.errors / s.calls if s.calls else 0.0,
+        "latency": s.latency_mean_ns,
+        "latency_total": s.latency_total_ns,
+        "gap": s.gap_mean_ns,
+        "in_flight": s.in_flight,
+        "recorded": s.recorded,
+    }
+
+
+def _trend(trend: Any) -> list[Any]:
+    return [trend.direction, round(float(np.clip(trend.delta_percent, -999, 9999)), 1)]
+
+
+def _tops(s: Snapshot) -> dict[str, list[dict[str, Any]]]:
+    def row(dimension: str, value: str | int, text: str, count: int, moved: int, family: str = "") -> dict[str, Any]:
+        return {
+            "dimension": dimension, "value": value, "text": text, "count": count, "bytes": moved, "family": family
+        }  # fmt: skip
+
+    files = [r for r in s.files if not r.special][:_TOP]
+    processes = [r for r in s.processes if not r.special][:_TOP]
+    return {
+        "syscalls": [row("syscall", r.name, r.name, r.count, r.bytes, r.family) for r in s.syscalls[:_TOP]],
+        "files": [row("file", r.path, r.path, r.count, r.bytes_read + r.bytes_written) for r in files],
+        "processes": [
+            row("pid", r.pid, f"{r.label} {r.comm}", r.count, r.bytes_read + r.bytes_written) for r in processes
+        ],
+    }

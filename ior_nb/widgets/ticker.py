@@ -1,0 +1,168 @@
+"""The ticker: the one thread that refreshes panels, at most four times a second.
+
+Only a thread moves views while a synchronous cell runs. It ends with the last panel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from ior_nb.runtime import LiveRuntime, Snapshot
+    from ior_nb.widgets.panel import Panel
+
+__all__ = ["PERIOD_S", "Ticker", "ticker"]
+
+PERIOD_S: Final = 0.25
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Ticker:
+    """Refreshes the panels somebody looks at, in a daemon thread named `ior-ticker`.
+
+    What users do in a page is done here too: the calls it makes are the tracer's own and in no trace, and the user's
+    thread, which receives the messages, is not kept.
+
+    Attributes:
+        lock: held while a panel is refreshed, greets a view or acts; whoever changes a panel elsewhere takes it too.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._panels: list[Panel] = []
+        self._thread: threading.Thread | None = None
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._wake = threading.Event()
+        self._guard = threading.Lock()
+        self._busy_since: float | None = None
+        self._hooked: Any = None
+        self._shared: dict[Any, Snapshot | None] | None = None  # in a tick: what the panels share
+
+    def add(self, panel: Panel) -> None:
+        """Refresh this one from now on."""
+        with self._guard:
+            self._panels.append(panel)
+            self._hook()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ior-ticker", daemon=True)
+                self._thread.start()
+
+    def remove(self, panel: Panel) -> None:
+        """Leave it alone."""
+        with self._guard, contextlib.suppress(ValueError):
+            self._panels.remove(panel)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Tick now."""
+        self._wake.set()
+
+    def do(self, job: Callable[[], None], *, wait_s: float = 0.0) -> None:
+        """Let the thread do something, under the lock; wait so long for its end. Without a thread it is done here."""
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                with self.lock:
+                    job()
+            except Exception:
+                _LOG.exception("an action failed")
+            finally:
+                done.set()
+
+        if self._thread is None or self._thread is threading.current_thread():
+            run()
+            return
+        self._jobs.put(run)
+        self._wake.set()
+        if wait_s:
+            done.wait(wait_s)
+
+    @property
+    def thread_id(self) -> int | None:
+        """Kernel's id of the thread, so that a trace can leave it out."""
+        thread = self._thread
+        return None if thread is None else thread.native_id
+
+    def refresh_now(self, runtime: LiveRuntime) -> None:
+        """Refresh all visible panels of a runtime in this thread: the user has changed something."""
+        self.tick(time.monotonic(), force=runtime)
+
+    def tick(self, now: float, force: LiveRuntime | None = None) -> None:
+        """Refresh what is due, or with `force` all that runtime's visible panels."""
+        with self._guard:
+            panels = list(self._panels)
+        wanted = [p for p in panels if (force is None or p.runtime is force) and p.wanted(now, self._busy_since)]
+        with self.lock:
+            self._shared = {}
+            try:
+                for runtime in {id(panel.runtime): panel.runtime for panel in wanted}.values():
+                    try:
+                        runtime.look()
+                    except Exception:
+                        _LOG.debug("the engine did not answer", exc_info=True)  # its own state says so to the user
+                for panel in wanted:
+                    panel.refresh(now, force=force is not None)
+            finally:
+                self._shared = None
+
+    def snapshot(self, runtime: LiveRuntime, top: int | None = None, by: str = "count") -> Snapshot | None:
+        """Return the statistics: all panels of a tick that ask for the same share one snapshot."""
+        source = runtime.statistics()
+        if source is None:
+            return None
+        if self._shared is None:
+            return source.snapshot(top=top, by=by)
+        key = (id(source), top, by)
+        if key not in self._shared:
+            self._shared[key] = source.snapshot(top=top, by=by)
+        return self._shared[key]
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(PERIOD_S)
+            self._wake.clear()
+            while not self._jobs.empty():
+                self._jobs.get()()
+            with self._guard:
+                if not self._panels:
+                    self._thread = None
+                    return
+            try:
+                self.tick(time.monotonic())
+            except Exception:
+                _LOG.exception("a tick failed")
+
+    # ---- whether the kernel runs a cell, and may be deaf to its page meanwhile
+
+    def _hook(self) -> None:
+        from IPython.core.getipython import get_ipython
+
+        shell = get_ipython()
+        if shell is None or shell is self._hooked:
+            return
+        self._hooked = shell
+        self._busy_since = time.monotonic()  # we are called by a cell
+        shell.events.register("pre_run_cell", self._cell_begins)
+        shell.events.register("post_run_cell", self._cell_ends)
+
+    def _cell_begins(self, *_: Any) -> None:
+        self._busy_since = time.monotonic()
+
+    def _cell_ends(self, *_: Any) -> None:
+        self._busy_since = None
+
+    def forget(self) -> None:
+        """In a forked child: threads and pages are the parent's."""
+        self.__init__()  # type: ignore[misc]
+
+
+ticker: Final = Ticker()
+os.register_at_fork(after_in_child=ticker.forget)

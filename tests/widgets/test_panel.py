@@ -1,0 +1,119 @@
+"""What all panels have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ior_nb.errors import ConfigError
+from ior_nb.widgets.bar import Bar
+from ior_nb.widgets.overview import OverviewPanel
+from ior_nb.widgets.panel import Panel
+from tests.widgets.conftest import act, refreshes
+from tests.widgets.fake import FakeRuntime, RecordedComm
+
+Open = Callable[..., Panel]
+
+
+def test_a_refresh_is_one_message_and_none_without_a_change(runtime: FakeRuntime, opened: Open) -> None:
+    """A panel sends one message when something changed, and nothing when nothing did."""
+    panel = opened(OverviewPanel, runtime)
+    runtime.control.running = False
+    runtime.feed(runtime.calls(50))
+    first = refreshes(panel, 1.0)
+    second = refreshes(panel, 2.0)
+    assert len(first) == 1
+    assert first[0][1]["method"] == "update"
+    assert second == []
+
+
+def test_a_closed_panel_is_silent(runtime: FakeRuntime, opened: Open) -> None:
+    """After close nothing is sent, whatever happens."""
+    panel = opened(OverviewPanel, runtime)
+    panel.close()
+    RecordedComm.log.clear()
+    runtime.feed(runtime.calls(50))
+    panel.refresh(1.0)
+    assert RecordedComm.log == []
+
+
+def test_a_failed_refresh_is_shown_and_goes_away(runtime: FakeRuntime, opened: Open, monkeypatch: Any) -> None:
+    """An exception becomes the panel's error, and the next good refresh clears it."""
+    panel = opened(OverviewPanel, runtime)
+    runtime.feed(runtime.calls(5))
+    panel.refresh(1.0)
+    monkeypatch.setattr(runtime.engine, "snapshot", lambda **_: 1 / 0)
+    panel.refresh(100.0)
+    assert panel.data["error"] == "division by zero"
+    assert panel.data["numbers"]["calls"] == 5
+    monkeypatch.undo()
+    runtime.feed(runtime.calls(5))
+    panel.refresh(200.0)
+    assert panel.data["error"] == ""
+
+
+def test_an_act_answers_with_its_error(runtime: FakeRuntime, opened: Open) -> None:
+    """What the user did is answered, with the reason where it could not be done."""
+    bar = opened(Bar, runtime)
+    assert act(bar, "stop") == ""
+    assert act(bar, "stop") == "no trace is running"
+    assert "nothing called" in act(bar, "nonsense")
+
+
+def test_only_looked_at_panels_are_wanted(runtime: FakeRuntime, opened: Open) -> None:
+    """A hidden, silent or removed view is not sent to; a silence while a cell runs is believed."""
+    panel = opened(OverviewPanel, runtime)
+    heard = panel._views["v1"][0]
+    assert panel.wanted(heard + 5, None)
+    assert not panel.wanted(heard + 11, None)
+    assert panel.wanted(heard + 300, heard)
+    assert not panel.wanted(heard + 700, heard)
+    panel.comm.push({"kind": "beat", "view": "v1", "visible": False, "n": 0})
+    assert not panel.wanted(heard + 1, None)
+    panel.comm.push({"kind": "beat", "view": "v1", "visible": True, "n": 0})
+    assert panel.wanted(heard + 1, None)
+    panel.comm.push({"kind": "bye", "view": "v1"})
+    assert not panel.wanted(heard + 1, None)
+
+
+def test_a_lost_message_is_sent_again(runtime: FakeRuntime, opened: Open, comms: type[RecordedComm]) -> None:
+    """A beat that names another refresh than the last makes the panel send its state again."""
+    panel = opened(OverviewPanel, runtime)
+    runtime.feed(runtime.calls(5))
+    panel.refresh(1.0)
+    comms.log.clear()
+    panel.comm.push({"kind": "beat", "view": "v1", "visible": True, "n": panel.data["n"]})
+    assert [d["method"] for _, d, _ in comms.log] == ["custom"]
+    comms.log.clear()
+    panel.comm.push({"kind": "beat", "view": "v1", "visible": True, "n": -1})
+    assert sorted(d["method"] for _, d, _ in comms.log) == ["custom", "update"]
+
+
+def test_the_bar_undoes_clears_and_drops_filters(runtime: FakeRuntime, opened: Open) -> None:
+    """The chips are the terms of the filter; each can go alone, the last change can be taken back."""
+    bar = opened(Bar, runtime)
+    bar.narrow_to("pid", 7)
+    bar.narrow_to("file", "/a b")
+    bar.refresh(1.0)
+    assert len(bar.data["chips"]) == 2
+    assert act(bar, "drop", text=bar.data["chips"][0]) == ""
+    assert runtime.filters.text(runtime.filters.active) == 'file="/a b"'
+    assert act(bar, "undo") == ""
+    assert len(runtime.filters.active.parts()) == 2
+    assert act(bar, "clear") == ""
+    assert not runtime.filters.active.active
+
+
+def test_unknown_automatic_resets_are_refused(runtime: FakeRuntime, opened: Open) -> None:
+    """Only the offered cadences are taken."""
+    assert "not offered" in act(opened(Bar, runtime), "auto_reset", seconds=7)
+
+
+def test_config_errors_reach_the_page_as_text(runtime: FakeRuntime, opened: Open, monkeypatch: Any) -> None:
+    """An error of ours is shown as it is."""
+
+    def refuse() -> None:
+        raise ConfigError("not now")
+
+    monkeypatch.setattr(runtime.control, "reset", refuse)
+    assert act(opened(Bar, runtime), "reset") == "not now"
