@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         help="trace a command, a process or the machine",
         usage="ior-nb trace [options] [--] [COMMAND ARGUMENTS...]",
     )
-    add_trace_options(tracing)
+    add_trace_options(tracing, rows=False)
     tracing.add_argument(
         "--json", action="store_true", help="print the result as one JSON object, the last line of stdout"
     )
@@ -71,7 +71,7 @@ def _trace(options: argparse.Namespace) -> int:
     target = any((options.pid, options.tid, options.uid is not None, options.cgroup, options.system))
     if not command and not target:
         raise errors.ConfigError("nothing to trace: give a command (ior-nb trace -- CMD ARGS), --pid, or --system")
-    window = trace(**wanted, command=command or None, keep_rows=False)
+    window = trace(**wanted, command=command or None)
     warnings.simplefilter("ignore", errors.LostEventsWarning)  # the completeness line says it
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

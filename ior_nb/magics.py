@@ -41,10 +41,14 @@ class IorMagics(Magics):
     def __init__(self, shell: Any, session: TracerSession | None = None) -> None:
         super().__init__(shell)
         self._shell: Any = shell
-        self.session = session or default_session()
-        self.verbs = Verbs(shell, self.session, self._bind)
+        self.verbs = Verbs(shell, session or default_session(), self._bind)
         self._entries: list[list[int] | None] = []  # a stack: a cell may run another
         self.hooks: tuple[Any, Any] = (None, None)
+
+    @property
+    def session(self) -> TracerSession:
+        """The session in use."""
+        return self.verbs.session
 
     # ---- %%ior
 
@@ -75,7 +79,8 @@ class IorMagics(Magics):
         try:
             options = arguments_of(_cell_parser(), line)
             number = self._count()
-            window = trace(**trace_arguments(options), title="this cell", session=self.session, cell=number)
+            session = self.verbs.use(options.engine)
+            window = trace(**trace_arguments(options), title="this cell", session=session, cell=number)
             result = window.__enter__()
         except (errors.IorError, HelpShown) as error:
             raise UsageError("nothing was run" if isinstance(error, HelpShown) else f"ior: {error}") from None
@@ -238,10 +243,11 @@ def _warm_up(session: TracerSession) -> None:
         session.parse("errors")
         session.recorder()
     import ior_nb.widgets.dashboard  # noqa: F401
-    from ior_nb.widgets import PANELS
+    from ior_nb.widgets import PANELS, plotlyjs
 
     for _, place in PANELS.values():
         importlib.import_module(place.partition(":")[0])
+    plotlyjs.compressed()
 
 
 def unload(shell: Any) -> None:

@@ -18,8 +18,8 @@ def _sampling(text: str) -> tuple[str, int]:
     return name, int(rate)
 
 
-def add_trace_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options all traces share."""
+def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> None:
+    """Add the options all traces share; `rows`: whether rows can be kept in memory at all."""
     who = parser.add_argument_group("whose calls (default: this process and its children)")
     who.add_argument("--pid", type=int, metavar="N", help="a running process and its children")
     who.add_argument("--tid", type=int, metavar="N", help="one thread")
@@ -42,6 +42,8 @@ def add_trace_options(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
     how = parser.add_argument_group("how")
     how.add_argument("--engine", default="auto", metavar="NAME", help="auto (default), bcc, or demo: made-up data")
+    if rows:
+        how.add_argument("--no-rows", action="store_true", help="keep no rows in memory, only the summary")
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
 
 
@@ -91,4 +93,5 @@ def trace_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "filter": options.filter,
         "engine": options.engine,
         "record": options.record,
+        "keep_rows": not getattr(options, "no_rows", True),
     }

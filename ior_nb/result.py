@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from ior_nb.export import About
     from ior_nb.runtime import Filter
 
-__all__ = ["Trace"]
+__all__ = ["MOST_ROWS", "Trace"]
+
+MOST_ROWS = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8 // 128
+"""Rows a trace keeps in memory: of 128 bytes, an eighth of the machine's memory. Beyond it the oldest go."""
 
 
 class Trace:
@@ -40,6 +44,8 @@ class Trace:
         accounting: where every call went.
         counters: exact counters by syscall name: {"calls", "errors", "bytes", "latency_ns"}; exact under sampling and
             loss, and of everything between attach and detach.
+        rows_let_go: rows that are no longer in memory, the oldest first, because there were more than `MOST_ROWS`; the
+            summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
         recording: where the recording was published; None without one.
     """
@@ -62,22 +68,31 @@ class Trace:
         self._tally = Tally()
         self._batches: list[EventBatch] = []
         self._rows_kept = True
+        self._held = 0
+        self.rows_let_go = 0
 
     # ---- filled by the session
 
     def add(self, batch: EventBatch, *, keep: bool = True) -> None:
         """Take in rows of the window."""
         self._tally.add(batch)
-        if keep:
-            self._batches.append(batch)
-        else:
+        if not keep:
             self._rows_kept = False
+            return
+        self._batches.append(batch)
+        self._held += len(batch)
+        while self._held > MOST_ROWS and len(self._batches) > 1:
+            self._held -= len(self._batches[0])
+            self.rows_let_go += len(self._batches.pop(0))
 
     def finish(self, *, window: tuple[int, int], accounting: Accounting, counters: dict[str, dict[str, int]]) -> None:
         """Close the books."""
         self.window = window
         self.accounting = accounting
         self.counters = counters
+        if self.rows_let_go:
+            older = f"only the last {self._held:,} rows are in memory, {self.rows_let_go:,} older ones are not"
+            self.notes += (f"{older}; a recording keeps all (%ior record, or record=)",)
         self.finished = True
 
     # ---- read by the user

@@ -183,7 +183,7 @@ class TracerSession:
                 if self._recorder is not None and self._recorder.worker_tid is not None:
                     ours += (self._recorder.worker_tid,)
                 run = Run(engine, window, ours, judges)
-                if engine.replays:
+                if not engine.can_wait:
                     run.watch()  # rows come before anybody can look, and a dashboard must have counted them
                 context = context_with_runtime_bindings(Context(), self)
                 self._run = run

@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime import Accounting, EventBatch, Recoder, new_tables
+from ior_nb.runtime import Accounting, EventBatch, Recoder
+from ior_nb.runtime.index import grown
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 from ior_nb.syscalls import SYSCALLS
 
@@ -220,7 +221,7 @@ class Tally:
         self._files = _Columns(("calls", "read", "written", "latency"))
         self._dropped = 0  # files
         self._errors: dict[tuple[int, int], tuple[int, str]] = {}  # (syscall, ret) -> count, file of the last
-        self._seen = np.zeros(_PIDS, bool)
+        self._seen = np.zeros(1024, bool)
         self._strange: set[int] = set()  # processes
         self._slow: EventBatch | None = None
         self._bar = 0
@@ -260,6 +261,7 @@ class Tally:
             np.add.at(self._calls.columns["errors"], call[failed], 1)
             self._add_errors(batch, call, failed)
         pids = batch["pid"]
+        self._seen = grown(self._seen, min(int(pids.max()) + 1, _PIDS))
         if int(pids.max()) >= len(self._seen):
             strange = pids >= len(self._seen)
             self._strange.update(pids[strange].tolist())
@@ -311,6 +313,8 @@ class Tally:
 
     def _keep_slowest(self, batch: EventBatch, latency: np.ndarray) -> None:
         """Remember the slowest rows so far; a batch with none of them costs one maximum."""
+        if self._slow is not None:
+            self._slow = self._slow.recoded(batch.tables)  # lest these few rows keep the strings of old tables
         if self._slow is not None and len(self._slow) >= SLOWEST and int(latency.max()) <= self._bar:
             return
         best = np.argpartition(latency, -SLOWEST)[-SLOWEST:] if len(batch) > SLOWEST else np.arange(len(batch))
@@ -318,7 +322,7 @@ class Tally:
         if self._slow is not None:
             slow = EventBatch.concat([self._slow, slow])
         order = np.argsort(-slow["latency_ns"].astype(np.int64), kind="stable")[:SLOWEST]
-        self._slow = slow.take(order).recoded(new_tables())  # lest these few rows keep the strings of a whole trace
+        self._slow = slow.take(order)
         self._bar = int(self._slow["latency_ns"].min())
 
     def summary(
@@ -394,7 +398,7 @@ class Tally:
             bytes_read=read,
             bytes_written=written,
             latency_ns=totals["latency"],
-            processes=int(self._seen.sum()) + len(self._strange),
+            processes=int(np.count_nonzero(self._seen)) + len(self._strange),
             distinct_files=distinct,
             files=tuple(files),
             syscalls=tuple(calls),

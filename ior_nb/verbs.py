@@ -16,7 +16,7 @@ from ior_nb.globalfilter import to_text
 from ior_nb.options import add_load_options, add_trace_options, load_arguments, trace_arguments
 from ior_nb.result import Trace
 from ior_nb.runtime.text import printable
-from ior_nb.session import TracerSession
+from ior_nb.session import TracerSession, default_session
 from ior_nb.syscalls import FAMILIES, resolve
 from ior_nb.tracing import dashboard, trace
 from ior_nb.window import Window
@@ -100,7 +100,7 @@ class Verbs:
 
     def __init__(self, shell: Any, session: TracerSession, bind: Callable[[Trace], None]) -> None:
         self._shell = shell
-        self._session = session
+        self._first = self.session = session
         self._bind = bind
         self._window: Window | None = None
         self._over_cells: dict[int, CellLine] = {}  # cells of traces that went on over several, by number
@@ -114,6 +114,14 @@ class Verbs:
         handler: Callable[[str], Any] = getattr(self, f"do_{verb}")
         return handler(line)
 
+    def use(self, engine: str) -> TracerSession:
+        """Go on with the session of an engine and return it; `auto` is the session the shell began with."""
+        wanted = self._first if engine == "auto" else default_session(engine)
+        if wanted is not self.session and self.session.running is not None:
+            raise UsageError(f"ior: a trace of the engine {self.session.engine_name} is running; stop it (%ior stop)")
+        self.session = wanted
+        return wanted
+
     def last(self) -> Trace:
         """Return the trace the shell has as `_ior`."""
         found = self._shell.user_ns.get("_ior")
@@ -126,9 +134,9 @@ class Verbs:
     def do_start(self, line: str) -> None:
         """Start a trace that goes on over cells."""
         options = arguments_of(PARSERS["start"](), line)
-        if self._session.running is not None:
+        if self.session.running is not None:
             raise UsageError("ior: a trace is running; stop it first (%ior stop)")
-        window = trace(**trace_arguments(options), session=self._session)
+        window = trace(**trace_arguments(options), session=self.use(options.engine))
         self._window = window
         try:
             window.__enter__()
@@ -140,30 +148,30 @@ class Verbs:
     def do_stop(self, line: str) -> None:
         """End it and show the result."""
         window, self._window = self._window, None
-        if window is None and self._session.running is not None:  # begun with the button of the dashboard
-            window = self._session.running.owner
+        if window is None and self.session.running is not None:  # begun with the button of the dashboard
+            window = self.session.running.owner
         if window is None:
             raise UsageError("ior: nothing is being traced (%ior start begins)")
         window.end()
         self._bind(window.trace)
         done = window.trace.accounting
         said = "complete" if done.complete else f"of the whole trace: {done.line()}"
-        self._over_cells |= within(window.trace, self._session.cells(), said)
+        self._over_cells |= within(window.trace, self.session.cells(), said)
         display(window.trace)  # type: ignore[no-untyped-call]
 
     def do_status(self, line: str) -> None:
         """Say what is going on."""
-        run = self._session.running
+        run = self.session.running
         if run is None:
             print("not tracing")
         else:
             run.watch()
             run.refresh()
-            rows = self._session.stream_sequencer().take(0) - run.first_row
+            rows = self.session.stream_sequencer().take(0) - run.first_row
             active, total = run.probes.active_count()
             print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
             print(f"probes: {active} of {total} on; filter: {printable(to_text(run.filter))}")
-        recording = self._session.recorder().status()
+        recording = self.session.recorder().status()
         if recording.active:
             print(f"recording to {recording.path}: {recording.rows_written:,} rows, {recording.rows_dropped:,} dropped")
         elif recording.error:
@@ -171,7 +179,7 @@ class Verbs:
 
     def do_filter(self, line: str) -> None:
         """Show or change the filter."""
-        session = self._session
+        session = self.session
         if line == "undo":
             if not session.undo():
                 raise UsageError("ior: there is no filter to undo")
@@ -186,7 +194,7 @@ class Verbs:
     def do_probes(self, line: str) -> Any:
         """Show or change which system calls are traced."""
         words = words_of("%ior probes", line)
-        run = self._session.running
+        run = self.session.running
         if run is None:
             raise UsageError("ior: probes are changed while a trace runs (%ior start begins one)")
         manager = run.probes
@@ -219,7 +227,7 @@ class Verbs:
 
     def do_reset(self, line: str) -> None:
         """Begin the live aggregates anew."""
-        run = self._session.running
+        run = self.session.running
         if run is None:
             raise UsageError("ior: nothing is being traced (%ior start begins)")
         run.reset()
@@ -236,7 +244,7 @@ class Verbs:
             display(self._dashboard(panels))  # type: ignore[no-untyped-call]
 
     def _show_summary(self) -> None:
-        run = self._session.running
+        run = self.session.running
         if run is None:
             display(self.last())  # type: ignore[no-untyped-call]
             return
@@ -247,18 +255,18 @@ class Verbs:
     def _dashboard(self, panels: list[str]) -> Any:
         """Return the dashboard of the session or, when nothing runs, of the trace bound to `_ior`."""
         last = self._shell.user_ns.get("_ior")
-        if self._session.running is not None or not isinstance(last, Trace) or self._session.shows(last):
-            return self._session.dashboard(panels)
+        if self.session.running is not None or not isinstance(last, Trace) or self.session.shows(last):
+            return self.session.dashboard(panels)
         key = (id(last), tuple(panels))
         if self._shown is None or self._shown[0] != key or self._shown[1].closed:
             if self._shown is not None:
                 self._shown[1].close()  # its static picture stays
-            self._shown = (key, dashboard(last, panels, session=self._session))
+            self._shown = (key, dashboard(last, panels, session=self.session))
         return self._shown[1]
 
     def do_df(self, line: str) -> Any:
         """Return rows as a DataFrame."""
-        run = self._session.running
+        run = self.session.running
         if run is None:
             return self.last().df()
         from ior_nb.export.pandas import dataframe
@@ -275,7 +283,7 @@ class Verbs:
             raise UsageError("ior: SQL needs DuckDB: pip install duckdb") from None
         from ior_nb.export.arrow import table
 
-        run = self._session.running
+        run = self.session.running
         last = self._shell.user_ns.get("_ior")
         batch = run.latest() if run is not None else last.batch if isinstance(last, Trace) else None
         with duckdb.connect() as connection:
@@ -289,14 +297,14 @@ class Verbs:
     def do_cells(self, line: str) -> None:
         """List the traced cells."""
         lines = dict(self._over_cells)
-        run = self._session.running
+        run = self.session.running
         if self._window is not None and run is not None:
             run.watch()
             totals = run.engine.flush()
             lost = totals["lost_ring"] + totals["lost_buffer"]
             said = f"of the trace so far: {lost:,} calls lost" if lost else "complete so far"
-            lines |= within(self._window.trace, self._session.cells(), said)
-        lines |= {number: of_trace(number, found) for number, found in self._session.traces().items()}
+            lines |= within(self._window.trace, self.session.cells(), said)
+        lines |= {number: of_trace(number, found) for number, found in self.session.traces().items()}
         if not lines:
             print("no cell has been traced yet (%%ior on a cell, or %ior start and then cells)")
             return
@@ -312,7 +320,7 @@ class Verbs:
         return before.diff(after, titles=(first, second))
 
     def _trace_named(self, word: str) -> Trace:
-        found = self._session.traces().get(int(word)) if word.isdigit() else self._shell.user_ns.get(word)
+        found = self.session.traces().get(int(word)) if word.isdigit() else self._shell.user_ns.get(word)
         last = self._shell.user_ns.get("_ior")
         if found is None and word.isdigit() and isinstance(last, Trace) and int(word) in last.batch["cell"]:
             found = last.filter(f"cell={word}")  # of a trace that went on over cells
@@ -342,13 +350,13 @@ class Verbs:
         if len(words) != 1:
             raise UsageError("%ior record PATH, or %ior record stop")
         if words[0] == "stop":
-            published = self._session.stop_recording()
+            published = self.session.stop_recording()
             if published is None:
                 raise UsageError("ior: nothing is being recorded (%ior record PATH begins)")
             print(f"recorded to {published}")
             return
-        self._session.record(words[0])
-        print(f"recording to {self._session.recorder().status().path}; `%ior record stop` finishes it")
+        self.session.record(words[0])
+        print(f"recording to {self.session.recorder().status().path}; `%ior record stop` finishes it")
 
     def do_doctor(self, line: str) -> None:
         """Examine the machine."""

@@ -31,6 +31,7 @@ class FakeEngine:
 
     name = "fake"
     replays = False
+    can_wait = True
     filters = False
     title = ""
     notes: tuple[str, ...] = ()

@@ -239,3 +239,17 @@ def test_an_interrupt_at_the_end_still_takes_the_hooks_away(session: TracerSessi
     assert len(stops) == 2
     assert found.finished
     assert session.running is None
+
+
+def test_the_oldest_rows_go_when_memory_would(
+    session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trace holds a bounded number of rows, the last ones, says how many it let go, and counts them all."""
+    monkeypatch.setattr("ior_nb.result.MOST_ROWS", 5)
+    with trace(session=session) as found:
+        for number in range(4):
+            engine.emit(rows(boot_clock(), boot_clock(), fd=[number] * 2))
+    assert found.batch["fd"].tolist() == [2, 2, 3, 3]
+    assert found.rows_let_go == 4
+    assert "only the last 4 rows are in memory, 4 older ones are not" in " ".join(found.notes)
+    assert found.summary().calls == 8

@@ -63,6 +63,7 @@ class BccEngine:
 
     name = "bcc"
     replays = False
+    can_wait = True
     filters = True
     title = ""
     notes: tuple[str, ...] = ()

@@ -32,6 +32,10 @@ class Engine(Protocol):
         """What people call it."""
 
     @property
+    def can_wait(self) -> bool:
+        """Whether it can keep its events until somebody looks (`TraceOptions.quiet`); else rows come at once."""
+
+    @property
     def replays(self) -> bool:
         """Whether its rows are of another time: they belong to whoever listens, whenever they say they began."""
 

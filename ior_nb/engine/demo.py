@@ -36,6 +36,7 @@ class DemoEngine:
 
     name = "demo"
     replays = False
+    can_wait = False
     filters = False
     title = "demo data"
     notes: tuple[str, ...] = ("demo data: made up, nothing was traced",)

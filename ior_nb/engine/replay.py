@@ -46,6 +46,7 @@ class ReplayEngine:
 
     name = "replay"
     replays = True
+    can_wait = False
     filters = False
 
     def __init__(
@@ -246,7 +247,7 @@ class StandIn(ReplayEngine):
         self._reason = middle_cut(printable(reason.partition("\n")[0].partition(". ")[0]), 160)
         self._found: list[Recording] = []
         self._turn = 0
-        self._wanted = threading.Event()  # until somebody wants rows there are none: statistics would miss them
+        self._wanted = threading.Event()  # a dashboard that opens later sees the whole of it move
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ _SLICE: Final = 1 << 15
 """Rows handled at once: their intermediate arrays fit into a cache."""
 _ENOUGH: Final = 1 << 14
 """Rows put aside before they are added: half of the cost of a few thousand rows does not depend on their number."""
+_ASIDE: Final = 1 << 11
+"""Rows of stacks without a node put aside before the nodes are made; whoever looks has to wait for these."""
 _STEP: Final = 1 << 12
 """Combinations whose nodes are found at once, and the fewest frames they may have."""
 _NO_CAP: Final = 1 << 31
@@ -254,7 +256,7 @@ class LiveTrie:
             old = np.flatnonzero(leaves >= 0)
             leaves, measured = leaves[old], [values[old] for values in measured]
         self._nodes.add(leaves, *measured)
-        if self._unplaced_rows >= _STEP:
+        if self._unplaced_rows >= _ASIDE:
             self._place()
 
     def _place(self) -> None:

@@ -66,12 +66,10 @@ class Bar(Panel):
             "auto_reset": self._auto_reset_s,
             "auto_choices": list(AUTO_RESET_S),
         }
+        unchanged, self._shown = shown == self._shown, shown
         if self._on_tick is not None and (ended or state.running):
             self._on_tick(ended)
-        if shown == self._shown:
-            return None
-        self._shown = shown
-        return shown
+        return None if unchanged else shown
 
     def _auto_reset(self, running: bool) -> None:
         now = time.monotonic()

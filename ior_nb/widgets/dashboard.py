@@ -22,6 +22,7 @@ _STILL_S: Final = 30.0
 """How often the static picture is renewed while a trace runs."""
 _FIRST_STILL_S: Final = 3.0
 """How soon it is renewed for the first time."""
+_IN_STILL: Final = dict.fromkeys(("overview", "flame", "syscalls", "files"))
 _STILL_STYLE: Final = """<style>
 .ior-still { font: 13px/1.5 system-ui, sans-serif; }
 .ior-still table { display: inline-table; border-collapse: collapse; margin: 0 18px 10px 0; vertical-align: top;
@@ -79,11 +80,7 @@ class Dashboard:
     def still(self) -> str:
         """Return the last state as static HTML."""
         parts = [self.bar.still()]
-        parts += [
-            text
-            for name in ("overview", "flame", "syscalls", "files")
-            if name in self.panels and (text := self.panels[name].still())
-        ]
+        parts += [text for name in _IN_STILL if name in self.panels and (text := self.panels[name].still())]
         return f'{_STILL_STYLE}<div class="ior-still" id="{self._still_id}">{"".join(parts)}</div>'
 
     def _ipython_display_(self) -> None:
@@ -104,6 +101,8 @@ class Dashboard:
         """Renew the static picture now and then, and when the trace has ended. Called by the bar."""
         now = time.monotonic()
         if self._still_text and (ended or now - self._still_at >= _STILL_S):
+            for name in _IN_STILL.keys() & self.panels.keys():  # also those nobody looks at
+                self.panels[name].refresh(now, force=True)
             self._renew_still(now)
 
     def _renew_still(self, now: float) -> None:

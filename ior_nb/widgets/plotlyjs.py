@@ -7,6 +7,7 @@ that may be busy, and nothing of the network.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import importlib.util
 import threading
@@ -16,11 +17,10 @@ from typing import Final
 import ipywidgets
 import traitlets
 
-__all__ = ["PlotlyBundle", "bundle", "bundle_name"]
+__all__ = ["PlotlyBundle", "bundle", "bundle_name", "compressed"]
 
 _LOCK: Final = threading.Lock()
 _made: PlotlyBundle | None = None
-_compressed = b""
 
 
 class PlotlyBundle(ipywidgets.Widget):
@@ -30,8 +30,9 @@ class PlotlyBundle(ipywidgets.Widget):
     """plotly.min.js, gzip; empty where the installed plotly has none."""
 
 
-def _script() -> bytes:
-    """Return the compressed script; found without importing plotly, which takes long."""
+@functools.cache
+def compressed() -> bytes:
+    """Return the script, gzip, made once; found without importing plotly, which takes long."""
     spec = importlib.util.find_spec("plotly")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         path = Path(folder) / "package_data" / "plotly.min.js"
@@ -42,11 +43,10 @@ def _script() -> bytes:
 
 def bundle() -> PlotlyBundle:
     """Return the one widget of this kernel; made on first use, and again when somebody has closed it."""
-    global _made, _compressed
+    global _made
     with _LOCK:
         if _made is None or _made.comm is None:
-            _compressed = _compressed or _script()
-            _made = PlotlyBundle(gz=_compressed)
+            _made = PlotlyBundle(gz=compressed())
         return _made
 
 

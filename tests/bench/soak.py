@@ -31,7 +31,7 @@ while True:
     due += step
     time.sleep(max(0, due - time.monotonic()))
 '''])
-%ior start --pid {{load.pid}}
+get_ipython().run_line_magic("ior", f"start --pid {{load.pid}} --no-rows")
 """
 SHOW = "s = default_session()\n%ior show"
 LOOK = """
@@ -55,7 +55,7 @@ def measure(quick: bool) -> list[Row]:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
             context = browser.new_context(viewport={"width": 1400, "height": 1000})
-            cells = (START.replace("{load.pid}", "$load.pid"), SHOW, LOOK)
+            cells = (START, SHOW, LOOK)
             notebook = Notebook(context, lab, write_notebook(folder / "soak.ipynb", *cells))
             return _watch(notebook, seconds)
     finally:
@@ -111,7 +111,8 @@ def _watch(notebook: Notebook, seconds: float) -> list[Row]:
 
 def _look(notebook: Notebook) -> Any:
     notebook.run(2)
-    return json.loads(notebook.cell(2).inner_text().split("JSON")[-1].strip())
+    text = notebook.cell(2).locator(".jp-OutputArea-output").last.inner_text()
+    return json.loads(text.split("JSON")[-1])
 
 
 def _page(cdp: Any) -> dict[str, float]:

@@ -1,12 +1,49 @@
+"""The notebooks: saved as they should be, and run as they are, where tracing is allowed and where it is not."""
+
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import nbclient
 import nbformat
+import pyarrow.parquet as pq
 import pytest
 
-pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+import ior_nb
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+NOTEBOOKS: Final = sorted((ROOT / "notebooks").glob("*.ipynb"))
+RECORDINGS: Final = sorted((ROOT / "notebooks" / "recordings").glob("*.parquet"))
+NOBODY: Final = 65534
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+# What a reader has to find in the outputs of each notebook, whether it was traced or played back.
+FACTS: Final = {
+    "01-first-trace": ["numbers.csv", "(False, 20000, 2666466670000)", "complete: "],
+    "02-live-dashboard": ['class="ior-still"', "part-0-0.csv", "gzip"],
+    "03-filter-and-flame": ["fsync", "filter: comm=sort and bytes>=16KiB", "settings.toml", "'type': 'icicle'"],
+    "04-record-and-replay": ["(True, 'complete: ", "part-8.txt", 'class="ior-still"'],
+    "05-compare-two-versions": ["(400, 21253400)", "slow → fast", "(4238, "],
+    "06-dataframes-and-sql": ["168000", "day-21.csv.gz", "p99_us", "-25"],
+}
+# A kernel that has given up every right but to read files, for this interpreter may lie in a folder of root's.
+AS_NOBODY: Final = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT / "tests" / "live")!r})
+import fewer_rights
+sys.path.pop(0)
+os.chown(sys.argv[-1], {NOBODY}, {NOBODY})
+fewer_rights.drop({NOBODY}, [2])
+from ipykernel.kernelapp import launch_new_instance
+launch_new_instance()
+"""
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -15,26 +52,132 @@ def read(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+def text_of(notebook: nbformat.NotebookNode) -> str:
+    """Return all outputs as one text."""
+    return "\n".join(
+        str(part)
+        for cell in notebook.cells
+        for o in cell.get("outputs", [])
+        for part in (o.get("text", ""), *o.get("data", {}).values(), *o.get("traceback", []))
+    )
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_clean(path: Path) -> None:
-    """Every notebook runs from top to bottom, and its traces are complete."""
+def missing(path: Path, text: str) -> list[str]:
+    """Return which facts of a notebook are not in its outputs."""
+    return [fact for fact in FACTS[path.stem] if fact not in text]
+
+
+@each_notebook
+def test_notebook_is_saved_with_its_outputs(path: Path) -> None:
+    """A reader on a page that runs nothing sees the results: every code cell was run, none failed, none is huge."""
+    notebook = read(path)
+    nbformat.validate(notebook)
+    cells = [c for c in notebook.cells if c.cell_type == "code"]
+    outputs = [o for c in cells for o in c.outputs]
+
+    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+    assert any("text/html" in o.get("data", {}) for o in outputs)
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    assert not [o for o in outputs if "application/vnd.jupyter.widget-view+json" in o.get("data", {})]
+    assert missing(path, text_of(notebook)) == []
+    assert "INCOMPLETE" not in text_of(notebook)
+    assert "played back from" not in text_of(notebook)
+    assert path.stat().st_size < 400_000
+
+
+@each_notebook
+def test_notebook_names_the_recordings_it_falls_back_to(path: Path) -> None:
+    """Its first cell names recordings that are there."""
+    first = next(c for c in read(path).cells if c.cell_type == "code")
+
+    assert f'os.environ.setdefault("IOR_NB_REPLAY", "recordings/{path.name[:2]}-*.parquet")' in first.source
+    assert any(r.name.startswith(f"{path.name[:2]}-") for r in RECORDINGS)
+
+
+def test_saved_dashboard_shows_the_whole_trace() -> None:
+    """The static picture is that of the end: complete, with a flame graph and tables."""
+    text = text_of(read(ROOT / "notebooks" / "02-live-dashboard.ipynb"))
+    picture = text[text.index('class="ior-still"') :]
+
+    assert "still running" not in picture
+    assert "complete: " in picture
+    assert "<svg" in picture
+
+
+def test_what_is_published_names_no_place_of_the_machine_that_made_it() -> None:
+    """Neither notebooks nor recordings know a home folder, this project's folder or a host name."""
+    words = [p.read_text() for p in NOTEBOOKS]
+    for recording in RECORDINGS:
+        table = pq.read_table(recording)
+        metadata = {k.decode(): v.decode() for k, v in table.schema.metadata.items()}
+        assert metadata["ior_nb.hostname"] == "example"
+        words += metadata.values()
+        words += [str(v) for c in table.columns if "string" in str(c.type) for v in c.unique().to_pylist()]
+
+    assert [w for w in words if any(place in w for place in ("/home/", "/root", str(ROOT)))] == []
+
+
+def test_recordings_are_small_and_complete() -> None:
+    """All together are less than 600 kB, and each accounts for all of its calls."""
+    assert sum(r.stat().st_size for r in RECORDINGS) < 600_000
+    for recording in RECORDINGS:
+        assert ior_nb.load(recording).accounting.complete
+
+
+@pytest.mark.live
+@pytest.mark.timeout(150)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@each_notebook
+def test_notebook_runs_clean(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every notebook runs from top to bottom, tracing for real, and its traces are complete."""
+    monkeypatch.setenv("IOR_NB_REPLAY", "")
     notebook = read(path)
     nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
     ).execute()
     outputs = [o for c in notebook.cells for o in c.get("outputs", [])]
 
     assert not [o for o in outputs if o.output_type == "error"]
-    assert "INCOMPLETE" not in str(outputs)
+    assert missing(path, text_of(notebook)) == []
+    assert "INCOMPLETE" not in text_of(notebook)
+    assert "played back from" not in text_of(notebook)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_is_saved_with_its_outputs(path: Path) -> None:
-    """A reader on a page that runs nothing sees the results: every code cell was run, none failed."""
-    cells = [c for c in read(path).cells if c.cell_type == "code"]
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The notebooks in a folder of nobody's, who has a home there, and the kernel `nobody`."""
+    made = Path(tempfile.mkdtemp(prefix="ior-nb-nobody-"))
+    shutil.copytree(ROOT / "notebooks", made / "notebooks")
+    for name in ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+        (made / name.lower()).mkdir()
+        monkeypatch.setenv(name, str(made / name.lower()))
+    kernel = made / "jupyter" / "kernels" / "nobody" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    argv = [sys.executable, "-c", AS_NOBODY, "-f", "{connection_file}"]
+    kernel.write_text(json.dumps({"argv": argv, "display_name": "nobody", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(made / "jupyter"))
+    for found in (made, *made.rglob("*")):
+        os.chown(found, NOBODY, NOBODY)
+    yield made
+    shutil.rmtree(made)
 
-    assert all(c.execution_count for c in cells)
-    assert any("text/html" in o.get("data", {}) for c in cells for o in c.outputs)
+
+@pytest.mark.live
+@pytest.mark.timeout(150)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@each_notebook
+def test_notebook_is_played_back_where_tracing_is_not_allowed(
+    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user who may not trace, each notebook runs as well, finds the same, and says that it was played back."""
+    monkeypatch.delenv("IOR_NB_REPLAY", raising=False)
+    notebook = read(folder / "notebooks" / path.name)
+    nbclient.NotebookClient(
+        notebook, timeout=120, kernel_name="nobody", resources={"metadata": {"path": str(folder / "notebooks")}}
+    ).execute()
+    text = text_of(notebook)
+
+    assert missing(path, text) == []
+    assert "INCOMPLETE" not in text
+    assert f"played back from {path.name[:2]}-1.parquet" in text
+    assert "lacks CAP_BPF and CAP_PERFMON; see %ior doctor" in text
