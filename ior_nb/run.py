@@ -226,8 +226,8 @@ class Run:
         """Leave threads out from now on."""
         fresh = set(tids) - self._ignored
         if fresh:
-            self._ignored |= fresh
             self.engine.ignore(sorted(fresh))
+            self._ignored |= fresh
 
     def ignore_new_service_threads(self) -> None:
         """Leave out the threads that have begun to serve the notebook or the tracer since the run began."""
@@ -235,6 +235,11 @@ class Run:
             if threading.current_thread().name.startswith("ior-"):
                 self.ignore([threading.get_native_id()])  # first: looking for the others makes calls
             self.ignore(service_threads())
+
+    @property
+    def watched(self) -> bool:
+        """Whether statistics and trie are kept."""
+        return self._watched
 
     def watch(self) -> None:
         """Somebody looks: from now on rows are decoded as they come, and statistics and trie are kept."""

@@ -13,7 +13,7 @@ import importlib
 import os
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -80,6 +80,8 @@ class TracerSession:
         self._sources: dict[str, Any] = {}
         self._traces: dict[int, Trace] = {}
         self._dashboard: Dashboard | None = None
+        self._dashboards: weakref.WeakSet[Dashboard] = weakref.WeakSet()
+        self.last_run: Run | None = None
         # Without these a recording would not be published at exit, and a forked child would think the run its own.
         reference = weakref.ref(self)
         atexit.register(lambda: _call(reference, TracerSession.close))
@@ -186,9 +188,9 @@ class TracerSession:
                 if not engine.can_wait:
                     run.watch()  # rows come before anybody can look, and a dashboard must have counted them
                 context = context_with_runtime_bindings(Context(), self)
-                self._run = run
                 try:
                     run(context)
+                    self._run = run  # not before it has started: a dashboard would ask too early
                     if self._recorder is not None and self._recorder.status().active:
                         run.watch()
                 except BaseException:
@@ -199,6 +201,11 @@ class TracerSession:
             else:
                 self._run.join(window)
 
+    def settle(self) -> None:
+        """Wait until a window that another thread is closing is closed."""
+        with self._lock:
+            pass
+
     def close_window(self, window: Window) -> None:
         """Take it off its run; the run ends with its owner. Called by the window."""
         with self._lock:
@@ -207,6 +214,7 @@ class TracerSession:
                 return
             if run.owner is window:
                 self._run = None
+                self.last_run = run if self._dashboards else None  # a dashboard shows its rows after the end
                 run.end()
                 for source in ("probes", "filter"):
                     self._sources[source] = None
@@ -335,11 +343,25 @@ class TracerSession:
         from ior_nb.widgets.dashboard import Dashboard
 
         if panels or self._dashboard is None or self._dashboard.closed:
-            made = Dashboard(Desk(self), panels)
             if panels:
-                return made
-            self._dashboard = made
+                made = Dashboard(Desk(self), panels)
+            else:
+                made = self._dashboard = Dashboard(Desk(self), on_close=self._dashboard_closed)
+            self.keep(made)
+            return made
         return self._dashboard
+
+    def _dashboard_closed(self) -> None:
+        self._dashboard = None
+
+    def keep(self, dashboard: Dashboard) -> None:
+        """Close this dashboard with the session."""
+        self._dashboards.add(dashboard)
+
+    @property
+    def published(self) -> Mapping[str, Any]:
+        """What the run has published for views: `statistics`, `stream`, `trie`, `probes`, `filter`."""
+        return self._sources
 
     def shows(self, trace: Trace) -> bool:
         """Say whether the dashboard is open and shows this finished trace."""
@@ -349,9 +371,15 @@ class TracerSession:
     # ---- life
 
     def close(self) -> None:
-        """End the trace, the recording and the collector. Idempotent."""
-        if self._dashboard is not None:
-            self._dashboard.close()
+        """Close the dashboards, end the trace, the recording and the collector. Idempotent."""
+        try:
+            for shown in list(self._dashboards):
+                shown.close()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self._dashboard = self.last_run = None
         with self._lock:
             if self._run is not None:
                 self.close_window(self._run.owner)
@@ -362,11 +390,13 @@ class TracerSession:
                 self._engine = None
 
     def _forget(self) -> None:
-        """In a forked child: the collector, the run and the sockets are the parent's."""
+        """In a forked child: collector, run, sockets and pages are the parent's, and its threads may hold any lock."""
         self._lock = threading.RLock()
-        self._run = None
-        self._engine = None
-        self._recorder = None
+        self._run = self.last_run = self._engine = self._recorder = self._dashboard = None
+        self._dashboards = weakref.WeakSet()
+        self._sources = {}
+        self._stream, self._sequencer = RingBuffer(self._stream.capacity), Sequencer()
+        self.filters = FilterStack(self.filters.active)
 
     def __enter__(self) -> TracerSession:
         return self
@@ -394,6 +424,9 @@ def engine_name(asked: str) -> str:
 
 _defaults: dict[str, TracerSession] = {}
 _defaults_lock = threading.Lock()
+os.register_at_fork(
+    before=_defaults_lock.acquire, after_in_child=_defaults_lock.release, after_in_parent=_defaults_lock.release
+)
 
 
 def default_session(engine: str = "auto") -> TracerSession:

@@ -124,4 +124,6 @@ def dashboard(
     from ior_nb.desk import Desk
     from ior_nb.widgets.dashboard import Dashboard
 
-    return Dashboard(Desk(session, trace), panels)
+    made = Dashboard(Desk(session, trace), panels)
+    session.keep(made)
+    return made

@@ -261,6 +261,7 @@ class Verbs:
         if self._shown is None or self._shown[0] != key or self._shown[1].closed:
             if self._shown is not None:
                 self._shown[1].close()  # its static picture stays
+                self._shown = None
             self._shown = (key, dashboard(last, panels, session=self.session))
         return self._shown[1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from types import TracebackType
@@ -111,6 +112,7 @@ class Window:
     def end(self) -> None:
         """Close the window: from here on nothing belongs to it. Idempotent."""
         if self._t1 != FOR_EVER:
+            self._session.settle()
             return
         self._t1 = boot_clock()
         if self._entry is not None:
@@ -229,12 +231,18 @@ class Window:
                 self.trace.recording = self._recorder.stop()
             except errors.RecordingError as error:
                 self.trace.notes += (f"recording: {error}",)
-                warnings.warn(str(error), errors.IorWarning, stacklevel=2)
+                _warn(str(error), errors.IorWarning)
             self._recorder = None
         if failure is not None:
             self.trace.notes += (str(failure),)
         if not accounting.complete:
-            warnings.warn(accounting.line(), errors.LostEventsWarning, stacklevel=2)
+            _warn(accounting.line(), errors.LostEventsWarning)
+
+
+def _warn(text: str, kind: type[Warning]) -> None:
+    """Warn, but not from a thread of ours: the text would appear somewhere in the notebook. The result has it too."""
+    if not threading.current_thread().name.startswith("ior-"):
+        warnings.warn(text, kind, stacklevel=3)
 
 
 def files_of(recorder: Any) -> set[str]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from ior_nb.clock import boot_clock
 from ior_nb.desk import Desk
+from ior_nb.engine.contract import Ended
 from ior_nb.errors import ConfigError
 from ior_nb.plan import plan
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime import EventBatch, TraceOptions
 from ior_nb.session import TracerSession
 from tests.fakes import FakeEngine, batch
 
@@ -195,3 +196,104 @@ def test_exports_hold_what_is_shown(session: TracerSession, engine: FakeEngine, 
     assert len(lines) == 2
     assert "/b" in lines[1]
     assert np.isfinite(desk.control.state().elapsed_s)
+
+
+def test_nobody_asks_an_engine_that_is_still_starting(session: TracerSession, engine: FakeEngine) -> None:
+    """A dashboard that is open while the first trace starts watches it once it runs."""
+    desk = Desk(session)
+    asked: list[object] = []
+    start, live = engine.start, engine.live
+
+    def slow(options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
+        desk.look()
+        asked.append(len(asked))
+        return start(options, on_batch)
+
+    def note() -> None:
+        asked.append("live")
+        live()
+
+    engine.start, engine.live = slow, note  # type: ignore[method-assign]
+    session.trace(plan()).__enter__()
+    assert asked == [0]
+    desk.look()
+    assert asked == [0, "live"]
+
+
+def test_a_trace_between_two_looks_is_seen(session: TracerSession, engine: FakeEngine) -> None:
+    """With a dashboard open, a trace nobody saw running is shown after its end, counted from its rows."""
+    shown = Shown()
+    session.keep(shown)  # type: ignore[arg-type]
+    desk = Desk(session)
+    desk.look()
+    with session.trace(plan()):
+        engine.emit(calls(["/short"]))
+    desk.look()
+    assert counted(desk) == {"/short": 1}
+    assert desk.control.state().title
+
+
+def test_a_filter_set_elsewhere_counts_an_ended_trace_again(session: TracerSession, engine: FakeEngine) -> None:
+    """The filter is the session's: whoever changes it, every dashboard shows its rows."""
+    desk = running(session, engine, ["/a", "/b"])
+    desk.control.stop()
+    session.set(session.parse("file=/b"))
+    desk.look()
+    assert counted(desk) == {"/b": 1}
+
+
+def test_a_trace_that_is_just_ending_is_still_running(session: TracerSession, engine: FakeEngine) -> None:
+    """While the engine is being stopped the state is not that of a session that never traced."""
+    desk, seen = running(session, engine, ["/a"]), []
+    stop = engine.stop
+
+    def slow() -> Ended:
+        seen.append(desk.control.state())
+        return stop()
+
+    engine.stop = slow  # type: ignore[method-assign]
+    desk.control.stop()
+    assert [(state.running, bool(state.title)) for state in seen] == [(True, True)]
+
+
+def test_a_finished_trace_starts_nothing(session: TracerSession, engine: FakeEngine) -> None:
+    """The dashboard of one finished trace says so, and refuses to start or stop another."""
+    with session.trace(plan()) as found:
+        engine.emit(calls(["/a"]))
+    desk = Desk(session, found)
+    assert desk.control.state().fixed
+    with pytest.raises(ConfigError, match="shows a finished trace"):
+        desk.control.start()
+    with pytest.raises(ConfigError, match="no trace is running"):
+        desk.control.stop()
+
+
+class Shown:
+    """What stands for an open dashboard."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_session_closes_all_its_dashboards(session: TracerSession) -> None:
+    """Every dashboard made for a session is closed with it, whatever one of them does."""
+    shown = [Shown(), Shown()]
+    for one in shown:
+        session.keep(one)  # type: ignore[arg-type]
+    session.close()
+    assert all(one.closed for one in shown)
+
+
+def test_a_forked_child_has_locks_of_its_own(session: TracerSession, engine: FakeEngine) -> None:
+    """A child forked while another thread holds the stream's lock can use the session."""
+    running(session, engine, ["/a"])
+    with session.stream_buffer()._lock:
+        child = os.fork()
+        if not child:
+            session.stream_buffer().snapshot()
+            session.close()
+            os._exit(7)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 7

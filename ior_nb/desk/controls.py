@@ -99,6 +99,8 @@ class Control:
 
     def start(self, pid: int = 0, tid: int = 0, *, system: bool = False, families: Sequence[str] = ()) -> None:
         session = self._desk.session
+        if self._desk.state().fixed:
+            raise ConfigError("this dashboard shows a finished trace; %ior start, and another dashboard, trace anew")
         if session.running is not None:
             raise ConfigError("a trace is running; stop it first")
         wanted: dict[str, Any] = {"system": system}
@@ -108,7 +110,7 @@ class Control:
         self._desk.look()
 
     def stop(self) -> None:
-        run = self._desk.session.running
+        run = None if self._desk.state().fixed else self._desk.session.running
         if run is None:
             raise ConfigError("no trace is running")
         run.owner.end()

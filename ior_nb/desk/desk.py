@@ -54,6 +54,7 @@ class Desk:
         self._run: Run | None = None  # the one that is on, or the last one
         self._refreshed = 0.0
         self._failure = ""
+        self._shown: Filter | None = None  # the filter when somebody looked last
         self.filters = Filters(self, FilterStack() if trace is not None else session.filters)
         self.recording = Recording(session)
         self.control = Control(self)
@@ -88,23 +89,28 @@ class Desk:
 
     def look(self) -> None:
         """Keep the sources up to date: a new run is watched, an ended one becomes the past."""
-        if self._given is not None:
+        if self._given is not None and self._past is not None:
+            self._past.count(self.filters.active)
             return
         with self._lock:
-            run = self._session.running
-            if run is None:
-                if self._run is not None and self._past is None and self._run.owner.trace.finished:
-                    self._past = Past(self._run.owner.trace, self._session.stream_buffer(), self._run)
-                return
-            if run is not self._run:
+            on = self._session.running
+            run = on or self._session.last_run
+            if run is not None and run is not self._run:
                 self._run, self._past, self._failure, self._refreshed = run, None, "", 0.0
-                run.watch()
+                if on is not None:
+                    on.watch()
+            if on is None and self._run is not None and self._run.owner.trace.finished:
+                if self._past is None:
+                    self._past = Past(self._run.owner.trace, self._session.stream_buffer(), self._run, self._shown)
+                self._past.count(self.filters.active)
+            self._shown = self.filters.active
         now = time.monotonic()
-        if now - self._refreshed >= _REFRESH_S:
+        if on is not None and now - self._refreshed >= _REFRESH_S:
             self._refreshed = now
             try:
-                run.ignore_new_service_threads()  # the ticker, and those a page made the notebook start
-                run.refresh()
+                on.ignore_new_service_threads()  # the ticker, and those a page made the notebook start
+                on.refresh()
+                self._failure = ""
             except IorError as error:
                 self._failure = str(error)
                 raise
@@ -121,15 +127,13 @@ class Desk:
         """The trace on the desk, when it has ended."""
         if self._given is not None:
             return self._given
-        if self._session.running is None and self._run is not None and self._run.owner.trace.finished:
-            return self._run.owner.trace
-        return None
+        if self._session.running is not None or self._run is None or not self._run.owner.trace.finished:
+            return None
+        return self._run.owner.trace
 
     def filter_changed(self) -> None:
         """Count the rows of an ended trace again."""
         self.look()
-        if self._past is not None:
-            self._past.count(self.filters.active)
 
     def reset(self) -> None:
         """Begin the aggregates anew."""
@@ -150,9 +154,10 @@ class Desk:
                 elapsed_s=ended.duration_s,
                 accounting=ended.accounting,
                 notes=ended.notes,
+                fixed=self._given is not None,
                 warnings=self._session.stream_buffer().warning_count if self._given is None else 0,
             )
-        run = self._session.running
+        run = self._session.running or self._run  # which may be just ending
         if run is None:
             return TraceState()
         started = run.owner.trace.window[0]

@@ -103,17 +103,17 @@ class Past:
     The statistics of its run are the exact ones, and are kept as long as no other filter is asked for.
     """
 
-    def __init__(self, trace: Trace, ring: RingBuffer, run: Run | None = None) -> None:
+    def __init__(self, trace: Trace, ring: RingBuffer, run: Run | None = None, shown: Filter | None = None) -> None:
+        counted = run is not None and run.watched
         self.trace = trace
         self.ring = ring
-        self.statistics: Engine = Engine(clock=boot_clock) if run is None else run.statistics
-        self.trie: Refilled = Refilled(LiveTrie() if run is None else run.trie, self)
-        self._filter = Filter() if run is None else run.filter
-        self._counted = run is not None
+        self.statistics: Engine = run.statistics if run is not None else Engine(clock=boot_clock)
+        self.trie: Refilled = Refilled(run.trie if run is not None else LiveTrie(), self)
+        self._filter = shown if counted else None  # what they were counted with
 
     def count(self, wanted: Filter) -> None:
         """Count the rows a filter accepts."""
-        if self._counted and wanted == self._filter:
+        if wanted == self._filter:
             return
         rows = self._rows(wanted)
         start, end = self.trace.window
@@ -122,14 +122,14 @@ class Past:
         now[0] = end
         for part in _parts(rows):
             statistics.ingest(part)
-        self._filter, self._counted, self.statistics = wanted, True, statistics
+        self._filter, self.statistics = wanted, statistics
         self.trie.reset()
         if not len(self.ring):
             self.ring.push(rows)
 
     def refill(self, trie: LiveTrie) -> None:
         """Add the rows to an empty trie."""
-        for part in _parts(self._rows(self._filter)):
+        for part in _parts(self._rows(self._filter or Filter())):
             trie.ingest(part)
 
     def _rows(self, wanted: Filter) -> EventBatch:

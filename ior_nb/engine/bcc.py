@@ -269,6 +269,7 @@ class BccEngine:
             answer = self._ask("stop")
         finally:
             self.live()
+            self._on_batch = lambda batch: None  # whom it went to, and his rows, are not ours to keep
         return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters)
 
     # ---- requests

@@ -211,6 +211,8 @@ class TraceState:
     """What the user should know, as `demo data: made up, nothing was traced`. Raw: escape them."""
     warnings: int = 0
     """Warning rows in the stream."""
+    fixed: bool = False
+    """Whether only this finished trace is shown, and nothing can be started from here."""
 
 
 @runtime_checkable

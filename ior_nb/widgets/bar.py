@@ -12,6 +12,7 @@ from ior_nb.errors import ConfigError
 from ior_nb.runtime import Filter, LiveRuntime
 from ior_nb.runtime.text import escaped_html, show_ns
 from ior_nb.widgets.panel import Panel, script, style
+from ior_nb.widgets.ticker import ticker
 
 __all__ = ["Bar"]
 
@@ -37,7 +38,7 @@ class Bar(Panel):
         self, runtime: LiveRuntime, *, still_id: str = "", on_tick: Callable[[bool], None] | None = None
     ) -> None:
         self._on_tick = on_tick
-        self._was_running = False
+        self._ended: object = None  # which trace had ended, None while one runs
         self._shown: dict[str, Any] | None = None
         self._auto_reset_s = 0
         self._reset_at = time.monotonic()
@@ -47,10 +48,12 @@ class Bar(Panel):
         """Return the state of the trace and the filter."""
         state, filters = self.runtime.control.state(), self.runtime.filters
         self._auto_reset(state.running)
-        ended, self._was_running = self._was_running and not state.running, state.running
+        now = None if state.running else (state.title, state.rows, state.elapsed_s)
+        ended, self._ended = now is not None and now != self._ended, now
         recording = self.runtime.recording.status()
         shown = {
             "running": state.running,
+            "fixed": state.fixed,
             "title": state.title,
             "engine": state.engine,
             "rows": state.rows,
@@ -68,7 +71,8 @@ class Bar(Panel):
         }
         unchanged, self._shown = shown == self._shown, shown
         if self._on_tick is not None and (ended or state.running):
-            self._on_tick(ended)
+            on_tick = self._on_tick
+            ticker.later(lambda: on_tick(ended))  # its time is not the bar's
         return None if unchanged else shown
 
     def _auto_reset(self, running: bool) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import ipywidgets
@@ -17,6 +18,8 @@ from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.ticker import ticker
 
 __all__ = ["Dashboard"]
+
+_LOG: Final = logging.getLogger(__name__)
 
 _STILL_S: Final = 30.0
 """How often the static picture is renewed while a trace runs."""
@@ -42,12 +45,16 @@ class Dashboard:
     Args:
         runtime: what it shows.
         panels: names of `PANELS`; all by default.
+        on_close: called when it has been closed.
 
     Raises:
         ConfigError: there is no such panel.
     """
 
-    def __init__(self, runtime: LiveRuntime, panels: Sequence[str] = ()) -> None:
+    def __init__(
+        self, runtime: LiveRuntime, panels: Sequence[str] = (), *, on_close: Callable[[], None] = lambda: None
+    ) -> None:
+        self._on_close = on_close
         self.runtime = runtime
         names = list(panels or PANELS)
         self._still_id = f"ior-still-{uuid.uuid4().hex[:12]}"
@@ -79,8 +86,7 @@ class Dashboard:
 
     def still(self) -> str:
         """Return the last state as static HTML."""
-        parts = [self.bar.still()]
-        parts += [text for name in _IN_STILL if name in self.panels and (text := self.panels[name].still())]
+        parts = [_still(panel) for panel in (self.bar, *(self.panels[n] for n in _IN_STILL if n in self.panels))]
         return f'{_STILL_STYLE}<div class="ior-still" id="{self._still_id}">{"".join(parts)}</div>'
 
     def _ipython_display_(self) -> None:
@@ -116,10 +122,22 @@ class Dashboard:
         if self.closed:
             return
         self.closed = True
-        if self._still_text:
-            self._renew_still(time.monotonic())
+        with ticker.lock:
+            if self._still_text:
+                self._renew_still(time.monotonic())
         for panel in (*self.panels.values(), *([self.bar] if hasattr(self, "bar") else [])):
             panel.close()
         if hasattr(self, "widget"):
-            self.tabs.close()
-            self.widget.close()
+            for widget in (self.tabs, self.widget):
+                widget.layout.close()
+                widget.close()
+        self._on_close()
+
+
+def _still(panel: Panel) -> str:
+    """Return a panel's static picture; one that cannot be drawn is left out."""
+    try:
+        return panel.still()
+    except Exception:
+        _LOG.exception("the panel %s has no static picture", panel.name)
+        return ""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.runtime import Snapshot
+from ior_nb.runtime import LiveRuntime, Snapshot, TraceState
 from ior_nb.runtime.text import middle_cut, show_bytes, show_ns
 from ior_nb.widgets.panel import Panel, packed, script, still_table, style
 
 __all__ = ["OverviewPanel"]
 
 _TOP: Final = 5
+_DIMENSIONS: Final[dict[str, Any]] = {"syscall": str, "file": str, "pid": int}
 
 
 class OverviewPanel(Panel):
@@ -23,19 +25,26 @@ class OverviewPanel(Panel):
     _esm = script("overview.js")
     _css = style("overview.css")
 
+    def __init__(self, runtime: LiveRuntime) -> None:
+        self._key: object = None
+        self._snapshot: Snapshot | None = None
+        super().__init__(runtime)
+
     def look(self) -> dict[str, Any] | None:
         """Return the numbers of the snapshot, 60 s of series, and the five heaviest of everything."""
         state, snapshot = self.runtime.control.state(), self.snapshot()
-        key = (state, None if snapshot is None else (snapshot.calls, snapshot.generated_at if state.running else 0))
-        if key == getattr(self, "_key", None):
+        version = None if snapshot is None else _version(snapshot, running=state.running)
+        key = (state.running, state.title, state.notes, state.accounting, version)
+        if key == self._key:
             return None
+        shown = {"empty": True} if snapshot is None else self._shown(snapshot, state)
         self._key, self._snapshot = key, snapshot
-        if snapshot is None:
-            return {"empty": True}
+        return shown
+
+    def _shown(self, snapshot: Snapshot, state: TraceState) -> dict[str, Any]:
         return {
             "empty": False,
-            "running": state.running,
-            "numbers": _numbers(snapshot, state.elapsed_s),
+            "numbers": _numbers(snapshot),
             "trends": {
                 "latency": _trend(snapshot.latency_trend),
                 "gap": _trend(snapshot.gap_trend),
@@ -55,16 +64,18 @@ class OverviewPanel(Panel):
             "notes": list(state.notes),
         }
 
-    def act(self, what: str, body: Any) -> None:
+    def act(self, what: str, body: Mapping[str, Any]) -> None:
         """`narrow`: a click on one of the tops."""
         if what != "narrow":
             return super().act(what, body)
-        value = body["value"]
-        return self.narrow_to(str(body["dimension"]), value if isinstance(value, str) else int(value))
+        dimension, value = str(body["dimension"]), body["value"]
+        if isinstance(value, bool) or not isinstance(value, _DIMENSIONS.get(dimension, ())):
+            raise ValueError(f"cannot narrow to {dimension} {value!r}")
+        return self.narrow_to(dimension, value)
 
     def still(self) -> str:
         """Return the numbers and the tops as tables."""
-        snapshot = getattr(self, "_snapshot", None)
+        snapshot = self._snapshot
         if snapshot is None:
             return ""
         head = [
@@ -87,9 +98,14 @@ class OverviewPanel(Panel):
         return "".join(tables)
 
 
-def _numbers(s: Snapshot, elapsed_s: float) -> dict[str, float]:
+def _version(s: Snapshot, *, running: bool) -> tuple[Any, ...]:
+    """Return what differs when the picture does; rates and series move by themselves for a minute."""
+    moving = s.generated_at if running and (s.window.calls_per_s or s.calls_series.any()) else 0
+    return (s.calls, s.recorded, s.in_flight, s.timed, moving)
+
+
+def _numbers(s: Snapshot) -> dict[str, float]:
     return {
-        "elapsed_s": elapsed_s,
         "calls": s.calls,
         "rate": s.window.calls_per_s,
         "run_rate": s.run.calls_per_s,
@@ -104,7 +120,6 @@ def _numbers(s: Snapshot, elapsed_s: float) -> dict[str, float]:
         "latency_total": s.latency_total_ns,
         "gap": s.gap_mean_ns,
         "in_flight": s.in_flight,
-        "recorded": s.recorded,
     }
 
 

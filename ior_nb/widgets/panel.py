@@ -32,11 +32,12 @@ __all__ = ["Panel", "packed", "script", "still_table", "style"]
 
 _HERE: Final = Path(__file__).parent / "js"
 _LOG: Final = logging.getLogger(__name__)
+logging.getLogger("ior_nb").addHandler(logging.NullHandler())  # else a thread's log would be written into the notebook
 
 SILENT_S: Final = 10.0
 """A visible view that has not been heard of for so long is gone; nothing more is sent."""
 BUSY_S: Final = 600.0
-"""While a cell runs the kernel may be unable to hear: so long a silence is believed."""
+"""While a cell runs the kernel may be unable to hear: a view that lived when it began is believed so long."""
 _EXPECTED_S: Final = 30.0
 """How long after it was displayed a view may take to say hello."""
 
@@ -93,7 +94,7 @@ class Panel(anywidget.AnyWidget):
         super().__init__(**traits)
         self.runtime = runtime
         self.closed = False
-        self._views: dict[str, list[Any]] = {}  # view -> [last heard of, whether visible]
+        self._views: dict[str, list[Any]] = {}  # view -> [last heard of, whether visible, refresh it was behind with]
         self._expected = 0.0
         self._next = 0.0
         self._error = ""
@@ -147,10 +148,14 @@ class Panel(anywidget.AnyWidget):
             now: monotonic seconds.
             busy_since: since when the kernel runs a cell and may not hear; None when it does not.
         """
-        deaf = busy_since is not None and now - busy_since < BUSY_S
-        if self._expected and (deaf or now - self._expected < _EXPECTED_S) and not self._views:
+        cell = busy_since if busy_since is not None and now - busy_since < BUSY_S else None
+
+        def alive(heard: float, patience_s: float) -> bool:
+            return now - heard < patience_s or (cell is not None and heard > cell - patience_s)
+
+        if self._expected and alive(self._expected, _EXPECTED_S):
             return True
-        return any(visible and (deaf or now - heard < SILENT_S) for heard, visible in list(self._views.values()))
+        return any(visible and alive(heard, SILENT_S) for heard, visible, _ in list(self._views.values()))
 
     def refresh(self, now: float, *, force: bool = False) -> None:
         """Send what has changed; called under the UI lock. A failure is shown in the panel."""
@@ -161,9 +166,9 @@ class Panel(anywidget.AnyWidget):
             data = self.look()
             error = ""
         except Exception as problem:
-            if not isinstance(problem, IorError):
-                _LOG.exception("a refresh of the panel %s failed", self.name)
             data, error = None, str(problem) or type(problem).__name__
+            if error != self._error and not isinstance(problem, IorError):
+                _LOG.exception("a refresh of the panel %s failed", self.name)
         if data is None and error != self._error:
             data = {k: v for k, v in self.data.items() if k not in ("n", "error")}
         if data is not None:
@@ -187,25 +192,34 @@ class Panel(anywidget.AnyWidget):
             self._views.pop(view, None)
         elif kind in ("hello", "beat"):
             if len(self._views) > 100:  # a page that crashed says no goodbye
-                self._views = {v: h for v, h in self._views.items() if now - h[0] < BUSY_S}
-            self._views[view] = [now, bool(content.get("visible", True))]
+                self._views = {name: known for name, known in self._views.items() if now - known[0] < BUSY_S}
+            n = content.get("n")
+            behind = n != self.data.get("n")
+            before = self._views.get(view)
+            self._views[view] = [now, bool(content.get("visible", True)), n if behind else None]
+            self._expected = 0.0
             if kind == "hello":
                 ticker.do(self.greet)
-            elif content.get("n") != self.data.get("n") and now - self._expected > 1:
-                self.send_state("data")  # a message got lost on the way
+            elif behind and before is not None and before[2] == n:  # not only on its way: lost
+                self.send_state("data")
             self.send({"kind": "beat", "view": view})
             ticker.wake()
         elif kind == "act":
-            self._views.setdefault(view, [now, True])[0] = now
+            self._views.setdefault(view, [now, True, None])[0] = now
             ticker.do(lambda: self._do(str(content.get("what", "")), content))
 
     def _do(self, what: str, content: Mapping[str, Any]) -> None:
+        if self.closed:
+            return
         error = ""
         try:
             body = content.get("body")
             self.act(what, body if isinstance(body, dict) else {})
-        except (IorError, ValueError, KeyError, TypeError, OSError) as problem:
-            error = str(problem) or type(problem).__name__
+        except Exception as problem:
+            error = f"{what}: {problem.args[0]!r} is missing" if isinstance(problem, KeyError) else str(problem)
+            error = error or type(problem).__name__
+            if not isinstance(problem, IorError | ValueError | KeyError | TypeError | OSError):
+                _LOG.exception("%s of the panel %s failed", what, self.name)
         self.send({"kind": "done", "id": content.get("id"), "error": error})
         ticker.refresh_now(self.runtime)
 
@@ -216,6 +230,7 @@ class Panel(anywidget.AnyWidget):
         if not self.closed:
             self.closed = True
             ticker.remove(self)
+            self.layout.close()
             super().close()
 
     def __repr__(self) -> str:

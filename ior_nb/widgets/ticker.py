@@ -77,13 +77,26 @@ class Ticker:
             finally:
                 done.set()
 
-        if self._thread is None or self._thread is threading.current_thread():
+        with self._guard:
+            here = self._thread is None or self._thread is threading.current_thread()
+            if not here:
+                self._jobs.put(run)
+        if here:
             run()
             return
-        self._jobs.put(run)
         self._wake.set()
         if wait_s:
             done.wait(wait_s)
+
+    def later(self, job: Callable[[], None]) -> None:
+        """Let the thread do something before its next tick; for what is called in a tick."""
+        with self._guard:
+            here = self._thread is None
+            if not here:
+                self._jobs.put(lambda: self.do(job))
+        if here:
+            self.do(job)
+        self._wake.set()
 
     @property
     def thread_id(self) -> int | None:
@@ -109,7 +122,10 @@ class Ticker:
                     except Exception:
                         _LOG.debug("the engine did not answer", exc_info=True)  # its own state says so to the user
                 for panel in wanted:
-                    panel.refresh(now, force=force is not None)
+                    try:
+                        panel.refresh(now, force=force is not None)
+                    except Exception:
+                        _LOG.exception("the panel %s could not send", panel.name)
             finally:
                 self._shared = None
 
@@ -132,7 +148,7 @@ class Ticker:
             while not self._jobs.empty():
                 self._jobs.get()()
             with self._guard:
-                if not self._panels:
+                if not self._panels and self._jobs.empty():
                     self._thread = None
                     return
             try:
@@ -149,7 +165,7 @@ class Ticker:
         if shell is None or shell is self._hooked:
             return
         self._hooked = shell
-        self._busy_since = time.monotonic()  # we are called by a cell
+        self._busy_since = time.monotonic()  # most likely by a cell; else the next one sets it right
         shell.events.register("pre_run_cell", self._cell_begins)
         shell.events.register("post_run_cell", self._cell_ends)
 

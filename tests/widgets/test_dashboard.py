@@ -41,8 +41,8 @@ def test_all_panels_are_there_and_close_together(runtime: FakeRuntime, comms: ty
     shown.close()
     assert all(panel.closed for panel in (shown.bar, *shown.panels.values()))
     closed = sum(kind == "comm_close" for kind, _, _ in comms.log)
-    assert closed >= len(PANELS) + 3
-    assert opened >= closed
+    assert closed >= 2 * (len(PANELS) + 3)
+    assert opened - closed <= 1  # plotly.js stays for the next one
 
 
 def test_unknown_panels_are_refused_and_leave_nothing(runtime: FakeRuntime, comms: type[RecordedComm]) -> None:
@@ -50,15 +50,9 @@ def test_unknown_panels_are_refused_and_leave_nothing(runtime: FakeRuntime, comm
     with pytest.raises(ConfigError, match=r"no panel 'nope'; one of overview, flame"):
         Dashboard(runtime, ["overview", "nope"])
     kinds = [kind for kind, _, _ in comms.log]
-    assert kinds.count("comm_open") == kinds.count("comm_close") + _layouts(comms)
+    assert kinds.count("comm_open") == kinds.count("comm_close")
     with pytest.raises(ConfigError, match="no panel"):
         make_panel("nope", runtime)
-
-
-def _layouts(comms: type[RecordedComm]) -> int:
-    """Count layout models: ipywidgets leaves those to the garbage collector."""
-    opened = [data["state"] for kind, data, _ in comms.log if kind == "comm_open"]
-    return sum(state.get("_model_name") == "LayoutModel" for state in opened)
 
 
 def test_the_static_picture_shows_the_last_state_as_text(runtime: FakeRuntime, comms: type[RecordedComm]) -> None:

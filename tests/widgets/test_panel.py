@@ -68,6 +68,7 @@ def test_only_looked_at_panels_are_wanted(runtime: FakeRuntime, opened: Open) ->
     assert not panel.wanted(heard + 11, None)
     assert panel.wanted(heard + 300, heard)
     assert not panel.wanted(heard + 700, heard)
+    assert not panel.wanted(heard + 300, heard + 60)  # it was gone when the cell began
     panel.comm.push({"kind": "beat", "view": "v1", "visible": False, "n": 0})
     assert not panel.wanted(heard + 1, None)
     panel.comm.push({"kind": "beat", "view": "v1", "visible": True, "n": 0})
@@ -77,13 +78,15 @@ def test_only_looked_at_panels_are_wanted(runtime: FakeRuntime, opened: Open) ->
 
 
 def test_a_lost_message_is_sent_again(runtime: FakeRuntime, opened: Open, comms: type[RecordedComm]) -> None:
-    """A beat that names another refresh than the last makes the panel send its state again."""
+    """Two beats that name the same older refresh make the panel send its state again; one may have crossed it."""
     panel = opened(OverviewPanel, runtime)
     runtime.feed(runtime.calls(5))
     panel.refresh(1.0)
     comms.log.clear()
     panel.comm.push({"kind": "beat", "view": "v1", "visible": True, "n": panel.data["n"]})
     assert [d["method"] for _, d, _ in comms.log] == ["custom"]
+    panel.comm.push({"kind": "beat", "view": "v1", "visible": True, "n": -1})
+    assert [d["method"] for _, d, _ in comms.log] == ["custom", "custom"]
     comms.log.clear()
     panel.comm.push({"kind": "beat", "view": "v1", "visible": True, "n": -1})
     assert sorted(d["method"] for _, d, _ in comms.log) == ["custom", "update"]
@@ -117,3 +120,21 @@ def test_config_errors_reach_the_page_as_text(runtime: FakeRuntime, opened: Open
 
     monkeypatch.setattr(runtime.control, "reset", refuse)
     assert act(opened(Bar, runtime), "reset") == "not now"
+
+
+def test_a_click_that_waits_is_dropped_by_close(runtime: FakeRuntime, opened: Open) -> None:
+    """What was asked for before close and not done yet is not done."""
+    bar = opened(Bar, runtime)
+    bar.close()
+    bar._do("stop", {"id": "1", "body": {}})
+    assert runtime.control.running
+
+
+def test_an_unforeseen_failure_is_answered(runtime: FakeRuntime, opened: Open, monkeypatch: Any) -> None:
+    """Whatever goes wrong in an act, the page hears of it and does not wait for ever."""
+
+    def fail() -> None:
+        raise RuntimeError("no idea")
+
+    monkeypatch.setattr(runtime.control, "reset", fail)
+    assert act(opened(Bar, runtime), "reset") == "no idea"

@@ -34,6 +34,7 @@ export default panel((view) => {
       recording.hidden = !data.recording;
       write(recording, "recording");
       recording.title = printable(data.recording);
+      for (const control of [go, reset, auto]) control.hidden = data.fixed;
       write(go, data.running ? "Stop" : "Start");
       go.title = data.running ? "end the trace; what was seen stays" : "trace this kernel, its threads and its children";
       go.classList.toggle("bar-go", !data.running);

@@ -8,14 +8,14 @@ export default panel((view) => {
 
   const cells = {};
   function box(key, title, lines) {
-    const value = node("div", { class: "ov-value" });
+    const value = node("div", { class: "ov-value" }), heading = node("span", { class: "ov-trend" });
     const extra = lines.map(() => node("div", { class: "ov-extra" }));
     const spark = svg("svg", { class: "ov-spark", viewBox: "0 0 120 28", preserveAspectRatio: "none", "aria-hidden": "true" });
     const area = svg("path", { class: "ov-area" }), line = svg("path", { class: "ov-line" });
     spark.append(area, line);
-    const made = node("div", { class: "ov-box" }, node("div", { class: "ov-title" }, title), value, ...extra, spark);
+    const made = node("div", { class: "ov-box" }, node("div", { class: "ov-title" }, title, heading), value, ...extra, spark);
     boxes.append(made);
-    cells[key] = { value, extra, spark, area, line };
+    cells[key] = { value, extra, spark, area, line, heading };
   }
   box("calls", "calls", [1, 1]);
   box("throughput", "bytes moved", [1, 1]);
@@ -32,7 +32,7 @@ export default panel((view) => {
   }
   function trend([direction, percent]) {
     const arrow = { rising: "▲", falling: "▼", stable: "■" }[direction];
-    return direction === "stable" ? `${arrow} steady` : `${arrow} ${percent > 999 ? "more than +999" : percent > 0 ? `+${percent}` : percent} % in 10 s`;
+    return direction === "stable" ? `${arrow} steady` : `${arrow} ${percent > 999 ? "> +999" : percent > 0 ? `+${percent}` : percent} % in 10 s`;
   }
   function set(key, value, ...extra) {
     write(cells[key].value, value);
@@ -57,8 +57,9 @@ export default panel((view) => {
       if (data.empty) return;
       const n = data.numbers, series = unpacked(data.series);
       set("calls", showCount(n.calls), `${showRate(n.rate)} now, ${showRate(n.run_rate)} overall`, n.in_flight ? `${showCount(n.in_flight)} in flight` : "");
-      set("throughput", showBytes(n.read + n.written), `read ${showBytes(n.read)}, ${showBytes(n.read_rate)}/s`, `written ${showBytes(n.written)}, ${showBytes(n.written_rate)}/s  ${trend(data.trends.throughput)}`);
-      set("latency", n.latency ? showNs(n.latency) : "–", `${trend(data.trends.latency)}; ${showNs(n.latency_total)} in calls`, `mean gap ${n.gap ? showNs(n.gap) : "–"}  ${trend(data.trends.gap)}`);
+      set("throughput", showBytes(n.read + n.written), `read ${showBytes(n.read)}, ${showBytes(n.read_rate)}/s`, `written ${showBytes(n.written)}, ${showBytes(n.written_rate)}/s`);
+      set("latency", n.latency ? showNs(n.latency) : "–", `${showNs(n.latency_total)} in calls`, `mean gap ${n.gap ? showNs(n.gap) : "–"}  ${trend(data.trends.gap)}`);
+      write(cells.throughput.heading, trend(data.trends.throughput)); write(cells.latency.heading, trend(data.trends.latency));
       set("errors", showCount(n.errors), `${showShare(n.errors_share)} of the calls`, `${showRate(n.errors_rate)} now`);
       cells.errors.value.classList.toggle("ov-bad", n.errors > 0);
       sparkline(cells.calls, series.calls); sparkline(cells.throughput, series.throughput); sparkline(cells.latency, series.latency);

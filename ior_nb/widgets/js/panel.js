@@ -170,19 +170,20 @@ function panel(build) {
       } else parts.message?.(content, buffers);
     }
 
-    const watcher = new IntersectionObserver((entries) => {
-      const now = entries[entries.length - 1].isIntersecting && !document.hidden;
+    let onScreen = true;
+    function lookedAt() {
+      const now = onScreen && !document.hidden;
       if (now === visible) return;
       visible = now;
       beatSent = 0;
       beat();
       if (visible) { dirty = true; schedule(); }
-    });
+    }
+    const watcher = new IntersectionObserver((entries) => { onScreen = entries[entries.length - 1].isIntersecting; lookedAt(); });
     watcher.observe(root);
     const sizes = new ResizeObserver(() => { if (root.clientWidth) { parts.resize?.(root.clientWidth); } });
     sizes.observe(root);
-    const hidden = () => { const now = !document.hidden && root.offsetParent !== null; if (now !== visible) { visible = now; beatSent = 0; beat(); if (visible) { dirty = true; schedule(); } } };
-    document.addEventListener("visibilitychange", hidden);
+    document.addEventListener("visibilitychange", lookedAt);
     const heart = setInterval(() => { if (visible) beat(); else say(); }, 2000);
     const glance = setInterval(() => { if (waiting.size) say(); }, 300);
 
@@ -195,7 +196,7 @@ function panel(build) {
       closed = true;
       clearInterval(heart); clearInterval(glance);
       watcher.disconnect(); sizes.disconnect();
-      document.removeEventListener("visibilitychange", hidden);
+      document.removeEventListener("visibilitychange", lookedAt);
       model.off("change:data", changed); model.off("msg:custom", received);
       parts.close?.();
       send({ kind: "bye" });
