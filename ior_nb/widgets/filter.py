@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -11,10 +12,13 @@ from ior_nb.errors import ConfigError, FilterSyntaxError, IorError
 from ior_nb.runtime import Filter, LiveRuntime
 from ior_nb.runtime.filter import DIMENSIONS, NUMBER_OPERATORS, TEXT_OPERATORS, Errors, Node, Number, Text
 from ior_nb.runtime.text import escaped_html, printable
+from ior_nb.widgets.given import whole
 from ior_nb.widgets.panel import Panel, script, style
+from ior_nb.widgets.ticker import ticker
 
 __all__ = ["FilterPanel"]
 
+_LOG: Final = logging.getLogger(__name__)
 _MOST_SUGGESTIONS: Final = 50
 _MOST_TEXT: Final = 10_000  # what the parser takes
 _ERRORS: Final = "errors"
@@ -47,14 +51,15 @@ class FilterPanel(Panel):
         key = (active, labels, tuple(self._applied))
         if key == self._key:
             return None
-        self._key = key
-        return {
+        shown = {
             "text": filters.text(active),
             "chips": [filters.text(Filter(part)) for part in active.parts()],
             "labels": list(reversed(labels)),
             "applied": self._applied,
             **self._terms(active),
         }
+        self._key = key
+        return shown
 
     def act(self, what: str, body: Mapping[str, Any]) -> None:
         """`apply` a text (with edits of fields not in it yet), `drop` a chip, `clear`, `undo`."""
@@ -84,20 +89,26 @@ class FilterPanel(Panel):
         if found is None:  # shown where it is wrong, not in the strip
             self.send(answer)
             return
-        self._applied = [str(body.get("view", "")), int(body.get("n", 0))]
+        self._applied = [str(body.get("view", "")), whole({"n": 0, **body}, "n", 0, 2**53)]
         self.runtime.filters.set(found)
 
     def _asked(self, _: Any, content: Any, buffers: Any) -> None:
-        if self.closed or not isinstance(content, dict) or content.get("kind") != "ask":
+        if isinstance(content, dict) and content.get("kind") == "ask":
+            ticker.do(lambda: self._reply(content))
+
+    def _reply(self, asked: Mapping[str, Any]) -> None:
+        if self.closed:
             return
         try:
-            answer, _found = self._answer(content)
-            cursor = content.get("cursor")
-            if isinstance(cursor, int) and 0 <= cursor <= len(content["text"]) <= _MOST_TEXT:
-                suggestions = self.runtime.filters.suggest(content["text"], cursor)[:_MOST_SUGGESTIONS]
+            answer, _found = self._answer(asked)
+            cursor = asked.get("cursor")
+            if isinstance(cursor, int) and 0 <= cursor <= len(asked["text"]) <= _MOST_TEXT:
+                suggestions = self.runtime.filters.suggest(asked["text"], cursor)[:_MOST_SUGGESTIONS]
                 answer["suggestions"] = [[s.text, s.start, s.kind, s.doc] for s in suggestions]
-        except (IorError, ValueError, KeyError, TypeError) as problem:
-            answer = _blank(content) | {"error": str(problem) or type(problem).__name__}
+        except Exception as problem:  # the page waits for an answer, whatever it is
+            if not isinstance(problem, IorError | ValueError | KeyError | TypeError):
+                _LOG.exception("a question to the panel %s failed", self.name)
+            answer = _blank(asked) | {"error": str(problem) or type(problem).__name__}
         self.send(answer)
 
     def _answer(self, asked: Mapping[str, Any]) -> tuple[dict[str, Any], Filter | None]:
@@ -122,7 +133,7 @@ class FilterPanel(Panel):
         places = {key: i for i, key in enumerate(_keys(parts)) if key}
         new: list[Node | None] = list(parts)
         for edit in edits:
-            dimension, slot, value = str(edit["dimension"]), int(edit["slot"]), str(edit["value"])
+            dimension, value, slot = str(edit["dimension"]), str(edit["value"]), whole(edit, "slot", 0, _MOST_TEXT)
             key = f"{dimension}#{slot}"
             try:
                 node = self._node(dimension, str(edit["operator"]), value) if value else None

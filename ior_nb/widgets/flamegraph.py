@@ -6,6 +6,7 @@ and shown at once. It tells the kernel, which then sends more of what is below.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -18,6 +19,7 @@ from ior_nb.errors import ConfigError
 from ior_nb.runtime import FlameColumns, FlameSource, LiveRuntime
 from ior_nb.runtime.filter import Node, Number, Or, Text, node_of_value
 from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
+from ior_nb.widgets.given import LONGEST_NAME, text, texts
 from ior_nb.widgets.panel import Panel, packed, script, style
 from ior_nb.widgets.plotlyjs import bundle_name
 from ior_nb.widgets.ticker import ticker
@@ -67,7 +69,6 @@ class FlamePanel(Panel):
             self._since, self._columns = 0.0, None
         elif self._columns is not None and columns.totals[0] < self._columns.totals[0]:
             self._since = time.time()  # somebody has reset it, or changed the filter
-        self._key, self._columns, self._source = key, columns, trie
         choices = trie.choices()
         sent: dict[str, np.ndarray] = {
             "ids": columns.ids,
@@ -78,7 +79,7 @@ class FlamePanel(Panel):
         if trie.height_field:
             sent["heights"] = columns.heights
         families = self._known_families()
-        return {
+        shown = {
             "empty": False,
             "running": running,
             "filtered": filtered,
@@ -94,6 +95,8 @@ class FlamePanel(Panel):
             "families": {label: families[label] for label in set(columns.labels) if label in families},
             "columns": packed(sent),
         }
+        self._key, self._columns, self._source = key, columns, trie
+        return shown
 
     def _known_families(self) -> Mapping[str, str]:
         """Return the family of each system call, and of each family itself."""
@@ -112,15 +115,15 @@ class FlamePanel(Panel):
         if trie is None:
             raise ConfigError("nothing has been traced yet")
         if what == "fields":
-            trie.reconfigure(_names(body["fields"]))
+            trie.reconfigure(texts(body, "fields", _DEEPEST))
         elif what == "width":
-            trie.set_count_field(str(body["name"]))
+            trie.set_count_field(text(body, "name", LONGEST_NAME))
         elif what == "colour":
-            trie.set_height_field(str(body["name"]))
+            trie.set_height_field(text(body, "name", LONGEST_NAME))
         elif what == "reset":
             trie.reset()
         elif what == "narrow":
-            path = _names(body["path"])
+            path = texts(body, "path", _DEEPEST)
             known = self._known_families()
             return self.narrow(*terms_of_frames(trie.fields, path, known, **self._surroundings(path)))
         else:
@@ -132,12 +135,16 @@ class FlamePanel(Panel):
         """A view was zoomed. No `act`: nobody waits for the answer, the page already shows what it has."""
         if self.closed or not isinstance(content, dict) or content.get("kind") != "focus":
             return
-        path = content.get("path")
-        if isinstance(path, list) and len(path) <= _DEEPEST and all(isinstance(name, str) for name in path):
-            self._focus = {v: f for v, f in self._focus.items() if v in self._views}
-            self._focus[str(content.get("view", ""))] = tuple(path)
-            with ticker.lock:
-                self.refresh(time.monotonic(), force=True)
+        with contextlib.suppress(ValueError):
+            view, path = str(content.get("view", "")), tuple(texts(content, "path", _DEEPEST))
+            ticker.do(lambda: self._look_below(view, path))
+
+    def _look_below(self, view: str, path: tuple[str, ...]) -> None:
+        """Send more of what is below these frames with the next tick, however often a view asks until then."""
+        self._focus = {v: f for v, f in self._focus.items() if v in self._views}
+        self._focus[view] = path
+        self._next = 0.0
+        ticker.wake()
 
     def _surroundings(self, path: Sequence[str]) -> dict[str, Any]:
         """Return what the last picture knows of a frame: `leaf`, `below` and `whole` of `terms_of_frames`."""
@@ -170,12 +177,6 @@ class FlamePanel(Panel):
             f"flame graph: {trie.count_field} by {', '.join(trie.fields)}; {_shown(columns.totals[0], unit)} in all"
         )
         return f"<figure><figcaption>{escaped_html(caption)}</figcaption>{_icicle(columns, unit)}</figure>"
-
-
-def _names(value: Any) -> list[str]:
-    if not isinstance(value, list) or len(value) > _DEEPEST or not all(isinstance(name, str) for name in value):
-        raise ValueError("a list of names is needed")
-    return value
 
 
 def _rows_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:

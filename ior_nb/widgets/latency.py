@@ -12,6 +12,7 @@ from ior_nb.runtime import Snapshot, SnapshotSource
 from ior_nb.runtime.filter import Node, Number, Text
 from ior_nb.runtime.statistics import Bucket, Histogram, SyscallRow
 from ior_nb.runtime.text import show_ns
+from ior_nb.widgets.given import LONGEST_NAME, text, whole
 from ior_nb.widgets.panel import Panel, packed, script, still_table, style
 
 __all__ = ["LatencyMap", "LatencyPanel"]
@@ -111,10 +112,11 @@ class LatencyPanel(Panel):
             return {"empty": True, "running": running}
         moved = self._map.look(source, snapshot, running=running)
         key = (running, snapshot.calls, snapshot.timed, snapshot.gaps)
-        if key == self._key and not moved:
+        if moved:
+            self._key = None  # until it has been shown
+        if key == self._key:
             return None
-        self._key, self._snapshot = key, snapshot
-        return {
+        shown = {
             "empty": False,
             "running": running,
             "latency": _bars(snapshot.latency_histogram),
@@ -123,6 +125,8 @@ class LatencyPanel(Panel):
             "percentiles": _percentiles(snapshot),
             "map": self._picture(snapshot),
         }
+        self._key, self._snapshot = key, snapshot
+        return shown
 
     def _picture(self, snapshot: Snapshot) -> dict[str, Any]:
         filled = np.flatnonzero(_rows(snapshot.latency_counts))  # since the reset: the axis only grows
@@ -163,13 +167,13 @@ class LatencyPanel(Panel):
 
     def _asked(self, body: Mapping[str, Any]) -> Iterator[Node]:
         if body.get("syscall"):
-            yield Text("syscall", "=", str(body["syscall"]))
+            yield Text("syscall", "=", text(body, "syscall", LONGEST_NAME))
         slack = 0
         if "dimension" in body:
             dimension = str(body["dimension"])
             if dimension not in ("latency", "gap"):
                 raise ValueError(f"no interval of {dimension!r} here; latency or gap")
-            lower, upper = _whole(body.get("lower", 0)), _whole(body.get("upper", 0))
+            lower, upper = (whole(body, key, 0, 1 << 64) for key in ("lower", "upper"))
             if upper and upper <= lower:
                 raise ValueError(f"an interval from {lower} to {upper} ns holds nothing")
             if lower or not upper:
@@ -179,8 +183,8 @@ class LatencyPanel(Panel):
                 slack = upper
         if "first" in body:
             slot_ns = 500_000_000 if self._snapshot is None else self._snapshot.series_slot_ns
-            first, last = _whole(body["first"]), _whole(body["last"])
-            if last < first or last * slot_ns >= 1 << 62:
+            first, last = (whole(body, key, 0, (1 << 62) // slot_ns) for key in ("first", "last"))
+            if last < first:
                 raise ValueError(f"there is no time from slot {first} to {last}")
             # A call lies where it ended, and was counted up to a slot later: it began at most its duration before.
             yield Number("time", ">=", max((first - 1) * slot_ns - slack, 0))
@@ -223,13 +227,6 @@ def _rows(counts: np.ndarray) -> np.ndarray:
 def _row_edges(snapshot: Snapshot) -> np.ndarray:
     """Return their edges: float64, shape (130,)."""
     return np.concatenate([snapshot.latency_edges_ns[:1], snapshot.latency_edges_ns[1::2]])
-
-
-def _whole(value: Any) -> int:
-    """Return a number a browser sent as a whole one that is not negative."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2.0**70 or value != int(value):
-        raise ValueError(f"expected a whole number of nanoseconds or slots, not {value!r:.40}")
-    return int(value)
 
 
 def _bars(histogram: Histogram) -> list[list[int]]:

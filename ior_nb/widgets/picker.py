@@ -11,6 +11,7 @@ import numpy as np
 from ior_nb.errors import IorError
 from ior_nb.runtime import LiveRuntime, Task
 from ior_nb.runtime.text import escaped_html
+from ior_nb.widgets.given import texts, whole
 from ior_nb.widgets.panel import Panel, packed, script, style
 
 __all__ = ["DEFAULT_FAMILIES", "PickerPanel"]
@@ -20,6 +21,7 @@ DEFAULT_FAMILIES: Final = ("FS", "Network", "AIO")
 _RESCAN_S: Final = 5.0
 _MOST_TASKS: Final = 5000
 _MOST_TEXT: Final = 200  # characters of a command line that are sent
+_MOST_FAMILIES: Final = 100
 _LARGEST_ID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
 
 
@@ -53,9 +55,8 @@ class PickerPanel(Panel):
         key = (self._scan, self._failure, state.running, state.title)
         if key == self._key:
             return None
-        self._key = key
         tasks = self._tasks or ()
-        return {
+        shown = {
             "running": state.running,
             "title": state.title,
             "scan": self._scan,
@@ -67,6 +68,8 @@ class PickerPanel(Panel):
             "families": self._known_families(),
             "usual": list(DEFAULT_FAMILIES),
         }
+        self._key = key
+        return shown
 
     def act(self, what: str, body: Mapping[str, Any]) -> None:
         """`rescan`, list the `threads` of a process (0: no more), `start` a trace, `stop` the one that runs."""
@@ -74,7 +77,7 @@ class PickerPanel(Panel):
         if what == "rescan":
             self._asked = True
         elif what == "threads":
-            pid = _id(body, "pid")
+            pid = whole(body, "pid", 0, _LARGEST_ID)
             self._threads = control.tasks(pid) if pid else ()
             self._opened = pid
             self._scan += 1
@@ -91,9 +94,7 @@ class PickerPanel(Panel):
         return f"<p>traced: {escaped_html(title)}</p>" if title else ""
 
     def _start(self, body: Mapping[str, Any]) -> None:
-        chosen = body.get("families", [])
-        if not isinstance(chosen, list) or not all(isinstance(f, str) for f in chosen):
-            raise ValueError("the families are a list of names")
+        chosen = texts(body, "families", _MOST_FAMILIES)
         if unknown := [f for f in chosen if f not in self._known_families()]:
             raise ValueError(f"there is no family {unknown[0]!r}")
         if not chosen:
@@ -102,7 +103,7 @@ class PickerPanel(Panel):
         if body.get("system") is True:
             self.runtime.control.start(system=True, families=families)
             return
-        pid, tid = _id(body, "pid"), _id(body, "tid")
+        pid, tid = (whole({"pid": 0, "tid": 0, **body}, key, 0, _LARGEST_ID) for key in ("pid", "tid"))
         own = any(task.own and task.pid == pid for task in self._tasks or ())
         # Asked for by its number, the kernel's own service threads would be in.
         self.runtime.control.start(pid=0 if own and not tid else pid, tid=tid, families=families)
@@ -141,13 +142,6 @@ class PickerPanel(Panel):
             )
             self._families = list(dict.fromkeys([*DEFAULT_FAMILIES, *names]))
         return self._families
-
-
-def _id(body: Mapping[str, Any], name: str) -> int:
-    value = body.get(name, 0)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST_ID:
-        raise ValueError(f"{name} is no process or thread id: {value!r:.40}")
-    return value
 
 
 def _columns(tasks: Sequence[Task]) -> dict[str, Any]:

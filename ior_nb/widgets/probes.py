@@ -10,6 +10,7 @@ import numpy as np
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import ProbeManager, ProbeState
 from ior_nb.runtime.text import show_count
+from ior_nb.widgets.given import LONGEST_NAME, text, texts, whole
 from ior_nb.widgets.panel import Panel, packed, script, still_table, style
 
 __all__ = ["ProbesPanel"]
@@ -52,7 +53,6 @@ class ProbesPanel(Panel):
         key = (states, counts, dict(self._refused), dict(self._handled))
         if key == self._key:
             return None
-        self._key = key
         members: dict[str, list[ProbeState]] = {}
         for state in states:
             members.setdefault(state.family, []).append(state)
@@ -62,11 +62,8 @@ class ProbesPanel(Panel):
         on = np.fromiter((s.active for s in states), bool, len(states))
         calls = np.fromiter((counts.get(s.syscall, 0) for s in states), "f8", len(states))
         called = np.flatnonzero(calls)
-        active, total = manager.active_count()
-        return {
+        shown = {
             "empty": False,
-            "active": active,
-            "total": total,
             "families": [[family, size] for family, _, size in self._families],
             "probes": packed({"name": [s.syscall for s in states], "on": on}),
             "called": packed({"at": called.astype("i4"), "calls": calls[called]}),
@@ -74,6 +71,8 @@ class ProbesPanel(Panel):
             "errors": [[i, e] for i, s in enumerate(states) if (e := s.error or self._refused.get(s.syscall, ""))],
             "handled": dict(self._handled),
         }
+        self._key = key
+        return shown
 
     def act(self, what: str, body: Mapping[str, Any]) -> None:
         """`set` probes or a `family` on or off, or the sampling `rate` of either; in one step each."""
@@ -83,7 +82,12 @@ class ProbesPanel(Panel):
         manager = self.runtime.probes()
         if manager is None:
             raise ConfigError("no trace is running: start one, then choose its probes")
-        names = _names(body["names"]) if what == "set" else [_text(body["family" if what == "family" else "name"])]
+        if what == "set":
+            names = texts(body, "names", _MOST_NAMES)
+        else:
+            names = [text(body, "family" if what == "family" else "name", LONGEST_NAME)]
+        if not names or not all(names):
+            raise ValueError("give the name of a system call, or of a family")
         try:
             self._change(manager, what, names, body)
         except Exception as problem:
@@ -94,15 +98,7 @@ class ProbesPanel(Panel):
 
     def _change(self, manager: ProbeManager, what: str, names: list[str], body: Mapping[str, Any]) -> None:
         if what == "rate":
-            rate = body["rate"]
-            if (
-                isinstance(rate, bool)
-                or not isinstance(rate, int | float)
-                or rate != int(rate)
-                or not 0 <= rate <= _MOST_RATE
-            ):
-                raise ValueError(f"a rate of {rate!r:.40}: give 0 (count only), 1 (record all) or N (one in N)")
-            return manager.set_rate(names[0], int(rate))
+            return manager.set_rate(names[0], whole(body, "rate", 0, _MOST_RATE))
         if not isinstance(body["on"], bool):
             raise ValueError(f"a probe is on (true) or off (false), not {body['on']!r:.40}")
         if what == "family":
@@ -129,15 +125,3 @@ class ProbesPanel(Panel):
             return ""
         rows = [[family, f"{on} of {size}"] for family, on, size in self._families]
         return still_table(["family", "on"], rows, f"{show_count(sum(on for _, on, _ in self._families), 'probe')} on")
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 200:
-        raise ValueError("expected the name of a system call or of a family")
-    return value
-
-
-def _names(values: Any) -> list[str]:
-    if not isinstance(values, list) or not 0 < len(values) <= _MOST_NAMES:
-        raise ValueError("expected the names of system calls")
-    return [_text(value) for value in values]

@@ -10,6 +10,7 @@ from typing import Any, Final
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import LiveRuntime, RecordingState
 from ior_nb.runtime.text import show_bytes, show_count
+from ior_nb.widgets.given import LONGEST_PATH, text
 from ior_nb.widgets.panel import Panel, script, still_table, style
 
 __all__ = ["RecorderPanel"]
@@ -23,7 +24,7 @@ class RecorderPanel(Panel):
 
     name = "recorder"
     every_s = 0.5
-    _esm = script("recorder.js")
+    _esm = script("copy.js", "recorder.js")
     _css = style("recorder.css")
 
     def __init__(self, runtime: LiveRuntime) -> None:
@@ -42,8 +43,7 @@ class RecorderPanel(Panel):
         key = (now, self._rate, state.running, filters.active, self._finished)
         if key == self._key:
             return None
-        self._key = key
-        return {
+        shown = {
             "active": now.active,
             "path": _shown(now.path) if now.active else "",
             "rows": now.rows,
@@ -56,12 +56,15 @@ class RecorderPanel(Panel):
             "folder": _shown(""),
             "last": self._finished,
         }
+        self._key = key
+        return shown
 
     def act(self, what: str, body: Mapping[str, Any]) -> None:
         """`start` a recording (`path`, empty for a made-up name; `replace` a file of that name) or `stop` it."""
         recording = self.runtime.recording
         if what == "start":
-            recording.start(_checked(body.get("path", ""), replace=body.get("replace") is True))
+            path = text({"path": "", **body}, "path", LONGEST_PATH)
+            recording.start(_checked(path, replace=body.get("replace") is True))
         elif what == "stop":
             if recording.stop() is None:
                 raise ConfigError("nothing is being recorded")
@@ -101,10 +104,10 @@ class RecorderPanel(Panel):
             self._rate = 0.0
 
 
-def _checked(path: Any, *, replace: bool) -> str:
+def _checked(path: str, *, replace: bool) -> str:
     """Return the name to record to; the recorder itself would replace a file the user has named."""
-    if not isinstance(path, str) or "\0" in path or len(path) > 4096:
-        raise ValueError("a file name is a text of at most 4,096 characters")
+    if "\0" in path:
+        raise ValueError("a file name cannot have the character NUL")
     if not path.strip():
         return ""
     wanted = os.path.expanduser(path.strip())  # noqa: PTH111 - never raises

@@ -23,6 +23,7 @@ import numpy as np
 from ior_nb.runtime import EventBatch, LiveRuntime, Row
 from ior_nb.runtime.filter import DIMENSIONS
 from ior_nb.runtime.text import middle_cut, show_bytes, show_count, show_ns
+from ior_nb.widgets.given import LONGEST_PATH, text
 from ior_nb.widgets.panel import Panel, packed, script, still_table, style
 
 __all__ = ["HELD", "MOST_ROWS", "StreamPanel"]
@@ -50,7 +51,7 @@ class StreamPanel(Panel):
 
     name: ClassVar[str] = "stream"
     every_s: ClassVar[float] = 0.25
-    _esm = script("stream.js")
+    _esm = script("copy.js", "stream.js")
     _css = style("stream.css")
 
     def __init__(self, runtime: LiveRuntime, **traits: Any) -> None:
@@ -68,6 +69,13 @@ class StreamPanel(Panel):
 
     def look(self) -> dict[str, Any] | None:
         """Send the rows that came as a message of their own; return the small state when it alone changed."""
+        try:
+            return self._look()
+        except Exception:
+            self._asked, self._last = True, (0, 0)  # rows may be lost: the next look sends all of them
+            raise
+
+    def _look(self) -> dict[str, Any] | None:
         now, before, stream = time.monotonic(), self._pushed, self.runtime.stream()
         first, late = before < 0, now - self._looked
         self._looked = now
@@ -102,7 +110,7 @@ class StreamPanel(Panel):
         if self.runtime.filters.active != self._filter:
             self._filter = self.runtime.filters.active
             return "filter"
-        deaf = not any(now - heard < _SILENT_S for heard, _ in list(self._views.values()))
+        deaf = not any(now - heard < _SILENT_S for heard, *_ in list(self._views.values()))
         if self._asked or self._pushed < 0 or (deaf and now - self._repeated >= _REPEAT_S):
             self._repeated = now
             return "again"
@@ -163,10 +171,10 @@ class StreamPanel(Panel):
                 raise ValueError(f"{value!r} is no value of {dimension}")
             self.narrow_to(dimension, value)
         elif what == "export":
-            path = body["path"]
-            if not isinstance(path, str) or not path.strip():
+            path = text(body, "path", LONGEST_PATH).strip()
+            if not path:
                 raise ValueError("give a file name, such as rows.parquet or rows.csv")
-            written = self.runtime.control.export(path.strip())
+            written = self.runtime.control.export(path)
             self._exported = [self._exported[0] + 1, str(written)]
         else:
             super().act(what, body)

@@ -134,16 +134,20 @@ class TablePanel(Panel):
             return None
         snapshot = self.snapshot(self.top, self._by)
         sent = (state.running, filtered, self._by, snapshot and _version(snapshot, running=state.running))
-        self._looked_at = looking_at
-        if sent == self._sent:
-            return None
-        self._sent, self._snapshot = sent, snapshot
-        if snapshot is None or not snapshot.calls:
-            why = "filtered" if filtered and snapshot is not None else "waiting" if state.running else "nothing"
-            return {"empty": why}
+        shown: dict[str, Any] | None = None
+        if sent != self._sent:
+            if snapshot is None or not snapshot.calls:
+                why = "filtered" if filtered and snapshot is not None else "waiting" if state.running else "nothing"
+                shown = {"empty": why}
+            else:
+                shown = self._shown(snapshot)
+            self._sent, self._snapshot = sent, snapshot
+        self._looked_at = looking_at  # not before: what has failed is tried again
+        return shown
+
+    def _shown(self, snapshot: Snapshot) -> dict[str, Any]:
         return {
             "empty": "",
-            "elapsed_s": snapshot.elapsed_s,
             "by": self._by,
             "totals": {
                 "count": snapshot.calls,

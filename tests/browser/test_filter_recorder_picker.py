@@ -47,19 +47,19 @@ def test_filter_record_and_pick(lab: Lab, context: BrowserContext) -> None:
 
     child = out(0).split()[-1]
     notebook.run(1)
-    text, state = view.locator(".fl-text"), view.locator(".fl-state")
+    text, state = view.locator(".ft-text"), view.locator(".ft-state")
 
     # A wrong text is marked at the place, and not applied.
     text.fill("pid=3 latency>=5x")
     expect(state).to_have_text("latency: unknown unit 'x'; there are ns us ms s m h")
-    expect(view.locator(".fl-at")).to_have_text("x")
+    expect(view.locator(".ft-at")).to_have_text("x")
     page.keyboard.press("Enter")
     expect(view.locator(".bar-chips")).to_contain_text("all rows")
 
     # Completed with the keyboard alone, and seen in the fields.
     text.fill("")
     page.keyboard.type("fil")
-    expect(view.locator(".fl-list [role=option]").first).to_contain_text("file")
+    expect(view.locator(".ft-list [role=option]").first).to_contain_text("file")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.keyboard.type("~/a$ latency>=1ns")
@@ -75,11 +75,11 @@ def test_filter_record_and_pick(lab: Lab, context: BrowserContext) -> None:
     view.get_by_label("latency", exact=True).fill("2us")
     expect(text).to_have_value("file~/a$ and latency>=2us")
     page.keyboard.press("Enter")
-    expect(view.locator(".fl-chip .fl-word")).to_have_text(["file~/a$", "latency>=2us"])
-    view.get_by_role("button", name="remove file~/a$").and_(view.locator(".fl-chip button")).click()
+    expect(view.locator(".ft-chip .ft-word")).to_have_text(["file~/a$", "latency>=2us"])
+    view.get_by_role("button", name="remove file~/a$").and_(view.locator(".ft-chip button")).click()
     expect(text).to_have_value("latency>=2us")
-    expect(view.locator(".fl-history li")).to_have_text(["clear file", "latency>=2us", "file~/a$ latency>=1ns"])
-    view.locator(".fl-line button", has_text="Clear").click()
+    expect(view.locator(".ft-history li")).to_have_text(["clear file", "latency>=2us", "file~/a$ latency>=1ns"])
+    view.locator(".ft-line button", has_text="Clear").click()
     expect(view.locator(".bar-chips")).to_contain_text("all rows")
 
     # Recorded by a click, read by the line of code it shows.
@@ -91,6 +91,9 @@ def test_filter_record_and_pick(lab: Lab, context: BrowserContext) -> None:
     view.locator(".rc-go").click()
     expect(view.locator(".rc-last code").first).to_have_text(f"{lab.folder}/steered.parquet")
     code = view.locator(".rc-last code").nth(1).inner_text()
+    copy = view.get_by_role("button", name="copy the line of code")
+    copy.click()
+    expect(copy).to_have_text("copied")
     page.evaluate(
         "line => { const cell = window.jupyterapp.shell.currentWidget.content.widgets[4].model.sharedModel;"
         " cell.setSource(cell.getSource().replace('ior_nb.load(path)', line)) }",

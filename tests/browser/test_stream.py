@@ -105,6 +105,10 @@ def test_the_stream_follows_pauses_searches_and_narrows(lab: Lab, context: Brows
     page.keyboard.press(" ")
     page.wait_for_function("() => document.querySelector('.st-status').textContent.startsWith('following')")
 
+    # The selected row goes to the clipboard.
+    page.keyboard.press("c")
+    page.wait_for_function("() => document.querySelector('.st-status').textContent === 'copied 1 row'")
+
     assert page.locator("img[src=x]").count() == 0
     assert page.evaluate("() => window.hacked") is None
     assert notebook.complaints == []

@@ -10,6 +10,7 @@ import pytest
 from ior_nb.runtime import Filter
 from ior_nb.runtime.filter import DIMENSIONS, Dimension, Text
 from ior_nb.widgets.filter import FilterPanel
+from ior_nb.widgets.ticker import ticker
 from tests.widgets.conftest import act, refreshes
 from tests.widgets.fake import FakeRuntime, RecordedComm
 
@@ -137,6 +138,30 @@ def test_nonsense_questions_are_answered_with_an_error(runtime: FakeRuntime, ope
     panel = opened(FilterPanel, runtime)
     assert "a draft is a text" in ask(panel, text)["error"]
     assert act(panel, "apply", text=text) != ""
+
+
+def test_a_question_that_fails_is_answered(runtime: FakeRuntime, opened: Open, monkeypatch: Any) -> None:
+    """Whatever goes wrong, the page hears of it and waits no longer."""
+    monkeypatch.setattr(runtime.filters, "suggest", lambda text, position: 1 / 0)
+    assert ask(opened(FilterPanel, runtime), "pid=3", cursor=1)["error"] == "division by zero"
+    answer = ask(opened(FilterPanel, runtime), "", ("pid", float("inf"), "=", "3"))  # type: ignore[arg-type]
+    assert answer["error"] == "slot: expected a whole number from 0 to 10000, not inf"
+
+
+def test_questions_are_answered_by_the_ticker(runtime: FakeRuntime, opened: Open, monkeypatch: Any) -> None:
+    """The thread that receives messages only hands them on; a panel closed meanwhile does not answer."""
+    jobs: list[Callable[[], None]] = []
+    panel = opened(FilterPanel, runtime)
+    monkeypatch.setattr(ticker, "do", jobs.append)
+    for _ in range(2):
+        panel.comm.push({"kind": "ask", "view": "v1", "n": 1, "text": "pid=3"})
+    assert RecordedComm.log == []
+    jobs[0]()
+    assert len(RecordedComm.log) == 1
+    panel.close()
+    RecordedComm.log.clear()
+    jobs[1]()
+    assert RecordedComm.log == []
 
 
 def test_unknown_dimensions_and_operators_are_refused(runtime: FakeRuntime, opened: Open) -> None:

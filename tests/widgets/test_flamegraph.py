@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ from ior_nb.globalfilter import to_text
 from ior_nb.runtime import Filter
 from ior_nb.widgets.flamegraph import FlamePanel, terms_of_frames
 from ior_nb.widgets.panel import Panel
+from ior_nb.widgets.ticker import PERIOD_S, Ticker, ticker
 from tests.widgets.conftest import act, refreshes
 from tests.widgets.fake import FakeRuntime, RecordedComm
 
@@ -34,8 +36,17 @@ def labels(panel: Panel) -> list[str]:
 
 
 def zoom(panel: Panel, *path: Any, view: str = "v1") -> None:
-    """Tell the panel what a view is zoomed to."""
+    """Tell the panel what a view is zoomed to, and tick."""
     panel.comm.push({"kind": "focus", "view": view, "path": list(path)})
+    panel.refresh(0.0)  # no zoom has to wait
+
+
+def until(what: Callable[[], Any]) -> None:
+    """Wait for something."""
+    end = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
 
 
 def said(fields: str, *names: str, leaf: bool = False) -> str:
@@ -123,6 +134,41 @@ def test_zoom_asks_for_more_below_and_two_views_do_not_fight(runtime: FakeRuntim
     assert len(labels(panel)) == few
 
 
+def test_many_zooms_are_one_refresh_a_tick(
+    runtime: FakeRuntime, comms: type[RecordedComm], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ticker's thread takes zooms over; however many there are, its next tick sends what the last one sees."""
+    own = Ticker()
+    seen: list[str] = []
+    for name in ("add", "remove", "wake", "do", "refresh_now", "lock"):
+        monkeypatch.setattr(ticker, name, getattr(own, name))
+
+    def noted(name: str, made: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            seen.append(name)
+            return made(*args)
+
+        return call
+
+    monkeypatch.setattr(own, "tick", noted("tick", own.tick))
+    monkeypatch.setattr(FlamePanel, "look", noted("look", FlamePanel.look))
+    runtime.feed(runtime.calls(20_000, comm="large", file="/x"))
+    runtime.feed(runtime.calls(40, files=40, comm="small", file="/y/deep"))
+    panel = FlamePanel(runtime)
+    panel.comm.push({"kind": "hello", "view": "v1", "visible": True})
+    until(lambda: panel.data)
+    with own.lock:
+        seen.clear()
+        for i in range(20):
+            panel.comm.push({"kind": "focus", "view": "v1", "path": ["small"] if i == 19 else ["large"]})
+        assert seen.count("look") == 0
+    until(lambda: "/deep" in labels(panel))
+    time.sleep(2 * PERIOD_S)
+    panel.close()
+    assert "look look" not in " ".join(seen)
+    assert 1 <= seen.count("look") < 10  # one for the zooms; another is due every second
+
+
 @pytest.mark.parametrize("path", [["a", 1], "a", None, ["a"] * 6000])
 def test_a_bad_zoom_counts_for_nothing(runtime: FakeRuntime, opened: Open, path: Any) -> None:
     """What is no list of names is ignored: nobody waits for an answer."""
@@ -168,11 +214,11 @@ def test_a_reset_by_somebody_else_is_noticed(runtime: FakeRuntime, opened: Open)
     ("what", "body", "error"),
     [
         ("fields", {"fields": ["nonsense"]}, "unknown flame graph field"),
-        ("fields", {"fields": "comm"}, "a list of names"),
+        ("fields", {"fields": "comm"}, "fields: expected a list"),
         ("fields", {"fields": []}, "shows nothing"),
         ("width", {"name": "colour"}, "unknown flame graph metric"),
         ("colour", {"name": "weight"}, "unknown flame graph metric"),
-        ("narrow", {"path": [1]}, "a list of names"),
+        ("narrow", {"path": [1]}, "path: expected a list"),
         ("narrow", {"path": []}, "is everything"),
         ("narrow", {"path": ["worker-0", "[other;]"]}, "cannot be filtered"),
         ("dance", {}, "nothing called"),

@@ -185,6 +185,23 @@ def test_the_map_keeps_a_minute_and_moves_while_tracing(runtime: FakeRuntime, op
     assert refreshes(panel, 6.0) == []
 
 
+def test_a_map_that_could_not_be_sent_is_sent_later(
+    runtime: FakeRuntime, opened: Open, clock: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The map moves once for a slot; if that refresh fails, the next one shows it all the same."""
+    panel = opened(LatencyPanel, runtime)
+    runtime.feed(runtime.calls(5))
+    panel.refresh(1.0)
+    before = columns(panel)
+    clock[0] += 3 * SLOT
+    with monkeypatch.context() as broken:
+        broken.setattr("ior_nb.widgets.latency.packed", lambda columns: 1 / 0)
+        panel.refresh(2.0)
+    panel.refresh(3.0)
+    assert panel.data["error"] == ""
+    assert columns(panel) == [(first - 3, last - 3, count) for first, last, count in before]
+
+
 def test_a_reset_begins_the_map_anew(runtime: FakeRuntime, opened: Open, clock: list[int]) -> None:
     """When counts go down, or other statistics come, nothing of before stays."""
     panel = opened(LatencyPanel, runtime)

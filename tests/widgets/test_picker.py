@@ -151,13 +151,13 @@ def test_what_is_traced(idle: FakeRuntime, opened: Open) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"pid": "99"}, "no process or thread id"),
-        ({"pid": True}, "no process or thread id"),
-        ({"pid": -1}, "no process or thread id"),
-        ({"pid": 99, "tid": 1 << 40}, "no process or thread id"),
+        ({"pid": "99"}, "pid: expected a whole number"),
+        ({"pid": True}, "pid: expected a whole number"),
+        ({"pid": -1}, "pid: expected a whole number"),
+        ({"pid": 99, "tid": 1 << 40}, "tid: expected a whole number"),
         ({"pid": 99, "families": []}, "at least one family"),
-        ({"pid": 99, "families": "FS"}, "list of names"),
-        ({"pid": 99, "families": [3]}, "list of names"),
+        ({"pid": 99, "families": "FS"}, "families: expected a list"),
+        ({"pid": 99, "families": [3]}, "families: expected a list"),
         ({"pid": 99, "families": ["Nonsense"]}, "no family 'Nonsense'"),
     ],
 )

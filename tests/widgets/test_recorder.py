@@ -86,11 +86,20 @@ def test_a_file_is_not_replaced_unasked(runtime: FakeRuntime, opened: Open, tmp_
     assert act(panel, "start", path=str(tmp_path / "old"), replace=True) == ""
 
 
-@pytest.mark.parametrize("path", [3, None, ["a"], "a\0b", "x" * 5000])
-def test_bad_names_are_refused(runtime: FakeRuntime, opened: Open, path: Any) -> None:
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (3, "path: expected a text"),
+        (None, "path: expected a text"),
+        (["a"], "path: expected a text"),
+        ("x" * 5000, "at most 4096 characters"),
+        ("a\0b", "NUL"),
+    ],
+)
+def test_bad_names_are_refused(runtime: FakeRuntime, opened: Open, path: Any, message: str) -> None:
     """A name is a text without NUL, of a sensible length."""
     panel = opened(RecorderPanel, runtime)
-    assert "a file name is" in act(panel, "start", path=path)
+    assert message in act(panel, "start", path=path)
     assert not runtime.recording.now.active
     assert "nothing called" in act(panel, "nonsense")
 

@@ -143,6 +143,25 @@ def test_too_many_rows_are_cut_and_completed_when_it_is_calm(runtime: FakeRuntim
     assert page.look() == []
 
 
+def test_rows_of_a_failed_refresh_come_with_the_next(
+    runtime: FakeRuntime, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be sent is not lost: the next refresh has all rows, in place of what the view has."""
+    page.panel.narrow_to("pid", 101)
+    runtime.feed(runtime.calls(5))
+    with monkeypatch.context() as broken:
+        broken.setattr("ior_nb.widgets.stream.packed", lambda columns: 1 / 0)
+        page.look()
+    assert page.panel.data["error"] == "division by zero"
+    rows, state = page.look()
+    assert rows[1]["content"]["why"] == "again"
+    assert rows[1]["content"]["fresh"] == -1
+    assert len(rows[2]) == 16
+    assert rows[1]["content"]["state"]["filter"] == "pid=101"
+    assert state[1]["method"] == "update"
+    assert page.panel.data["error"] == ""
+
+
 def test_who_looks_again_after_a_while_gets_what_is_held(runtime: FakeRuntime, page: Page) -> None:
     """A view that was hidden is given all that is held, not called too slow."""
     for _ in range(6):

@@ -18,9 +18,7 @@ export default panel((view) => {
     { key: "count", title: "accesses", kind: "count", width: 96, least: true, share: true, tip: "calls that act on it" },
     { ...READ, drop: 3 }, { ...WRITTEN, drop: 4 }, { ...MEAN, drop: 1 }, { ...MAX, drop: 6 }, { ...TOTAL, drop: 5 }, { ...ERRORS, drop: 7 },
   ];
-  // What decides which rows there are, when there are too many for all to be shown.
-  const RANK = { read: "bytes", written: "bytes", total: "latency", mean: "latency", max: "latency" };
-  const onsort = (key) => { const rank = RANK[key] ?? "count"; if (raw && raw.by !== rank && data.files.special.includes("other")) view.act("rank", { by: rank }); };
+  const onsort = ranking(view, () => data.files.special.includes("other"));
   const make = (noun) => table(view, { noun, label: noun, onsort, columns: columns.filter((c) => noun === "directories" || c.key !== "files").map((c) => ({ ...c })), keyOf: (d, i) => (d.special[i] ? `*${d.special[i]}` : `=${d.name[i]}`), texts: (d, i) => [named(d, i)] });
   const parts = { files: make("files"), directories: make("directories") };
   const map = treemap(view, { hint: "Click a file to show only it; click a directory to zoom, with Shift to show only it.", boxes });

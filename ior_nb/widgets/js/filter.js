@@ -1,11 +1,11 @@
-const FL_EXAMPLES = { ns: "5ms", bytes: "64KiB" };
-const FL_WHEN = 300; // ms of quiet before the draft is judged
+const FT_EXAMPLES = { ns: "5ms", bytes: "64KiB" };
+const FT_WHEN = 300; // ms of quiet before the draft is judged
 
 /** The input with its list of completions. `changed(now)` after every change by the user, `enter()` on that key. */
 function completing(changed, enter) {
-  const list = node("ul", { class: "fl-list", role: "listbox", id: `fl-${Math.random().toString(36).slice(2)}`, "aria-label": "what may follow", hidden: true });
+  const list = node("ul", { class: "ft-list", role: "listbox", id: `ft-${Math.random().toString(36).slice(2)}`, "aria-label": "what may follow", hidden: true });
   const input = node("input", {
-    class: "fl-text", type: "text", role: "combobox", "aria-label": "filter as text", "aria-autocomplete": "list", "aria-controls": list.id, "aria-expanded": "false",
+    class: "ft-text", type: "text", role: "combobox", "aria-label": "filter as text", "aria-autocomplete": "list", "aria-controls": list.id, "aria-expanded": "false",
     autocomplete: "off", autocapitalize: "off", spellcheck: "false", placeholder: "all rows. For example: file~/data latency>=1ms", maxlength: "10000",
     oninput: () => changed(false), onkeydown: key, onblur: close,
   });
@@ -28,7 +28,7 @@ function completing(changed, enter) {
     items = suggestions.filter(([text, start]) => text !== typed.slice(start, cursor).join(""));
     if (!items.length) return;
     list.replaceChildren(...items.map(([text, , kind, doc], i) => node("li", { role: "option", id: `${list.id}-${i}`, "aria-selected": "false", title: printable(text), onmousedown: (event) => { event.preventDefault(); accept(i); } },
-      node("span", { class: "fl-kind" }, kind), node("span", { class: "fl-word" }, printable(text)), node("span", { class: "ior-dim fl-doc" }, doc))));
+      node("span", { class: "ft-kind" }, kind), node("span", { class: "ft-word" }, printable(text)), node("span", { class: "ior-dim ft-doc" }, doc))));
     list.hidden = false; list.scrollTop = 0;
     input.setAttribute("aria-expanded", "true");
   }
@@ -64,35 +64,34 @@ export default panel((view) => {
   let applying = -1, timer = 0, slow = 0, wrongness = "";
   const rows = new Map(), touched = new Set(), wider = new Map(); // rows by "dimension#slot"; those typed in; how many a dimension shall have
 
-  const box = completing((now) => { touched.clear(); edited(now ? 0 : FL_WHEN / 2, true); }, apply);
+  const box = completing((now) => { touched.clear(); edited(now ? 0 : FT_WHEN / 2, true); }, apply);
   const text = box.input;
-  const go = node("button", { class: "fl-go", onclick: apply, title: "make it the filter of the whole dashboard (Enter)" }, "Apply");
+  const go = node("button", { class: "ft-go", onclick: apply, title: "make it the filter of the whole dashboard (Enter)" }, "Apply");
   const discard = node("button", { onclick: adopt, title: "back to the filter in force" }, "Discard");
   const clear = node("button", { onclick: () => { own = false; n++; view.act("clear"); if (!force) adopt(); }, title: "show all rows" }, "Clear");
-  const state = node("div", { class: "fl-state", role: "status" }); // one line for all there is to say, so that nothing below moves
-  const under = node("div", { class: "fl-under", "aria-hidden": "true" }); // the text once more, unseen, with the wrong place underlined
+  const state = node("div", { class: "ft-state", role: "status" }); // one line for all there is to say, so that nothing below moves
+  const under = node("div", { class: "ft-under", "aria-hidden": "true" }); // the text once more, unseen, with the wrong place underlined
   text.addEventListener("scroll", () => { under.scrollLeft = text.scrollLeft; });
-  const conflict = node("div", { class: "fl-conflict", role: "alert", hidden: true });
-  const chips = node("div", { class: "fl-chips" });
+  const conflict = node("div", { class: "ft-conflict", role: "alert", hidden: true });
+  const chips = node("div", { class: "ft-chips" });
   const errors = node("input", { type: "checkbox", onchange: () => { touched.add("errors#0"); edited(0); } });
-  const fields = node("div", { class: "fl-fields" });
-  const others = node("div", { class: "fl-others", hidden: true });
+  const fields = node("div", { class: "ft-fields" });
+  const others = node("div", { class: "ft-others", hidden: true });
   const undo = node("button", { onclick: () => view.act("undo") }, "Undo");
-  const history = node("ol", { class: "fl-history" });
-  // The notebook's own keys (arrows, Escape, letters) must not act while one types here.
-  view.body.append(node("div", { class: "fl" },
-    node("div", { class: "ior-row fl-line" }, node("div", { class: "ior-grow fl-box" }, text, under, box.list), go, discard, clear), state, conflict,
-    node("div", { class: "ior-row fl-force" }, node("span", { class: "ior-dim" }, "In force"), chips),
-    fields, node("label", { class: "fl-errors" }, errors, " errors only"), others,
-    node("div", { class: "ior-row fl-past" }, node("span", { class: "fl-title" }, "History"), undo), history));
+  const history = node("ol", { class: "ft-history" });
+  view.body.append(
+    node("div", { class: "ior-row ft-line" }, node("div", { class: "ior-grow ft-box" }, text, under, box.list), go, discard, clear), state, conflict,
+    node("div", { class: "ior-row ft-force" }, node("span", { class: "ior-dim" }, "In force"), chips),
+    fields, node("label", { class: "ft-errors" }, errors, " errors only"), others,
+    node("div", { class: "ior-row ft-past" }, node("span", { class: "ft-title" }, "History"), undo), history);
   text.setAttribute("aria-describedby", state.id = `${box.list.id}-state`);
 
   const dimensions = new Map();
   for (const dimension of table) {
-    const more = node("button", { class: "fl-more", "aria-label": `another condition on ${dimension.name}`, title: `another condition on ${dimension.name}`, hidden: true,
+    const more = node("button", { class: "ft-more", "aria-label": `another condition on ${dimension.name}`, title: `another condition on ${dimension.name}`, hidden: true,
       onclick: () => { wider.set(dimension.name, dimensions.get(dimension.name).terms + 1); widen(dimension.name); rows.get(`${dimension.name}#${dimensions.get(dimension.name).count - 1}`).value.focus(); } }, "+");
-    const stack = node("div", { class: "fl-stack" });
-    fields.append(node("div", { class: "fl-dim" }, node("span", { class: "fl-name", title: dimension.doc }, dimension.name), stack, more));
+    const stack = node("div", { class: "ft-stack" });
+    fields.append(node("div", { class: "ft-dim" }, node("span", { class: "ft-name", title: dimension.doc }, dimension.name), stack, more));
     dimensions.set(dimension.name, { dimension, stack, more, count: 0, terms: 0 });
     widen(dimension.name);
   }
@@ -102,16 +101,16 @@ export default panel((view) => {
     const usual = dimension.text ? "~" : dimension.unit ? ">=" : "=";
     const operator = node("select", { "aria-label": `${name}: operator`, onchange: () => { if (value.value) { touched.add(key); edited(0); } } },
       ...dimension.operators.map((o) => node("option", { value: o, selected: o === usual }, o)));
-    const value = node("input", { type: "text", "aria-label": name, title: dimension.doc, placeholder: FL_EXAMPLES[dimension.unit] ?? "", autocomplete: "off", spellcheck: "false", maxlength: "4096",
-      oninput: () => { if (value.value) { touched.add(key); edited(FL_WHEN); } }, // an emptied field may be about to be typed anew
+    const value = node("input", { type: "text", "aria-label": name, title: dimension.doc, placeholder: FT_EXAMPLES[dimension.unit] ?? "", autocomplete: "off", spellcheck: "false", maxlength: "4096",
+      oninput: () => { if (value.value) { touched.add(key); edited(FT_WHEN); } }, // an emptied field may be about to be typed anew
       onchange: () => { if (value.value !== made.known) { touched.add(key); edited(0); } },
       onkeydown: (event) => {
         if (event.key === "Enter") { if (value.value !== made.known) touched.add(key); apply(); }
         else return;
         event.preventDefault();
       } });
-    const hint = node("div", { class: "fl-hint", role: "status" });
-    const made = { key, dimension, slot, operator, value, hint, usual, canon: null, known: "", node: node("div", { class: "fl-term" }, operator, value, hint) };
+    const hint = node("div", { class: "ft-hint", role: "status" });
+    const made = { key, dimension, slot, operator, value, hint, usual, canon: null, known: "", node: node("div", { class: "ft-term" }, operator, value, hint) };
     return made;
   }
   /** Give a dimension as many rows as it has terms, one where it has none, and one more where the user wants it. */
@@ -162,7 +161,7 @@ export default panel((view) => {
   function say() {
     clearTimeout(slow);
     write(state, wrongness ? printable(wrongness) : own ? "Not applied yet: Enter or Apply." : "");
-    go.classList.toggle("fl-ready", own);
+    go.classList.toggle("ft-ready", own);
     discard.disabled = !own;
   }
 
@@ -196,17 +195,17 @@ export default panel((view) => {
     } else if (!typed && canon === null && !focused) at.value.value = "";
     at.canon = canon;
     at.known = at.value.value;
-    at.node.classList.toggle("fl-set", canon !== null);
+    at.node.classList.toggle("ft-set", canon !== null);
   }
   /** Say what is wrong: with a mark at the place in the text, or under a field. */
   function complain(message, at, wrong) {
     for (const [key, { hint, value, node: whole }] of rows) {
       write(hint, wrong[key] ? printable(wrong[key]) : "");
-      whole.classList.toggle("fl-wrong", Boolean(wrong[key]));
+      whole.classList.toggle("ft-wrong", Boolean(wrong[key]));
       value.setAttribute("aria-invalid", String(Boolean(wrong[key])));
     }
     text.setAttribute("aria-invalid", String(Boolean(message)));
-    fields.classList.toggle("fl-stale", Boolean(message));
+    fields.classList.toggle("ft-stale", Boolean(message));
     wrongness = message;
     under.replaceChildren();
     const all = Array.from(text.value), unfinished = at >= all.length;
@@ -214,7 +213,7 @@ export default panel((view) => {
     if (!message || at < 0) return;
     let end = at + 1;
     while (end < all.length && !/[\s()"=!<>~]/.test(all[end]) && !/[\s()"=!<>~]/.test(all[at])) end++;
-    under.append(all.slice(0, at).join(""), node("span", { class: "fl-at" }, unfinished ? "\u00a0\u00a0" : all.slice(at, end).join("")), all.slice(end).join(""));
+    under.append(all.slice(0, at).join(""), node("span", { class: "ft-at" }, unfinished ? "\u00a0\u00a0" : all.slice(at, end).join("")), all.slice(end).join(""));
     under.scrollLeft = text.scrollLeft;
   }
 
@@ -234,7 +233,7 @@ export default panel((view) => {
       if (chips._key !== key) {
         chips._key = key;
         const had = chips.contains(document.activeElement);
-        chips.replaceChildren(...(data.chips.length ? data.chips.map((chip) => node("span", { class: "fl-chip", title: printable(chip) }, node("span", { class: "fl-word" }, printable(chip)),
+        chips.replaceChildren(...(data.chips.length ? data.chips.map((chip) => node("span", { class: "ft-chip", title: printable(chip) }, node("span", { class: "ft-word" }, printable(chip)),
           node("button", { "aria-label": `remove ${printable(chip)}`, onclick: () => view.act("drop", { text: chip }) }, "×"))) : [node("span", { class: "ior-dim" }, "all rows")]));
         if (had) (chips.querySelector("button") ?? text).focus();
       }

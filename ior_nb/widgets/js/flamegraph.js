@@ -342,7 +342,7 @@ export default panel((view) => {
       empty.hidden = !next.empty; full.hidden = Boolean(next.empty);
       if (next.empty) { rows = null; latest = null; return; }
       latest = next;
-      if (!paused) show(next); else if (!rows) show(next);
+      if (!paused || !rows) show(next);
       tell();
       clearTimeout(later); // a slow page is given time for other things
       const wait = paintedAt + 5 * cost - performance.now();

@@ -29,7 +29,7 @@ export default panel((view) => {
     view.redraw();
   } }, kind));
   function histogram(dimension, title, of, ...more) {
-    const total = node("span", { class: "ior-dim" }), list = node("div", { class: "lt-bars", role: "group", "aria-label": title });
+    const total = node("span", { class: "ior-dim" }), list = node("div", { role: "group", "aria-label": title });
     const head = ["", "", "count", "share", "≤"].map((text, i) => node("span", { class: i ? "ior-num" : "", title: i === 4 ? "share of all up to here" : undefined }, text));
     const made = node("section", { class: "lt-half" }, node("div", { class: "ior-row" }, node("span", { class: "lt-title" }, title), total, node("span", { class: "ior-grow" }), ...more), node("div", { class: "lt-bar lt-head", "aria-hidden": "true" }, ...head), list);
     let bars = [];

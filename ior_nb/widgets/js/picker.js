@@ -8,9 +8,9 @@ export default panel((view) => {
   const search = node("input", { type: "search", class: "pk-search ior-grow", "aria-label": "search processes", placeholder: "search pid, name or command line", spellcheck: "false",
     oninput: () => render(true), onkeydown: (event) => { if (event.key === "ArrowDown") { event.preventDefault(); tree.focus(); } } });
   const rescan = node("button", { title: "read the list of processes again (it is read every 5 s while no trace runs)", onclick: () => { held = false; view.act("rescan"); } }, "Rescan");
-  const count = node("span", { class: "ior-dim pk-count", role: "status" });
+  const count = node("span", { class: "ior-dim", role: "status" });
   const tree = node("div", { class: "pk-tree", role: "tree", tabindex: "0", "aria-label": "processes", onkeydown: key, onmouseleave: () => { if (held) render(); } });
-  const more = node("div", { class: "ior-dim pk-more" }), failure = node("div", { class: "pk-failure", role: "alert" });
+  const more = node("div", { class: "ior-dim" }), failure = node("div", { class: "pk-failure", role: "alert" });
   const boxes = node("div", { class: "pk-families", role: "group", "aria-label": "families of system calls" });
   const process = node("button", { class: "pk-go", onclick: () => start({ pid: chosen.pid }) });
   const thread = node("button", { onclick: () => start({ pid: chosen.pid, tid: chosen.tid }) });
@@ -18,11 +18,10 @@ export default panel((view) => {
   const toggle = node("button", { onclick: () => expand(opened !== chosen?.pid) });
   const stop = node("button", { class: "pk-stop", onclick: () => view.act("stop") }, "Stop");
   const busy = node("span"), running = node("div", { class: "ior-row pk-running", role: "status", hidden: true }, busy, stop);
-  // The notebook's own keys (arrows, letters) must not act here.
-  view.body.append(node("div", {},
+  view.body.append(
     node("div", { class: "ior-row pk-line" }, search, rescan), node("div", { class: "pk-head", "aria-hidden": "true" }, ...["pid", "name", "command line", "user"].map((h) => node("span", {}, h))), tree,
     node("div", { class: "ior-row pk-under" }, count, more), failure, node("div", { class: "ior-row pk-what" }, node("span", { class: "ior-dim" }, "Calls"), boxes),
-    running, node("div", { class: "ior-row pk-buttons" }, process, thread, toggle, node("span", { class: "ior-grow" }), system)));
+    running, node("div", { class: "ior-row pk-buttons" }, process, thread, toggle, node("span", { class: "ior-grow" }), system));
 
   const rows = (columns) => { const c = unpacked(columns); return Array.from(c.pid, (pid, i) => ({ pid, tid: c.tid[i], uid: c.uid[i], own: Boolean(c.own[i]), comm: c.comm[i], command: c.command[i] })); };
   const name = (task) => `${task.pid} ${printable(task.comm)}`;

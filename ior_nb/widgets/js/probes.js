@@ -79,7 +79,7 @@ export default panel((view) => {
   function makeFamily(name, members) {
     const box = node("input", { type: "checkbox", "aria-label": `all ${members.length} of ${name}`, onchange: () => change("family", { family: name, on: box.checked }, members, { asked: box.checked }) });
     const toggle = node("button", { class: "pb-toggle", type: "button", onclick: () => { family.touched = true; family.open = !family.open; fold(family); } });
-    const count = node("span", { class: "pb-count" }), calls = node("span", { class: "ior-dim" }), rate = sampler(name, () => members), errors = node("div", { class: "pb-errors", role: "alert" });
+    const count = node("span"), calls = node("span", { class: "ior-dim" }), rate = sampler(name, () => members), errors = node("div", { class: "pb-errors", role: "alert" });
     rate.classList.add("pb-always");
     const grid = node("div", { class: "pb-grid", role: "group", "aria-label": `${name}: arrow keys move, Space switches, R sets the sampling` }, ...members.map((probe) => probe.cell));
     const dot = node("span", { class: "ior-dot" });

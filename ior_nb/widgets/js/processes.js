@@ -1,14 +1,13 @@
 export default panel((view) => {
   const full = node("div"), any = emptyOr(view, full);
-  let comms = new Map(), by = "count", crowded = false; // pid -> name of the last process of that id
+  let comms = new Map(), crowded = false; // pid -> name of the last process of that id
 
   const label = (d, i) => (d.special[i] ? (d.special[i] === "other" && d.folded[i] ? `(other: ${showCount(d.folded[i])})` : d.comm[i]) : d.lifetime[i] ? `${d.pid[i]}#${d.lifetime[i]}` : String(d.pid[i]));
   const parent = (d, i) => (d.ppid[i] ? (comms.has(d.ppid[i]) ? `${d.ppid[i]} ${comms.get(d.ppid[i])}` : String(d.ppid[i])) : "");
   const comm = (d, i) => (d.special[i] ? "" : d.comm[i]);
-  const RANK = { read: "bytes", written: "bytes", total: "latency", mean: "latency", max: "latency" };
   const parts = table(view, {
     noun: "processes", keyOf: (d, i) => (d.special[i] ? `*${d.special[i]}` : label(d, i)), texts: (d, i) => [label(d, i), comm(d, i), parent(d, i), d.ended[i] ? "ended" : ""],
-    onsort(key) { const rank = RANK[key] ?? "count"; if (rank !== by && crowded) view.act("rank", { by: rank }); },
+    onsort: ranking(view, () => crowded),
     columns: [
       { key: "pid", title: "pid", kind: "text", width: 104, up: true, tip: "process id; 8#1 is the second process of id 8", value: (d, i) => d.pid[i] + d.lifetime[i] / 1e6, made: label, make: (d, i) => node("span", { class: "tb-name" }, node("span", {}, printable(label(d, i)))),
         hint: (d, i) => (d.lifetime[i] ? "the id was in use before; the filter shows all processes of that id" : ""), narrow: (d, i) => (d.special[i] ? null : { dimension: "pid", value: d.pid[i] }) },
@@ -24,7 +23,6 @@ export default panel((view) => {
   return {
     draw(data) {
       if (!any(data)) return;
-      by = data.by;
       const d = unpacked(data.processes);
       crowded = d.special.includes("other");
       comms = new Map();

@@ -14,8 +14,7 @@ export default panel((view) => {
   }
   const failure = node("div", { class: "rc-failure", role: "alert" });
   const last = node("div", { class: "rc-last", hidden: true });
-  // The notebook's own keys (arrows, letters) must not act here.
-  view.body.append(node("div", {}, node("div", { class: "ior-row rc-line" }, go, node("div", { class: "ior-grow" }, form, where)), notes, figures, failure, last));
+  view.body.append(node("div", { class: "ior-row rc-line" }, go, node("div", { class: "ior-grow" }, form, where)), notes, figures, failure, last);
 
   function start() { view.act("start", { path: name.value, replace: replace.checked }); }
   /** Say where it will be. */
@@ -33,14 +32,8 @@ export default panel((view) => {
   }
   function copier(text, what) {
     const button = node("button", { title: `copy the ${what}`, "aria-label": `copy the ${what}`, onclick: async () => {
-      let done = true;
-      try { await navigator.clipboard.writeText(text); } // only there on https and localhost
-      catch {
-        const range = document.createRange();
-        range.selectNodeContents(button.previousSibling);
-        getSelection().removeAllRanges(); getSelection().addRange(range);
-        done = document.execCommand("copy");
-      }
+      const done = await copyText(text);
+      if (!done) getSelection().selectAllChildren(button.previousSibling);
       button.textContent = done ? "copied" : "press Ctrl+C";
       setTimeout(() => { button.textContent = "copy"; }, 1500);
     } }, "copy");

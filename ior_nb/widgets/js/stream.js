@@ -1,15 +1,14 @@
 // The stream: rows come in numbered parts (stream.py), are kept here, and only those in sight are elements.
 export default panel((view) => {
   const HELD = 10000, H = 20, WARNING = 2, UNFINISHED = 3;
-  // A search shows 10,000 rows at once: toLocaleString, which the common functions use, is too slow for the usual case.
-  const ns = (v) => (v < 1000 ? `${v} ns` : showNs(v));
+  // As showBytes, but `1.0 MiB` where that has `1,010.0 KiB`: the column is narrow.
   const bytes = (v) => { for (const [unit, size] of [["B", 1], ["KiB", 2 ** 10], ["MiB", 2 ** 20]]) if (v < 1000 * size) return `${size > 1 ? (v / size).toFixed(1) : v} ${unit}`; return showBytes(v); };
   // drop: which columns go first where it is narrow. dim: what the dashboard's filter calls it. natural: the useful end first.
   const COLUMNS = [
     { name: "seq", title: "#", width: 66, num: true, drop: 1, doc: "number of the row, in order of completion", key: (r) => r.seq, text: (r) => String(r.seq) },
     { name: "time", title: "time (s)", width: 92, num: true, drop: 4, doc: "start of the call, seconds since the first row", key: (r) => r.time, text: (r) => (r.time / 1e9).toFixed(6) },
-    { name: "gap", width: 70, num: true, drop: 2, dim: "gap", natural: -1, doc: "time since the end of the thread's previous call", key: (r) => (r.first ? -1 : r.gap), text: (r) => (r.first ? "–" : ns(r.gap)) },
-    { name: "latency", width: 74, num: true, dim: "latency", natural: -1, doc: "duration of the call", key: (r) => (r.kind >= UNFINISHED ? -1 : r.latency), text: (r) => (r.kind < UNFINISHED ? ns(r.latency) : r.kind === UNFINISHED ? "in flight" : "–") },
+    { name: "gap", width: 70, num: true, drop: 2, dim: "gap", natural: -1, doc: "time since the end of the thread's previous call", key: (r) => (r.first ? -1 : r.gap), text: (r) => (r.first ? "–" : showNs(r.gap)) },
+    { name: "latency", width: 74, num: true, dim: "latency", natural: -1, doc: "duration of the call", key: (r) => (r.kind >= UNFINISHED ? -1 : r.latency), text: (r) => (r.kind < UNFINISHED ? showNs(r.latency) : r.kind === UNFINISHED ? "in flight" : "–") },
     { name: "comm", width: 112, drop: 8, dim: "comm", doc: "name of the thread", key: (r) => r.comm.shown, text: (r) => r.comm.shown },
     { name: "pid", width: 66, num: true, drop: 7, dim: "pid", doc: "process", key: (r) => r.pid, text: (r) => String(r.pid) },
     { name: "tid", width: 66, num: true, drop: 3, dim: "tid", doc: "thread", key: (r) => r.tid, text: (r) => String(r.tid) },
@@ -189,14 +188,7 @@ export default panel((view) => {
     const raw = (row, { name }) => (row.kind === WARNING ? (name === "file" ? row.file.shown : "") : row[name].shown ?? row[name]);
     const unit = { time: "since_first_ns", gap: "gap_ns", latency: "latency_ns" };
     const text = [COLUMNS.map((c) => unit[c.name] ?? c.name), ...rows.map((row) => COLUMNS.map((c) => raw(row, c)))].map((line) => line.join("\t")).join("\n");
-    const done = () => tell(`copied ${showCount(rows.length)} row${rows.length > 1 ? "s" : ""}`);
-    const old = () => { // pages that are not from this machine and not encrypted have no clipboard
-      const put = (e) => { e.preventDefault(); e.stopPropagation(); e.clipboardData.setData("text/plain", text); };
-      document.addEventListener("copy", put, true);
-      if (document.execCommand("copy")) done(); else view.complain("This browser does not let the page copy.");
-      document.removeEventListener("copy", put, true);
-    };
-    if (navigator.clipboard) navigator.clipboard.writeText(text).then(done, old); else old();
+    copyText(text).then((done) => (done ? tell(`copied ${showCount(rows.length)} row${rows.length > 1 ? "s" : ""}`) : view.complain("This browser does not let the page copy.")));
   }
 
   // ---- search
@@ -286,7 +278,7 @@ export default panel((view) => {
       return node("div", { role: "columnheader", class: c.num ? "st-num" : "", "aria-sort": "none", "data-at": at }, title);
     }));
     if (!wanted.has(column)) column = COLUMNS.length - 1;
-    place(null); schedule();
+    place(null); paint();
   }
   function element() {
     const row = node("div", { class: "st-row", role: "row" }), cells = {};
@@ -302,8 +294,7 @@ export default panel((view) => {
     pool.push(row);
     layer.append(row);
   }
-  function schedule() { if (!queued) { queued = true; requestAnimationFrame(() => { queued = false; render(); }); } }
-  const paint = schedule;
+  function paint() { if (!queued) { queued = true; requestAnimationFrame(() => { queued = false; render(); }); } }
   function render() {
     if (!grid.clientHeight || !columns.length) return;
     const total = shown.length, sight = Math.ceil(grid.clientHeight / H) + 1;
@@ -368,7 +359,7 @@ export default panel((view) => {
   grid.addEventListener("wheel", (e) => { if (e.deltaY < 0 && !sort && shown.length) pause(true); }, { passive: true });
   grid.addEventListener("touchmove", () => { if (!sort) pause(true); }, { passive: true });
   grid.addEventListener("pointerdown", (e) => { if (e.target === grid && !sort && shown.length && e.offsetX > grid.clientWidth) pause(true); });
-  grid.addEventListener("scroll", schedule, { passive: true });
+  grid.addEventListener("scroll", paint, { passive: true });
   const hit = (e) => { const cell = e.target.closest?.("[role=gridcell]"); return cell && cell.parentElement._i !== undefined ? { index: cell.parentElement._i, at: cell._at } : null; };
   layer.addEventListener("pointerover", (e) => { const cell = hit(e); if (cell) place(cell.index, cell.at); });
   layer.addEventListener("pointerleave", () => place(null));

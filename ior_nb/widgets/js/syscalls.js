@@ -3,7 +3,7 @@ export default panel((view) => {
   let by = "syscalls", as = "table", data = {};
 
   const latency = (key, title, drop, tip) => ({
-    key, title, kind: "ns", width: 70, drop, share: undefined, tip,
+    key, title, kind: "ns", width: 70, drop, tip,
     value: (d, i) => (d.measured[i] ? d[key][i] : NaN),
     hint: (d, i) => (d.measured[i] ? `from ${showCount(d.measured[i])} of ${showCount(d.timed[i])} timed calls` : "no recorded call was timed"),
   });

@@ -8,21 +8,12 @@ const SPECIAL = {
   other: "all that have no row of their own", none: "calls that are about none", unrecorded: "calls the kernel only counted: sampled out, or lost",
 };
 
-/** Put a text on the clipboard; works without https, which the clipboard API does not. */
-function copyText(text) {
-  const put = (event) => { event.clipboardData.setData("text/plain", text); event.preventDefault(); event.stopImmediatePropagation(); };
-  document.addEventListener("copy", put, true);
-  try { return document.execCommand("copy"); } finally { document.removeEventListener("copy", put, true); }
-}
-
 /** What a search box means: /a regular expression/, or a part of the text; case does not count. */
 function matcher(query) {
-  const part = query.toLowerCase();
-  if (query.length > 2 && query.startsWith("/") && query.endsWith("/")) {
-    try { const wanted = new RegExp(query.slice(1, -1), "iu"); return { matches: (text) => wanted.test(text), wrong: "" }; }
-    catch (problem) { return { matches: (text) => text.toLowerCase().includes(part), wrong: problem.message }; }
-  }
-  return { matches: (text) => text.toLowerCase().includes(part), wrong: "" };
+  const part = query.toLowerCase(), matches = (text) => text.toLowerCase().includes(part);
+  if (query.length < 3 || !query.startsWith("/") || !query.endsWith("/")) return { matches, wrong: "" };
+  try { const wanted = new RegExp(query.slice(1, -1), "iu"); return { matches: (text) => wanted.test(text), wrong: "" }; }
+  catch (problem) { return { matches, wrong: problem.message }; }
 }
 
 /** Two or more choices as buttons; `pick(value)` hears of a click. */
@@ -49,16 +40,15 @@ function table(view, { noun, label, columns, keyOf, texts, main = "count", onsor
     onkeydown: (event) => { if (event.key === "ArrowDown" && order.length) { event.preventDefault(); focus(0); } else if (event.key === "Escape") { event.preventDefault(); search.value = ""; find(""); } } });
   const note = node("span", { class: "ior-dim tb-note", role: "status" });
   const held = node("span", { class: "ior-dim tb-held", title: "rows keep their places while the pointer is over them; numbers go on" });
-  const more = node("button", { class: "tb-more", onclick: () => { all = !all; fit(width); } });
-  const copy = node("button", { title: "copy all rows shown, with all columns, as tab-separated text", onclick: () => {
-    write(copy, copyText(tsv(order.map((key) => at.get(key)), true)) ? "Copied" : "Not allowed here");
+  const more = node("button", { onclick: () => { all = !all; fit(width); } });
+  const copy = node("button", { title: "copy all rows shown, with all columns, as tab-separated text", onclick: async () => {
+    write(copy, (await copyText(tsv(order.map((key) => at.get(key)), true))) ? "Copied" : "Not allowed here");
     setTimeout(() => write(copy, "Copy table"), 1500);
   } }, "Copy table");
   const bar = node("div", { class: "ior-row ior-grow" }, search, note, held, node("span", { class: "ior-grow" }), more, copy);
-  const cols = node("colgroup"), head = node("tr"), body = node("tbody"), foot = node("tr", { class: "tb-total" });
+  const cols = node("colgroup"), head = node("tr"), body = node("tbody"), foot = node("tr");
   const grid = node("table", { class: "tb", role: "grid", "aria-label": label ?? noun }, cols, node("thead", {}, head), body, node("tfoot", {}, foot));
   const frame = node("div", { class: "tb-frame", "data-lm-suppress-shortcuts": "true" }, grid);
-  const element = node("div", { class: "tb-table" }, frame);
   bar.setAttribute("data-lm-suppress-shortcuts", "true");
 
   // ---- columns
@@ -170,7 +160,7 @@ function table(view, { noun, label, columns, keyOf, texts, main = "count", onsor
   function fill() {
     if (!d) return;
     const first = Math.max(0, Math.floor(frame.scrollTop / ROW) - 12), last = Math.ceil((frame.scrollTop + frame.clientHeight) / ROW) + 12;
-    const column = numeric(sorted.column) && sorted.column.share !== false ? sorted.column : columns.find((c) => c.key === main);
+    const column = numeric(sorted.column) ? sorted.column : columns.find((c) => c.key === main);
     let whole = totals[column.key], most = 0;
     if (!column.share) for (let i = 0; i < count; i++) { const v = column.value(d, i); if (v > most) most = v; }
     if (!column.share || !whole) whole = most;
@@ -276,8 +266,7 @@ function table(view, { noun, label, columns, keyOf, texts, main = "count", onsor
     const to = { ArrowDown: index + 1, ArrowUp: index - 1, PageDown: index + page, PageUp: index - page, Home: 0, End: order.length - 1 }[event.key];
     if (event.ctrlKey || event.metaKey) {
       if (event.key !== "c" || String(getSelection())) return;
-      copyText(tsv([at.get(tr._key)], false));
-      write(note, "row copied"); setTimeout(notes, 1500);
+      copyText(tsv([at.get(tr._key)], false)).then((done) => { write(note, done ? "row copied" : "copying is not allowed here"); setTimeout(notes, 1500); });
     } else if (to !== undefined) focus(to);
     else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
       picked = Math.max(0, Math.min(picked + (event.key === "ArrowRight" ? 1 : -1), cans(tr).length - 1));
@@ -290,7 +279,7 @@ function table(view, { noun, label, columns, keyOf, texts, main = "count", onsor
   frame.addEventListener("scroll", () => fill(), { passive: true });
 
   return {
-    element, bar, fit,
+    element: frame, bar, fit,
     /** Show these columns; `all` are the totals, `what` the noun behind the number of rows. */
     show(columnsNow, all_, what = noun) {
       d = columnsNow; totals = all_; named = what; count = d.special.length; regular = d.special.filter((kind) => !kind).length;
@@ -300,6 +289,13 @@ function table(view, { noun, label, columns, keyOf, texts, main = "count", onsor
       arrange(); total();
     },
   };
+}
+
+// What decides which rows there are, when there are too many for all to be shown.
+const RANK = { read: "bytes", written: "bytes", total: "latency", mean: "latency", max: "latency" };
+/** What a table does when a column is sorted by: asks for the rows that are the best by it, where `crowded()` says that some have no row. */
+function ranking(view, crowded) {
+  return (key) => { const by = RANK[key] ?? "count"; if (by !== view.data.by && crowded()) view.act("rank", { by }); };
 }
 
 /** Means, and other columns that several tables have. */

@@ -16,7 +16,7 @@ function treemap(view, { hint, boxes }) {
   const color = (name) => getComputedStyle(view.root).getPropertyValue(name).trim();
   const pale = (hex) => `#${[1, 3, 5].map((at) => Math.round(parseInt(hex.slice(at, at + 2), 16) * 0.62 + 97).toString(16).padStart(2, "0")).join("")}`;
   /** Cut a path in its middle, a name at its end. */
-  function cut(text, most, end = false) { 
+  function cut(text, most, end = false) {
     const shown = printable(text);
     if (shown.length <= most || most < 4) return shown.length <= most ? shown : "";
     return end ? `${shown.slice(0, most - 1)}…` : `${shown.slice(0, Math.floor(most / 3))}…${shown.slice(-Math.floor((2 * most) / 3))}`;

@@ -1,0 +1,52 @@
+"""Checks of what a page has sent: anything may come from a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+__all__ = ["LONGEST_NAME", "LONGEST_PATH", "text", "texts", "whole"]
+
+LONGEST_NAME: Final = 200
+"""Characters of the name of a system call, a family or a metric: more than any has."""
+LONGEST_PATH: Final = 4096
+
+
+def whole(body: Mapping[str, Any], key: str, least: int, most: int) -> int:
+    """Return a whole number, which JavaScript may have sent as 5.0.
+
+    Raises:
+        ValueError: it is missing, something else, or not from `least` to `most`.
+    """
+    value = body.get(key)
+    if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most and value % 1 == 0:
+        return int(value)
+    raise ValueError(f"{key}: expected a whole number from {least} to {most}, not {_seen(value)}")
+
+
+def text(body: Mapping[str, Any], key: str, most: int) -> str:
+    """Return a text, which may be empty.
+
+    Raises:
+        ValueError: it is missing, something else, or has more than `most` characters.
+    """
+    value = body.get(key)
+    if isinstance(value, str) and len(value) <= most:
+        return value
+    raise ValueError(f"{key}: expected a text of at most {most} characters, not {_seen(value)}")
+
+
+def texts(body: Mapping[str, Any], key: str, most: int) -> list[str]:
+    """Return a list of texts, which may be empty.
+
+    Raises:
+        ValueError: it is missing, something else, or has more than `most` members.
+    """
+    value = body.get(key)
+    if isinstance(value, list) and len(value) <= most and all(isinstance(member, str) for member in value):
+        return value
+    raise ValueError(f"{key}: expected a list of at most {most} texts, not {_seen(value)}")
+
+
+def _seen(value: Any) -> str:
+    return "nothing" if value is None else f"{value!r:.40}"
