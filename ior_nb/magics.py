@@ -94,7 +94,9 @@ class IorMagics(Magics):
                 display(result)  # type: ignore[no-untyped-call]
 
     def _count(self) -> int:
-        return int(self._shell.execution_count)
+        """Return the number of the cell that runs, as its prompt shows it."""
+        # Not `execution_count`: from IPython 9 on it is one more while a cell runs.
+        return len(self._shell.history_manager.input_hist_parsed) - 1
 
     def _bind(self, result: Trace, name: str | None = None) -> None:
         self._shell.user_ns["_ior"] = result
@@ -115,7 +117,7 @@ class IorMagics(Magics):
     def before_cell(self, info: Any = None) -> None:
         """Event `pre_run_cell`: rows from here on carry the cell's number."""
         on = self.session.running is not None
-        self._entries.append(self.session.begin_cell(self._count()) if on else None)
+        self._entries.append(self.session.begin_cell(self._count() + 1) if on else None)
 
     def after_cell(self, result: Any = None) -> None:
         """Event `post_run_cell`."""

@@ -103,6 +103,15 @@ class Trace:
         return (self.window[1] - self.window[0]) / 1e9
 
     @property
+    def name(self) -> str:
+        """What tells the trace from others: the cell all its rows are of, or its title."""
+        cells = {int(number) for batch in self._batches for number in np.unique(batch["cell"])}
+        if len(cells) != 1 or min(cells) < 0:
+            return self.title
+        (cell,) = cells
+        return f"cell {cell}" if self.title == "this cell" else f"{self.title} (cell {cell})"
+
+    @property
     def batch(self) -> EventBatch:
         """All rows as one `EventBatch`.
 
@@ -161,10 +170,15 @@ class Trace:
             raise ConfigError(f"nothing was written to {path}")
         return published
 
-    def metadata(self) -> dict[str, str]:
-        """Return what the footer of a recording says about the trace."""
+    def metadata(self, begun: tuple[int, int] | None = None) -> dict[str, str]:
+        """Return what the footer of a recording says about the trace.
+
+        Args:
+            begun: when the recording began, on wall and boot clock, ns; with the trace by default.
+        """
         import json
 
+        wall, boot = begun or (int(self.started_at * 1e9), self.window[0])
         pairs = {
             "ior_nb.version": VERSION,
             "ior_nb.hostname": platform.node(),
@@ -172,8 +186,8 @@ class Trace:
             "ior_nb.engine": self.engine,
             "ior_nb.title": self.title,
             "ior_nb.scope": self.scope,
-            "ior_nb.started_at_unix_nano": str(int(self.started_at * 1e9)),
-            "ior_nb.started_at_boot_nano": str(self.window[0]),
+            "ior_nb.started_at_unix_nano": str(wall),
+            "ior_nb.started_at_boot_nano": str(boot),
             "ior_nb.options": json.dumps(self.options),
         } | self.origin
         if self.finished:
@@ -394,16 +408,8 @@ class Trace:
         return {"text/plain": summary.text(), "text/html": summary.html()}
 
 
-def _name(trace: Trace) -> str:
-    """Return what tells a trace from others: the cell all its rows are of, or its title."""
-    cells = np.unique(trace.batch["cell"])
-    if len(cells) != 1 or cells[0] < 0:
-        return trace.title
-    return f"cell {cells[0]}" if trace.title == "this cell" else f"{trace.title} (cell {cells[0]})"
-
-
 def _told_apart(before: Trace, after: Trace) -> tuple[str, str]:
-    names = _name(before), _name(after)
+    names = before.name, after.name
     if names[0] != names[1]:
         return names
     clocks = [time.strftime("%H:%M:%S", time.localtime(t.started_at)) for t in (before, after)]

@@ -58,6 +58,8 @@ class Run:
         self._lost_before = 0
         self.totals: dict[str, int] = {}
         self.first_row = 1
+        self.counted_since: int = 0
+        """Boot clock from which on statistics and trie count, where that is not from the begin on; else 0."""
         self.statistics: Engine = Engine(clock=boot_clock)
         self.trie: LiveTrie = LiveTrie()
         self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs)
@@ -130,6 +132,7 @@ class Run:
             self._begin_anew(counters)
 
     def _begin_anew(self, counters: np.ndarray) -> None:
+        self.counted_since = boot_clock()
         self.statistics.reset(counters)
         self.trie.reset()
 
@@ -246,10 +249,12 @@ class Run:
         self._watched = True
         self.engine.live()
 
-    def latest(self) -> EventBatch:
-        """Return the rows of this run that the stream still holds, everything that happened before included."""
+    def rows(self) -> EventBatch:
+        """Return the rows so far, everything that happened before included: all the owner keeps, or the stream's."""
         self.watch()
         self.engine.flush()
+        if self.owner.plan.keep_rows:
+            return EventBatch.concat(self.owner.trace.batches())
         rows: EventBatch = self._bindings.stream_buffer().events()
         return rows.take(rows["seq"] >= self.first_row)
 

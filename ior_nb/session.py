@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
@@ -82,6 +83,7 @@ class TracerSession:
         self._dashboard: Dashboard | None = None
         self._dashboards: weakref.WeakSet[Dashboard] = weakref.WeakSet()
         self.last_run: Run | None = None
+        self.listeners: list[Callable[[Trace], None]] = []
         # Without these a recording would not be published at exit, and a forked child would think the run its own.
         reference = weakref.ref(self)
         atexit.register(lambda: _call(reference, TracerSession.close))
@@ -323,6 +325,11 @@ class TracerSession:
         if run is not None:
             run.watch()
         metadata = run.owner.trace.metadata() if run is not None else {}
+        if metadata:  # rows of now on, not of the trace's beginning
+            metadata |= {
+                "ior_nb.started_at_unix_nano": str(time.time_ns()),
+                "ior_nb.started_at_boot_nano": str(boot_clock()),
+            }
         recorder.start(path, metadata=metadata, generated=generated)
         if run is not None and recorder.worker_tid is not None:
             run.ignore([recorder.worker_tid])
@@ -336,6 +343,11 @@ class TracerSession:
         return published
 
     # ---- views
+
+    def announce(self, trace: Trace) -> None:
+        """Tell who wants to know (`listeners`) of a trace that was ended from a view."""
+        for listener in list(self.listeners):
+            listener(trace)
 
     def dashboard(self, panels: Sequence[str] = ()) -> Dashboard:
         """Return the live dashboard, one as long as it is open; with names of panels, a new one of only these."""

@@ -28,7 +28,7 @@ VERBS: Final = {
     "start": "start tracing this kernel (or --pid, --system ...) until %ior stop",
     "stop": "end the trace; it is bound to _ior",
     "status": "what is going on",
-    "show": "show [PANELS]: the dashboard, live, or of the last trace; show summary: only the summary",
+    "show": "show [TRACE] [PANELS]: the dashboard, live, or of the last trace (or cell, or variable); show summary",
     "df": "the rows of the last trace as a DataFrame; while one runs, the last 10,000 rows",
     "sql": "sql SELECT ...: query the rows as the table `trace`, and recordings by their file name (needs duckdb)",
     "filter": "filter TEXT: let only these rows pass, from now on; filter undo, filter clear, filter alone shows it",
@@ -101,6 +101,7 @@ class Verbs:
     def __init__(self, shell: Any, session: TracerSession, bind: Callable[[Trace], None]) -> None:
         self._shell = shell
         self._first = self.session = session
+        session.listeners.append(self._ended)
         self._bind = bind
         self._window: Window | None = None
         self._over_cells: dict[int, CellLine] = {}  # cells of traces that went on over several, by number
@@ -120,6 +121,8 @@ class Verbs:
         if wanted is not self.session and self.session.running is not None:
             raise UsageError(f"ior: a trace of the engine {self.session.engine_name} is running; stop it (%ior stop)")
         self.session = wanted
+        if self._ended not in wanted.listeners:
+            wanted.listeners.append(self._ended)
         return wanted
 
     def last(self) -> Trace:
@@ -147,17 +150,21 @@ class Verbs:
 
     def do_stop(self, line: str) -> None:
         """End it and show the result."""
-        window, self._window = self._window, None
-        if window is None and self.session.running is not None:  # begun with the button of the dashboard
-            window = self.session.running.owner
+        run = self.session.running  # which may have been begun with the button of the dashboard
+        window, self._window = self._window if run is None else run.owner, None
         if window is None:
             raise UsageError("ior: nothing is being traced (%ior start begins)")
         window.end()
-        self._bind(window.trace)
-        done = window.trace.accounting
-        said = "complete" if done.complete else f"of the whole trace: {done.line()}"
-        self._over_cells |= within(window.trace, self.session.cells(), said)
+        self._ended(window.trace)
         display(window.trace)  # type: ignore[no-untyped-call]
+
+    def _ended(self, trace: Trace) -> None:
+        """A trace over cells has ended: here, or with the button of the dashboard."""
+        self._window = None
+        self._bind(trace)
+        done = trace.accounting
+        said = "complete" if done.complete else f"of the whole trace: {done.line()}"
+        self._over_cells |= within(trace, self.session.cells(), said)
 
     def do_status(self, line: str) -> None:
         """Say what is going on."""
@@ -253,9 +260,15 @@ class Verbs:
         display(run.owner.trace)  # type: ignore[no-untyped-call]
 
     def _dashboard(self, panels: list[str]) -> Any:
-        """Return the dashboard of the session or, when nothing runs, of the trace bound to `_ior`."""
+        """Return the dashboard of the session or, when nothing runs, of `_ior`; of a trace that is named first."""
+        from ior_nb.widgets import PANELS
+
+        by_title = {title.lower(): name for name, (title, _) in PANELS.items()}
+        panels = [by_title.get(word.lower(), word) for word in panels]
         last = self._shell.user_ns.get("_ior")
-        if self.session.running is not None or not isinstance(last, Trace) or self.session.shows(last):
+        if panels and panels[0] not in PANELS:
+            last, panels = self._trace_named(panels[0]), panels[1:]
+        elif self.session.running is not None or not isinstance(last, Trace) or self.session.shows(last):
             return self.session.dashboard(panels)
         key = (id(last), tuple(panels))
         if self._shown is None or self._shown[0] != key or self._shown[1].closed:
@@ -272,7 +285,7 @@ class Verbs:
             return self.last().df()
         from ior_nb.export.pandas import dataframe
 
-        return dataframe(run.latest())
+        return dataframe(run.rows())
 
     def do_sql(self, line: str) -> Any:
         """Query rows with DuckDB; returns a DataFrame."""
@@ -286,8 +299,8 @@ class Verbs:
 
         run = self.session.running
         last = self._shell.user_ns.get("_ior")
-        batch = run.latest() if run is not None else last.batch if isinstance(last, Trace) else None
-        with duckdb.connect() as connection:
+        batch = run.rows() if run is not None else last.batch if isinstance(last, Trace) else None
+        with duckdb.connect(config={"python_enable_replacements": "false"}) as connection:
             if batch is not None:
                 connection.register("trace", table([batch]))
             try:
@@ -326,7 +339,7 @@ class Verbs:
         if found is None and word.isdigit() and isinstance(last, Trace) and int(word) in last.batch["cell"]:
             found = last.filter(f"cell={word}")  # of a trace that went on over cells
         if not isinstance(found, Trace):
-            raise UsageError(f"ior: {word} is neither a traced cell (%ior cells lists them) nor a trace")
+            raise UsageError(f"ior: {word} is neither a traced cell (%ior cells lists them), a trace, nor a panel")
         return found
 
     def do_load(self, line: str) -> None:

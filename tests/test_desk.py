@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ior_nb.desk import Desk
 from ior_nb.engine.contract import Ended
 from ior_nb.errors import ConfigError
 from ior_nb.plan import plan
+from ior_nb.result import Trace
 from ior_nb.runtime import EventBatch, TraceOptions
 from ior_nb.session import TracerSession
 from tests.fakes import FakeEngine, batch
@@ -297,3 +299,45 @@ def test_a_forked_child_has_locks_of_its_own(session: TracerSession, engine: Fak
             os._exit(7)
         _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 7
+
+
+def test_the_stream_has_the_rows_of_one_trace(session: TracerSession, engine: FakeEngine) -> None:
+    """The ring outlives a trace; the stream of the desk shows the rows of the trace on it alone."""
+    desk = running(session, engine, ["/old", "/old"])
+    desk.control.stop()
+    desk.control.start()
+    engine.emit(calls(["/new"]))
+    desk.look()
+    assert desk.stream().snapshot().text("file").tolist() == ["/new"]
+
+
+def test_a_changed_filter_says_since_when_it_counts(session: TracerSession, engine: FakeEngine) -> None:
+    """While a trace runs a filter begins the counts anew, which the state says; after the end all rows are counted."""
+    desk = running(session, engine, ["/a", "/b"])
+    assert desk.control.state().counted_s == 0
+    desk.filters.set(desk.filters.parse("file=/a"))
+    desk.filters.undo()
+    assert desk.control.state().counted_s > 0
+    engine.emit(calls(["/a"], filter_epoch=session.filter_epoch()))
+    desk.control.stop()
+    desk.look()
+    assert counted(desk) == {"/a": 2, "/b": 1}
+    assert desk.control.state().counted_s == 0
+
+
+def test_an_export_has_what_the_filter_shows(session: TracerSession, engine: FakeEngine, tmp_path: Path) -> None:
+    """An ended trace is exported as the dashboard shows it, and never over a file that is there."""
+    desk = running(session, engine, ["/a", "/b", "/b"])
+    desk.control.stop()
+    desk.filters.set(desk.filters.parse("file=/b"))
+    assert len(desk.control.export(f"{tmp_path}/b.csv").read_text().splitlines()) == 3
+    with pytest.raises(ConfigError, match="there already"):
+        desk.control.export(f"{tmp_path}/b.csv")
+
+
+def test_a_trace_ended_from_a_view_is_announced(session: TracerSession, engine: FakeEngine) -> None:
+    """Who listens gets the trace the button ended."""
+    heard: list[object] = []
+    session.listeners.append(heard.append)
+    running(session, engine, ["/a"]).control.stop()
+    assert [len(trace) for trace in heard if isinstance(trace, Trace)] == [1]

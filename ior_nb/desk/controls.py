@@ -114,6 +114,7 @@ class Control:
         if run is None:
             raise ConfigError("no trace is running")
         run.owner.end()
+        self._desk.session.announce(run.owner.trace)
         self._desk.look()
 
     def reset(self) -> None:
@@ -123,14 +124,16 @@ class Control:
         return _threads(pid) if pid else _processes()
 
     def export(self, path: str) -> Path:
-        ended = self._desk.ended
+        if Path(path).exists():
+            raise ConfigError(f"{path} is there already; give another name")
+        ended, wanted = self._desk.ended, self._desk.filters.active
         if ended is not None:
-            return ended.export(path)
+            return (ended.filter(wanted) if wanted.active else ended).export(path)
         from ior_nb.export import export
 
-        rows = self._desk.stream().snapshot()
-        warning = rows.tables["state"].code("warning")
-        return export(rows if warning is None else rows.take(rows["state"] != warning), path)
+        run = self._desk.session.running
+        rows = self._desk.session.stream_buffer().events() if run is None else run.rows()
+        return export(rows.take(wanted.mask(rows)) if wanted.active else rows, path)
 
 
 def _processes() -> list[Task]:

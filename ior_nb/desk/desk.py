@@ -73,8 +73,10 @@ class Desk:
 
     def stream(self) -> Passing:
         """Return the last rows that pass the filter, and warnings."""
-        ring = self._past.ring if self._given is not None and self._past is not None else self._session.stream_buffer()
-        return Passing(ring, self.filters.active)
+        if self._given is not None and self._past is not None:
+            return Passing(self._past.ring, self.filters.active)
+        first = 0 if self._run is None else self._run.first_row
+        return Passing(self._session.stream_buffer(), self.filters.active, first)
 
     def trie(self) -> LiveTrie | Refilled | None:
         """Return the flame trie."""
@@ -148,13 +150,14 @@ class Desk:
         ended = self.ended
         if ended is not None:
             return TraceState(
-                title=ended.scope if ended.title == "this cell" else ended.title,
+                title=ended.name if ended.title == "this cell" else ended.title,
                 engine=ended.engine,
                 rows=ended.accounting.emitted + ended.accounting.in_flight,
                 elapsed_s=ended.duration_s,
                 accounting=ended.accounting,
                 notes=ended.notes,
                 fixed=self._given is not None,
+                origin_ns=ended.window[0],
                 warnings=self._session.stream_buffer().warning_count if self._given is None else 0,
             )
         run = self._session.running or self._run  # which may be just ending
@@ -170,6 +173,8 @@ class Desk:
             accounting=_accounting(run.totals),
             notes=(*run.owner.trace.notes, *([self._failure] if self._failure else [])),
             warnings=self._session.stream_buffer().warning_count,
+            origin_ns=0 if run.engine.replays else started,
+            counted_s=max(0, boot_clock() - run.counted_since) / 1e9 if run.counted_since else 0.0,
         )
 
     def known(self) -> Mapping[str, Sequence[str]]:

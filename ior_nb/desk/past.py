@@ -23,23 +23,27 @@ _MOST_ROWS: Final = 2_000_000
 
 
 class Passing:
-    """The rows of a ring that a filter accepts, and the warnings."""
+    """The rows of a ring from one on that a filter accepts, and the warnings."""
 
-    def __init__(self, ring: RingBuffer, wanted: Filter) -> None:
-        self._ring, self._wanted = ring, wanted
+    def __init__(self, ring: RingBuffer, wanted: Filter, first: int = 0) -> None:
+        self._ring, self._wanted, self._first = ring, wanted, first
 
     def __len__(self) -> int:
-        return len(self._ring) if not self._wanted.active else len(self.snapshot())
+        return len(self.snapshot())
 
     def snapshot(self) -> EventBatch:
         return self.tail(-1)[0]
 
     def tail(self, after: int) -> tuple[EventBatch, int]:
         rows, pushed = self._ring.tail(after)
-        if self._wanted.active and len(rows):
-            keep = self._wanted.mask(rows)
+        if len(rows):
+            keep = rows["seq"] >= self._first
+            if self._wanted.active:
+                keep &= self._wanted.mask(rows)
             warning = rows.tables["state"].code("warning")
-            rows = rows.take(keep if warning is None else keep | (rows["state"] == warning))
+            if warning is not None:
+                keep |= rows["state"] == warning
+            rows = rows if keep.all() else rows.take(keep)
         return rows, pushed
 
 
@@ -104,7 +108,7 @@ class Past:
     """
 
     def __init__(self, trace: Trace, ring: RingBuffer, run: Run | None = None, shown: Filter | None = None) -> None:
-        counted = run is not None and run.watched
+        counted = run is not None and run.watched and not run.counted_since
         self.trace = trace
         self.ring = ring
         self.statistics: Engine = run.statistics if run is not None else Engine(clock=boot_clock)

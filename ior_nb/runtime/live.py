@@ -211,6 +211,10 @@ class TraceState:
     """What the user should know, as `demo data: made up, nothing was traced`. Raw: escape them."""
     warnings: int = 0
     """Warning rows in the stream."""
+    origin_ns: int = 0
+    """When it began, on the clock of the rows; 0 where that is not known."""
+    counted_s: float = 0.0
+    """For how long statistics and flame graph have been counting, since a reset or another filter; 0: all the time."""
     fixed: bool = False
     """Whether only this finished trace is shown, and nothing can be started from here."""
 

@@ -44,6 +44,7 @@ class OverviewPanel(Panel):
     def _shown(self, snapshot: Snapshot, state: TraceState) -> dict[str, Any]:
         return {
             "empty": False,
+            "running": state.running,
             "numbers": _numbers(snapshot),
             "trends": {
                 "latency": _trend(snapshot.latency_trend),

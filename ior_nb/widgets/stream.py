@@ -123,7 +123,7 @@ class StreamPanel(Panel):
             rows = rows[len(rows) // 2 :]
             words, texts = _words(rows)
         if self._zero is None and len(rows):
-            self._zero = int(rows["time_ns"].min())
+            self._zero = self.runtime.control.state().origin_ns or int(rows["time_ns"].min())
         self._part += 1
         columns = packed(_numbers(rows, self._zero or 0) | texts | {"words": words})
         failures = rows["ret"][rows["is_error"]]

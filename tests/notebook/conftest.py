@@ -22,6 +22,8 @@ class Answer:
     displayed: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     evalue: str = ""
+    number: int = 0
+    """What the prompt shows."""
 
 
 class Kernel:
@@ -49,6 +51,7 @@ class Kernel:
 
         reply = self.client.execute_interactive(code, timeout=timeout, output_hook=on_message, store_history=True)
         answer.status = reply["content"]["status"]
+        answer.number = reply["content"]["execution_count"]
         answer.evalue = reply["content"].get("evalue", "")
         return answer
 

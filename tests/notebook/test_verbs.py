@@ -97,7 +97,7 @@ def test_cells_are_listed_and_compared(kernel: Kernel) -> None:
 def test_cells_of_a_longer_trace_are_listed_and_compared(kernel: Kernel) -> None:
     """Cells run while `%ior start` traces have their lines, while it runs and after, and can be compared by number."""
     kernel.run("%ior start --syscalls newfstatat")
-    first = int(kernel.run(STATS.format(n=10) + "\nprint(get_ipython().execution_count)").text)
+    first = int(kernel.run(STATS.format(n=10) + "\nprint(len(In) - 1)").text)
     kernel.run(STATS.format(n=21))
     kernel.run("pass")
     running = kernel.run("%ior cells").text
@@ -178,3 +178,47 @@ def test_every_verb_explains_itself(kernel: Kernel) -> None:
     for verb in ("filter", "probes", "sql", "cells", "diff", "load", "export", "record", "start"):
         answer = kernel.run(f"%ior {verb} --help")
         assert (answer.status, bool(answer.text)) == ("ok", True), verb
+
+
+def test_a_cell_has_the_number_of_its_prompt(kernel: Kernel) -> None:
+    """Rows of a traced cell, and of one run while a trace goes on, carry the number the notebook shows."""
+    first = kernel.run("%%ior --syscalls newfstatat\n" + STATS.format(n=3))
+    assert kernel.run("print(set(_ior.df().cell))").text.strip() == f"{{{first.number}}}"
+    kernel.run("%ior start --syscalls newfstatat")
+    second = kernel.run(STATS.format(n=3))
+    kernel.run("%ior stop")
+    assert str(second.number) in kernel.run("print(set(_ior.df().cell))").text
+
+
+def test_the_stop_button_is_as_good_as_the_verb(kernel: Kernel) -> None:
+    """A trace ended from the dashboard is bound to `_ior`; `%ior stop` ends what runs, whoever began it."""
+    kernel.run("from ior_nb.session import default_session\nshown = default_session().dashboard(['filter'])")
+    kernel.run("control = shown.runtime.control\n%ior start --syscalls newfstatat")
+    kernel.run(STATS.format(n=4))
+    kernel.run("control.stop()")
+    assert kernel.run("print(len(_ior.df()) >= 4)").text.strip() == "True"
+    assert "nothing is being traced" in kernel.run("%ior stop").evalue
+    kernel.run("control.start()\nopen('/etc/passwd').close()")
+    kernel.run("%ior stop")
+    assert kernel.run("print((_ior.df().file == '/etc/passwd').any())").text.strip() == "True"
+    assert kernel.run("%ior status").text.startswith("not tracing")
+    kernel.run("shown.close()")
+
+
+def test_rows_so_far_are_all_of_them(kernel: Kernel) -> None:
+    """`%ior df` of a running trace has every row kept, not only those of the live stream."""
+    kernel.run("%ior start --syscalls newfstatat")
+    kernel.run(STATS.format(n=12_345))
+    count = int(kernel.run("rows = %ior df\nprint(len(rows))").text)
+    kernel.run("%ior stop")
+    assert count >= 12_345
+
+
+def test_an_older_cell_is_shown_again(kernel: Kernel) -> None:
+    """`%ior show` takes the number of a traced cell or a variable, and panels by name or title."""
+    number = kernel.run("%%ior --name kept\nopen('/etc/passwd').close()").number
+    kernel.run("%%ior\nopen('/etc/hostname').close()")
+    for words in (f"{number} overview", "kept Files"):
+        shown = kernel.run(f"%ior show {words}")
+        assert any("/etc/passwd" in str(bundle.get("text/html")) for bundle in shown.displayed)
+    assert "neither a traced cell" in kernel.run("%ior show nonsense").evalue

@@ -25,7 +25,7 @@ export default panel((view) => {
       dot.setAttribute("aria-label", data.running ? "tracing" : "not tracing");
       write(title, data.title ? `${data.running ? "tracing" : "traced"} ${printable(data.title)}` : "nothing has been traced yet");
       title.title = title.textContent;
-      write(figures, data.title ? `${showCount(data.rows)} rows in ${showNs(data.elapsed_s * 1e9)}, ${data.engine}` : "");
+      write(figures, data.title ? `${showCount(data.rows)} rows in ${showNs(data.elapsed_s * 1e9)}, ${data.engine}${data.counted_s ? `; the panels count the last ${data.counted_s} s` : ""}` : "");
       const complaints = [...data.notes, data.complete ? "" : data.accounting, data.warnings ? `${data.warnings} warnings in the stream` : ""].filter(Boolean).map(printable);
       badge.hidden = !complaints.length;
       write(badge, data.complete ? complaints[0] ?? "" : "incomplete");
@@ -45,7 +45,7 @@ export default panel((view) => {
       if (chips._key !== key) {
         chips._key = key;
         chips.replaceChildren(...(data.chips.length ? data.chips.map((text) => node("span", { class: "bar-chip", title: printable(text) }, node("span", { class: "bar-chip-text" }, printable(text)),
-          node("button", { "aria-label": `remove ${printable(text)}`, onclick: () => view.act("drop", { text }) }, "×"))) : [node("span", { class: "ior-dim" }, "all rows. Click a frame, a row or a bar to narrow.")]));
+          node("button", { "aria-label": `remove ${printable(text)}`, onclick: () => view.act("drop", { text }) }, "×"))) : [node("span", { class: "ior-dim" }, "all rows. Rows, cells, bars and shift-clicked frames narrow them.")]));
       }
       undo.disabled = !data.undo; undo.title = data.undo ? `take back: ${printable(data.undo)}` : "nothing to take back";
       clear.disabled = !data.filter;

@@ -101,7 +101,7 @@ export default panel((view) => {
     const usual = dimension.text ? "~" : dimension.unit ? ">=" : "=";
     const operator = node("select", { "aria-label": `${name}: operator`, onchange: () => { if (value.value) { touched.add(key); edited(0); } } },
       ...dimension.operators.map((o) => node("option", { value: o, selected: o === usual }, o)));
-    const value = node("input", { type: "text", "aria-label": name, title: dimension.doc, placeholder: FT_EXAMPLES[dimension.unit] ?? "", autocomplete: "off", spellcheck: "false", maxlength: "4096",
+    const value = node("input", { type: "text", "aria-label": name, title: dimension.doc, placeholder: name === "time" ? "boot clock" : FT_EXAMPLES[dimension.unit] ?? "", autocomplete: "off", spellcheck: "false", maxlength: "4096",
       oninput: () => { if (value.value) { touched.add(key); edited(FT_WHEN); } }, // an emptied field may be about to be typed anew
       onchange: () => { if (value.value !== made.known) { touched.add(key); edited(0); } },
       onkeydown: (event) => {

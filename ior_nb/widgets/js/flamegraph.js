@@ -10,11 +10,11 @@ export default panel((view) => {
   let drawn = new Map(), levels = 0, plotted = false, painting = false, again = false, cost = 0, paintedAt = 0, later = 0, matches = null, at = -1, shift = false, shape = "";
 
   // ---- the parts of the page
-  const order = node("select", { "aria-label": "order of the frames", title: "what the frames are, from the top down; another choice counts from now", onchange: () => {
+  const order = node("select", { "aria-label": "order of the frames", title: "what the frames are, from the top down; in a running trace another choice counts from now", onchange: () => {
     if (order.value === "custom") edit(data.fields); else configure("fields", { fields: order.value.split(",") });
   } });
-  const width = node("select", { "aria-label": "width of the frames", title: "what the width means; another choice counts from now", onchange: () => configure("width", { name: width.value }) });
-  const colour = node("select", { "aria-label": "colour of the frames", title: "what the colour means; another choice counts from now", onchange: () => configure("colour", { name: colour.value }) });
+  const width = node("select", { "aria-label": "width of the frames", title: "what the width means; in a running trace another choice counts from now", onchange: () => configure("width", { name: width.value }) });
+  const colour = node("select", { "aria-label": "colour of the frames", title: "what the colour means; in a running trace another choice counts from now", onchange: () => configure("colour", { name: colour.value }) });
   const search = node("input", { type: "search", placeholder: "search frames", "aria-label": "search frames", size: "14", oninput: () => { query = search.value; at = -1; find(); paint(); },
     onkeydown: (event) => { if (event.key === "Enter") { step(event.shiftKey ? -1 : 1); event.preventDefault(); } else if (event.key === "Escape" && query) { search.value = query = ""; find(); paint(); event.stopPropagation(); } } });
   const found = node("span", { class: "ior-dim fl-found", role: "status" });
@@ -144,7 +144,7 @@ export default panel((view) => {
     editor.replaceChildren(...list.map((f, i) => node("span", { class: "fl-field", title: data.choices.fields[f] }, f,
       node("button", { "aria-label": `${f} earlier`, disabled: i === 0, onclick: moved(i, i - 1) }, "‹"), node("button", { "aria-label": `${f} later`, disabled: i === list.length - 1, onclick: moved(i, i + 1) }, "›"),
       node("button", { "aria-label": `without ${f}`, disabled: list.length === 1, onclick: () => edit(list.filter((g) => g !== f)) }, "×"))),
-    add, node("button", { onclick: () => { editor.hidden = true; configure("fields", { fields: list }); } }, "Apply"), node("button", { onclick: () => { editor.hidden = true; choose(); } }, "Cancel"), node("span", { class: "ior-dim" }, "counts from now"));
+    add, node("button", { onclick: () => { editor.hidden = true; configure("fields", { fields: list }); } }, "Apply"), node("button", { onclick: () => { editor.hidden = true; choose(); } }, "Cancel"), node("span", { class: "ior-dim" }, "a running trace counts from now"));
     editor.hidden = false;
   }
   function options(target, pairs, value) {

@@ -56,11 +56,12 @@ export default panel((view) => {
       empty.hidden = !data.empty; full.hidden = data.empty;
       if (data.empty) return;
       const n = data.numbers, series = unpacked(data.series);
-      set("calls", showCount(n.calls), `${showRate(n.rate)} now, ${showRate(n.run_rate)} overall`, n.in_flight ? `${showCount(n.in_flight)} in flight` : "");
-      set("throughput", showBytes(n.read + n.written), `read ${showBytes(n.read)}, ${showBytes(n.read_rate)}/s`, `written ${showBytes(n.written)}, ${showBytes(n.written_rate)}/s`);
-      set("latency", n.latency ? showNs(n.latency) : "–", `${showNs(n.latency_total)} in calls`, `mean gap ${n.gap ? showNs(n.gap) : "–"}  ${trend(data.trends.gap)}`);
-      write(cells.throughput.heading, trend(data.trends.throughput)); write(cells.latency.heading, trend(data.trends.latency));
-      set("errors", showCount(n.errors), `${showShare(n.errors_share)} of the calls`, `${showRate(n.errors_rate)} now`);
+      set("calls", showCount(n.calls), data.running ? `${showRate(n.rate)} now, ${showRate(n.run_rate)} overall` : `${showRate(n.run_rate)} on average`, n.in_flight ? `${showCount(n.in_flight)} in flight` : "");
+      set("throughput", showBytes(n.read + n.written), `read ${showBytes(n.read)}${data.running ? `, ${showBytes(n.read_rate)}/s` : ""}`, `written ${showBytes(n.written)}${data.running ? `, ${showBytes(n.written_rate)}/s` : ""}`);
+      set("latency", n.latency ? showNs(n.latency) : "–", `${showNs(n.latency_total)} in calls`, `mean gap ${n.gap ? showNs(n.gap) : "–"}  ${data.running ? trend(data.trends.gap) : ""}`);
+      write(cells.throughput.heading, data.running ? trend(data.trends.throughput) : "");
+      write(cells.latency.heading, data.running ? trend(data.trends.latency) : "");
+      set("errors", showCount(n.errors), `${showShare(n.errors_share)} of the calls`, data.running ? `${showRate(n.errors_rate)} now` : "");
       cells.errors.value.classList.toggle("ov-bad", n.errors > 0);
       sparkline(cells.calls, series.calls); sparkline(cells.throughput, series.throughput); sparkline(cells.latency, series.latency);
       const focused = view.root.contains(document.activeElement) || tops.matches(":hover");
