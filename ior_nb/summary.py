@@ -7,13 +7,14 @@ events there were. `Summary` is its frozen result, as text and as HTML.
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime import Accounting, EventBatch, Recoder
+from ior_nb.runtime import Accounting, EventBatch, Recoder, StringTable
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 from ior_nb.syscalls import SYSCALLS
@@ -24,6 +25,8 @@ _FIGURES: Final = "font-variant-numeric:tabular-nums;color:inherit;"
 SLOWEST: Final = 5
 TOP: Final = 10
 _FILES: Final = 1 << 18
+_FAILURES: Final = 1 << 14
+"""Failed rows put aside before they are counted."""
 _PIDS: Final = 1 + (1 << 22)  # PID_MAX_LIMIT of the kernel; recordings may have any
 _COUNTED: Final = {"calls": "calls", "errors": "errors", "bytes": "bytes", "latency": "latency_ns"}
 _CLASS: Final = {c.name: c.bytes_class for c in SYSCALLS}
@@ -210,17 +213,20 @@ def _align(names: list[str], index: int) -> str:
 
 
 class Tally:
-    """Adds up batches. One thread at a time.
+    """Adds up batches; any thread may ask for the summary meanwhile.
 
     Of more than `_FILES` files the better half is kept, and a file that comes back counts as another one.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
         self._calls = _Columns(("calls", "errors", "bytes", "latency", "max"))
         self._files = _Columns(("calls", "read", "written", "latency"))
         self._dropped = 0  # files
         self._errors: dict[tuple[int, int], tuple[int, str]] = {}  # (syscall, ret) -> count, file of the last
+        self._failed: list[tuple[np.ndarray, np.ndarray, np.ndarray, StringTable]] = []  # call, ret, file, its table
+        self._failures = 0
         self._seen = np.zeros(1024, bool)
         self._strange: set[int] = set()  # processes
         self._slow: EventBatch | None = None
@@ -229,11 +235,15 @@ class Tally:
 
     def add(self, batch: EventBatch) -> None:
         """Count these rows. Calls in flight count as calls, without a latency."""
-        if not len(batch):
-            return
+        if len(batch):
+            with self._lock:
+                self._add(batch)
+
+    def _add(self, batch: EventBatch) -> None:
         tables = batch.tables
-        call = self._call_names.codes(batch["syscall"], tables["syscall"])
-        file = self._file_names.codes(batch["file"], tables["file"])
+        # Of the machine's own width: what adds and looks up by them then needs no conversion.
+        call = self._call_names.codes(batch["syscall"], tables["syscall"]).astype(np.intp)
+        file = self._file_names.codes(batch["file"], tables["file"]).astype(np.intp)
         latency, moved = batch["latency_ns"].view(np.int64), batch["bytes"].view(np.int64)
         done = batch["state"] == (tables["state"].code("done") or 0)
         if not done.all():
@@ -242,12 +252,10 @@ class Tally:
         names = self._call_names.own
         if self._ways.shape[1] < len(names):
             classes = [_CLASS.get(name, "none") for name in names]
-            ways = [[c in (way, "transfer") for c in classes] for way in ("read", "write")]
-            self._ways = np.array(ways, np.int64)
+            self._ways = np.array([[c in (way, "transfer") for c in classes] for way in ("read", "write")], np.int64)
         self._calls.grow(len(names))
         self._files.grow(len(self._file_names.own))
-        counts = np.bincount(call)
-        self._calls.columns["calls"][: len(counts)] += counts
+        np.add.at(self._calls.columns["calls"], call, 1)
         np.add.at(self._calls.columns["latency"], call, latency)
         bar = self._calls.columns["max"].take(call)
         above = np.flatnonzero(latency > bar)
@@ -255,12 +263,14 @@ class Tally:
         np.add.at(self._files.columns["calls"], file, 1)
         np.add.at(self._files.columns["latency"], file, latency)
         if moved.any():
-            np.add.at(self._calls.columns["bytes"], call, moved)
             self._add_bytes(batch, call, file, moved)
         if len(failed):
             np.add.at(self._calls.columns["errors"], call[failed], 1)
-            self._add_errors(batch, call, failed)
-        pids = batch["pid"]
+            self._failed.append((call[failed], batch["ret"][failed], batch["file"][failed], tables["file"]))
+            self._failures += len(failed)
+            if self._failures >= _FAILURES:
+                self._add_errors()
+        pids = batch["pid"].astype(np.intp)
         self._seen = grown(self._seen, min(int(pids.max()) + 1, _PIDS))
         if int(pids.max()) >= len(self._seen):
             strange = pids >= len(self._seen)
@@ -272,24 +282,29 @@ class Tally:
             self._drop_files()
 
     def _add_bytes(self, batch: EventBatch, call: np.ndarray, file: np.ndarray, moved: np.ndarray) -> None:
+        np.add.at(self._calls.columns["bytes"], call, moved)
         reads, writes = self._ways
         read, written = moved * reads.take(call), moved * writes.take(call)
         np.add.at(self._files.columns["written"], file, written)
         old = batch["old_file"]
         if old.any():
-            transfers = np.flatnonzero((reads & writes).take(call) & (old != 0))
+            transfers = np.flatnonzero((reads & writes).take(call) & (old != 0) & (moved != 0))
             file[transfers] = self._file_names.codes(old[transfers], batch.tables["old_file"])  # they read from these
             self._files.grow(len(self._file_names.own))
         np.add.at(self._files.columns["read"], file, read)
 
-    def _add_errors(self, batch: EventBatch, call: np.ndarray, failed: np.ndarray) -> None:
-        keys, at, counts = np.unique(
-            call[failed].astype(np.int64) << 16 | (-batch["ret"][failed]), return_index=True, return_counts=True
-        )
+    def _add_errors(self) -> None:
+        """Count the failures put aside: few at a time would cost a sort each."""
+        waiting, self._failed, self._failures = self._failed, [], 0
+        if not waiting:
+            return
+        calls, rets, files = (np.concatenate(parts) for parts in list(zip(*waiting, strict=True))[:3])
+        begins = np.cumsum([0, *(len(part[0]) for part in waiting)])
+        keys, at, counts = np.unique(calls.astype(np.int64) << 16 | -rets, return_index=True, return_counts=True)
         for key, position, count in zip(keys.tolist(), at.tolist(), counts.tolist(), strict=True):
             known = self._errors.get((key >> 16, -(key & 0xFFFF)), (0, ""))[0]
-            example = batch.tables["file"][int(batch["file"][failed[position]])]
-            self._errors[key >> 16, -(key & 0xFFFF)] = known + count, example
+            table = waiting[int(np.searchsorted(begins, position, side="right")) - 1][3]
+            self._errors[key >> 16, -(key & 0xFFFF)] = known + count, table[int(files[position])]
 
     def _drop_files(self) -> None:
         """Forget the lesser half of the files."""
@@ -344,6 +359,18 @@ class Tally:
             counters: the kernel's exact counts by syscall, where rows are missing: they take the place of the sums of
                 rows; files, errors and the slowest calls then are those of the rows alone.
         """
+        with self._lock:
+            self._add_errors()
+            return self._summary(title, duration_s, accounting, notes, counters)
+
+    def _summary(
+        self,
+        title: str,
+        duration_s: float,
+        accounting: Accounting,
+        notes: tuple[str, ...],
+        counters: Mapping[str, Mapping[str, int]] | None,
+    ) -> Summary:
         files: list[FileRow] = []
         calls: list[CallRow] = []
         errors: list[ErrorRow] = []

@@ -171,7 +171,26 @@ def test_cap_keeps_every_total_exact(parts: list[list[Event]], cap: int, metric:
     """Beyond the cap small subtrees fold: every node with a name has a true part of its total, sums hold everywhere."""
     fields = ("comm", "syscall", "path")
     trie = fed(*parts, fields=fields, count_field=metric, height_field="duration", cap=cap)
-    whole = oracle_of([e for part in parts for e in part], fields, metric, "duration")
+
+    assert_true_parts(trie, [e for part in parts for e in part], cap)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_full_tree_stays_exact_over_many_batches(seed: int) -> None:
+    """The same over a long stream of stacks, few of them frequent, that folds many times."""
+    random = np.random.default_rng(seed)
+    cap, parts = int(random.integers(4, 60)), []
+    for _ in range(30):
+        paths = ["".join(f"/{min(n, 400)}" for n in random.zipf(1.3, 3).tolist()) for _ in range(40)]
+        parts.append([event(comm=f"c{i % 3}", file=path, bytes=i) for i, path in enumerate(paths)])
+    trie = fed(*parts, count_field=("count", "bytes")[seed % 2], height_field="duration", cap=cap)
+
+    assert_true_parts(trie, [e for part in parts for e in part], cap)
+
+
+def assert_true_parts(trie: LiveTrie, events: Sequence[Event], cap: int) -> None:
+    """Assert that no node has more than it should, sums hold everywhere, and no name is twice below a node."""
+    whole = oracle_of(events, trie.fields, trie.count_field, trie.height_field)
     found = trie.snapshot_columns(min_share=0)
 
     def check(at: int, truth: Oracle | None) -> int:
@@ -206,15 +225,55 @@ def test_folding_takes_the_smallest_and_keeps_their_parents_totals() -> None:
     assert "[other] 45\n" in trie.folded()
 
 
-def test_a_folded_name_that_returns_is_a_new_node() -> None:
-    """What was folded stays folded; the name starts again from its next row."""
+def test_a_folded_name_that_returns_often_is_a_new_node() -> None:
+    """What was folded stays folded; the name starts again when it has come more often than the smallest that stayed."""
     trie, tables = LiveTrie(("path",), cap=4), new_tables()
     trie.ingest(rows([event(file=f"/f{i}") for i in (0, 0, 0, 1, 1, 1, 2, 3, 4)], tables))
-    trie.snapshot_tree()
-    trie.ingest(rows([event(file="/f4")] * 2, tables))
+    seen = []
+    for again in (2, 1, 1, 1):
+        trie.snapshot_tree()
+        trie.ingest(rows([event(file="/f4")] * again, tables))
+        seen.append({c.name: c.total for c in trie.snapshot_tree()[0].children})
+
+    assert seen == [
+        {"/f0": 3, "/f1": 3, "[other;]": 5},
+        {"/f0": 3, "/f1": 3, "[other;]": 6},
+        {"/f0": 3, "/f1": 3, "[other;]": 7},
+        {"/f0": 3, "/f1": 3, "[other;]": 7, "/f4": 1},
+    ]
+
+
+def test_a_heavy_stack_that_comes_late_has_its_own_node() -> None:
+    """However full the tree, a stack that grows large is shown, whether its rows come at once or one by one."""
+    trie, tables = LiveTrie(("comm", "path"), "bytes", cap=64), new_tables()
+    for i in range(20):
+        trie.ingest(rows([event(file=f"/d/f{i * 50 + n}", bytes=100) for n in range(50)], tables))
+        trie.snapshot_tree()
+    for _ in range(50):
+        trie.ingest(rows([event(file="/d/slow", bytes=10)], tables))
+        trie.snapshot_tree()
+    trie.ingest(rows([event(file="/d/fast", bytes=5000)], tables))
     root, _ = trie.snapshot_tree()
 
-    assert {c.name: c.total for c in root.children} == {"/f0": 3, "/f1": 3, "[other;]": 3, "/f4": 2}
+    assert root.total == 20 * 50 * 100 + 50 * 10 + 5000
+    assert total_at(root, "c", "/d", "/fast") == 5000
+    assert total_at(root, "c", "/d", "/slow") == 50 * 10 - 110
+
+
+def test_stacks_too_small_for_a_full_tree_make_no_nodes() -> None:
+    """After a fold a stack seen once counts in the leaf of its deepest frame, and leaves room for others."""
+    trie, tables = LiveTrie(("path",), cap=16), new_tables()
+    trie.ingest(rows([event(file=f"/d/f{i}") for i in range(20)] * 3, tables))
+    trie.snapshot_tree()
+    before = trie._nodes.count
+    trie.ingest(rows([event(file=f"/d/g{i}/h") for i in range(100)], tables))
+    root, _ = trie.snapshot_tree()
+
+    assert trie._nodes.count == before
+    assert {c.name for c in root.children} == {"/d"}
+    assert total_at(root, "/d", "[other;]") == 160 - sum(
+        c.total for c in root.children[0].children if c.name != "[other;]"
+    )
 
 
 def test_folding_again_leaves_one_leaf_of_folded_frames() -> None:
@@ -277,6 +336,18 @@ def test_shortcuts_thrown_away_change_nothing(monkeypatch: pytest.MonkeyPatch) -
     assert trie.snapshot_tree()[0].total == 60
     assert plain.snapshot_tree()[0] == oracle_of(events, plain.fields, "count").tree()
     assert "[other;]" not in plain.folded()
+
+
+@pytest.mark.parametrize("places", [0, 40, 1000])
+def test_the_table_without_hashes_changes_nothing(monkeypatch: pytest.MonkeyPatch, places: int) -> None:
+    """Whether combinations are found without hashes, with them, or with them from some row on, is all the same."""
+    monkeypatch.setattr("ior_nb.flamegraph.sequences._DIRECT", places)
+    events = [event(file=f"/d{i % 3}/f{i // 2}", comm=f"c{i % 5}", pid=i % 7, open_flags=i % 2 - 1) for i in range(200)]
+    fields = ("comm", "pid", "path", "flags")
+    parts = [events[:i] for i in range(20, 220, 20)]
+    trie = fed(*parts, fields=fields, cap=0)
+
+    assert trie.snapshot_tree()[0] == oracle_of([e for part in parts for e in part], fields, "count").tree()
 
 
 def test_names_of_folded_frames_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

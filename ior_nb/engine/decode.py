@@ -15,6 +15,7 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.names import MAX_PID, Names, at_most
 from ior_nb.engine.roles import ANY_PATH, CLASS, FD_AND_PATH, POSITIONED, RESULT_FD, ROLE, has
 from ior_nb.runtime import EventBatch, StringTable, new_tables
+from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column, is_error
 from ior_nb.syscalls import SYSCALLS
 
@@ -34,6 +35,9 @@ _MSG_TRUNC: Final = 0x20
 _TIMER_ABSTIME: Final = 1
 _PAGE: Final = np.uint64(4096)
 _NO_ROWS: Final = np.empty(0, np.int64)
+_WORDS: Final = EVENT.itemsize // 8
+_BLOCK: Final = 512
+"""Records turned to columns at once: they and their columns fit into the nearest caches, a frame does not."""
 
 
 def counters_of(payload: bytes) -> np.ndarray:
@@ -48,15 +52,24 @@ def counters_of(payload: bytes) -> np.ndarray:
 
 
 class _Records:
-    """One frame of records on its way to columns."""
+    """One frame of records on its way to columns.
 
-    def __init__(self, payload: bytes) -> None:
-        self.raw = np.frombuffer(payload, EVENT)
-        self.count = len(self.raw)
+    Args:
+        payload: the records.
+        room: memory for the words of their columns; what is to outlive the frame has to be copied.
+    """
+
+    def __init__(self, payload: bytes, room: np.ndarray) -> None:
+        records = np.frombuffer(payload, "<u8").reshape(-1, _WORDS)
+        self.count = len(records)
+        words = room[: records.size].reshape(_WORDS, self.count)
+        for begin in range(0, self.count, _BLOCK):
+            words[:, begin : begin + _BLOCK] = records[begin : begin + _BLOCK].T
+        self.raw = {name: _field(words, *place[:2]) for name, place in (EVENT.fields or {}).items()}
         # Index arrays of the machine's own width: `take` then needs no conversion.
         self.nr = np.minimum(self.raw["nr"], wire.SPECS - 1).astype(np.intp)
         self.present = np.bincount(self.nr, minlength=wire.SPECS) > 0
-        self.ret = np.ascontiguousarray(self.raw["ret"])
+        self.ret = self.raw["ret"].copy()
         self.extra = self.raw["extra"]
         self.columns: dict[str, np.ndarray] = {}
 
@@ -69,18 +82,15 @@ class _Records:
         index = ROLE[role]
         if not self.any(index >= 0):
             return _NO_ROWS, _NO_ROWS
-        index = index[self.nr]
-        rows = np.flatnonzero(index >= 0)
-        return rows, self.raw["args"][rows, index[rows]].astype(dtype)
+        rows = np.flatnonzero((index >= 0).take(self.nr))
+        return rows, self.raw["args"][rows, index.take(self.nr.take(rows))].astype(dtype)
 
     def column(self, role: str, absent: int, dtype: str) -> np.ndarray:
         """Return the argument of that role as a whole column."""
         values = np.full(self.count, absent, dtype)
         table = ROLE[role]
-        which = table.take(self.nr)
-        for index in np.unique(table[self.present]).tolist():
-            if index >= 0:
-                np.copyto(values, self.raw["args"][:, index].astype(dtype), where=which == index)
+        for index in set(table[self.present].tolist()) - {-1}:
+            values = np.where((table == index).take(self.nr), self.raw["args"][:, index].astype(dtype), values)
         return values
 
     def fill(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
@@ -90,6 +100,15 @@ class _Records:
             if name not in self.columns:
                 self.columns[name] = np.full(self.count, spec.absent, spec.dtype)
             self.columns[name][rows] = values
+
+
+def _field(words: np.ndarray, dtype: np.dtype[np.generic], offset: int) -> np.ndarray:
+    """Return a field of all records, shape (n,) or, of an array, (n, its length)."""
+    word, size = offset // 8, dtype.base.itemsize
+    if dtype.shape:
+        return words[word : word + dtype.shape[0]].T
+    field: np.ndarray = words[word].view(dtype)[offset % 8 // size :: 8 // size]
+    return field
 
 
 class Decoder:
@@ -106,6 +125,7 @@ class Decoder:
 
     def __init__(self, *, limit: int = 1 << 20) -> None:
         self._limit = limit
+        self._room = np.empty(0, "<u8")
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
         self._syscalls = np.zeros(wire.SPECS, np.int32)
@@ -133,24 +153,25 @@ class Decoder:
             paths = StringTable()
             self.tables = {**self.tables, "file": paths, "old_file": paths, "path_arg": paths}
             self.names.renew(self.tables)
-        r = _Records(payload)
+        self._room = grown(self._room, len(payload) // 8)
+        r = _Records(payload, self._room)
         names, raw, nr = self.names, r.raw, r.nr
         file_id = at_most(raw["file"].astype(np.intp), names.paths)
         comm_id = at_most(raw["comm"].astype(np.intp), names.comms)
-        pid = np.ascontiguousarray(raw["pid"])
+        pid = raw["pid"].copy()
         at_pid = np.minimum(pid, MAX_PID).astype(np.intp)
-        flags = np.ascontiguousarray(raw["flags"])
+        flags = raw["flags"].copy()
         odd = flags & (wire.EF_NO_RETURN | wire.EF_IN_FLIGHT)
         failed = r.ret < 0
         rows = np.flatnonzero(failed)
         failed[rows] = is_error(r.ret[rows])
         r.columns = {
-            "time_ns": np.ascontiguousarray(raw["time"]),
-            "gap_ns": np.ascontiguousarray(raw["gap"]),
-            "latency_ns": np.ascontiguousarray(raw["latency"]),
+            "time_ns": raw["time"].copy(),
+            "gap_ns": raw["gap"].copy(),
+            "latency_ns": raw["latency"].copy(),
             "comm": names.comms.take(comm_id),
             "pid": pid,
-            "tid": np.ascontiguousarray(raw["tid"]),
+            "tid": raw["tid"].copy(),
             "syscall": self._syscalls.take(nr),
             "family": self._families.take(nr),
             "ret": r.ret,

@@ -54,6 +54,7 @@ class Nodes:
         self.own = np.zeros(1, np.int64)
         self.heights = np.zeros(1, np.int64) if tall else None
         self._by_hash = Index()
+        self._others = np.zeros(1, np.int32)  # by node: its leaf of folded frames, 0 without one
 
     def find(self, hashes: np.ndarray) -> np.ndarray:
         """Return the node of each hash, a negative number where there is none."""
@@ -69,19 +70,28 @@ class Nodes:
             above: node of the frame above, shape (n,); negative where that is the frame before in these arrays.
         """
         nodes, new = self._by_hash.number(hashes, self.count, _ranks(depths))
-        first, self.count = self.count, self.count + len(new)
-        self._grow()
         parents = above.take(new)
-        for array, values in (
-            (self.parents, np.where(parents < 0, nodes.take(new - 1), parents)),
-            (self.names, names.take(new)),
-            (self.depths, depths.take(new)),
-        ):
-            array[first : self.count] = values
+        self._append(np.where(parents < 0, nodes.take(new - 1), parents), names.take(new), depths.take(new))
         return nodes
+
+    def others_of(self, nodes: np.ndarray) -> np.ndarray:
+        """Return the leaf of folded frames below each node, making those that are missing."""
+        new = np.unique(nodes[self._others.take(nodes) == 0])
+        if len(new):
+            self._others[new] = np.arange(self.count, self.count + len(new))
+            name = np.full(len(new), self.texts.intern(OTHER), np.int32)
+            self._append(new, name, self.depths.take(new) + 1)
+        return self._others.take(nodes)
+
+    def _append(self, parents: np.ndarray, names: np.ndarray, depths: np.ndarray) -> None:
+        first, self.count = self.count, self.count + len(parents)
+        self._grow()
+        for array, values in ((self.parents, parents), (self.names, names), (self.depths, depths)):
+            array[first : self.count] = values
 
     def add(self, nodes: np.ndarray, values: np.ndarray, heights: np.ndarray | None = None) -> None:
         """Add to the nodes' own values; one may be there many times."""
+        nodes = nodes.astype(np.intp)  # else both calls below convert them, slowly
         np.add.at(self.own, nodes, values)
         if self.heights is not None and heights is not None:
             np.add.at(self.heights, nodes, heights)
@@ -89,16 +99,17 @@ class Nodes:
     def _grow(self) -> None:
         self.parents, self.names = grown(self.parents, self.count), grown(self.names, self.count)
         self.depths, self.own = grown(self.depths, self.count), grown(self.own, self.count)
+        self._others = grown(self._others, self.count)
         if self.heights is not None:
             self.heights = grown(self.heights, self.count)
 
-    def fold(self, target: int) -> np.ndarray:
+    def fold(self, target: int) -> tuple[np.ndarray, int]:
         """Fold small subtrees into one leaf per parent, called `OTHER`, until `target` nodes are left beside the root.
 
         The total of every node that stays is what it was.
 
         Returns:
-            The new number of each old node, -1 where it was folded.
+            The new number of each old node, -1 where it was folded; and the smallest total of those that stay.
         """
         count = self.count
         parents, names, depths = self.parents[:count], self.names[:count], self.depths[:count]
@@ -121,7 +132,8 @@ class Nodes:
         is_leaf[parents[1:]] = False
         # A lone leaf keeps its name: a leaf in its place would be as large.
         alone = folded & is_leaf & (per_parent == 1)[above]
-        return self._rebuild(np.flatnonzero(stay | alone), np.flatnonzero(folded & ~alone), totals)
+        moved = self._rebuild(np.flatnonzero(stay | alone), np.flatnonzero(folded & ~alone), totals)
+        return moved, int(totals[stay].min())
 
     def _rebuild(self, kept: np.ndarray, tops: np.ndarray, totals: np.ndarray) -> np.ndarray:
         """Keep only some nodes; give the subtrees under `tops` to a new leaf of their parents."""
@@ -140,8 +152,12 @@ class Nodes:
         above[0] = -1
         self.parents = np.concatenate([above, moved[givers]])
         self.depths = np.concatenate([self.depths[kept], self.depths[givers] + 1])
-        self.names = np.concatenate([self.names[kept], np.full(len(givers), self.texts.intern(OTHER), np.int32)])
+        other = self.texts.intern(OTHER)
+        self.names = np.concatenate([self.names[kept], np.full(len(givers), other, np.int32)])
         self.count = len(self.own)
+        self._others = np.zeros(self.count, np.int32)
+        leaves = np.flatnonzero(self.names == other)
+        self._others[self.parents[leaves]] = leaves
         self._by_hash.renumber(moved)
         return moved
 

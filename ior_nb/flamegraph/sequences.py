@@ -17,6 +17,8 @@ _WORD: Final = 64
 _NUMBER: Final = 32  # bits of a number, or of a column of numbers
 _FACTOR: Final = np.uint64(int.from_bytes(os.urandom(8)) | 1)
 _ROOM: Final = 4  # bits a string table may grow by before its codes need more of them
+_DIRECT: Final = 1 << 23
+"""Places of a table without hashes at most. Those never used take no memory."""
 
 
 def powers(exponents: np.ndarray) -> np.ndarray:
@@ -29,6 +31,9 @@ def powers(exponents: np.ndarray) -> np.ndarray:
 
 class Combinations:
     """Numbers of the combinations of several columns, and what is in them.
+
+    While the longest string table and the combinations of the other columns are few enough, a number stands in a table
+    of both: half the time of a hash map that is larger than the caches.
 
     Args:
         tables: of each column its string table, None for a column of numbers. Tables that outgrow the room their codes
@@ -43,10 +48,16 @@ class Combinations:
         self._tables = tables
         self._bits = [_NUMBER if table is None else len(table).bit_length() + _ROOM for table in tables]
         self._indexes = [Index() for _ in range(2 * len(tables))]
+        self._rests = Index()  # numbers of the combinations of all columns but the longest
+        self._longest = max(range(len(tables)), key=lambda i: len(tables[i] or ()))
+        self._direct: np.ndarray | None = np.zeros((1, 0), np.int32)  # one more than the number
+        if not tables[self._longest]:
+            self._direct = None
+        self._count = 0
         self.values = [np.zeros(0, dtype) for dtype in dtypes]
 
     def __len__(self) -> int:
-        return max(map(len, self._indexes))
+        return max(self._count, *map(len, self._indexes))
 
     @property
     def valid(self) -> bool:
@@ -55,7 +66,18 @@ class Combinations:
 
     def numbers(self, columns: Sequence[np.ndarray]) -> np.ndarray:
         """Return the number of each row: int32, shape (n,)."""
-        index, *others = self._indexes
+        known = self._count
+        found = self._directly(columns)
+        numbers, new = found or self._indexes[0].number(self._keys(columns, self._indexes[1:]), known)
+        if len(new):
+            self._count += len(new)
+            self.values = [grown(values, self._count) for values in self.values]
+            for values, column in zip(self.values, columns, strict=True):
+                values[known : self._count] = column[new]
+        return numbers
+
+    def _keys(self, columns: Sequence[np.ndarray], others: list[Index]) -> np.ndarray:
+        """Return one key for each row; `others` number what does not fit into it."""
         key, used = _key(columns[0], others), self._bits[0]
         for column, bits in zip(columns[1:], self._bits[1:], strict=True):
             part = _key(column, others)
@@ -63,13 +85,38 @@ class Combinations:
                 key, used = _numbered(key, others.pop()), _NUMBER
             key = key << np.uint64(bits) | part
             used += bits
-        known = len(index)
-        numbers, new = index.number(key, known)
-        if len(new):
-            self.values = [grown(values, known + len(new)) for values in self.values]
-            for values, column in zip(self.values, columns, strict=True):
-                values[known : known + len(new)] = column[new]
-        return numbers
+        return key
+
+    def _directly(self, columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return what `Index.number` does, from the table; None where there is none, or none any more."""
+        table = self._tables[self._longest]
+        if self._direct is None or table is None:
+            return None
+        rest = [np.zeros_like(c) if i == self._longest else c for i, c in enumerate(columns)]
+        rests = self._rests.number(self._keys(rest, self._indexes[1:]), len(self._rests))[0]
+        height, width = self._direct.shape
+        while height < len(self._rests):
+            height *= 2
+        if width < len(table):
+            width = 2 * len(table)
+        if height * width > _DIRECT:
+            self._direct = None
+            values = [values[: self._count] for values in self.values]
+            self._indexes[0].number(self._keys(values, self._indexes[1:]), 0, np.arange(self._count))
+            return None
+        if (height, width) != self._direct.shape:
+            larger = np.zeros((height, width), np.int32)
+            larger[: self._direct.shape[0], : self._direct.shape[1]] = self._direct
+            self._direct = larger
+        places = rests.astype(np.intp) * width + columns[self._longest]
+        direct = self._direct.reshape(-1)
+        numbers = direct.take(places)
+        missing = np.flatnonzero(numbers == 0)
+        if len(missing):
+            fresh, new = np.unique(places.take(missing), return_index=True)
+            direct[fresh] = np.arange(self._count + 1, self._count + 1 + len(fresh))
+            numbers, missing = direct.take(places), missing.take(new)
+        return numbers - 1, missing
 
 
 def _key(column: np.ndarray, indexes: list[Index]) -> np.ndarray:

@@ -46,7 +46,9 @@ class LiveTrie:
         count_field: what gives a frame its width: a name of `METRICS`.
         height_field: a second metric, or empty for none.
         cap: nodes kept, the root not counted. Beyond it the smallest subtrees fold into one `[other;]` leaf per parent
-            until three quarters are left; the total of every node that stays is exact. Below 2 there is no cap.
+            until three quarters are left; the total of every node that stays is exact. From then on a stack without
+            nodes counts in the `[other;]` leaf of its deepest frame, until it has gathered more than the smallest node
+            that stayed. Below 2 there is no cap.
 
     Raises:
         ConfigError: a field or metric is unknown.
@@ -70,6 +72,7 @@ class LiveTrie:
 
     def _start(self) -> None:
         self._nodes = Nodes(tall=bool(self._height_field))
+        self._bar = -1  # total of the smallest node the last fold kept
         self._columns = tuple(dict.fromkeys(FIELDS[name].column for name in self._fields))
         self._pending: list[tuple[np.ndarray, ...]] = []
         self._pending_rows = 0
@@ -82,7 +85,10 @@ class LiveTrie:
         self._tables = tables
         coded = tables or {}
         self._stacks = Combinations([coded.get(n) for n in self._columns], [column(n).dtype for n in self._columns])
+        # By number of a combination: its node; -1 without one, and -2 less the leaf of folded frames it counts in. And
+        # what it has gathered there.
         self._leaves = np.zeros(0, np.int32)
+        self._gathered = np.zeros(0, np.int64)
         self._sequences = [
             Sequences(_frames(name, coded), self._nodes.texts, dense=FIELDS[name].column in coded)
             for name in self._fields
@@ -248,13 +254,20 @@ class LiveTrie:
         if len(self._stacks) > known:
             self._leaves = grown(self._leaves, len(self._stacks))
             self._leaves[known:] = -1
+            self._gathered = grown(self._gathered, len(self._leaves))
         leaves = self._leaves.take(keys)
-        new = np.flatnonzero(leaves < 0)
+        new = np.flatnonzero(leaves == -1)
         if len(new):
             self._unplaced.append([keys[new], *(values[new] for values in measured)])
             self._unplaced_rows += len(new)
-            old = np.flatnonzero(leaves >= 0)
-            leaves, measured = leaves[old], [values[old] for values in measured]
+            old = np.flatnonzero(leaves != -1)
+            keys, leaves, measured = keys[old], leaves[old], [values[old] for values in measured]
+        if self._bar >= 0:
+            folded = np.flatnonzero(leaves < 0)
+            leaves[folded] = -2 - leaves[folded]
+            keys = keys[folded]
+            np.add.at(self._gathered, keys, measured[0][folded])
+            self._leaves[keys[self._gathered.take(keys) > self._bar]] = -1  # it has earned nodes of its own
         self._nodes.add(leaves, *measured)
         if self._unplaced_rows >= _ASIDE:
             self._place()
@@ -265,14 +278,16 @@ class LiveTrie:
             return
         keys, *measured = (np.concatenate(parts) for parts in zip(*self._unplaced, strict=True))
         self._unplaced, self._unplaced_rows = [], 0
+        np.add.at(self._gathered, keys, measured[0])
         while len(keys):
             self._walk(keys)
             leaves = self._leaves.take(keys)
-            done, rest = np.flatnonzero(leaves >= 0), np.flatnonzero(leaves < 0)
-            self._nodes.add(leaves[done], *(values[done] for values in measured))
+            done, rest = np.flatnonzero(leaves != -1), np.flatnonzero(leaves == -1)
+            leaves = leaves[done]
+            self._nodes.add(np.where(leaves < 0, -2 - leaves, leaves), *(values[done] for values in measured))
             keys, measured = keys[rest], [values[rest] for values in measured]
             if self._nodes.count - 1 > self._cap:
-                moved = self._nodes.fold(self._cap * 3 // 4)
+                moved, self._bar = self._nodes.fold(self._cap * 3 // 4)
                 self._leaves = np.where(self._leaves >= 0, moved[np.maximum(self._leaves, 0)], np.int32(-1))
         if max(len(self._stacks), len(self._nodes.texts), *map(len, self._sequences)) > max(_REMEMBERED, 2 * self._cap):
             self._nodes.renamed()
@@ -282,23 +297,29 @@ class LiveTrie:
         """Find the nodes of some combinations that have none: one at least, so few that folding keeps up."""
         claims = (-2 - np.arange(len(keys))).astype(np.int32)
         self._leaves[keys] = claims  # of the rows of one combination the last is written, and stands for all
-        first = keys[self._leaves.take(keys) == claims][:_STEP]
+        first = keys[self._leaves.take(keys) == claims]
+        self._leaves[first] = -1
+        first = first[:_STEP]
         numbers = [
             sequence.numbers(self._stacks.values[self._columns.index(FIELDS[name].column)][first])
             for name, sequence in zip(self._fields, self._sequences, strict=True)
         ]
         frames = sum(s.lengths[n] for s, n in zip(self._sequences, numbers, strict=True))
         few = max(1, int(np.searchsorted(np.cumsum(frames), max(self._cap // 4, _STEP), side="right")))
-        numbers = [number[:few] for number in numbers]
-        self._leaves[first[:few]] = self._nodes_of(numbers)
+        numbers, first = [number[:few] for number in numbers], first[:few]
+        large = self._gathered.take(first) > self._bar
+        self._leaves[first] = self._nodes_of(numbers, large)
+        self._gathered[first[large]] = 0
 
-    def _nodes_of(self, numbers: list[np.ndarray]) -> np.ndarray:
+    def _nodes_of(self, numbers: list[np.ndarray], large: np.ndarray) -> np.ndarray:
         """Return the node of each stack, making those that are missing.
 
         Up from its last frame a stack is looked for, for most of it is there; what is missing is made downwards.
 
         Args:
             numbers: of each field the numbers of values, shape (n,).
+            large: whose frames are made, shape (n,). For another one that is not there the result is -2 less the leaf
+                of folded frames below its deepest frame.
         """
         count = len(numbers[0])
         depth, above = np.zeros(count, np.int64), np.zeros(count, np.uint64)
@@ -324,8 +345,11 @@ class LiveTrie:
                 known[at] -= 1
                 at = at.take(np.flatnonzero(known.take(at)))
             there.append(known)
+        folded = np.zeros(count, bool)
         for (sequence, starts, lengths, depth, above, factors), known in zip(parts, reversed(there), strict=True):
             missing = lengths - known
+            folded |= missing > 0
+            missing *= large
             some = np.flatnonzero(missing)
             if len(some):
                 ends = missing.take(some).cumsum()
@@ -339,6 +363,8 @@ class LiveTrie:
                     np.where(at == known.take(row), nodes.take(row), -1),
                 )
                 nodes[some] = made.take(ends - 1)
+        folded &= ~large
+        nodes[folded] = -2 - self._nodes.others_of(nodes[folded])
         return nodes
 
 

@@ -35,7 +35,9 @@ _ENCODINGS: Final = {
     "time_ns": "DELTA_BINARY_PACKED",  # 2.1, 2.2, 4.2; by bytes 2.9
     "gap_ns": "BYTE_STREAM_SPLIT",  # 2.4, 2.6, 3.5; by bytes 2.3
     "latency_ns": "BYTE_STREAM_SPLIT",  # 2.1, 1.9, 2.1; by bytes 1.8
-    "pid": "BYTE_STREAM_SPLIT",  # in a dictionary as long, and twice as slow; likewise the next one
+    "pid": "BYTE_STREAM_SPLIT",  # in a dictionary as long, and twice as slow; likewise the next ones
+    "ppid": "BYTE_STREAM_SPLIT",
+    "cell": "BYTE_STREAM_SPLIT",
     "bytes": "BYTE_STREAM_SPLIT",
     "inode": "BYTE_STREAM_SPLIT",  # in a dictionary 1.7; by bytes 1.5
     "offset": "PLAIN",  # 3.4, 2.5, 2.8
@@ -89,6 +91,7 @@ def link(rows: pa.RecordBatch, metadata: Mapping[bytes, bytes] | None = None) ->
         dictionary_pagesize_limit=16 << 20,  # beyond it text is repeated in every row
         column_encoding={name: _ENCODINGS[name] for name in names if name in _ENCODINGS},
         write_statistics=[name for name in names if name in _STATISTICS],
+        write_batch_size=1 << 15,  # of the default, a thousand values, each costs a call
         write_page_checksum=True,
         store_schema=False,  # it would make readers return dictionaries where text is expected, and lengthen each link
     ) as writer:
@@ -139,7 +142,7 @@ class Chain:
         try:
             # A full disk is noticed here, and never cuts a link or the footer that is to follow.
             self._allocate(base + len(data) + self._footers + len(footer) + _SLACK)
-            self._write(_LENGTH.pack(len(data)) + data)
+            self._write(_LENGTH.pack(len(data)), data)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, max(self.size, self._allocated))
@@ -175,11 +178,14 @@ class Chain:
         else:
             self._allocated = size
 
-    def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.pwrite(self._fd, rest, self.size + len(data) - len(rest)) :]
-        self.size += len(data)
+    def _write(self, *parts: bytes) -> None:
+        end = self.size
+        for part in parts:
+            rest = memoryview(part)
+            while rest:
+                written = os.pwrite(self._fd, rest, end)
+                rest, end = rest[written:], end + written
+        self.size = end
 
 
 def links(file: BinaryIO) -> tuple[list[tuple[int, int]], int]:

@@ -164,9 +164,11 @@ def distinct(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     if size > 8 * len(codes):
         used, at = np.unique(codes, return_inverse=True)
         return used, at.astype(np.int32)
+    codes = codes.astype(np.intp)  # else both look-ups below convert them, slowly
+    seen = np.zeros(size, bool)
+    seen[codes] = True
+    used = np.flatnonzero(seen)
     numbers = np.zeros(size, np.int32)
-    numbers[codes] = 1
-    used = np.flatnonzero(numbers)
     numbers[used] = np.arange(len(used))
     return used, numbers.take(codes)
 

@@ -108,7 +108,7 @@ class Index:
             used = np.flatnonzero(self._numbers >= 0)
             old_keys, old = self._keys.take(used), self._numbers.take(used)
             old_mixed = _mixed(old_keys)
-            order = old_mixed.argsort()
+            order = old_mixed.argsort(kind="stable")  # nearly sorted as they stand, which is what this kind is good at
             self._clear(len(used) + len(keys))
             self._enter(old_keys.take(order), old_mixed.take(order), old.take(order))
         places, step = (mixed >> self._shift).view(np.int64), 0

@@ -205,13 +205,10 @@ class Calls:
             if len(rows):
                 keep.at(column, entries[rows], latencies[rows])
 
-    def add_recent(self, entries: np.ndarray, slots: np.ndarray | int) -> None:
-        """Count calls in the sliding window; one slot for all, or one for each."""
-        if isinstance(slots, int):
-            self.recent.add(slots, np.bincount(entries, minlength=self.used))
-        else:
-            places, good = self.recent.places(slots)
-            self.recent.add_many(places, good, entries, 1)
+    def add_recent(self, entries: np.ndarray, slots: np.ndarray) -> None:
+        """Count calls in the sliding window, each in its slot."""
+        places, good = self.recent.places(slots)
+        self.recent.add_many(places, good, entries, 1)
 
     def merge(self, counters: np.ndarray, base: np.ndarray | None) -> np.ndarray:
         """Take over the kernel's counters, opening entries for calls without rows.

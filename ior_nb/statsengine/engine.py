@@ -208,7 +208,7 @@ class Engine:
         if low // SLOT_NS == high // SLOT_NS:
             slot = high // SLOT_NS
             self._series.add(slot, np.array([sums[name] for name in _MEASURES]))
-            calls.add_recent(entries, slot)
+            calls.recent.add(slot, counts)
             return
         slots = times // SLOT_NS
         calls.add_recent(entries, slots)

@@ -154,7 +154,9 @@ def test_rows_answer_to_the_keyboard(notebook: Notebook) -> None:
     page = notebook.page
     tab(page, "Files")
     page.locator(".tb-search:visible").fill("plain-")
+    page.locator(".tb tbody tr:visible", has_text="plain-").nth(5).wait_for()
     page.locator(".tb-search:visible").press("ArrowDown")
+    page.wait_for_function("() => document.activeElement.closest('.tb tbody')")
     focused = "() => document.activeElement.textContent"
     first = page.evaluate(focused)
     page.keyboard.press("End")
@@ -179,6 +181,7 @@ def test_hostile_names_are_text_in_table_and_treemap(notebook: Notebook) -> None
     """A file called like markup is text everywhere, and a click on it narrows to its very name."""
     page = notebook.page
     tab(page, "Files")
+    page.locator(".tb-search:visible").fill("")
     page.locator(".tb-sort:visible", has_text="written").click()
     page.locator("button:visible", has_text="Treemap").click()
     page.locator(".tb-map:visible").locator("..").wait_for()
