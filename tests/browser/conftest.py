@@ -128,7 +128,7 @@ class Notebook:
             self.external.append(url)
             route.abort()
 
-    def command(self, name: str, timeout: float = 40) -> None:
+    def command(self, name: str, timeout: float = 90) -> None:
         """Run a command of the application and wait for its end."""
         self.page.evaluate(
             "name => { window.__done = 0; window.jupyterapp.commands.execute(name)"

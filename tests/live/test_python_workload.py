@@ -49,7 +49,7 @@ def test_calls_of_this_process_are_counted_exactly(session: TracerSession, tmp_p
     """Every call of the block is a row, no call of the tracer's threads is, and files have their names."""
     path = str(tmp_path / "file")
     other = str(tmp_path / "other")
-    with ior_trace(session=session, families=FAMILIES) as t:
+    with ior_trace(session=session, own=True, families=FAMILIES) as t:
         fd = os.open(path, os.O_CREAT | os.O_RDWR)
         for _ in range(23):
             os.write(fd, b"seven77")
