@@ -27,11 +27,10 @@ from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.export import EXPORTERS, About, export, format_of
 from ior_nb.export.arrow import encodable, event_batch
 from ior_nb.export.csv import HEADER
-from ior_nb.export.stacks import FIELDS, METRICS, stacks, tree
+from ior_nb.export.stacks import METRICS, stacks, tree
 from ior_nb.figures import flame
-from ior_nb.flamegraph import FIELDS as LIVE_FIELDS
 from ior_nb.result import Trace
-from ior_nb.runtime import Accounting, EventBatch, schema
+from ior_nb.runtime import Accounting, EventBatch
 from tests.events import HOSTILE, ROWS, latency, made
 from tests.fakes import batch
 
@@ -108,18 +107,6 @@ def test_tree_conserves_the_weights(rows: list[Event]) -> None:
             own[frames[:depth]] += weight
 
     assert {tuple(nodes.path(n)): int(t) for n, t in enumerate(nodes.totals["count"]) if n or rows} == own
-
-
-def test_stack_fields_agree_with_the_live_flame_graph() -> None:
-    """Files know the fields the live trie knows, and a field gives the same frames in both."""
-    live = LIVE_FIELDS
-    numbers = [0, 7, -1, 0o2000000, 0o20200002, 0o100000000001]
-
-    assert set(FIELDS) == set(live)
-    for name, field in FIELDS.items():
-        assert live[name].column == field.column
-        for value in ["", "/a//b/", "a;b;", " x ", "/", *HOSTILE] if schema.column(field.column).text else numbers:
-            assert list(field.frames(value)) == list(live[name].frames(value)), (name, value)
 
 
 def test_flags_of_opens_are_frames_in_every_format() -> None:
