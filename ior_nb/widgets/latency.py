@@ -75,6 +75,21 @@ class LatencyMap:
         self._looked_ns = now
         return before is None or bool(new.any()) or (moved and bool(self.columns))
 
+    def spread(self, ends_ns: np.ndarray, latency_ns: np.ndarray, snapshot: Snapshot) -> None:
+        """Make the map anew from all calls of an ended trace: their ends and latencies, int64, shape (n,)."""
+        slots = ends_ns // snapshot.series_slot_ns
+        edges = _row_edges(snapshot)
+        rows = np.minimum(np.searchsorted(edges, latency_ns, side="right") - 1, len(edges) - 2)
+        found, at = np.unique(slots, return_inverse=True)
+        counts = np.zeros((len(found), len(edges) - 1), np.int64)
+        np.add.at(counts, (at, rows), 1)
+        self.number, self.end = self.number + 1, int(found[-1])
+        self.columns = [
+            _Column(slot, slot, row)
+            for slot, row in zip(found.tolist(), counts, strict=True)
+            if slot > self.end - SLOTS
+        ]
+
     def _add(self, new: np.ndarray, now: int, slot_ns: int) -> None:
         # Looks are put to the nearest edge of a slot, so that columns neither overlap nor leave holes.
         first, end = (self._looked_ns + slot_ns // 2) // slot_ns, (now + slot_ns // 2) // slot_ns
@@ -110,7 +125,10 @@ class LatencyPanel(Panel):
                 return None
             self._key, self._snapshot = key, None
             return {"empty": True, "running": running}
+        begun = self._map.number
         moved = self._map.look(source, snapshot, running=running)
+        if not running and self._map.number != begun:
+            self._spread(snapshot)
         key = (running, snapshot.calls, snapshot.timed, snapshot.gaps)
         if moved:
             self._key = None  # until it has been shown
@@ -127,6 +145,14 @@ class LatencyPanel(Panel):
         }
         self._key, self._snapshot = key, snapshot
         return shown
+
+    def _spread(self, snapshot: Snapshot) -> None:
+        """An ended trace nobody watched: where the stream still has every call, the map knows when each was."""
+        rows, _ = self.runtime.stream().tail(-1)
+        rows = rows.take(rows["state"] == rows.tables["state"].code("done")) if len(rows) else rows
+        if len(rows) and len(rows) == snapshot.timed:
+            latency = rows["latency_ns"].view(np.int64)
+            self._map.spread(rows["time_ns"].view(np.int64) + latency, latency, snapshot)
 
     def _picture(self, snapshot: Snapshot) -> dict[str, Any]:
         filled = np.flatnonzero(_rows(snapshot.latency_counts))  # since the reset: the axis only grows

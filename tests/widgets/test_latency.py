@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ior_nb.clock import boot_clock
 from ior_nb.engine.decode import COUNTER
 from ior_nb.runtime import Filter
 from ior_nb.runtime.filter import Number, Text
@@ -290,3 +291,16 @@ def test_the_static_form_is_tables_of_harmless_text(runtime: FakeRuntime, opened
     assert "<img" not in still
     assert "&lt;img src=x&gt;\\u202e" in still
     assert "1 µs - 10 µs" in still
+
+
+def test_an_ended_trace_has_its_map_from_its_rows(runtime: FakeRuntime, opened: Open) -> None:
+    """Where the stream holds every call of an ended trace, its map has a column a slot, as if somebody had looked."""
+    start = boot_clock() // 500_000_000 * 500_000_000
+    for slot in (0, 1, 4):
+        runtime.feed(runtime.calls(10 + slot, time_ns=start + slot * 500_000_000, latency_ns=1000))
+    runtime.control.running = False
+    panel = opened(LatencyPanel, runtime)
+    panel.refresh(1.0)
+    columns = panel._map.columns
+    assert [(c.first - columns[0].first, int(c.counts.sum())) for c in columns] == [(0, 10), (1, 11), (4, 14)]
+    assert all(c.first == c.last for c in columns)
