@@ -117,7 +117,7 @@ class Summary:
         """Return (title, column names, rows) of every table that has rows; the text is raw."""
         found = [
             (
-                "Files",
+                "Files" if len(self.files) >= self.distinct_files else f"Files, the {len(self.files)} with most bytes",
                 ["read", "written", "calls", "time", "file"],
                 [
                     [
