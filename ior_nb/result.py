@@ -69,6 +69,7 @@ class Trace:
         self._batches: list[EventBatch] = []
         self._rows_kept = True
         self._held = 0
+        self._name: str | None = None  # found among all rows: views ask several times a second
         self.rows_let_go = 0
 
     # ---- filled by the session
@@ -105,6 +106,11 @@ class Trace:
     @property
     def name(self) -> str:
         """What tells the trace from others: the cell all its rows are of, or its title."""
+        if self._name is None or not self.finished:
+            self._name = self._named()
+        return self._name
+
+    def _named(self) -> str:
         cells = {int(number) for batch in self._batches for number in np.unique(batch["cell"])}
         if len(cells) != 1 or min(cells) < 0:
             return self.title

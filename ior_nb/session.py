@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -369,11 +369,6 @@ class TracerSession:
     def keep(self, dashboard: Dashboard) -> None:
         """Close this dashboard with the session."""
         self._dashboards.add(dashboard)
-
-    @property
-    def published(self) -> Mapping[str, Any]:
-        """What the run has published for views: `statistics`, `stream`, `trie`, `probes`, `filter`."""
-        return self._sources
 
     def shows(self, trace: Trace) -> bool:
         """Say whether the dashboard is open and shows this finished trace."""

@@ -444,7 +444,4 @@ class _Columns:
 
     def grow(self, size: int) -> None:
         """Make room for codes below `size`."""
-        room = len(next(iter(self.columns.values())))
-        if size > room:
-            more = np.zeros(max(room, size - room), np.int64)
-            self.columns = {n: np.concatenate([c, more]) for n, c in self.columns.items()}
+        self.columns = {name: grown(column, size) for name, column in self.columns.items()}

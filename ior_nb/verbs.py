@@ -29,7 +29,7 @@ VERBS: Final = {
     "stop": "end the trace; it is bound to _ior",
     "status": "what is going on",
     "show": "show [TRACE] [PANELS]: the dashboard, live, or of the last trace (or cell, or variable); show summary",
-    "df": "the rows of the last trace as a DataFrame; while one runs, the last 10,000 rows",
+    "df": "the rows of the last trace as a DataFrame; while one runs, the rows so far",
     "sql": "sql SELECT ...: query the rows as the table `trace`, and recordings by their file name (needs duckdb)",
     "filter": "filter TEXT: let only these rows pass, from now on; filter undo, filter clear, filter alone shows it",
     "probes": "probes: what is traced; probes on|off NAMES, probes rate NAME=N change it while a trace runs",

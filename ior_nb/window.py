@@ -13,6 +13,7 @@ import numpy as np
 from ior_nb import errors
 from ior_nb.clock import FOR_EVER, boot_clock
 from ior_nb.command import Child
+from ior_nb.engine.contract import account
 from ior_nb.plan import Plan
 from ior_nb.result import Trace, counters_by_name
 from ior_nb.runtime import Accounting, EventBatch
@@ -206,20 +207,14 @@ class Window:
             accounting = Accounting(seen=rows, emitted=counts["done"], in_flight=counts["flight"], died=True)
         else:
             in_flight = totals["open"] + totals["killed"] - counts["outside_flight"]
-            accounting = Accounting(
-                seen=totals["seen"] - counts["outside_done"] - counts["outside_flight"],
+            outside = counts["outside_done"] + counts["outside_flight"]
+            accounting = account(
+                totals,
+                seen=totals["seen"] - outside,
                 emitted=counts["done"],
-                filtered=counts["filtered"] + totals.get("filtered", 0),
-                sampled_out=totals["sampled_out"],
+                filtered=counts["filtered"],
                 in_flight=in_flight,
-                lost={"ring": totals["lost_ring"], "buffer": totals["lost_buffer"]},
-                names_lost=totals["lost_names"],
-                unpaired=totals["unpaired"],
-                compat=totals["compat"],
-                unknown=totals["unknown"],
-                threads_lost=totals["slots_full"],
-                skipped_runs=totals["skipped_runs"],
-                outside_window=counts["outside_done"] + counts["outside_flight"],
+                outside_window=outside,
             )
         named = counters_by_name(counters, _NAMES) if counters is not None and len(counters) else {}
         if self.calls is not None:

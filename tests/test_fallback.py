@@ -228,6 +228,7 @@ def test_a_waiting_trace_can_be_closed(tmp_path: Path) -> None:
     for _ in range(2):
         engine.start(options, lambda batch: None)
     engine.close()
+    assert "ior-replay" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_dashboard_that_opens_late_has_counted_what_was_played(tmp_path: Path) -> None:

@@ -45,20 +45,17 @@ class Filters:
     def set(self, filter: Filter, label: str = "") -> bool:  # noqa: A002 - the field's own word
         changed = self._desk.session.set(filter, label) if self._shared else self._stack.push(filter, label)
         if changed:
-            self._desk.filter_changed()
+            self._desk.look()
         return changed
 
     def undo(self) -> bool:
         went = self._desk.session.undo() if self._shared else self._stack.pop()
         if went:
-            self._desk.filter_changed()
+            self._desk.look()
         return went
 
     def suggest(self, text: str, position: int) -> list[Suggestion]:
-        return [
-            Suggestion(text=c.text, start=c.start, kind=c.kind, doc=c.doc)
-            for c in complete(text, position, self._desk.known())
-        ]
+        return complete(text, position, self._desk.known())
 
 
 class Recording:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from ior_nb.clock import boot_clock
 from ior_nb.desk.controls import Control, Filters, Recording
 from ior_nb.desk.past import Passing, Past, Refilled
+from ior_nb.engine.contract import account
 from ior_nb.errors import ConfigError, IorError
 from ior_nb.flamegraph import LiveTrie
 from ior_nb.globalfilter import FilterStack
@@ -133,10 +135,6 @@ class Desk:
             return None
         return self._run.owner.trace
 
-    def filter_changed(self) -> None:
-        """Count the rows of an ended trace again."""
-        self.look()
-
     def reset(self) -> None:
         """Begin the aggregates anew."""
         run = self._session.running
@@ -191,19 +189,6 @@ class Desk:
 def _accounting(totals: Mapping[str, int]) -> Accounting:
     if not totals:
         return Accounting()
-    lost = {"ring": totals["lost_ring"], "buffer": totals["lost_buffer"]}
-    away = totals["emitted"] + totals.get("filtered", 0) + totals["sampled_out"] + sum(lost.values())
-    return Accounting(
-        seen=totals["seen"],
-        emitted=totals["emitted"],
-        filtered=totals.get("filtered", 0),
-        sampled_out=totals["sampled_out"],
-        in_flight=max(0, totals["seen"] - away),
-        lost=lost,
-        names_lost=totals["lost_names"],
-        unpaired=totals["unpaired"],
-        compat=totals["compat"],
-        unknown=totals["unknown"],
-        threads_lost=totals["slots_full"],
-        skipped_runs=totals["skipped_runs"],
-    )
+    seen, emitted = totals["seen"], totals["emitted"]
+    so_far = account(totals, seen=seen, emitted=emitted, filtered=0, in_flight=0)
+    return replace(so_far, in_flight=max(0, so_far.unaccounted))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions
 
-__all__ = ["Ended", "Engine"]
+__all__ = ["Ended", "Engine", "account"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,36 @@ class Ended:
     """The kernel program's totals, `lost_buffer` of the collector, and `open`: calls that had not returned."""
     counters: np.ndarray
     """Exact counters by syscall number: structured array, shape (512,)."""
+
+
+def account(
+    totals: Mapping[str, int], *, seen: int, emitted: int, filtered: int, in_flight: int, outside_window: int = 0
+) -> Accounting:
+    """Return where the calls went.
+
+    Args:
+        totals: what an engine counted, of which this takes the losses and what was left out.
+        seen: calls begun.
+        emitted: finished calls that are rows.
+        filtered: calls a filter in this process kept out; those the engine kept out are added.
+        in_flight: calls that had not returned.
+        outside_window: calls just before or after.
+    """
+    return Accounting(
+        seen=seen,
+        emitted=emitted,
+        filtered=filtered + totals.get("filtered", 0),
+        sampled_out=totals["sampled_out"],
+        in_flight=in_flight,
+        lost={"ring": totals["lost_ring"], "buffer": totals["lost_buffer"]},
+        names_lost=totals["lost_names"],
+        unpaired=totals["unpaired"],
+        compat=totals["compat"],
+        unknown=totals["unknown"],
+        threads_lost=totals["slots_full"],
+        skipped_runs=totals["skipped_runs"],
+        outside_window=outside_window,
+    )
 
 
 @runtime_checkable

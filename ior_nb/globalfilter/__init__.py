@@ -4,11 +4,11 @@
 `FilterStack` remembers the filters before, `complete` helps an editor. lark is only imported by the first parse.
 """
 
-from ior_nb.globalfilter.complete import Candidate, complete
+from ior_nb.globalfilter.complete import complete
 from ior_nb.globalfilter.parser import parse
 from ior_nb.globalfilter.pushdown import split
 from ior_nb.globalfilter.text import node_text, to_text
 from ior_nb.globalfilter.undo import FilterStack
 from ior_nb.runtime.filter import Filter
 
-__all__ = ["Candidate", "Filter", "FilterStack", "complete", "node_text", "parse", "split", "to_text"]
+__all__ = ["Filter", "FilterStack", "complete", "node_text", "parse", "split", "to_text"]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from ior_nb.globalfilter.parser import Problem, grammar
 from ior_nb.globalfilter.values import ALIASES, UNITS, quoted
+from ior_nb.runtime import Suggestion
 from ior_nb.runtime.filter import DIMENSIONS, NUMBER_OPERATORS, TEXT_OPERATORS, Dimension
 from ior_nb.syscalls import ALIASES as CALL_ALIASES
 from ior_nb.syscalls import BY_NAME, FAMILIES
 
-__all__ = ["Candidate", "complete"]
+__all__ = ["complete"]
 
 _PIECE: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[^\s()"=!<>~]+|[=!<>~]+|[\s()]+', re.DOTALL)
 _OPERATORS: Final = {
@@ -37,21 +37,9 @@ _WORDS: Final = {
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One way to go on: replace `start` up to the cursor by `text`."""
-
-    text: str
-    start: int
-    kind: str
-    """`dimension`, `operator`, `value`, `unit` or `keyword`."""
-    doc: str = ""
-    """What it means, in one line."""
-
-
 def complete(
     text: str, position: int | None = None, values: Mapping[str, Sequence[str]] | None = None
-) -> list[Candidate]:
+) -> list[Suggestion]:
     """Return what may stand at the cursor, the likeliest first; nothing where the text before it is wrong.
 
     Args:
@@ -74,7 +62,7 @@ def complete(
     return found
 
 
-def _after(head: str, word: str, start: int, known: Mapping[str, Sequence[str]]) -> list[Candidate]:
+def _after(head: str, word: str, start: int, known: Mapping[str, Sequence[str]]) -> list[Suggestion]:
     """Return what begins with `word` (or, of values, has it inside) and may follow the text `head`."""
     from lark.exceptions import UnexpectedInput
 
@@ -89,13 +77,13 @@ def _after(head: str, word: str, start: int, known: Mapping[str, Sequence[str]])
     if "QUOTED" in accepted:
         return _values(_dimension(str(tokens[-2])), word, start, known)
     result = [
-        Candidate(keyword, start, "keyword", doc)
+        Suggestion(keyword, start, "keyword", doc)
         for terminal, (keyword, doc) in _WORDS.items()
         if terminal in accepted and keyword.startswith(word.lower()) and (word or _first_choice(terminal, accepted))
     ]
     if "WORD" in accepted and (word or "_AND" not in accepted):
-        dimensions = [Candidate(d.name, start, "dimension", d.doc) for d in DIMENSIONS.values()]
-        dimensions += [Candidate(alias, start, "dimension", DIMENSIONS[name].doc) for alias, name in ALIASES.items()]
+        dimensions = [Suggestion(d.name, start, "dimension", d.doc) for d in DIMENSIONS.values()]
+        dimensions += [Suggestion(alias, start, "dimension", DIMENSIONS[name].doc) for alias, name in ALIASES.items()]
         result = [c for c in dimensions if c.text.startswith(word.lower())] + result
     return result
 
@@ -109,18 +97,18 @@ def _dimension(word: str) -> Dimension | None:
     return DIMENSIONS.get(ALIASES.get(word.lower(), word.lower()))
 
 
-def _operators(dimension: Dimension | None, word: str, start: int) -> list[Candidate]:
+def _operators(dimension: Dimension | None, word: str, start: int) -> list[Suggestion]:
     if dimension is None:
         return []
     operators = TEXT_OPERATORS if dimension.text else NUMBER_OPERATORS
-    return [Candidate(o, start, "operator", _OPERATORS[o]) for o in operators if o.startswith(word)]
+    return [Suggestion(o, start, "operator", _OPERATORS[o]) for o in operators if o.startswith(word)]
 
 
-def _values(dimension: Dimension | None, word: str, start: int, known: Mapping[str, Sequence[str]]) -> list[Candidate]:
+def _values(dimension: Dimension | None, word: str, start: int, known: Mapping[str, Sequence[str]]) -> list[Suggestion]:
     if dimension is None:
         return []
     if not dimension.text and dimension.unit and _NUMBER.fullmatch(word):
-        return [Candidate(word + unit, start, "unit") for unit in UNITS[dimension.unit]]
+        return [Suggestion(word + unit, start, "unit") for unit in UNITS[dimension.unit]]
     docs = dict.fromkeys(known.get(dimension.name, ()), "")
     if dimension.name == "syscall":
         docs |= {name: call.doc for name, call in BY_NAME.items()}
@@ -130,4 +118,4 @@ def _values(dimension: Dimension | None, word: str, start: int, known: Mapping[s
     typed = word.lstrip('"').lower()
     fitting = [v for v in docs if typed in v.lower()]
     fitting.sort(key=lambda v: not v.lower().startswith(typed))
-    return [Candidate(quoted(v) if dimension.text else v, start, "value", docs[v]) for v in fitting]
+    return [Suggestion(quoted(v) if dimension.text else v, start, "value", docs[v]) for v in fitting]

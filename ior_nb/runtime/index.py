@@ -19,7 +19,7 @@ _SPARSE: Final = 3
 
 
 def grown(array: np.ndarray, size: int) -> np.ndarray:
-    """Return the array, or a copy at least twice as long when it has less than `size` places."""
+    """Return the array, or a copy at least twice as long, zeros behind, when it has less than `size` places."""
     if size <= len(array):
         return array
     larger = np.zeros(max(size, 2 * len(array)), array.dtype)

@@ -111,7 +111,7 @@ class StreamTail(StreamSource, Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Suggestion:
     """One way to go on in a filter being typed: replace `start` up to the cursor by `text`."""
 

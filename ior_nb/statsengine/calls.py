@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ior_nb.runtime import StringTable
+from ior_nb.runtime.index import grown
 from ior_nb.statsengine.histogram import BUCKETS, OCTAVES, octaves_of
 from ior_nb.statsengine.series import TREND_SLOTS, Series, slots_between
-from ior_nb.statsengine.table import Table, grown
+from ior_nb.statsengine.table import Table
 from ior_nb.syscalls import BY_NAME, BY_NUMBER
 
 __all__ = ["ERRNOS", "OTHER", "Calls", "Counted", "Exact", "Totals"]

@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import Recoder, StringTable
+from ior_nb.runtime.index import grown
 from ior_nb.statsengine.activity import MAXIMA, SUMS, Part, add
-from ior_nb.statsengine.table import Table, grown
+from ior_nb.statsengine.table import Table
 
 __all__ = ["MAX_PID", "Processes"]
 

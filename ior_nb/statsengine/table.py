@@ -7,20 +7,13 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["NO_CODES", "OVERFLOW", "Table", "best", "grown"]
+from ior_nb.runtime.index import grown
+
+__all__ = ["NO_CODES", "OVERFLOW", "Table", "best"]
 
 OVERFLOW: Final = 0
 """The entry of rows for whose code there was no room."""
 NO_CODES: Final = np.zeros(0, np.int64)
-
-
-def grown(array: np.ndarray, size: int) -> np.ndarray:
-    """Return `array` with at least `size` items, the new ones zero and, until used, without memory behind them."""
-    if size <= len(array):
-        return array
-    larger = np.zeros(max(size, 2 * len(array)), array.dtype)
-    larger[: len(array)] = array
-    return larger
 
 
 def best(values: np.ndarray, count: int) -> np.ndarray:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import traitlets
 
-from ior_nb.errors import ConfigError
-from ior_nb.runtime import Filter, LiveRuntime
+from ior_nb.runtime import LiveRuntime
 from ior_nb.runtime.text import escaped_html, show_ns
+from ior_nb.widgets.chips import chips, done
 from ior_nb.widgets.panel import Panel, script, style
 from ior_nb.widgets.ticker import ticker
 
@@ -61,7 +61,7 @@ class Bar(Panel):
             "counted_s": round(state.counted_s),
             "filter": filters.text(filters.active),
             "undo": filters.labels[-1] if filters.labels else "",
-            "chips": [filters.text(Filter(part)) for part in filters.active.parts()],
+            "chips": chips(filters),
             "warnings": state.warnings,
             "complete": state.accounting.complete and not state.accounting.unaccounted,
             "accounting": state.accounting.line() if state.accounting.seen else "",
@@ -91,21 +91,12 @@ class Bar(Panel):
             runtime.control.stop()
         elif what == "reset":
             runtime.control.reset()
-        elif what == "undo":
-            if not runtime.filters.undo():
-                raise ConfigError("there is no filter to undo")
-        elif what == "clear":
-            runtime.filters.set(Filter(), "clear")
-        elif what == "drop":  # one chip
-            parts = list(runtime.filters.active.parts())
-            text = str(body["text"])
-            runtime.filters.set(Filter.of([p for p in parts if runtime.filters.text(Filter(p)) != text]))
         elif what == "auto_reset":
             seconds = int(body["seconds"])
             if seconds not in AUTO_RESET_S:
                 raise ValueError(f"automatic reset every {seconds} s is not offered")
             self._auto_reset_s, self._reset_at = seconds, time.monotonic()
-        else:
+        elif not done(runtime.filters, what, body):
             super().act(what, body)
 
     def still(self) -> str:

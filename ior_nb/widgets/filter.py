@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import traitlets
 
-from ior_nb.errors import ConfigError, FilterSyntaxError, IorError
+from ior_nb.errors import FilterSyntaxError, IorError
 from ior_nb.runtime import Filter, LiveRuntime
 from ior_nb.runtime.filter import DIMENSIONS, NUMBER_OPERATORS, TEXT_OPERATORS, Errors, Node, Number, Text
 from ior_nb.runtime.text import escaped_html, printable
+from ior_nb.widgets.chips import chips, done
 from ior_nb.widgets.given import whole
 from ior_nb.widgets.panel import Panel, script, style
 from ior_nb.widgets.ticker import ticker
@@ -53,7 +54,7 @@ class FilterPanel(Panel):
             return None
         shown = {
             "text": filters.text(active),
-            "chips": [filters.text(Filter(part)) for part in active.parts()],
+            "chips": chips(filters),
             "labels": list(reversed(labels)),
             "applied": self._applied,
             **self._terms(active),
@@ -63,18 +64,9 @@ class FilterPanel(Panel):
 
     def act(self, what: str, body: Mapping[str, Any]) -> None:
         """`apply` a text (with edits of fields not in it yet), `drop` a chip, `clear`, `undo`."""
-        filters = self.runtime.filters
         if what == "apply":
             self._apply(body)
-        elif what == "drop":
-            text = str(body["text"])
-            filters.set(Filter.of(p for p in filters.active.parts() if filters.text(Filter(p)) != text))
-        elif what == "clear":
-            filters.set(Filter(), "clear")
-        elif what == "undo":
-            if not filters.undo():
-                raise ConfigError("there is no filter to undo")
-        else:
+        elif not done(self.runtime.filters, what, body):
             super().act(what, body)
 
     def still(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["LONGEST_NAME", "LONGEST_PATH", "text", "texts", "whole"]
+__all__ = ["LONGEST_NAME", "LONGEST_PATH", "text", "texts", "value_of", "whole"]
 
 LONGEST_NAME: Final = 200
 """Characters of the name of a system call, a family or a metric: more than any has."""
@@ -46,6 +46,21 @@ def texts(body: Mapping[str, Any], key: str, most: int) -> list[str]:
     if isinstance(value, list) and len(value) <= most and all(isinstance(member, str) for member in value):
         return value
     raise ValueError(f"{key}: expected a list of at most {most} texts, not {_seen(value)}")
+
+
+def value_of(body: Mapping[str, Any], kinds: Mapping[str, type[str] | type[int]]) -> tuple[str, Any]:
+    """Return the dimension to narrow by and its value, of the type `kinds` says.
+
+    Raises:
+        ValueError: it is no dimension of `kinds`, or the value is of another type.
+    """
+    dimension, value = body["dimension"], body["value"]
+    if not isinstance(dimension, str) or dimension not in kinds:
+        raise ValueError(f"this panel cannot narrow by {dimension!r}")
+    if not isinstance(value, kinds[dimension]) or isinstance(value, bool):
+        kind = "a text" if kinds[dimension] is str else "a whole number"
+        raise ValueError(f"{dimension} takes {kind}, not {value!r}")
+    return dimension, value
 
 
 def _seen(value: Any) -> str:

@@ -9,12 +9,13 @@ import numpy as np
 
 from ior_nb.runtime import LiveRuntime, Snapshot, TraceState
 from ior_nb.runtime.text import middle_cut, show_bytes, show_ns
+from ior_nb.widgets.given import value_of
 from ior_nb.widgets.panel import Panel, packed, script, still_table, style
 
 __all__ = ["OverviewPanel"]
 
 _TOP: Final = 5
-_DIMENSIONS: Final[dict[str, Any]] = {"syscall": str, "file": str, "pid": int}
+_DIMENSIONS: Final[dict[str, type[str] | type[int]]] = {"syscall": str, "file": str, "pid": int}
 
 
 class OverviewPanel(Panel):
@@ -69,10 +70,7 @@ class OverviewPanel(Panel):
         """`narrow`: a click on one of the tops."""
         if what != "narrow":
             return super().act(what, body)
-        dimension, value = str(body["dimension"]), body["value"]
-        if isinstance(value, bool) or not isinstance(value, _DIMENSIONS.get(dimension, ())):
-            raise ValueError(f"cannot narrow to {dimension} {value!r}")
-        return self.narrow_to(dimension, value)
+        return self.narrow_to(*value_of(body, _DIMENSIONS))
 
     def still(self) -> str:
         """Return the numbers and the tops as tables."""

@@ -12,6 +12,7 @@ import numpy as np
 from ior_nb.runtime import LiveRuntime, Snapshot
 from ior_nb.runtime.statistics import Activity
 from ior_nb.runtime.text import show_bytes, show_ns
+from ior_nb.widgets.given import value_of
 from ior_nb.widgets.panel import Panel, still_table
 
 __all__ = ["ACTIVITY", "STILL_ROWS", "TablePanel", "activity_cells", "fitted", "numbers", "section"]
@@ -168,12 +169,7 @@ class TablePanel(Panel):
     def act(self, what: str, body: Mapping[str, Any]) -> None:
         """`narrow`: the value of a cell; `rank`: what decides which rows are shown when there are too many."""
         if what == "narrow":
-            dimension, value = body["dimension"], body["value"]
-            if not isinstance(dimension, str) or dimension not in self.dimensions:
-                raise ValueError(f"this table cannot narrow by {dimension!r}")
-            if not isinstance(value, self.dimensions[dimension]) or isinstance(value, bool):
-                kind = "a text" if self.dimensions[dimension] is str else "a whole number"
-                raise ValueError(f"{dimension} takes {kind}, not {value!r}")
+            dimension, value = value_of(body, self.dimensions)
             self.narrow_to(dimension, value, directory=body.get("directory") is True and dimension == "file")
         elif what == "rank":
             if body["by"] not in RANKINGS:

@@ -62,7 +62,7 @@ class FakeFilters:
         return self.stack.pop()
 
     def suggest(self, text: str, position: int) -> list[Suggestion]:
-        return [Suggestion(text=c.text, start=c.start, kind=c.kind, doc=c.doc) for c in complete(text, position)]
+        return complete(text, position)
 
 
 class FakeRecording:

@@ -1,0 +1,35 @@
+"""The filter in force as chips, and what can be done with it from any panel that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ior_nb.errors import ConfigError
+from ior_nb.runtime import Filter, FilterEditor
+
+__all__ = ["chips", "done"]
+
+
+def chips(filters: FilterEditor) -> list[str]:
+    """Return the text of each term of the filter in force."""
+    return [filters.text(Filter(part)) for part in filters.active.parts()]
+
+
+def done(filters: FilterEditor, what: str, body: Mapping[str, Any]) -> bool:
+    """Do what a chip or its buttons ask for: `drop` one term, `clear`, `undo`; False when it is something else.
+
+    Raises:
+        ConfigError: there is nothing to undo.
+    """
+    if what == "drop":
+        text = str(body["text"])
+        filters.set(Filter.of(part for part in filters.active.parts() if filters.text(Filter(part)) != text))
+    elif what == "clear":
+        filters.set(Filter(), "clear")
+    elif what == "undo":
+        if not filters.undo():
+            raise ConfigError("there is no filter to undo")
+    else:
+        return False
+    return True
