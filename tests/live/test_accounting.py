@@ -109,16 +109,19 @@ def test_every_call_seen_is_a_row(scenario: str, run_scenario: Callable[..., Ran
     )
 
 
-def test_rate_zero_counts_only(run_scenario: Callable[..., Ran]) -> None:
-    """A syscall at rate 0 has no rows, and exact counters."""
+def test_rate_zero_counts_only(run_scenario: Callable[..., Ran], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A syscall at rate 0 has no rows, and the counters it has where all are rows."""
+    all_rows = run_scenario("processes", tmp_path_factory.mktemp("all")).trace.counters["pread64"]
     ran = run_scenario("processes", sampling={"pread64": 0, "exit_group": 0})
+    counted = ran.trace.counters["pread64"]
     calls = ran.trace.batch.text("syscall")
     accounting = ran.trace.accounting
 
     assert not np.isin(calls, ["pread64", "exit_group"]).any()
-    assert ran.trace.counters["pread64"]["bytes"] - 7 * 65 == 784 * (ran.trace.counters["pread64"]["calls"] - 65)
+    assert [counted[name] for name in ("calls", "errors", "bytes")] == [all_rows[n] for n in ("calls", "errors", "bytes")]
+    assert counted["calls"] >= 65
     assert ran.trace.counters["exit_group"]["calls"] == 8
-    assert accounting.sampled_out == ran.trace.counters["pread64"]["calls"] + 8
+    assert accounting.sampled_out == counted["calls"] + 8
     assert accounting.unaccounted == 0
     assert accounting.complete
 

@@ -45,12 +45,14 @@ class Suite:
     name: str
     builds_python: bool = False
     """Its own is older than 3.11."""
+    merged_usr: bool = True
+    """/bin and /lib are links to /usr."""
 
 
 SUITES: Final = {
     suite.name: suite
     for suite in (
-        Suite(name="bullseye", builds_python=True),
+        Suite(name="bullseye", builds_python=True, merged_usr=False),
         Suite(name="bookworm"),
         Suite(name="trixie"),
         Suite(name="forky"),
@@ -129,7 +131,7 @@ def _debian(home: Path, suite: str, arch: str) -> None:
     run(
         *("mmdebstrap", "--quiet", f"--variant={'apt' if native else 'extract'}", f"--architectures={arch}"),
         f"--include={','.join(packages)}",
-        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+        *(["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"] if SUITES[suite].merged_usr else []),
         *("--aptopt=APT::Install-Recommends false", "--aptopt=Acquire::Check-Valid-Until false"),
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info")),
         *(suite, home, f"deb [signed-by={KEYRING}] {mirror()} {suite} main"),
