@@ -132,16 +132,16 @@ def mirror() -> str:
 def apt() -> dict[str, str]:
     """Return the environment in which apt sees all suites and architectures, with lists of this week."""
     home = CACHE / "apt"
-    stamp = home / "updated"
+    stamp, sources = home / "updated", home / "sources.list"
     environment = os.environ | {"APT_CONFIG": str(home / "apt.conf")}
-    if stamp.exists() and time.time() - stamp.stat().st_mtime < _FRESH_S:
+    lines = [f"deb [signed-by={KEYRING}] {mirror()} {suite} main\n" for suite in SUITES]
+    text = "".join([*lines, f"deb-src [signed-by={KEYRING}] {mirror()} bookworm main\n"])
+    if stamp.exists() and time.time() - stamp.stat().st_mtime < _FRESH_S and sources.read_text() == text:
         return environment
     for folder in ("lists/partial", "cache/archives/partial"):
         (home / folder).mkdir(parents=True, exist_ok=True)
     (home / "status").touch()
-    lines = [f"deb [signed-by={KEYRING}] {mirror()} {suite} main\n" for suite in SUITES]
-    lines.append(f"deb-src [signed-by={KEYRING}] {mirror()} bookworm main\n")
-    (home / "sources.list").write_text("".join(lines))
+    sources.write_text(text)
     (home / "apt.conf").write_text(CONFIGURATION.format(home=home))
     run("apt-get", "-qq", "update", env=environment, timeout=600)
     stamp.touch()
