@@ -117,10 +117,10 @@ class Runner:
                 inside = json.loads((out / "result.json").read_text())
                 lines = (out / "tests.jsonl").read_text().splitlines() if (out / "tests.jsonl").exists() else []
             except (OSError, ValueError):
-                found["error"] = f"nothing came back, status {ran.status}\n{ran.log[-4000:]}"
+                found["error"] = f"nothing came back: {table.last_words(ran.log)}"
             else:
                 if "trace" not in inside:
-                    found["error"] = f"stopped before the first trace had ended\n{ran.log[-4000:]}"
+                    found["error"] = f"stopped before its first trace had ended: {table.last_words(ran.log)}"
                 found |= {"facts": inside["facts"], "doctor": inside.get("doctor"), "trace": inside.get("trace")}
                 for line in map(json.loads, lines):
                     found.update(line) if "collected" in line else found["tests"].append(line)
@@ -160,7 +160,7 @@ def run_cells(runner: Runner, cells: list[Cell], *, again: bool, seconds: float)
     for cell in cells:
         try:
             kept = None if again else runner.known(cell)
-            if kept is not None:
+            if kept is not None and "error" not in kept:
                 say(f"{cell.name}: known since {kept['date']}")
             elif (left := deadline - time.monotonic()) < LEAST_S:
                 say(f"{cell.name}: not run, the time is up")

@@ -62,6 +62,12 @@ def count(result: Result, *, only: str = "", but: tuple[str, ...] = ()) -> str:
     return ", ".join(words + [f"{number} {name}" for name, number in numbers.items() if number])
 
 
+def last_words(log: str) -> str:
+    """Return the line of a console that says why it ends."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return next((line for line in lines if "Kernel panic" in line), lines[-1] if lines else "nothing was said")[:200]
+
+
 def doctor(result: Result) -> str:
     """Return what the doctor says, in a word or two."""
     bad = re.findall(r"^FAIL +(\S+(?: \S+)*)  ", result["doctor"]["text"], re.MULTILINE)
@@ -83,7 +89,7 @@ def row(cell: Cell, result: Result | None) -> tuple[str, ...]:
     if result is None:
         return (cell.name, "", userland, *[""] * 2, NOT_RUN, *[""] * 3)
     if "error" in result:
-        return (cell.name, result["kernel"], userland, "", "", result["error"].splitlines()[0], "", "", result["date"])
+        return (cell.name, result["kernel"], userland, "", "", result["error"], "", "", result["date"])
     facts = result["facts"]
     return (
         cell.name,
@@ -111,7 +117,7 @@ def table(rows: Iterable[tuple[str, ...]]) -> str:
 def troubles(cell: Cell, result: Result) -> list[str]:
     """Return what went wrong in a cell, a line each."""
     if "error" in result:
-        return [f"{cell.name}: {line}" for line in result["error"].splitlines()]
+        return [f"{cell.name}: {result['error']}"]
     found = [f"{cell.name}: trace refused: {refusal(result)}"] if refusal(result) else []
     bad = [t for t in result["tests"] if t["outcome"] == "failed"]
     return found + [f"{cell.name}: {t['test']}: {' '.join(t['why'].split())[:300]}" for t in bad]
