@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ior_nb.engine.collector import btf, program, wire
+from ior_nb.engine.collector import program, wire
+from ior_nb.engine.collector.btf import Btf
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack, pack_json
 from ior_nb.engine.decode import EVENT
 from ior_nb.engine.names import CHUNK
@@ -104,7 +105,7 @@ def test_btf_finds_members_in_anonymous_structs() -> None:
     blob = _btf({"": [("inner", 1, 32)], "outer": [("first", 1, 0), ("", 2, 64), ("named", 2, 128)]})
     wanted = {"outer": ["first", "inner", "named.inner", ""]}
 
-    assert btf.offsets(wanted, blob) == {
+    assert Btf(blob).offsets(wanted) == {
         ("outer", "first"): 0,
         ("outer", "inner"): 12,
         ("outer", "named.inner"): 20,
@@ -115,9 +116,16 @@ def test_btf_finds_members_in_anonymous_structs() -> None:
 def test_btf_names_what_is_missing() -> None:
     """A kernel without a member is refused by the member's name; noise is refused as such."""
     with pytest.raises(LookupError, match=r"outer\.nothing"):
-        btf.offsets({"outer": ["nothing"]}, _btf({"outer": [("first", 1, 0)]}))
+        Btf(_btf({"outer": [("first", 1, 0)]})).offsets({"outer": ["nothing"]})
     with pytest.raises(ValueError, match="not a BTF blob"):
-        btf.offsets({}, b"noise")
+        Btf(b"noise")
+
+
+def test_btf_takes_the_first_of_several_names() -> None:
+    """Where kernels call a member by one of two names, the one that is there is found, under its own name."""
+    blob = Btf(_btf({"group": [("level", 1, 32), ("old", 1, 64)]}))
+
+    assert blob.offsets({"group": ["new|old", "level|old"]}) == {("group", "old"): 8, ("group", "level"): 4}
 
 
 def test_counters_are_summed_over_processors() -> None:

@@ -32,17 +32,14 @@ ROUNDS = 200_003
 
 # Prints the number of instructions the verifier went through, by program (struct bpf_prog_info.verified_insns).
 VERIFIED = """
-import ctypes, json, struct, sys
+import json, struct, sys
 sys.path.insert(0, {root!r})
+from ior_nb.engine.collector.bpf import info_of
 from ior_nb.engine.collector.tracer import Tracer
 tracer = Tracer(event_bytes=1 << 20, name_bytes=1 << 20)
-libc = ctypes.CDLL(None)
 found = {{}}
-for name, function in tracer._bpf.funcs.items():
-    info = ctypes.create_string_buffer(256)
-    attributes = struct.pack("<IIQ", function.fd, len(info), ctypes.addressof(info)).ljust(128, b"\\0")
-    assert libc.syscall(321, 15, attributes, len(attributes)) == 0
-    found[name.decode()] = struct.unpack_from("<I", info, 216)[0]
+for name, program in tracer.loading.loaded.programs.items():
+    found[name] = struct.unpack_from("<I", info_of(program.fd), 216)[0]
 tracer.close()
 print(json.dumps(found))
 """
@@ -65,7 +62,7 @@ def sums_of_rows(trace: Trace) -> dict[str, dict[str, int]]:
 
 
 @contextmanager
-def own_session(**limits: int) -> Iterator[TracerSession]:
+def own_session(**limits: Any) -> Iterator[TracerSession]:
     """A session whose collector has other limits."""
     with TracerSession() as session:
         session._engine = BccEngine(**limits)

@@ -77,8 +77,7 @@ def by_hand() -> Callable[[str], dict[str, Any]]:
 # call never returns, which else takes a death inside the kernel.
 CUT_OFF = """
 start(generation=3)
-tracer._bpf.detach_raw_tracepoint("sys_exit")
-tracer._attached.remove("sys_exit")
+os.close(tracer._hooks._links.pop("sys_exit"))
 """
 
 
@@ -179,7 +178,6 @@ def test_the_dead_are_no_targets(by_hand: Callable[[str], dict[str, Any]]) -> No
     """A descendant that ended while the targets were being put in place leaves no entry to whoever gets its number."""
     said = by_hand(
         """
-import ctypes
 gone = subprocess.Popen(["true"])
 gone.wait()
 undead = subprocess.Popen(["true"])
@@ -192,7 +190,8 @@ module.threads = lambda pid: [gone.pid] if pid == gone.pid else listed(pid)
 found = start()
 for name, pid in (("gone", gone.pid), ("undead", undead.pid), ("alive", alive.pid)):
     said[name] = [pid in map(int, found["running"])]
-    said[name] += [ctypes.c_uint32(pid) in tracer._bpf[table] for table in ("targets", "slots")]
+    key = struct.pack("<I", pid)
+    said[name] += [tracer._maps[table].get(key) is not None for table in ("targets", "slots")]
 kill(alive)
 undead.wait()
 """
@@ -226,13 +225,13 @@ child.stdin.write(b"a")
 while not tracer.totals()["seen"]:
     time.sleep(0.001)
 blocked()
-slots = tracer._bpf["slots"]
-items, moments = slots.items, [answer]
+slots = tracer._maps["slots"]
+keys, moments = slots.keys, [answer]
 def looked_at():
-    rows = list(items())
+    found = list(keys())
     moments.pop()()
-    return rows
-slots.items = looked_at
+    return found
+slots.keys = looked_at
 tracer.ignore([child.pid])
 for moment in moments:
     moment()

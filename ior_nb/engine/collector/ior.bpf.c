@@ -10,7 +10,7 @@
  *   fork, exec, exit of tasks keep the scope and the slots right
  *
  * Constants come from program.py as #defines: O_* struct offsets from the running kernel's BTF, the numbers of
- * wire.py (flags, kinds, totals), sizes. Kernel memory is only ever read through the probe_read_kernel helper: a stale
+ * wire.py (flags, kinds, totals), sizes, and what differs between kernels: TASK_BTF, CLASSIC, SHARES. Kernel memory is only ever read through the probe_read_kernel helper: a stale
  * pointer gives zeros, never a fault.
  */
 #define BPF_LICENSE Dual MIT/GPL
@@ -24,7 +24,8 @@ struct spec {  /* program.py: SPEC */
 };
 struct config {  /* program.py: CONFIG */
   u64 cgroup;
-  u32 mode, tid, uid, follow, scope_gen, filter;
+  u32 mode, tid, uid, follow, scope_gen, filter, wanted;  /* wanted: how many were put into the map of that name */
+  u32 pad;
 };
 /* The part of a filter that is decided here. A change writes another entry, then moves config.filter to it: a record is
  * judged and stamped by one and the same entry. */
@@ -58,7 +59,7 @@ struct known { u64 parent, hash_len, inode, path; u32 id, generation; };
 struct slot {
   struct where last_at;  /* the file seen last, and what was known of it */
   struct known last;
-  u64 regs[8];  /* r10 r9 r8 ax cx dx si di, as they lie in pt_regs */
+  u64 regs[8];  /* the part of pt_regs that holds the arguments: regs[ARG0] to regs[ARG5] */
   u64 start, end, last_end, pos, extra, file_at, comm[2];
   s64 ret;
   u32 files[4], names, comm_id, pid, tid, tgid, scope_gen;
@@ -68,16 +69,18 @@ struct slot {
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
 enum { F_FILE, F_SOURCE, F_BASE1, F_BASE2 };
 struct counter { u64 calls, errors, bytes, latency, histogram[BUCKETS]; };
-struct ids { u32 file, names, comm; };
+/* What a program has for itself while it runs. */
 struct scratch {
+  u32 share, last_file, last_names, last_comm;  /* ids given out so far */
   u64 ask[4];          /* addresses of the struct paths this call names, by F_* */
   struct where missing[4];
   u32 current, todo;   /* which of `missing` want a name */
   u64 mnt, dentry, path;
   u32 pos, flags;
+  struct slot blank;
   char text[8192 + 256];
 };
-struct live { u32 tree_generation, changing, pending; };
+struct live { u32 tree_generation, changing, found; };  /* found: how many of `wanted` were met */
 
 BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
 BPF_RINGBUF_OUTPUT(names, NAME_PAGES);
@@ -93,9 +96,7 @@ BPF_HASH(targets, u32, u8, 65536);    /* thread group ids as the kernel numbers 
 BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers them, until seen */
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
 BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
-BPF_PERCPU_ARRAY(scratch, struct scratch, 1);
-BPF_PERCPU_ARRAY(blank, struct slot, 1);
-BPF_PERCPU_ARRAY(ids, struct ids, 1);
+BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
 BPF_PROG_ARRAY(tails, 2);
 
 /* The helpers by their numbers (include/uapi/linux/bpf.h): under bcc's own names for them, bcc reads all of
@@ -112,13 +113,38 @@ static u64 (*typed_task)(void) = (void *)158;
 #define LOAD32(to, at, offset) asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(to) : "r"(at), "i"(offset))
 #endif
 
+/* Keeps the compiler from what it can prove of a value: it drops a bound, or ends a loop on equality with the smaller of
+ * two bounds, and then the verifier (that of kernels before 6.2 above all) can prove nothing. */
+#define OPAQUE(value) asm volatile("" : "+r"(value))
+
 inline_ u64 rd(u64 at) { u64 v = 0; read_kernel(&v, 8, (void *)at); return v; }
 inline_ u32 rd32(u64 at) { u32 v = 0; read_kernel(&v, 4, (void *)at); return v; }
 
 inline_ void count(u32 what) {
   u32 at = bpf_get_smp_processor_id() * TOTALS + what;
   u64 *n = totals.lookup(&at);
+#if SHARES > 1
+  if (n) __sync_fetch_and_add(n, 1);
+#else
   if (n) *n += 1;
+#endif
+}
+
+/* Where a program can be preempted (raw tracepoints from Linux 7.2 on) another may run in between on its CPU, but never
+ * the same one: so each has a share of its own of what is per CPU. Elsewhere there is one share. */
+enum { BY_ENTER, BY_EXIT, BY_FORK, BY_EXEC, BY_TASK_EXIT };
+
+inline_ struct scratch *mine(u32 by) {
+  u32 at = SHARES > 1 ? by : 0;
+  struct scratch *s = scratch.lookup(&at);
+  if (s) s->share = at;
+  return s;
+}
+
+/* The next id of a kind. Not from a counter that all CPUs share: some compilers refuse the result of an atomic add. */
+inline_ u32 next_id(struct scratch *s, u32 *last) {
+  *last += 1;
+  return (*last * SHARES + s->share) * NCPU + bpf_get_smp_processor_id();
 }
 
 /* ---- names ring ------------------------------------------------------------------------------------------- */
@@ -127,6 +153,7 @@ inline_ void count(u32 what) {
 inline_ u32 local_number(u64 pid) {
   u32 level = rd32(pid + O_pid_level), found = 0;
   for (u32 i = 0; i < 8; i++) {
+    OPAQUE(i);
     if (i > level) break;
     u64 number = pid + O_pid_numbers + i * SIZE_upid;
     if (rd32(rd(number + O_upid_ns) + O_pid_namespace_ns + O_ns_common_inum) == NS_INUM) found = rd32(number + O_upid_nr);
@@ -143,14 +170,11 @@ inline_ int send_task(u32 type, u32 pid, u32 parent) {
   return 1;
 }
 
-inline_ u32 send_comm(struct slot *slot) {
-  u32 zero = 0;
-  struct ids *n = ids.lookup(&zero);
+inline_ u32 send_comm(struct slot *slot, struct scratch *s) {
+  if (!s) return 0;
   struct chunk *c = names.ringbuf_reserve(sizeof(struct chunk));
   if (!c) { count(T_LOST_NAMES); return 0; }
-  if (!n) { names.ringbuf_discard(c, BPF_RB_NO_WAKEUP); return 0; }
-  n->comm += 1;
-  u32 id = n->comm * NCPU + bpf_get_smp_processor_id();
+  u32 id = next_id(s, &s->last_comm);
   c->id = id; c->type = N_COMM; c->part = 0; c->parts = 1; c->flags = 0; c->length = 16; c->bytes = 16;
   c->base = 0; c->dev = 0; c->mode = 0; c->socket = 0; c->magic = 0; c->inode = 0; c->time = 0;
   __builtin_memcpy(c->text, slot->comm, 16);
@@ -162,14 +186,15 @@ inline_ u32 send_comm(struct slot *slot) {
 inline_ int send_text(struct scratch *s, u32 from, u32 length, struct chunk *head) {
   u32 parts = (length + CHUNK_TEXT - 1) / CHUNK_TEXT;
   if (!parts) parts = 1;
-  asm volatile("" : "+r"(parts));   /* else the compiler drops the bound it can prove, and the verifier cannot */
+  OPAQUE(parts);
   for (u32 i = 0; i < 20; i++) {
+    OPAQUE(i);
     if (i >= parts) break;
     struct chunk *c = names.ringbuf_reserve(sizeof(struct chunk));
     if (!c) { count(T_LOST_NAMES); return 0; }
     u32 left = length - i * CHUNK_TEXT;
     if (left > CHUNK_TEXT) left = CHUNK_TEXT;
-    asm volatile("" : "+r"(left));
+    OPAQUE(left);
     left &= 255;
     if (left > CHUNK_TEXT) left = CHUNK_TEXT;
     __builtin_memcpy(c, head, 48);
@@ -208,9 +233,9 @@ inline_ bool is_compat(u64 task) {
   u64 current = typed_task();
   u32 status;
   LOAD32(status, current, O_task_struct_status);
-  return status & TS_COMPAT;
+  return status & COMPAT_BIT;
 #endif
-  return rd32(task + O_task_struct_status) & TS_COMPAT;
+  return rd32(task + O_task_struct_status) & COMPAT_BIT;
 }
 
 inline_ void read_comm(u64 comm[2]) {
@@ -298,7 +323,6 @@ inline_ u64 base_of(struct slot *slot, u64 task, u8 string, u8 directory, u8 bit
 
 /* Name one missing file: walk its dentries up to the root of its mount namespace, send the path. */
 inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
-  u32 zero = 0;
   *(volatile u32 *)&s->current = s->todo & 1 ? 0 : s->todo & 2 ? 1 : s->todo & 4 ? 2 : 3;
   u32 n = *(volatile u32 *)&s->current;   /* through memory, so that the walk is verified once, not for each value */
   struct dentry_head d = {};
@@ -343,10 +367,7 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
   if (old && old->path == fresh.path && old->inode == fresh.inode) {
     fresh.id = old->id;
   } else {
-    struct ids *next = ids.lookup(&zero);
-    if (!next) return;
-    next->file += 1;
-    fresh.id = next->file * NCPU + bpf_get_smp_processor_id();
+    fresh.id = next_id(s, &s->last_file);
     struct chunk head = {};
     u64 sb = rd(d.inode + O_inode_i_sb);
     head.id = fresh.id; head.type = N_FILE; head.flags = s->flags;
@@ -367,10 +388,9 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
 
 /* ---- scope ------------------------------------------------------------------------------------------------ */
 
-inline_ struct slot *new_slot(u64 task, u32 tid, u32 tgid, u32 scope_gen) {
-  u32 zero = 0;
-  struct slot *b = blank.lookup(&zero);
-  if (!b) return 0;
+inline_ struct slot *new_slot(struct scratch *s, u64 task, u32 tid, u32 tgid, u32 scope_gen) {
+  if (!s) return 0;
+  struct slot *b = &s->blank;
   __builtin_memset(b, 0, sizeof(*b));
   b->tgid = tgid; b->scope_gen = scope_gen;
   b->tid = local_number(rd(task + O_task_struct_thread_pid));
@@ -382,6 +402,24 @@ inline_ struct slot *new_slot(u64 task, u32 tid, u32 tgid, u32 scope_gen) {
   return slots.lookup(&tid);
 }
 
+/* Whether the current task is in a control group (version 2) or below it. Read from its own words: the helper that tells
+ * is for tracing programs only after Linux 5.10. */
+inline_ bool inside(u64 wanted) {
+  u64 group = rd(rd(bpf_get_current_task() + O_task_struct_cgroups) + O_css_set_dfl_cgrp);
+  u32 level = rd32(group + O_cgroup_level);
+  for (u32 i = 0; i < 64; i++) {
+    OPAQUE(i);
+    if (i > level) break;
+#ifdef O_cgroup_ancestors
+    u64 id = rd(rd(rd(group + O_cgroup_ancestors + 8 * (u64)i) + O_cgroup_kn) + O_kernfs_node_id);
+#else
+    u64 id = rd(group + O_cgroup_ancestor_ids + 8 * (u64)i);
+#endif
+    if (id == wanted) return true;
+  }
+  return false;
+}
+
 inline_ u32 member(struct config *c, u32 tid, u32 tgid) {
   if (c->mode == M_SET) {
     u8 *t = targets.lookup(&tgid);
@@ -389,14 +427,7 @@ inline_ u32 member(struct config *c, u32 tid, u32 tgid) {
   }
   if (c->mode == M_ALL) return TARGET_IN;
   if (c->mode == M_UID) return (u32)bpf_get_current_uid_gid() == c->uid;
-  if (c->mode == M_CGROUP) {
-    for (int level = 0; level < 16; level++) {
-      u64 id = bpf_get_current_ancestor_cgroup_id(level);
-      if (!id) break;
-      if (id == c->cgroup) return TARGET_IN;
-    }
-  }
-  return 0;
+  return c->mode == M_CGROUP && inside(c->cgroup);
 }
 
 /* Threads were added to `ignored` since this one's slot was made. The flag is set here, by the thread itself, for a slot
@@ -411,14 +442,14 @@ inline_ void look_again(struct slot *slot, u32 scope_gen) {
 inline_ struct slot *admit(struct config *c, struct live *now, struct slot *slot, u32 tid, u32 tgid) {
   u64 task = bpf_get_current_task();
   u32 in = member(c, tid, tgid);
-  if (!in && now->pending && c->mode == M_SET) {  /* a target given by its number in a nested pid namespace */
+  if (!in && c->wanted != now->found && c->mode == M_SET) {  /* a target given by its number in a nested pid namespace */
     u32 pid = local_number(rd(rd(task + O_task_struct_group_leader) + O_task_struct_thread_pid));
     u8 *t = pid ? wanted.lookup(&pid) : 0;
     if (t) {
       u8 value = *t;
       targets.update(&tgid, &value);
       wanted.delete(&pid);
-      __sync_fetch_and_add(&now->pending, -1);
+      __sync_fetch_and_add(&now->found, 1);
       in = value;
     }
   }
@@ -430,7 +461,7 @@ inline_ struct slot *admit(struct config *c, struct live *now, struct slot *slot
     if (slot->state == S_OPEN) count(T_KILLED);
     slots.delete(&tid);
   }
-  slot = new_slot(task, tid, tgid, c->scope_gen);
+  slot = new_slot(mine(BY_ENTER), task, tid, tgid, c->scope_gen);
   if (!slot) return 0;
   if (c->tid && slot->tid != c->tid) slot->ignored = 1;
   slot->waiting = in == TARGET_AT_EXEC;
@@ -477,18 +508,18 @@ inline_ bool kept_out(struct slot *slot, u64 latency, s64 ret) {
 }
 
 /* Send the record. Returns false when the ring has no room for it, and counts it as lost then. */
-inline_ bool emit(struct slot *slot, u64 latency, s64 ret, u32 flags) {
+inline_ bool emit(u32 by, struct slot *slot, u64 latency, s64 ret, u32 flags) {
   u64 comm[2] = {};
   read_comm(comm);
   if (comm[0] != slot->comm[0] || comm[1] != slot->comm[1] || !slot->comm_id) {
     slot->comm[0] = comm[0]; slot->comm[1] = comm[1];
-    slot->comm_id = send_comm(slot);
+    slot->comm_id = send_comm(slot, mine(by));
   }
   struct event *e = events.ringbuf_reserve(sizeof(struct event));
   if (!e) { count(T_LOST_RING); return false; }
   e->time = slot->start; e->latency = latency; e->ret = ret;
-  e->args[0] = slot->regs[7]; e->args[1] = slot->regs[6]; e->args[2] = slot->regs[5];
-  e->args[3] = slot->regs[0]; e->args[4] = slot->regs[2]; e->args[5] = slot->regs[1];
+  e->args[0] = slot->regs[ARG0]; e->args[1] = slot->regs[ARG1]; e->args[2] = slot->regs[ARG2];
+  e->args[3] = slot->regs[ARG3]; e->args[4] = slot->regs[ARG4]; e->args[5] = slot->regs[ARG5];
   e->gap = flags & EF_FIRST ? 0 : slot->start - slot->last_end;
   e->pos = slot->pos; e->extra = slot->extra;
   e->file = slot->files[F_FILE]; e->file2 = slot->files[F_SOURCE]; e->names = slot->names; e->comm = slot->comm_id; e->stack = 0;
@@ -497,6 +528,21 @@ inline_ bool emit(struct slot *slot, u64 latency, s64 ret, u32 flags) {
   if (!(flags & EF_IN_FLIGHT)) count(T_EMITTED);
   return true;
 }
+
+/* ---- what the hooks are given ----------------------------------------------------------------------------- */
+
+#if CLASSIC  /* perf's trace events: the fields of /sys/kernel/tracing/events/.../format */
+struct enter_args { u8 head[O_trace_event_raw_sys_enter_id]; u64 nr, args[6]; };
+struct exit_args { u8 head[O_trace_event_raw_sys_exit_ret]; s64 ret; };
+struct fork_args { u8 head[O_trace_event_raw_sched_process_fork_child_pid]; u32 child_pid; };
+struct exec_args { u8 head[O_trace_event_raw_sched_process_exec_old_pid]; u32 old_pid; };
+_Static_assert(O_trace_event_raw_sys_enter_args == O_trace_event_raw_sys_enter_id + 8, "sys_enter");
+#else  /* raw tracepoints: the arguments of TP_PROTO */
+struct enter_args { u64 regs, nr; };
+struct exit_args { u64 regs; s64 ret; };
+struct fork_args { u64 parent, child; };
+struct exec_args { u64 task, old_pid; };
+#endif
 
 /* ---- enter ------------------------------------------------------------------------------------------------ */
 
@@ -524,21 +570,13 @@ inline_ void begin(struct slot *slot, struct spec *spec) {
   slot->state = S_SKIPPED;
   count_call(slot);
   slot->flags |= EF_NO_RETURN;
-  if (!kept_out(slot, 0, 0)) emit(slot, 0, 0, slot->flags);
+  if (!kept_out(slot, 0, 0)) emit(BY_ENTER, slot, 0, 0, slot->flags);
   slot->last_end = now;
 }
 
-inline_ u32 new_names(void) {
-  u32 zero = 0;
-  struct ids *n = ids.lookup(&zero);
-  if (!n) return 0;
-  n->names += 1;
-  return n->names * NCPU + bpf_get_smp_processor_id();
-}
-
-int on_enter(struct bpf_raw_tracepoint_args *ctx) {
+int on_enter(struct enter_args *ctx) {
   u64 who = bpf_get_current_pid_tgid(), task;
-  u32 tid = who, zero = 0, nr = ctx->args[1];
+  u32 tid = who, zero = 0, nr = ctx->nr;
   struct slot *slot = slots.lookup(&tid);
   struct config *c = config.lookup(&zero);
   struct live *now = live.lookup(&zero);
@@ -577,7 +615,12 @@ in_scope:
   if (is_compat(task)) { count(T_COMPAT); return 0; }
   if (!spec->enabled) return 0;
   count(T_SEEN);
-  read_kernel(slot->regs, sizeof(slot->regs), (void *)(ctx->args[0] + REGISTERS_START));
+#if CLASSIC
+  slot->regs[ARG0] = ctx->args[0]; slot->regs[ARG1] = ctx->args[1]; slot->regs[ARG2] = ctx->args[2];
+  slot->regs[ARG3] = ctx->args[3]; slot->regs[ARG4] = ctx->args[4]; slot->regs[ARG5] = ctx->args[5];
+#else
+  read_kernel(slot->regs, sizeof(slot->regs), (void *)(ctx->regs + REGISTERS_START));
+#endif
   slot->state = S_OPEN;
   slot->flags = slot->last_end ? 0 : EF_FIRST;
   __builtin_memset(slot->files, 0, sizeof(slot->files));
@@ -589,7 +632,7 @@ in_scope:
     if (spec->result == R_NEVER) { slot->last_end = slot->start; slot->state = S_SKIPPED; count_call(slot); count(T_SAMPLED); }
     return 0;
   }
-  struct scratch *s = scratch.lookup(&zero);
+  struct scratch *s = mine(BY_ENTER);
   if (!s) return 0;
   __builtin_memset(s->ask, 0, sizeof(s->ask));
   if (spec->fd) {
@@ -624,10 +667,10 @@ in_scope:
   return 0;
 }
 
-int enter_walk(struct bpf_raw_tracepoint_args *ctx) {
+int enter_walk(struct enter_args *ctx) {
   u32 tid = bpf_get_current_pid_tgid(), zero = 0;
   struct slot *slot = slots.lookup(&tid);
-  struct scratch *s = scratch.lookup(&zero);
+  struct scratch *s = mine(BY_ENTER);
   struct live *now = live.lookup(&zero);
   if (!slot || !s || !now) return 0;
   u32 nr = slot->nr;
@@ -636,7 +679,7 @@ int enter_walk(struct bpf_raw_tracepoint_args *ctx) {
   if (s->todo) name_one(s, slot, now);
   if (s->todo) tails.call(ctx, 0);
   if (spec->how1 == H_EXEC) {
-    slot->names = new_names();
+    slot->names = next_id(s, &s->last_names);
     if (!send_user_text(s, word(slot, spec->str1), slot->names, N_PATH1, slot->files[F_BASE1], slot->rooted & 1)) slot->flags |= EF_NAMES_LOST;
   }
   begin(slot, spec);
@@ -673,6 +716,8 @@ inline_ void measure(struct slot *slot, struct spec *spec, u64 latency, s64 ret)
   if (failed(ret)) n->errors += 1;
   n->latency += latency;
   u32 bucket = log2_of(latency);
+  OPAQUE(bucket);
+  bucket &= 63;
   if (bucket >= BUCKETS) bucket = BUCKETS - 1;
   n->histogram[bucket] += 1;
 }
@@ -683,6 +728,7 @@ inline_ s64 iovec_bytes(u64 vector, u64 entries) {
   if (entries > 64) return -1;
   for (u32 i = 0; i < 64; i++) {
     u64 length = 0;
+    OPAQUE(i);
     if (i >= entries) break;
     if (read_user(&length, 8, (void *)(vector + 16 * i + 8))) return -1;
     sum += length;
@@ -691,14 +737,14 @@ inline_ s64 iovec_bytes(u64 vector, u64 entries) {
 }
 
 inline_ void finish(struct slot *slot, struct spec *spec) {
-  emit(slot, slot->end - slot->start, slot->ret, slot->flags);
+  emit(BY_EXIT, slot, slot->end - slot->start, slot->ret, slot->flags);
   slot->last_end = slot->end;
 }
 
-int on_exit(struct bpf_raw_tracepoint_args *ctx) {
+int on_exit(struct exit_args *ctx) {
   u64 end = bpf_ktime_get_boot_ns();
   u32 tid = bpf_get_current_pid_tgid(), zero = 0;
-  s64 ret = ctx->args[1];
+  s64 ret = ctx->ret;
   struct slot *slot = slots.lookup(&tid);
   struct live *now = live.lookup(&zero);
   if (!now) return 0;
@@ -732,14 +778,14 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx) {
   else if (spec->extra == X_FDS && !ret) read_user(&slot->extra, 8, (void *)word(slot, spec->extra_arg));
   if (spec->flags & SF_WRITES && ret > 0 && slot->file_at && !spec->off && rd32(slot->file_at + O_file_f_flags) & 02000)
     slot->pos = rd(slot->file_at + O_file_f_pos) - ret;             /* O_APPEND: only now is the position known */
-  struct scratch *s = scratch.lookup(&zero);
+  struct scratch *s = mine(BY_EXIT);
   if (!s) return 0;
   if (spec->how1 && spec->how1 != H_EXEC && (spec->how1 != H_OUT || ret > 0)) {
-    slot->names = new_names();
+    slot->names = next_id(s, &s->last_names);
     if (!send_user_text(s, word(slot, spec->str1), slot->names, N_PATH1, slot->files[F_BASE1], slot->rooted & 1)) slot->flags |= EF_NAMES_LOST;
   }
   if (spec->how2) {
-    if (!slot->names) slot->names = new_names();
+    if (!slot->names) slot->names = next_id(s, &s->last_names);
     if (!send_user_text(s, word(slot, spec->str2), slot->names, N_PATH2, slot->files[F_BASE2], slot->rooted & 2)) slot->flags |= EF_NAMES_LOST;
   }
   s64 fd = spec->result == R_FD ? ret : spec->extra == X_FDS && !ret ? (s32)slot->extra : -1;
@@ -754,10 +800,10 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx) {
   return 0;
 }
 
-int exit_walk(struct bpf_raw_tracepoint_args *ctx) {
+int exit_walk(struct exit_args *ctx) {
   u32 tid = bpf_get_current_pid_tgid(), zero = 0;
   struct slot *slot = slots.lookup(&tid);
-  struct scratch *s = scratch.lookup(&zero);
+  struct scratch *s = mine(BY_EXIT);
   struct live *now = live.lookup(&zero);
   if (!slot || !s || !now) return 0;
   u32 nr = slot->nr;
@@ -770,21 +816,54 @@ int exit_walk(struct bpf_raw_tracepoint_args *ctx) {
 
 /* ---- tasks ------------------------------------------------------------------------------------------------ */
 
-int on_fork(struct bpf_raw_tracepoint_args *ctx) {
-  u64 parent = ctx->args[0], child = ctx->args[1];
-  u32 zero = 0, from = rd32(parent + O_task_struct_tgid), tgid = rd32(child + O_task_struct_tgid), tid = rd32(child + O_task_struct_pid);
+#if CLASSIC
+/* The task of a number among the youngest of a list of tasks; 0 where it is not there. */
+inline_ u64 youngest(u64 list, u32 link, u32 tid) {
+  u64 at = rd(list + 8);                                            /* list_head.prev */
+  for (u32 i = 0; i < 16; i++) {
+    OPAQUE(i);
+    if (!at || at == list) break;
+    if (rd32(at - link + O_task_struct_pid) == tid) return at - link;
+    at = rd(at + 8);
+  }
+  return 0;
+}
+
+/* The trace event has the child's number and no address. A new process is the last of its parent's children, a new
+ * thread the last of its group. */
+inline_ u64 child_of(u64 parent, u32 tid) {
+  u64 child = youngest(parent + O_task_struct_children, O_task_struct_sibling, tid);
+  if (!child) child = youngest(rd(parent + O_task_struct_signal) + O_signal_struct_thread_head, O_task_struct_thread_node, tid);
+  if (!child) child = youngest(rd(parent + O_task_struct_real_parent) + O_task_struct_children, O_task_struct_sibling, tid);  /* CLONE_PARENT */
+  return child;
+}
+#endif
+
+int on_fork(struct fork_args *ctx) {
+#if CLASSIC
+  u64 parent = bpf_get_current_task();
+#else
+  u64 parent = ctx->parent, child = ctx->child;
+#endif
+  u32 zero = 0, from = rd32(parent + O_task_struct_tgid), in = TARGET_IN;
   struct config *c = config.lookup(&zero);
-  if (!c) return 0;
-  u32 in = c->mode == M_SET ? 0 : 1;
+  if (!c || c->mode > M_ALL) return 0;                              /* others are decided at every enter */
   if (c->mode == M_SET) {
     u8 *t = targets.lookup(&from);
-    if (!t || (tgid != from && !c->follow)) return 0;
-    u8 value = *t;
-    in = value;
-    if (tgid != from) targets.update(&tgid, &value);
+    if (!t) return 0;
+    in = *t;
   }
-  if (c->mode > M_ALL) return 0;                                    /* decided at every enter */
-  struct slot *slot = new_slot(child, tid, tgid, c->scope_gen);
+#if CLASSIC
+  u64 child = child_of(parent, ctx->child_pid);
+  if (!child) { count(T_SLOTS_FULL); return 0; }
+#endif
+  u32 tgid = rd32(child + O_task_struct_tgid), tid = rd32(child + O_task_struct_pid);
+  if (c->mode == M_SET && tgid != from) {
+    u8 value = in;
+    if (!c->follow) return 0;
+    targets.update(&tgid, &value);
+  }
+  struct slot *slot = new_slot(mine(BY_FORK), child, tid, tgid, c->scope_gen);
   if (!slot) return 0;
   slot->waiting = in == TARGET_AT_EXEC;
   if (c->tid && slot->tid != c->tid) slot->ignored = 1;
@@ -793,11 +872,13 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx) {
 }
 
 /* exec by a thread that is not the leader: it goes on under the leader's number. */
-int on_exec(struct bpf_raw_tracepoint_args *ctx) {
-  u32 tid = bpf_get_current_pid_tgid(), old = ctx->args[1], zero = 0;
+int on_exec(struct exec_args *ctx) {
+  u32 tid = bpf_get_current_pid_tgid(), old = ctx->old_pid;
   if (old == tid) return 0;
-  struct slot *from = slots.lookup(&old), *to = blank.lookup(&zero);
-  if (!from || !to) return 0;
+  struct slot *from = slots.lookup(&old);
+  struct scratch *s = mine(BY_EXEC);
+  if (!from || !s) return 0;
+  struct slot *to = &s->blank;
   u32 number = from->pid;
   __builtin_memcpy(to, from, sizeof(*to));
   to->tid = number;
@@ -806,8 +887,8 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx) {
   return 0;
 }
 
-int on_task_exit(struct bpf_raw_tracepoint_args *ctx) {
-  u64 task = ctx->args[0];
+int on_task_exit(void *ctx) {
+  u64 task = bpf_get_current_task();
   u32 tid = rd32(task + O_task_struct_pid), tgid = rd32(task + O_task_struct_tgid), zero = 0;
   struct slot *slot = slots.lookup(&tid);
   struct live *now = live.lookup(&zero);
@@ -824,7 +905,7 @@ int on_task_exit(struct bpf_raw_tracepoint_args *ctx) {
     if (slot->state == S_OPEN && spec && spec->result != R_NEVER) {
       current_filter(slot);   /* its last call's generation is not this one's: that call has not been judged yet */
       /* Killed, or lost: a row the ring has no room for is not counted twice. */
-      if (slot->flags & EF_SAMPLED_OUT || emit(slot, bpf_ktime_get_boot_ns() - slot->start, 0, slot->flags | EF_IN_FLIGHT))
+      if (slot->flags & EF_SAMPLED_OUT || emit(BY_TASK_EXIT, slot, bpf_ktime_get_boot_ns() - slot->start, 0, slot->flags | EF_IN_FLIGHT))
         count(T_KILLED);
     }
     slots.delete(&tid);
