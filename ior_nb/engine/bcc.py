@@ -65,8 +65,8 @@ class BccEngine:
     Args:
         ring_bytes: of the ring of events in the kernel, a power of two.
         buffer_bytes: what the collector keeps for a reader that is slow.
-        way: where the program hangs in the kernel: "raw" tracepoints, perf's "tracepoint" events, or "auto", the
-            cheapest that loses nothing on this kernel.
+        way: where the program hangs in the kernel: a key of `loader.WAYS`, or "auto", the cheapest that loses nothing
+            on this kernel.
     """
 
     name = "bcc"
@@ -290,7 +290,7 @@ class BccEngine:
         finally:
             self.live()
             self._on_batch = lambda batch: None  # whom it went to, and his rows, are not ours to keep
-        self._skipping = self.way == "raw" and self._way == "auto" and answer["totals"]["skipped_runs"] > 0
+        self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
         return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters)
 
     # ---- requests

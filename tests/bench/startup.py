@@ -137,7 +137,6 @@ def parts() -> dict[str, float]:
         event_pages=4096,
         name_pages=2048,
         cpus=program.possible_cpus(),
-        namespace=program.INITIAL_PID_NAMESPACE,
     )
     compiled = compiler.compile_text(text, program.FUNCTIONS)
     done("compile")

@@ -24,8 +24,9 @@ struct spec {  /* program.py: SPEC */
 };
 struct config {  /* program.py: CONFIG */
   u64 cgroup;
-  u32 mode, tid, uid, follow, scope_gen, filter, wanted;  /* wanted: how many were put into the map of that name */
-  u32 pad;
+  u32 mode, tid, uid, follow, scope_gen, filter;
+  u32 wanted;     /* how many were put into the map of that name */
+  u32 namespace;  /* inode of the pid namespace the collector lives in */
 };
 /* The part of a filter that is decided here. A change writes another entry, then moves config.filter to it: a record is
  * judged and stamped by one and the same entry. */
@@ -151,12 +152,14 @@ inline_ u32 next_id(struct scratch *s, u32 *last) {
 
 /* The number of a pid structure in the pid namespace the collector lives in; 0 where it has none. */
 inline_ u32 local_number(u64 pid) {
-  u32 level = rd32(pid + O_pid_level), found = 0;
+  u32 zero = 0, level = rd32(pid + O_pid_level), found = 0;
+  struct config *c = config.lookup(&zero);
+  if (!c) return 0;
   for (u32 i = 0; i < 8; i++) {
     OPAQUE(i);
     if (i > level) break;
     u64 number = pid + O_pid_numbers + i * SIZE_upid;
-    if (rd32(rd(number + O_upid_ns) + O_pid_namespace_ns + O_ns_common_inum) == NS_INUM) found = rd32(number + O_upid_nr);
+    if (rd32(rd(number + O_upid_ns) + O_pid_namespace_ns + O_ns_common_inum) == c->namespace) found = rd32(number + O_upid_nr);
   }
   return found;
 }

@@ -21,7 +21,7 @@ from ior_nb.engine.collector.image import Image, Loaded, load
 from ior_nb.engine.collector.program import FUNCTIONS, TAILS, Variant, possible_cpus, source
 from ior_nb.engine.collector.ring import PAGE
 
-__all__ = ["Loading", "NotHere", "load_program"]
+__all__ = ["UNREADABLE", "WAYS", "Loading", "NotHere", "load_program"]
 
 _HERE: Final = Path(__file__).resolve().parent
 # Helpers without which there is no tracing; each with the Linux it came with.
@@ -33,6 +33,14 @@ class NotHere(Exception):
     """This kernel cannot do it; the message says what is missing and what to use instead."""
 
 
+# Where the program hangs, and how it is built for it.
+WAYS: Final = {
+    "raw": Variant(classic=False, preemptible=False, typed=True),
+    "raw-preemptible": Variant(classic=False, preemptible=True, typed=True),
+    "tracepoint": Variant(classic=True, preemptible=False, typed=True),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Loading:
     """A loaded program, and how it came to be so."""
@@ -40,7 +48,7 @@ class Loading:
     loaded: Loaded
     hooks: Hooks
     way: str
-    """What it hangs at: "raw" tracepoints, or "tracepoint" events of perf."""
+    """A key of `WAYS`."""
     compiled: bool
     """Whether bcc compiled it just now; else it came from the cache."""
     notes: tuple[str, ...]
@@ -51,14 +59,13 @@ class Loading:
     """To be called when the kernel has skipped runs at raw tracepoints: from then on it is known as one that does."""
 
 
-def load_program(*, event_bytes: int, name_bytes: int, namespace: int, way: str = "auto") -> Loading:
+def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loading:
     """Load everything; nothing is attached yet.
 
     Args:
         event_bytes: of the ring of events, a power of two.
         name_bytes: of the ring of names.
-        namespace: inode of the pid namespace whose numbers are shown.
-        way: "raw", "tracepoint", or "auto": what is right on this kernel.
+        way: a key of `WAYS`, or "auto": the cheapest that is right on this kernel.
 
     Raises:
         NotHere: the kernel lacks something.
@@ -69,51 +76,47 @@ def load_program(*, event_bytes: int, name_bytes: int, namespace: int, way: str 
     data = _kernel_btf()
     store = cache.Cache(cache.folder())
     sizes = {"event_pages": event_bytes // PAGE, "name_pages": name_bytes // PAGE, "cpus": possible_cpus()}
-    key = _key(data, {**sizes, "namespace": namespace})
-    kept = store.get(key) or {}
+    key = _key(data, sizes)
     bcc = bcc_version()
-    if bcc and kept.get("bcc") != bcc:
-        kept = {}
-
+    kept = store.get(key) or {}
+    if not kept or (bcc and kept["bcc"] != bcc):
+        kept = {"bcc": bcc, "preemptible": None, "images": {}}
     btf = _lazily(lambda: _checked(data))
-    preemptible = kept.get("preemptible")
-    if preemptible is None:
-        preemptible = trial.examine(btf()).preemptible
-    numbers = None if way == "raw" or (way == "auto" and not preemptible) else event_numbers()
-    notes = []
-    if way == "tracepoint" and numbers is None:
-        raise NotHere(_UNREADABLE)
-    if preemptible and numbers is None:
-        notes.append("this kernel may skip calls of busy processes (they are counted as skipped): " + _UNREADABLE)
-    wanted = Variant(classic=numbers is not None, preemptible=preemptible and numbers is None, typed=True)
-    name = "tracepoint" if wanted.classic else "raw, preemptible" if wanted.preemptible else "raw"
+    if kept["preemptible"] is None:
+        kept["preemptible"] = trial.examine(btf()).preemptible
 
-    compiled = False
-    loaded = _from_cache(kept.get("images", {}).get(name), wanted)
+    way, numbers, notes = _chosen(way, preemptible=kept["preemptible"])
+    loaded = _from_cache(kept["images"].get(way), WAYS[way])
+    compiled = loaded is None
     if loaded is None:
-        image, loaded = _compile(btf(), wanted, {**sizes, "namespace": namespace})
-        compiled = True
-        images = {**kept.get("images", {}), name: image.to_json()}
-        store.put(key, {"bcc": bcc, "preemptible": preemptible, "images": images})
+        image, loaded = _compile(btf(), WAYS[way], sizes)
+        kept["images"][way] = image.to_json()
+        store.put(key, kept)
     tails = loaded.maps["tails"]
     for index, function in enumerate(TAILS):
         tails.set(index.to_bytes(4, "little"), loaded.programs[function].fd.to_bytes(4, "little"))
 
     def preempted() -> None:
-        store.put(key, (store.get(key) or {"bcc": bcc, "images": {}}) | {"preemptible": True})
+        store.put(key, kept | {"preemptible": True})
 
-    return Loading(
-        loaded,
-        Hooks(loaded.programs, numbers),
-        "tracepoint" if wanted.classic else "raw",
-        compiled,
-        tuple(notes),
-        store.refused,
-        preempted,
-    )
+    return Loading(loaded, Hooks(loaded.programs, numbers), way, compiled, notes, store.refused, preempted)
 
 
-_UNREADABLE: Final = (
+def _chosen(way: str, *, preemptible: bool) -> tuple[str, dict[str, int] | None, tuple[str, ...]]:
+    """Return the way to take, the numbers of its trace events, and what has to be said of it."""
+    if way in ("raw", "raw-preemptible"):
+        return way, None, ()
+    if way == "auto" and not preemptible:
+        return "raw", None, ()
+    numbers = event_numbers()
+    if numbers is not None:
+        return "tracepoint", numbers, ()
+    if way == "tracepoint":
+        raise NotHere(UNREADABLE)
+    return "raw-preemptible", None, (f"this kernel skips calls of busy processes, and counts them: {UNREADABLE}",)
+
+
+UNREADABLE: Final = (
     "the numbers of the trace events cannot be read; let them be: sudo mount -o remount,mode=755 /sys/kernel/tracing"
     " (mounted first where it is not: sudo mount -t tracefs -o mode=755 tracefs /sys/kernel/tracing)"
 )

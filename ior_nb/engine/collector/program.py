@@ -94,7 +94,7 @@ CHANGES_NAMES: Final = frozenset(
 
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I20B")  # struct spec of ior.bpf.c
-CONFIG: Final = struct.Struct("<Q7I4x")  # struct config of ior.bpf.c
+CONFIG: Final = struct.Struct("<Q8I")  # struct config of ior.bpf.c
 FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of ior.bpf.c
 LIVE: Final = struct.Struct("<3I")  # struct live of ior.bpf.c
 
@@ -245,7 +245,7 @@ class Variant:
     """The task's own words are loaded through a typed pointer (Linux 5.11)."""
 
 
-def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int, namespace: int) -> str:
+def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int) -> str:
     """Return the program's C text with its constants in front.
 
     Raises:
@@ -265,7 +265,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
-    defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus, "NS_INUM": namespace}
+    defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus}
     defines |= {"SLOTS": 65536, "FILES": 65536, "SOCKFS_MAGIC": 0x534F434B}
     defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
     defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}

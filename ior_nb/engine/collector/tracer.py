@@ -84,7 +84,7 @@ class Tracer:
 
     def __init__(self, *, event_bytes: int, name_bytes: int, way: str = "auto") -> None:
         self._namespace = Path("/proc/self/ns/pid").stat().st_ino
-        self.loading = load_program(event_bytes=event_bytes, name_bytes=name_bytes, namespace=self._namespace, way=way)
+        self.loading = load_program(event_bytes=event_bytes, name_bytes=name_bytes, way=way)
         self._maps = self.loading.loaded.maps
         self._hooks = self.loading.hooks
         self.cpus = possible_cpus()
@@ -151,7 +151,7 @@ class Tracer:
     def detach(self) -> None:
         """Take the hooks away; calls that are open now stay in the slots. Idempotent."""
         self._hooks.detach()
-        if self.loading.way == "raw" and self._hooks.misses():
+        if self.loading.way != "tracepoint" and self._hooks.misses():
             self.loading.preempted()
 
     def close(self) -> None:
@@ -182,6 +182,7 @@ class Tracer:
             self._scope_gen,
             self._filter,
             self._wanted,
+            self._namespace,
         )
         self._maps["config"].set(_FIRST, raw)
 

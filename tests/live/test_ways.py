@@ -1,0 +1,75 @@
+"""Every way the program can hang in the kernel: the rows are the same by each, whatever this kernel needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ior_nb.engine import bcc
+from ior_nb.engine.bcc import BccEngine
+from ior_nb.engine.collector.loader import WAYS
+from ior_nb.engine.collector.program import FUNCTIONS
+from tests.live.test_known_workload import SCENARIOS, by_thread, differences, key, wrong_columns
+
+if TYPE_CHECKING:
+    from tests.live.conftest import Ran
+
+MOST_INSTRUCTIONS = 100_000
+
+# Prints the number of instructions the verifier went through, by program (struct bpf_prog_info.verified_insns).
+VERIFIED = """
+import json, struct, sys
+sys.path.insert(0, {root!r})
+from ior_nb.engine.collector.bpf import info_of
+from ior_nb.engine.collector.tracer import Tracer
+tracer = Tracer(event_bytes=1 << 20, name_bytes=1 << 20, way={way!r})
+found = {{}}
+for name, program in tracer.loading.loaded.programs.items():
+    found[name] = struct.unpack_from("<I", info_of(program.fd), 216)[0]
+tracer.close()
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module", params=[way for way in WAYS if way != "raw"])
+def engine(request: pytest.FixtureRequest, engine_slot: list[BccEngine]) -> Iterator[BccEngine]:
+    """A collector that was told which way to take; the other live tests take the one this kernel needs."""
+    made = BccEngine(way=request.param)
+    engine_slot.append(made)
+    yield made
+    made.close()
+    engine_slot.clear()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_rows_are_the_log_by_every_way(scenario: str, engine: BccEngine, run_scenario: Callable[..., Ran]) -> None:
+    """By thread the rows are the known workload's log in every column, nothing is missing and nothing is extra."""
+    ran = run_scenario(scenario)
+    rows, log = by_thread(list(ran.rows)), by_thread(ran.expected)
+    wrong = [
+        (row, bad) for tid in log for e, row in zip(log[tid], rows[tid], strict=True) if (bad := wrong_columns(e, row))
+    ]
+
+    assert engine.way in WAYS
+    assert differences(ran) == {"missing": {}, "extra": {}}
+    assert {tid: [key(r) for r in rows[tid]] for tid in rows} == {tid: [e.key for e in log[tid]] for tid in log}
+    assert wrong == []
+    assert ran.trace.accounting.complete
+    assert ran.trace.accounting.unaccounted == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_verifier_is_done_soon(way: str) -> None:
+    """Each function is verified within 100,000 instructions: a tenth of what the kernel allows, and quick to load."""
+    code = VERIFIED.format(root=str(Path(bcc.__file__).parents[2]), way=way)
+    ran = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
+    verified: dict[str, int] = json.loads(ran.stdout)
+
+    assert set(FUNCTIONS) == verified.keys()
+    assert all(0 < count <= MOST_INSTRUCTIONS for count in verified.values()), verified
