@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from ior_nb.engine import bcc
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.collector.loader import WAYS
 from ior_nb.engine.collector.program import FUNCTIONS
+from ior_nb.session import TracerSession
+from ior_nb.tracing import trace
 from tests.live.test_known_workload import SCENARIOS, by_thread, differences, key, wrong_columns
 
 if TYPE_CHECKING:
@@ -62,6 +65,48 @@ def test_the_rows_are_the_log_by_every_way(scenario: str, engine: BccEngine, run
     assert wrong == []
     assert ran.trace.accounting.complete
     assert ran.trace.accounting.unaccounted == 0
+
+
+# A child whose parent is its maker's parent, children of threads, and a child of that child: each reads its own file.
+FAMILY = """
+import ctypes, os, sys, threading
+libc, folder, CLONE_PARENT, SIGCHLD = ctypes.CDLL(None), sys.argv[1], 0x8000, 17
+CLONE = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+
+def mark(name):
+    os.close(os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CREAT))
+
+def forked(name, inner=lambda: None):
+    pid = os.fork()
+    if not pid:
+        mark(name)
+        inner()
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+if not libc.syscall(CLONE, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0):
+    mark("sibling")
+    forked("sibling-child", lambda: forked("sibling-grandchild"))
+    os._exit(0)
+threads = [threading.Thread(target=forked, args=(f"thread-{n}",)) for n in range(23)]
+for t in threads: t.start()
+for t in threads: t.join()
+"""
+
+
+def test_no_child_is_missed(session: TracerSession, tmp_path: Path) -> None:
+    """Children of threads that fork at once, of CLONE_PARENT, and theirs: each is traced from its first call."""
+    (tmp_path / "family.py").write_text(FAMILY)
+    folder = tmp_path / "marks"
+    folder.mkdir()
+    command = ["sh", "-c", f"{sys.executable} {tmp_path}/family.py {folder}; sleep 0.2"]
+    with trace(command=command, session=session) as t:
+        pass
+    batch = t.batch.take(t.batch.text("syscall") == "openat")
+    marks = Counter(Path(f).name for f in batch.text("file") if f.startswith(f"{folder}/"))
+
+    assert marks == Counter([*(f"thread-{n}" for n in range(23)), "sibling", "sibling-child", "sibling-grandchild"])
+    assert t.accounting.complete
 
 
 @pytest.mark.parametrize("way", WAYS)
