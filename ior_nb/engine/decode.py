@@ -211,7 +211,7 @@ class Decoder:
             r.columns["old_file"] = self.names.paths_of(at_most(r.raw["file2"], self.names.paths))
 
     def _bytes(self, r: _Records) -> None:
-        """Bytes asked for, and bytes moved: the rule of `payload` in ior.bpf.c, over columns."""
+        """Bytes asked for, and bytes moved: the rule of `payload` in bpf/exit.c, over columns."""
         requested = r.columns["requested_bytes"] = r.column("size", -1, "int64")
         for role in ("iovec", "msghdr"):
             rows, _ = r.words(role)

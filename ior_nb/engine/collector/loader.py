@@ -193,7 +193,12 @@ def _key(btf: bytes, sizes: dict[str, int]) -> str:
 
 def _sources() -> Iterable[Path]:
     syscalls = _HERE.parents[1] / "syscalls"
-    for folder, pattern in ((_HERE, "*.py"), (_HERE, "*.c"), (_HERE / "include", "**/*.h"), (syscalls, "*.py")):
+    for folder, pattern in (
+        (_HERE, "*.py"),
+        (_HERE / "bpf", "*.[ch]"),
+        (_HERE / "include", "**/*.h"),
+        (syscalls, "*.py"),
+    ):
         yield from sorted(folder.glob(pattern))
 
 

@@ -65,6 +65,7 @@ WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
     "trace_event_raw_sched_process_exec": ("old_pid",),
 }
 FUNCTIONS: Final = ("enter_walk", "exit_walk", "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
+PARTS: Final = "types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()  # of bpf/
 TAILS: Final = ("enter_walk", "exit_walk")
 SHARES: Final = 5  # programs that may meet on a CPU
 
@@ -93,14 +94,14 @@ CHANGES_NAMES: Final = frozenset(
 )
 
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
-SPEC: Final = struct.Struct("<I20B")  # struct spec of ior.bpf.c
-CONFIG: Final = struct.Struct("<Q8I")  # struct config of ior.bpf.c
-FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of ior.bpf.c
-LIVE: Final = struct.Struct("<3I")  # struct live of ior.bpf.c
+SPEC: Final = struct.Struct("<I20B")  # struct spec of bpf/types.h
+CONFIG: Final = struct.Struct("<Q8I")  # struct config of bpf/types.h
+FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
+LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
 
 
 class Slot(ctypes.LittleEndianStructure):
-    """What the program keeps of a thread: struct slot of ior.bpf.c, whose comments say what is what."""
+    """What the program keeps of a thread: struct slot of bpf/types.h, whose comments say what is what."""
 
     _fields_ = (
         ("last_at", ctypes.c_uint64 * 2),
@@ -285,7 +286,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         f'_Static_assert(__builtin_offsetof(struct slot, {name}) == {getattr(Slot, name).offset}, "slot.{name}");\n'
         for name, _ in Slot._fields_
     )
-    text = (HERE / "ior.bpf.c").read_text()
+    text = "".join((HERE / "bpf" / part).read_text() for part in PARTS)
     return "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items())) + text + checks
 
 
