@@ -29,6 +29,7 @@ from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.syscalls import NATIVE
 
 __all__ = ["BccEngine", "Ended", "as_json"]
 
@@ -65,6 +66,7 @@ class BccEngine:
     replays = False
     can_wait = True
     filters = True
+    syscalls = NATIVE
     title = ""
     notes: tuple[str, ...] = ()
 
