@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from ior_nb.syscalls import SYSCALLS, aarch64, x86_64
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 MACHINES: Final = ("x86_64", "aarch64")
+CROSS: Final = "aarch64-linux-gnu-gcc"
 
 START: Final = """
 import json, platform, sys
@@ -236,3 +238,16 @@ def test_only_calls_of_this_machine_are_offered_for_tracing(machine: str, has_op
     assert ("open" in said["bcc"]) == has_open
     assert said["demo"] == said["replay"] == len(SYSCALLS)
     assert (said["open"], said["openat"], said["lstat"], said["open seen"]) == (has_open, True, has_open, True)
+
+
+@pytest.mark.skipif(shutil.which(CROSS) is None, reason="needs a compiler for arm64")
+@pytest.mark.parametrize("program", ["workload", "tiny"])
+def test_the_known_workload_compiles_for_arm64(program: str) -> None:
+    """What the live tests trace is no x86 program; a call arm64 has not, and nobody stands in for, is an error."""
+    source = ROOT / f"tests/live/{program}.c"
+    ran = subprocess.run(
+        [CROSS, "-O1", "-Wall", "-Wextra", "-Werror", "-S", "-o", "/dev/null", source], check=False, capture_output=True
+    )
+
+    assert ran.stderr == b""
+    assert ran.returncode == 0
