@@ -132,6 +132,16 @@ found = Decoder().events(events.tobytes())
 said = [[row.syscall, row.open_flags, open_flags(row.open_flags)] for row in found]
 """
 
+REFUSED: Final = """
+from ior_nb import errors
+from ior_nb.engine.bcc import BccEngine
+
+try:
+    BccEngine().open()
+except errors.SourceUnavailable as error:
+    said = str(error)
+"""
+
 OFFERED: Final = """
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.demo import DemoEngine
@@ -238,6 +248,11 @@ def test_only_calls_of_this_machine_are_offered_for_tracing(machine: str, has_op
     assert ("open" in said["bcc"]) == has_open
     assert said["demo"] == said["replay"] == len(SYSCALLS)
     assert (said["open"], said["openat"], said["lstat"], said["open seen"]) == (has_open, True, has_open, True)
+
+
+def test_a_machine_without_a_table_is_not_traced() -> None:
+    """Numbers and registers of another processor would be nonsense: the engine says so before it starts anything."""
+    assert on("riscv64", REFUSED).startswith("the system calls of x86-64 and arm64 can be traced, not those of riscv64")
 
 
 @pytest.mark.skipif(shutil.which(CROSS) is None, reason="needs a compiler for arm64")
