@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import platform
 import queue
 import shutil
 import socket
@@ -30,6 +31,8 @@ from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.syscalls import NATIVE
+from ior_nb.syscalls.machine import SUPPORTED
 
 __all__ = ["BccEngine", "Ended", "as_json"]
 
@@ -73,6 +76,7 @@ class BccEngine:
     replays = False
     can_wait = True
     filters = True
+    syscalls = NATIVE
     title = ""
 
     def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES, way: str = "auto") -> None:
@@ -147,6 +151,11 @@ class BccEngine:
         if sys.platform != "linux":
             raise errors.SourceUnavailable(
                 f"system calls are traced with eBPF, which is Linux only; this is {sys.platform}"
+            )
+        if not SUPPORTED:
+            raise errors.SourceUnavailable(
+                f"the system calls of x86-64 and arm64 can be traced, not those of {platform.machine()}; "
+                "recordings can be replayed here: engine='replay'"
             )
         ours, theirs = socket.socketpair()
         with contextlib.suppress(OSError):

@@ -75,6 +75,7 @@ def whole() -> dict[str, float]:
     begin = time.perf_counter()
     from ior_nb import TracerSession, trace
     from ior_nb.engine.bcc import BccEngine
+    from ior_nb.syscalls import resolve
     from ior_nb.window import Window
 
     times = {"import of the package": time.perf_counter() - begin}
@@ -106,7 +107,7 @@ def whole() -> dict[str, float]:
         enabled = window.plan.enabled
         begin = time.perf_counter()
         for _ in range(10):
-            engine.set_specs(enabled, {0: 1})
+            engine.set_specs(enabled, {resolve("read").number: 1})
         times["probe toggle"] = (time.perf_counter() - begin) / 10
     session.close()
     return times
@@ -124,6 +125,7 @@ def parts() -> dict[str, float]:
         last = now
 
     from ior_nb.engine.collector import btf, compiler, hooks, image, program, tracer
+    from ior_nb.syscalls import select
 
     done("import of its modules")
     described = btf.Btf(btf.VMLINUX.read_bytes())
@@ -142,7 +144,7 @@ def parts() -> dict[str, float]:
     done("compile")
     loaded = image.load(compiled, dict.fromkeys(program.FUNCTIONS, hooks.KINDS["raw"]))
     done("create maps, verify and load")
-    for number, row in program.all_specs([0, 1], {}):
+    for number, row in program.all_specs(select((), ("read", "write"), ()), {}):
         loaded.maps["specs"].set(number.to_bytes(4, "little"), row)
     done("write the syscall table")
     hung = hooks.Hooks(loaded.programs, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from ior_nb.engine.bcc import BccEngine
 from ior_nb.result import Trace
 from ior_nb.runtime import Accounting
 from ior_nb.session import TracerSession
+from ior_nb.syscalls.machine import NUMBERS
 from ior_nb.tracing import trace as ior_trace
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def run_load(session: TracerSession, workload: Workload, folder: Path, **options
 
 def wait_until_reading(child: subprocess.Popen[bytes], fd: int) -> None:
     """Wait until a process is blocked in a read of a descriptor."""
-    while not Path(f"/proc/{child.pid}/syscall").read_text().startswith(f"0 {fd:#x} "):
+    while not Path(f"/proc/{child.pid}/syscall").read_text().startswith(f"{NUMBERS['read']} {fd:#x} "):
         assert child.poll() is None
         time.sleep(0.001)
 
@@ -236,14 +238,16 @@ def test_calls_of_other_tables_are_counted_not_misnamed(
 ) -> None:
     """Calls by the 32-bit entry and calls of unknown number are no rows under a wrong name, and are counted."""
     command = workload.command(tmp_path, "strange")
+    compat = 11 if platform.machine() == "x86_64" else 0  # on others a program is of 32 bits as a whole
+    said = "11 32-bit calls not decoded, 7 calls of unknown number" if compat else "7 calls of unknown number"
     with (
-        pytest.warns(errors.LostEventsWarning, match="11 32-bit calls not decoded, 7 calls of unknown number"),
+        pytest.warns(errors.LostEventsWarning, match=said),
         ior_trace(command=command, session=session, families="all") as t,
     ):
         pass
 
     assert t.returncode == 0
-    assert (t.accounting.compat, t.accounting.unknown) == (11, 7)
+    assert (t.accounting.compat, t.accounting.unknown) == (compat, 7)
     assert "writev" not in t.batch.text("syscall")
     assert t.accounting.unaccounted == 0
     assert not t.accounting.complete

@@ -18,8 +18,9 @@ AROUND = """
 import json, os, struct, subprocess, sys, time
 sys.path.insert(0, {root!r})
 from ior_nb.engine.collector import tracer as module, wire
+from ior_nb.syscalls.machine import NUMBERS
 
-READ, PREAD = 0, 17
+READ, PREAD = NUMBERS["read"], NUMBERS["pread64"]
 tracer = module.Tracer(event_bytes=1 << 12, name_bytes=1 << 20)
 capacity = (1 << 12) // tracer.events.stride
 
@@ -31,7 +32,7 @@ def start(calls=(READ,), pids=(os.getpid(),), ignore_tids=(), **more):
 
 def reader():
     child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
-    while not open(f"/proc/{{child.pid}}/syscall").read().startswith("0 0x0 "):
+    while not open(f"/proc/{{child.pid}}/syscall").read().startswith(f"{{READ}} 0x0 "):
         time.sleep(0.001)
     return child
 
@@ -214,7 +215,7 @@ while True:
 '''
 child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
 def blocked():
-    while not open(f"/proc/{child.pid}/syscall").read().startswith("0 0x0 "):
+    while not open(f"/proc/{child.pid}/syscall").read().startswith(f"{READ} 0x0 "):
         time.sleep(0.001)
 def answer():
     child.stdin.write(b"a")

@@ -17,6 +17,7 @@ from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.collector.loader import WAYS
 from ior_nb.engine.collector.program import FUNCTIONS
 from ior_nb.session import TracerSession
+from ior_nb.syscalls.machine import NUMBERS
 from ior_nb.tracing import trace
 from tests.live.test_known_workload import SCENARIOS, by_thread, differences, key, wrong_columns
 
@@ -71,7 +72,7 @@ def test_the_rows_are_the_log_by_every_way(scenario: str, engine: BccEngine, run
 FAMILY = """
 import ctypes, os, sys, threading
 libc, folder, CLONE_PARENT, SIGCHLD = ctypes.CDLL(None), sys.argv[1], 0x8000, 17
-CLONE = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+CLONE = int(sys.argv[2])
 
 def mark(name):
     os.close(os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CREAT))
@@ -99,7 +100,7 @@ def test_no_child_is_missed(session: TracerSession, tmp_path: Path) -> None:
     (tmp_path / "family.py").write_text(FAMILY)
     folder = tmp_path / "marks"
     folder.mkdir()
-    command = ["sh", "-c", f"{sys.executable} {tmp_path}/family.py {folder}; sleep 0.2"]
+    command = ["sh", "-c", f"{sys.executable} {tmp_path}/family.py {folder} {NUMBERS['clone']}; sleep 0.2"]
     with trace(command=command, session=session) as t:
         pass
     batch = t.batch.take(t.batch.text("syscall") == "openat")

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ior_nb.syscalls.machine import BPF, PERF_EVENT_OPEN
+from ior_nb.syscalls.machine import NUMBERS
 
 __all__ = [
     "Map",
@@ -77,7 +77,7 @@ def _syscall(number: int, *arguments: object) -> int:
 def _bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
     """Run a command; return its result and the attributes as the kernel left them."""
     buffer = ctypes.create_string_buffer(attributes, _ATTRIBUTES)
-    return _syscall(BPF, command, buffer, _ATTRIBUTES), buffer.raw
+    return _syscall(NUMBERS["bpf"], command, buffer, _ATTRIBUTES), buffer.raw
 
 
 def unlimit_memory() -> None:
@@ -254,7 +254,7 @@ def attach_perf(number: int, program: Program) -> int:
     cpu = int(re.split(r"[-,\n]", _online())[0])
     attributes = struct.pack("<IIQQQQQII", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_BYTES, number, 1, 0, 0, 0, 0, 0)
     buffer = ctypes.create_string_buffer(attributes, _PERF_ATTR_BYTES)
-    fd = _syscall(PERF_EVENT_OPEN, buffer, -1, cpu, -1, _PERF_FLAG_FD_CLOEXEC)
+    fd = _syscall(NUMBERS["perf_event_open"], buffer, -1, cpu, -1, _PERF_FLAG_FD_CLOEXEC)
     try:
         for request, argument in ((_PERF_IOC_SET_BPF, program.fd), (_PERF_IOC_ENABLE, 0)):
             if _libc.ioctl(fd, ctypes.c_ulong(request), ctypes.c_ulong(argument)) < 0:

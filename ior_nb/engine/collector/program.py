@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.btf import Btf
-from ior_nb.syscalls import SYSCALLS, Syscall
+from ior_nb.syscalls import NATIVE, Syscall
 from ior_nb.syscalls.machine import ARGUMENT_REGISTERS, COMPAT_BIT, COMPAT_WORD, REGISTERS_START
 
 HERE: Final = Path(__file__).resolve().parent
@@ -291,8 +291,6 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
 
 
 def all_specs(enabled: Iterable[int], rates: dict[int, int]) -> list[tuple[int, bytes]]:
-    """Return (number, row) for every system call of the table."""
+    """Return (number, row) for every system call of this machine."""
     chosen = frozenset(enabled)
-    return [
-        (call.number, spec(call, enabled=call.number in chosen, rate=rates.get(call.number, 1))) for call in SYSCALLS
-    ]
+    return [(call.number, spec(call, enabled=call.number in chosen, rate=rates.get(call.number, 1))) for call in NATIVE]
