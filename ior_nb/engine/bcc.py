@@ -78,12 +78,12 @@ class BccEngine:
     filters = True
     syscalls = NATIVE
     title = ""
+    notes: tuple[str, ...] = ()
 
     def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES, way: str = "auto") -> None:
         self._ring_bytes = ring_bytes
         self._buffer_bytes = buffer_bytes
         self._way = way
-        self.notes: tuple[str, ...] = ()
         self.way = ""
         """Where the program hangs, once it is loaded."""
         self.compiled = False
