@@ -16,6 +16,7 @@ from typing import Any, Final
 from ior_nb.engine.collector.bpf import MapSpec, info_of
 from ior_nb.engine.collector.distribution import find_bcc
 from ior_nb.engine.collector.image import Image, relocated
+from ior_nb.engine.collector.loops import closed_by_jumps
 
 __all__ = ["bcc_version", "compile_text", "import_bcc"]
 
@@ -97,4 +98,4 @@ def _code(bpf: Any, function: str) -> bytes:
     code = bpf.dump_func(function)
     if not code:
         raise LookupError(f"the compiled program has no function {function!r}")
-    return bytes(code)
+    return closed_by_jumps(bytes(code))
