@@ -18,7 +18,7 @@ from ior_nb import errors
 from ior_nb.options import add_trace_options, trace_arguments
 from ior_nb.result import Trace
 from ior_nb.session import TracerSession, default_session
-from ior_nb.syscalls import FAMILIES, SYSCALLS
+from ior_nb.syscalls import FAMILIES, NATIVE
 from ior_nb.tracing import trace
 from ior_nb.verbs import PARSERS, VERBS, HelpShown, Parser, Verbs, arguments_of
 from ior_nb.window import Window
@@ -207,7 +207,7 @@ def _complete(shell: Any, event: Any) -> list[str]:
     if before == "--families":
         return ["all", *FAMILIES]
     if before == "--syscalls":
-        return sorted(c.name for c in SYSCALLS)
+        return sorted(c.name for c in NATIVE)
     if current.startswith("-") or event.line.lstrip().startswith("%%"):
         verb = words[1] if len(words) > 1 and not words[0].startswith("%%") else ""
         parser = PARSERS.get(verb, _cell_parser)()

@@ -13,7 +13,7 @@ import numpy as np
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.runtime import EventBatch, Filter, Scope
-from ior_nb.syscalls import DEFAULT_FAMILIES, FAMILIES, SYSCALLS, resolve, select
+from ior_nb.syscalls import BY_NUMBER, DEFAULT_FAMILIES, FAMILIES, SYSCALLS, Syscall, resolve, select
 
 __all__ = ["Command", "Plan", "enabled_calls", "plan", "sampling_rates"]
 
@@ -55,6 +55,18 @@ class Plan:
     def of_child(self, pid: int) -> Plan:
         """Return the plan for the command's process."""
         return replace(self, scope=replace(self.scope, pids=(pid,), at_exec=True))
+
+    def within(self, syscalls: Iterable[Syscall]) -> Plan:
+        """Return the plan for an engine that has these system calls.
+
+        Raises:
+            ConfigError: it has none of those asked for.
+        """
+        enabled = self.enabled & {call.number for call in syscalls}
+        if not enabled:
+            names = ", ".join(sorted(BY_NUMBER[number].name for number in self.enabled)[:5])
+            raise ConfigError(f"this machine has no {names}: only programs for another processor make that call")
+        return replace(self, enabled=enabled)
 
 
 def plan(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ior_nb.errors import ConfigError, IorError, SessionClosed
 from ior_nb.runtime import ProbeState
-from ior_nb.syscalls import BY_NUMBER, FAMILIES, SYSCALLS, resolve
+from ior_nb.syscalls import BY_NUMBER, FAMILIES, SYSCALLS, Syscall, resolve
 
 __all__ = ["FamilyState", "Manager"]
 
@@ -33,6 +33,7 @@ class Manager:
         enabled: numbers of the system calls that are on.
         rates: sampling by number: 1 (the default) records all, N one in N, 0 counts only.
         apply: tells the engine; raises an `IorError` when it cannot.
+        syscalls: those the engine has.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class Manager:
         enabled: Iterable[int],
         rates: Mapping[int, int],
         apply: Callable[[frozenset[int], dict[int, int]], None],
+        syscalls: Iterable[Syscall] = SYSCALLS,
     ) -> None:
+        self._syscalls = sorted(syscalls, key=lambda call: call.name)
         self._enabled = frozenset(enabled)
         self._rates = dict(rates)
         self._apply = apply
@@ -61,7 +64,7 @@ class Manager:
                     rate=self._rates.get(call.number, 1),
                     error=self._errors.get(call.number, ""),
                 )
-                for call in sorted(SYSCALLS, key=lambda c: c.name)
+                for call in self._syscalls
             ]
 
     def families(self) -> list[FamilyState]:
@@ -71,14 +74,14 @@ class Manager:
                 FamilyState(
                     family=family,
                     active=sum(BY_NUMBER[n].family == family for n in self._enabled),
-                    total=sum(call.family == family for call in SYSCALLS),
+                    total=sum(call.family == family for call in self._syscalls),
                 )
                 for family in FAMILIES
             ]
 
     def active_count(self) -> tuple[int, int]:
         """Return how many probes are on, and how many there are."""
-        return len(self._enabled), len(SYSCALLS)
+        return len(self._enabled), len(self._syscalls)
 
     @property
     def enabled(self) -> frozenset[int]:
@@ -106,7 +109,7 @@ class Manager:
     def set_all(self, *, active: bool) -> None:
         """Switch everything on or off."""
         with self._lock:
-            self._change({call.number for call in SYSCALLS}, on=active)
+            self._change({call.number for call in self._syscalls}, on=active)
 
     def set_rate(self, syscall: str, rate: int) -> None:
         """Sample a system call, or all of a family: 1 records all, N one in N, 0 counts only."""
@@ -124,12 +127,15 @@ class Manager:
 
     def _number(self, syscall: str) -> int:
         try:
-            return resolve(syscall).number
+            call = resolve(syscall)
         except LookupError as error:
             raise ConfigError(str(error.args[0])) from None
+        if call not in self._syscalls:
+            raise ConfigError(f"this machine has no {call.name}: only programs for another processor make that call")
+        return call.number
 
     def _members(self, family: str) -> set[int]:
-        numbers = {call.number for call in SYSCALLS if call.family.lower() == family.lower()}
+        numbers = {call.number for call in self._syscalls if call.family.lower() == family.lower()}
         if not numbers:
             raise ConfigError(f"unknown family {family!r}; one of {', '.join(FAMILIES)}")
         return numbers

@@ -24,7 +24,7 @@ __all__ = ["load"]
 
 _COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "died"))
 _COUNTED: Final = ("calls", "errors", "bytes", "latency_ns")
-_ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel")
+_ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine")
 _REASON: Final = re.compile(r"[a-z_]{1,20}")
 _MOST: Final = 1 << 63
 _MOST_NOTES: Final = 20
@@ -112,7 +112,7 @@ def _empty_trace(recordings: list[Recording]) -> Trace:
     if alone:
         trace.recording = recordings[0].path
         trace.returncode = _whole_number(first.get("ior_nb.returncode"))
-        trace.origin = {key: first[key] for key in _ORIGIN if key in first}
+        trace.origin = {"ior_nb.machine": ""} | {key: first[key] for key in _ORIGIN if key in first}
         if recordings[0].host:
             trace.origin["ior_nb.hostname"] = recordings[0].host
     return trace

@@ -189,6 +189,7 @@ class Trace:
             "ior_nb.version": VERSION,
             "ior_nb.hostname": platform.node(),
             "ior_nb.kernel": platform.release(),
+            "ior_nb.machine": platform.machine(),
             "ior_nb.engine": self.engine,
             "ior_nb.title": self.title,
             "ior_nb.scope": self.scope,

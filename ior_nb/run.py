@@ -62,7 +62,7 @@ class Run:
         """Boot clock from which on statistics and trie count, where that is not from the begin on; else 0."""
         self.statistics: Engine = Engine(clock=boot_clock)
         self.trie: LiveTrie = LiveTrie()
-        self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs)
+        self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs, engine.syscalls)
 
     def __call__(self, context: Context) -> None:
         """Start; see `runtime.TraceStarter`."""

@@ -176,8 +176,9 @@ class TracerSession:
     def open_window(self, window: Window) -> None:
         """Start a run for it, or let it join the one that is on. Called by the window."""
         with self._lock:
+            engine = self.engine()
+            window.plan = window.plan.within(engine.syscalls)
             if self._run is None:
-                engine = self.engine()
                 window.trace.engine = engine.name  # only now is it known whether recordings stand in for it
                 wanted = self.filters.active
                 if window.plan.filter.active:

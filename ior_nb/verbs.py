@@ -10,14 +10,13 @@ from typing import Any, Final
 from IPython.core.error import UsageError
 from IPython.display import display
 
-from ior_nb import errors
 from ior_nb.cells import CellLine, of_trace, within, written
 from ior_nb.globalfilter import to_text
 from ior_nb.options import add_load_options, add_trace_options, load_arguments, trace_arguments
 from ior_nb.result import Trace
 from ior_nb.runtime.text import printable
 from ior_nb.session import TracerSession, default_session
-from ior_nb.syscalls import FAMILIES, resolve
+from ior_nb.syscalls import FAMILIES
 from ior_nb.tracing import dashboard, trace
 from ior_nb.window import Window
 
@@ -211,13 +210,11 @@ class Verbs:
                 pass
             case ["on" | "off" as how, *names] if names:
                 chosen = [name for word in names for name in word.split(",") if name]
-                for name in chosen:  # all are checked before the first is changed
-                    if name.lower() not in known:
-                        _known_call(name)
+                # First, because it refuses a name nobody knows: then nothing has been changed.
+                manager.set_active([n for n in chosen if n.lower() not in known], active=how == "on")
                 for name in chosen:
                     if name.lower() in known:
                         manager.set_family(name, active=how == "on")
-                manager.set_active([n for n in chosen if n.lower() not in known], active=how == "on")
             case ["rate", *pairs] if pairs and all(p.partition("=")[2].isdigit() for p in pairs):
                 for pair in pairs:
                     name, _, rate = pair.partition("=")
@@ -384,10 +381,3 @@ class Verbs:
         print("%%ior [options] on top of a cell traces it; `%%ior --help` lists the options.\n")
         for verb, text in VERBS.items():
             print(f"%ior {verb.ljust(width)}  {text}")
-
-
-def _known_call(name: str) -> None:
-    try:
-        resolve(name)
-    except LookupError as error:
-        raise errors.ConfigError(str(error.args[0])) from None

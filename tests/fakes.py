@@ -9,6 +9,7 @@ import numpy as np
 from ior_nb.engine.bcc import Ended
 from ior_nb.engine.decode import COUNTER
 from ior_nb.runtime import EventBatch, Pushdown, StringTable, TraceOptions, new_tables
+from ior_nb.syscalls import SYSCALLS
 
 
 def batch(tables: dict[str, StringTable] | None = None, /, **columns: list[object]) -> EventBatch:
@@ -33,6 +34,7 @@ class FakeEngine:
     replays = False
     can_wait = True
     filters = False
+    syscalls = SYSCALLS
     title = ""
     notes: tuple[str, ...] = ()
 

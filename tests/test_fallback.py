@@ -17,11 +17,13 @@ from ior_nb.export.arrow import record_batch
 from ior_nb.parquet import Recorder
 from ior_nb.runtime import EventBatch, Scope, TraceOptions
 from ior_nb.session import TracerSession
+from ior_nb.syscalls import BY_NAME
 from ior_nb.tracing import trace
 from tests.fakes import FakeEngine, batch
 
 REFUSAL = "cannot load BPF programs: uid 7 lacks CAP_BPF. Give this process CAP_BPF; `ior-nb doctor` shows more."
 SECOND = 10**9
+READ = BY_NAME["read"].number
 
 
 def recording(path: Path, rows: int, step_ns: int = 1000) -> Path:
@@ -183,7 +185,7 @@ def test_a_quiet_trace_waits_until_somebody_looks(tmp_path: Path) -> None:
         came.set()
 
     engine = StandIn(recording(tmp_path / "slow.parquet", 37, step_ns=100 * SECOND), "no")
-    engine.start(TraceOptions(scope=Scope(pids=(1,)), enabled=frozenset({0}), quiet=True), on_batch)
+    engine.start(TraceOptions(scope=Scope(pids=(1,)), enabled=frozenset({READ}), quiet=True), on_batch)
     heard_before = came.wait(0.1)
     engine.live()
     came.wait(10)
@@ -200,7 +202,7 @@ def test_a_trace_that_is_not_quiet_plays_by_itself(tmp_path: Path) -> None:
     """A recording or a command wants its rows as they come, so they come."""
     came = threading.Event()
     engine = StandIn(recording(tmp_path / "slow.parquet", 37, step_ns=100 * SECOND), "no")
-    engine.start(TraceOptions(scope=Scope(pids=(1,)), enabled=frozenset({0})), lambda batch: came.set())
+    engine.start(TraceOptions(scope=Scope(pids=(1,)), enabled=frozenset({READ})), lambda batch: came.set())
     heard = came.wait(10)
     engine.close()
 
@@ -224,7 +226,7 @@ def test_a_watched_trace_counts_every_row(
 def test_a_waiting_trace_can_be_closed(tmp_path: Path) -> None:
     """Nobody ever looked: closing, and starting anew, do not wait for it."""
     engine = StandIn(recording(tmp_path / "slow.parquet", 37), "no")
-    options = TraceOptions(scope=Scope(pids=(1,)), enabled=frozenset({0}), quiet=True)
+    options = TraceOptions(scope=Scope(pids=(1,)), enabled=frozenset({READ}), quiet=True)
     for _ in range(2):
         engine.start(options, lambda batch: None)
     engine.close()

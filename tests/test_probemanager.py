@@ -60,6 +60,23 @@ def test_families_are_switched_whole() -> None:
     assert manager.enabled == frozenset()
 
 
+def test_calls_the_engine_has_not_are_not_there() -> None:
+    """What another architecture has is no probe here: neither listed nor counted, and asking is a mistake."""
+    engine = Engine()
+    here = [call for call in SYSCALLS if call.name != "open"]
+    manager = Manager({READ}, {}, engine, here)
+    with pytest.raises(ConfigError, match="this machine has no open: "):
+        manager.set_active(["read", "open"], active=True)
+    manager.set_all(active=True)
+    manager.set_family("FS", active=False)
+    found = {f.family: f for f in manager.families()}
+
+    assert "open" not in [s.syscall for s in manager.states()]
+    assert manager.active_count()[1] == len(SYSCALLS) - 1
+    assert found["FS"].total == sum(call.family == "FS" for call in here)
+    assert [BY_NAME["open"].number in enabled for enabled, _ in engine.told] == [False, False]
+
+
 def test_rates_of_a_family_and_of_one_call() -> None:
     """A rate goes to one call or to a whole family."""
     engine = Engine()

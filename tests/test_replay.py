@@ -29,7 +29,7 @@ from ior_nb.syscalls import BY_NAME
 from ior_nb.tracing import trace
 from tests.fakes import FakeEngine, batch
 
-OPTIONS = TraceOptions(scope=Scope(pids=(1,)), enabled=frozenset({0, 1}))
+OPTIONS = TraceOptions(scope=Scope(pids=(1,)), enabled=frozenset(BY_NAME[name].number for name in ("read", "write")))
 START = 10**15
 STEP = 1_000_000
 OLD_COLUMNS = NAMES[:23]

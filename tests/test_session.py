@@ -10,6 +10,7 @@ from ior_nb.clock import boot_clock
 from ior_nb.engine.contract import Ended
 from ior_nb.runtime import EventBatch
 from ior_nb.session import ENGINES, TracerSession
+from ior_nb.syscalls import BY_NAME, SYSCALLS
 from ior_nb.tracing import trace
 from tests.fakes import FakeEngine, batch
 
@@ -69,6 +70,20 @@ def test_a_nested_trace_is_a_window_on_the_running_one(session: TracerSession, e
     assert (len(outer.batch), len(inner.batch)) == (4, 2)
     assert inner.accounting.seen == 2
     assert inner.accounting.unaccounted == 0
+
+
+def test_only_calls_the_engine_has_are_traced(session: TracerSession, engine: FakeEngine) -> None:
+    """Calls of another architecture are left out of a wider choice, by a nested trace too; alone they are a mistake."""
+    engine.syscalls = tuple(call for call in SYSCALLS if call.name != "open")
+    with pytest.raises(errors.ConfigError, match="this machine has no open: "), trace(session=session, syscalls="open"):
+        pass
+    refused = engine.started
+    with trace(session=session, syscalls="open,read"), trace(session=session, syscalls="read,open"):
+        pass
+
+    assert refused == 0
+    assert engine.options is not None
+    assert engine.options.enabled == {BY_NAME["read"].number}
 
 
 def test_a_conflicting_scope_is_refused_in_one_line(session: TracerSession) -> None:

@@ -1,12 +1,15 @@
 """The system call table against the reference lists and the kernel's own header."""
 
 import dataclasses
+import os
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from ior_nb import syscalls
+from ior_nb.engine.collector import wire
 from ior_nb.syscalls import (
     ALIASES,
     BY_NAME,
@@ -14,16 +17,24 @@ from ior_nb.syscalls import (
     DEFAULT_FAMILIES,
     FAMILIES,
     KINDS,
+    NATIVE,
     ROLES,
     SYSCALLS,
     Syscall,
+    aarch64,
+    machine,
     resolve,
     select,
     x86_64,
 )
 from ior_nb.syscalls.row import BYTES_CLASSES, RESULTS, parse_row
 
+TABLES: dict[str, ModuleType] = {"x86_64": x86_64, "aarch64": aarch64}
+
+
 HEADER = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
+GENERIC = Path("/usr/include/asm-generic")
+ARM = next(Path("/usr").glob("aarch64-linux-gnu/include/asm"), Path("/usr/include/aarch64-linux-gnu/asm"))
 
 
 def names(text: str) -> set[str]:
@@ -332,43 +343,152 @@ def test_byte_class_equals_reference(bytes_class: str) -> None:
     assert expected == {syscall.name for syscall in SYSCALLS if syscall.bytes_class == bytes_class}
 
 
-def test_numbers_are_unique_and_native() -> None:
-    """Numbers are unique, sorted and below the x32 range, and each has a row."""
+def test_every_call_has_a_number_of_its_own() -> None:
+    """Numbers are unique, sorted, and rows of the kernel program's table."""
     numbers = [syscall.number for syscall in SYSCALLS]
 
     assert numbers == sorted(set(numbers))
-    assert numbers == [*range(337), *range(424, 472)]
-    assert {name: syscall.number for name, syscall in BY_NAME.items()} == x86_64.NUMBERS
-    assert {number: syscall.name for number, syscall in BY_NUMBER.items()} == {
-        number: name for name, number in x86_64.NUMBERS.items()
-    }
+    assert numbers[0] >= 0
+    assert numbers[-1] < wire.SPECS
+    assert list(BY_NUMBER) == numbers
+    assert [syscall.name for syscall in BY_NUMBER.values()] == list(BY_NAME)
 
 
-def test_table_lines_start_with_their_number() -> None:
+def test_native_calls_are_those_of_this_machine() -> None:
+    """A call is native when this machine's table has it, under either name; its number is that of the table."""
+    here = {name: number for name, number in machine.NUMBERS.items() if name not in ALIASES}
+    here |= {ALIASES[name]: number for name, number in machine.NUMBERS.items() if name in ALIASES}
+
+    assert here == {syscall.name: syscall.number for syscall in NATIVE}
+    assert [syscall for syscall in SYSCALLS if syscall.native] == list(NATIVE)
+
+
+def test_other_calls_have_numbers_no_call_has() -> None:
+    """What only other architectures have is between the numbers of all tables."""
+    used = {number for table in TABLES.values() for number in table.NUMBERS.values()}
+
+    assert {syscall.number for syscall in SYSCALLS if not syscall.native} <= set(machine.FOREIGN.values())
+    assert set(machine.FOREIGN.values()) & used == set()
+    assert set(machine.FOREIGN.values()) <= set(range(337, 424))
+
+
+def test_every_row_is_in_a_table_and_every_name_has_a_row() -> None:
+    """The tables of all architectures have exactly the names of the rows, those under another name too."""
+    given = {name for table in TABLES.values() for name in table.NUMBERS}
+
+    assert given == {word for syscall in SYSCALLS for word in (syscall.name, syscall.also) if word}
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("x86_64", [*range(337), *range(424, 472)]),
+        ("aarch64", [*range(244), *range(260, 295), *range(424, 472)]),
+    ],
+)
+def test_a_table_has_no_gap_but_the_architecture_s_own(name: str, numbers: list[int]) -> None:
+    """No number is left out or given twice."""
+    assert numbers == sorted(TABLES[name].NUMBERS.values())
+
+
+def test_newer_calls_have_one_number_everywhere() -> None:
+    """From 424 on all architectures number calls alike."""
+    newer = [{n: number for n, number in table.NUMBERS.items() if number >= 424} for table in TABLES.values()]
+
+    assert newer[0]
+    assert all(numbers == newer[0] for numbers in newer)
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+def test_table_lines_start_with_their_number(table: ModuleType) -> None:
     """The number at the start of each line of the table follows from the line before."""
     following = 0
-    for line in x86_64._TABLE.strip().splitlines():
+    for line in table._TABLE.strip().splitlines():
         first, *words = line.split()
 
-        assert int(first) in (following, 424)
+        assert int(first) in (following, 260, 424)
 
         following = int(first) + len(words)
 
 
 @pytest.mark.skipif(not HEADER.exists(), reason="needs the kernel's x86-64 header")
 def test_numbers_agree_with_kernel_header() -> None:
-    """Every number of unistd_64.h is the number of the call its name resolves to."""
+    """Every number of unistd_64.h is that of the x86-64 table, for the call its name resolves to."""
     found = re.findall(r"^#define __NR_(\w+)\s+(\d+)$", HEADER.read_text(), re.MULTILINE)
 
     assert len(found) > 300
-    assert [(name, int(number)) for name, number in found] == [(name, resolve(name).number) for name, _ in found]
+    assert [(name, int(number)) for name, number in found] == [
+        (name, x86_64.NUMBERS[resolve(name).name]) for name, _ in found
+    ]
+
+
+@pytest.mark.skipif(not GENERIC.exists(), reason="needs the kernel's generic headers")
+def test_arm64_numbers_agree_with_kernel_header() -> None:
+    """Every number of asm-generic/unistd.h is that of the arm64 table, for the call its name resolves to."""
+    text = (GENERIC / "unistd.h").read_text()
+    found = {name: int(number) for name, number in re.findall(r"^#define __NR_(\w+) (\d+)$", text, re.MULTILINE)}
+    twofold = {name: int(number) for name, number in re.findall(r"^#define __NR3264_(\w+) (\d+)$", text, re.MULTILINE)}
+    for name, of in re.findall(r"^#define __NR_(\w+) __NR3264_(\w+)$", text, re.MULTILINE):
+        if of in twofold:
+            found[name] = twofold.pop(of)  # the first is the name on 64-bit machines
+    # Not calls, and what other machines have.
+    found = {n: v for n, v in found.items() if n not in ("arch_specific_syscall", "syscalls", "sync_file_range2")}
+    found = {name: number for name, number in found.items() if number not in range(403, 424)}  # 32-bit only
+
+    def numbered(name: str) -> int | None:
+        call = resolve(name)
+        return aarch64.NUMBERS.get(call.name, aarch64.NUMBERS.get(call.also))
+
+    assert len(found) > 300
+    assert found == {name: numbered(name) for name in found}
+
+
+@pytest.mark.skipif(not (ARM.exists() and GENERIC.exists()), reason="needs the kernel's arm64 headers")
+def test_arm64_flags_of_opens_agree_with_kernel_header() -> None:
+    """The bits are those of arm64's fcntl.h, and those of the generic one for the same names."""
+
+    def defined(path: Path) -> dict[str, int]:
+        found = re.findall(r"^#define (O_\w+)\s+(0\d+)", path.read_text(), re.MULTILINE)
+        return {name: int(bits, 8) for name, bits in found}
+
+    arm, generic = defined(ARM / "fcntl.h"), defined(GENERIC / "fcntl.h")
+
+    assert len(arm) == 4
+    assert {bits: generic[name] for name, bits in arm.items()} == aarch64.OPEN_FLAGS
+
+
+@pytest.mark.parametrize(("name", "bits"), [("O_DIRECT", 0o40000), ("O_DIRECTORY", 0o200000), ("O_NOFOLLOW", 0o400000)])
+def test_flags_of_opens_are_those_of_this_machine(name: str, bits: int) -> None:
+    """What this machine calls a flag becomes the generic bit."""
+    here = getattr(os, name)
+
+    assert machine.OPEN_FLAGS.get(here, here) == bits
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+def test_flags_of_opens_change_places(table: ModuleType) -> None:
+    """No bit is lost, and none comes in from elsewhere."""
+    assert set(table.OPEN_FLAGS) == set(table.OPEN_FLAGS.values())
 
 
 def test_newer_numbers() -> None:
     """Calls newer than common headers have the numbers of the kernel's table."""
     newer = {"uretprobe": 335, "uprobe": 336, "cachestat": 451, "futex_wait": 455, "mseal": 462, "listns": 470}
 
-    assert newer == {name: BY_NAME[name].number for name in newer}
+    assert newer == {name: x86_64.NUMBERS[name] for name in newer}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+def test_every_architecture_says_what_machine_asks(table: ModuleType) -> None:
+    """A table has every name the choice hands on."""
+    chosen = set(machine.__all__) - {"FOREIGN", "SUPPORTED"}
+
+    assert [name for name in chosen if not hasattr(table, name)] == []
+
+
+def test_a_call_of_two_names_is_found_by_both() -> None:
+    """Another architecture's name leads to the same row."""
+    assert resolve("fadvise64_64") is resolve("fadvise64") is BY_NAME["fadvise64"]
 
 
 @pytest.mark.parametrize("syscall", SYSCALLS, ids=lambda syscall: syscall.name)
@@ -557,13 +677,14 @@ def test_default_families() -> None:
     assert set(DEFAULT_FAMILIES) <= set(FAMILIES)
 
 
-def test_registers_lie_in_the_one_read() -> None:
-    """One read covers the six argument registers and orig_ax."""
-    end = x86_64.REGISTERS_START + x86_64.REGISTERS_BYTES
+@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+def test_registers_lie_in_the_one_read(table: ModuleType) -> None:
+    """One read covers the six argument registers."""
+    end = table.REGISTERS_START + table.REGISTERS_BYTES
 
-    assert len(set(x86_64.ARGUMENT_REGISTERS)) == 6
-    for offset in (*x86_64.ARGUMENT_REGISTERS, x86_64.ORIG_AX):
-        assert x86_64.REGISTERS_START <= offset <= end - 8
+    assert len(set(table.ARGUMENT_REGISTERS)) == 6
+    for offset in table.ARGUMENT_REGISTERS:
+        assert table.REGISTERS_START <= offset <= end - 8
 
 
 def test_public_names() -> None:

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ior_nb.engine.collector import btf, program, wire
+from ior_nb.engine.collector import program, wire
+from ior_nb.engine.collector.btf import Btf
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack, pack_json
 from ior_nb.engine.decode import EVENT
 from ior_nb.engine.names import CHUNK
-from ior_nb.syscalls import BY_NAME, SYSCALLS
+from ior_nb.syscalls import BY_NAME, NATIVE
+from ior_nb.syscalls.machine import ARGUMENT_REGISTERS, REGISTERS_START
 
 FRAMES = st.lists(st.tuples(st.sampled_from(list(Frame)), st.binary(max_size=50)), max_size=8)
 
@@ -64,9 +66,10 @@ def test_spec_rows_say_what_the_table_says() -> None:
     """A row of the kernel's table carries the registers of the roles and nothing for absent ones."""
     row = program.SPEC.unpack(program.spec(BY_NAME["openat"], enabled=True, rate=7))
     rate, enabled, fd, fd2, str1, how1, base1 = row[:7]
+    places = [1 + (register - REGISTERS_START) // 8 for register in ARGUMENT_REGISTERS]
 
     assert (rate, enabled, fd, fd2) == (7, 1, 0, 0)
-    assert (str1, how1, base1) == (7, program.HOW["path"], 8)  # si and di, counted from r10 as 1
+    assert (str1, how1, base1) == (places[1], program.HOW["path"], places[0])
     assert row[10] == program.RESULT["fd"]
 
 
@@ -74,7 +77,7 @@ def test_every_syscall_has_a_spec_row() -> None:
     """The table can be written whole, each number once."""
     rows = program.all_specs({0}, {1: 0})
 
-    assert len(rows) == len(SYSCALLS) == len({number for number, _ in rows})
+    assert [number for number, _ in rows] == [call.number for call in NATIVE]
     assert all(len(row) == program.SPEC.size for _, row in rows)
 
 
@@ -104,7 +107,7 @@ def test_btf_finds_members_in_anonymous_structs() -> None:
     blob = _btf({"": [("inner", 1, 32)], "outer": [("first", 1, 0), ("", 2, 64), ("named", 2, 128)]})
     wanted = {"outer": ["first", "inner", "named.inner", ""]}
 
-    assert btf.offsets(wanted, blob) == {
+    assert Btf(blob).offsets(wanted) == {
         ("outer", "first"): 0,
         ("outer", "inner"): 12,
         ("outer", "named.inner"): 20,
@@ -115,9 +118,16 @@ def test_btf_finds_members_in_anonymous_structs() -> None:
 def test_btf_names_what_is_missing() -> None:
     """A kernel without a member is refused by the member's name; noise is refused as such."""
     with pytest.raises(LookupError, match=r"outer\.nothing"):
-        btf.offsets({"outer": ["nothing"]}, _btf({"outer": [("first", 1, 0)]}))
+        Btf(_btf({"outer": [("first", 1, 0)]})).offsets({"outer": ["nothing"]})
     with pytest.raises(ValueError, match="not a BTF blob"):
-        btf.offsets({}, b"noise")
+        Btf(b"noise")
+
+
+def test_btf_takes_the_first_of_several_names() -> None:
+    """Where kernels call a member by one of two names, the one that is there is found, under its own name."""
+    blob = Btf(_btf({"group": [("level", 1, 32), ("old", 1, 64)]}))
+
+    assert blob.offsets({"group": ["new|old", "level|old"]}) == {("group", "old"): 8, ("group", "level"): 4}
 
 
 def test_counters_are_summed_over_processors() -> None:

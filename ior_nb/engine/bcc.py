@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import platform
 import queue
 import shutil
 import socket
@@ -24,18 +25,22 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb import errors
+from ior_nb.engine.collector.bpf import condensed
 from ior_nb.engine.collector.rights import missing_rights
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.syscalls import NATIVE
+from ior_nb.syscalls.machine import SUPPORTED
 
 __all__ = ["BccEngine", "Ended", "as_json"]
 
 RING_BYTES: Final = 16 << 20
 NAME_RING_BYTES: Final = 8 << 20
 BUFFER_BYTES: Final = 512 << 20
-ANSWER_TIMEOUT_S: Final = 60.0
+IDLE_TIMEOUT_S: Final = 60.0
+_LOOK_S: Final = 5.0
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _START: Final = (
@@ -56,21 +61,33 @@ class _Answer:
 
 
 class BccEngine:
-    """One collector process, started on first use and kept until `close`: loading takes most of a second.
+    """One collector process, started on first use and kept until `close`.
 
     One trace at a time. All methods may be called from any thread.
+
+    Args:
+        ring_bytes: of the ring of events in the kernel, a power of two.
+        buffer_bytes: what the collector keeps for a reader that is slow.
+        way: where the program hangs in the kernel: a key of `loader.WAYS`, or "auto", the cheapest that loses nothing
+            on this kernel.
     """
 
     name = "bcc"
     replays = False
     can_wait = True
     filters = True
+    syscalls = NATIVE
     title = ""
     notes: tuple[str, ...] = ()
 
-    def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES) -> None:
+    def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES, way: str = "auto") -> None:
         self._ring_bytes = ring_bytes
         self._buffer_bytes = buffer_bytes
+        self._way = way
+        self.way = ""
+        """Where the program hangs, once it is loaded."""
+        self.compiled = False
+        """Whether bcc had to compile it; else it came from the cache."""
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._lock = threading.RLock()
@@ -86,6 +103,7 @@ class BccEngine:
         self._decoding = threading.Lock()
         self._counters = np.zeros(0, COUNTER)
         self._failure: Exception | None = None
+        self._skipping = False  # the kernel skipped calls: another way will be chosen when it is loaded anew
         self._owner = os.getpid()
         self._last_totals: dict[str, int] = {}
         self.raw_limit = buffer_bytes
@@ -110,15 +128,21 @@ class BccEngine:
             ProgramRejected: the compiler or the verifier refused the program.
         """
         with self._lock:
-            if self._socket is not None and self._failure is None:
+            if self._socket is not None and self._failure is None and not self._skipping:
                 return
             self._release()
             self._failure = None
+            self._skipping = False
             try:
                 self._spawn()
-                self._ask(
-                    "load", event_bytes=self._ring_bytes, name_bytes=NAME_RING_BYTES, buffer_bytes=self._buffer_bytes
+                answer = self._ask(
+                    "load",
+                    event_bytes=self._ring_bytes,
+                    name_bytes=NAME_RING_BYTES,
+                    buffer_bytes=self._buffer_bytes,
+                    way=self._way,
                 )
+                self.way, self.compiled, self.notes = answer["way"], answer["compiled"], tuple(answer["notes"])
             except BaseException:
                 self._release()
                 raise
@@ -127,6 +151,11 @@ class BccEngine:
         if sys.platform != "linux":
             raise errors.SourceUnavailable(
                 f"system calls are traced with eBPF, which is Linux only; this is {sys.platform}"
+            )
+        if not SUPPORTED:
+            raise errors.SourceUnavailable(
+                f"the system calls of x86-64 and arm64 can be traced, not those of {platform.machine()}; "
+                "recordings can be replayed here: engine='replay'"
             )
         ours, theirs = socket.socketpair()
         with contextlib.suppress(OSError):
@@ -270,6 +299,7 @@ class BccEngine:
         finally:
             self.live()
             self._on_batch = lambda batch: None  # whom it went to, and his rows, are not ours to keep
+        self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
         return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters)
 
     # ---- requests
@@ -284,16 +314,26 @@ class BccEngine:
         self._requests.put(pack_json(Frame.REQUEST, {"id": number, "verb": verb, **arguments}))
         if self._failure is not None:  # it ended in between, and nobody will answer
             answer.ready.set()
-        if not answer.ready.wait(ANSWER_TIMEOUT_S):
+        try:
+            self._wait_for(answer, verb)
+        finally:
             self._waiting.pop(number, None)
-            raise errors.CollectorDied(f"the collector did not answer {verb!r} within {ANSWER_TIMEOUT_S:.0f} s")
-        self._waiting.pop(number, None)
         message = answer.message
         if not message:
             raise self._why_it_ended()
         if not message["ok"]:
             raise _as_error(message)
         return message
+
+    def _wait_for(self, answer: _Answer, verb: str) -> None:
+        """Wait as long as the collector works on it: on an emulated or a loaded machine compiling takes minutes."""
+        idle, worked = 0.0, -1.0
+        while not answer.ready.wait(_LOOK_S):
+            now = _cpu_seconds(self._process.pid) if self._process is not None else worked
+            idle = idle + _LOOK_S if now == worked else 0.0
+            worked = now
+            if idle >= IDLE_TIMEOUT_S:
+                raise errors.CollectorDied(f"the collector did nothing about {verb!r} for {IDLE_TIMEOUT_S:.0f} s")
 
     def _why_it_ended(self) -> Exception:
         return self._failure or errors.CollectorDied("the collector ended")
@@ -382,8 +422,8 @@ def _as_error(message: dict[str, Any]) -> errors.SourceError | errors.ConfigErro
         case "SourceUnavailable":
             return errors.SourceUnavailable(f"cannot trace with bcc: {text}. `ior-nb doctor` says what to install.")
         case "ProgramRejected":
-            last = "\n".join(message.get("log", "").strip().splitlines()[-3:])
-            return errors.ProgramRejected(f"the kernel refused the program: {text}\n{last}", message.get("log", ""))
+            log = message.get("log", "")
+            return errors.ProgramRejected("\n".join(filter(None, (text, condensed(log)))), log)
         case "ConfigError":
             return errors.ConfigError(text)
     return errors.SourceError(f"the collector failed: {text}")
@@ -415,3 +455,15 @@ def _sudo_works() -> bool:
         )
         return tried.returncode == 0
     return False
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the processor time a process and its children (sudo has one) have taken so far, 0 when it is gone."""
+    total = 0.0
+    with contextlib.suppress(OSError, ValueError):
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        user, system = stat[stat.rindex(b")") + 2 :].split()[11:13]
+        total = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        total += sum(_cpu_seconds(int(child)) for child in children)
+    return total

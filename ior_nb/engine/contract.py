@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions
+from ior_nb.syscalls import Syscall
 
 __all__ = ["Ended", "Engine", "account"]
 
@@ -72,6 +73,10 @@ class Engine(Protocol):
     @property
     def filters(self) -> bool:
         """Whether it decides part of a filter by itself; others are told of no filter, and hand every row over."""
+
+    @property
+    def syscalls(self) -> tuple[Syscall, ...]:
+        """The system calls there can be rows of: this machine's, or all where rows may be of another."""
 
     @property
     def title(self) -> str:

@@ -6,6 +6,7 @@ knows no syscall by name either.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,6 +19,7 @@ from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column, is_error
 from ior_nb.syscalls import SYSCALLS
+from ior_nb.syscalls.machine import OPEN_FLAGS
 
 __all__ = ["COUNTER", "EVENT", "Decoder", "counters_of"]
 
@@ -33,7 +35,7 @@ _EFAULT: Final = 14
 _MSG_PEEK: Final = 2
 _MSG_TRUNC: Final = 0x20
 _TIMER_ABSTIME: Final = 1
-_PAGE: Final = np.uint64(4096)
+_PAGE: Final = np.uint64(mmap.PAGESIZE)  # arm64 kernels are built for pages of 4, 16 or 64 KiB
 _NO_ROWS: Final = np.empty(0, np.int64)
 _WORDS: Final = EVENT.itemsize // 8
 _BLOCK: Final = 512
@@ -211,7 +213,7 @@ class Decoder:
             r.columns["old_file"] = self.names.paths_of(at_most(r.raw["file2"], self.names.paths))
 
     def _bytes(self, r: _Records) -> None:
-        """Bytes asked for, and bytes moved: the rule of `payload` in ior.bpf.c, over columns."""
+        """Bytes asked for, and bytes moved: the rule of `payload` in bpf/exit.c, over columns."""
         requested = r.columns["requested_bytes"] = r.column("size", -1, "int64")
         for role in ("iovec", "msghdr"):
             rows, _ = r.words(role)
@@ -283,7 +285,7 @@ def _rare(r: _Records, operations: np.ndarray) -> None:
     """The columns few calls fill."""
     for role in ("open_flags", "open_how"):
         rows, values = r.words(role)
-        r.fill("open_flags", rows, values if role == "open_flags" else r.extra[rows])
+        r.fill("open_flags", rows, _generic(values if role == "open_flags" else r.extra[rows]))
     rows, values = r.words("nfds", "<i4")
     r.fill("nfds", rows, values)
     rows, values = r.words("timeout_ms", "<i4")
@@ -315,6 +317,20 @@ def _rare(r: _Records, operations: np.ndarray) -> None:
         before = r.extra[rows]
         moved = np.where((values != 0) & (before > 0), np.abs(r.ret[rows] - before), 0)
         r.fill("address_space_bytes", rows, _pages(moved.astype(np.uint64)))
+
+
+def _generic(flags: np.ndarray) -> np.ndarray:
+    """Return flags of opens in the bits of asm-generic/fcntl.h.
+
+    Here, where rows are made: so the column means the same in every recording, and nothing that reads one has to know
+    which machine it is of.
+    """
+    if not OPEN_FLAGS:
+        return flags
+    moved = flags & ~sum(OPEN_FLAGS)
+    for here, there in OPEN_FLAGS.items():
+        moved |= np.where(flags & here != 0, there, 0)
+    return moved
 
 
 def _pages(lengths: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from ior_nb.engine.player import Player, sampled
 from ior_nb.engine.workload import MAIN, Workload
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.syscalls import SYSCALLS
 
 __all__ = ["DemoEngine"]
 
@@ -38,6 +39,7 @@ class DemoEngine:
     replays = False
     can_wait = False
     filters = False
+    syscalls = SYSCALLS
     title = "demo data"
     notes: tuple[str, ...] = ("demo data: made up, nothing was traced",)
 

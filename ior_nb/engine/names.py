@@ -386,7 +386,7 @@ def _special_name(text: str, flags: int, magic: int, inode: int) -> str:
 
 
 def _socket_text(word: int) -> str:
-    family, kind, protocol = word >> 20 & 0xFF, word >> 16 & 0xF, word & 0xFFFF
+    family, kind, protocol = word >> wire.SOCKET_FAMILY & 0xFF, word >> wire.SOCKET_TYPE & 0xF, word & 0xFFFF
     names = (
         _SOCKET_FAMILIES.get(family, str(family)),
         _SOCKET_TYPES.get(kind, str(kind)),

@@ -20,6 +20,7 @@ from ior_nb.export.arrow import event_batch
 from ior_nb.parquet import Recording, find
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, new_tables
 from ior_nb.runtime.text import middle_cut, printable
+from ior_nb.syscalls import SYSCALLS
 
 __all__ = ["ReplayEngine", "StandIn", "working"]
 
@@ -48,6 +49,7 @@ class ReplayEngine:
     replays = True
     can_wait = False
     filters = False
+    syscalls = SYSCALLS
 
     def __init__(
         self,

@@ -111,8 +111,8 @@ def _values(dimension: Dimension | None, word: str, start: int, known: Mapping[s
         return [Suggestion(word + unit, start, "unit") for unit in UNITS[dimension.unit]]
     docs = dict.fromkeys(known.get(dimension.name, ()), "")
     if dimension.name == "syscall":
-        docs |= {name: call.doc for name, call in BY_NAME.items()}
-        docs |= {alias: f"the kernel calls it {name}" for alias, name in CALL_ALIASES.items()}
+        docs |= {name: call.doc for name, call in BY_NAME.items() if call.native or name in docs}
+        docs |= {alias: f"the kernel calls it {name}" for alias, name in CALL_ALIASES.items() if name in docs}
     elif dimension.name == "family":
         docs |= dict.fromkeys(FAMILIES, "")
     typed = word.lstrip('"').lower()

@@ -15,7 +15,8 @@ __all__ = ["FIELDS", "Field", "open_flags"]
 
 _COMPONENT: Final = re.compile(r"/[^/]*|[^/]+")
 _ACCESS: Final = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")
-# asm-generic/fcntl.h, as x86 has it. Those of two bits stand before the bit they share.
+# asm-generic/fcntl.h, whatever machine a row is of (`engine.decode` sees to that). Those of two bits stand before the
+# bit they share.
 _FLAGS: Final = (
     (0o20200000, "O_TMPFILE"),
     (0o4010000, "O_SYNC"),

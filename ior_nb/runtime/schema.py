@@ -79,7 +79,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _number("offset", "int64", "bytes", "position in `file` where the transfer began; -1 unknown or none", absent=-1),
     _number("old_offset", "int64", "bytes", "position in `old_file` where the transfer began; -1 unknown", absent=-1),
     _number("requested_bytes", "int64", "bytes", "bytes asked for; -1 unknown or none", absent=-1),
-    _number("open_flags", "int64", "", "flags of an open (O_...); -1 for other calls", absent=-1),
+    _number("open_flags", "int64", "", "flags of an open (O_..., as x86 has them); -1 for other calls", absent=-1),
     _number("ppid", "uint32", "", "process id of the parent; 0 where unknown"),
     _text("path_arg", "path as the program wrote it; empty where the call takes none"),
     _text("socket", "family:type:protocol of the socket in `file`; empty for other files"),

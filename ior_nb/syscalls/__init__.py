@@ -13,6 +13,7 @@ __all__ = [
     "DEFAULT_FAMILIES",
     "FAMILIES",
     "KINDS",
+    "NATIVE",
     "ROLES",
     "SYSCALLS",
     "Argument",
@@ -26,7 +27,10 @@ _MODULES = (aio, fs, ipc, memory, misc, network, polling, process, sched, securi
 SYSCALLS: tuple[Syscall, ...] = tuple(
     sorted((syscall for module in _MODULES for syscall in module.ROWS), key=lambda syscall: syscall.number)
 )
-"""Every system call, by number."""
+"""Every system call any architecture has, by number: what a recording may hold, and a filter name."""
+
+NATIVE: tuple[Syscall, ...] = tuple(syscall for syscall in SYSCALLS if syscall.native)
+"""Those of this machine: what can be traced here."""
 
 BY_NAME: dict[str, Syscall] = {syscall.name: syscall for syscall in SYSCALLS}
 
@@ -36,7 +40,7 @@ DEFAULT_FAMILIES: tuple[str, ...] = ("FS", "Network", "AIO")
 """What is traced when nothing is chosen."""
 
 ALIASES: dict[str, str] = {
-    # Names of asm/unistd_64.h that are not the kernel's own.
+    # Names of asm/unistd.h that are not the kernel's own.
     "stat": "newstat",
     "fstat": "newfstat",
     "lstat": "newlstat",
@@ -68,7 +72,7 @@ ALIASES: dict[str, str] = {
     "sigreturn": "rt_sigreturn",
     "sigsuspend": "rt_sigsuspend",
     "sigtimedwait": "rt_sigtimedwait",
-}
+} | {syscall.also: syscall.name for syscall in SYSCALLS if syscall.also}
 """Names people type, and the kernel's names for them."""
 
 

@@ -1,4 +1,4 @@
-"""What fits no other family, and the numbers x86-64 reserves for calls it does not have."""
+"""What fits no other family, and the numbers that are reserved for calls Linux does not have."""
 
 from functools import partial
 
@@ -27,21 +27,29 @@ ROWS: tuple[Syscall, ...] = (
     row("uprobe", "null", doc="Entry of a user-space probe; placed by the kernel, not called by programs."),
     row("uretprobe", "null", doc="Return of a user-space probe; placed by the kernel, not called by programs."),
     # Numbers that are taken in the table although no call stands behind them (any more).
-    row("_sysctl", "null", doc="Set kernel parameters; removed on x86-64, answers ENOSYS."),
-    row("afs_syscall", "null", doc="Andrew file system; never implemented on x86-64, answers ENOSYS."),
-    row("create_module", "null", doc="Allocate a kernel module; removed on x86-64, answers ENOSYS."),
-    row("epoll_ctl_old", "null", doc="Early epoll_ctl; never implemented on x86-64, answers ENOSYS."),
-    row("epoll_wait_old", "null", doc="Early epoll_wait; never implemented on x86-64, answers ENOSYS."),
-    row("get_kernel_syms", "null", doc="List kernel symbols; removed on x86-64, answers ENOSYS."),
-    row("get_thread_area", "null", doc="Read thread-local storage; never implemented on x86-64, answers ENOSYS."),
-    row("getpmsg", "null", doc="STREAMS receive; never implemented on x86-64, answers ENOSYS."),
-    row("lookup_dcookie", "null", doc="Turn a profiler's cookie into a path; removed on x86-64, answers ENOSYS."),
-    row("nfsservctl", "null", doc="Control the NFS server; removed on x86-64, answers ENOSYS."),
-    row("putpmsg", "null", doc="STREAMS send; never implemented on x86-64, answers ENOSYS."),
-    row("query_module", "null", doc="Ask about a kernel module; removed on x86-64, answers ENOSYS."),
-    row("security", "null", doc="Reserved for security modules; never implemented on x86-64, answers ENOSYS."),
-    row("set_thread_area", "null", doc="Set thread-local storage; never implemented on x86-64, answers ENOSYS."),
-    row("tuxcall", "null", doc="In-kernel web server; never implemented on x86-64, answers ENOSYS."),
-    row("uselib", "null", doc="Load a shared library; never implemented on x86-64, answers ENOSYS."),
-    row("vserver", "null", doc="Virtual private servers; never implemented on x86-64, answers ENOSYS."),
+    row("_sysctl", "null", doc="Set kernel parameters; removed, answers ENOSYS."),
+    row("afs_syscall", "null", doc="Andrew file system; never implemented, answers ENOSYS."),
+    row("create_module", "null", doc="Allocate a kernel module; removed, answers ENOSYS."),
+    row("epoll_ctl_old", "null", doc="Early epoll_ctl; never implemented, answers ENOSYS."),
+    row("epoll_wait_old", "null", doc="Early epoll_wait; never implemented, answers ENOSYS."),
+    row("get_kernel_syms", "null", doc="List kernel symbols; removed, answers ENOSYS."),
+    row(
+        "get_thread_area",
+        "null",
+        doc="Read thread-local storage; never implemented for 64-bit programs, answers ENOSYS.",
+    ),
+    row("getpmsg", "null", doc="STREAMS receive; never implemented, answers ENOSYS."),
+    row("lookup_dcookie", "null", doc="Turn a profiler's cookie into a path; removed, answers ENOSYS."),
+    row("nfsservctl", "null", doc="Control the NFS server; removed, answers ENOSYS."),
+    row("putpmsg", "null", doc="STREAMS send; never implemented, answers ENOSYS."),
+    row("query_module", "null", doc="Ask about a kernel module; removed, answers ENOSYS."),
+    row("security", "null", doc="Reserved for security modules; never implemented, answers ENOSYS."),
+    row(
+        "set_thread_area",
+        "null",
+        doc="Set thread-local storage; never implemented for 64-bit programs, answers ENOSYS.",
+    ),
+    row("tuxcall", "null", doc="In-kernel web server; never implemented, answers ENOSYS."),
+    row("uselib", "null", doc="Load a shared library; never implemented for 64-bit programs, answers ENOSYS."),
+    row("vserver", "null", doc="Virtual private servers; never implemented, answers ENOSYS."),
 )

@@ -8,6 +8,7 @@ row = partial(parse_row, "Process")
 
 ROWS: tuple[Syscall, ...] = (
     row("arch_prctl", "null", "option arg2", doc="Read or set x86-specific thread state."),
+    # Of the last two arguments arm64 has `tls` first.
     row("clone", "proc", "clone_flags newsp parent_tidptr child_tidptr tls", doc="Create a process or thread."),
     row("clone3", "proc", "uargs size:", doc="Create a process or thread (newer form)."),
     row("execve", "exec", "filename:exec_path argv envp", doc="Run a program."),

@@ -6,7 +6,7 @@ argument plays, whether its result counts bytes, and one plain sentence for peop
 
 from dataclasses import dataclass
 
-from .x86_64 import NUMBERS
+from .machine import FOREIGN, NUMBERS
 
 FAMILIES: tuple[str, ...] = (
     "AIO",
@@ -68,6 +68,8 @@ RESULTS: tuple[str, ...] = ("", "fd", "none")
 
 MAX_ARGUMENTS = 6
 
+_KNOWN = NUMBERS.keys() | FOREIGN.keys()
+
 # Each line starts with the moment the argument is read. The word itself (descriptor, flags, pointer) is always taken
 # at enter; for a pointer the moment is that of what it points to.
 ROLES: dict[str, str] = {
@@ -124,7 +126,7 @@ class Syscall:
     """One system call."""
 
     number: int
-    """Its number in the x86-64 table."""
+    """Its number on this machine; of a call that is not native, one that no call has."""
 
     name: str
     """The kernel's tracepoint name, for example `newfstat` for fstat."""
@@ -147,6 +149,12 @@ class Syscall:
     doc: str
     """One plain sentence."""
 
+    also: str
+    """Its name where the kernel calls it otherwise, on another architecture; else empty."""
+
+    native: bool
+    """Whether this machine has it; others occur in recordings of other machines only."""
+
     def arg(self, role: str) -> int | None:
         """Find the argument that plays a role.
 
@@ -164,14 +172,15 @@ class Syscall:
 
 # To add a system call:
 #
-# 1. Give its number in `x86_64.py`.
+# 1. Give its number in the table of each architecture that has it (`x86_64.py`, `aarch64.py`).
 # 2. Add a row to the module of its family, in alphabetical order:
 #
 #        row("openat", "open", "dfd:dirfd filename:path flags:open_flags mode", result="fd", doc="Open a file.")
 #
 #    that is the kernel's name, the kind, the arguments in order, and by keyword the byte class (`bytes=`), the
 #    meaning of the result (`result=`) and one sentence (`doc=`). An argument is `name:role` or `name`; a bare name
-#    that is also a role has that role, and `name:` with nothing behind the colon refuses it.
+#    that is also a role has that role, and `name:` with nothing behind the colon refuses it. A call that another
+#    architecture's table has under another name has that one too (`also=`).
 # 3. If people know it under another name, add that to `ALIASES` in `__init__.py`.
 def parse_row(
     family: str,
@@ -182,6 +191,7 @@ def parse_row(
     bytes: str = "none",  # noqa: A002 -- rows read better with the plain word, and nothing here needs the builtin
     result: str = "",
     doc: str,
+    also: str = "",
 ) -> Syscall:
     """Read one row of the table.
 
@@ -193,6 +203,7 @@ def parse_row(
         bytes: One of `BYTES_CLASSES`.
         result: One of `RESULTS`.
         doc: One plain sentence.
+        also: Another architecture's name for it.
 
     Returns:
         The system call.
@@ -201,7 +212,7 @@ def parse_row(
         ValueError: If a word of the row is not one of the legal ones; the message names the row.
     """
     for what, word, legal in (
-        ("system call without a number", name, NUMBERS),
+        ("system call without a number", name, _KNOWN),
         ("unknown family", family, FAMILIES),
         ("unknown kind", kind, KINDS),
         ("unknown byte class", bytes, BYTES_CLASSES),
@@ -216,7 +227,9 @@ def parse_row(
     for role in roles:
         if roles.count(role) > 1:
             raise ValueError(f"row {name!r}: role {role!r} is given twice")
-    return Syscall(NUMBERS[name], name, family, kind, arguments, bytes, result, doc)
+    here = next((word for word in (name, also) if word in NUMBERS), "")
+    number = NUMBERS[here] if here else FOREIGN[name]
+    return Syscall(number, name, family, kind, arguments, bytes, result, doc, also, bool(here))
 
 
 def _parse_argument(row: str, text: str) -> Argument:

@@ -1,8 +1,11 @@
 """Everything that is true of x86-64 only: system call numbers and where the registers lie.
 
 Sources in the kernel tree: `arch/x86/entry/syscalls/syscall_64.tbl` (numbers), `arch/x86/include/uapi/asm/ptrace-abi.h`
-(register offsets), `arch/x86/include/asm/thread_info.h` (TS_COMPAT). Another architecture needs a sibling of this file.
+(register offsets), `arch/x86/include/asm/thread_info.h` (TS_COMPAT). Another architecture needs a sibling of this file
+with the same names, and its place in `machine.py`.
 """
+
+from .table import read_numbers
 
 # The names are those of the entry points (newfstat, not fstat), which are also the tracepoints' names. Each line starts
 # with the number of its first name. Numbers 337 to 423 are unused, 512 to 547 belong to the x32 ABI.
@@ -58,17 +61,7 @@ _TABLE = """
 470 listns rseq_slice_yield
 """
 
-
-def _numbers() -> dict[str, int]:
-    numbers: dict[str, int] = {}
-    for line in _TABLE.split("\n"):
-        if line:
-            first, *names = line.split()
-            numbers.update((name, int(first) + index) for index, name in enumerate(names))
-    return numbers
-
-
-NUMBERS: dict[str, int] = _numbers()
+NUMBERS: dict[str, int] = read_numbers(_TABLE)
 """Number of each system call by its kernel name."""
 
 ARGUMENT_REGISTERS: tuple[int, ...] = (112, 104, 96, 56, 72, 64)
@@ -77,11 +70,16 @@ ARGUMENT_REGISTERS: tuple[int, ...] = (112, 104, 96, 56, 72, 64)
 REGISTERS_START = 56
 """Byte offset in struct pt_regs of r10, the first register a system call's arguments need."""
 
-REGISTERS_BYTES = 72
-"""Length of the one read from there that covers r10, r9, r8, ax, cx, dx, si, di and orig_ax."""
+REGISTERS_BYTES = 64
+"""Length of the one read from there that covers the arguments: r10, r9, r8, ax, cx, dx, si and di."""
 
-ORIG_AX = 120
-"""Byte offset in struct pt_regs of orig_ax, which keeps the system call's number until the exit."""
+COMPAT_WORD = "status"
+"""Member of thread_info with the bit that tells a 32-bit system call, whose numbers mean something else."""
 
-TS_COMPAT = 0x0002
-"""Bit of thread_info.status that is set during a 32-bit system call, whose numbers mean something else."""
+COMPAT_BIT = 0x0002
+"""That bit: TS_COMPAT, set during a call by the 32-bit entry."""
+
+TS_COMPAT = COMPAT_BIT
+
+OPEN_FLAGS: dict[int, int] = {}
+"""Bits of an open that are others than those of asm-generic/fcntl.h, and what they are there."""

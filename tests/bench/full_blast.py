@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import ior_nb
 from ior_nb import errors
-from ior_nb.engine.collector.program import import_bcc
+from ior_nb.engine.collector.compiler import import_bcc
 from tests.bench.report import Row, log
 from tests.bench.tools import HERE, Load, cpu_seconds, load_program, median, peak_mib, trace_load, with_tracefs
 

@@ -75,6 +75,7 @@ def whole() -> dict[str, float]:
     begin = time.perf_counter()
     from ior_nb import TracerSession, trace
     from ior_nb.engine.bcc import BccEngine
+    from ior_nb.syscalls import resolve
     from ior_nb.window import Window
 
     times = {"import of the package": time.perf_counter() - begin}
@@ -106,7 +107,7 @@ def whole() -> dict[str, float]:
         enabled = window.plan.enabled
         begin = time.perf_counter()
         for _ in range(10):
-            engine.set_specs(enabled, {0: 1})
+            engine.set_specs(enabled, {resolve("read").number: 1})
         times["probe toggle"] = (time.perf_counter() - begin) / 10
     session.close()
     return times
@@ -123,33 +124,36 @@ def parts() -> dict[str, float]:
         times[f"collector by hand: {name}"] = now - last
         last = now
 
-    from ior_nb.engine.collector import btf, program, tracer
+    from ior_nb.engine.collector import btf, compiler, hooks, image, program, tracer
+    from ior_nb.syscalls import select
 
     done("import of its modules")
-    data = btf.VMLINUX.read_bytes()
-    layout = btf.offsets(program.WANTED, data)
-    done("BTF offsets")
-    bcc = program.import_bcc()
+    described = btf.Btf(btf.VMLINUX.read_bytes())
+    done("read BTF")
+    compiler.import_bcc()
     done("import bcc")
+    variant = program.Variant(classic=False, preemptible=False, typed=True)
     text = program.source(
-        layout, event_pages=4096, name_pages=2048, cpus=program.possible_cpus(), namespace=program.INITIAL_PID_NAMESPACE
+        described,
+        variant,
+        event_pages=4096,
+        name_pages=2048,
+        cpus=program.possible_cpus(),
     )
-    bpf = bcc.BPF(text=text, cflags=["-w"])
-    done("compile, create maps")
-    for function in ("enter_walk", "exit_walk", *program.HOOKS.values()):
-        bpf.load_func(function, bcc.BPF.RAW_TRACEPOINT)
-    done("verify and load")
-    table = bpf["specs"]
-    for number, row in program.all_specs([0, 1], {}):
-        table[number] = table.Leaf.from_buffer_copy(row)
+    compiled = compiler.compile_text(text, program.FUNCTIONS)
+    done("compile")
+    loaded = image.load(compiled, dict.fromkeys(program.FUNCTIONS, hooks.KINDS["raw"]))
+    done("create maps, verify and load")
+    for number, row in program.all_specs(select((), ("read", "write"), ()), {}):
+        loaded.maps["specs"].set(number.to_bytes(4, "little"), row)
     done("write the syscall table")
-    for point, function in program.HOOKS.items():
-        bpf.attach_raw_tracepoint(point, function)
+    hung = hooks.Hooks(loaded.programs, None)
+    for point in hooks.HOOKS:
+        hung.attach(point)
     done("attach")
     tracer.parents()
     done("scan /proc once")
-    for point in program.HOOKS:
-        bpf.detach_raw_tracepoint(point)
+    hung.detach()
     done("detach")
     return times
 

@@ -22,6 +22,7 @@ from ior_nb.result import Trace
 from ior_nb.runtime import EventBatch
 from ior_nb.session import TracerSession
 from ior_nb.syscalls import resolve
+from ior_nb.syscalls.machine import NUMBERS
 from ior_nb.tracing import trace as ior_trace
 
 HERE = Path(__file__).parent
@@ -88,7 +89,7 @@ class World:
         last = 0
         while True:
             attributes = ctypes.create_string_buffer(struct.pack("<III", last, 0, 0), 128)
-            if self._libc.syscall(321, 11, attributes, 128) != 0:
+            if self._libc.syscall(NUMBERS["bpf"], 11, attributes, 128) != 0:
                 return found
             last = struct.unpack_from("<I", attributes, 4)[0]
             found.add(last)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -21,6 +21,7 @@ from ior_nb.engine.bcc import BccEngine
 from ior_nb.result import Trace
 from ior_nb.runtime import Accounting
 from ior_nb.session import TracerSession
+from ior_nb.syscalls.machine import NUMBERS
 from ior_nb.tracing import trace as ior_trace
 
 if TYPE_CHECKING:
@@ -29,23 +30,6 @@ if TYPE_CHECKING:
 SCENARIOS = ["descriptors", "paths", "names", "transfers", "sockets", "anonymous", "processes", "threads"]
 SCENARIOS += ["thread-exec", "memory", "waits", "jail"]
 ROUNDS = 200_003
-
-# Prints the number of instructions the verifier went through, by program (struct bpf_prog_info.verified_insns).
-VERIFIED = """
-import ctypes, json, struct, sys
-sys.path.insert(0, {root!r})
-from ior_nb.engine.collector.tracer import Tracer
-tracer = Tracer(event_bytes=1 << 20, name_bytes=1 << 20)
-libc = ctypes.CDLL(None)
-found = {{}}
-for name, function in tracer._bpf.funcs.items():
-    info = ctypes.create_string_buffer(256)
-    attributes = struct.pack("<IIQ", function.fd, len(info), ctypes.addressof(info)).ljust(128, b"\\0")
-    assert libc.syscall(321, 15, attributes, len(attributes)) == 0
-    found[name.decode()] = struct.unpack_from("<I", info, 216)[0]
-tracer.close()
-print(json.dumps(found))
-"""
 
 
 def sums_of_rows(trace: Trace) -> dict[str, dict[str, int]]:
@@ -65,7 +49,7 @@ def sums_of_rows(trace: Trace) -> dict[str, dict[str, int]]:
 
 
 @contextmanager
-def own_session(**limits: int) -> Iterator[TracerSession]:
+def own_session(**limits: Any) -> Iterator[TracerSession]:
     """A session whose collector has other limits."""
     with TracerSession() as session:
         session._engine = BccEngine(**limits)
@@ -82,7 +66,7 @@ def run_load(session: TracerSession, workload: Workload, folder: Path, **options
 
 def wait_until_reading(child: subprocess.Popen[bytes], fd: int) -> None:
     """Wait until a process is blocked in a read of a descriptor."""
-    while not Path(f"/proc/{child.pid}/syscall").read_text().startswith(f"0 {fd:#x} "):
+    while not Path(f"/proc/{child.pid}/syscall").read_text().startswith(f"{NUMBERS['read']} {fd:#x} "):
         assert child.poll() is None
         time.sleep(0.001)
 
@@ -257,24 +241,16 @@ def test_calls_of_other_tables_are_counted_not_misnamed(
 ) -> None:
     """Calls by the 32-bit entry and calls of unknown number are no rows under a wrong name, and are counted."""
     command = workload.command(tmp_path, "strange")
+    compat = 11 if platform.machine() == "x86_64" else 0  # on others a program is of 32 bits as a whole
+    said = "11 32-bit calls not decoded, 7 calls of unknown number" if compat else "7 calls of unknown number"
     with (
-        pytest.warns(errors.LostEventsWarning, match="11 32-bit calls not decoded, 7 calls of unknown number"),
+        pytest.warns(errors.LostEventsWarning, match=said),
         ior_trace(command=command, session=session, families="all") as t,
     ):
         pass
 
     assert t.returncode == 0
-    assert (t.accounting.compat, t.accounting.unknown) == (11, 7)
+    assert (t.accounting.compat, t.accounting.unknown) == (compat, 7)
     assert "writev" not in t.batch.text("syscall")
     assert t.accounting.unaccounted == 0
     assert not t.accounting.complete
-
-
-def test_no_program_is_hard_to_verify() -> None:
-    """Each BPF program takes the verifier at most 100,000 instructions, a tenth of what it grants."""
-    code = VERIFIED.format(root=str(Path(bcc.__file__).parents[2]))
-    ran = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
-    verified: dict[str, int] = json.loads(ran.stdout)
-
-    assert {"on_enter", "on_exit", "enter_walk", "exit_walk", "on_fork", "on_exec", "on_task_exit"} <= verified.keys()
-    assert all(0 < count <= 100_000 for count in verified.values()), verified

@@ -19,6 +19,7 @@ import pytest
 from ior_nb.runtime import EventBatch
 from ior_nb.session import TracerSession
 from ior_nb.tracing import trace as ior_trace
+from tests.calls import here
 
 if TYPE_CHECKING:
     from tests.live.conftest import Workload
@@ -75,10 +76,10 @@ def test_calls_of_this_process_are_counted_exactly(session: TracerSession, tmp_p
         ("fcntl", path, 0, 0): 1,  # os.dup asks for close-on-exec
         ("close", path, 0, 0): 1,
         ("lseek", path, 0, 0): 1,
-        ("rename", other, 0, 0): 1,
+        (here("rename"), other, 0, 0): 1,
         ("read", other, 5, 0): 11,
         ("newfstatat", path, 0, 2): 7,
-        ("unlink", other, 0, 0): 1,
+        (here("unlink"), other, 0, 0): 1,
         ("fsync", f"{other} (deleted)", 0, 0): 1,
         ("close", f"{other} (deleted)", 0, 0): 1,
     }

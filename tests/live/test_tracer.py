@@ -18,8 +18,9 @@ AROUND = """
 import json, os, struct, subprocess, sys, time
 sys.path.insert(0, {root!r})
 from ior_nb.engine.collector import tracer as module, wire
+from ior_nb.syscalls.machine import NUMBERS
 
-READ, PREAD = 0, 17
+READ, PREAD = NUMBERS["read"], NUMBERS["pread64"]
 tracer = module.Tracer(event_bytes=1 << 12, name_bytes=1 << 20)
 capacity = (1 << 12) // tracer.events.stride
 
@@ -31,7 +32,7 @@ def start(calls=(READ,), pids=(os.getpid(),), ignore_tids=(), **more):
 
 def reader():
     child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
-    while not open(f"/proc/{{child.pid}}/syscall").read().startswith("0 0x0 "):
+    while not open(f"/proc/{{child.pid}}/syscall").read().startswith(f"{{READ}} 0x0 "):
         time.sleep(0.001)
     return child
 
@@ -77,8 +78,7 @@ def by_hand() -> Callable[[str], dict[str, Any]]:
 # call never returns, which else takes a death inside the kernel.
 CUT_OFF = """
 start(generation=3)
-tracer._bpf.detach_raw_tracepoint("sys_exit")
-tracer._attached.remove("sys_exit")
+os.close(tracer._hooks._links.pop("sys_exit"))
 """
 
 
@@ -179,7 +179,6 @@ def test_the_dead_are_no_targets(by_hand: Callable[[str], dict[str, Any]]) -> No
     """A descendant that ended while the targets were being put in place leaves no entry to whoever gets its number."""
     said = by_hand(
         """
-import ctypes
 gone = subprocess.Popen(["true"])
 gone.wait()
 undead = subprocess.Popen(["true"])
@@ -192,7 +191,8 @@ module.threads = lambda pid: [gone.pid] if pid == gone.pid else listed(pid)
 found = start()
 for name, pid in (("gone", gone.pid), ("undead", undead.pid), ("alive", alive.pid)):
     said[name] = [pid in map(int, found["running"])]
-    said[name] += [ctypes.c_uint32(pid) in tracer._bpf[table] for table in ("targets", "slots")]
+    key = struct.pack("<I", pid)
+    said[name] += [tracer._maps[table].get(key) is not None for table in ("targets", "slots")]
 kill(alive)
 undead.wait()
 """
@@ -215,7 +215,7 @@ while True:
 '''
 child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
 def blocked():
-    while not open(f"/proc/{child.pid}/syscall").read().startswith("0 0x0 "):
+    while not open(f"/proc/{child.pid}/syscall").read().startswith(f"{READ} 0x0 "):
         time.sleep(0.001)
 def answer():
     child.stdin.write(b"a")
@@ -226,13 +226,13 @@ child.stdin.write(b"a")
 while not tracer.totals()["seen"]:
     time.sleep(0.001)
 blocked()
-slots = tracer._bpf["slots"]
-items, moments = slots.items, [answer]
+slots = tracer._maps["slots"]
+keys, moments = slots.keys, [answer]
 def looked_at():
-    rows = list(items())
+    found = list(keys())
     moments.pop()()
-    return rows
-slots.items = looked_at
+    return found
+slots.keys = looked_at
 tracer.ignore([child.pid])
 for moment in moments:
     moment()

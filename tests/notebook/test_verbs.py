@@ -45,16 +45,16 @@ def test_a_wrong_filter_points_at_the_place(kernel: Kernel) -> None:
 
 def test_probes_are_switched_while_a_trace_runs(kernel: Kernel) -> None:
     """A probe that is off makes no rows, one that is on again does; rates are shown; mistakes are one line."""
-    kernel.run("%ior start --syscalls newfstatat,access")
+    kernel.run("%ior start --syscalls newfstatat,faccessat")
     kernel.run("%ior probes off newfstatat")
     kernel.run(STATS.format(n=10))
     kernel.run("%ior probes on stat,fstatat")
     kernel.run(STATS.format(n=6))
-    said = kernel.run("%ior probes rate access=10").text
+    said = kernel.run("%ior probes rate faccessat=10").text
     wrong = kernel.run("%ior probes off opneat")
     kernel.run("%ior stop")
 
-    assert "access: one in 10" in said
+    assert "faccessat: one in 10" in said
     assert wrong.status == "error"
     assert kernel.run("print((_ior.batch.text('file') == '/nowhere').sum())").text.strip() == "3"
 

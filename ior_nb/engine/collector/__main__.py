@@ -23,7 +23,7 @@ import traceback
 from typing import Any, Final
 
 from ior_nb.engine.collector import wire
-from ior_nb.engine.collector.distribution import find_bcc
+from ior_nb.engine.collector.bpf import Refused as KernelRefused
 from ior_nb.engine.collector.rights import missing_rights
 from ior_nb.engine.collector.wire import Frame, Unpacker
 
@@ -161,25 +161,38 @@ class Collector:
         self._put(Frame.ANSWER, json.dumps(answer).encode())
 
     def _do_load(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Compile and load the program. {"event_bytes", "name_bytes", "buffer_bytes"}."""
+        """Load the program. {"event_bytes", "name_bytes", "buffer_bytes", "way"}; see `loader.load_program`."""
         if self._tracer is not None:
             return {}
         self._limit = request["buffer_bytes"]
         lacking = missing_rights()
         if lacking:
             raise Refused("PermissionDenied", lacking)
-        if find_bcc() is None:
-            raise Refused("SourceUnavailable", "the bcc Python module is not installed")
+        from ior_nb.engine.collector.loader import NotHere
+        from ior_nb.engine.collector.tracer import Tracer
+
         with _stderr_to_memory() as said:
             try:
-                from ior_nb.engine.collector.tracer import Tracer
-
-                self._tracer = Tracer(event_bytes=request["event_bytes"], name_bytes=request["name_bytes"])
-            except (ImportError, FileNotFoundError, LookupError) as error:
+                self._tracer = Tracer(
+                    event_bytes=request["event_bytes"],
+                    name_bytes=request["name_bytes"],
+                    way=request.get("way", "auto"),
+                )
+            except (NotHere, ImportError) as error:
                 raise Refused("SourceUnavailable", str(error), said()) from error
-            except Exception as error:  # bcc raises bare Exception for the compiler and the verifier
+            except KernelRefused as error:
+                raise Refused("ProgramRejected", error.strerror or str(error), error.log) from error
+            except Exception as error:  # bcc raises bare Exception when the compiler fails
                 raise Refused("ProgramRejected", str(error), said()) from error
-        return {"pid": os.getpid(), "cpus": self._tracer.cpus}
+        loading = self._tracer.loading
+        return {
+            "pid": os.getpid(),
+            "cpus": self._tracer.cpus,
+            "way": loading.way,
+            "compiled": loading.compiled,
+            "notes": loading.notes,
+            "cache": loading.cache,
+        }
 
     def _loaded(self) -> Any:
         if self._tracer is None:

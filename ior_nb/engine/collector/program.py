@@ -1,26 +1,23 @@
-"""From the syscall table and the kernel's BTF to a loaded program: C text, rows of `specs`, bcc."""
+"""From the syscall table and the kernel's BTF to the program's C text, and the rows of its tables."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
-import os
 import struct
-import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
-from ior_nb.engine.collector import btf, wire
-from ior_nb.engine.collector.distribution import find_bcc
-from ior_nb.syscalls import SYSCALLS, Syscall
-from ior_nb.syscalls.x86_64 import ARGUMENT_REGISTERS, REGISTERS_START, TS_COMPAT
+from ior_nb.engine.collector import wire
+from ior_nb.engine.collector.btf import Btf
+from ior_nb.syscalls import NATIVE, Syscall
+from ior_nb.syscalls.machine import ARGUMENT_REGISTERS, COMPAT_BIT, COMPAT_WORD, REGISTERS_START
 
 HERE: Final = Path(__file__).resolve().parent
 
-# Members of kernel structs the program reads; "" is the size of the struct.
+# Members of kernel structs the program reads; "" is the size of the struct. See `Btf.offsets`.
 WANTED: Final[dict[str, tuple[str, ...]]] = {
     "task_struct": (
         "files",
@@ -31,9 +28,13 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
         "group_leader",
         "thread_pid",
         "signal",
-        "thread_info.status",
+        f"thread_info.{COMPAT_WORD}",
         "comm",
+        "cgroups",
     ),
+    "css_set": ("dfl_cgrp",),
+    "cgroup": ("level", "kn", "ancestors|ancestor_ids"),  # the first since 6.1
+    "kernfs_node": ("id",),
     "fdtable": ("max_fds", "fd"),
     "signal_struct": ("live",),
     "mm_struct": ("brk",),
@@ -54,6 +55,19 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "sock": ("__sk_common", "sk_type", "sk_protocol"),
     "sock_common": ("skc_family",),
 }
+# And what it reads besides where it hangs at trace events.
+WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
+    "task_struct": ("children", "sibling", "thread_node", "real_parent"),
+    "signal_struct": ("thread_head",),
+    "trace_event_raw_sys_enter": ("id", "args"),
+    "trace_event_raw_sys_exit": ("ret",),
+    "trace_event_raw_sched_process_fork": ("child_pid",),
+    "trace_event_raw_sched_process_exec": ("old_pid",),
+}
+FUNCTIONS: Final = ("enter_walk", "exit_walk", "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
+PARTS: Final = "types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()  # of bpf/
+TAILS: Final = ("enter_walk", "exit_walk")
+SHARES: Final = 5  # programs that may meet on a CPU
 
 # How a string argument is read (spec.how1, how2).
 HOW: Final = {"": 0, "path": 1, "path2": 1, "text": 2, "text2": 2, "path_out": 3, "exec_path": 4}
@@ -80,9 +94,50 @@ CHANGES_NAMES: Final = frozenset(
 )
 
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
-SPEC: Final = struct.Struct("<I20B")  # struct spec of ior.bpf.c
-CONFIG: Final = struct.Struct("<Q6I")  # struct config of ior.bpf.c
-FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of ior.bpf.c
+SPEC: Final = struct.Struct("<I20B")  # struct spec of bpf/types.h
+CONFIG: Final = struct.Struct("<Q8I")  # struct config of bpf/types.h
+FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
+LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
+
+
+class Slot(ctypes.LittleEndianStructure):
+    """What the program keeps of a thread: struct slot of bpf/types.h, whose comments say what is what."""
+
+    _fields_ = (
+        ("last_at", ctypes.c_uint64 * 2),
+        ("last", ctypes.c_uint64 * 5),
+        ("regs", ctypes.c_uint64 * 8),
+        ("start", ctypes.c_uint64),
+        ("end", ctypes.c_uint64),
+        ("last_end", ctypes.c_uint64),
+        ("pos", ctypes.c_int64),
+        ("extra", ctypes.c_int64),
+        ("file_at", ctypes.c_uint64),
+        ("comm", ctypes.c_uint64 * 2),
+        ("ret", ctypes.c_int64),
+        ("files", ctypes.c_uint32 * 4),
+        ("names", ctypes.c_uint32),
+        ("comm_id", ctypes.c_uint32),
+        ("pid", ctypes.c_uint32),
+        ("tid", ctypes.c_uint32),
+        ("tgid", ctypes.c_uint32),
+        ("scope_gen", ctypes.c_uint32),
+        ("nr", ctypes.c_uint16),
+        ("state", ctypes.c_uint8),
+        ("flags", ctypes.c_uint8),
+        ("generation", ctypes.c_uint8),
+        ("ignored", ctypes.c_uint8),
+        ("waiting", ctypes.c_uint8),
+        ("changes_names", ctypes.c_uint8),
+        ("rooted", ctypes.c_uint8),
+    )
+
+    def arguments(self) -> tuple[int, ...]:
+        """Return the six arguments of its call."""
+        return tuple(self.regs[_register(index) - 1] for index in range(len(ARGUMENT_REGISTERS)))
+
+
+STATES: Final = {"NONE": 0, "OPEN": 1, "SKIPPED": 2}  # of a slot
 MODES: Final = {"none": 0, "pids": 1, "all": 2, "uid": 3, "cgroup": 4}
 TARGET_IN: Final = 1
 TARGET_AT_EXEC: Final = 2
@@ -179,10 +234,27 @@ def possible_cpus() -> int:
     return int(text.strip().replace(",", "-").split("-")[-1]) + 1
 
 
-def source(layout: dict[tuple[str, str], int], *, event_pages: int, name_pages: int, cpus: int, namespace: int) -> str:
-    """Return the program's C text with its constants in front."""
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to build the program."""
+
+    classic: bool
+    """Its hooks are perf's trace events instead of raw tracepoints."""
+    preemptible: bool
+    """Another of its functions may run on the CPU before one has ended."""
+    typed: bool
+    """The task's own words are loaded through a typed pointer (Linux 5.11)."""
+
+
+def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int) -> str:
+    """Return the program's C text with its constants in front.
+
+    Raises:
+        LookupError: this kernel's structs are others; the message names what is missing.
+    """
+    layout = btf.offsets(WANTED) | (btf.offsets(WANTED_CLASSIC) if variant.classic else {})
     defines = {f"O_{s}_{m}": o for (s, m), o in layout.items() if m}
-    defines["O_task_struct_status"] = defines.pop("O_task_struct_thread_info.status")
+    defines["O_task_struct_status"] = defines.pop(f"O_task_struct_thread_info.{COMPAT_WORD}")
     defines["O_dentry_pprev"] = defines["O_dentry_d_hash"] + 8  # hlist_bl_node {next, pprev}
     defines["SIZE_upid"] = layout["upid", ""]
     defines |= {name: value for name, value in wire.CONSTANTS.items() if name != "MAX_FRAME"}
@@ -192,85 +264,33 @@ def source(layout: dict[tuple[str, str], int], *, event_pages: int, name_pages: 
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
     defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES}
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
-    defines |= {"S_NONE": 0, "S_OPEN": 1, "S_SKIPPED": 2, "TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
-    defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus, "NS_INUM": namespace}
+    defines |= {f"S_{name}": value for name, value in STATES.items()}
+    defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
+    defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus}
     defines |= {"SLOTS": 65536, "FILES": 65536, "SOCKFS_MAGIC": 0x534F434B}
-    defines |= {"TS_COMPAT": TS_COMPAT, "REGISTERS_START": REGISTERS_START}
-    checks = (
-        f'_Static_assert(sizeof(struct event) == {wire.EVENT_BYTES}, "event");\n'
-        f'_Static_assert(sizeof(struct chunk) == {wire.CHUNK_BYTES}, "chunk");\n'
-        f'_Static_assert(sizeof(struct spec) == {SPEC.size}, "spec");\n'
-        f'_Static_assert(sizeof(struct config) == {CONFIG.size}, "config");\n'
-        f'_Static_assert(sizeof(struct filter) == {FILTER.size}, "filter");\n'
+    defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
+    defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}
+    defines |= {"TASK_BTF": int(variant.typed), "CLASSIC": int(variant.classic)}
+    defines["SHARES"] = SHARES if variant.preemptible else 1
+    sizes = {
+        "event": wire.EVENT_BYTES,
+        "chunk": wire.CHUNK_BYTES,
+        "spec": SPEC.size,
+        "config": CONFIG.size,
+        "filter": FILTER.size,
+        "slot": ctypes.sizeof(Slot),
+        "live": LIVE.size,
+    }
+    checks = "".join(f'_Static_assert(sizeof(struct {name}) == {size}, "{name}");\n' for name, size in sizes.items())
+    checks += "".join(
+        f'_Static_assert(__builtin_offsetof(struct slot, {name}) == {getattr(Slot, name).offset}, "slot.{name}");\n'
+        for name, _ in Slot._fields_
     )
-    text = (HERE / "ior.bpf.c").read_text()
+    text = "".join((HERE / "bpf" / part).read_text() for part in PARTS)
     return "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items())) + text + checks
 
 
 def all_specs(enabled: Iterable[int], rates: dict[int, int]) -> list[tuple[int, bytes]]:
-    """Return (number, row) for every system call of the table."""
+    """Return (number, row) for every system call of this machine."""
     chosen = frozenset(enabled)
-    return [
-        (call.number, spec(call, enabled=call.number in chosen, rate=rates.get(call.number, 1))) for call in SYSCALLS
-    ]
-
-
-def import_bcc() -> ModuleType:
-    """Import bcc from the distribution, whatever Python this is.
-
-    Raises:
-        ImportError: it is not installed, or its shared library can not be loaded.
-    """
-    where = find_bcc()
-    if where is None:
-        raise ImportError("the bcc Python module is not installed: apt install python3-bpfcc (Fedora: python3-bcc)")
-    # bcc includes kernel headers; ours are 8 tiny files, so no kernel-headers package is needed.
-    os.environ["BCC_KERNEL_SOURCE"] = str(HERE)  # bcc looks into its include/
-    package = where / "bcc"
-    found = importlib.util.spec_from_file_location(
-        "bcc", package / "__init__.py", submodule_search_locations=[str(package)]
-    )
-    if found is None or found.loader is None:
-        raise ImportError(f"{package} can not be imported")
-    module = importlib.util.module_from_spec(found)
-    sys.modules["bcc"] = module
-    try:
-        found.loader.exec_module(module)
-    except OSError as error:
-        raise ImportError(f"bcc is installed, its shared library is not: {error}") from error
-    return module
-
-
-def load(*, event_pages: int, name_pages: int, namespace: int) -> Any:
-    """Compile and load everything; nothing is attached yet.
-
-    Returns:
-        The `bcc.BPF` object, its programs loaded and its tail calls wired.
-    """
-    layout = btf.offsets(WANTED, btf.VMLINUX.read_bytes())
-    text = source(layout, event_pages=event_pages, name_pages=name_pages, cpus=possible_cpus(), namespace=namespace)
-    bcc = import_bcc()
-    try:
-        return _loaded(bcc, "#define TASK_BTF 1\n" + text)
-    except Exception:  # bcc raises nothing more precise; a kernel before 5.11 has no typed task
-        return _loaded(bcc, "#define TASK_BTF 0\n" + text)
-
-
-def _loaded(bcc: ModuleType, text: str) -> Any:
-    bpf = bcc.BPF(text=text, cflags=["-w"])
-    tails = bpf["tails"]
-    for index, name in enumerate(("enter_walk", "exit_walk")):
-        tails[ctypes.c_int(index)] = ctypes.c_int(bpf.load_func(name, bcc.BPF.RAW_TRACEPOINT).fd)
-    for name in HOOKS.values():
-        bpf.load_func(name, bcc.BPF.RAW_TRACEPOINT)
-    return bpf
-
-
-# Raw tracepoint -> function, in the order in which they are attached: tasks first, so that no child is missed.
-HOOKS: Final = {
-    "sched_process_fork": "on_fork",
-    "sched_process_exec": "on_exec",
-    "sched_process_exit": "on_task_exit",
-    "sys_exit": "on_exit",
-    "sys_enter": "on_enter",
-}
+    return [(call.number, spec(call, enabled=call.number in chosen, rate=rates.get(call.number, 1))) for call in NATIVE]

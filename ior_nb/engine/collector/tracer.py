@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import mmap
 import os
 import struct
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from ior_nb.engine.collector import wire
+from ior_nb.engine.collector.bpf import UPDATE_NOEXIST
+from ior_nb.engine.collector.hooks import HOOKS
+from ior_nb.engine.collector.loader import load_program
 from ior_nb.engine.collector.program import (
     CONFIG,
-    HOOKS,
     INITIAL_PID_NAMESPACE,
+    LIVE,
     MODES,
+    STATES,
     TARGET_AT_EXEC,
     TARGET_IN,
+    Slot,
     all_specs,
     filter_row,
-    load,
     possible_cpus,
 )
 from ior_nb.engine.collector.ring import PAGE, Ring
 
-_NOEXIST: Final = 1  # BPF_NOEXIST
-_BPF: Final = 321  # the bpf system call
-_OBJ_GET_INFO_BY_FD: Final = 15
-_RECURSION_MISSES_AT: Final = 208  # struct bpf_prog_info
 _EXITING: Final = 0x4  # PF_EXITING: set before the hook on_task_exit runs
 
 
@@ -84,10 +82,11 @@ def living(pid: int) -> set[int]:
 class Tracer:
     """Everything that touches the kernel."""
 
-    def __init__(self, *, event_bytes: int, name_bytes: int) -> None:
+    def __init__(self, *, event_bytes: int, name_bytes: int, way: str = "auto") -> None:
         self._namespace = Path("/proc/self/ns/pid").stat().st_ino
-        self._bpf = load(event_pages=event_bytes // PAGE, name_pages=name_bytes // PAGE, namespace=self._namespace)
-        self._lib = sys.modules["bcc.libbcc"].lib
+        self.loading = load_program(event_bytes=event_bytes, name_bytes=name_bytes, way=way)
+        self._maps = self.loading.loaded.maps
+        self._hooks = self.loading.hooks
         self.cpus = possible_cpus()
         self.events = Ring(self._fd("events"), event_bytes, wire.HEADER_BYTES + wire.EVENT_BYTES)
         self.names = Ring(self._fd("names"), name_bytes, wire.HEADER_BYTES + wire.CHUNK_BYTES)
@@ -97,12 +96,12 @@ class Tracer:
         self._scope_gen = 0
         self._filter = 0
         self._generation = 0
+        self._wanted = 0
         self._specs: dict[int, bytes] = {}
-        self._attached: list[str] = []
         self._misses_before = 0
 
     def _fd(self, table: str) -> int:
-        return int(self._bpf[table].map_fd)
+        return self._maps[table].fd
 
     def _map(self, table: str, size: int) -> mmap.mmap:
         return mmap.mmap(self._fd(table), (size + PAGE - 1) // PAGE * PAGE)
@@ -121,10 +120,9 @@ class Tracer:
         scope = request["scope"]
         self._mode = scope["mode"]
         self.set_specs(request["enabled"], {int(n): r for n, r in request["rates"].items()})
-        ignored = self._bpf["ignored"]
         for kind, numbers in ((0, request["ignore_tids"]), (1, [*request["ignore_pids"], os.getpid()])):
             for number in numbers:
-                ignored[ctypes.c_uint64(kind << 32 | number)] = ctypes.c_uint8(1)
+                self._maps["ignored"].set(_key64(kind << 32 | number), _ONE)
         self._scope_gen = (self._scope_gen // wire.SCOPE_ROUNDS + 1) * wire.SCOPE_ROUNDS
         self._scope = scope
         self._write_filter(request.get("filter") or {}, request.get("generation", 0))
@@ -132,7 +130,7 @@ class Tracer:
         for tid in request.get("hurry", ()):  # the reader: on busy processors it would fall behind
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, tid, -15)
-        self._misses_before = self._misses()
+        self._misses_before = self._hooks.misses()
         try:
             running = self._attach(scope)
         except BaseException:
@@ -144,36 +142,34 @@ class Tracer:
 
     def _attach(self, scope: dict[str, Any]) -> dict[int, int]:
         running: dict[int, int] = {}
-        for tracepoint, function in HOOKS.items():
-            if tracepoint == "sys_enter":  # everything else is in place: now the targets, then the calls
+        for hook in HOOKS:
+            if hook == "sys_enter":  # everything else is in place: now the targets, then the calls
                 running = self._seed(scope)
-            self._bpf.attach_raw_tracepoint(tracepoint, function)
-            self._attached.append(tracepoint)
+            self._hooks.attach(hook)
         return running
 
     def detach(self) -> None:
         """Take the hooks away; calls that are open now stay in the slots. Idempotent."""
-        for tracepoint in reversed(self._attached):
-            self._bpf.detach_raw_tracepoint(tracepoint)
-        self._attached.clear()
+        self._hooks.detach()
+        if self.loading.way != "tracepoint" and self._hooks.misses():
+            self.loading.preempted()
 
     def close(self) -> None:
         """Detach and unload. Idempotent."""
         self.detach()
         self.events.close()
         self.names.close()
-        self._bpf.cleanup()
+        self.loading.loaded.close()
 
     def _clear(self) -> None:
         for name in ("slots", "targets", "wanted", "ignored", "changers"):
-            self._bpf[name].clear()
+            self._maps[name].clear()
         self._counters[:] = bytes(len(self._counters))
         self._totals[:] = bytes(len(self._totals))
-        live = self._bpf["live"]
-        value = live[0]
-        value.tree_generation += 1  # what was renamed while nothing was attached
-        value.changing = value.pending = 0
-        live[ctypes.c_int(0)] = value
+        self._wanted = 0
+        generation = LIVE.unpack(self._maps["live"].get(_FIRST) or bytes(LIVE.size))[0]
+        generation = (generation + 1) & 0xFFFFFFFF  # what was renamed while nothing was attached
+        self._maps["live"].set(_FIRST, LIVE.pack(generation, 0, 0))
 
     def _configure(self, mode: str) -> None:
         scope = self._scope
@@ -185,16 +181,16 @@ class Tracer:
             scope.get("follow", True),
             self._scope_gen,
             self._filter,
+            self._wanted,
+            self._namespace,
         )
-        table = self._bpf["config"]
-        table[ctypes.c_int(0)] = table.Leaf.from_buffer_copy(raw)
+        self._maps["config"].set(_FIRST, raw)
 
     def set_specs(self, enabled: Iterable[int], rates: dict[int, int]) -> None:
         """Write every row of the syscall table: which are on, and one in how many makes a record."""
-        table = self._bpf["specs"]
         for number, row in all_specs(enabled, rates):
             if self._specs.get(number) != row:
-                table[ctypes.c_int(number)] = table.Leaf.from_buffer_copy(row)
+                self._maps["specs"].set(_key(number), row)
                 self._specs[number] = row
 
     def set_filter(self, wanted: dict[str, Any], generation: int) -> None:
@@ -205,8 +201,7 @@ class Tracer:
     def _write_filter(self, wanted: dict[str, Any], generation: int) -> None:
         self._filter = (self._filter + 1) % wire.FILTERS
         self._generation = generation & 0xFF
-        table = self._bpf["filters"]
-        table[ctypes.c_int(self._filter)] = table.Leaf.from_buffer_copy(filter_row(wanted, generation))
+        self._maps["filters"].set(_key(self._filter), filter_row(wanted, generation))
 
     def ignore(self, tids: Iterable[int]) -> None:
         """Leave threads out from now on, those already known included.
@@ -214,9 +209,8 @@ class Tracer:
         No slot is written: the kernel changes it at the same time, and one of the two would be lost. Each thread looks
         into `ignored` again at its next call, because the number of the scope has changed.
         """
-        ignored = self._bpf["ignored"]
         for tid in tids:
-            ignored[ctypes.c_uint64(tid)] = ctypes.c_uint8(1)
+            self._maps["ignored"].set(_key64(tid), _ONE)
         self._scope_gen += 1
         self._configure(self._mode)
 
@@ -248,43 +242,34 @@ class Tracer:
             self._remove_target(pid)
         if self._namespace == INITIAL_PID_NAMESPACE:  # elsewhere slots have other numbers, and none has been made
             for tid in set(tids) - alive:
-                self._delete("slots", ctypes.c_uint32(tid))
+                self._maps["slots"].delete(_key(tid))
         return bool(alive)
 
     def _remove_target(self, pid: int) -> None:
         if self._namespace == INITIAL_PID_NAMESPACE:
-            self._delete("targets", ctypes.c_uint32(pid))
-        elif self._delete("wanted", ctypes.c_uint32(pid)):
-            self._change_pending(-1)
+            self._maps["targets"].delete(_key(pid))
+        elif self._maps["wanted"].delete(_key(pid)):
+            self._want(-1)
 
-    def _change_pending(self, by: int) -> None:
-        live = self._bpf["live"]
-        value = live[0]
-        value.pending += by
-        live[ctypes.c_int(0)] = value
+    def _want(self, by: int) -> None:
+        """The kernel program looks for targets by their numbers in this namespace until it has met as many."""
+        self._wanted += by
+        self._configure(self._mode)
 
     def _insert_target(self, pid: int, state: int, tids: Iterable[int]) -> None:
         if self._namespace != INITIAL_PID_NAMESPACE:
-            self._bpf["wanted"][ctypes.c_uint32(pid)] = ctypes.c_uint8(state)
-            self._change_pending(1)
+            self._maps["wanted"].set(_key(pid), bytes([state]))
+            self._want(1)
             return
-        self._bpf["targets"][ctypes.c_uint32(pid)] = ctypes.c_uint8(state)
+        self._maps["targets"].set(_key(pid), bytes([state]))
         if state == TARGET_AT_EXEC or self._scope.get("tid"):
             return
         # Slots for its threads, so that the end of a call begun before is counted as one without a beginning.
-        slots, ignored = self._bpf["slots"], self._bpf["ignored"]
+        ignored = self._maps["ignored"]
         for tid in tids:
-            slot = slots.Leaf()
-            slot.pid, slot.tid, slot.tgid, slot.scope_gen = pid, tid, pid, self._scope_gen
-            slot.ignored = any(ctypes.c_uint64(k) in ignored for k in (tid, 1 << 32 | pid))
-            self._update_new("slots", ctypes.c_uint32(tid), slot)
-
-    def _update_new(self, table: str, key: Any, value: Any) -> None:
-        self._lib.bpf_update_elem(self._fd(table), ctypes.byref(key), ctypes.byref(value), _NOEXIST)
-
-    def _delete(self, table: str, key: Any) -> bool:
-        """Delete an entry; tell whether it was there."""
-        return int(self._lib.bpf_delete_elem(self._fd(table), ctypes.byref(key))) == 0
+            slot = Slot(pid=pid, tid=tid, tgid=pid, scope_gen=self._scope_gen)
+            slot.ignored = any(ignored.get(_key64(k)) for k in (tid, 1 << 32 | pid))
+            self._maps["slots"].set(_key(tid), bytes(slot), UPDATE_NOEXIST)
 
     # ---- what is counted
 
@@ -292,7 +277,7 @@ class Tracer:
         """Return the kernel program's totals since `start`, summed over CPUs."""
         values = struct.unpack_from(f"<{wire.TOTALS * self.cpus}Q", self._totals)
         totals = {name: sum(values[i :: wire.TOTALS]) for i, name in enumerate(wire.TOTAL_NAMES)}
-        totals["skipped_runs"] = self._misses() - self._misses_before
+        totals["skipped_runs"] = self._hooks.misses() - self._misses_before
         return totals
 
     def counters(self) -> bytes:
@@ -304,10 +289,9 @@ class Tracer:
         rows: list[bytes] = []
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         header = struct.pack("<II", wire.EVENT_BYTES, 0)
-        for slot in self._bpf["slots"].values():
-            if slot.state != 1 or slot.flags & wire.EF_SAMPLED_OUT:
+        for slot in self._open_slots():
+            if slot.flags & wire.EF_SAMPLED_OUT:
                 continue
-            r = slot.regs
             first = bool(slot.flags & wire.EF_FIRST)
             rows.append(
                 header
@@ -316,10 +300,10 @@ class Tracer:
                     slot.start,
                     now - slot.start,
                     0,
-                    *(r[7], r[6], r[5], r[0], r[2], r[1]),
+                    *slot.arguments(),
                     0 if first else slot.start - slot.last_end,
-                    ctypes.c_int64(slot.pos).value,
-                    ctypes.c_int64(slot.extra).value,
+                    slot.pos,
+                    slot.extra,
                     *(slot.files[0], slot.files[1], slot.names, slot.comm_id, 0, slot.pid, slot.tid),
                     *(slot.nr, slot.flags | wire.EF_IN_FLIGHT, self._generation),
                 )
@@ -328,15 +312,20 @@ class Tracer:
 
     def open_calls(self) -> int:
         """Return how many calls are open, sampled ones included; call it detached."""
-        return sum(slot.state == 1 for slot in self._bpf["slots"].values())
+        return len(self._open_slots())
 
-    def _misses(self) -> int:
-        """Return how often the kernel skipped one of our programs because it was already running on that CPU."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        total = 0
-        for function in self._bpf.funcs.values():
-            info = ctypes.create_string_buffer(256)
-            attributes = struct.pack("<IIQ", function.fd, len(info), ctypes.addressof(info)).ljust(128, b"\0")
-            if libc.syscall(_BPF, _OBJ_GET_INFO_BY_FD, attributes, len(attributes)) == 0:
-                total += struct.unpack_from("<Q", info, _RECURSION_MISSES_AT)[0]
-        return total
+    def _open_slots(self) -> list[Slot]:
+        slots = (Slot.from_buffer_copy(value) for value in self._maps["slots"].values())
+        return [slot for slot in slots if slot.state == STATES["OPEN"]]
+
+
+_ONE: Final = b"\1"
+_FIRST: Final = bytes(4)
+
+
+def _key(number: int) -> bytes:
+    return number.to_bytes(4, "little")
+
+
+def _key64(number: int) -> bytes:
+    return number.to_bytes(8, "little")

@@ -75,6 +75,11 @@ NF_CUT: Final = 4  # the path is longer than 4,095 bytes or 256 components: the 
 NF_NULL: Final = 8  # the program passed a null pointer
 NF_UNREADABLE: Final = 16  # the program passed a pointer to nowhere
 
+# The word that says what a socket is: whether one was found, its family, type and protocol.
+SOCKET_KNOWN: Final = 1 << 31
+SOCKET_FAMILY: Final = 20  # bits to shift
+SOCKET_TYPE: Final = 16
+
 SPECS: Final = 512  # rows of the syscall table; x32 twins begin at 512
 BUCKETS: Final = 48  # powers of two of nanoseconds
 TOTALS: Final = 16

@@ -1,0 +1,152 @@
+/* A call begins. */
+
+inline_ s64 nanoseconds(u64 user, u32 unit, s64 null, s64 invalid) {
+  s64 t[2] = {};
+  if (!user) return null;
+  if (read_user(t, sizeof(t), (void *)user)) return invalid;
+  if (t[0] < 0 || t[1] < 0 || t[1] >= 1000000000LL / unit) return invalid;
+  if (t[0] >= 9223372036LL) return 0x7fffffffffffffffLL;
+  return t[0] * 1000000000LL + t[1] * unit;
+}
+
+inline_ struct counter *count_call(struct slot *slot) {
+  u32 at = bpf_get_smp_processor_id() * SPECS + slot->nr;
+  struct counter *n = counters.lookup(&at);
+  if (n) n->calls += 1;
+  return n;
+}
+
+/* The last words of an enter: the clock is read after everything of ours, so that latency is the call's own. */
+inline_ void begin(struct slot *slot, struct spec *spec) {
+  u64 now = bpf_ktime_get_boot_ns();
+  slot->start = now;
+  if (spec->result != R_NEVER) return;
+  slot->state = S_SKIPPED;
+  count_call(slot);
+  slot->flags |= EF_NO_RETURN;
+  if (!kept_out(slot, 0, 0)) emit(BY_ENTER, slot, 0, 0, slot->flags);
+  slot->last_end = now;
+}
+
+/* What the call's one extra word holds, where it has to be read now: the kernel changes some of these. */
+inline_ void extra_at_enter(struct slot *slot, struct spec *spec, u64 task) {
+  u64 at = word(slot, spec->extra_arg);
+  switch (spec->extra) {
+    case X_SLEEP: slot->extra = nanoseconds(at, 1, -1, -1); break;
+    case X_TIMESPEC: slot->extra = nanoseconds(at, 1, -1, -2); break;
+    case X_TIMEVAL: slot->extra = nanoseconds(at, 1000, -1, -2); break;
+    case X_EPOLL_EVENT: read_user(&slot->extra, 4, (void *)at); break;
+    case X_BRK: slot->extra = rd(rd(task + O_task_struct_mm) + O_mm_struct_brk); break;
+  }
+}
+
+/* The files behind the call's descriptors and below its paths, and where in them it begins. */
+inline_ void files_at_enter(struct scratch *s, struct slot *slot, struct spec *spec, u64 task) {
+  __builtin_memset(s->ask, 0, sizeof(s->ask));
+  if (spec->fd) {
+    u64 f = file_of(task, word(slot, spec->fd));
+    if (f) {
+      s->ask[F_FILE] = f + O_file_f_path;
+      slot->file_at = f;
+      if (!spec->off) slot->pos = rd(f + O_file_f_pos);
+    }
+  }
+  if (spec->off) slot->pos = word(slot, spec->off);
+  if (spec->off_ptr && word(slot, spec->off_ptr)) read_user(&slot->pos, 8, (void *)word(slot, spec->off_ptr));
+  if (spec->fd2) {
+    u64 f = file_of(task, word(slot, spec->fd2));
+    slot->extra = -1;
+    if (f) {
+      s->ask[F_SOURCE] = f + O_file_f_path;
+      slot->extra = rd(f + O_file_f_pos);
+    }
+    if (spec->off2_ptr && word(slot, spec->off2_ptr)) read_user(&slot->extra, 8, (void *)word(slot, spec->off2_ptr));
+  }
+  if (spec->how1 == H_PATH || spec->how1 == H_EXEC) s->ask[F_BASE1] = base_of(slot, task, spec->str1, spec->base1, 1);
+  if (spec->how2 == H_PATH) s->ask[F_BASE2] = base_of(slot, task, spec->str2, spec->base2, 2);
+}
+
+/* The slot of the calling thread, 0 when it is out of scope. */
+inline_ struct slot *in_scope(struct config *c, struct live *now, u32 tid, u32 tgid) {
+  struct slot *slot = slots.lookup(&tid);
+  if (slot && slot->scope_gen == c->scope_gen && c->mode <= M_ALL) return slot;
+  if (slot && slot->scope_gen != c->scope_gen && slot->scope_gen / SCOPE_ROUNDS == c->scope_gen / SCOPE_ROUNDS)
+    look_again(slot, c->scope_gen);
+  if (slot && slot->scope_gen == c->scope_gen && member(c, tid, tgid)) return slot;
+  return admit(c, now, slot, tid, tgid);
+}
+
+/* Empty but for what outlives a call. */
+inline_ void clear(struct slot *slot) {
+  slot->state = S_OPEN;
+  slot->flags = slot->last_end ? 0 : EF_FIRST;
+  __builtin_memset(slot->files, 0, sizeof(slot->files));
+  slot->names = 0; slot->rooted = 0;
+  slot->pos = -1; slot->extra = 0; slot->file_at = 0;
+}
+
+inline_ void only_counted(struct slot *slot, struct spec *spec) {
+  slot->flags |= EF_SAMPLED_OUT;
+  slot->start = bpf_ktime_get_boot_ns();
+  if (spec->result != R_NEVER) return;
+  slot->last_end = slot->start;
+  slot->state = S_SKIPPED;
+  count_call(slot);
+  count(T_SAMPLED);
+}
+
+int on_enter(struct enter_args *ctx) {
+  u64 who = bpf_get_current_pid_tgid();
+  u32 tid = who, tgid = who >> 32, zero = 0, nr = ctx->nr;
+  struct config *c = config.lookup(&zero);
+  struct live *now = live.lookup(&zero);
+  if (!c || !now) return 0;
+  struct slot *slot = in_scope(c, now, tid, tgid);
+  struct spec *spec = specs.lookup(&nr);
+  if (!slot) {
+    if (spec && spec->flags & SF_CHANGES_NAMES) names_will_change(now, tid);
+    return 0;
+  }
+  if (slot->state == S_OPEN) count(T_KILLED);                       /* its exit never came */
+  slot->nr = nr;
+  slot->state = S_SKIPPED;
+  if (!spec) { count(T_UNKNOWN); return 0; }
+  slot->changes_names = spec->flags & SF_CHANGES_NAMES;
+  if (slot->ignored) return 0;
+  if (slot->waiting) {
+    if (!(spec->flags & SF_EXEC)) return 0;
+    u8 in = TARGET_IN;
+    slot->waiting = 0;
+    targets.update(&tgid, &in);
+  }
+  u64 task = bpf_get_current_task();
+  if (is_compat(task)) { count(T_COMPAT); return 0; }
+  if (!spec->enabled) return 0;
+  count(T_SEEN);
+#if CLASSIC
+  slot->regs[ARG0] = ctx->args[0]; slot->regs[ARG1] = ctx->args[1]; slot->regs[ARG2] = ctx->args[2];
+  slot->regs[ARG3] = ctx->args[3]; slot->regs[ARG4] = ctx->args[4]; slot->regs[ARG5] = ctx->args[5];
+#else
+  read_kernel(slot->regs, sizeof(slot->regs), (void *)(ctx->regs + REGISTERS_START));
+#endif
+  clear(slot);
+  if (spec->rate != 1 && (!spec->rate || bpf_get_prandom_u32() % spec->rate)) { only_counted(slot, spec); return 0; }
+  struct scratch *s = mine(BY_ENTER);
+  if (!s) return 0;
+  files_at_enter(s, slot, spec, task);
+  find(s, slot, now->tree_generation);
+  extra_at_enter(slot, spec, task);
+  if (s->todo || spec->how1 == H_EXEC) tails.call(ctx, 0);
+  begin(slot, spec);
+  return 0;
+}
+
+int enter_walk(struct enter_args *ctx) {
+  struct walk w = {};
+  if (!walk_on(&w, BY_ENTER)) return 0;
+  if (w.s->todo) name_one(w.s, w.slot, w.now);
+  if (w.s->todo) tails.call(ctx, 0);
+  if (w.spec->how1 == H_EXEC) send_first_path(w.s, w.slot, w.spec);
+  begin(w.slot, w.spec);
+  return 0;
+}

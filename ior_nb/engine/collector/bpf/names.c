@@ -1,0 +1,89 @@
+/* Names and births and deaths, on a ring of their own: sent before the records that use them. */
+
+/* The number of a pid structure in the pid namespace the collector lives in; 0 where it has none. */
+inline_ u32 local_number(u64 pid) {
+  u32 zero = 0, level = rd32(pid + O_pid_level), found = 0;
+  struct config *c = config.lookup(&zero);
+  if (!c) return 0;
+  for (u32 i = 0; i < 8; i++) {
+    OPAQUE(i);
+    if (i > level) break;
+    u64 number = pid + O_pid_numbers + i * SIZE_upid;
+    if (rd32(rd(number + O_upid_ns) + O_pid_namespace_ns + O_ns_common_inum) == c->namespace) found = rd32(number + O_upid_nr);
+  }
+  return found;
+}
+
+inline_ int send_task(u32 type, u32 pid, u32 parent) {
+  struct chunk *c = names.ringbuf_reserve(sizeof(struct chunk));
+  if (!c) { count(T_LOST_NAMES); return 0; }
+  c->id = pid; c->type = type; c->part = 0; c->parts = 1; c->flags = 0; c->length = 0; c->bytes = 0;
+  c->base = parent; c->dev = 0; c->mode = 0; c->socket = 0; c->magic = 0; c->inode = 0; c->time = bpf_ktime_get_boot_ns();
+  names.ringbuf_submit(c, BPF_RB_NO_WAKEUP);
+  return 1;
+}
+
+inline_ u32 send_comm(struct slot *slot, struct scratch *s) {
+  if (!s) return 0;
+  struct chunk *c = names.ringbuf_reserve(sizeof(struct chunk));
+  if (!c) { count(T_LOST_NAMES); return 0; }
+  u32 id = next_id(s, &s->last_comm);
+  c->id = id; c->type = N_COMM; c->part = 0; c->parts = 1; c->flags = 0; c->length = 16; c->bytes = 16;
+  c->base = 0; c->dev = 0; c->mode = 0; c->socket = 0; c->magic = 0; c->inode = 0; c->time = 0;
+  __builtin_memcpy(c->text, slot->comm, 16);
+  names.ringbuf_submit(c, BPF_RB_NO_WAKEUP);
+  return id;
+}
+
+/* Send `length` bytes from s->text[from] as chunks; the first carries everything in `head`. */
+inline_ int send_text(struct scratch *s, u32 from, u32 length, struct chunk *head) {
+  u32 parts = (length + CHUNK_TEXT - 1) / CHUNK_TEXT;
+  if (!parts) parts = 1;
+  OPAQUE(parts);
+  for (u32 i = 0; i < 20; i++) {
+    OPAQUE(i);
+    if (i >= parts) break;
+    struct chunk *c = names.ringbuf_reserve(sizeof(struct chunk));
+    if (!c) { count(T_LOST_NAMES); return 0; }
+    u32 left = length - i * CHUNK_TEXT;
+    if (left > CHUNK_TEXT) left = CHUNK_TEXT;
+    OPAQUE(left);
+    left &= 255;
+    if (left > CHUNK_TEXT) left = CHUNK_TEXT;
+    __builtin_memcpy(c, head, HEAD_BYTES);
+    c->part = i; c->parts = parts; c->length = length; c->bytes = left;
+    read_kernel(c->text, left, &s->text[(from + i * CHUNK_TEXT) & 8191]);
+    names.ringbuf_submit(c, BPF_RB_NO_WAKEUP);
+  }
+  return 1;
+}
+
+/* Copy a user string and send it. Returns the flags of what was found. */
+inline_ u32 send_user_text(struct scratch *s, u64 user, u32 id, u32 type, u32 base, u32 rooted) {
+  struct chunk head = {};
+  head.id = id; head.type = type; head.base = base;
+  long got = 0;
+  if (!user) head.flags = NF_NULL;
+  else {
+    got = read_user_string(s->text, 4096, (void *)user);
+    if (got < 0) { head.flags = NF_UNREADABLE; got = 0; }
+    else {
+      if (got > 0) got -= 1;
+      /* The base was chosen at enter, when the string may not have been readable yet. */
+      if ((s->text[0] == '/') != !!rooted) head.base = 0;
+    }
+  }
+  return send_text(s, 0, got & 4095, &head);
+}
+
+inline_ void send_first_path(struct scratch *s, struct slot *slot, struct spec *spec) {
+  slot->names = next_id(s, &s->last_names);
+  if (!send_user_text(s, word(slot, spec->str1), slot->names, N_PATH1, slot->files[F_BASE1], slot->rooted & 1))
+    slot->flags |= EF_NAMES_LOST;
+}
+
+inline_ void send_second_path(struct scratch *s, struct slot *slot, struct spec *spec) {
+  if (!slot->names) slot->names = next_id(s, &s->last_names);
+  if (!send_user_text(s, word(slot, spec->str2), slot->names, N_PATH2, slot->files[F_BASE2], slot->rooted & 2))
+    slot->flags |= EF_NAMES_LOST;
+}

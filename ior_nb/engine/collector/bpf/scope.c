@@ -1,0 +1,81 @@
+/* Whose calls are traced, and the slot each thread has. */
+
+inline_ struct slot *new_slot(struct scratch *s, u64 task, u32 tid, u32 tgid, u32 scope_gen) {
+  if (!s) return 0;
+  struct slot *b = &s->blank;
+  __builtin_memset(b, 0, sizeof(*b));
+  b->tgid = tgid; b->scope_gen = scope_gen;
+  b->tid = local_number(rd(task + O_task_struct_thread_pid));
+  b->pid = local_number(rd(rd(task + O_task_struct_group_leader) + O_task_struct_thread_pid));
+  if (!b->tid) { b->tid = tid; b->pid = tgid; }  /* not visible from our namespace: the kernel's own numbers */
+  u64 key = b->tid, group = 1ULL << 32 | b->pid;
+  b->ignored = ignored.lookup(&key) || ignored.lookup(&group);
+  if (slots.update(&tid, b)) { count(T_SLOTS_FULL); return 0; }
+  return slots.lookup(&tid);
+}
+
+/* Whether the current task is in a control group (version 2) or below it. Read from its own words: the helper that tells
+ * is for tracing programs only after Linux 5.10. */
+inline_ bool inside(u64 wanted) {
+  u64 group = rd(rd(bpf_get_current_task() + O_task_struct_cgroups) + O_css_set_dfl_cgrp);
+  u32 level = rd32(group + O_cgroup_level);
+  for (u32 i = 0; i < 64; i++) {
+    OPAQUE(i);
+    if (i > level) break;
+#ifdef O_cgroup_ancestors
+    u64 id = rd(rd(rd(group + O_cgroup_ancestors + 8 * (u64)i) + O_cgroup_kn) + O_kernfs_node_id);
+#else
+    u64 id = rd(group + O_cgroup_ancestor_ids + 8 * (u64)i);
+#endif
+    if (id == wanted) return true;
+  }
+  return false;
+}
+
+inline_ u32 member(struct config *c, u32 tid, u32 tgid) {
+  if (c->mode == M_SET) {
+    u8 *t = targets.lookup(&tgid);
+    return t ? *t : 0;
+  }
+  if (c->mode == M_ALL) return TARGET_IN;
+  if (c->mode == M_UID) return (u32)bpf_get_current_uid_gid() == c->uid;
+  return c->mode == M_CGROUP && inside(c->cgroup);
+}
+
+/* Threads were added to `ignored` since this one's slot was made. The flag is set here, by the thread itself, for a slot
+ * written from outside would overwrite what its thread has changed meanwhile; on_enter pays nothing for the check. */
+inline_ void look_again(struct slot *slot, u32 scope_gen) {
+  u64 key = slot->tid, group = 1ULL << 32 | slot->pid;
+  if (ignored.lookup(&key) || ignored.lookup(&group)) slot->ignored = 1;
+  slot->scope_gen = scope_gen;
+}
+
+/* The slot of a thread that has none, or whose scope was decided under older rules; 0 when it is out of scope. */
+inline_ struct slot *admit(struct config *c, struct live *now, struct slot *slot, u32 tid, u32 tgid) {
+  u64 task = bpf_get_current_task();
+  u32 in = member(c, tid, tgid);
+  if (!in && c->wanted != now->found && c->mode == M_SET) {  /* a target given by its number in a nested pid namespace */
+    u32 pid = local_number(rd(rd(task + O_task_struct_group_leader) + O_task_struct_thread_pid));
+    u8 *t = pid ? wanted.lookup(&pid) : 0;
+    if (t) {
+      u8 value = *t;
+      targets.update(&tgid, &value);
+      wanted.delete(&pid);
+      __sync_fetch_and_add(&now->found, 1);
+      in = value;
+    }
+  }
+  if (!in) {
+    if (slot) slots.delete(&tid);
+    return 0;
+  }
+  if (slot) {
+    if (slot->state == S_OPEN) count(T_KILLED);
+    slots.delete(&tid);
+  }
+  slot = new_slot(mine(BY_ENTER), task, tid, tgid, c->scope_gen);
+  if (!slot) return 0;
+  if (c->tid && slot->tid != c->tid) slot->ignored = 1;
+  slot->waiting = in == TARGET_AT_EXEC;
+  return slot;
+}

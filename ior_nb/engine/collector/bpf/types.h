@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0
+ *
+ * The kernel side: one generic program for every system call. What to do for a call is a row of `specs`
+ * (written by program.py from ior_nb/syscalls), so nothing below knows a syscall by name.
+ *
+ *   sys_enter   in scope? enabled? sampled? -> files behind descriptors and base directories -> slot of the thread
+ *   enter_walk  (tail call) names a file seen for the first time, then finishes the enter
+ *   sys_exit    counters; strings; one record on the `events` ring
+ *   exit_walk   (tail call) names the file behind a descriptor the call returned, then sends the record
+ *   fork, exec, exit of tasks keep the scope and the slots right
+ *
+ * Constants come from program.py as #defines: O_* struct offsets from the running kernel's BTF, the numbers of
+ * wire.py (flags, kinds, totals), sizes, and what differs between kernels: TASK_BTF, CLASSIC, SHARES. Kernel memory is
+ * only ever read through the probe_read_kernel helper: a stale pointer gives zeros, never a fault. The files of this
+ * folder are one text, joined in the order of program.py's PARTS.
+ */
+#define BPF_LICENSE Dual MIT/GPL
+#define inline_ static inline __attribute__((always_inline))
+#define TEXT_END (4096 + 256)
+#define HEAD_BYTES 48      /* of a chunk, before its text */
+
+/* Numbers of the kernel's own, the same on every architecture. */
+#define AT_FDCWD -100
+#define O_APPEND 02000
+#define MSG_PEEK 0x2
+#define MSG_TRUNC 0x20
+#define MOST_ERRNO 4095
+#define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
+#define ERESTARTNOHAND 514
+#define ERESTART_RESTARTBLOCK 516
+
+struct spec {  /* program.py: SPEC */
+  u32 rate;
+  u8 enabled, fd, fd2, str1, how1, base1, str2, how2, base2, result;
+  u8 bytes, size, rflags, off, off_ptr, off2_ptr, extra, extra_arg, extra_count, flags;
+};
+struct config {  /* program.py: CONFIG */
+  u64 cgroup;
+  u32 mode, tid, uid, follow, scope_gen, filter;
+  u32 wanted;     /* how many were put into the map of that name */
+  u32 namespace;  /* inode of the pid namespace the collector lives in */
+};
+/* The part of a filter that is decided here. A change writes another entry, then moves config.filter to it: a record is
+ * judged and stamped by one and the same entry. */
+struct filter {  /* program.py: FILTER */
+  u64 calls[8];          /* a bit a system call */
+  u64 latency_min, latency_max;
+  u64 comm[2], comm_mask[2];
+  u32 pid, tid;          /* 0: any */
+  u8 generation, active, timed, errors_only, audit, pad[3];
+};
+struct event {  /* wire.py: EVENT */
+  u64 time, latency;
+  s64 ret;
+  u64 args[6];
+  u64 gap, pos, extra;
+  u32 file, file2, names, comm, stack, pid, tid;
+  u16 nr;
+  u8 flags, generation;
+};
+struct chunk {  /* wire.py: CHUNK */
+  u32 id;
+  u8 type, part, parts, flags;
+  u16 length, bytes;
+  u32 base, dev, mode, socket, magic;
+  u64 inode, time;
+  char text[CHUNK_TEXT];
+};
+_Static_assert(sizeof(struct chunk) - CHUNK_TEXT == HEAD_BYTES, "chunk");
+struct where { u64 mnt, dentry; };
+struct known { u64 parent, hash_len, inode, path; u32 id, generation; };
+struct slot {
+  struct where last_at;  /* the file seen last, and what was known of it */
+  struct known last;
+  u64 regs[8];  /* the part of pt_regs that holds the arguments: regs[ARG0] to regs[ARG5] */
+  u64 start, end, last_end, pos, extra, file_at, comm[2];
+  s64 ret;
+  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen;
+  u16 nr;
+  u8 state, flags, generation, ignored, waiting, changes_names, rooted;
+};
+/* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
+enum { F_FILE, F_SOURCE, F_BASE1, F_BASE2 };
+struct counter { u64 calls, errors, bytes, latency, histogram[BUCKETS]; };
+/* What a program has for itself while it runs. */
+struct scratch {
+  u32 share, last_file, last_names, last_comm;  /* ids given out so far */
+  u64 ask[4];          /* addresses of the struct paths this call names, by F_* */
+  struct where missing[4];
+  u32 current, todo;   /* which of `missing` want a name */
+  u64 mnt, dentry, path;
+  u32 pos, flags;
+  struct slot blank;
+  char text[8192 + 256];
+};
+struct live { u32 tree_generation, changing, found; };  /* found: how many of `wanted` were met */
+
+BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
+BPF_RINGBUF_OUTPUT(names, NAME_PAGES);
+BPF_ARRAY(specs, struct spec, SPECS);
+BPF_ARRAY(config, struct config, 1);
+BPF_ARRAY(filters, struct filter, FILTERS);
+BPF_ARRAY(live, struct live, 1);
+BPF_F_TABLE("array", u32, struct counter, counters, NCPU * SPECS, 1024);     /* BPF_F_MMAPABLE */
+BPF_F_TABLE("array", u32, u64, totals, NCPU * TOTALS, 1024);
+BPF_F_TABLE("hash", u32, struct slot, slots, SLOTS, 1);                      /* BPF_F_NO_PREALLOC */
+BPF_TABLE("lru_hash", struct where, struct known, files, FILES);
+BPF_HASH(targets, u32, u8, 65536);    /* thread group ids as the kernel numbers them -> TARGET_* */
+BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers them, until seen */
+BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
+BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
+BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
+BPF_PROG_ARRAY(tails, 2);

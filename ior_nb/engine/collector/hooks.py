@@ -1,0 +1,110 @@
+"""Where the program hangs in the kernel: five hooks, in one of two ways.
+
+`raw` tracepoints cost least. `tracepoint` (perf's trace events, the same programs by another entry) is for kernels that
+can preempt a program of a raw tracepoint, see `trial.py`; there a number of each event is needed, which stands in
+tracefs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ior_nb.engine.collector.bpf import (
+    PROG_RAW_TRACEPOINT,
+    PROG_TRACEPOINT,
+    Program,
+    attach_perf,
+    attach_raw,
+)
+
+__all__ = ["EVENTS", "HOOKS", "KINDS", "Hooks", "event_numbers"]
+
+# Raw tracepoint -> function, in the order in which they are attached: tasks first, so that no child is missed.
+HOOKS: Final = {
+    "sched_process_fork": "on_fork",
+    "sched_process_exec": "on_exec",
+    "sched_process_exit": "on_task_exit",
+    "sys_exit": "on_exit",
+    "sys_enter": "on_enter",
+}
+# The same as trace events.
+EVENTS: Final = {name: f"{'raw_syscalls' if name.startswith('sys_') else 'sched'}/{name}" for name in HOOKS}
+KINDS: Final = {"raw": PROG_RAW_TRACEPOINT, "tracepoint": PROG_TRACEPOINT}
+
+_PLACES: Final = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every architecture
+_FSCONFIG_CMD_CREATE: Final = 6
+
+
+class Hooks:
+    """The program's functions at their hooks.
+
+    Args:
+        programs: by function.
+        numbers: of the trace events, by hook; None for raw tracepoints.
+    """
+
+    def __init__(self, programs: Mapping[str, Program], numbers: Mapping[str, int] | None) -> None:
+        self._programs = programs
+        self._numbers = numbers
+        self._links: dict[str, int] = {}
+
+    def attach(self, hook: str) -> None:
+        """Attach one."""
+        program = self._programs[HOOKS[hook]]
+        self._links[hook] = (
+            attach_raw(hook, program) if self._numbers is None else attach_perf(self._numbers[hook], program)
+        )
+
+    def detach(self) -> None:
+        """Take all away, the last one first. Idempotent."""
+        while self._links:
+            os.close(self._links.popitem()[1])
+
+    def misses(self) -> int:
+        """Return how often the kernel skipped one of the functions because it was already running on that CPU."""
+        return sum(program.misses() for program in self._programs.values())
+
+
+def event_numbers() -> dict[str, int] | None:
+    """Return the numbers of the trace events, by hook; None where this process may not know them.
+
+    They are read in tracefs, where it is mounted and readable; else in one of our own, which is mounted nowhere (that
+    takes CAP_SYS_ADMIN).
+    """
+    for place in _PLACES:
+        numbers = _numbers_below(place)
+        if numbers is not None:
+            return numbers
+    mounted = _own_tracefs()
+    if mounted is None:
+        return None
+    try:
+        return _numbers_below(f"/proc/self/fd/{mounted}")
+    finally:
+        os.close(mounted)
+
+
+def _numbers_below(place: str) -> dict[str, int] | None:
+    try:
+        return {hook: int(Path(place, "events", event, "id").read_text()) for hook, event in EVENTS.items()}
+    except (OSError, ValueError):
+        return None
+
+
+def _own_tracefs() -> int | None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    context = libc.syscall(_FSOPEN, b"tracefs", 1)  # FSOPEN_CLOEXEC
+    if context < 0:
+        return None
+    try:
+        if libc.syscall(_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0) < 0:
+            return None
+        mounted = libc.syscall(_FSMOUNT, context, 1, 0)  # FSMOUNT_CLOEXEC
+        return mounted if mounted >= 0 else None
+    finally:
+        os.close(context)

@@ -1,0 +1,214 @@
+"""From this machine to a loaded program: which way to hang in the kernel, from the cache or from the compiler.
+
+What a kernel can do is asked of its BTF or found by trying, never told from its version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ior_nb.engine.collector import cache, trial
+from ior_nb.engine.collector.bpf import Refused, unlimit_memory
+from ior_nb.engine.collector.btf import VMLINUX, Btf
+from ior_nb.engine.collector.compiler import bcc_version, compile_text
+from ior_nb.engine.collector.hooks import HOOKS, KINDS, Hooks, event_numbers
+from ior_nb.engine.collector.image import Image, Loaded, load
+from ior_nb.engine.collector.program import FUNCTIONS, TAILS, Variant, possible_cpus, source
+from ior_nb.engine.collector.ring import PAGE
+
+__all__ = ["UNREADABLE", "WAYS", "Loading", "NotHere", "load_program"]
+
+_HERE: Final = Path(__file__).resolve().parent
+# Helpers without which there is no tracing; each with the Linux it came with.
+_HELPERS: Final = {"probe_read_kernel": "5.5", "ktime_get_boot_ns": "5.8", "ringbuf_reserve": "5.8"}
+_INSTEAD: Final = "boot Linux 5.10 or newer, or look at a recording: engine='replay'"
+
+
+class NotHere(Exception):
+    """This kernel cannot do it; the message says what is missing and what to use instead."""
+
+
+# Where the program hangs, and how it is built for it.
+WAYS: Final = {
+    "raw": Variant(classic=False, preemptible=False, typed=True),
+    "raw-preemptible": Variant(classic=False, preemptible=True, typed=True),
+    "tracepoint": Variant(classic=True, preemptible=False, typed=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A loaded program, and how it came to be so."""
+
+    loaded: Loaded
+    hooks: Hooks
+    way: str
+    """A key of `WAYS`."""
+    compiled: bool
+    """Whether bcc compiled it just now; else it came from the cache."""
+    notes: tuple[str, ...]
+    """What the reader of a trace has to know of the choice."""
+    cache: str
+    """Why nothing is kept, or what was kept is not used; empty when all is well."""
+    preempted: Callable[[], None]
+    """To be called when the kernel has skipped runs at raw tracepoints: from then on it is known as one that does."""
+
+
+def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loading:
+    """Load everything; nothing is attached yet.
+
+    Args:
+        event_bytes: of the ring of events, a power of two.
+        name_bytes: of the ring of names.
+        way: a key of `WAYS`, or "auto": the cheapest that is right on this kernel.
+
+    Raises:
+        NotHere: the kernel lacks something.
+        ImportError: a compiler is needed, and there is no bcc.
+        Refused: the kernel refuses the program.
+    """
+    unlimit_memory()
+    data = _kernel_btf()
+    store = cache.Cache(cache.folder())
+    sizes = {"event_pages": event_bytes // PAGE, "name_pages": name_bytes // PAGE, "cpus": possible_cpus()}
+    key = _key(data, sizes)
+    bcc = bcc_version()
+    kept = store.get(key) or {}
+    if not kept or (bcc and kept["bcc"] != bcc):
+        kept = {"bcc": bcc, "preemptible": None, "images": {}}
+    btf = _lazily(lambda: _checked(data))
+    if kept["preemptible"] is None:
+        kept["preemptible"] = trial.examine(btf()).preemptible
+
+    way, numbers, notes = _chosen(way, preemptible=kept["preemptible"])
+    loaded = _from_cache(kept["images"].get(way), WAYS[way])
+    compiled = loaded is None
+    if loaded is None:
+        image, loaded = _compile(btf(), WAYS[way], sizes)
+        kept["images"][way] = image.to_json()
+        store.put(key, kept)
+    tails = loaded.maps["tails"]
+    for index, function in enumerate(TAILS):
+        tails.set(index.to_bytes(4, "little"), loaded.programs[function].fd.to_bytes(4, "little"))
+
+    def preempted() -> None:
+        store.put(key, kept | {"preemptible": True})
+
+    return Loading(loaded, Hooks(loaded.programs, numbers), way, compiled, notes, store.refused, preempted)
+
+
+def _chosen(way: str, *, preemptible: bool) -> tuple[str, dict[str, int] | None, tuple[str, ...]]:
+    """Return the way to take, the numbers of its trace events, and what has to be said of it."""
+    if way in ("raw", "raw-preemptible"):
+        return way, None, ()
+    if way == "auto" and not preemptible:
+        return "raw", None, ()
+    numbers = event_numbers()
+    if numbers is not None:
+        return "tracepoint", numbers, ()
+    if way == "tracepoint":
+        raise NotHere(UNREADABLE)
+    return "raw-preemptible", None, (f"this kernel skips calls of busy processes, and counts them: {UNREADABLE}",)
+
+
+UNREADABLE: Final = (
+    "the numbers of the trace events cannot be read; let them be: sudo mount -o remount,mode=755 /sys/kernel/tracing"
+    " (mounted first where it is not: sudo mount -t tracefs -o mode=755 tracefs /sys/kernel/tracing)"
+)
+
+
+def _kernel_btf() -> bytes:
+    try:
+        return VMLINUX.read_bytes()
+    except OSError as error:
+        raise NotHere(
+            f"this kernel ({platform.release()}) does not describe itself: {VMLINUX}: {error.strerror}; boot one with"
+            f" CONFIG_DEBUG_INFO_BTF=y, as distributions build them, or look at a recording: engine='replay'"
+        ) from error
+
+
+def _checked(data: bytes) -> Btf:
+    """Return the kernel's BTF, after a look whether it has what the program needs."""
+    try:
+        btf = Btf(data)
+    except (ValueError, IndexError) as error:
+        raise NotHere(f"{VMLINUX} cannot be read: {error}") from error
+    helpers = btf.helpers()
+    for helper, since in _HELPERS.items():
+        if helpers and helper not in helpers:
+            raise NotHere(f"Linux {platform.release()} has no bpf_{helper} (Linux {since}): {_INSTEAD}")
+    for hook in HOOKS:
+        if not btf.has_hook(hook):
+            raise NotHere(f"Linux {platform.release()} has no tracepoint {hook!r}: it was built without; {_INSTEAD}")
+    return btf
+
+
+def _compile(btf: Btf, wanted: Variant, sizes: dict[str, int]) -> tuple[Image, Loaded]:
+    """Compile and load, the second time without what an old kernel may refuse."""
+    typed = "get_current_task_btf" in btf.helpers()
+    try:
+        return _compiled(btf, replace(wanted, typed=typed), sizes)
+    except Refused:
+        if not typed:
+            raise
+        return _compiled(btf, replace(wanted, typed=False), sizes)
+
+
+def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image, Loaded]:
+    try:
+        text = source(btf, variant, **sizes)
+    except LookupError as error:
+        raise NotHere(f"{error.args[0]} (Linux {platform.release()}, {platform.machine()}); {_INSTEAD}") from error
+    image = compile_text(text, FUNCTIONS)
+    return image, load(image, _kinds(variant))
+
+
+def _from_cache(data: Any, variant: Variant) -> Loaded | None:
+    """Load a kept image; None where there is none or the kernel does not take it any more."""
+    if data is None:
+        return None
+    try:
+        return load(Image.from_json(data), _kinds(variant))
+    except (Refused, LookupError, TypeError, ValueError):
+        return None
+
+
+def _kinds(variant: Variant) -> dict[str, int]:
+    return dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"])
+
+
+def _key(btf: bytes, sizes: dict[str, int]) -> str:
+    """Return what a compiled program depends on, but for the compiler, as one word."""
+    digest = hashlib.sha256(btf)
+    digest.update(f"{platform.release()} {platform.machine()} {sorted(sizes.items())}".encode())
+    for path in _sources():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _sources() -> Iterable[Path]:
+    syscalls = _HERE.parents[1] / "syscalls"
+    for folder, pattern in (
+        (_HERE, "*.py"),
+        (_HERE / "bpf", "*.[ch]"),
+        (_HERE / "include", "**/*.h"),
+        (syscalls, "*.py"),
+    ):
+        yield from sorted(folder.glob(pattern))
+
+
+def _lazily(make: Callable[[], Btf]) -> Callable[[], Btf]:
+    """Return a function that calls `make` the first time only."""
+    made: list[Btf] = []
+
+    def get() -> Btf:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return get
