@@ -1,6 +1,6 @@
 # Each target does its own set-up: `make run` on a fresh machine is enough.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench clean
+.PHONY: help setup run test lint bench matrix clean
 
 # Further arguments for the program a target starts, for example: make test ARGS='-k doctor'
 ARGS ?=
@@ -27,6 +27,10 @@ lint: ## lint, types and import contracts alone
 bench: ## measure against the numbers to reach (ARGS= goes to pytest)
 	@scripts/setup --bench
 	@exec .venv/bin/pytest -m bench -s --timeout=1800 $(ARGS)
+
+matrix: ## other kernels, releases of Debian, arm64 (ARGS= goes to tests.matrix, as in ARGS='--cell 6.1')
+	@scripts/setup --matrix
+	@exec .venv/bin/python -m tests.matrix $(ARGS)
 
 clean: ## remove the virtual environment and every cache
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -31,8 +31,8 @@ from tests.matrix.roots import ROOT
 DOCUMENT: Final = ROOT / "docs/kernels.md"
 FIRST: Final = (table.WORKLOAD, table.BUSY, "test_accounting.py", "test_scope.py")
 PACKED: Final = (
-    *("ior_nb", "pyproject.toml", "tests/__init__.py", "tests/conftest.py", "tests/events.py", "tests/filters.py"),
-    *("tests/live", "tests/matrix/inside.py", "tests/matrix/reports.py"),
+    *("ior_nb/**/*", "pyproject.toml", "tests/[!t]*.py", "tests/live/*"),
+    *("tests/matrix/inside.py", "tests/matrix/reports.py"),
 )
 BOOT_S: Final = 60  # of a cell's time, for an emulated machine to come up and to go
 LEAST_S: Final = 120  # no cell is begun with less left
@@ -42,14 +42,12 @@ def packed(tree: Path) -> bytes:
     """Return what a cell gets of a source tree, as a tar archive whose bytes depend on the files alone."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
-        for top in PACKED:
-            paths = sorted((tree / top).rglob("*")) if (tree / top).is_dir() else [tree / top]
-            for path in paths:
-                if path.is_file() and "__pycache__" not in path.parts:
-                    entry = tarfile.TarInfo(str(path.relative_to(tree)))
-                    entry.size, entry.mode = path.stat().st_size, 0o755 if os.access(path, os.X_OK) else 0o644
-                    with path.open("rb") as file:
-                        tar.addfile(entry, file)
+        for path in sorted(path for pattern in PACKED for path in tree.glob(pattern)):
+            if path.is_file() and "__pycache__" not in path.parts:
+                entry = tarfile.TarInfo(str(path.relative_to(tree)))
+                entry.size, entry.mode = path.stat().st_size, 0o755 if os.access(path, os.X_OK) else 0o644
+                with path.open("rb") as file:
+                    tar.addfile(entry, file)
     return made.getvalue()
 
 

@@ -1,6 +1,6 @@
 """Run a command on the running kernel with the userland of another release of Debian.
 
-The root file system is mounted read-only, with /tmp, /run and a home in memory, in a mount namespace of its own; when
+The root file system is mounted read-only, with /tmp, /run, /var/cache and a home in memory, in a mount namespace of its own; when
 the command has ended every process that still has this root is ended, and the mounts are gone with the last of them.
 Process ids are the machine's: the live tests have to tell our BPF programs from those of others.
 """
@@ -28,7 +28,7 @@ shift 3
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
 for name in proc sys dev; do mount --rbind "/$name" "$root/$name"; done
-for name in tmp run root var/tmp; do mount -t tmpfs -o mode=1777 tmpfs "$root/$name"; done
+for name in tmp run root var/tmp var/cache; do mount -t tmpfs -o mode=1777 tmpfs "$root/$name"; done
 mount --bind "$work" "$root/w"
 mount --bind "$out" "$root/out"
 cd "$root"
