@@ -28,7 +28,7 @@ CPUS: Final = 2
 MEMORY: Final = "3G"
 
 # One thread for all processors: with one each, a kernel that patches its own text while another processor runs it (each
-# trace does so twice) now and then meets a breakpoint that is no longer there, and panics with "Oops: int3". Not slower.
+# trace does so twice) now and then meets a breakpoint that is gone again, and panics with "Oops: int3". Not slower.
 TCG: Final = "tcg,thread=single"
 
 # Architecture -> program, machine, emulated processor, console, what the processor's flags say where KVM is real.
