@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.matrix import archive, chroot, table, vm
+from tests.matrix import archive, chroot, roots, table, vm
 from tests.matrix.archive import CACHE, Unavailable
 from tests.matrix.cells import CELLS, Cell
 from tests.matrix.roots import ROOT
@@ -78,6 +78,14 @@ class Runner:
         with contextlib.suppress(OSError):
             return dict(json.loads(self._kept(cell).read_text()))
         return None
+
+    def prepare(self, cell: Cell) -> None:
+        """Download and make what a cell needs, where it is missing."""
+        if cell.emulated:
+            archive.kernel(self.release(cell), cell.arch)
+            roots.image(cell.suite, cell.arch)
+        else:
+            roots.folder(cell.suite, cell.arch)
 
     def command(self, cell: Cell, command: list[str], out: Path, seconds: float) -> vm.Ran:
         """Run a command in a cell."""
@@ -155,17 +163,20 @@ def run_cells(runner: Runner, cells: list[Cell], *, again: bool, seconds: float)
     """Return cell -> result, of what was known and of what could be run in the time given."""
     deadline = time.monotonic() + seconds
     found: dict[str, dict[str, Any]] = {}
-    for cell in cells:
+    for number, cell in enumerate(cells):
         try:
             kept = None if again else runner.known(cell)
             if kept is not None and "error" not in kept:
                 say(f"{cell.name}: known since {kept['date']}")
-            elif (left := deadline - time.monotonic()) < LEAST_S:
-                say(f"{cell.name}: not run, the time is up")
-                continue
             else:
                 say(f"{cell.name}: {runner.release(cell)} with {table.DEBIAN[cell.suite]}")
-                kept = runner.measure(cell, min(cell.seconds, left))
+                runner.prepare(cell)
+                left = deadline - time.monotonic()
+                if left < LEAST_S:
+                    say(f"{cell.name}: not run, the time is up")
+                    continue
+                share = max(left / (len(cells) - number), LEAST_S)
+                kept = runner.measure(cell, min(cell.seconds, share))
                 say(f"{cell.name}: {kept['seconds']} s")
             found[cell.name] = kept
             for line in table.troubles(cell, kept):

@@ -1,8 +1,8 @@
 """Run a command on the running kernel with the userland of another release of Debian.
 
 The root file system is mounted read-only, with /tmp, /run, /var/cache and a home in memory, in a mount namespace of its
-own; when the command has ended every process that still has this root is ended, and the mounts are gone with the last of
-them. Process ids are the machine's: the live tests have to tell our BPF programs from those of others.
+own; when the command has ended, so is every process that still has this root, and with the last of them the mounts are
+gone. Process ids are the machine's: the live tests have to tell our BPF programs from those of others.
 """
 
 from __future__ import annotations

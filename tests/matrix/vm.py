@@ -31,7 +31,7 @@ MEMORY: Final = "3G"
 # trace does so twice) now and then meets a breakpoint that is gone again, and panics with "Oops: int3". Not slower.
 TCG: Final = "tcg,thread=single"
 
-# Architecture -> program, machine, emulated processor, console, what the processor's flags say where KVM is real.
+# Architecture -> program, machine, emulated processor, console.
 MACHINES: Final = {
     "amd64": ("qemu-system-x86_64", "q35", "max", "ttyS0"),
     "arm64": ("qemu-system-aarch64", "virt", "cortex-a72", "ttyAMA0"),
