@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb import errors
+from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.collector.bpf import condensed
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
@@ -142,8 +143,7 @@ class BccEngine:
             )
         if not SUPPORTED:
             raise errors.SourceUnavailable(
-                f"the system calls of x86-64 and arm64 can be traced, not those of {platform.machine()}; "
-                "recordings can be replayed here: engine='replay'"
+                f"the system calls of x86-64 and arm64 can be traced, not those of {platform.machine()}; {RECORDING}"
             )
         ours, theirs = socket.socketpair()
         with contextlib.suppress(OSError):
