@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ior_nb.engine import spawn
+from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.spawn import sudo_works, waited
 
 
@@ -88,3 +89,26 @@ def test_children_work_too() -> None:
     assert taken >= 0.25
     assert spawn._cpu_seconds(process.pid) == 0
     assert spawn._cpu_seconds(os.getpid()) > 0
+
+
+# ---- what a session says of it
+
+
+@pytest.mark.parametrize(
+    ("way", "compiled", "not_kept", "line"),
+    [
+        ("raw", False, "", "bcc: raw tracepoints, program from the cache"),
+        ("raw", True, "", "bcc: raw tracepoints, program compiled"),
+        ("tracepoint", False, "", "bcc: trace events (+66 ns a call), program from the cache"),
+        ("raw-preemptible", True, "", "bcc: raw tracepoints, which this kernel can preempt, program compiled"),
+        ("raw", True, "nothing is kept in /no", "bcc: raw tracepoints, program compiled (nothing is kept in /no)"),
+    ],
+)
+def test_the_engine_says_how_it_traces(way: str, compiled: bool, not_kept: str, line: str) -> None:
+    """The way, its cost where it has one, and where the program came from; nothing before it is loaded."""
+    engine = BccEngine()
+    engine.way, engine.compiled, engine._not_kept = way, compiled, not_kept
+    assert engine.how == ""
+    engine._socket = object()  # type: ignore[assignment]
+
+    assert engine.how == line

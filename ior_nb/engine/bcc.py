@@ -25,6 +25,7 @@ import numpy as np
 from ior_nb import errors
 from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.collector.bpf import condensed
+from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
@@ -77,6 +78,7 @@ class BccEngine:
         """Where the program hangs, once it is loaded."""
         self.compiled = False
         """Whether bcc had to compile it; else it came from the cache."""
+        self._not_kept = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._lock = threading.RLock()
@@ -103,6 +105,14 @@ class BccEngine:
     def collector_pid(self) -> int | None:
         """The collector's process id, None while there is none."""
         return self._process.pid if self._process is not None else None
+
+    @property
+    def how(self) -> str:
+        """Where the program hangs and where it came from, once it is loaded."""
+        if self._socket is None or not self.way:
+            return ""
+        origin = "compiled" if self.compiled else "from the cache"
+        return f"bcc: {TOLD[self.way]}, program {origin}" + (f" ({self._not_kept})" if self._not_kept else "")
 
     def thread_ids(self) -> tuple[int, ...]:
         """Ids of the threads that must not be traced."""
@@ -132,6 +142,7 @@ class BccEngine:
                     way=self._way,
                 )
                 self.way, self.compiled, self.notes = answer["way"], answer["compiled"], tuple(answer["notes"])
+                self._not_kept = answer["cache"]
             except BaseException:
                 self._release()
                 raise
