@@ -373,9 +373,9 @@ class Verbs:
 
     def do_doctor(self, line: str) -> None:
         """Examine the machine."""
-        from ior_nb.doctor import examine, report
+        from ior_nb.doctor import diagnose, report
 
-        print(report(examine()))
+        print(report(diagnose()))
 
     def do_help(self, line: str) -> None:
         """List the verbs."""
