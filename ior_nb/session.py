@@ -161,11 +161,6 @@ class TracerSession:
                 self._engine, self.engine_name = made, made.name
             return self._engine
 
-    @property
-    def how(self) -> str:
-        """How the engine gets its rows, in a line; empty while there is none, or nothing to say."""
-        return str(self._engine.how) if self._engine is not None else ""
-
     def prepare(self) -> None:
         """Load the engine without tracing anything, so that the first trace starts at once.
 

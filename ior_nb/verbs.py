@@ -177,7 +177,7 @@ class Verbs:
             active, total = run.probes.active_count()
             print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
             print(f"probes: {active} of {total} on; filter: {printable(to_text(run.filter))}")
-        if how := self.session.how:
+        if how := self.session.engine().how:
             print(how)
         recording = self.session.recorder().status()
         if recording.active:

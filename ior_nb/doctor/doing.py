@@ -22,7 +22,7 @@ from ior_nb.doctor.host import Host
 from ior_nb.doctor.places import Place, install_line
 from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.collector.bpf import condensed
-from ior_nb.engine.collector.hooks import WAYS
+from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.collector.rights import enough
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
@@ -127,12 +127,13 @@ def _trial(answer: dict[str, Any], place: Place) -> Finding:
 
 
 def _hooks(answer: dict[str, Any], place: Place) -> Finding:
+    told = TOLD[answer["way"]]
     if answer["way"] == "tracepoint":
-        return Finding("hooks", True, f"{WAYS['tracepoint']}: raw tracepoints of this kernel can be preempted")
+        return Finding("hooks", True, f"{told}: raw tracepoints of this kernel can be preempted")
     if answer["notes"]:
-        seen = f"{WAYS['raw']}, which this kernel can preempt: calls of busy processes may be skipped, and are counted"
-        return Finding("hooks", None, seen, f"let the numbers of trace events be read: {place.numbers}")
-    return Finding("hooks", True, WAYS["raw"])
+        todo = f"let the numbers of trace events be read: {place.numbers}"
+        return Finding("hooks", None, f"{told}: calls of busy processes are skipped, and counted", todo)
+    return Finding("hooks", True, told)
 
 
 def _program(answer: dict[str, Any], seconds: float, host: Host) -> Finding:

@@ -75,6 +75,17 @@ def test_trace_events_are_shown_with_their_cost(machine: Machine) -> None:
     )
 
 
+def test_raw_tracepoints_that_skip_calls_are_a_remark(machine: Machine) -> None:
+    """Where there is no other way the loss is said, and the line that opens the other way."""
+    finding = judged(machine, TRIED, LOADED | {"way": "raw-preemptible", "notes": ["this kernel skips calls"]})["hooks"]
+
+    assert finding.ok is None
+    assert finding.seen == (
+        "raw tracepoints, which this kernel can preempt: calls of busy processes are skipped, and counted"
+    )
+    assert "remount,mode=755" in finding.todo
+
+
 @pytest.mark.parametrize(
     ("changes", "ok", "seen"),
     [

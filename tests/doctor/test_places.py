@@ -329,7 +329,7 @@ def test_locked_memory(machine: Machine, place: str, line: str) -> None:
 def test_numbers_of_trace_events(machine: Machine, place: str, line: str) -> None:
     """Where they cannot be read the line mounts them, or lets them be read."""
     trial = {"ok": True, "calls": 10, "counted": 10}
-    load = {"ok": True, "way": "raw", "compiled": False, "notes": ["may skip"], "cache": "", "folder": "/c"}
+    load = {"ok": True, "way": "raw-preemptible", "compiled": False, "notes": ["may skip"], "cache": "", "folder": "/c"}
     host = at(machine, place).host
 
     found = {finding.name: finding for finding in judge(Answers(trial, load), host, find(host)[0])}
