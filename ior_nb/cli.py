@@ -49,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     options = _parser().parse_args(arguments)
     if options.verb == "doctor":
-        from ior_nb.doctor import examine, report
+        from ior_nb.doctor import diagnose, report
 
-        findings = examine()
+        findings = diagnose()
         print(report(findings))
         return 1 if any(f.ok is False for f in findings) else 0
     try:

@@ -177,6 +177,8 @@ class Verbs:
             active, total = run.probes.active_count()
             print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
             print(f"probes: {active} of {total} on; filter: {printable(to_text(run.filter))}")
+        if how := self.session.engine().how:
+            print(how)
         recording = self.session.recorder().status()
         if recording.active:
             print(f"recording to {recording.path}: {recording.rows_written:,} rows, {recording.rows_dropped:,} dropped")
@@ -371,9 +373,9 @@ class Verbs:
 
     def do_doctor(self, line: str) -> None:
         """Examine the machine."""
-        from ior_nb.doctor import examine, report
+        from ior_nb.doctor import diagnose, report
 
-        print(report(examine()))
+        print(report(diagnose()))
 
     def do_help(self, line: str) -> None:
         """List the verbs."""

@@ -37,6 +37,7 @@ class FakeEngine:
     syscalls = SYSCALLS
     title = ""
     notes: tuple[str, ...] = ()
+    how = ""
 
     def __init__(self) -> None:
         self.options: TraceOptions | None = None

@@ -12,40 +12,30 @@ import json
 import os
 import platform
 import queue
-import shutil
 import socket
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from ior_nb import errors
+from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.collector.bpf import condensed
-from ior_nb.engine.collector.rights import missing_rights
+from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
+from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
 
 __all__ = ["BccEngine", "Ended", "as_json"]
 
-RING_BYTES: Final = 16 << 20
-NAME_RING_BYTES: Final = 8 << 20
-BUFFER_BYTES: Final = 512 << 20
-IDLE_TIMEOUT_S: Final = 60.0
-_LOOK_S: Final = 5.0
-
-_ROOT: Final = Path(__file__).resolve().parents[2]
-_START: Final = (
-    "import sys; sys.path.insert(0, {root!r}); from ior_nb.engine.collector.__main__ import main; sys.exit(main())"
-)
 _HELP: Final = (
     "Give this process CAP_BPF and CAP_PERFMON (run Jupyter as root, or allow `sudo -n` for it); "
     "`ior-nb doctor` shows what is missing."
@@ -88,6 +78,7 @@ class BccEngine:
         """Where the program hangs, once it is loaded."""
         self.compiled = False
         """Whether bcc had to compile it; else it came from the cache."""
+        self._not_kept = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._lock = threading.RLock()
@@ -114,6 +105,14 @@ class BccEngine:
     def collector_pid(self) -> int | None:
         """The collector's process id, None while there is none."""
         return self._process.pid if self._process is not None else None
+
+    @property
+    def how(self) -> str:
+        """Where the program hangs and where it came from, once it is loaded."""
+        if self._socket is None or not self.way:
+            return ""
+        origin = "compiled" if self.compiled else "from the cache"
+        return f"bcc: {TOLD[self.way]}, program {origin}" + (f" ({self._not_kept})" if self._not_kept else "")
 
     def thread_ids(self) -> tuple[int, ...]:
         """Ids of the threads that must not be traced."""
@@ -143,6 +142,7 @@ class BccEngine:
                     way=self._way,
                 )
                 self.way, self.compiled, self.notes = answer["way"], answer["compiled"], tuple(answer["notes"])
+                self._not_kept = answer["cache"]
             except BaseException:
                 self._release()
                 raise
@@ -154,24 +154,13 @@ class BccEngine:
             )
         if not SUPPORTED:
             raise errors.SourceUnavailable(
-                f"the system calls of x86-64 and arm64 can be traced, not those of {platform.machine()}; "
-                "recordings can be replayed here: engine='replay'"
+                f"the system calls of x86-64 and arm64 can be traced, not those of {platform.machine()}; {RECORDING}"
             )
         ours, theirs = socket.socketpair()
         with contextlib.suppress(OSError):
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
-        command = [sys.executable, "-I", "-S", "-c", _START.format(root=str(_ROOT)), "--owner", str(os.getpid())]
-        if missing_rights() is not None and _sudo_works():
-            command = ["sudo", "-n", "--", *command]
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,
-            )
+            self._process = spawn(theirs)
         except OSError as error:
             ours.close()
             raise errors.SourceUnavailable(f"the collector process cannot be started: {error}") from error
@@ -326,14 +315,9 @@ class BccEngine:
         return message
 
     def _wait_for(self, answer: _Answer, verb: str) -> None:
-        """Wait as long as the collector works on it: on an emulated or a loaded machine compiling takes minutes."""
-        idle, worked = 0.0, -1.0
-        while not answer.ready.wait(_LOOK_S):
-            now = _cpu_seconds(self._process.pid) if self._process is not None else worked
-            idle = idle + _LOOK_S if now == worked else 0.0
-            worked = now
-            if idle >= IDLE_TIMEOUT_S:
-                raise errors.CollectorDied(f"the collector did nothing about {verb!r} for {IDLE_TIMEOUT_S:.0f} s")
+        pid = self._process.pid if self._process is not None else None
+        if not waited(answer.ready.wait, pid):
+            raise errors.CollectorDied(f"the collector did nothing about {verb!r} for {IDLE_S:.0f} s")
 
     def _why_it_ended(self) -> Exception:
         return self._failure or errors.CollectorDied("the collector ended")
@@ -444,26 +428,3 @@ def as_json(pushdown: Pushdown) -> dict[str, Any]:
         "comm": value.hex(),
         "comm_mask": mask.hex(),
     }
-
-
-def _sudo_works() -> bool:
-    if shutil.which("sudo") is None:
-        return False
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        tried = subprocess.run(
-            ["sudo", "-n", "true"], check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=5
-        )
-        return tried.returncode == 0
-    return False
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Return the processor time a process and its children (sudo has one) have taken so far, 0 when it is gone."""
-    total = 0.0
-    with contextlib.suppress(OSError, ValueError):
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-        user, system = stat[stat.rindex(b")") + 2 :].split()[11:13]
-        total = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        total += sum(_cpu_seconds(int(child)) for child in children)
-    return total

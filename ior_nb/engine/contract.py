@@ -86,6 +86,10 @@ class Engine(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What the reader of a result has to know; there when a trace has been started."""
 
+    @property
+    def how(self) -> str:
+        """How it gets its rows and what that costs, in a line; empty while there is nothing to say."""
+
     def open(self) -> None:
         """Get ready without tracing anything. Idempotent; an IorError says why it cannot work here."""
 

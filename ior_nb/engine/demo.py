@@ -42,6 +42,7 @@ class DemoEngine:
     syscalls = SYSCALLS
     title = "demo data"
     notes: tuple[str, ...] = ("demo data: made up, nothing was traced",)
+    how = ""
 
     def __init__(
         self,

@@ -50,6 +50,7 @@ class ReplayEngine:
     can_wait = False
     filters = False
     syscalls = SYSCALLS
+    how = ""
 
     def __init__(
         self,

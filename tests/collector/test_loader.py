@@ -67,9 +67,9 @@ EVERY_HOOK = " ".join(hooks.HOOKS)
     [
         (
             f"probe_read_kernel ktime_get_boot_ns|{EVERY_HOOK}",
-            r"no bpf_ringbuf_reserve \(Linux 5\.8\).*engine='replay'",
+            r"no bpf_ringbuf_reserve \(Linux 5\.8\).*%ior load",
         ),
-        (f"{EVERY_HELPER}|sys_enter sys_exit", r"no tracepoint 'sched_process_fork'.*engine='replay'"),
+        (f"{EVERY_HELPER}|sys_enter sys_exit", r"no tracepoint 'sched_process_fork'.*%ior load"),
     ],
 )
 def test_an_old_kernel_is_told_what_it_lacks_and_what_to_use(
@@ -86,8 +86,8 @@ def test_a_kernel_without_btf_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_pa
     """No description of the kernel's structs: the option of the kernel's build that brings it is named."""
     monkeypatch.setattr(loader, "VMLINUX", tmp_path / "vmlinux")
 
-    with pytest.raises(NotHere, match=r"CONFIG_DEBUG_INFO_BTF=y.*engine='replay'"):
-        loader._kernel_btf()
+    with pytest.raises(NotHere, match=r"CONFIG_DEBUG_INFO_BTF=y.*%ior load"):
+        loader._btf_bytes()
 
 
 def test_another_kernel_program_or_size_is_another_entry() -> None:

@@ -39,7 +39,8 @@ def main(folder: Path, workload: str, scope: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the test waits for the end of our stdout
         signal.pause()
     command = [workload, str(folder), "-", *(["drip"] if scope == "pid" else ["load", "1"])]
-    load = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    # Whenever we are killed the load ends, too: also before anybody was told of it.
+    load = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdout=subprocess.DEVNULL)
     zero = os.open("/dev/zero", os.O_RDONLY)
     session.record(folder / "recording.parquet")
     with trace(session=session, keep_rows=False, pid=load.pid if scope == "pid" else None):

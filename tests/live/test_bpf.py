@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from ior_nb import errors
-from ior_nb.engine import bcc
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.collector import hooks, trial
 from ior_nb.engine.collector.bpf import MAP_ARRAY, PROG_RAW_TRACEPOINT, UPDATE_NOEXIST, Map, MapSpec, Program, Refused
@@ -148,35 +144,3 @@ def test_an_engine_that_met_skipped_runs_loads_anew(engine_slot: list[BccEngine]
     assert engine.collector_pid not in (first, None)
     engine.close()
     engine_slot.clear()
-
-
-def test_waiting_for_an_answer_lasts_as_long_as_the_collector_works(
-    monkeypatch: pytest.MonkeyPatch, engine_slot: list[BccEngine]
-) -> None:
-    """A collector that computes is waited for, however long; one that does nothing is given up with a reason."""
-    monkeypatch.setattr(bcc, "_LOOK_S", 0.05)
-    monkeypatch.setattr(bcc, "IDLE_TIMEOUT_S", 0.5)
-    engine = BccEngine()
-    engine_slot.append(engine)
-    busy = subprocess.Popen(
-        [sys.executable, "-c", "import sys\nwhile not sys.stdin.closed: pass"], stdin=subprocess.PIPE
-    )
-    idle = subprocess.Popen(["sleep", "60"])
-    answer = bcc._Answer()
-    try:
-        engine._process = busy
-        begin = time.monotonic()
-        threading.Timer(2.0, answer.ready.set).start()
-        engine._wait_for(answer, "load")
-        waited = time.monotonic() - begin
-        engine._process = idle
-        with pytest.raises(errors.CollectorDied, match="did nothing about 'load'"):
-            engine._wait_for(bcc._Answer(), "load")
-    finally:
-        engine._process = None
-        for process in (busy, idle):
-            process.kill()
-            process.communicate()
-    engine_slot.clear()
-
-    assert waited > 1.5

@@ -23,6 +23,10 @@ HELPER = Path(__file__).with_name("fewer_rights.py")
 NOBODY = 65534
 CAP_PERFMON, CAP_BPF = 38, 39
 BOTH = f"{CAP_PERFMON},{CAP_BPF}"
+DOCTOR = (
+    "import json; from ior_nb.doctor import diagnose;"
+    " print(json.dumps({finding.name: finding.ok for finding in diagnose()}))"
+)
 SCENARIOS = ["descriptors", "paths", "names", "transfers", "sockets", "anonymous", "processes", "threads"]
 SCENARIOS += ["thread-exec", "memory", "waits"]  # all but the jail: chroot is a right of its own
 
@@ -126,3 +130,25 @@ def test_root_with_two_capabilities_traces(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["accounting"]["complete"]
     assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("user", "capabilities", "failed"),
+    [
+        (0, BOTH, []),
+        (NOBODY, BOTH, []),
+        (NOBODY, str(CAP_BPF), ["rights"]),
+        (NOBODY, "-", ["rights"]),
+        (0, "-", ["rights"]),
+    ],
+)
+def test_the_doctor_finds_what_is_missing(
+    user: int, capabilities: str, failed: list[str], public: Path, python: str
+) -> None:
+    """With the two capabilities it tries, and all is well; without one of them that fails, and nothing is tried."""
+    ran = with_rights(user, capabilities, "exec", python, "-c", DOCTOR, package=public)
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+
+    assert [name for name, ok in told.items() if ok is False] == failed
+    assert told.get("trial") is (None if failed else True)

@@ -165,9 +165,8 @@ class Collector:
         if self._tracer is not None:
             return {}
         self._limit = request["buffer_bytes"]
-        lacking = missing_rights()
-        if lacking:
-            raise Refused("PermissionDenied", lacking)
+        _check_rights()
+        from ior_nb.engine.collector import cache
         from ior_nb.engine.collector.loader import NotHere
         from ior_nb.engine.collector.tracer import Tracer
 
@@ -192,7 +191,23 @@ class Collector:
             "compiled": loading.compiled,
             "notes": loading.notes,
             "cache": loading.cache,
+            "folder": str(cache.folder() or ""),
         }
+
+    def _do_trial(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Have a tiny program count a few calls; see `trial.examine`."""
+        _check_rights()
+        from ior_nb.engine.collector import loader, trial
+        from ior_nb.engine.collector.bpf import unlimit_memory
+
+        unlimit_memory()
+        try:
+            found = trial.examine(loader.kernel_btf())
+        except loader.NotHere as error:
+            raise Refused("SourceUnavailable", str(error)) from error
+        except KernelRefused as error:
+            raise Refused("ProgramRejected", error.strerror or str(error), error.log) from error
+        return {"calls": trial.CALLS, "counted": found.counted}
 
     def _loaded(self) -> Any:
         if self._tracer is None:
@@ -255,6 +270,12 @@ class Collector:
         """Unload everything."""
         if self._tracer is not None:
             self._tracer.close()
+
+
+def _check_rights() -> None:
+    lacking = missing_rights()
+    if lacking:
+        raise Refused("PermissionDenied", lacking)
 
 
 def _go_first() -> None:

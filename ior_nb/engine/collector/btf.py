@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["VMLINUX", "Btf"]
+__all__ = ["NEEDED_HELPERS", "VMLINUX", "Btf"]
 
 VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
+# BPF helpers without which there is no tracing; each with the Linux it came with.
+NEEDED_HELPERS: Final = {"probe_read_kernel": "5.5", "ktime_get_boot_ns": "5.8", "ringbuf_reserve": "5.8"}
 
 _STRUCT, _UNION, _ENUM, _TYPEDEF, _VAR = 4, 5, 6, 8, 14
 _HEAD = struct.Struct("<III")  # name, info, size or type

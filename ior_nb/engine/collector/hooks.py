@@ -21,7 +21,7 @@ from ior_nb.engine.collector.bpf import (
     attach_raw,
 )
 
-__all__ = ["EVENTS", "HOOKS", "KINDS", "Hooks", "event_numbers"]
+__all__ = ["EVENTS", "HOOKS", "KINDS", "TOLD", "Hooks", "event_numbers"]
 
 # Raw tracepoint -> function, in the order in which they are attached: tasks first, so that no child is missed.
 HOOKS: Final = {
@@ -34,6 +34,12 @@ HOOKS: Final = {
 # The same as trace events.
 EVENTS: Final = {name: f"{'raw_syscalls' if name.startswith('sys_') else 'sched'}/{name}" for name in HOOKS}
 KINDS: Final = {"raw": PROG_RAW_TRACEPOINT, "tracepoint": PROG_TRACEPOINT}
+TOLD: Final = {
+    "raw": "raw tracepoints",
+    "raw-preemptible": "raw tracepoints, which this kernel can preempt",
+    "tracepoint": "trace events (+66 ns a call)",
+}
+"""The ways to hang in the kernel (`loader.WAYS`), as people are told of them."""
 
 _PLACES: Final = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every architecture

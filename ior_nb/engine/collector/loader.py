@@ -13,20 +13,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from ior_nb.engine.collector import cache, trial
+from ior_nb.engine.collector.advice import EVENT_NUMBERS_READABLE, RECORDING, SUPPORTED_KERNEL
 from ior_nb.engine.collector.bpf import Refused, unlimit_memory
-from ior_nb.engine.collector.btf import VMLINUX, Btf
+from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
 from ior_nb.engine.collector.hooks import HOOKS, KINDS, Hooks, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
 from ior_nb.engine.collector.program import FUNCTIONS, TAILS, Variant, possible_cpus, source
 from ior_nb.engine.collector.ring import PAGE
 
-__all__ = ["UNREADABLE", "WAYS", "Loading", "NotHere", "load_program"]
+__all__ = ["UNREADABLE", "WAYS", "Loading", "NotHere", "kernel_btf", "load_program"]
 
 _HERE: Final = Path(__file__).resolve().parent
-# Helpers without which there is no tracing; each with the Linux it came with.
-_HELPERS: Final = {"probe_read_kernel": "5.5", "ktime_get_boot_ns": "5.8", "ringbuf_reserve": "5.8"}
-_INSTEAD: Final = "boot Linux 5.10 or newer, or look at a recording: engine='replay'"
 
 
 class NotHere(Exception):
@@ -73,7 +71,7 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
         Refused: the kernel refuses the program.
     """
     unlimit_memory()
-    data = _kernel_btf()
+    data = _btf_bytes()
     store = cache.Cache(cache.folder())
     sizes = {"event_pages": event_bytes // PAGE, "name_pages": name_bytes // PAGE, "cpus": possible_cpus()}
     key = _key(data, sizes)
@@ -116,19 +114,25 @@ def _chosen(way: str, *, preemptible: bool) -> tuple[str, dict[str, int] | None,
     return "raw-preemptible", None, (f"this kernel skips calls of busy processes, and counts them: {UNREADABLE}",)
 
 
-UNREADABLE: Final = (
-    "the numbers of the trace events cannot be read; let them be: sudo mount -o remount,mode=755 /sys/kernel/tracing"
-    " (mounted first where it is not: sudo mount -t tracefs -o mode=755 tracefs /sys/kernel/tracing)"
-)
+UNREADABLE: Final = f"the numbers of the trace events cannot be read; let them be: {EVENT_NUMBERS_READABLE}"
 
 
-def _kernel_btf() -> bytes:
+def kernel_btf() -> Btf:
+    """Return what the kernel says of itself.
+
+    Raises:
+        NotHere: it says nothing, or lacks what tracing needs.
+    """
+    return _checked(_btf_bytes())
+
+
+def _btf_bytes() -> bytes:
     try:
         return VMLINUX.read_bytes()
     except OSError as error:
         raise NotHere(
             f"this kernel ({platform.release()}) does not describe itself: {VMLINUX}: {error.strerror}; boot one with"
-            f" CONFIG_DEBUG_INFO_BTF=y, as distributions build them, or look at a recording: engine='replay'"
+            f" CONFIG_DEBUG_INFO_BTF=y, as distributions build them, or {RECORDING}"
         ) from error
 
 
@@ -139,12 +143,12 @@ def _checked(data: bytes) -> Btf:
     except (ValueError, IndexError) as error:
         raise NotHere(f"{VMLINUX} cannot be read: {error}") from error
     helpers = btf.helpers()
-    for helper, since in _HELPERS.items():
+    for helper, since in NEEDED_HELPERS.items():
         if helpers and helper not in helpers:
-            raise NotHere(f"Linux {platform.release()} has no bpf_{helper} (Linux {since}): {_INSTEAD}")
+            raise NotHere(f"Linux {platform.release()} has no bpf_{helper} (Linux {since}): {SUPPORTED_KERNEL}")
     for hook in HOOKS:
         if not btf.has_hook(hook):
-            raise NotHere(f"Linux {platform.release()} has no tracepoint {hook!r}: it was built without; {_INSTEAD}")
+            raise NotHere(f"Linux {platform.release()} has no tracepoint {hook!r}; {SUPPORTED_KERNEL}")
     return btf
 
 
@@ -163,7 +167,8 @@ def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image,
     try:
         text = source(btf, variant, **sizes)
     except LookupError as error:
-        raise NotHere(f"{error.args[0]} (Linux {platform.release()}, {platform.machine()}); {_INSTEAD}") from error
+        seen = f"Linux {platform.release()}, {platform.machine()}"
+        raise NotHere(f"{error.args[0]} ({seen}); {SUPPORTED_KERNEL}") from error
     image = compile_text(text, FUNCTIONS)
     return image, load(image, _kinds(variant))
 

@@ -1,4 +1,4 @@
-"""Whether this process may load BPF programs."""
+"""Whether a process may load BPF programs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,42 @@ import os
 from pathlib import Path
 from typing import Final
 
-__all__ = ["missing_rights"]
+__all__ = [
+    "CAP_BPF",
+    "CAP_PERFMON",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_RESOURCE",
+    "absent",
+    "enough",
+    "has",
+    "missing_rights",
+]
 
 # include/uapi/linux/capability.h
 CAP_SYS_ADMIN: Final = 21
+CAP_SYS_RESOURCE: Final = 24
 CAP_PERFMON: Final = 38
 CAP_BPF: Final = 39
+
+
+def has(capabilities: int, number: int) -> bool:
+    """Tell whether a set of capabilities, as /proc shows it, has one of them."""
+    return bool(capabilities >> number & 1)
+
+
+def enough(capabilities: int) -> bool:
+    """Tell whether a set of capabilities lets a tracing program be loaded."""
+    return has(capabilities, CAP_SYS_ADMIN) or (has(capabilities, CAP_BPF) and has(capabilities, CAP_PERFMON))
+
+
+def absent(capabilities: int) -> str:
+    """Return what a set that is not enough lacks."""
+    names = (("CAP_BPF", CAP_BPF), ("CAP_PERFMON", CAP_PERFMON))
+    return " and ".join(name for name, number in names if not has(capabilities, number))
 
 
 def missing_rights() -> str | None:
     """Return what is missing for loading BPF programs, None when nothing is."""
     status = Path("/proc/self/status").read_text()
     effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff"))
-    has = {c for c in (CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF) if effective >> c & 1}
-    if CAP_SYS_ADMIN in has or {CAP_PERFMON, CAP_BPF} <= has:
-        return None
-    lacking = [name for name, bit in (("CAP_BPF", CAP_BPF), ("CAP_PERFMON", CAP_PERFMON)) if bit not in has]
-    return f"uid {os.getuid()} lacks {' and '.join(lacking)}"
+    return None if enough(effective) else f"uid {os.getuid()} lacks {absent(effective)}"
