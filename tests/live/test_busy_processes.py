@@ -81,7 +81,7 @@ def test_each_row_is_of_the_process_that_made_the_call(
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("processes", [2, 8])
 def test_what_is_skipped_is_counted_and_never_mixes_names(processes: int, busy: Path, tmp_path: Path) -> None:
-    """At raw tracepoints, which some kernels preempt, calls may be missing and are told; no row is another process's."""
+    """At raw tracepoints, which some kernels preempt, calls may be missing, and are told; no row is another's."""
     command = [str(busy), str(tmp_path), str(processes), str(ROUNDS), "0"]
     with TracerSession() as session, warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.LostEventsWarning)
