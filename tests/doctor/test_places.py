@@ -180,6 +180,14 @@ def test_capabilities_of_a_user(machine: Machine, place: str, line: str) -> None
     assert (finding.ok, finding.todo) == (False, line)
 
 
+def test_the_setpriv_of_busybox_is_replaced(machine: Machine) -> None:
+    """On Alpine it cannot do it: the line brings the other one along."""
+    machine.link("bin/setpriv", "/bin/busybox")
+    machine.status(effective=0, uid=1000)
+
+    assert machine.findings()["rights"].todo == f"sudo apk add setpriv && {SETPRIV}"
+
+
 @pytest.mark.parametrize("place", ["Docker", "GitHub Codespaces", "Kubernetes", "JupyterHub on Kubernetes"])
 def test_a_user_with_sudo_needs_the_capabilities_only(machine: Machine, place: str) -> None:
     """Where sudo asks for no password the user may stay who he is."""
