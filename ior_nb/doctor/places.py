@@ -211,7 +211,7 @@ PLACES: Final = (
         allowed=f"sudo podman run {_RUN} --security-opt seccomp=unconfined --security-opt label=disable ...",
         memory=f"sudo podman run {_RUN} --security-opt seccomp=unconfined --ulimit memlock=-1 ...",
         numbers=(
-            f"sudo podman run {_RUN} --security-opt seccomp=unconfined"
+            f"sudo podman run --user root {_RUN} --security-opt seccomp=unconfined"
             " -v /sys/kernel/tracing:/sys/kernel/tracing:ro ..."
         ),
     ),

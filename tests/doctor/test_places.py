@@ -32,8 +32,8 @@ SETPRIV = (
     ' --ambient-caps=+bpf,+perfmon env HOME="$HOME" "$(command -v jupyter)" lab'
 )
 REMOUNT = (
-    "let the numbers of trace events be read: sudo mount -o remount,mode=755 /sys/kernel/tracing"
-    " (mounted first where it is not: sudo mount -t tracefs -o mode=755 tracefs /sys/kernel/tracing)"
+    'let the numbers of trace events be read: sudo mount -o remount,gid="$(id -g)",mode=750 /sys/kernel/tracing'
+    ' (where it is not mounted: sudo mount -t tracefs -o gid="$(id -g)",mode=750 tracefs /sys/kernel/tracing)'
 )
 
 
@@ -323,6 +323,13 @@ def test_locked_memory(machine: Machine, place: str, line: str) -> None:
             (
                 "let the numbers of trace events be read: docker run --cap-add=BPF --cap-add=PERFMON"
                 " -v /sys/kernel/tracing:/sys/kernel/tracing:ro ..."
+            ),
+        ),
+        (
+            "Podman",
+            (
+                "let the numbers of trace events be read: sudo podman run --user root --cap-add=BPF --cap-add=PERFMON"
+                " --security-opt seccomp=unconfined -v /sys/kernel/tracing:/sys/kernel/tracing:ro ..."
             ),
         ),
         (
