@@ -243,7 +243,6 @@ def _warm_up(session: TracerSession) -> None:
         session.prepare()
         # What a verb would import while a trace runs would be rows of that trace.
         session.parse("errors")
-        session.recorder()
     import ior_nb.desk
     import ior_nb.widgets.dashboard  # noqa: F401
     from ior_nb.widgets import PANELS, plotlyjs

@@ -118,9 +118,10 @@ class Manager:
             self._commit(self._enabled, self._rates | dict.fromkeys(numbers, rate), numbers)
 
     def close(self) -> None:
-        """The run has ended: nothing can be changed any more. Idempotent."""
+        """The run has ended: nothing is on, and nothing can be changed any more. Idempotent."""
         with self._lock:
             self._closed = True
+            self._enabled = frozenset()
 
     def _number(self, syscall: str) -> int:
         try:

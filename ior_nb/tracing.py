@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ior_nb.past import Past
 from ior_nb.plan import plan
 from ior_nb.result import Trace
 from ior_nb.runtime import Filter
@@ -15,7 +16,7 @@ from ior_nb.window import Window
 if TYPE_CHECKING:
     from ior_nb.widgets.dashboard import Dashboard
 
-__all__ = ["dashboard", "trace"]
+__all__ = ["dashboard", "shows", "trace"]
 
 
 def trace(
@@ -102,7 +103,7 @@ def trace(
         env=env,
         title=title,
     )
-    return (session or default_session(engine)).trace(wanted, cell=cell)
+    return Window(session or default_session(engine), wanted, cell=cell)
 
 
 def dashboard(
@@ -112,18 +113,28 @@ def dashboard(
 
     Args:
         trace: a finished trace, a loaded recording for example; what the session traces without it.
-        panels: which panels, by name (`ior_nb.widgets.PANELS`); all without them.
+        panels: which panels, by name (`ior_nb.widgets.PANELS`); all without them, then one dashboard as long as it is
+            open.
         session: whose; the process's own session by default.
 
     Raises:
         ConfigError: there is no such panel; or the trace still runs, has no rows, or more than two million.
     """
-    session = session or default_session()
-    if trace is None:
-        return session.dashboard(panels)
     from ior_nb.desk import Desk
     from ior_nb.widgets.dashboard import Dashboard
 
-    made = Dashboard(Desk(session, trace), panels)
+    session = session or default_session()
+    whole = trace is None and not panels
+    if whole and isinstance(session.shown, Dashboard) and not session.shown.closed:
+        return session.shown
+    made = Dashboard(Desk(session, trace), panels, on_close=session.left)
+    if whole:
+        session.shown = made
     session.keep(made)
     return made
+
+
+def shows(session: TracerSession, trace: Trace) -> bool:
+    """Say whether the dashboard of the session is open and shows this finished trace."""
+    live = session.live()
+    return session.shown is not None and not session.shown.closed and isinstance(live, Past) and live.trace is trace

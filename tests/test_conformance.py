@@ -13,6 +13,7 @@ from ior_nb.engine.demo import DemoEngine
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.export.arrow import record_batch
 from ior_nb.flamegraph import LiveTrie
+from ior_nb.globalfilter import Filters
 from ior_nb.parquet import Recorder
 from ior_nb.probemanager import Manager
 from ior_nb.run import Run
@@ -44,7 +45,7 @@ PAIRS: list[tuple[Any, type]] = [
     (Configurator, LiveTrie),
     (LiveTrieSource, LiveTrie),
     (ProbeManager, Manager),
-    (FilterControl, TracerSession),
+    (FilterControl, Filters),
     (TraceStarter, Run),
     (StreamSource, RingBuffer),
     (EventSink, RingBuffer),
@@ -69,7 +70,7 @@ def _checked_by_mypy(run: Run) -> tuple[object, ...]:
     bindings: TraceRuntimeBindings = TracerSession()
     trie: LiveTrieSource = LiveTrie()
     probes: ProbeManager = Manager((), {}, lambda enabled, rates: None)
-    filters: FilterControl = TracerSession()
+    filters: FilterControl = TracerSession().filters
     return starter, source, sink, numbers, ingester, statistics, recorder, bindings, trie, probes, filters
 
 

@@ -108,15 +108,16 @@ def test_unknown_names_and_rates_are_refused(change: Callable[[Manager], None]) 
     assert engine.told == []
 
 
-def test_a_closed_manager_refuses_changes_and_still_answers() -> None:
-    """After the run has ended its last state can be read, not changed."""
+def test_a_closed_manager_refuses_changes_and_has_nothing_on() -> None:
+    """After the run has ended no probe is on, and none can be switched."""
     manager = Manager({READ}, {}, Engine())
     manager.close()
     manager.close()
 
     with pytest.raises(SessionClosed):
         manager.toggle("read")
-    assert manager.active_count()[0] == 1
+    assert manager.active_count()[0] == 0
+    assert not any(state.active for state in manager.states())
 
 
 def test_changes_from_many_threads_all_count() -> None:

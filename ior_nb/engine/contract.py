@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions
 
-__all__ = ["Ended", "Engine", "account"]
+__all__ = ["Ended", "Engine", "account", "so_far"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,14 @@ def account(
         skipped_runs=totals["skipped_runs"],
         outside_window=outside_window,
     )
+
+
+def so_far(totals: Mapping[str, int]) -> Accounting:
+    """Return where the calls of a trace that goes on went: those nothing is known of are on their way."""
+    if not totals:
+        return Accounting()
+    known = account(totals, seen=totals["seen"], emitted=totals["emitted"], filtered=0, in_flight=0)
+    return replace(known, in_flight=max(0, known.unaccounted))
 
 
 @runtime_checkable

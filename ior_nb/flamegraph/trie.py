@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -68,6 +68,7 @@ class LiveTrie:
         self._version = 0
         self._lock = threading.Lock()
         self._picture: Picture | None = None
+        self._rows_again: Callable[[], Iterable[EventBatch]] = tuple
         self._start()
 
     def _start(self) -> None:
@@ -122,6 +123,10 @@ class LiveTrie:
             presets=PRESETS,
         )
 
+    def refill_from(self, rows: Callable[[], Iterable[EventBatch]]) -> None:
+        """Count these rows whenever what was accumulated is dropped: those of a trace that has ended."""
+        self._rows_again = rows
+
     def reconfigure(self, fields: Sequence[str]) -> None:
         """Set the fields and drop what was accumulated, also when they are the same.
 
@@ -132,6 +137,7 @@ class LiveTrie:
         with self._lock:
             self._fields = names
             self._restart()
+        self._refill()
 
     def set_count_field(self, name: str) -> None:
         """Set the metric and start again from nothing; nothing happens for the same one.
@@ -141,9 +147,11 @@ class LiveTrie:
         """
         name = checked_metric(name)
         with self._lock:
-            if name != self._count_field:
-                self._count_field = name
-                self._restart()
+            if name == self._count_field:
+                return
+            self._count_field = name
+            self._restart()
+        self._refill()
 
     def set_height_field(self, name: str) -> None:
         """Set the second metric, empty for none, and start again from nothing; nothing happens for the same one.
@@ -153,18 +161,25 @@ class LiveTrie:
         """
         name = checked_metric(name, optional=True)
         with self._lock:
-            if name != self._height_field:
-                self._height_field = name
-                self._restart()
+            if name == self._height_field:
+                return
+            self._height_field = name
+            self._restart()
+        self._refill()
 
     def reset(self) -> None:
         """Drop what was accumulated."""
         with self._lock:
             self._restart()
+        self._refill()
 
     def _restart(self) -> None:
         self._start()
         self._version += 1
+
+    def _refill(self) -> None:
+        for batch in self._rows_again():
+            self.ingest(batch)
 
     def ingest(self, batch: EventBatch) -> None:
         """Add the rows of a batch. Those of small batches are put aside until there are enough, or somebody looks."""

@@ -103,8 +103,10 @@ class FlamePanel(Panel):
         probes = self.runtime.probes()
         if probes is None or probes is not self._families_of:
             pairs: list[tuple[str, str]] = [] if probes is None else [(s.syscall, s.family) for s in probes.states()]
-            if probes is None and (snapshot := self.snapshot()) is not None:
-                pairs = [(row.name, row.family) for row in snapshot.syscalls]
+            if probes is None:
+                with contextlib.suppress(Exception):  # the panels of the statistics say what is wrong with them
+                    snapshot = self.snapshot()
+                    pairs = [] if snapshot is None else [(row.name, row.family) for row in snapshot.syscalls]
             self._families = {family: family for _, family in pairs if family} | dict(pairs)
             self._families_of = probes
         return self._families
