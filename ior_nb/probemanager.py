@@ -124,6 +124,8 @@ class Manager:
             self._enabled = frozenset()
 
     def _number(self, syscall: str) -> int:
+        if not isinstance(syscall, str):
+            raise ConfigError(f"a system call is known by its name, not by {syscall!r:.80}")
         try:
             return resolve(syscall).number
         except LookupError as error:

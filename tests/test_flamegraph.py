@@ -651,6 +651,8 @@ def test_configuring_drops_what_was_accumulated() -> None:
         (lambda t: t.set_count_field("weight"), "'weight'; choose from count"),
         (lambda t: t.set_count_field(""), "''"),
         (lambda t: t.set_height_field("weight"), "or nothing"),
+        (lambda t: t.reconfigure([3]), "are names"),
+        (lambda t: t.set_count_field(None), "is a name"),
     ],
 )
 def test_bad_configuration_changes_nothing(configure: Callable[[LiveTrie], None], message: str) -> None:
@@ -683,6 +685,7 @@ def test_trie_satisfies_its_contracts() -> None:
 def test_fields_may_be_one_text() -> None:
     """Fields as they are typed on a command line are understood."""
     assert LiveTrie("path, tracepoint").fields == ("path", "syscall")
+    assert LiveTrie(count_field="durationToPrev").count_field == "gap"
 
 
 def test_open_flags_are_named() -> None:

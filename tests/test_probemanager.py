@@ -108,6 +108,12 @@ def test_unknown_names_and_rates_are_refused(change: Callable[[Manager], None]) 
     assert engine.told == []
 
 
+def test_a_number_is_no_name() -> None:
+    """What is no text cannot be a system call, and is refused as such."""
+    with pytest.raises(ConfigError, match="by its name"):
+        Manager({READ}, {}, Engine()).toggle(READ)  # type: ignore[arg-type]
+
+
 def test_a_closed_manager_refuses_changes_and_has_nothing_on() -> None:
     """After the run has ended no probe is on, and none can be switched."""
     manager = Manager({READ}, {}, Engine())

@@ -58,6 +58,26 @@ def test_sequence_numbers_are_unique_over_threads() -> None:
     assert numbers.take(1) == 101 + 3 * 800
 
 
+def test_a_reader_of_the_ring_changes_nothing() -> None:
+    """What a ring hands out cannot be written into: it may be the very rows of a trace."""
+    ring = RingBuffer()
+    ring.push(batch(pid=[1, 2]))
+
+    with pytest.raises(ValueError, match="read-only"):
+        ring.snapshot()["pid"][:] = 42
+    assert ring.snapshot()["pid"].tolist() == [1, 2]
+
+
+def test_numbers_are_never_given_back() -> None:
+    """A count below nothing would number two rows alike, and is refused."""
+    numbers = Sequencer()
+    numbers.take(3)
+
+    with pytest.raises(ValueError, match="cannot number -5 rows"):
+        numbers.take(-5)
+    assert numbers.take(1) == 4
+
+
 def test_warnings_are_rows_of_the_stream_and_of_nothing_else() -> None:
     """A warning is shown among the rows, counted while it is held, and left out of what is saved."""
     ring = RingBuffer(3)

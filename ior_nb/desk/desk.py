@@ -6,6 +6,7 @@ from contextvars import Context
 
 from ior_nb.bindings import Bindings
 from ior_nb.desk.controls import Control, Recording
+from ior_nb.globalfilter import Filters
 from ior_nb.past import Past
 from ior_nb.result import Trace
 from ior_nb.runtime import FlameSource, ProbeControl, SnapshotSource, StreamTail, context_with_runtime_bindings
@@ -24,6 +25,10 @@ class Desk:
     Raises:
         ConfigError: the trace still runs, has no rows, or too many.
     """
+
+    filters: Filters
+    recording: Recording
+    control: Control
 
     def __init__(self, session: TracerSession, trace: Trace | None = None) -> None:
         self._bindings = Bindings() if trace is not None else session

@@ -17,7 +17,7 @@ from ior_nb.aggregate import CLASS_OF, Groups, finished
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import compact
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.frames import FIELDS
+from ior_nb.runtime.frames import ALIASES, FIELDS
 from ior_nb.runtime.schema import column
 
 __all__ = ["DEFAULT_FIELDS", "FIELDS", "METRICS", "UNKNOWN", "Stacks", "Tree", "metric_name", "stacks", "tree"]
@@ -41,9 +41,6 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-_ALIASES: Final = {"tracepoint": "syscall", "durationToPrev": "gap"}
-
-
 @dataclass(frozen=True, slots=True)
 class Stacks:
     """Distinct stacks, sorted by their text."""
@@ -64,7 +61,7 @@ def metric_name(metric: str) -> str:
     Raises:
         ConfigError: there is no such metric.
     """
-    name = _ALIASES.get(metric, metric)
+    name = ALIASES.get(metric, metric)
     if name not in METRICS:
         raise ConfigError(f"unknown metric {metric!r}; choose from {', '.join(METRICS)}")
     return name
@@ -110,7 +107,7 @@ def stacks(
 
 def _field_names(fields: str | Sequence[str]) -> list[str]:
     words = [w.strip() for w in (fields.split(",") if isinstance(fields, str) else fields)]
-    names = [_ALIASES.get(w, w) for w in words]
+    names = [ALIASES.get(w, w) for w in words]
     for name in names:
         if name not in FIELDS:
             raise ConfigError(f"unknown stack field {name!r}; choose from {', '.join(FIELDS)}")

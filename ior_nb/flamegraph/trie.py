@@ -42,7 +42,7 @@ class LiveTrie:
     put aside and copies the values; what it makes of them it makes outside.
 
     Args:
-        fields: what the frames are, root first: names of `FIELDS`, or `tracepoint` for `syscall`.
+        fields: what the frames are, root first: names of `FIELDS`; the names ior has for them will do.
         count_field: what gives a frame its width: a name of `METRICS`.
         height_field: a second metric, or empty for none.
         cap: nodes kept, the root not counted. Beyond it the smallest subtrees fold into one `[other;]` leaf per parent

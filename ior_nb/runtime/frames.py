@@ -11,7 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["FIELDS", "Field", "open_flags"]
+__all__ = ["ALIASES", "FIELDS", "Field", "open_flags"]
+
+ALIASES: Final = {"tracepoint": "syscall", "durationToPrev": "gap"}
+"""What ior calls a field or a metric -> our name."""
 
 _COMPONENT: Final = re.compile(r"/[^/]*|[^/]+")
 _ACCESS: Final = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")
