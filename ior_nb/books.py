@@ -65,7 +65,7 @@ class Books:
 
     def leave_out(self, batch: EventBatch) -> None:
         """Count rows that are nobody's business but the notebook's."""
-        flight = batch["state"] == (batch.tables["state"].code("in flight") or -1)
+        flight = batch.in_flight
         self._counts["outside_done"] += int((~flight).sum())
         self._counts["outside_flight"] += int(flight.sum())
 
@@ -76,7 +76,7 @@ class Books:
             inside = np.ones(len(batch), bool)
         else:
             inside = (times >= self._t0) & (times < self._t1)
-        flight = batch["state"] == (batch.tables["state"].code("in flight") or -1)
+        flight = batch.in_flight
         counts = self._counts
         outside = ~inside
         if hidden is not None:

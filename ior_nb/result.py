@@ -314,7 +314,7 @@ class Trace:
         chosen = parse(wanted) if isinstance(wanted, str) else wanted
         batch = self.batch
         passed = chosen.mask(batch)
-        flight = batch["state"] == (batch.tables["state"].code("in flight") or -1)
+        flight = batch.in_flight
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.started_at, found.returncode, found.origin = self.started_at, self.returncode, dict(self.origin)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import CLASS_OF, Groups, finished
+from ior_nb.aggregate import CLASS_OF, Groups, latencies
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import compact
 from ior_nb.runtime import EventBatch
@@ -129,8 +129,9 @@ def _distinct(batch: EventBatch, name: str) -> tuple[np.ndarray, Sequence[Any]]:
 def _weight(batch: EventBatch, metric: str) -> np.ndarray:
     if metric == "count":
         return np.ones(len(batch), np.int64)
-    values = batch[{"duration": "latency_ns", "gap": "gap_ns", "bytes": "bytes"}[metric]].astype(np.int64)
-    return np.where(finished(batch), values, 0) if metric == "duration" else values
+    if metric == "duration":
+        return latencies(batch)[0]
+    return batch[{"gap": "gap_ns", "bytes": "bytes"}[metric]].astype(np.int64)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate import latencies
 from ior_nb.flamegraph.fields import FIELDS, METRICS, PRESETS, checked_fields, checked_metric
 from ior_nb.flamegraph.nodes import Nodes
 from ior_nb.flamegraph.picture import MIN_SHARE, Picture
@@ -399,11 +400,4 @@ def _measured(rows: EventBatch, metric: str) -> np.ndarray:
     name = METRICS[metric].column
     if not name:
         return np.broadcast_to(np.int64(1), (len(rows),))
-    values = rows[name].view(np.int64)
-    if metric == "duration":
-        states = rows.tables["state"]
-        for state in ("in flight", "no return"):
-            code = states.code(state)
-            if code is not None:
-                values = np.where(rows["state"] == code, 0, values)
-    return values
+    return latencies(rows)[0] if metric == "duration" else rows[name].view(np.int64)

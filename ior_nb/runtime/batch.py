@@ -124,6 +124,20 @@ class EventBatch(Sequence["Row"]):
     def __iter__(self) -> Iterator[Row]:
         return (Row(self, i) for i in range(self._length))
 
+    @property
+    def done(self) -> np.ndarray:
+        """Which calls have returned: bool, shape (n,). Only they have a latency."""
+        return self._of_state("done")
+
+    @property
+    def in_flight(self) -> np.ndarray:
+        """Which calls had begun and not ended when the trace ended: bool, shape (n,)."""
+        return self._of_state("in flight")
+
+    def _of_state(self, name: str) -> np.ndarray:
+        code = self.tables["state"].code(name)
+        return np.asarray(self._columns["state"] == (-1 if code is None else code))
+
     def text(self, name: str) -> np.ndarray:
         """Return a text column as strings: object array, shape (n,)."""
         return self.tables[name].texts(self._columns[name])

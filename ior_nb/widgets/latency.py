@@ -149,7 +149,7 @@ class LatencyPanel(Panel):
     def _spread(self, snapshot: Snapshot) -> None:
         """An ended trace nobody watched: where the stream still has every call, the map knows when each was."""
         rows, _ = self.runtime.stream().tail(-1)
-        rows = rows.take(rows["state"] == rows.tables["state"].code("done")) if len(rows) else rows
+        rows = rows.take(rows.done)
         if len(rows) and len(rows) == snapshot.timed:
             latency = rows["latency_ns"].view(np.int64)
             self._map.spread(rows["time_ns"].view(np.int64) + latency, latency, snapshot)
