@@ -16,6 +16,7 @@ from ior_nb.runtime import (
     FlameChoices,
     FlameColumns,
     FlameSource,
+    Frame,
     LiveTrieSource,
     ProbeControl,
     ProbeManager,
@@ -27,6 +28,7 @@ from ior_nb.runtime import (
     StreamTail,
 )
 from ior_nb.runtime.frames import FIELDS
+from ior_nb.runtime.shown import ROOT, UNTOLD
 
 __all__ = ["drawn", "in_groups", "ranked", "with_tail"]
 
@@ -173,7 +175,9 @@ class _Tree:
         """Drop what was accumulated."""
         self.trie.reset()
 
-    def snapshot_columns(self, min_share: float = 0.001, limit: int = 2000, focus: Sequence[str] = ()) -> FlameColumns:
+    def snapshot_columns(
+        self, min_share: float = 0.001, limit: int = 2000, focus: Sequence[Frame] = ()
+    ) -> FlameColumns:
         """Return the nodes of at least that share, the largest of them, depth first."""
         root, version = self.trie.snapshot_tree()
         least = root.total * min_share
@@ -192,6 +196,7 @@ class _Tree:
             ids=np.array(numbers, np.int64),
             parents=np.array(parents, np.int64),
             labels=np.array([node.name for node in nodes], object),
+            fields=np.array([ROOT, *[UNTOLD] * (len(nodes) - 1)], np.int8),
             values=np.array([node.value for node in nodes], np.int64),
             totals=np.array([node.total for node in nodes], np.int64),
             heights=np.array([node.height for node in nodes], np.int64),

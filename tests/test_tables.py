@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ior_nb import aggregate, figures, tables
@@ -70,7 +70,6 @@ def trace_of(events: EventBatch, accounting: Accounting | None = None) -> Trace:
     return found
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_all_sums_follow_one_rule(rows: list[Event]) -> None:
     """Summary, statistics, tables and flame graph agree on every total, and on what was read from which file."""

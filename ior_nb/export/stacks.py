@@ -1,7 +1,7 @@
 """Stacks from the columns of a batch, and the tree they make: what flame graphs of every format are drawn from.
 
 A stack is read off the distinct combinations of the chosen columns, never off single events. Each field gives any
-number of frames, none where it does not apply; `;` divides frames, so no traced name can forge one.
+number of frames, none where it does not apply.
 """
 
 from __future__ import annotations
@@ -20,7 +20,18 @@ from ior_nb.runtime import EventBatch
 from ior_nb.runtime.frames import ALIASES, FIELDS
 from ior_nb.runtime.schema import column
 
-__all__ = ["DEFAULT_FIELDS", "FIELDS", "METRICS", "UNKNOWN", "Stacks", "Tree", "metric_name", "stacks", "tree"]
+__all__ = [
+    "DEFAULT_FIELDS",
+    "FIELDS",
+    "METRICS",
+    "UNKNOWN",
+    "Stacks",
+    "Tree",
+    "metric_name",
+    "one_line",
+    "stacks",
+    "tree",
+]
 
 UNKNOWN: Final = "[unknown]"
 """The one frame of a stack that would have none."""
@@ -30,6 +41,11 @@ METRICS: Final = {"count": "none", "duration": "nanoseconds", "bytes": "bytes", 
 
 # What str.splitlines, JavaScript or a terminal takes for the end of a line; a traced name must not forge one.
 _LINE_ENDS: Final = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+
+
+def one_line(frames: Sequence[str]) -> str:
+    """Return a stack as text, frames joined by `;`; one in a name is an escape, so that none can forge a frame."""
+    return ";".join(frame.replace(";", "\\x3b") for frame in frames)
 
 
 def _one_line(frame: str) -> str:
@@ -101,7 +117,7 @@ def stacks(
     ]
     merged = Groups(np.array(at, np.int64))  # different values may give equal frames
     found = list(numbers)
-    order = sorted(range(len(found)), key=lambda i: ";".join(found[i]).encode())
+    order = sorted(range(len(found)), key=lambda i: one_line(found[i]).encode())
     return Stacks([found[i] for i in order], {m: merged.sum(values)[order] for m, values in sums.items()})
 
 

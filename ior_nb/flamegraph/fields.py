@@ -15,7 +15,7 @@ from ior_nb.runtime.frames import ALIASES, FIELDS, Field, open_flags
 __all__ = ["FIELDS", "METRICS", "OTHER", "PRESETS", "Field", "Metric", "checked_fields", "checked_metric", "open_flags"]
 
 OTHER: Final = "[other;]"
-"""Name of the leaf that stands for folded frames. No traced name can be called so, for `;` divides frames."""
+"""Name of the leaf that stands for folded frames. A traced name may be called so: what a frame is its field tells."""
 
 
 @dataclass(frozen=True, slots=True)

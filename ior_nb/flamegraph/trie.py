@@ -14,7 +14,7 @@ from ior_nb.flamegraph.fields import FIELDS, METRICS, PRESETS, checked_fields, c
 from ior_nb.flamegraph.nodes import Nodes
 from ior_nb.flamegraph.picture import MIN_SHARE, Picture
 from ior_nb.flamegraph.sequences import Combinations, Sequences, powers
-from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, SnapshotNode, StringTable
+from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, Frame, SnapshotNode, StringTable
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column
 
@@ -92,8 +92,8 @@ class LiveTrie:
         self._leaves = np.zeros(0, np.int32)
         self._gathered = np.zeros(0, np.int64)
         self._sequences = [
-            Sequences(_frames(name, coded), self._nodes.texts, dense=FIELDS[name].column in coded)
-            for name in self._fields
+            Sequences(_frames(name, coded), field, self._nodes.texts, dense=FIELDS[name].column in coded)
+            for field, name in enumerate(self._fields)
         ]
 
     @property
@@ -227,14 +227,14 @@ class LiveTrie:
         return picture.json, picture.version
 
     def snapshot_columns(
-        self, min_share: float = MIN_SHARE, limit: int = 2000, focus: Sequence[str] = ()
+        self, min_share: float = MIN_SHARE, limit: int = 2000, focus: Sequence[Frame] = ()
     ) -> FlameColumns:
         """Return the visible nodes as arrays, ready for an icicle.
 
         Args:
             min_share: least share of the root's total.
             limit: nodes at most; the smallest go first.
-            focus: names of the frames down to the one a view is zoomed to. Below it the share is one of its total, and
+            focus: the frames down to the one a view is zoomed to. Below it the share is one of its total, and
                 its nodes go last. Without such a node it counts for nothing.
         """
         return self._look().columns(min_share, limit, focus)
@@ -242,7 +242,7 @@ class LiveTrie:
     def folded(self) -> str:
         """Return all nodes with a value as collapsed stacks, one `frame;frame value` a line, sorted.
 
-        Rows without any frame are `[unknown]`, folded ones `[other]`.
+        In names `;` and line ends are escapes. Rows without any frame are `[unknown]`, folded ones `[other]`.
         """
         return self._look().folded
 
@@ -254,7 +254,9 @@ class LiveTrie:
                 self._picture = Picture(
                     version=self._version,
                     texts=nodes.texts,
+                    kinds=self._fields,
                     parents=nodes.parents[:count],
+                    fields=nodes.fields[:count],
                     names=nodes.names[:count],
                     depths=nodes.depths[:count],
                     own=nodes.own[:count].copy(),
@@ -362,7 +364,8 @@ class LiveTrie:
                 at = at.take(np.flatnonzero(known.take(at)))
             there.append(known)
         folded = np.zeros(count, bool)
-        for (sequence, starts, lengths, depth, above, factors), known in zip(parts, reversed(there), strict=True):
+        for field, (part, known) in enumerate(zip(parts, reversed(there), strict=True)):
+            sequence, starts, lengths, depth, above, factors = part
             missing = lengths - known
             folded |= missing > 0
             missing *= large
@@ -374,6 +377,7 @@ class LiveTrie:
                 places = starts.take(row) + at
                 made = self._nodes.make(
                     above.take(row) + factors.take(row) * sequence.hashes.take(places),
+                    field,
                     sequence.flat.take(places),
                     depth.take(row) + at + 1,
                     np.where(at == known.take(row), nodes.take(row), -1),

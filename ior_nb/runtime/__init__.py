@@ -41,7 +41,7 @@ from ior_nb.runtime.live import (
 )
 from ior_nb.runtime.pushdown import Pushdown
 from ior_nb.runtime.schema import COLUMNS, Column
-from ior_nb.runtime.shown import FlameChoices, FlameColumns, RecordingState, Suggestion, Task, TraceState
+from ior_nb.runtime.shown import FlameChoices, FlameColumns, Frame, RecordingState, Suggestion, Task, TraceState
 from ior_nb.runtime.statistics import (
     Activity,
     Bucket,
@@ -76,6 +76,7 @@ __all__ = [
     "FlameChoices",
     "FlameColumns",
     "FlameSource",
+    "Frame",
     "Histogram",
     "LiveRuntime",
     "LiveTrace",

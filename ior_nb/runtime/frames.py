@@ -16,7 +16,7 @@ __all__ = ["ALIASES", "FIELDS", "Field", "open_flags"]
 ALIASES: Final = {"tracepoint": "syscall", "durationToPrev": "gap"}
 """What ior calls a field or a metric -> our name."""
 
-_COMPONENT: Final = re.compile(r"/[^/]*|[^/]+")
+_COMPONENT: Final[re.Pattern[str]] = re.compile(r"/[^/]*|[^/]+")
 _ACCESS: Final = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")
 # asm-generic/fcntl.h, as x86 has it. Those of two bits stand before the bit they share.
 _FLAGS: Final = (
@@ -65,17 +65,16 @@ def open_flags(value: int) -> str:
     return "|".join([*names, hex(rest)] if rest else names)
 
 
-def _parts(text: str) -> list[str]:
-    """Divide at `;`: no traced name can forge a frame of its own choice beside another."""
-    return [part for part in text.split(";") if part]
+def _whole(text: str) -> list[str]:
+    return [text] if text else []
 
 
 def _comm(text: str) -> list[str]:
-    return _parts(text.strip())
+    return _whole(text.strip())
 
 
 def _path(text: str) -> list[str]:
-    return [component for part in _parts(text) for component in _COMPONENT.findall(part)]
+    return _COMPONENT.findall(text)
 
 
 def _decimal(value: int) -> list[str]:
@@ -87,17 +86,17 @@ def _cell(value: int) -> list[str]:
 
 
 def _flags(value: int) -> list[str]:
-    return _parts(open_flags(value))
+    return _whole(open_flags(value))
 
 
 FIELDS: Final[dict[str, Field]] = {
     "comm": Field("comm", _comm, "name of the thread"),
     "pid": Field("pid", _decimal, "process id"),
     "tid": Field("tid", _decimal, "thread id"),
-    "syscall": Field("syscall", _parts, "name of the system call"),
+    "syscall": Field("syscall", _whole, "name of the system call"),
     "path": Field("file", _path, "components of the file's path, each with its slash; none without a file"),
-    "file": Field("file", _parts, "the file's whole path; none without a file"),
-    "family": Field("family", _parts, "family of the system call"),
+    "file": Field("file", _whole, "the file's whole path; none without a file"),
+    "family": Field("family", _whole, "family of the system call"),
     "cell": Field("cell", _cell, "execution count of the notebook cell; none outside"),
     "flags": Field("open_flags", _flags, "flags of an open; none for other calls"),
 }

@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.contracts import LiveTrieSource, ProbeManager, SnapshotSource, StreamSource
 from ior_nb.runtime.filter import Filter
-from ior_nb.runtime.shown import FlameChoices, FlameColumns, RecordingState, Suggestion, Task, TraceState
+from ior_nb.runtime.shown import FlameChoices, FlameColumns, Frame, RecordingState, Suggestion, Task, TraceState
 
 __all__ = [
     "FilterControl",
@@ -54,8 +54,8 @@ class FlameSource(LiveTrieSource, Protocol):
     def set_height_field(self, name: str) -> None:
         """Set the second metric and start a fresh baseline; nothing happens for the same one."""
 
-    def snapshot_columns(self, min_share: float = ..., limit: int = ..., focus: Sequence[str] = ...) -> FlameColumns:
-        """Return the nodes of at least that share, `limit` at most, more of them below the frames named in `focus`."""
+    def snapshot_columns(self, min_share: float = ..., limit: int = ..., focus: Sequence[Frame] = ...) -> FlameColumns:
+        """Return the nodes of at least that share, `limit` at most, more of them below the frames in `focus`."""
 
 
 @runtime_checkable

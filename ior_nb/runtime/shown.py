@@ -5,14 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from ior_nb.errors import RecordingError
 from ior_nb.runtime.values import Accounting
 
-__all__ = ["FlameChoices", "FlameColumns", "RecordingState", "Suggestion", "Task", "TraceState"]
+__all__ = [
+    "FOLDED",
+    "ROOT",
+    "UNTOLD",
+    "FlameChoices",
+    "FlameColumns",
+    "Frame",
+    "RecordingState",
+    "Suggestion",
+    "Task",
+    "TraceState",
+]
+
+
+ROOT: Final = -1
+FOLDED: Final = -2
+UNTOLD: Final = -3
+"""Where a trie does not tell which field a frame is of."""
+
+Frame = tuple[str, str]
+"""A frame of a flame graph as a view names it: its field (empty where it has none), and its name."""
 
 
 class FlameColumns(NamedTuple):
@@ -27,6 +47,9 @@ class FlameColumns(NamedTuple):
     """Id of the parent, -1 for the root."""
     labels: np.ndarray
     """Names: strings. Traced text, never markup."""
+    fields: np.ndarray
+    """Which of the trie's fields a frame is of: its place among them, `ROOT` for the root, `FOLDED` for a leaf that
+    stands for small frames; int8."""
     values: np.ndarray
     """Own value, without children's."""
     totals: np.ndarray
