@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ior_nb.engine import ENGINES
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 
@@ -16,6 +17,11 @@ def _sampling(text: str) -> tuple[str, int]:
     if not sign or not rate.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=N (0 counts only, 1 records all, N one in N)")
     return name, int(rate)
+
+
+def _engines() -> str:
+    rows = "; ".join(f"{name} {row.doc}" for name, row in ENGINES.items())
+    return f"auto (default: {next(iter(ENGINES))}), or by name: {rows}"
 
 
 def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> None:
@@ -41,7 +47,7 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
     )
     which.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
     how = parser.add_argument_group("how")
-    how.add_argument("--engine", default="auto", metavar="NAME", help="auto (default), bcc, or demo: made-up data")
+    how.add_argument("--engine", default="auto", metavar="NAME", help=_engines())
     if rows:
         how.add_argument("--no-rows", action="store_true", help="keep no rows in memory, only the summary")
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")

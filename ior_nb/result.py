@@ -160,21 +160,7 @@ class Trace:
         Raises:
             RecordingError: it cannot be written.
         """
-        return self._parquet(path, generated=False)
-
-    def _parquet(self, path: str | Path, *, generated: bool) -> Path:
-        from ior_nb.export.arrow import record_batch
-        from ior_nb.parquet import Recorder
-
-        recorder = Recorder(to_arrow=record_batch)
-        recorder.start(path, metadata=self.metadata(), generated=generated, block=True)
-        batch = self.batch
-        for at in range(0, len(batch), 131_072):
-            recorder.record(batch[at : at + 131_072])
-        published = recorder.stop()
-        if published is None:
-            raise ConfigError(f"nothing was written to {path}")
-        return published
+        return self.export(path, format="parquet")
 
     def metadata(self, begun: tuple[int, int] | None = None) -> dict[str, str]:
         """Return what the footer of a recording says about the trace.
@@ -351,8 +337,8 @@ class Trace:
 
         Args:
             target: a path, whose ending says the format, or the name of a format: then the name is made up, and never
-                that of another file. `.csv .arrow .folded .speedscope.json .trace.json .html .parquet`
-            format: csv, arrow, folded, speedscope, perfetto, html or parquet, where the ending does not say it.
+                that of another file. `ior_nb.export.EXPORTERS` has the formats and their endings.
+            format: the name of a format, where the ending does not say it.
             **options: of the format, such as `metric="bytes"` for folded stacks.
 
         Raises:
@@ -361,12 +347,6 @@ class Trace:
         """
         from ior_nb.export import export
 
-        if format == "parquet" or (format is None and str(target).lower().endswith(".parquet")):
-            if options:
-                raise ConfigError(f"the format parquet has no option {next(iter(options))!r}")
-            return self.to_parquet(target)
-        if target == "parquet" and format is None:
-            return self._parquet(f"ior-parquet-{time.strftime('%Y%m%d-%H%M%S')}.parquet", generated=True)
         return export(self.batch, target, format=format, about=self._about(), **options)
 
     def _start(self) -> int | None:
@@ -385,6 +365,7 @@ class Trace:
             complete=self.accounting.complete and not self.accounting.unaccounted,
             notes=notes,
             duration_s=self.duration_s,
+            metadata=self.metadata(),
             origin_ns=self._start(),
         )
 

@@ -24,6 +24,7 @@ from ior_nb.bindings import Bindings
 from ior_nb.books import Books
 from ior_nb.celltimes import CellTimes
 from ior_nb.clock import boot_clock
+from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Engine
 from ior_nb.export.arrow import record_batch
 from ior_nb.own import service_threads
@@ -33,11 +34,7 @@ from ior_nb.result import Trace
 from ior_nb.run import Run
 from ior_nb.runtime import Filter, context_with_runtime_bindings, context_with_trace_filters
 
-__all__ = ["ENGINES", "TracerSession", "View", "default_session", "engine_name"]
-
-# Name -> "module:class". A new engine is one row here and one module. `auto` is the first, and never made-up data.
-ENGINES: Final = {"bcc": "ior_nb.engine.bcc:BccEngine", "demo": "ior_nb.engine.demo:DemoEngine"}
-
+__all__ = ["TracerSession", "View", "default_session", "engine_name"]
 
 _KEPT_TRACES: Final = 50
 _KEPT_ROWS: Final = 5_000_000
@@ -110,7 +107,7 @@ class TracerSession(Bindings):
             if self._engine is None and self._given is not None:
                 self._engine = self._given
             elif self._engine is None:
-                module, _, name = ENGINES[engine_name(self._asked)].partition(":")
+                module, _, name = ENGINES[engine_name(self._asked)].home.partition(":")
                 made: Engine = getattr(importlib.import_module(module), name)()
                 if self._asked == "auto" and (recordings := os.environ.get("IOR_NB_REPLAY")):
                     from ior_nb.engine.replay import working

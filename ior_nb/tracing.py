@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ior_nb.errors import ConfigError
 from ior_nb.past import Past
 from ior_nb.plan import plan
 from ior_nb.result import Trace
@@ -65,8 +66,8 @@ def trace(
         filter: which rows are wanted, as `comm~python and latency>=1ms`; what it can the kernel program decides.
         follow: whether children are traced.
         own: leave out processes that were running before the block.
-        engine: `auto`, or an engine by name, which then is the only one tried: `bcc`, or `demo` (made-up data, and
-            labelled so). A `session` has its own.
+        engine: `auto`, or a name of `ior_nb.engine.ENGINES`, which then is the only one tried. A `session` has its own,
+            and another name is refused.
         record: also write a Parquet recording there.
         keep_rows: whether the rows stay in memory for `df()`; without them the summary and the recording remain.
         cwd: working directory of the command.
@@ -83,7 +84,11 @@ def trace(
         RecordingError: the recording cannot be written; nothing was started.
         SourceError: (entering the block) the machine or the rights do not allow tracing.
     """
-    engine_name(engine)
+    name = engine_name(engine)
+    if session is not None and engine != "auto" and name != session.engine_name:
+        raise ConfigError(
+            f"cannot trace with the engine {name} in a session of {session.engine_name}: leave one of the two out"
+        )
     wanted = plan(
         command=command,
         pid=pid,
