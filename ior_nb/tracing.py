@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Unpack
 
 from ior_nb.errors import ConfigError
 from ior_nb.past import Past
-from ior_nb.plan import plan
+from ior_nb.plan import Request, parameters, plan
 from ior_nb.result import Trace
-from ior_nb.runtime import Filter
 from ior_nb.session import TracerSession, default_session, engine_name
 from ior_nb.window import Window
 
@@ -21,27 +20,7 @@ __all__ = ["dashboard", "shows", "trace"]
 
 
 def trace(
-    *,
-    command: Sequence[str] | None = None,
-    pid: int | None = None,
-    tid: int | None = None,
-    cgroup: str | Path | int | None = None,
-    uid: int | None = None,
-    system: bool = False,
-    families: str | Iterable[str] | None = None,
-    syscalls: str | Iterable[str] | None = None,
-    sampling: dict[str, int] | None = None,
-    filter: str | Filter | None = None,  # noqa: A002 - the field's own word
-    follow: bool = True,
-    own: bool = False,
-    engine: str = "auto",
-    record: str | Path | None = None,
-    keep_rows: bool = True,
-    cwd: str | Path | None = None,
-    env: dict[str, str] | None = None,
-    title: str | None = None,
-    session: TracerSession | None = None,
-    cell: int = -1,
+    *, engine: str = "auto", session: TracerSession | None = None, cell: int = -1, **wanted: Unpack[Request]
 ) -> Window:
     """Trace the I/O system calls of a `with` block.
 
@@ -89,26 +68,16 @@ def trace(
         raise ConfigError(
             f"cannot trace with the engine {name} in a session of {session.engine_name}: leave one of the two out"
         )
-    wanted = plan(
-        command=command,
-        pid=pid,
-        tid=tid,
-        cgroup=cgroup,
-        uid=uid,
-        system=system,
-        families=families,
-        syscalls=syscalls,
-        sampling=sampling,
-        filter=filter,
-        follow=follow,
-        own=own,
-        record=record,
-        keep_rows=keep_rows,
-        cwd=cwd,
-        env=env,
-        title=title,
-    )
-    return Window(session or default_session(engine), wanted, cell=cell)
+    return Window(session or default_session(engine), plan(**wanted), cell=cell)
+
+
+def _with_keywords(of: Callable[..., Window]) -> None:
+    """Let help and completion show the keywords one by one."""
+    own = [p for p in inspect.signature(of).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    of.__signature__ = inspect.Signature([*parameters(), *own], return_annotation=Window)  # type: ignore[attr-defined]
+
+
+_with_keywords(trace)
 
 
 def dashboard(
