@@ -13,7 +13,9 @@ from ior_nb.clock import boot_clock
 from ior_nb.desk import Desk
 from ior_nb.engine.contract import Ended
 from ior_nb.errors import ConfigError
+from ior_nb.export import EXPORTERS
 from ior_nb.plan import plan
+from ior_nb.recordings import load
 from ior_nb.result import Trace
 from ior_nb.runtime import EventBatch, TraceOptions
 from ior_nb.session import TracerSession
@@ -200,6 +202,18 @@ def test_exports_hold_what_is_shown(session: TracerSession, engine: FakeEngine, 
     assert len(lines) == 2
     assert "/b" in lines[1]
     assert np.isfinite(desk.control.state().elapsed_s)
+
+
+def test_a_running_trace_is_exported_in_every_format(
+    session: TracerSession, engine: FakeEngine, tmp_path: Path
+) -> None:
+    """Also as a recording, which can be loaded again."""
+    desk = running(session, engine, ["/a", "/b"])
+    for name, row in EXPORTERS.items():
+        path = desk.control.export(f"{tmp_path}/{name}{row.extension}")
+        assert path.stat().st_size > 0
+
+    assert len(load(tmp_path / "parquet.parquet")) == 2
 
 
 def test_nobody_asks_an_engine_that_is_still_starting(session: TracerSession, engine: FakeEngine) -> None:
