@@ -103,11 +103,6 @@ class Manager:
         with self._lock:
             self._change(self._members(family), on=active)
 
-    def set_all(self, *, active: bool) -> None:
-        """Switch everything on or off."""
-        with self._lock:
-            self._change({call.number for call in SYSCALLS}, on=active)
-
     def set_rate(self, syscall: str, rate: int) -> None:
         """Sample a system call, or all of a family: 1 records all, N one in N, 0 counts only."""
         if rate < 0:

@@ -71,9 +71,8 @@ class Filters:
     def undo(self) -> bool:
         """Go back to the filter before; False when there is none."""
         with self._lock:
-            before = self.active
             went = self._stack.pop()
-            if went and self.active != before:
+            if went:
                 self._changed()
             return went
 

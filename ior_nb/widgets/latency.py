@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ior_nb.runtime import Snapshot, SnapshotSource
+from ior_nb.runtime import LiveRuntime, Snapshot, SnapshotSource
 from ior_nb.runtime.filter import Node, Number, Text
 from ior_nb.runtime.statistics import Bucket, Histogram, SyscallRow
 from ior_nb.runtime.text import show_ns
@@ -109,7 +109,7 @@ class LatencyPanel(Panel):
     _esm = script("latency.js")
     _css = style("latency.css")
 
-    def __init__(self, runtime: Any, **traits: Any) -> None:
+    def __init__(self, runtime: LiveRuntime, **traits: Any) -> None:
         self._map = LatencyMap()
         self._key: Any = None
         self._snapshot: Snapshot | None = None

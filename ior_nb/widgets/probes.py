@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import ProbeControl, ProbeState
+from ior_nb.runtime import LiveRuntime, ProbeControl, ProbeState
 from ior_nb.runtime.text import show_count
 from ior_nb.widgets.given import LONGEST_NAME, text, texts, whole
 from ior_nb.widgets.panel import Panel, packed, script, still_table, style
@@ -29,7 +29,7 @@ class ProbesPanel(Panel):
     _esm = script("probes.js")
     _css = style("probes.css")
 
-    def __init__(self, runtime: Any, **traits: Any) -> None:
+    def __init__(self, runtime: LiveRuntime, **traits: Any) -> None:
         self._key: Any = None
         self._manager: ProbeControl | None = None
         self._refused: dict[str, str] = {}
