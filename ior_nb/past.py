@@ -137,10 +137,11 @@ class Past:
             now[0] = end
             for part in self._passing(wanted):
                 statistics.ingest(part)
-            self._counted = wanted
             with self._publishing:
-                if not self._over:
-                    self._publisher.set_dashboard_snapshot_source(statistics)
+                if self._over:
+                    return
+                self._publisher.set_dashboard_snapshot_source(statistics)
+            self._counted = wanted
             self._trie.reset()
 
     def reset(self) -> None:
