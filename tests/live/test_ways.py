@@ -100,7 +100,12 @@ def test_no_child_is_missed(session: TracerSession, tmp_path: Path) -> None:
     (tmp_path / "family.py").write_text(FAMILY)
     folder = tmp_path / "marks"
     folder.mkdir()
-    command = ["sh", "-c", f"{sys.executable} {tmp_path}/family.py {folder} {NUMBERS['clone']}; sleep 0.2"]
+    until = f"until [ -e {folder}/sibling-grandchild ]; do"  # nobody waits for a child of its maker's parent
+    command = [
+        "sh",
+        "-c",
+        f"{sys.executable} {tmp_path}/family.py {folder} {NUMBERS['clone']}; {until} sleep 0.02; done",
+    ]
     with trace(command=command, session=session) as t:
         pass
     batch = t.batch.take(t.batch.text("syscall") == "openat")
