@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import ior_nb
+from ior_nb.commands.options import add_trace_options
 from ior_nb.engine import ENGINES
 from ior_nb.export import EXPORTERS
-from ior_nb.options import add_trace_options
 
 ROOT = Path(__file__).resolve().parents[1]
 
