@@ -16,9 +16,9 @@ from ior_nb.engine import bcc
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.collector.loader import WAYS
 from ior_nb.engine.collector.program import FUNCTIONS
-from ior_nb.session import TracerSession
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace
 from ior_nb.syscalls.machine import NUMBERS
-from ior_nb.tracing import trace
 from tests.live.test_known_workload import SCENARIOS, by_thread, differences, key, wrong_columns
 
 if TYPE_CHECKING:
