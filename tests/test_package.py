@@ -51,16 +51,6 @@ def test_the_collector_runs_on_the_standard_library_alone() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_readme_has_the_columns_of_the_schema() -> None:
-    """The table in the README equals `runtime/schema.py`."""
-    from ior_nb.runtime import COLUMNS
-
-    rows = [f"| `{c.name}` | {'text' if c.text else c.dtype.name} | {c.unit} | {c.doc} |" for c in COLUMNS]
-    text = (ROOT / "README.md").read_text()
-
-    assert "\n".join(rows) in text
-
-
 def test_no_module_outgrows_its_room() -> None:
     """A Python module of the package stays below 450 lines; a larger one becomes a folder."""
     large = {p.name: n for p in (ROOT / "ior_nb").rglob("*.py") if (n := len(p.read_text().splitlines())) > 450}
