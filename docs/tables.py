@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ior_nb.doctor.places import DISTRIBUTIONS, PLACES
+from ior_nb.engine import ENGINES
 from ior_nb.export import EXPORTERS
 from ior_nb.globalfilter.values import UNITS
 from ior_nb.magics import _cell_parser
 from ior_nb.options import add_load_options
 from ior_nb.runtime import COLUMNS
 from ior_nb.runtime.filter import DIMENSIONS
-from ior_nb.session import ENGINES
 from ior_nb.syscalls import DEFAULT_FAMILIES, FAMILIES, SYSCALLS
 from ior_nb.verbs import VERBS
 from ior_nb.widgets import PANELS
@@ -96,9 +96,7 @@ def exporters() -> str:
 
 def engines() -> str:
     """Where rows come from."""
-    homes = ((name, place.partition(":")[0]) for name, place in ENGINES.items())
-    docs = ((name, importlib.import_module(home).__doc__ or "") for name, home in homes)
-    return table(("engine", "what it is"), ((_code(name), doc.partition("\n")[0]) for name, doc in docs))
+    return table(("engine", "what it does"), ((_code(name), row.doc) for name, row in ENGINES.items()))
 
 
 def verbs() -> str:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ior_nb import errors as errors
 from ior_nb import version
 
 if TYPE_CHECKING:
+    from ior_nb import errors as errors
     from ior_nb.doctor import examine as examine
     from ior_nb.engine.replay import ReplayEngine as ReplayEngine
     from ior_nb.recordings import load as load
@@ -52,6 +52,7 @@ _HOMES = {
     "TracerSession": "ior_nb.session",
     "Window": "ior_nb.window",
     "dashboard": "ior_nb.tracing",
+    "errors": "ior_nb.errors",
     "examine": "ior_nb.doctor",
     "load": "ior_nb.recordings",
     "trace": "ior_nb.tracing",
@@ -62,7 +63,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         import importlib
 
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        home = importlib.import_module(_HOMES[name])
+        return home if home.__name__ == f"ior_nb.{name}" else getattr(home, name)
     raise AttributeError(f"module 'ior_nb' has no attribute {name!r}")
 
 

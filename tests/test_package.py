@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tomllib
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import ior_nb
+from ior_nb.engine import ENGINES
+from ior_nb.options import add_trace_options
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,6 +52,15 @@ def test_the_collector_runs_on_the_standard_library_alone() -> None:
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_the_help_has_all_engines() -> None:
+    """What can be asked for by name stands in the table; nobody has to know of a row elsewhere to keep this true."""
+    parser = argparse.ArgumentParser()
+    add_trace_options(parser)
+    said = parser.format_help()
+
+    assert [name for name in ENGINES if name not in said] == []
 
 
 def test_no_module_outgrows_its_room() -> None:

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from docs.tables import TABLES, filled
+from ior_nb.engine import ENGINES
 from ior_nb.export import EXPORTERS
 from ior_nb.runtime import COLUMNS
 from ior_nb.runtime.filter import DIMENSIONS
@@ -18,6 +19,7 @@ from tests.docs.pages import PAGES
 ROWS = {
     "columns": [c.name for c in COLUMNS],
     "dimensions": list(DIMENSIONS),
+    "engines": list(ENGINES),
     "exporters": list(EXPORTERS),
     "panels": list(PANELS),
     "syscalls": [c.name for c in SYSCALLS],
