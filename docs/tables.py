@@ -14,16 +14,16 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from ior_nb.commands.magics import _cell_parser
+from ior_nb.commands.options import add_load_options
+from ior_nb.commands.verbs import VERBS
 from ior_nb.doctor.places import DISTRIBUTIONS, PLACES
 from ior_nb.engine import ENGINES
 from ior_nb.export import EXPORTERS
 from ior_nb.globalfilter.values import UNITS
-from ior_nb.magics import _cell_parser
-from ior_nb.options import add_load_options
 from ior_nb.runtime import COLUMNS
 from ior_nb.runtime.filter import DIMENSIONS
 from ior_nb.syscalls import DEFAULT_FAMILIES, FAMILIES, SYSCALLS
-from ior_nb.verbs import VERBS
 from ior_nb.widgets import PANELS
 
 __all__ = ["TABLES", "filled", "on_page_markdown"]

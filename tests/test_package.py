@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import pkgutil
 import subprocess
 import sys
 import tomllib
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import ior_nb
+from ior_nb.commands.options import add_trace_options
 from ior_nb.engine import ENGINES
-from ior_nb.options import add_trace_options
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +34,25 @@ def test_all_public_names_exist() -> None:
         assert getattr(ior_nb, name) is not None
     with pytest.raises(AttributeError):
         _ = ior_nb.nothing_of_that_name
+
+
+def test_no_folder_is_called_like_a_public_name() -> None:
+    """A folder `trace/` would take the place of the function as soon as it is imported."""
+    modules = {module.name for module in pkgutil.iter_modules(ior_nb.__path__)}
+
+    assert set(ior_nb.__all__) & modules == {"errors"}
+
+
+@pytest.mark.parametrize("folder", ["commands", "session", "result", "sinks"])
+def test_a_folder_loads_none_of_its_modules(folder: str) -> None:
+    """Who imports one module of a floor does not load its neighbours, nor what they need."""
+    code = (
+        f"import sys, ior_nb.{folder}\n"
+        f"sys.exit(' '.join(name for name in sys.modules if name.startswith('ior_nb.{folder}.')) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_version_is_said_once_and_the_same() -> None:

@@ -22,8 +22,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import ior_nb
-from ior_nb import cli, session
+from ior_nb.commands import cli
 from ior_nb.doctor.places import DISTRIBUTIONS
+from ior_nb.session import session
 from tests.docs.pages import PAGES, ROOT, Block, blocks, differs
 
 # Where the pages say the reader is.

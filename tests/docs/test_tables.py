@@ -7,12 +7,12 @@ import re
 import pytest
 
 from docs.tables import TABLES, filled
+from ior_nb.commands.verbs import VERBS
 from ior_nb.engine import ENGINES
 from ior_nb.export import EXPORTERS
 from ior_nb.runtime import COLUMNS
 from ior_nb.runtime.filter import DIMENSIONS
 from ior_nb.syscalls import SYSCALLS
-from ior_nb.verbs import VERBS
 from ior_nb.widgets import PANELS
 from tests.docs.pages import PAGES
 
