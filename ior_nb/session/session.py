@@ -61,7 +61,7 @@ class TracerSession(Bindings):
 
     Args:
         engine: `auto`, or the name of an engine, which is then the only one tried, or an engine, as a
-            `ior_nb.engine.replay.ReplayEngine`; the session closes it.
+            `ior_nb.ReplayEngine`; the session closes it.
         stream_rows: rows the live stream keeps.
     """
 
