@@ -5,6 +5,9 @@ import struct
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from ior_nb.engine.collector import __main__ as process
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.__main__ import Collector
 from ior_nb.engine.collector.wire import Frame
@@ -27,6 +30,35 @@ class FakeRing:
         data, self._data = self._data, b""
         self.waiting = 0
         return data
+
+
+class Stuck(FakeRing):
+    """A ring whose last records are still being written."""
+
+    def take(self, until: int, limit: int = 0) -> bytes:
+        return b""
+
+
+def test_records_that_are_never_finished_are_lost_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace ends although a record is not ready: it is told as lost, not left out in silence."""
+    monkeypatch.setattr(process, "PATIENCE_S", 0.01)
+    ours, theirs = socket.socketpair()
+    collector = Collector(theirs, 0)
+    tracer: Any = SimpleNamespace(
+        events=Stuck([0, 0, 0]),
+        names=FakeRing([]),
+        cpus=1,
+        detach=lambda: None,
+        in_flight=lambda: b"",
+        open_calls=lambda: 0,
+        counters=lambda: b"",
+        totals=lambda: {"killed": 0},
+    )
+    collector._tracer, collector._running = tracer, True
+    with ours, theirs:
+        answer = collector._do_stop({})
+
+    assert answer["totals"]["lost_buffer"] == 3
 
 
 def test_records_dropped_for_want_of_room_are_counted_once() -> None:
