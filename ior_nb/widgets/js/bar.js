@@ -1,3 +1,7 @@
+import { node, write } from "./dom.js";
+import { panel } from "./panel.js";
+import { printable, showCount, showNs } from "./text.js";
+
 export default panel((view) => {
   const dot = node("span", { class: "bar-dot", role: "img" });
   const title = node("span", { class: "bar-title" });

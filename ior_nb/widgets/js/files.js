@@ -1,3 +1,9 @@
+import { node } from "./dom.js";
+import { panel, unpacked } from "./panel.js";
+import { choices, ERRORS, emptyOr, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
+import { printable, showCount } from "./text.js";
+import { treemap } from "./treemap.js";
+
 export default panel((view) => {
   const full = node("div"), any = emptyOr(view, full);
   let by = "files", as = "table", data = {}, raw = null;

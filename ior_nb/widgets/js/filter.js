@@ -1,3 +1,7 @@
+import { node, write } from "./dom.js";
+import { panel } from "./panel.js";
+import { printable } from "./text.js";
+
 const FT_EXAMPLES = { ns: "5ms", bytes: "64KiB" };
 const FT_WHEN = 300; // ms of quiet before the draft is judged
 

@@ -1,3 +1,7 @@
+import { node, write } from "./dom.js";
+import { panel, unpacked } from "./panel.js";
+import { printable, showCount, showNs, showShare } from "./text.js";
+
 const MAP = { left: 60, right: 10, top: 8, bottom: 22, height: 236 };
 // Viridis: even steps for the eye, also with any common kind of colour blindness.
 const VIRIDIS = ["#440154", "#482475", "#414487", "#355f8d", "#2a788e", "#21918c", "#22a884", "#44bf70", "#7ad151", "#bddf26", "#fde725"]

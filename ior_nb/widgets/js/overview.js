@@ -1,3 +1,7 @@
+import { middle, node, svg, write } from "./dom.js";
+import { familyColor, panel, unpacked } from "./panel.js";
+import { printable, showBytes, showCount, showNs, showRate, showShare } from "./text.js";
+
 export default panel((view) => {
   const empty = node("div", { class: "ior-empty" }, "Nothing has been traced yet. Start with the button above, or with %ior start in a cell.");
   const boxes = node("div", { class: "ov-boxes" });

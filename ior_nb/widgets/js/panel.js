@@ -1,79 +1,13 @@
 // What every panel has in common. A panel's own file ends with `export default panel(build)`, where
 // `build(view)` draws into `view.body` and returns { draw(data), message(content, buffers), resize(), close() }, all optional.
 
-/** Make an element; `children` are nodes or text. Text is always text: traced names never become markup. */
-function node(tag, options = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [key, value] of Object.entries(options)) {
-    if (key === "class") made.className = value;
-    else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (key === "value" || key === "checked" || key === "disabled" || key === "selected") made[key] = value;
-    else if (value !== undefined && value !== null && value !== false) made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
-}
-
-/** The same for SVG. */
-function svg(tag, options = {}, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [key, value] of Object.entries(options)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
-/** Set the text of a node only where it differs: no layout without a change. */
-function write(target, text) {
-  if (target._text !== text) { target._text = text; target.textContent = text; }
-}
-
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
-/** Traced text with every character that is invisible, or acts on its surroundings, as an escape (runtime/text.py). */
-function printable(text) {
-  return text.replace(HIDDEN, (c) => {
-    const code = c.codePointAt(0), hex = code.toString(16);
-    return code < 0x100 ? "\\x" + hex.padStart(2, "0") : code < 0x10000 ? "\\u" + hex.padStart(4, "0") : "\\U" + hex.padStart(8, "0");
-  });
-}
-
-const GROUPED = [0, 1].map((digits) => new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
-function grouped(value, digits = 0) { return GROUPED[digits].format(value); }
-function showCount(value) { return grouped(Math.round(value)); }
-function showBytes(value) {
-  for (const unit of ["B", "KiB", "MiB", "GiB"]) {
-    if (Math.abs(value) < 1024) return unit === "B" ? `${grouped(value)} B` : `${grouped(value, 1)} ${unit}`;
-    value /= 1024;
-  }
-  return `${grouped(value, 1)} TiB`;
-}
-function showNs(value) {
-  for (const [unit, size] of [["s", 1e9], ["ms", 1e6], ["µs", 1e3]]) {
-    if (Math.abs(value) >= size) {
-      const scaled = value / size;
-      return `${scaled < 1000 ? Number(scaled.toPrecision(3)) : grouped(scaled)} ${unit}`;
-    }
-  }
-  return `${grouped(value)} ns`;
-}
-function showRate(value) { return value === 0 ? "0/s" : value < 10 ? `${value.toFixed(1)}/s` : `${grouped(value)}/s`; }
-function showShare(value) { return `${(100 * value).toFixed(value < 0.1 ? 2 : 1)} %`; }
-const SHOW = {
-  count: showCount, bytes: showBytes, ns: showNs, rate: showRate, share: showShare,
-  byterate: (v) => `${showBytes(v)}/s`, number: (v) => String(v), text: (v) => printable(String(v)),
-};
-
-/** A long text cut in the middle by the layout: the head gives way, the tail stays. The whole is in the tooltip. */
-function middle(text, tail = 28) {
-  const shown = printable(text);
-  const slash = shown.lastIndexOf("/");
-  const at = slash > 0 && shown.length - slash <= tail ? slash : Math.max(0, shown.length - tail);
-  return node("span", { class: "ior-mid", title: shown }, node("span", {}, shown.slice(0, at)), node("span", {}, shown.slice(at)));
-}
+import { node, write } from "./dom.js";
+import { printable } from "./text.js";
 
 const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
 const UTF8 = new TextDecoder();
 /** Columns made by `packed` in panel.py: name -> typed array or array of strings. */
-function unpacked(columns) {
+export function unpacked(columns) {
   const result = {};
   for (const [name, { t, n, b }] of Object.entries(columns)) {
     const bytes = b instanceof DataView ? new Uint8Array(b.buffer, b.byteOffset, b.byteLength) : new Uint8Array(b.buffer ?? b);
@@ -92,12 +26,12 @@ const FAMILY_COLORS = {
   FS: "#56b4e9", Network: "#e69f00", AIO: "#009e73", Polling: "#f0e442", Memory: "#cc79a7", Process: "#d55e00",
   IPC: "#8fd0b8", Signals: "#f2c48d", Sched: "#b3b3e6", Security: "#e8b5d0", Time: "#bcdff5", Misc: "#b8bcc4",
 };
-function familyColor(family) { return FAMILY_COLORS[family] ?? "#c4c9d0"; }
+export function familyColor(family) { return FAMILY_COLORS[family] ?? "#c4c9d0"; }
 
 let _views = 0;
 
 /** Wrap `build` into what anywidget renders: strip of errors, visibility, heart beat, acts. */
-function panel(build) {
+export function panel(build) {
   function render({ model, el }) {
     const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}-${_views++}`;
     const strip = node("div", { class: "ior-strip", role: "status", "aria-live": "polite" });

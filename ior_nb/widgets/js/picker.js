@@ -1,3 +1,7 @@
+import { middle, node, write } from "./dom.js";
+import { familyColor, panel, unpacked } from "./panel.js";
+import { printable, showCount } from "./text.js";
+
 const PK_SHOWN = 300; // rows drawn at most; the search finds the others
 
 export default panel((view) => {

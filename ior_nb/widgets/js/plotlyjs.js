@@ -1,5 +1,7 @@
+import { printable } from "./text.js";
+
 /** plotly.js, from the hidden widget the panel's trait `plotly` names; evaluated once a page. Rejects with a text for the user. */
-function plotlyOf(view) {
+export function plotlyOf(view) {
   globalThis.__iorPlotly ??= loadPlotly(view.model).catch((problem) => {
     delete globalThis.__iorPlotly; // the next view tries again
     throw new Error(`plotly.js could not be loaded: ${problem.message}`);
@@ -29,6 +31,6 @@ async function loadPlotly(model) {
 }
 
 /** Traced text for plotly, whose texts are a dialect of HTML, and of TeX between dollars. */
-function plotlyText(text) {
+export function plotlyText(text) {
   return printable(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/\$/g, "&#36;");
 }

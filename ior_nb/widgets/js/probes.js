@@ -1,3 +1,7 @@
+import { node, write } from "./dom.js";
+import { familyColor, panel, unpacked } from "./panel.js";
+import { grouped, printable, showCount } from "./text.js";
+
 const RATES = [[1, "all calls"], [10, "1 in 10"], [100, "1 in 100"], [1000, "1 in 1,000"], [0, "count only"]];
 function showSampling(rate) { return rate === 1 ? "all" : rate === 0 ? "count" : `1/${grouped(rate)}`; }
 function sayRate(rate) { return rate === 1 ? "every call is recorded" : rate === 0 ? "calls are counted, none is recorded" : `one in ${grouped(rate)} calls is recorded`; }

@@ -1,3 +1,8 @@
+import { node } from "./dom.js";
+import { panel, unpacked } from "./panel.js";
+import { ERRORS, emptyOr, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
+import { printable, showCount } from "./text.js";
+
 export default panel((view) => {
   const full = node("div"), any = emptyOr(view, full);
   let comms = new Map(), crowded = false; // pid -> name of the last process of that id

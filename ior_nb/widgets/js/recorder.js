@@ -1,3 +1,8 @@
+import { copyText } from "./copy.js";
+import { middle, node, write } from "./dom.js";
+import { panel } from "./panel.js";
+import { grouped, printable, showBytes, showCount, showRate } from "./text.js";
+
 export default panel((view) => {
   const name = node("input", { type: "text", class: "rc-name", "aria-label": "file name", placeholder: "ior-recording-DATE-TIME.parquet", spellcheck: "false", autocomplete: "off", maxlength: "4096",
     oninput: target, onkeydown: (event) => { if (event.key === "Enter" && !name.disabled) start(); } });

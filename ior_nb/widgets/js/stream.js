@@ -1,4 +1,10 @@
 // The stream: rows come in numbered parts (stream.py), are kept here, and only those in sight are elements.
+
+import { copyText } from "./copy.js";
+import { middle, node, svg, write } from "./dom.js";
+import { familyColor, panel, unpacked } from "./panel.js";
+import { printable, showBytes, showCount, showNs } from "./text.js";
+
 export default panel((view) => {
   const HELD = 10000, H = 20, WARNING = 2, UNFINISHED = 3;
   // As showBytes, but `1.0 MiB` where that has `1,010.0 KiB`: the column is narrow.

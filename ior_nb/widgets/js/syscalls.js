@@ -1,3 +1,9 @@
+import { node } from "./dom.js";
+import { familyColor, panel, unpacked } from "./panel.js";
+import { choices, ERRORS, emptyOr, MAX, MEAN, TOTAL, table } from "./table.js";
+import { printable, showCount, showRate } from "./text.js";
+import { treemap } from "./treemap.js";
+
 export default panel((view) => {
   const full = node("div"), any = emptyOr(view, full);
   let by = "syscalls", as = "table", data = {};

@@ -2,6 +2,11 @@
 //   { key, title, tip, kind, width, grow, drop, value(d, i), make(d, i), made(d, i), hint(d, i), narrow(d, i), total(t, d), off(), least, share, up, grade }
 // `off` says that it is not offered now; `kind` says how a number is shown (SHOW of panel.js) or `text`; `value` what is sorted by, NaN for none; `make` gives nodes in place of
 // text; `narrow` what a click pushes onto the filter; of the columns that do not fit, the one with the largest `drop` goes first.
+
+import { copyText } from "./copy.js";
+import { node, svg, write } from "./dom.js";
+import { printable, SHOW, showCount, showShare } from "./text.js";
+
 const ROW = 25; // px, as in table.css
 const ONE = { "system calls": "system call", families: "family", files: "file", directories: "directory", processes: "process" };
 const SPECIAL = {
@@ -9,7 +14,7 @@ const SPECIAL = {
 };
 
 /** What a search box means: /a regular expression/, or a part of the text; case does not count. */
-function matcher(query) {
+export function matcher(query) {
   const part = query.toLowerCase(), matches = (text) => text.toLowerCase().includes(part);
   if (query.length < 3 || !query.startsWith("/") || !query.endsWith("/")) return { matches, wrong: "" };
   try { const wanted = new RegExp(query.slice(1, -1), "iu"); return { matches: (text) => wanted.test(text), wrong: "" }; }
@@ -17,7 +22,7 @@ function matcher(query) {
 }
 
 /** Two or more choices as buttons; `pick(value)` hears of a click. */
-function choices(label, offered, pick) {
+export function choices(label, offered, pick) {
   const buttons = offered.map(([value, text, title]) => node("button", { "aria-pressed": "false", title, onclick: () => set(value, true) }, text));
   function set(value, told = false) {
     offered.forEach(([other], at) => buttons[at].setAttribute("aria-pressed", String(other === value)));
@@ -28,7 +33,7 @@ function choices(label, offered, pick) {
 }
 
 /** Make a table. `keyOf(d, i)` names a row over refreshes, each of `texts(d, i)` is searched, `main` is the number sorted by at first. */
-function table(view, { noun, label, columns, keyOf, texts, main = "count", onsort }) {
+export function table(view, { noun, label, columns, keyOf, texts, main = "count", onsort }) {
   for (const column of columns) column.value ??= (d, i) => d[column.key][i];
   let d = null, totals = {}, count = 0, regular = 0, at = new Map(); // key -> row number in d
   let order = [], sorted = { column: columns.find((c) => c.key === main), down: true };
@@ -294,19 +299,19 @@ function table(view, { noun, label, columns, keyOf, texts, main = "count", onsor
 // What decides which rows there are, when there are too many for all to be shown.
 const RANK = { read: "bytes", written: "bytes", total: "latency", mean: "latency", max: "latency" };
 /** What a table does when a column is sorted by: asks for the rows that are the best by it, where `crowded()` says that some have no row. */
-function ranking(view, crowded) {
+export function ranking(view, crowded) {
   return (key) => { const by = RANK[key] ?? "count"; if (by !== view.data.by && crowded()) view.act("rank", { by }); };
 }
 
 /** Means, and other columns that several tables have. */
-const MEAN = { key: "mean", title: "mean", kind: "ns", width: 70, tip: "mean latency of the timed calls", value: (d, i) => (d.timed[i] ? d.total[i] / d.timed[i] : NaN), total: (t) => (t.timed ? t.total / t.timed : NaN),
+export const MEAN = { key: "mean", title: "mean", kind: "ns", width: 70, tip: "mean latency of the timed calls", value: (d, i) => (d.timed[i] ? d.total[i] / d.timed[i] : NaN), total: (t) => (t.timed ? t.total / t.timed : NaN),
   hint: (d, i) => (d.timed[i] < d.count[i] ? `of ${showCount(d.timed[i])} timed calls` : "") };
 const highest = (name) => (t, d) => { let most = NaN; for (let i = 0; i < d[name].length; i++) if (d.timed[i] && !(d[name][i] <= most)) most = d[name][i]; return most; };
-const MAX = { key: "max", title: "max", kind: "ns", width: 72, least: true, tip: "the slowest call", value: (d, i) => (d.timed[i] && d.max[i] ? d.max[i] : NaN), total: highest("max") };
-const TOTAL = { key: "total", title: "total time", kind: "ns", width: 86, least: true, share: true, tip: "time spent in its calls" };
-const READ = { key: "read", title: "read", kind: "bytes", width: 92, least: true, share: true, tip: "bytes read" };
-const WRITTEN = { key: "written", title: "written", kind: "bytes", width: 92, least: true, share: true, tip: "bytes written" };
-const ERRORS = { key: "errors", title: "errors", kind: "count", width: 74, least: true, share: true, tip: "calls that failed", grade: (value) => (value > 0 ? "bad" : "") };
+export const MAX = { key: "max", title: "max", kind: "ns", width: 72, least: true, tip: "the slowest call", value: (d, i) => (d.timed[i] && d.max[i] ? d.max[i] : NaN), total: highest("max") };
+export const TOTAL = { key: "total", title: "total time", kind: "ns", width: 86, least: true, share: true, tip: "time spent in its calls" };
+export const READ = { key: "read", title: "read", kind: "bytes", width: 92, least: true, share: true, tip: "bytes read" };
+export const WRITTEN = { key: "written", title: "written", kind: "bytes", width: 92, least: true, share: true, tip: "bytes written" };
+export const ERRORS = { key: "errors", title: "errors", kind: "count", width: 74, least: true, share: true, tip: "calls that failed", grade: (value) => (value > 0 ? "bad" : "") };
 
 const EMPTY = {
   nothing: "Nothing has been traced yet. Start with the button above, or with %ior start in a cell.",
@@ -314,7 +319,7 @@ const EMPTY = {
   filtered: "No call has passed the filter so far. Undo or clear it above.",
 };
 /** Show `full`, or as high a text where there is nothing to show: the page keeps its place, and the keyboard finds back. */
-function emptyOr(view, full) {
+export function emptyOr(view, full) {
   const empty = node("div", { class: "ior-empty tb-empty", tabindex: "-1" });
   full.hidden = true;
   view.body.append(empty, full);

@@ -1,8 +1,12 @@
+import { node, write } from "./dom.js";
+import { plotlyOf, plotlyText } from "./plotlyjs.js";
+import { printable, SHOW, showShare } from "./text.js";
+
 const MAP_MS = 2000; // between two pictures: plotly takes about 0.1 s for one
 
 /** A treemap drawn by plotly. `boxes(metric)` gives { name, parent, value, whole, color, narrow, leaf } by id, the root first, at most
     300; `value` is what of `whole` its children do not cover. A click zooms into a box that has boxes, and narrows by one that has none. */
-function treemap(view, { hint, boxes }) {
+export function treemap(view, { hint, boxes }) {
   const metric = node("select", { "aria-label": "size of the boxes", onchange: () => draw(true) },
     node("option", { value: "count" }, "by calls"), node("option", { value: "bytes" }, "by bytes"), node("option", { value: "total" }, "by time"));
   const only = node("button", { hidden: true, onclick: () => view.act("narrow", nodes.get(level).narrow) });
