@@ -15,18 +15,21 @@ for (const [name, twin] of Object.entries({ show_ns: showNs, show_bytes: showByt
 }
 
 test("a search finds the same texts", () => {
-  for (const [query, text, found] of python.matcher) assert.equal(matcher(query).matches(text), found, `${query} in ${text}`);
+  for (const [query, text, found] of python.matcher)
+    assert.equal(matcher(query).matches(text), found, `${query} in ${text}`);
 });
 
 test("packed columns are unpacked as they were, wherever the server puts them", () => {
   for (const gap of [0, 1, 3]) {
     const columns = Object.entries(python.packed).map(([name, { t, n, b }]) => {
-      const bytes = Uint8Array.from(Buffer.from(b, "base64")), buffer = new Uint8Array(gap + bytes.length + 5);
+      const bytes = Uint8Array.from(Buffer.from(b, "base64")),
+        buffer = new Uint8Array(gap + bytes.length + 5);
       buffer.set(bytes, gap);
       return [name, { t, n, b: new DataView(buffer.buffer, gap, bytes.length) }];
     });
     const found = unpacked(Object.fromEntries(columns));
 
-    for (const [name, values] of Object.entries(python.unpacked)) assert.deepEqual(Array.from(found[name]), values, name);
+    for (const [name, values] of Object.entries(python.unpacked))
+      assert.deepEqual(Array.from(found[name]), values, name);
   }
 });

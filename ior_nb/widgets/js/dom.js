@@ -9,7 +9,8 @@ export function node(tag, options = {}, ...children) {
     if (key === "class") made.className = value;
     else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
     else if (key === "value" || key === "checked" || key === "disabled" || key === "selected") made[key] = value;
-    else if (value !== undefined && value !== null && value !== false) made.setAttribute(key, value === true ? "" : value);
+    else if (value !== undefined && value !== null && value !== false)
+      made.setAttribute(key, value === true ? "" : value);
   }
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
@@ -25,7 +26,10 @@ export function svg(tag, options = {}, ...children) {
 
 /** Set the text of a node only where it differs: no layout without a change. */
 export function write(target, text) {
-  if (target._text !== text) { target._text = text; target.textContent = text; }
+  if (target._text !== text) {
+    target._text = text;
+    target.textContent = text;
+  }
 }
 
 /** A long text cut in the middle by the layout: the head gives way, the tail stays. The whole is in the tooltip. */
@@ -33,5 +37,10 @@ export function middle(text, tail = 28) {
   const shown = printable(text);
   const slash = shown.lastIndexOf("/");
   const at = slash > 0 && shown.length - slash <= tail ? slash : Math.max(0, shown.length - tail);
-  return node("span", { class: "ior-mid", title: shown }, node("span", {}, shown.slice(0, at)), node("span", {}, shown.slice(at)));
+  return node(
+    "span",
+    { class: "ior-mid", title: shown },
+    node("span", {}, shown.slice(0, at)),
+    node("span", {}, shown.slice(at)),
+  );
 }

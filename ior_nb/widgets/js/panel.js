@@ -10,9 +10,11 @@ const UTF8 = new TextDecoder();
 export function unpacked(columns) {
   const result = {};
   for (const [name, { t, n, b }] of Object.entries(columns)) {
-    const bytes = b instanceof DataView ? new Uint8Array(b.buffer, b.byteOffset, b.byteLength) : new Uint8Array(b.buffer ?? b);
+    const bytes =
+      b instanceof DataView ? new Uint8Array(b.buffer, b.byteOffset, b.byteLength) : new Uint8Array(b.buffer ?? b);
     if (t === "s") result[name] = n === 0 ? [] : UTF8.decode(bytes).split("\0");
-    else { // the server does not align buffers
+    else {
+      // the server does not align buffers
       const copy = bytes.slice();
       result[name] = new TYPES[t](copy.buffer, 0, copy.byteLength / TYPES[t].BYTES_PER_ELEMENT);
     }
@@ -23,10 +25,22 @@ export function unpacked(columns) {
 // Families keep their colour everywhere. Hues of Okabe and Ito, told apart with all common kinds of colour blindness,
 // and two lightnesses of each; text on them is dark.
 const FAMILY_COLORS = {
-  FS: "#56b4e9", Network: "#e69f00", AIO: "#009e73", Polling: "#f0e442", Memory: "#cc79a7", Process: "#d55e00",
-  IPC: "#8fd0b8", Signals: "#f2c48d", Sched: "#b3b3e6", Security: "#e8b5d0", Time: "#bcdff5", Misc: "#b8bcc4",
+  FS: "#56b4e9",
+  Network: "#e69f00",
+  AIO: "#009e73",
+  Polling: "#f0e442",
+  Memory: "#cc79a7",
+  Process: "#d55e00",
+  IPC: "#8fd0b8",
+  Signals: "#f2c48d",
+  Sched: "#b3b3e6",
+  Security: "#e8b5d0",
+  Time: "#bcdff5",
+  Misc: "#b8bcc4",
 };
-export function familyColor(family) { return FAMILY_COLORS[family] ?? "#c4c9d0"; }
+export function familyColor(family) {
+  return FAMILY_COLORS[family] ?? "#c4c9d0";
+}
 
 let _views = 0;
 
@@ -39,18 +53,35 @@ export function panel(build) {
     const root = node("div", { class: "ior", "data-view": id }, strip, body);
     el.append(root);
     // Keys meant for a control are not shortcuts of the notebook: `a` would insert a cell.
-    root.addEventListener("keydown", (event) => { if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); });
+    root.addEventListener("keydown", (event) => {
+      if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
+    });
 
-    let visible = true, seen = -1, dirty = true, queued = false, closed = false;
+    let visible = true,
+      seen = -1,
+      dirty = true,
+      queued = false,
+      closed = false;
     const waiting = new Map(); // act -> when it was sent
-    let complaint = "", beatSent = 0, beatAnswered = Date.now(), actions = 0;
+    let complaint = "",
+      beatSent = 0,
+      beatAnswered = Date.now(),
+      actions = 0;
 
     let gone = false; // the kernel ended: the view stays as it is
     const send = (content) => {
-      try { model.send({ view: id, ...content }); gone = false; } catch { gone = true; }
+      try {
+        model.send({ view: id, ...content });
+        gone = false;
+      } catch {
+        gone = true;
+      }
     };
     const view = {
-      model, root, body, id,
+      model,
+      root,
+      body,
+      id,
       /** Ask the kernel for something; the answer comes as data, a failure in the strip. */
       act(what, payload = {}) {
         const number = `${id}-${actions++}`;
@@ -60,22 +91,38 @@ export function panel(build) {
         say();
       },
       /** Say something above the panel; empty to be silent. */
-      complain(text) { complaint = text; say(); },
-      get data() { return model.get("data") ?? {}; },
-      redraw() { dirty = true; schedule(); },
-      get visible() { return visible; },
+      complain(text) {
+        complaint = text;
+        say();
+      },
+      get data() {
+        return model.get("data") ?? {};
+      },
+      redraw() {
+        dirty = true;
+        schedule();
+      },
+      get visible() {
+        return visible;
+      },
     };
     const parts = build(view) ?? {};
 
     function say() {
-      const data = view.data, now = Date.now();
+      const data = view.data,
+        now = Date.now();
       const oldest = Math.min(...waiting.values(), Infinity);
       const deaf = now - oldest > 600 || (beatSent > beatAnswered && now - beatSent > 4000);
       const lines = [];
       if (complaint) lines.push(complaint);
       if (data.error) lines.push(data.error);
       if (gone) lines.push("The kernel has ended: this is the last state.");
-      else if (deaf) lines.push(waiting.size ? "The kernel is busy: your click is handled as soon as it listens." : "The kernel is busy: clicks wait until it listens.");
+      else if (deaf)
+        lines.push(
+          waiting.size
+            ? "The kernel is busy: your click is handled as soon as it listens."
+            : "The kernel is busy: clicks wait until it listens.",
+        );
       write(strip, lines.map((line) => line.split("\n").map(printable).join("\n")).join("  ·  "));
       strip.dataset.kind = complaint || data.error ? "error" : gone || deaf ? "busy" : "";
       root.classList.toggle("ior-waiting", waiting.size > 0);
@@ -85,22 +132,45 @@ export function panel(build) {
       if (closed || !dirty || !visible) return;
       dirty = false;
       const data = view.data;
-      try { if (data.n !== undefined) parts.draw?.(data); }
-      catch (problem) { console.error("ior-nb", problem); complaint = `This view could not be drawn: ${problem.message}`; }
+      try {
+        if (data.n !== undefined) parts.draw?.(data);
+      } catch (problem) {
+        console.error("ior-nb", problem);
+        complaint = `This view could not be drawn: ${problem.message}`;
+      }
       say();
     }
-    function schedule() { if (!queued) { queued = true; requestAnimationFrame(draw); } }
-    function changed() { seen = view.data.n; dirty = true; schedule(); }
+    function schedule() {
+      if (!queued) {
+        queued = true;
+        requestAnimationFrame(draw);
+      }
+    }
+    function changed() {
+      seen = view.data.n;
+      dirty = true;
+      schedule();
+    }
     function beat(kind = "beat") {
       const now = Date.now();
-      if (kind === "beat" && beatSent > beatAnswered && now - beatSent < 30000) { say(); return; } // one at a time
+      if (kind === "beat" && beatSent > beatAnswered && now - beatSent < 30000) {
+        say();
+        return;
+      } // one at a time
       beatSent = now;
       send({ kind, visible, n: seen });
     }
     function received(content, buffers) {
-      if (content.kind === "beat") { if (content.view === id) { beatAnswered = Date.now(); say(); } }
-      else if (content.kind === "done") {
-        if (waiting.delete(content.id)) { if (content.error) complaint = content.error; say(); }
+      if (content.kind === "beat") {
+        if (content.view === id) {
+          beatAnswered = Date.now();
+          say();
+        }
+      } else if (content.kind === "done") {
+        if (waiting.delete(content.id)) {
+          if (content.error) complaint = content.error;
+          say();
+        }
       } else parts.message?.(content, buffers);
     }
 
@@ -111,15 +181,30 @@ export function panel(build) {
       visible = now;
       beatSent = 0;
       beat();
-      if (visible) { dirty = true; schedule(); }
+      if (visible) {
+        dirty = true;
+        schedule();
+      }
     }
-    const watcher = new IntersectionObserver((entries) => { onScreen = entries[entries.length - 1].isIntersecting; lookedAt(); });
+    const watcher = new IntersectionObserver((entries) => {
+      onScreen = entries[entries.length - 1].isIntersecting;
+      lookedAt();
+    });
     watcher.observe(root);
-    const sizes = new ResizeObserver(() => { if (root.clientWidth) { parts.resize?.(root.clientWidth); } });
+    const sizes = new ResizeObserver(() => {
+      if (root.clientWidth) {
+        parts.resize?.(root.clientWidth);
+      }
+    });
     sizes.observe(root);
     document.addEventListener("visibilitychange", lookedAt);
-    const heart = setInterval(() => { if (visible) beat(); else say(); }, 2000);
-    const glance = setInterval(() => { if (waiting.size) say(); }, 300);
+    const heart = setInterval(() => {
+      if (visible) beat();
+      else say();
+    }, 2000);
+    const glance = setInterval(() => {
+      if (waiting.size) say();
+    }, 300);
 
     model.on("change:data", changed);
     model.on("msg:custom", received);
@@ -128,10 +213,13 @@ export function panel(build) {
     beat("hello");
     return () => {
       closed = true;
-      clearInterval(heart); clearInterval(glance);
-      watcher.disconnect(); sizes.disconnect();
+      clearInterval(heart);
+      clearInterval(glance);
+      watcher.disconnect();
+      sizes.disconnect();
       document.removeEventListener("visibilitychange", lookedAt);
-      model.off("change:data", changed); model.off("msg:custom", received);
+      model.off("change:data", changed);
+      model.off("msg:custom", received);
       parts.close?.();
       send({ kind: "bye" });
     };

@@ -12,8 +12,13 @@ export function plotlyOf(view) {
 async function loadPlotly(model) {
   const id = model.get("plotly").replace("IPY_MODEL_", "");
   let holder;
-  for (let tries = 0; !holder; tries++) { // after a reload models come back in any order
-    try { holder = await model.widget_manager.get_model(id); } catch (problem) { if (tries > 100) throw problem; }
+  for (let tries = 0; !holder; tries++) {
+    // after a reload models come back in any order
+    try {
+      holder = await model.widget_manager.get_model(id);
+    } catch (problem) {
+      if (tries > 100) throw problem;
+    }
     if (!holder) {
       if (tries > 100) throw new Error("its widget is gone. Run the cell again.");
       await new Promise((later) => setTimeout(later, 100));
@@ -23,11 +28,16 @@ async function loadPlotly(model) {
   if (!gz?.byteLength) throw new Error("it is not in the installed package plotly. Install it again.");
   const code = await new Response(new Blob([gz]).stream().pipeThrough(new DecompressionStream("gzip"))).blob();
   // A module of its own, as anywidget's: no `eval`, no loader of the page's sees it, and a Plotly of somebody else stays.
-  const before = 'const had = Object.getOwnPropertyDescriptor(globalThis, "Plotly"), module = { exports: {} }, exports = module.exports; let define, require;\n';
-  const after = '\nif (had) Object.defineProperty(globalThis, "Plotly", had); else delete globalThis.Plotly;\nexport default module.exports;';
+  const before =
+    'const had = Object.getOwnPropertyDescriptor(globalThis, "Plotly"), module = { exports: {} }, exports = module.exports; let define, require;\n';
+  const after =
+    '\nif (had) Object.defineProperty(globalThis, "Plotly", had); else delete globalThis.Plotly;\nexport default module.exports;';
   const url = URL.createObjectURL(new Blob([before, code, after], { type: "text/javascript" }));
-  try { return (await import(/* webpackIgnore: true */ url)).default; }
-  finally { URL.revokeObjectURL(url); }
+  try {
+    return (await import(/* webpackIgnore: true */ url)).default;
+  } finally {
+    URL.revokeObjectURL(url);
+  }
 }
 
 /** Traced text for plotly, whose texts are a dialect of HTML, and of TeX between dollars. */

@@ -4,8 +4,13 @@ const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
 /** Traced text with every character that is invisible, or acts on its surroundings, as an escape (runtime/text.py). */
 export function printable(text) {
   return text.replace(HIDDEN, (c) => {
-    const code = c.codePointAt(0), hex = code.toString(16);
-    return code < 0x100 ? "\\x" + hex.padStart(2, "0") : code < 0x10000 ? "\\u" + hex.padStart(4, "0") : "\\U" + hex.padStart(8, "0");
+    const code = c.codePointAt(0),
+      hex = code.toString(16);
+    return code < 0x100
+      ? "\\x" + hex.padStart(2, "0")
+      : code < 0x10000
+        ? "\\u" + hex.padStart(4, "0")
+        : "\\U" + hex.padStart(8, "0");
   });
 }
 
@@ -16,7 +21,9 @@ export function grouped(value, digits = 0) {
   if (tie && Number(text.at(-1)) % 2) text = (value - (Math.sign(value) * 10 ** -digits) / 4).toFixed(digits);
   return text.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
-export function showCount(value) { return grouped(value); }
+export function showCount(value) {
+  return grouped(value);
+}
 export function showBytes(value) {
   if (Math.abs(value) < 1023.5) return `${grouped(value)} B`;
   for (const unit of ["KiB", "MiB", "GiB"]) {
@@ -34,9 +41,19 @@ export function showNs(value) {
   }
   return `${grouped(value)} s`;
 }
-export function showRate(value) { return value === 0 ? "0/s" : value < 10 ? `${value.toFixed(1)}/s` : `${grouped(value)}/s`; }
-export function showShare(value) { return `${(100 * value).toFixed(value < 0.1 ? 2 : 1)} %`; }
+export function showRate(value) {
+  return value === 0 ? "0/s" : value < 10 ? `${value.toFixed(1)}/s` : `${grouped(value)}/s`;
+}
+export function showShare(value) {
+  return `${(100 * value).toFixed(value < 0.1 ? 2 : 1)} %`;
+}
 export const SHOW = {
-  count: showCount, bytes: showBytes, ns: showNs, rate: showRate, share: showShare,
-  byterate: (v) => `${showBytes(v)}/s`, number: (v) => String(v), text: (v) => printable(String(v)),
+  count: showCount,
+  bytes: showBytes,
+  ns: showNs,
+  rate: showRate,
+  share: showShare,
+  byterate: (v) => `${showBytes(v)}/s`,
+  number: (v) => String(v),
+  text: (v) => printable(String(v)),
 };
