@@ -21,6 +21,7 @@ import pytest
 from ior_nb.runtime.text import printable, show_bytes, show_ns
 from ior_nb.widgets import panel
 from ior_nb.widgets.panel import packed, script
+from ior_nb.widgets.stream import HELD
 
 HERE: Final = Path(__file__).parent
 SOURCES: Final = Path(panel.__file__).parent / "js"
@@ -125,6 +126,7 @@ def values_of_python() -> dict[str, Any]:
         "show_ns": [(v, show_ns(v)) for v in of_all_units(OF_NS + OF_NS_HIGH, 1000, 4)],
         "show_bytes": [(v, show_bytes(v)) for v in of_all_units(OF_BYTES, 1024, 5)],
         "printable": [(t, printable(t)) for t in [*characters(), *hostile]],
+        "held": HELD,
         "matcher": [(query, text, finds(query, text)) for query in queries for text in texts],
         "packed": {name: c | {"b": base64.b64encode(c["b"]).decode()} for name, c in columns.items()},
         "unpacked": {name: [v.item() if hasattr(v, "item") else v for v in values] for name, values in BACK.items()},

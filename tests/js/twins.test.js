@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { unpacked } from "../../ior_nb/widgets/js/panel.js";
+import { HELD } from "../../ior_nb/widgets/js/rows.js";
 import { matcher } from "../../ior_nb/widgets/js/table.js";
 import { printable, showBytes, showNs } from "../../ior_nb/widgets/js/text.js";
 
@@ -17,6 +18,10 @@ for (const [name, twin] of Object.entries({ show_ns: showNs, show_bytes: showByt
 test("a search finds the same texts", () => {
   for (const [query, text, found] of python.matcher)
     assert.equal(matcher(query).matches(text), found, `${query} in ${text}`);
+});
+
+test("the stream keeps as many rows", () => {
+  assert.equal(HELD, python.held);
 });
 
 test("packed columns are unpacked as they were, wherever the server puts them", () => {

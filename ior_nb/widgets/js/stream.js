@@ -1,185 +1,29 @@
-// The stream: rows come in numbered parts (stream.py), are kept here, and only those in sight are elements.
+// The stream: rows.js keeps the rows, and only those in sight are elements.
 
 import { copyText } from "./copy.js";
 import { middle, node, svg, write } from "./dom.js";
-import { familyColor, panel, unpacked } from "./panel.js";
-import { printable, showBytes, showCount, showNs } from "./text.js";
+import { familyColor, panel } from "./panel.js";
+import { COLUMNS, FAILED, narrowable, Rows, textsOf, tsv, WARNING } from "./rows.js";
+import { printable, showCount } from "./text.js";
+
+const H = 20; // px, as in stream.css
 
 export default panel((view) => {
-  const HELD = 10000,
-    H = 20,
-    WARNING = 2,
-    UNFINISHED = 3;
-  // As showBytes, but `1.0 MiB` where that has `1,010.0 KiB`: the column is narrow.
-  const bytes = (v) => {
-    for (const [unit, size] of [
-      ["B", 1],
-      ["KiB", 2 ** 10],
-      ["MiB", 2 ** 20],
-    ])
-      if (v < 1000 * size) return `${size > 1 ? (v / size).toFixed(1) : v} ${unit}`;
-    return showBytes(v);
-  };
-  // drop: which columns go first where it is narrow. dim: what the dashboard's filter calls it. natural: the useful end first.
-  const COLUMNS = [
-    {
-      name: "seq",
-      title: "#",
-      width: 66,
-      num: true,
-      drop: 1,
-      doc: "number of the row, in order of completion",
-      key: (r) => r.seq,
-      text: (r) => String(r.seq),
-    },
-    {
-      name: "time",
-      title: "time (s)",
-      width: 92,
-      num: true,
-      drop: 4,
-      doc: "start of the call, seconds since the first row",
-      key: (r) => r.time,
-      text: (r) => (r.time / 1e9).toFixed(6),
-    },
-    {
-      name: "gap",
-      width: 70,
-      num: true,
-      drop: 2,
-      dim: "gap",
-      natural: -1,
-      doc: "time since the end of the thread's previous call",
-      key: (r) => (r.first ? -1 : r.gap),
-      text: (r) => (r.first ? "–" : showNs(r.gap)),
-    },
-    {
-      name: "latency",
-      width: 74,
-      num: true,
-      dim: "latency",
-      natural: -1,
-      doc: "duration of the call",
-      key: (r) => (r.kind >= UNFINISHED ? -1 : r.latency),
-      text: (r) => (r.kind < UNFINISHED ? showNs(r.latency) : r.kind === UNFINISHED ? "in flight" : "–"),
-    },
-    {
-      name: "comm",
-      width: 112,
-      drop: 8,
-      dim: "comm",
-      doc: "name of the thread",
-      key: (r) => r.comm.shown,
-      text: (r) => r.comm.shown,
-    },
-    {
-      name: "pid",
-      width: 66,
-      num: true,
-      drop: 7,
-      dim: "pid",
-      doc: "process",
-      key: (r) => r.pid,
-      text: (r) => String(r.pid),
-    },
-    {
-      name: "tid",
-      width: 66,
-      num: true,
-      drop: 3,
-      dim: "tid",
-      doc: "thread",
-      key: (r) => r.tid,
-      text: (r) => String(r.tid),
-    },
-    {
-      name: "syscall",
-      width: 126,
-      dim: "syscall",
-      doc: "system call; the colour is its family's",
-      key: (r) => r.syscall.shown,
-      text: (r) => r.syscall.shown,
-    },
-    {
-      name: "fd",
-      width: 44,
-      num: true,
-      drop: 6,
-      dim: "fd",
-      doc: "descriptor",
-      key: (r) => r.fd,
-      text: (r) => (r.fd < 0 ? "" : String(r.fd)),
-    },
-    {
-      name: "ret",
-      width: 104,
-      num: true,
-      drop: 9,
-      dim: "ret",
-      doc: "return value, the error's name where it failed",
-      key: (r) => r.ret,
-      text: (r) =>
-        r.kind >= UNFINISHED
-          ? ""
-          : r.error !== undefined
-            ? `${r.ret} ${r.error}`
-            : Math.abs(r.ret) < 2 ** 32
-              ? String(r.ret)
-              : `0x${r.ret.toString(16)}`,
-    },
-    {
-      name: "bytes",
-      width: 82,
-      num: true,
-      drop: 5,
-      dim: "bytes",
-      natural: -1,
-      doc: "bytes moved",
-      key: (r) => r.bytes,
-      text: (r) => (r.bytes ? bytes(r.bytes) : ""),
-    },
-    {
-      name: "file",
-      width: 220,
-      dim: "file",
-      doc: "file acted on ← source of a rename or link",
-      key: (r) => r.file.shown,
-      text: (r) => (r.old ? `${r.file.shown} ← ${r.old.shown}` : r.file.shown),
-    },
-  ];
-  const textOf = (row) =>
-    (row.cells ??=
-      row.kind === WARNING
-        ? [...Array(COLUMNS.length - 1).fill(""), row.file.shown]
-        : COLUMNS.map((column) => column.text(row)));
-
-  let ring = [],
-    part = -1,
-    asked = 0,
-    state = {},
-    cut = 0; // what came
-  let frozen = null,
-    waiting = 0,
-    shown = [],
-    sort = null,
-    trace = null; // what of it is shown, and how
-  let selected = new Set(),
-    cursor = null,
-    from = null,
-    column = COLUMNS.length - 1; // keys of rows; the column of the cell
-  let tail = 28,
-    pattern = null,
-    generation = 0,
-    notice = "",
-    noticed = 0,
-    counting = 0,
-    exports = null,
-    queued = false,
-    columns = [];
+  const rows = new Rows();
+  let state = {}; // the small state that comes with them
+  let column = COLUMNS.length - 1; // the one the keyboard is on
+  let columns = []; // those there is room for
+  let tail = 28; // letters of a file's name that stay
+  let exports = null;
+  let asked = 0;
+  let notice = "";
+  let noticed = 0;
+  let counting = 0;
+  let queued = false;
 
   // ---- elements
   const button = (label, title, onclick, more = {}) => node("button", { title, onclick, ...more }, label);
-  const hold = button("Pause", "freeze the view; rows go on arriving (space)", () => pause(!frozen), {
+  const hold = button("Pause", "freeze the view; rows go on arriving (space)", () => pause(!rows.frozen), {
     class: "st-hold",
   });
   const status = node("span", { class: "st-status ior-grow", role: "status" });
@@ -309,34 +153,12 @@ export default panel((view) => {
   // ---- what comes
   function message(content, buffers) {
     if (content.kind !== "rows") return;
-    const fits = part >= 0 && content.part === part + 1;
-    if (!content.why && !fits) {
-      if (part >= 0) missed();
+    if (!rows.take(content, buffers)) {
+      if (rows.part >= 0) missed();
       return;
     }
-    part = content.part;
     state = content.state;
-    const adds = fits && (!content.why || (content.why === "again" && content.fresh >= 0));
-    const rows = decode(content, buffers, adds && content.why ? content.fresh : Infinity);
-    if (frozen) waiting += adds ? rows.length : content.fresh > 0 ? content.fresh : rows.length + content.skipped;
-    if (adds) {
-      ring.push(...rows);
-      if (ring.length > HELD) ring.splice(0, ring.length - HELD);
-    } else ring = rows;
-    if (content.why !== "again") cut = content.why === "cut" ? content.skipped : 0;
-    if (content.why === "filter" || content.why === "stream") {
-      // another filter was asked for: a frozen view of the last one is of no use
-      if (frozen) {
-        frozen = ring.slice();
-        waiting = 0;
-      }
-      if (content.why === "stream") {
-        trace = null;
-        selected.clear();
-        cursor = null;
-      }
-    }
-    arrange();
+    paint();
     told();
   }
   function missed() {
@@ -345,41 +167,6 @@ export default panel((view) => {
     if (now - asked < 2000 && asked) return;
     asked = now;
     view.model.send({ view: view.id, kind: "hello", visible: view.visible, n: view.data.n });
-  }
-  function decode({ columns: packed, errors }, buffers, last) {
-    Object.values(packed).forEach((column, i) => {
-      column.b = buffers[i];
-    });
-    const c = unpacked(packed),
-      words = c.words.map((raw) => ({ raw, shown: printable(raw) })),
-      rows = [];
-    for (let i = Math.max(0, c.seq.length - last); i < c.seq.length; i++) {
-      const kind = c.kind[i] & 7;
-      rows.push({
-        key: kind === WARNING ? `w${c.time[i]}` : c.seq[i],
-        kind,
-        first: c.kind[i] > 7,
-        seq: c.seq[i],
-        time: c.time[i],
-        gap: c.gap[i],
-        latency: c.latency[i],
-        comm: words[c.comm[i]],
-        pid: c.pid[i],
-        tid: c.tid[i],
-        syscall: words[c.syscall[i]],
-        family: words[c.family[i]].raw,
-        fd: c.fd[i],
-        ret: c.ret[i],
-        error: kind === 1 ? errors[c.ret[i]] : undefined,
-        bytes: c.bytes[i],
-        file: words[c.file[i]],
-        old: words[c.old_file[i]].raw ? words[c.old_file[i]] : null,
-        cells: null,
-        generation: -1,
-        hit: false,
-      });
-    }
-    return rows;
   }
   function told() {
     // the small state
@@ -391,73 +178,35 @@ export default panel((view) => {
   }
 
   // ---- what is shown
-  function arrange() {
-    shown = frozen ?? ring;
-    if (trace) shown = shown.filter((r) => r.pid === trace.pid && r.fd === trace.fd);
-    if (sort) {
-      const { key } = COLUMNS[sort.column],
-        d = sort.direction;
-      shown = shown.slice().sort((a, b) => {
-        const x = key(a),
-          y = key(b);
-        return x < y ? -d : x > y ? d : 0;
-      });
-    }
+  function pause(wanted) {
+    if (wanted === Boolean(rows.frozen)) return;
+    rows.freeze(wanted);
+    place(null);
     paint();
   }
-  function pause(wanted) {
-    if (wanted === !!frozen) return;
-    frozen = wanted ? ring.slice() : null; // rows are never changed: the copy is of references
-    waiting = 0;
-    place(null);
-    arrange();
-  }
   function order(index, reverse = false) {
-    const natural = COLUMNS[index].natural ?? 1;
-    if (reverse) sort = { column: index, direction: sort?.column === index ? -sort.direction : -natural };
-    else if (sort?.column !== index) sort = { column: index, direction: natural };
-    else sort = sort.direction === natural ? { column: index, direction: -natural } : null;
+    rows.order(index, reverse);
     place(null);
-    arrange();
-    if (sort) grid.scrollTop = 0;
+    paint();
+    if (rows.sort) grid.scrollTop = 0;
   }
   function descriptor() {
-    // the rows of one descriptor, or all again
-    const row = current();
-    if (trace) trace = null;
-    else if (row && row.kind !== WARNING && row.fd >= 0) trace = { pid: row.pid, fd: row.fd, comm: row.comm.shown };
-    else
+    if (!rows.follow()) {
       return view.complain(
         "Select a row with a descriptor first: then all rows of that process and descriptor are shown.",
       );
+    }
     view.complain("");
     place(null);
-    arrange();
-    if (cursor !== null) reveal(shown.findIndex((r) => r.key === cursor));
+    paint();
+    reveal(rows.place());
   }
-  function current() {
-    return cursor === null ? null : (shown.find((r) => r.key === cursor) ?? null);
-  }
-
-  // ---- selection
-  function go(index, { extend = false, toggle = false } = {}) {
-    if (!shown.length) return;
-    const row = shown[Math.max(0, Math.min(shown.length - 1, index))];
+  function go(index, how = {}) {
+    if (!rows.shown.length) return;
     pause(true); // a row that flies away cannot be looked at
     view.complain("");
-    if (toggle) {
-      if (!selected.delete(row.key)) selected.add(row.key);
-      from = row.key;
-    } else if (extend && from !== null) {
-      const a = shown.findIndex((r) => r.key === from),
-        b = shown.indexOf(row);
-      selected = new Set(shown.slice(Math.max(0, Math.min(a, b)), Math.max(a, b) + 1).map((r) => r.key));
-    } else {
-      selected = new Set([row.key]);
-      from = row.key;
-    }
-    cursor = row.key;
-    reveal(shown.indexOf(row));
+    rows.select(index, how);
+    reveal(rows.place());
     paint();
   }
   function reveal(index) {
@@ -466,14 +215,6 @@ export default panel((view) => {
     if (index * H < grid.scrollTop) grid.scrollTop = index * H;
     else if ((index + 1) * H > grid.scrollTop + room) grid.scrollTop = (index + 1) * H - room;
   }
-  const narrowable = (row, at) =>
-    row &&
-    row.kind !== WARNING &&
-    COLUMNS[at].dim &&
-    textOf(row)[at] !== "" &&
-    textOf(row)[at] !== "–" &&
-    textOf(row)[at] !== "in flight" &&
-    !(at === COLUMNS.length - 1 && !row.file.raw);
   function narrow(row, at) {
     if (!narrowable(row, at)) return view.complain("This cell has nothing to narrow by.");
     const value = row[COLUMNS[at].name];
@@ -481,7 +222,7 @@ export default panel((view) => {
     place(null);
   }
   function enter() {
-    const row = current();
+    const row = rows.current();
     if (row?.kind === WARNING) {
       write(whole, row.file.shown);
       whole.hidden = false;
@@ -490,74 +231,37 @@ export default panel((view) => {
   }
   /** Put the funnel into a cell: of the row at `index`, in the column `at`. */
   function place(index, at = 0) {
-    const row = index === null || !frozen ? null : shown[index],
+    const row = index === null || !rows.frozen ? null : rows.shown[index],
       cell = row && pool[index % pool.length]?._cells[at];
     funnel.hidden = !cell || !narrowable(row, at);
     if (funnel.hidden) return;
     Object.assign(funnel, { _row: row, _column: at });
-    const what = `only ${COLUMNS[at].dim} ${COLUMNS[at].dim === "latency" || COLUMNS[at].dim === "gap" ? "≥ " : ""}${textOf(row)[at]}`;
+    const what = `only ${COLUMNS[at].dim} ${COLUMNS[at].dim === "latency" || COLUMNS[at].dim === "gap" ? "≥ " : ""}${textsOf(row)[at]}`;
     funnel.title = what;
     funnel.setAttribute("aria-label", what);
     funnel.style.transform = `translate(${COLUMNS[at].num ? cell.offsetLeft : cell.offsetLeft + cell.offsetWidth - 18}px, ${index * H + 1}px)`;
   }
   function copy() {
-    const rows = shown.filter((r) => selected.has(r.key));
-    if (!rows.length) return view.complain("Select rows first: click one, shift-click or shift-arrows for more.");
-    const raw = (row, { name }) =>
-      row.kind === WARNING ? (name === "file" ? row.file.shown : "") : (row[name].shown ?? row[name]);
-    const unit = { time: "since_first_ns", gap: "gap_ns", latency: "latency_ns" };
-    const text = [COLUMNS.map((c) => unit[c.name] ?? c.name), ...rows.map((row) => COLUMNS.map((c) => raw(row, c)))]
-      .map((line) => line.join("\t"))
-      .join("\n");
-    copyText(text).then((done) =>
+    const chosen = rows.chosen();
+    if (!chosen.length) return view.complain("Select rows first: click one, shift-click or shift-arrows for more.");
+    copyText(tsv(chosen)).then((done) =>
       done
-        ? tell(`copied ${showCount(rows.length)} row${rows.length > 1 ? "s" : ""}`)
+        ? tell(`copied ${showCount(chosen.length)} row${chosen.length > 1 ? "s" : ""}`)
         : view.complain("This browser does not let the page copy."),
     );
   }
 
   // ---- search
   function search() {
-    pattern = null;
-    generation++;
-    write(found, "");
-    query.setCustomValidity("");
-    if (query.value) {
-      try {
-        pattern = new RegExp(query.value, /\p{Lu}/u.test(query.value.replace(/\\./g, "")) ? "" : "i");
-      } catch (problem) {
-        write(found, `invalid: ${problem.message.replace(/^Invalid regular expression: /, "").slice(-60)}`);
-        query.setCustomValidity("invalid");
-      }
-    }
+    const wrong = rows.search(query.value);
+    write(found, wrong && `invalid: ${wrong.slice(-60)}`);
+    query.setCustomValidity(wrong && "invalid");
     paint();
   }
-  function hits(row) {
-    if (row.generation !== generation) {
-      row.generation = generation;
-      const texts = textOf(row);
-      row.hit = columns.some((at) => pattern.test(texts[at]));
-    }
-    return row.hit;
-  }
   function count() {
-    // a few milliseconds at a time
     clearTimeout(counting);
-    if (!pattern) return;
-    const until = performance.now() + 6;
-    let total = 0,
-      at = 0,
-      more = false;
-    for (const row of shown) {
-      if (row.generation !== generation && performance.now() > until) {
-        more = true;
-        break;
-      }
-      if (hits(row)) {
-        total++;
-        if (row.key === cursor) at = total;
-      }
-    }
+    if (!rows.pattern) return;
+    const { total, at, more } = rows.count(6);
     write(
       found,
       total || more ? `${at ? `${showCount(at)} of ` : ""}${showCount(total)}${more ? "+" : ""}` : "no match",
@@ -565,12 +269,8 @@ export default panel((view) => {
     if (more) counting = setTimeout(count, 10);
   }
   function jump(step) {
-    if (!pattern || !shown.length) return;
-    let at = cursor === null ? (step > 0 ? -1 : shown.length) : shown.findIndex((r) => r.key === cursor);
-    for (let i = 0; i < shown.length; i++) {
-      at = (at + step + shown.length) % shown.length;
-      if (hits(shown[at])) return go(at);
-    }
+    const at = rows.next(step);
+    if (at >= 0) go(at);
   }
   /** Text of a cell from `a` to `b`, matches marked. */
   function marked(text, a, b, spans) {
@@ -586,13 +286,10 @@ export default panel((view) => {
     return [...parts, text.slice(at, b)];
   }
   function fill(cell, text, file) {
-    const key = `${pattern ? generation : ""}\0${text}`;
+    const key = `${rows.pattern ? rows.generation : ""}\0${text}`;
     if (cell._key === key) return;
     cell._key = key;
-    const spans = [];
-    if (pattern)
-      for (const match of text.matchAll(new RegExp(pattern, `${pattern.flags}g`)))
-        if (match[0]) spans.push([match.index, match.index + match[0].length]);
+    const spans = rows.spans(text);
     cell.title = file ? "" : text;
     if (!file && !spans.length) {
       cell.textContent = text;
@@ -624,7 +321,7 @@ export default panel((view) => {
     tail = Math.max(10, Math.floor((COLUMNS[COLUMNS.length - 1].width + Math.min(0, width - sum)) / 10)); // of its characters, 7.2 px each
     if (columns.join() === [...wanted].join()) return;
     columns = [...wanted];
-    generation++;
+    rows.searchIn(columns);
     grid.style.setProperty(
       "--st-columns",
       columns.map((at) => (at === COLUMNS.length - 1 ? "minmax(0, 1fr)" : `${COLUMNS[at].width}px`)).join(" "),
@@ -676,17 +373,17 @@ export default panel((view) => {
   }
   function render() {
     if (!grid.clientHeight || !columns.length) return;
-    const total = shown.length,
+    const total = rows.shown.length,
       sight = Math.ceil(grid.clientHeight / H) + 1;
     layer.style.height = `${total * H}px`;
     grid.setAttribute("aria-rowcount", total);
-    if (!frozen && !sort) grid.scrollTop = total * H;
+    if (!rows.frozen && !rows.sort) grid.scrollTop = total * H;
     const first = Math.max(0, Math.min(Math.floor(grid.scrollTop / H), total - sight));
     while (pool.length < sight) element();
     let active = "";
     for (let i = first; i < first + pool.length; i++) {
       const element = pool[i % pool.length],
-        row = shown[i];
+        row = rows.shown[i];
       element.hidden = !row;
       if (!row) continue;
       if (element._i !== i) {
@@ -694,9 +391,9 @@ export default panel((view) => {
         element.style.transform = `translateY(${i * H}px)`;
         element.setAttribute("aria-rowindex", i + 1);
       }
-      const here = row.key === cursor,
-        on = selected.has(row.key);
-      const kind = `st-row${row.kind === 1 ? " st-error" : row.kind === WARNING ? " st-warning" : ""}${on ? " st-selected" : ""}${here ? " st-here" : ""}`;
+      const here = row.key === rows.cursor,
+        on = rows.selected.has(row.key);
+      const kind = `st-row${row.kind === FAILED ? " st-error" : row.kind === WARNING ? " st-warning" : ""}${on ? " st-selected" : ""}${here ? " st-here" : ""}`;
       if (element.className !== kind) {
         element.className = kind;
         element.setAttribute("aria-selected", on);
@@ -704,7 +401,7 @@ export default panel((view) => {
       const failed = row.error ?? "";
       if (element.title !== failed) element.title = failed; // where the column is too narrow, or gone
       if (here) active = element.id;
-      const texts = textOf(row);
+      const texts = textsOf(row);
       for (const at of columns) {
         const cell = element._cells[at];
         fill(cell._text, texts[at], at === COLUMNS.length - 1);
@@ -732,26 +429,27 @@ export default panel((view) => {
     paint();
   }
   function say(total) {
+    const { frozen, trace, sort, cut } = rows;
     write(hold, frozen ? "Follow" : "Pause");
     hold.title = frozen ? "show what comes (space)" : "freeze the view; rows go on arriving (space)";
     hold.classList.toggle("st-go", !!frozen);
-    const rows = `${showCount(total)} row${total === 1 ? "" : "s"}`,
+    const these = `${showCount(total)} row${total === 1 ? "" : "s"}`,
       which = trace ? ` of descriptor ${trace.fd} of ${trace.comm} (${trace.pid})` : "";
     const few = cut && !frozen ? `; ${showCount(cut)} more came too fast to show. Narrow the filter to see them` : "";
     write(
       status,
       notice ||
         (frozen
-          ? `paused: ${rows}${which}, ${showCount(waiting)} waiting`
+          ? `paused: ${these}${which}, ${showCount(rows.waiting)} waiting`
           : total
-            ? `${state.running ? "following" : "the last"} ${rows}${which}${few}`
+            ? `${state.running ? "following" : "the last"} ${these}${which}${few}`
             : ""),
     );
     status.title = status.textContent;
     tracing.setAttribute("aria-pressed", String(!!trace));
     write(tracing, trace ? "All rows" : "Trace fd");
-    copying.disabled = !selected.size;
-    back.disabled = on.disabled = !pattern;
+    copying.disabled = !rows.selected.size;
+    back.disabled = on.disabled = !rows.pattern;
     empty.hidden = total > 0;
     if (!total)
       write(
@@ -776,19 +474,19 @@ export default panel((view) => {
   grid.addEventListener(
     "wheel",
     (e) => {
-      if (e.deltaY < 0 && !sort && shown.length) pause(true);
+      if (e.deltaY < 0 && !rows.sort && rows.shown.length) pause(true);
     },
     { passive: true },
   );
   grid.addEventListener(
     "touchmove",
     () => {
-      if (!sort) pause(true);
+      if (!rows.sort) pause(true);
     },
     { passive: true },
   );
   grid.addEventListener("pointerdown", (e) => {
-    if (e.target === grid && !sort && shown.length && e.offsetX > grid.clientWidth) pause(true);
+    if (e.target === grid && !rows.sort && rows.shown.length && e.offsetX > grid.clientWidth) pause(true);
   });
   grid.addEventListener("scroll", paint, { passive: true });
   const hit = (e) => {
@@ -808,16 +506,16 @@ export default panel((view) => {
     place(cell.index, cell.at);
   });
   layer.addEventListener("dblclick", () => {
-    if (current()?.kind === WARNING) enter();
+    if (rows.current()?.kind === WARNING) enter();
   });
   grid.addEventListener("copy", (e) => {
-    if (selected.size) {
+    if (rows.selected.size) {
       e.preventDefault();
       copy();
     }
   });
   const KEYS = {
-    " ": () => pause(!frozen),
+    " ": () => pause(!rows.frozen),
     "/": () => {
       query.focus();
       query.select();
@@ -832,23 +530,22 @@ export default panel((view) => {
     Enter: () => enter(),
     ArrowDown: (e, at) => go(at + 1, { extend: e.shiftKey }),
     ArrowUp: (e, at) => go(at - 1, { extend: e.shiftKey }),
-    j: (e, at) => go(at + 1),
-    k: (e, at) => go(at - 1),
+    j: (_, at) => go(at + 1),
+    k: (_, at) => go(at - 1),
     PageDown: (e, at, page) => go(at + page, { extend: e.shiftKey }),
     PageUp: (e, at, page) => go(at - page, { extend: e.shiftKey }),
     Home: (e) => go(0, { extend: e.shiftKey }),
-    End: (e) => go(shown.length - 1, { extend: e.shiftKey }),
+    End: (e) => go(rows.shown.length - 1, { extend: e.shiftKey }),
     g: () => go(0),
-    G: () => go(shown.length - 1),
+    G: () => go(rows.shown.length - 1),
     ArrowRight: () => side(1),
     ArrowLeft: () => side(-1),
     l: () => side(1),
     h: () => side(-1),
     Escape: () => {
-      if (trace) descriptor();
+      if (rows.trace) descriptor();
       else {
-        selected.clear();
-        cursor = null;
+        rows.selectNone();
         place(null);
         paint();
       }
@@ -856,13 +553,13 @@ export default panel((view) => {
   };
   function side(step) {
     column = columns[Math.max(0, Math.min(columns.length - 1, columns.indexOf(column) + step))];
-    if (cursor === null) go(shown.length - 1);
+    if (rows.cursor === null) go(rows.shown.length - 1);
     else paint();
   }
   grid.addEventListener("keydown", (e) => {
     if (e.altKey || e.target !== grid) return;
     if (e.ctrlKey || e.metaKey) {
-      if (e.key === "c" && selected.size) {
+      if (e.key === "c" && rows.selected.size) {
         e.preventDefault();
         copy();
       }
@@ -872,10 +569,10 @@ export default panel((view) => {
     if (!act) return;
     e.preventDefault();
     e.stopPropagation();
-    const at = cursor === null ? -1 : shown.findIndex((r) => r.key === cursor);
+    const at = rows.place();
     act(
       e,
-      at < 0 ? (e.key === "ArrowDown" || e.key === "j" ? shown.length - 2 : shown.length) : at,
+      at < 0 ? (e.key === "ArrowDown" || e.key === "j" ? rows.shown.length - 2 : rows.shown.length) : at,
       Math.floor(grid.clientHeight / H) - 2,
     );
   });
@@ -884,11 +581,11 @@ export default panel((view) => {
   return {
     message,
     draw(data) {
-      if (data.part >= part) {
+      if (data.part >= rows.part) {
         state = data;
         told();
       }
-      if (part >= 0 && data.part > part) missed();
+      if (rows.part >= 0 && data.part > rows.part) missed();
       paint();
     },
     close() {
