@@ -67,12 +67,9 @@ export default panel((view) => {
         data.title ? `${data.running ? "tracing" : "traced"} ${printable(data.title)}` : "nothing has been traced yet",
       );
       title.title = title.textContent;
-      write(
-        figures,
-        data.title
-          ? `${showCount(data.rows)} rows in ${showNs(data.elapsed_s * 1e9)}, ${data.engine}${data.counted_s ? `; the panels count the last ${data.counted_s} s` : ""}`
-          : "",
-      );
+      const few = data.counted_s ? `; the panels count the last ${data.counted_s} s` : "";
+      const said = `${showCount(data.rows)} rows in ${showNs(data.elapsed_s * 1e9)}, ${data.engine}${few}`;
+      write(figures, data.title ? said : "");
       const complaints = [
         ...data.notes,
         data.complete ? "" : data.accounting,

@@ -1,4 +1,9 @@
-/** Put a text on the clipboard; a promise of whether it is there. The old way comes first: it works without https, but only in the click or key itself. */
+/**
+ * Put a text on the clipboard; a promise of whether it is there. The old way comes first: it works without https, but
+ * only in the click or key itself.
+ *
+ * @param {string} text
+ */
 export async function copyText(text) {
   let given = false;
   const give = (event) => {

@@ -1,3 +1,5 @@
+/** @import { Column } from "./table.js" */
+
 import { node } from "./dom.js";
 import { panel, unpacked } from "./panel.js";
 import { choices, ERRORS, emptyOr, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
@@ -26,6 +28,7 @@ export default panel((view) => {
   const named = (d, i) => fold(d, i, by) ?? (loose(d, i) ? "(pipes, sockets)" : d.name[i]);
   const narrow = (d, i) =>
     d.special[i] || loose(d, i) ? null : { dimension: "file", value: d.name[i], directory: d === data.directories };
+  /** @type {Column[]} */
   const columns = [
     {
       key: "name",

@@ -34,7 +34,8 @@ function completing(changed, enter) {
   let items = [],
     active = -1,
     cursor = 0;
-  const cursorNow = () => Array.from(input.value.slice(0, input.selectionStart)).length; // the kernel counts characters, not UTF-16 units
+  // The kernel counts characters, not UTF-16 units.
+  const cursorNow = () => Array.from(input.value.slice(0, input.selectionStart ?? undefined)).length;
   function mark(index) {
     list.children[active]?.setAttribute("aria-selected", "false");
     active = index;
@@ -153,8 +154,10 @@ export default panel((view) => {
     },
     "Clear",
   );
-  const state = node("div", { class: "ft-state", role: "status" }); // one line for all there is to say, so that nothing below moves
-  const under = node("div", { class: "ft-under", "aria-hidden": "true" }); // the text once more, unseen, with the wrong place underlined
+  // One line for all there is to say, so that nothing below moves.
+  const state = node("div", { class: "ft-state", role: "status" });
+  // The text once more, unseen, with the wrong place underlined.
+  const under = node("div", { class: "ft-under", "aria-hidden": "true" });
   text.addEventListener("scroll", () => {
     under.scrollLeft = text.scrollLeft;
   });
@@ -189,7 +192,8 @@ export default panel((view) => {
     node("div", { class: "ior-row ft-past" }, node("span", { class: "ft-title" }, "History"), undo),
     history,
   );
-  text.setAttribute("aria-describedby", (state.id = `${box.list.id}-state`));
+  state.id = `${box.list.id}-state`;
+  text.setAttribute("aria-describedby", state.id);
 
   const dimensions = new Map();
   for (const dimension of table) {
@@ -391,7 +395,8 @@ export default panel((view) => {
   function fill(at, operator, shown) {
     const canon = operator === null ? null : operator + shown,
       focused = at.node.contains(document.activeElement);
-    const typed = touched.has(at.key) && (canon === null || at.value.value); // stays as they typed it, `1.5ms` for 1500us
+    // What they typed stays as it is, `1.5ms` for 1500us.
+    const typed = touched.has(at.key) && (canon === null || at.value.value);
     if (!typed && at.canon !== canon) {
       at.value.value = shown;
       if (operator !== null) at.operator.value = operator;

@@ -50,7 +50,7 @@ export default panel((view) => {
         "aria-pressed": String(kind === scale),
         onclick: () => {
           scale = kind;
-          scales.forEach((button) => button.setAttribute("aria-pressed", String(button.textContent === kind)));
+          for (const one of scales) one.setAttribute("aria-pressed", String(one.textContent === kind));
           view.redraw();
         },
       },
@@ -108,9 +108,9 @@ export default panel((view) => {
         running += count;
         const { button, fill, cells } = bars[i];
         fill.style.width = `${100 * (scale === "log" ? Math.log1p(count) / Math.log1p(most) : count / most)}%`;
-        [showCount(count), sum ? showShare(count / sum) : "", sum ? showShare(running / sum) : ""].forEach((text, k) =>
-          write(cells[k], text),
-        );
+        write(cells[0], showCount(count));
+        write(cells[1], sum ? showShare(count / sum) : "");
+        write(cells[2], sum ? showShare(running / sum) : "");
         const say = `${interval(lower, upper)}: ${showCount(count)} ${of}`;
         if (button.title !== say) {
           button.title = say;
@@ -138,6 +138,7 @@ export default panel((view) => {
   // ---- percentiles of one call, or of all
   const KEYS = { min: "min", p50: "p50", p90: "p90", p95: "p95", p99: "p99", p999: "p99.9", max: "max" };
   const ALL = "all calls";
+  /** @type {Record<string, any>} */
   let columns = { name: [] };
   const which = node("select", { "aria-label": "percentiles of", onchange: () => drawPercentiles() });
   const values = Object.keys(KEYS).map((key) => {
@@ -171,7 +172,8 @@ export default panel((view) => {
       button._ns = columns[key][row];
       write(value, shown || key === "max" || key === "min" ? showNs(button._ns) : "–");
       button.disabled = !(button._ns > 0);
-      button.title = `show only ${which.value ? printable(which.value) : "calls"} that took ${showNs(button._ns)} or more`;
+      const calls = which.value ? printable(which.value) : "calls";
+      button.title = `show only ${calls} that took ${showNs(button._ns)} or more`;
     }
     write(
       behind,
@@ -227,12 +229,19 @@ export default panel((view) => {
       "×",
     ),
   );
-  let map = null,
-    picked = null,
-    hover = null,
-    drag = null,
-    number = -1;
-  // A place is { s0, s1, b0, b1 }: slots on the clock of the rows and rows of the map, both ends included.
+  /** @type {any} */
+  let map = null; // what `taken` made of the last state
+  /**
+   * @typedef {{ s0: number, s1: number, b0: number, b1: number }} Place slots on the clock of the rows, and rows of the
+   *   map, both ends included
+   */
+  /** @type {Place | null} */
+  let picked = null;
+  /** @type {Place | null} */
+  let hover = null;
+  /** @type {Place | null} */
+  let drag = null;
+  let number = -1;
 
   function taken(data) {
     const parts = unpacked(
@@ -299,8 +308,11 @@ export default panel((view) => {
     const made = new Date((map.end_s - (map.end - slot) * map.slot_s) * 1000);
     return `${made.toLocaleTimeString("en-GB")}.${Math.floor(made.getMilliseconds() / 100)}`;
   }
-  const tell = (place) =>
-    `${showCount(countIn(place))} calls  ·  ${interval(lower(place), upper(place))}  ·  ${clock(place.s0)} – ${clock(place.s1 + 1)}`;
+  function tell(place) {
+    const calls = `${showCount(countIn(place))} calls`,
+      when = `${clock(place.s0)} – ${clock(place.s1 + 1)}`;
+    return [calls, interval(lower(place), upper(place)), when].join("  ·  ");
+  }
   function narrowTo(latency, time) {
     if (!picked) return;
     view.act("narrow", {
@@ -315,7 +327,7 @@ export default panel((view) => {
       width = canvas.clientWidth;
     if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
     if (canvas.height !== Math.round(MAP.height * ratio)) canvas.height = Math.round(MAP.height * ratio);
-    const pen = canvas.getContext("2d"),
+    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")),
       style = getComputedStyle(view.root);
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, MAP.height);
@@ -332,7 +344,7 @@ export default panel((view) => {
     map.counts.forEach((count, i) => {
       most = Math.max(most, count / widths[Math.floor(i / map.wide)]);
     });
-    most = roundUp(most);
+    most = roundUp(most) ?? most;
     map.counts.forEach((count, i) => {
       if (!count) return;
       const column = Math.floor(i / map.wide),
@@ -349,7 +361,8 @@ export default panel((view) => {
     });
     if (canvas._shade !== shade) {
       canvas._shade = shade;
-      ramp.style.background = `linear-gradient(to right, ${Array.from({ length: 9 }, (_, i) => SCALES[shade](i / 8)).join(", ")})`;
+      const steps = Array.from({ length: 9 }, (_, i) => SCALES[shade](i / 8));
+      ramp.style.background = `linear-gradient(to right, ${steps.join(", ")})`;
     }
     write(many, showCount(most));
 
@@ -409,16 +422,15 @@ export default panel((view) => {
     const frame = (place, stroke) => {
       const x = atX(place.s0),
         y = atY(map.logs[place.b1 - map.low + 1]);
-      const box = [x, y, Math.max(atX(place.s1 + 1) - x, 2), Math.max(atY(map.logs[place.b0 - map.low]) - y, 2)];
-      for (const [outline, thick] of [
-        [color("--ior-bg"), 5],
-        [stroke, 2],
-      ]) {
-        // stands out on any colour
-        pen.strokeStyle = outline;
+      const wide = Math.max(atX(place.s1 + 1) - x, 2),
+        high = Math.max(atY(map.logs[place.b0 - map.low]) - y, 2);
+      const outline = (ink, thick) => {
+        pen.strokeStyle = ink;
         pen.lineWidth = thick;
-        pen.strokeRect(...box);
-      }
+        pen.strokeRect(x, y, wide, high);
+      };
+      outline(color("--ior-bg"), 5); // stands out on any colour
+      outline(stroke, 2);
     };
     if (hover && !drag) frame(hover, fg2);
     if (picked) frame(picked, accent);
@@ -468,6 +480,7 @@ export default panel((view) => {
       drag = null;
       paint();
     });
+  /** @type {any} */
   let anchor = null;
   canvas.addEventListener("keydown", (event) => {
     if (!map) return;

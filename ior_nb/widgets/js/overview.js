@@ -60,7 +60,7 @@ export default panel((view) => {
   }
   function set(key, value, ...extra) {
     write(cells[key].value, value);
-    extra.forEach((text, i) => write(cells[key].extra[i], text));
+    for (const [i, text] of extra.entries()) write(cells[key].extra[i], text);
   }
   function top(title, rows) {
     const most = Math.max(...rows.map((row) => row.count), 1);

@@ -1,13 +1,48 @@
-// What every panel has in common. A panel's own file ends with `export default panel(build)`, where
-// `build(view)` draws into `view.body` and returns { draw(data), message(content, buffers), resize(), close() }, all optional.
+// What every panel has in common. A panel's own file ends with `export default panel(build)`, where `build(view)` draws
+// into `view.body` and returns what is done when something happens.
 
 import { node, write } from "./dom.js";
 import { printable } from "./text.js";
 
+/**
+ * @typedef {object} Model what anywidget gives: the synced traits, and messages to and from the kernel
+ * @property {(trait: string) => any} get
+ * @property {(content: object) => void} send
+ * @property {(event: string, callback: (...args: any[]) => void) => void} on
+ * @property {(event: string, callback: (...args: any[]) => void) => void} off
+ * @property {{ get_model(id: string): Promise<Model> }} widget_manager
+ */
+/**
+ * @typedef {object} View what a panel is given
+ * @property {Model} model
+ * @property {HTMLElement} root
+ * @property {HTMLElement} body
+ * @property {string} id
+ * @property {(what: string, payload?: object) => void} act ask the kernel for something; the answer comes as data, a
+ *   failure in the strip
+ * @property {(text: string) => void} complain say something above the panel; empty to be silent
+ * @property {any} data
+ * @property {() => void} redraw
+ * @property {boolean} visible
+ */
+/**
+ * @typedef {object} Parts what a panel does
+ * @property {(data: any) => void} [draw] there is a new state
+ * @property {(content: any, buffers: DataView[]) => void} [message]
+ * @property {(width: number) => void} [resize]
+ * @property {() => void} [close]
+ */
+
+/** @type {Record<string, any>} */
 const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
 const UTF8 = new TextDecoder();
-/** Columns made by `packed` in panel.py: name -> typed array or array of strings. */
+/**
+ * Columns made by `packed` in panel.py: name -> typed array or array of strings.
+ *
+ * @param {Record<string, any>} columns
+ */
 export function unpacked(columns) {
+  /** @type {Record<string, any>} */
   const result = {};
   for (const [name, { t, n, b }] of Object.entries(columns)) {
     const bytes =
@@ -24,6 +59,7 @@ export function unpacked(columns) {
 
 // Families keep their colour everywhere. Hues of Okabe and Ito, told apart with all common kinds of colour blindness,
 // and two lightnesses of each; text on them is dark.
+/** @type {Record<string, string>} */
 const FAMILY_COLORS = {
   FS: "#56b4e9",
   Network: "#e69f00",
@@ -38,14 +74,20 @@ const FAMILY_COLORS = {
   Time: "#bcdff5",
   Misc: "#b8bcc4",
 };
+/** @param {string} family */
 export function familyColor(family) {
   return FAMILY_COLORS[family] ?? "#c4c9d0";
 }
 
 let _views = 0;
 
-/** Wrap `build` into what anywidget renders: strip of errors, visibility, heart beat, acts. */
+/**
+ * Wrap `build` into what anywidget renders: strip of errors, visibility, heart beat, acts.
+ *
+ * @param {(view: View) => Parts} build
+ */
 export function panel(build) {
+  /** @param {{ model: Model, el: HTMLElement }} given */
   function render({ model, el }) {
     const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}-${_views++}`;
     const strip = node("div", { class: "ior-strip", role: "status", "aria-live": "polite" });
@@ -77,12 +119,12 @@ export function panel(build) {
         gone = true;
       }
     };
+    /** @type {View} */
     const view = {
       model,
       root,
       body,
       id,
-      /** Ask the kernel for something; the answer comes as data, a failure in the strip. */
       act(what, payload = {}) {
         const number = `${id}-${actions++}`;
         waiting.set(number, Date.now());
@@ -90,7 +132,6 @@ export function panel(build) {
         send({ kind: "act", id: number, what, body: payload });
         say();
       },
-      /** Say something above the panel; empty to be silent. */
       complain(text) {
         complaint = text;
         say();
@@ -106,7 +147,7 @@ export function panel(build) {
         return visible;
       },
     };
-    const parts = build(view) ?? {};
+    const parts = build(view);
 
     function say() {
       const data = view.data,

@@ -8,11 +8,12 @@ export default panel((view) => {
   const prefix = `pk-${Math.random().toString(36).slice(2)}`;
   let tasks = [],
     threads = [],
-    chosen = null,
     opened = 0,
     list = [],
     held = false,
-    scan = -1; // chosen: {pid, tid}; tid 0 for the process
+    scan = -1;
+  /** @type {{ pid: number, tid: number } | null} */
+  let chosen = null; // tid is 0 for the process
   const families = new Set();
 
   const search = node("input", {
@@ -54,8 +55,8 @@ export default panel((view) => {
   const more = node("div", { class: "ior-dim" }),
     failure = node("div", { class: "pk-failure", role: "alert" });
   const boxes = node("div", { class: "pk-families", role: "group", "aria-label": "families of system calls" });
-  const process = node("button", { class: "pk-go", onclick: () => start({ pid: chosen.pid }) });
-  const thread = node("button", { onclick: () => start({ pid: chosen.pid, tid: chosen.tid }) });
+  const process = node("button", { class: "pk-go", onclick: () => start({ ...chosen, tid: 0 }) });
+  const thread = node("button", { onclick: () => start({ ...chosen }) });
   const system = node("button", { onclick: () => start({ system: true }) }, "Trace the whole system");
   const toggle = node("button", { onclick: () => expand(opened !== chosen?.pid) });
   const stop = node("button", { class: "pk-stop", onclick: () => view.act("stop") }, "Stop");
@@ -101,13 +102,13 @@ export default panel((view) => {
     if (into) document.getElementById(keyOf(pid, tid))?.scrollIntoView({ block: "nearest" });
   }
   function expand(on) {
-    opened = on ? chosen.pid : 0;
-    if (!on && chosen.tid) chosen.tid = 0;
+    opened = on && chosen ? chosen.pid : 0;
+    if (!on && chosen) chosen.tid = 0;
     view.act("threads", { pid: opened });
     render(true);
   }
   function key(event) {
-    const at = list.findIndex((row) => row.pid === chosen?.pid && row.tid === chosen.tid),
+    const at = list.findIndex((row) => row.pid === chosen?.pid && row.tid === chosen?.tid),
       last = list.length - 1;
     const to = {
       ArrowDown: at + 1,
@@ -121,7 +122,7 @@ export default panel((view) => {
       const row = list[Math.max(0, Math.min(last, to))];
       if (row) choose(row.pid, row.tid);
     } else if (event.key === "ArrowRight" && chosenTask()) {
-      if (opened !== chosen.pid) expand(true);
+      if (opened !== chosen?.pid) expand(true);
     } else if (event.key === "ArrowLeft" && chosen) {
       if (opened === chosen.pid) {
         expand(false);
@@ -197,6 +198,7 @@ export default panel((view) => {
             t.command.toLowerCase().includes(wanted),
         )
       : tasks;
+    /** @type {Map<string, any>} */
     const old = new Map(Array.from(tree.children, (at) => [at.id, at])),
       top = old.get(keyOf(chosen?.pid, chosen?.tid))?.offsetTop;
     list = [];
@@ -210,7 +212,7 @@ export default panel((view) => {
     };
     for (const task of found.slice(0, PK_SHOWN)) {
       put(task, 0);
-      if (task.pid === opened && view.data.opened === opened) threads.forEach((t) => put(t, 1));
+      if (task.pid === opened && view.data.opened === opened) for (const t of threads) put(t, 1);
     }
     if (nodes.length !== tree.childElementCount || nodes.some((at, i) => tree.children[i] !== at)) {
       const scrolled = tree.scrollTop;
@@ -275,7 +277,7 @@ export default panel((view) => {
     write(toggle, task && opened === task.pid ? "Hide threads" : "Show threads");
     const none = families.size ? "" : "choose at least one family";
     process.disabled = Boolean(why || none || !task);
-    thread.disabled = Boolean(why || none || !task || !chosen.tid);
+    thread.disabled = Boolean(why || none || !task || !chosen?.tid);
     system.disabled = Boolean(why || none);
     toggle.disabled = !task;
     process.title = why || none;
@@ -303,7 +305,7 @@ export default panel((view) => {
   return {
     draw(data) {
       if (!boxes.childElementCount) {
-        data.usual.forEach((label) => families.add(label));
+        for (const label of data.usual) families.add(label);
         boxes.append(...data.families.map(family));
       }
       if (scan !== data.scan) {
@@ -314,7 +316,7 @@ export default panel((view) => {
           const own = tasks.find((task) => task.own) ?? tasks[0];
           if (own) chosen = { pid: own.pid, tid: 0 };
         }
-        if (chosen?.tid && opened && data.opened === opened && !threads.some((t) => t.tid === chosen.tid))
+        if (chosen?.tid && opened && data.opened === opened && !threads.some((t) => t.tid === chosen?.tid))
           chosen.tid = 0; // the thread has ended
         render(data.opened === opened && tree._opened !== opened);
         if (data.opened === opened) tree._opened = opened;

@@ -1,6 +1,13 @@
+/** @import { View } from "./panel.js" */
+
 import { printable } from "./text.js";
 
-/** plotly.js, from the hidden widget the panel's trait `plotly` names; evaluated once a page. Rejects with a text for the user. */
+/**
+ * plotly.js, from the hidden widget the panel's trait `plotly` names; evaluated once a page. Rejects with a text for
+ * the user.
+ *
+ * @param {View} view
+ */
 export function plotlyOf(view) {
   globalThis.__iorPlotly ??= loadPlotly(view.model).catch((problem) => {
     delete globalThis.__iorPlotly; // the next view tries again
@@ -27,11 +34,13 @@ async function loadPlotly(model) {
   const gz = holder.get("gz");
   if (!gz?.byteLength) throw new Error("it is not in the installed package plotly. Install it again.");
   const code = await new Response(new Blob([gz]).stream().pipeThrough(new DecompressionStream("gzip"))).blob();
-  // A module of its own, as anywidget's: no `eval`, no loader of the page's sees it, and a Plotly of somebody else stays.
+  // A module of its own, as anywidget's: no `eval`, no loader of the page's sees it, and another's Plotly stays.
   const before =
-    'const had = Object.getOwnPropertyDescriptor(globalThis, "Plotly"), module = { exports: {} }, exports = module.exports; let define, require;\n';
+    'const had = Object.getOwnPropertyDescriptor(globalThis, "Plotly");\n' +
+    "const module = { exports: {} }, exports = module.exports; let define, require;\n";
   const after =
-    '\nif (had) Object.defineProperty(globalThis, "Plotly", had); else delete globalThis.Plotly;\nexport default module.exports;';
+    '\nif (had) Object.defineProperty(globalThis, "Plotly", had); else delete globalThis.Plotly;\n' +
+    "export default module.exports;";
   const url = URL.createObjectURL(new Blob([before, code, after], { type: "text/javascript" }));
   try {
     return (await import(/* webpackIgnore: true */ url)).default;

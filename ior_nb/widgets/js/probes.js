@@ -77,7 +77,7 @@ export default panel((view) => {
         if (!many.hidden) many.focus();
       },
     },
-    ...RATES.map(([rate, text]) => node("option", { value: String(rate) }, text)),
+    ...RATES.map(([rate, text]) => node("option", { value: String(rate) }, String(text))),
     node("option", { value: "n" }, "1 in …"),
   );
   const many = node("input", {
@@ -111,9 +111,10 @@ export default panel((view) => {
     } // else it opens the list
   });
   form.addEventListener("focusout", (event) => {
-    if (event.relatedTarget && !form.contains(event.relatedTarget)) close(false);
+    if (event.relatedTarget instanceof Node && !form.contains(event.relatedTarget)) close(false);
   });
-  let sampled = null; // { name, about, button }
+  /** @type {{ name: string, about: any[], button: HTMLElement } | null} */
+  let sampled = null;
   function open(target) {
     const rate = target.about[0].rate,
       same = target.about.every((probe) => probe.rate === rate) ? rate : 1;
@@ -131,6 +132,7 @@ export default panel((view) => {
     if (back) button?.focus();
   }
   function sample() {
+    if (!sampled) return;
     const rate = Number(choice.value === "n" ? many.value : choice.value),
       { name, about } = sampled;
     close();
@@ -223,9 +225,10 @@ export default panel((view) => {
       grid,
     );
     grid.addEventListener("keydown", (event) => walk(family, event));
-    grid.addEventListener("focusin", (event) => stop(family, event.target.closest(".pb-probe")?._probe));
+    grid.addEventListener("focusin", (event) => stop(family, probeOf(event.target)));
     return family;
   }
+  const probeOf = (place) => place.closest(".pb-probe")?._probe;
   /** One probe of a family is reached by Tab, the others by the arrow keys. */
   function stop(family, probe) {
     if (!probe || family.stop === probe) return;
@@ -237,7 +240,7 @@ export default panel((view) => {
     family.stop = probe;
   }
   function walk(family, event) {
-    const probe = event.target.closest(".pb-probe")?._probe;
+    const probe = probeOf(event.target);
     if (!probe || form.contains(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
     const seen = family.members.filter((one) => !one.cell.hidden),
       across = getComputedStyle(family.grid).gridTemplateColumns.split(" ").length;
@@ -266,7 +269,10 @@ export default panel((view) => {
     close(false);
     probes = names.map(makeProbe);
     let at = 0;
-    families = sizes.map(([name, size]) => makeFamily(name, probes.slice(at, (at += size))));
+    families = sizes.map(([name, size]) => {
+      at += size;
+      return makeFamily(name, probes.slice(at - size, at));
+    });
     list.replaceChildren(...families.map((family) => family.set));
   }
 
@@ -338,7 +344,8 @@ export default panel((view) => {
         family.rate,
         rates.size > 1 ? "sampled differently" : rate === 0 ? "counted only" : `record ${showSampling(rate)}`,
       );
-      family.rate.title = `${rates.size > 1 ? "members are sampled differently" : sayRate(rate)}; click to change for the whole family`;
+      const how = rates.size > 1 ? "members are sampled differently" : sayRate(rate);
+      family.rate.title = `${how}; click to change for the whole family`;
       family.rate.setAttribute(
         "aria-label",
         `sampling of all ${family.name}: ${rates.size > 1 ? "mixed" : sayRate(rate)}`,
@@ -350,13 +357,10 @@ export default panel((view) => {
       if (family._reasons !== key) {
         family._reasons = key;
         family.errors.replaceChildren(
-          ...[...reasons].map(([reason, names]) =>
-            node(
-              "div",
-              {},
-              `⚠ ${printable(names.slice(0, 4).join(", "))}${names.length > 4 ? ` and ${names.length - 4} more` : ""}: ${printable(reason)}`,
-            ),
-          ),
+          ...[...reasons].map(([reason, names]) => {
+            const more = names.length > 4 ? ` and ${names.length - 4} more` : "";
+            return node("div", {}, `⚠ ${printable(names.slice(0, 4).join(", "))}${more}: ${printable(reason)}`);
+          }),
         );
       }
     }

@@ -77,7 +77,7 @@ export default panel((view) => {
         "aria-label": `copy the ${what}`,
         onclick: async () => {
           const done = await copyText(text);
-          if (!done) getSelection().selectAllChildren(button.previousSibling);
+          if (!done) getSelection()?.selectAllChildren(/** @type {Node} */ (button.previousSibling));
           button.textContent = done ? "copied" : "press Ctrl+C";
           setTimeout(() => {
             button.textContent = "copy";
@@ -97,6 +97,8 @@ export default panel((view) => {
         node("code", { title: printable(text) }, printable(text)),
         copier(text, what),
       );
+    const each = file.rows ? `, ${grouped(file.size / file.rows, 1)} bytes a row` : "",
+      missing = file.dropped ? `; ${showCount(file.dropped)} rows are missing` : "";
     return [
       node("div", { class: "rc-title" }, "last recording"),
       line("file", file.path, "path"),
@@ -104,7 +106,7 @@ export default panel((view) => {
       node(
         "div",
         { class: "ior-dim rc-extra" },
-        `${showCount(file.rows)} rows, ${showBytes(file.size)}${file.rows ? `, ${grouped(file.size / file.rows, 1)} bytes a row` : ""}${file.dropped ? `; ${showCount(file.dropped)} rows are missing` : ""}`,
+        `${showCount(file.rows)} rows, ${showBytes(file.size)}${each}${missing}`,
       ),
     ];
   }

@@ -1,5 +1,5 @@
-// The rows of the stream, apart from the page: as they come in numbered parts (stream.py), held still, sorted, searched,
-// selected.
+// The rows of the stream, apart from the page: they come in numbered parts (stream.py), are held still, sorted,
+// searched and selected.
 
 import { unpacked } from "./panel.js";
 import { grouped, printable, showBytes, showNs } from "./text.js";
@@ -38,7 +38,7 @@ const UNFINISHED = 3;
  */
 /**
  * @typedef {object} Column
- * @property {"seq" | "time" | "gap" | "latency" | "comm" | "pid" | "tid" | "syscall" | "fd" | "ret" | "bytes" | "file"} name
+ * @property {string} name that of the property of a row
  * @property {string} [title]
  * @property {number} width
  * @property {boolean} [num]
@@ -322,7 +322,11 @@ export class Rows {
     this.arrange();
   }
 
-  /** Sort by a column: its natural end first, then the other, then as they came; `reverse` begins with the other end. */
+  /**
+   * Sort by a column: its natural end first, then the other, then as they came; `reverse` begins with the other end.
+   *
+   * @param {number} column
+   */
   order(column, reverse = false) {
     const natural = COLUMNS[column].natural ?? 1,
       { sort } = this;

@@ -236,10 +236,12 @@ export default panel((view) => {
     funnel.hidden = !cell || !narrowable(row, at);
     if (funnel.hidden) return;
     Object.assign(funnel, { _row: row, _column: at });
-    const what = `only ${COLUMNS[at].dim} ${COLUMNS[at].dim === "latency" || COLUMNS[at].dim === "gap" ? "≥ " : ""}${textsOf(row)[at]}`;
+    const { dim, num } = COLUMNS[at],
+      what = `only ${dim} ${dim === "latency" || dim === "gap" ? "≥ " : ""}${textsOf(row)[at]}`;
     funnel.title = what;
     funnel.setAttribute("aria-label", what);
-    funnel.style.transform = `translate(${COLUMNS[at].num ? cell.offsetLeft : cell.offsetLeft + cell.offsetWidth - 18}px, ${index * H + 1}px)`;
+    const left = num ? cell.offsetLeft : cell.offsetLeft + cell.offsetWidth - 18;
+    funnel.style.transform = `translate(${left}px, ${index * H + 1}px)`;
   }
   function copy() {
     const chosen = rows.chosen();
@@ -311,14 +313,14 @@ export default panel((view) => {
   function layout(width) {
     const wanted = new Set(COLUMNS.keys());
     let sum = COLUMNS.reduce((total, c) => total + c.width, 14);
-    for (const [at, { width: w }] of [...COLUMNS.entries()]
-      .filter(([, c]) => c.drop)
-      .sort((a, b) => a[1].drop - b[1].drop)) {
+    const dropped = [...COLUMNS.keys()].filter((at) => COLUMNS[at].drop);
+    for (const at of dropped.sort((a, b) => Number(COLUMNS[a].drop) - Number(COLUMNS[b].drop))) {
       if (sum <= width) break;
       wanted.delete(at);
-      sum -= w;
+      sum -= COLUMNS[at].width;
     }
-    tail = Math.max(10, Math.floor((COLUMNS[COLUMNS.length - 1].width + Math.min(0, width - sum)) / 10)); // of its characters, 7.2 px each
+    const room = COLUMNS[COLUMNS.length - 1].width + Math.min(0, width - sum);
+    tail = Math.max(10, Math.floor(room / 10)); // characters are 7.2 px wide
     if (columns.join() === [...wanted].join()) return;
     columns = [...wanted];
     rows.searchIn(columns);
@@ -326,7 +328,7 @@ export default panel((view) => {
       "--st-columns",
       columns.map((at) => (at === COLUMNS.length - 1 ? "minmax(0, 1fr)" : `${COLUMNS[at].width}px`)).join(" "),
     );
-    pool.splice(0).forEach((row) => row.remove());
+    for (const row of pool.splice(0)) row.remove();
     head.replaceChildren(
       ...columns.map((at) => {
         const c = COLUMNS[at],
@@ -347,7 +349,8 @@ export default panel((view) => {
       cells = {};
     row._cells = cells;
     for (const at of columns) {
-      const cell = (cells[at] = node("div", { role: "gridcell", class: COLUMNS[at].num ? "st-num" : "" }));
+      const cell = node("div", { role: "gridcell", class: COLUMNS[at].num ? "st-num" : "" });
+      cells[at] = cell;
       cell._at = at;
       cell._text = cell;
       if (COLUMNS[at].name === "syscall") {
@@ -376,7 +379,7 @@ export default panel((view) => {
     const total = rows.shown.length,
       sight = Math.ceil(grid.clientHeight / H) + 1;
     layer.style.height = `${total * H}px`;
-    grid.setAttribute("aria-rowcount", total);
+    grid.setAttribute("aria-rowcount", String(total));
     if (!rows.frozen && !rows.sort) grid.scrollTop = total * H;
     const first = Math.max(0, Math.min(Math.floor(grid.scrollTop / H), total - sight));
     while (pool.length < sight) element();
@@ -393,7 +396,8 @@ export default panel((view) => {
       }
       const here = row.key === rows.cursor,
         on = rows.selected.has(row.key);
-      const kind = `st-row${row.kind === FAILED ? " st-error" : row.kind === WARNING ? " st-warning" : ""}${on ? " st-selected" : ""}${here ? " st-here" : ""}`;
+      const of = row.kind === FAILED ? " st-error" : row.kind === WARNING ? " st-warning" : "",
+        kind = `st-row${of}${on ? " st-selected" : ""}${here ? " st-here" : ""}`;
       if (element.className !== kind) {
         element.className = kind;
         element.setAttribute("aria-selected", on);
@@ -464,7 +468,11 @@ export default panel((view) => {
       );
     for (const cell of head.children) {
       const direction =
-        sort?.column === Number(cell.dataset.at) ? (sort.direction > 0 ? "ascending" : "descending") : "none";
+        sort?.column === Number(cell.getAttribute("data-at"))
+          ? sort.direction > 0
+            ? "ascending"
+            : "descending"
+          : "none";
       if (cell.getAttribute("aria-sort") !== direction) cell.setAttribute("aria-sort", direction);
     }
   }

@@ -1,3 +1,5 @@
+/** @import { Column } from "./table.js" */
+
 import { node } from "./dom.js";
 import { familyColor, panel, unpacked } from "./panel.js";
 import { choices, ERRORS, emptyOr, MAX, MEAN, TOTAL, table } from "./table.js";
@@ -11,6 +13,7 @@ export default panel((view) => {
     as = "table",
     data = {};
 
+  /** @returns {Column} */
   const latency = (key, title, drop, tip) => ({
     key,
     title,
@@ -80,7 +83,7 @@ export default panel((view) => {
         ...latency("min", "min", 12, "the fastest call"),
         value: (d, i) => (d.timed[i] ? d.min[i] : NaN),
         hint: undefined,
-        total: (t, d) => d.min.reduce((least, v, i) => (d.timed[i] && !(v >= least) ? v : least), NaN),
+        total: (_, d) => d.min.reduce((least, v, i) => (d.timed[i] && !(v >= least) ? v : least), NaN),
       },
       latency("p50", "p50", 8, "median latency"),
       latency("p90", "p90", 14, "90th percentile of the latency"),
@@ -155,7 +158,7 @@ export default panel((view) => {
       .filter((i) => d[metric][i] > 0)
       .slice(0, 260);
     const sums = new Map();
-    d.name.forEach((_, i) => sums.set(d.family[i], (sums.get(d.family[i]) ?? 0) + d[metric][i]));
+    for (const [i, kin] of d.family.entries()) sums.set(kin, (sums.get(kin) ?? 0) + d[metric][i]);
     for (const i of list) {
       const kin = `family:${d.family[i]}`;
       if (!made.has(kin))

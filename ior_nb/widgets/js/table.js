@@ -1,11 +1,32 @@
-// A table of rows with keys. A column is
-//   { key, title, tip, kind, width, grow, drop, value(d, i), make(d, i), made(d, i), hint(d, i), narrow(d, i), total(t, d), off(), least, share, up, grade }
-// `off` says that it is not offered now; `kind` says how a number is shown (SHOW of panel.js) or `text`; `value` what is sorted by, NaN for none; `make` gives nodes in place of
-// text; `narrow` what a click pushes onto the filter; of the columns that do not fit, the one with the largest `drop` goes first.
+// A table of rows with keys, and what the tables have in common.
 
 import { copyText } from "./copy.js";
 import { node, svg, write } from "./dom.js";
+/** @import { View } from "./panel.js" */
+
 import { printable, SHOW, showCount, showShare } from "./text.js";
+
+/**
+ * @typedef {object} Column `d` and `i` are the columns of data and the number of the row
+ * @property {string} key
+ * @property {string} title
+ * @property {string} [tip]
+ * @property {keyof typeof SHOW} kind how it is shown
+ * @property {number} width px
+ * @property {boolean} [grow] takes the room that is left
+ * @property {number} [drop] of the columns that do not fit, the one with the largest goes first
+ * @property {() => boolean} [off] whether it is not offered now
+ * @property {boolean} [up] its first sort is upwards though it is a number
+ * @property {boolean} [least] whether its numbers may be too small where calls have no row
+ * @property {boolean} [share] whether its numbers are parts of a total
+ * @property {(d: any, i: number) => any} [value] what is sorted by, NaN for none
+ * @property {(d: any, i: number) => Node | string} [make] what is shown in place of a text
+ * @property {(d: any, i: number) => string} [made] what `make` depends on
+ * @property {(d: any, i: number) => string} [hint]
+ * @property {(d: any, i: number) => object | null} [narrow] what a click pushes onto the filter
+ * @property {(totals: any, d: any) => any} [total]
+ * @property {(value: number) => string} [grade]
+ */
 
 const ROW = 25; // px, as in table.css
 const ONE = {
@@ -40,23 +61,37 @@ export function choices(label, offered, pick) {
     node("button", { "aria-pressed": "false", title, onclick: () => set(value, true) }, text),
   );
   function set(value, told = false) {
-    offered.forEach(([other], at) => buttons[at].setAttribute("aria-pressed", String(other === value)));
+    for (const [at, [other]] of offered.entries()) buttons[at].setAttribute("aria-pressed", String(other === value));
     if (told) pick(value);
   }
   set(offered[0][0]);
   return node("span", { class: "tb-choices", role: "group", "aria-label": label }, ...buttons);
 }
 
-/** Make a table. `keyOf(d, i)` names a row over refreshes, each of `texts(d, i)` is searched, `main` is the number sorted by at first. */
+/**
+ * Make a table.
+ *
+ * @param {View} view
+ * @param {object} what
+ * @param {string} what.noun what its rows are
+ * @param {string} [what.label]
+ * @param {Column[]} what.columns
+ * @param {(d: any, i: number) => string} what.keyOf names a row over refreshes
+ * @param {(d: any, i: number) => string[]} what.texts what is searched
+ * @param {string} [what.main] the number sorted by at first
+ * @param {(key: string) => void} [what.onsort]
+ */
 export function table(view, { noun, label, columns, keyOf, texts, main = "count", onsort }) {
   for (const column of columns) column.value ??= (d, i) => d[column.key][i];
-  let d = null,
-    totals = {},
+  /** @type {any} */
+  let d = null; // the columns shown
+  let totals = {},
     count = 0,
     regular = 0,
     at = new Map(); // key -> row number in d
-  let order = [],
-    sorted = { column: columns.find((c) => c.key === main), down: true };
+  let order = [];
+  /** @type {{ column: any, down: boolean }} */
+  let sorted = { column: columns.find((c) => c.key === main), down: true };
   let current = null,
     picked = 0,
     query = "",
@@ -153,7 +188,7 @@ export function table(view, { noun, label, columns, keyOf, texts, main = "count"
     let next = most;
     const taken = (list) => list.reduce((sum, column) => sum + column.width, 0);
     if (!all) {
-      for (const column of most.filter((c) => c.drop).sort((a, b) => b.drop - a.drop)) {
+      for (const column of most.filter((c) => c.drop).sort((a, b) => Number(b.drop) - Number(a.drop))) {
         if (taken(next) <= room) break;
         if (column !== sorted.column) next = next.filter((c) => c !== column);
       }
@@ -231,7 +266,9 @@ export function table(view, { noun, label, columns, keyOf, texts, main = "count"
     const { column, down } = sorted;
     const x = column.value(d, a),
       y = column.value(d, b);
-    if (x !== x || y !== y) return (x !== x) - (y !== y) || a - b; // what has no value comes last
+    const noX = Number.isNaN(x),
+      noY = Number.isNaN(y);
+    if (noX || noY) return Number(noX) - Number(noY) || a - b; // what has no value comes last
     const less = typeof x === "string" ? x.localeCompare(y) : x - y;
     return (down ? -less : less) || a - b;
   }
@@ -261,7 +298,7 @@ export function table(view, { noun, label, columns, keyOf, texts, main = "count"
   }
   /** Put the rows into this order, without touching the focused one: a node that moves loses the focus. */
   function place(next) {
-    const focused = body.contains(document.activeElement) ? document.activeElement.closest("tr") : null;
+    const focused = body.contains(document.activeElement) ? (document.activeElement?.closest("tr") ?? null) : null;
     const was = focused ? order.indexOf(focused._key) : -1;
     const wantedKeys = new Set(next);
     for (const [key, tr] of rows)
@@ -356,8 +393,8 @@ export function table(view, { noun, label, columns, keyOf, texts, main = "count"
         write(td, printable(value));
         button(td, i);
       } else {
-        write(td, value !== value ? "–" : SHOW[column.kind](value));
-        const zero = value === 0 || value !== value;
+        write(td, Number.isNaN(value) ? "–" : SHOW[column.kind](value));
+        const zero = value === 0 || Number.isNaN(value);
         if (Boolean(td._zero) !== zero) {
           td._zero = zero;
           td.classList.toggle("tb-zero", zero);
@@ -431,22 +468,29 @@ export function table(view, { noun, label, columns, keyOf, texts, main = "count"
             : undefined;
       write(
         td,
-        value === undefined ? "" : typeof value === "string" ? value : value !== value ? "–" : SHOW[column.kind](value),
+        value === undefined
+          ? ""
+          : typeof value === "string"
+            ? value
+            : Number.isNaN(value)
+              ? "–"
+              : SHOW[column.kind](value),
       );
     }
   }
   function notes() {
     const searched = query ? order.reduce((sum, key) => sum + d[main][at.get(key)], 0) : 0;
+    const some = `${showCount(order.length)} of ${showCount(count)} rows`,
+      share = showShare(searched / (totals[main] || 1));
     write(
       note,
-      query
-        ? `${showCount(order.length)} of ${showCount(count)} rows, ${showShare(searched / (totals[main] || 1))} of the calls`
-        : `${showCount(regular)} ${regular === 1 ? ONE[named] : named}`,
+      query ? `${some}, ${share} of the calls` : `${showCount(regular)} ${regular === 1 ? ONE[named] : named}`,
     );
   }
 
   // ---- hands
 
+  const cellOf = (event) => event.target.closest?.("td, th");
   const rowOf = (event) => {
     const tr = event.target.closest?.("tr");
     return tr && tr.parentNode === body ? tr : null;
@@ -480,7 +524,7 @@ export function table(view, { noun, label, columns, keyOf, texts, main = "count"
   function tsv(list, whole) {
     const clean = (column, i) => {
       const v = column.value(d, i);
-      return column.kind === "text" ? printable(column.made?.(d, i) ?? v) : v !== v ? "" : String(v);
+      return column.kind === "text" ? printable(column.made?.(d, i) ?? v) : Number.isNaN(v) ? "" : String(v);
     };
     const lines = list.map((i) =>
       offered()
@@ -500,7 +544,7 @@ export function table(view, { noun, label, columns, keyOf, texts, main = "count"
     const tr = rowOf(event);
     if (!tr || String(getSelection())) return;
     focus(order.indexOf(tr._key));
-    const td = event.target.closest("td, th");
+    const td = cellOf(event);
     if (td._can) push(td);
   });
   body.addEventListener("focusin", (event) => {
@@ -508,7 +552,7 @@ export function table(view, { noun, label, columns, keyOf, texts, main = "count"
     if (tr && tr._key !== current) focus(order.indexOf(tr._key));
   });
   body.addEventListener("mouseover", (event) => {
-    const td = event.target.closest("td, th"),
+    const td = cellOf(event),
       i = td && at.get(td.parentNode._key);
     if (!td || i === undefined) return;
     const column = td._column,
@@ -580,7 +624,13 @@ export function table(view, { noun, label, columns, keyOf, texts, main = "count"
 
 // What decides which rows there are, when there are too many for all to be shown.
 const RANK = { read: "bytes", written: "bytes", total: "latency", mean: "latency", max: "latency" };
-/** What a table does when a column is sorted by: asks for the rows that are the best by it, where `crowded()` says that some have no row. */
+/**
+ * What a table does when a column is sorted by: asks for the rows that are the best by it, where `crowded()` says that
+ * some have no row.
+ *
+ * @param {View} view
+ * @param {() => boolean} crowded
+ */
 export function ranking(view, crowded) {
   return (key) => {
     const by = RANK[key] ?? "count";
@@ -588,7 +638,8 @@ export function ranking(view, crowded) {
   };
 }
 
-/** Means, and other columns that several tables have. */
+// Columns that several tables have.
+/** @type {Column} */
 export const MEAN = {
   key: "mean",
   title: "mean",
@@ -599,11 +650,12 @@ export const MEAN = {
   total: (t) => (t.timed ? t.total / t.timed : NaN),
   hint: (d, i) => (d.timed[i] < d.count[i] ? `of ${showCount(d.timed[i])} timed calls` : ""),
 };
-const highest = (name) => (t, d) => {
+const highest = (name) => (_, d) => {
   let most = NaN;
   for (let i = 0; i < d[name].length; i++) if (d.timed[i] && !(d[name][i] <= most)) most = d[name][i];
   return most;
 };
+/** @type {Column} */
 export const MAX = {
   key: "max",
   title: "max",
@@ -614,6 +666,7 @@ export const MAX = {
   value: (d, i) => (d.timed[i] && d.max[i] ? d.max[i] : NaN),
   total: highest("max"),
 };
+/** @type {Column} */
 export const TOTAL = {
   key: "total",
   title: "total time",
@@ -623,6 +676,7 @@ export const TOTAL = {
   share: true,
   tip: "time spent in its calls",
 };
+/** @type {Column} */
 export const READ = {
   key: "read",
   title: "read",
@@ -632,6 +686,7 @@ export const READ = {
   share: true,
   tip: "bytes read",
 };
+/** @type {Column} */
 export const WRITTEN = {
   key: "written",
   title: "written",
@@ -641,6 +696,7 @@ export const WRITTEN = {
   share: true,
   tip: "bytes written",
 };
+/** @type {Column} */
 export const ERRORS = {
   key: "errors",
   title: "errors",
@@ -657,11 +713,21 @@ const EMPTY = {
   waiting: "No call has been seen yet. Run a cell that reads or writes something.",
   filtered: "No call has passed the filter so far. Undo or clear it above.",
 };
-/** Show `full`, or as high a text where there is nothing to show: the page keeps its place, and the keyboard finds back. */
+/**
+ * Show `full`, or as high a text where there is nothing to show: the page keeps its place, and the keyboard finds back.
+ *
+ * @param {View} view
+ * @param {HTMLElement} full
+ */
 export function emptyOr(view, full) {
   const empty = node("div", { class: "ior-empty tb-empty", tabindex: "-1" });
   full.hidden = true;
   view.body.append(empty, full);
+  function refocus() {
+    /** @type {NodeListOf<HTMLElement>} */
+    const rows = full.querySelectorAll('tr[tabindex="0"]');
+    [...rows].find((tr) => tr.offsetParent)?.focus({ preventScroll: true });
+  }
   return (data) => {
     const gone = Boolean(data.empty),
       inside = full.contains(document.activeElement),
@@ -671,10 +737,7 @@ export function emptyOr(view, full) {
     full.hidden = gone;
     empty.hidden = !gone;
     if (gone && inside) empty.focus({ preventScroll: true });
-    if (!gone && back)
-      setTimeout(() =>
-        [...full.querySelectorAll('tr[tabindex="0"]')].find((tr) => tr.offsetParent)?.focus({ preventScroll: true }),
-      );
+    if (!gone && back) setTimeout(refocus);
     return !gone;
   };
 }

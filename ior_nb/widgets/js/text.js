@@ -1,29 +1,36 @@
 // How numbers and traced text are shown: the twins of runtime/text.py.
 
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
-/** Traced text with every character that is invisible, or acts on its surroundings, as an escape (runtime/text.py). */
+/**
+ * Traced text with every character that is invisible, or acts on its surroundings, as an escape.
+ *
+ * @param {string} text
+ */
 export function printable(text) {
   return text.replace(HIDDEN, (c) => {
-    const code = c.codePointAt(0),
+    const code = /** @type {number} */ (c.codePointAt(0)),
       hex = code.toString(16);
-    return code < 0x100
-      ? "\\x" + hex.padStart(2, "0")
-      : code < 0x10000
-        ? "\\u" + hex.padStart(4, "0")
-        : "\\U" + hex.padStart(8, "0");
+    if (code < 0x100) return `\\x${hex.padStart(2, "0")}`;
+    return code < 0x10000 ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
   });
 }
 
-/** A number with so many decimals, thousands grouped. Rounded as Python does: exactly, and a tie to the even digit. */
+/**
+ * A number with so many decimals, thousands grouped. Rounded as Python does: exactly, and a tie to the even digit.
+ *
+ * @param {number} value
+ */
 export function grouped(value, digits = 0) {
   let text = value.toFixed(digits); // exact as well, but a tie goes away from zero
   const tie = (Math.abs(value) * 2 ** (digits + 1)) % 2 === 1;
   if (tie && Number(text.at(-1)) % 2) text = (value - (Math.sign(value) * 10 ** -digits) / 4).toFixed(digits);
   return text.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
+/** @param {number} value */
 export function showCount(value) {
   return grouped(value);
 }
+/** @param {number} value */
 export function showBytes(value) {
   if (Math.abs(value) < 1023.5) return `${grouped(value)} B`;
   for (const unit of ["KiB", "MiB", "GiB"]) {
@@ -32,6 +39,7 @@ export function showBytes(value) {
   }
   return `${grouped(value / 1024, 1)} TiB`;
 }
+/** @param {number} value */
 export function showNs(value) {
   if (Math.abs(value) < 999.5) return `${grouped(value)} ns`;
   for (const unit of ["µs", "ms", "s"]) {
@@ -41,9 +49,11 @@ export function showNs(value) {
   }
   return `${grouped(value)} s`;
 }
+/** @param {number} value */
 export function showRate(value) {
   return value === 0 ? "0/s" : value < 10 ? `${value.toFixed(1)}/s` : `${grouped(value)}/s`;
 }
+/** @param {number} value */
 export function showShare(value) {
   return `${(100 * value).toFixed(value < 0.1 ? 2 : 1)} %`;
 }
@@ -53,6 +63,7 @@ export const SHOW = {
   ns: showNs,
   rate: showRate,
   share: showShare,
+  /** @param {number} v */
   byterate: (v) => `${showBytes(v)}/s`,
   number: (v) => String(v),
   text: (v) => printable(String(v)),

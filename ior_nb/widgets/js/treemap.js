@@ -1,11 +1,29 @@
+/** @import { View } from "./panel.js" */
+
 import { node, write } from "./dom.js";
 import { plotlyOf, plotlyText } from "./plotlyjs.js";
 import { printable, SHOW, showShare } from "./text.js";
 
 const MAP_MS = 2000; // between two pictures: plotly takes about 0.1 s for one
 
-/** A treemap drawn by plotly. `boxes(metric)` gives { name, parent, value, whole, color, narrow, leaf } by id, the root first, at most
-    300; `value` is what of `whole` its children do not cover. A click zooms into a box that has boxes, and narrows by one that has none. */
+/**
+ * @typedef {object} Box
+ * @property {string} name
+ * @property {string} parent id of the box it is in; empty for the root
+ * @property {number} value what of `whole` its children do not cover
+ * @property {number} whole
+ * @property {string} color
+ * @property {object | null} [narrow] what it pushes onto the filter
+ * @property {boolean} [leaf]
+ */
+/**
+ * A treemap drawn by plotly. A click zooms into a box that has boxes, and narrows by one that has none.
+ *
+ * @param {View} view
+ * @param {object} what
+ * @param {string} what.hint
+ * @param {(metric: string) => Map<string, Box>} what.boxes by id, the root first, at most 300
+ */
 export function treemap(view, { hint, boxes }) {
   const metric = node(
     "select",
@@ -30,8 +48,9 @@ export function treemap(view, { hint, boxes }) {
   const plot = node("div", { class: "tb-map", onmouseleave: () => draw() });
   const bar = node("div", { class: "tb-map-bar", hidden: true }, metric, back, only, said);
   const element = node("div", { hidden: true }, plot);
-  let Plotly = null,
-    nodes = new Map(),
+  /** @type {any} */
+  let Plotly = null;
+  let nodes = new Map(),
     level = "",
     on = false,
     busy = false,
@@ -88,7 +107,8 @@ export function treemap(view, { hint, boxes }) {
         show = SHOW[{ count: "count", bytes: "bytes", total: "ns" }[metric.value]];
       const [first] = list,
         area = (plot.clientWidth * plot.clientHeight) / ((nodes.get(level) ?? first).whole || 1);
-      const letters = list.map((box) => Math.floor(Math.sqrt(box.whole * area) / 7.5)); // what a square of that size has room for
+      // What a square of that size has room for.
+      const letters = list.map((box) => Math.floor(Math.sqrt(box.whole * area) / 7.5));
       const ink = color("--ior-fg"),
         ground = color("--ior-bg");
       const trace = {
@@ -130,7 +150,7 @@ export function treemap(view, { hint, boxes }) {
       );
       if (!plot._listens) {
         plot._listens = true;
-        plot.on("plotly_treemapclick", clicked);
+        /** @type {any} */ (plot).on("plotly_treemapclick", clicked); // plotly puts it there
       }
     } catch (problem) {
       view.complain(problem.message);
