@@ -111,11 +111,8 @@ export default panel((view) => {
         write(cells[0], showCount(count));
         write(cells[1], sum ? showShare(count / sum) : "");
         write(cells[2], sum ? showShare(running / sum) : "");
-        const say = `${interval(lower, upper)}: ${showCount(count)} ${of}`;
-        if (button.title !== say) {
-          button.title = say;
-          button.setAttribute("aria-label", `${say}; show only these`);
-        }
+        const say = `${interval(lower, upper)}: ${showCount(count)} ${of}; show only these`;
+        if (button.title !== say) button.title = say;
         button.disabled = !count;
       });
       write(total, sum ? `${showCount(sum)} ${of}` : `no ${of} yet`);
@@ -335,7 +332,7 @@ export default panel((view) => {
     const [red, green, blue] = style.backgroundColor.match(/[\d.]+/g)?.map(Number) ?? [255, 255, 255];
     const shade = 0.3 * red + 0.6 * green + 0.1 * blue < 128 ? "dark" : "light";
     const color = (name) => style.getPropertyValue(name).trim();
-    const fg2 = color("--ior-fg2"),
+    const fg2 = getComputedStyle(legend).color,
       line = color("--ior-line"),
       accent = color("--ior-accent");
 

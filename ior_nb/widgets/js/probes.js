@@ -319,7 +319,7 @@ export default panel((view) => {
         probe._rate = rate;
         write(probe.sampler, showSampling(rate));
         probe.sampler.title = `${sayRate(rate)}; click or press R to change`;
-        probe.sampler.setAttribute("aria-label", `sampling of ${probe.name}: ${sayRate(rate)}`);
+        probe.sampler.setAttribute("aria-label", `${showSampling(rate)}: sampling of ${probe.name}, ${sayRate(rate)}`);
         probe.sampler.classList.toggle("pb-always", rate !== 1);
       }
       if (probe._error !== probe.error) {
@@ -348,7 +348,7 @@ export default panel((view) => {
       family.rate.title = `${how}; click to change for the whole family`;
       family.rate.setAttribute(
         "aria-label",
-        `sampling of all ${family.name}: ${rates.size > 1 ? "mixed" : sayRate(rate)}`,
+        `${family.rate.textContent}: sampling of all ${family.name}, ${rates.size > 1 ? "mixed" : sayRate(rate)}`,
       );
       const reasons = new Map();
       for (const probe of family.members)

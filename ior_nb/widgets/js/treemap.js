@@ -109,8 +109,10 @@ export function treemap(view, { hint, boxes }) {
         area = (plot.clientWidth * plot.clientHeight) / ((nodes.get(level) ?? first).whole || 1);
       // What a square of that size has room for.
       const letters = list.map((box) => Math.floor(Math.sqrt(box.whole * area) / 7.5));
-      const ink = color("--ior-fg"),
-        ground = color("--ior-bg");
+      const style = getComputedStyle(view.root),
+        ink = style.color,
+        ground = style.backgroundColor,
+        shade = color("--ior-bg2");
       const trace = {
         type: "treemap",
         ids,
@@ -130,7 +132,7 @@ export function treemap(view, { hint, boxes }) {
         pathbar: { visible: false },
         textfont: { color: list.map((box) => (box.parent ? "#15181c" : ink)), size: 12 },
         marker: {
-          colors: list.map((box) => (box.parent ? (box.leaf ? pale(box.color) : box.color) : color("--ior-bg2"))),
+          colors: list.map((box) => (box.parent ? (box.leaf ? pale(box.color) : box.color) : shade)),
           line: { width: 1, color: ground },
           pad: { t: 19, l: 2, r: 2, b: 2 },
         },
@@ -141,7 +143,7 @@ export function treemap(view, { hint, boxes }) {
         {
           margin: { t: 2, l: 0, r: 0, b: 2 },
           paper_bgcolor: "rgba(0,0,0,0)",
-          font: { family: getComputedStyle(view.root).fontFamily, color: ink },
+          font: { family: style.fontFamily, color: ink },
           width: plot.clientWidth,
           height: plot.clientHeight,
           hoverlabel: { align: "left" },
@@ -170,9 +172,12 @@ export function treemap(view, { hint, boxes }) {
     if (box.narrow && (box.leaf || event?.shiftKey)) view.act("narrow", box.narrow);
     else if (!box.leaf) {
       zoomed(nextLevel ?? id);
-      timer = setTimeout(draw, 900, true);
-      return true;
-    } // new labels when the boxes have grown
+      if (!matchMedia("(prefers-reduced-motion: reduce)").matches) {
+        timer = setTimeout(draw, 900, true); // new labels when the boxes have grown
+        return true;
+      }
+      draw(true);
+    }
     return false; // no zoom
   }
   return {
