@@ -29,5 +29,5 @@ bench: ## measure against the numbers to reach (ARGS= goes to pytest)
 	@exec .venv/bin/pytest -m bench -s --timeout=1800 $(ARGS)
 
 clean: ## remove the virtual environment and every cache
-	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis tests/js/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

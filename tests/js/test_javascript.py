@@ -50,10 +50,13 @@ OF_BYTES: Final = (
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """Where node is."""
+    """Where node is, 18 or newer: older ones have no `--test`."""
     found = shutil.which("node")
     if found is None:
         pytest.skip("node is not installed: scripts/setup --test installs it")
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.removeprefix("v").split(".")[0]) < 18:
+        pytest.skip(f"node {version} is older than 18")
     return found
 
 
