@@ -38,5 +38,5 @@ matrix: ## other kernels, releases of Debian, arm64 (ARGS= goes to tests.matrix,
 	@exec .venv/bin/python -m tests.matrix $(ARGS)
 
 clean: ## remove the virtual environment and every cache
-	@rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis tests/js/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -45,20 +45,25 @@ def middle_cut(text: str, width: int) -> str:
 
 
 def show_bytes(count: float) -> str:
-    """Return bytes with a binary unit."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(count) < 1024 or unit == "TiB":
-            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+    """Return bytes with a binary unit: the smallest in which, rounded, fewer than 1024 are shown."""
+    if abs(count) < 1023.5:
+        return f"{count:,.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
         count /= 1024
-    raise AssertionError
+        if abs(count) < 1023.95:
+            return f"{count:,.1f} {unit}"
+    return f"{count / 1024:,.1f} TiB"
 
 
 def show_ns(duration: float) -> str:
-    """Return nanoseconds with a fitting unit."""
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if abs(duration) >= size:
-            return f"{duration / size:,.3g} {unit}" if duration < 1000 * size else f"{duration / size:,.0f} {unit}"
-    return f"{duration:,.0f} ns"
+    """Return nanoseconds to three digits, with the smallest unit in which, rounded, fewer than 1000 are shown."""
+    if abs(duration) < 999.5:
+        return f"{duration:,.0f} ns"
+    for unit in ("µs", "ms", "s"):
+        duration /= 1000
+        if abs(duration) < 999.5:
+            return f"{duration:.3g} {unit}"
+    return f"{duration:,.0f} s"
 
 
 def show_count(count: int, one: str, many: str = "") -> str:

@@ -24,7 +24,7 @@ class FilesPanel(TablePanel):
 
     name = "files"
     dimensions = {"file": str}  # noqa: RUF012 - never changed
-    _esm = script("plotlyjs.js", "copy.js", "table.js", "treemap.js", "files.js")
+    _esm = script("files.js")
     _css = style("table.css")
     plotly = traitlets.Unicode("").tag(sync=True)
 

@@ -37,7 +37,7 @@ class FlamePanel(Panel):
 
     name = "flame"
     every_s = 1.0
-    _esm = script("plotlyjs.js", "flamegraph.js")
+    _esm = script("flamegraph.js")
     _css = style("flamegraph.css")
     plotly = traitlets.Unicode("").tag(sync=True)
 

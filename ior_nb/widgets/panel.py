@@ -13,6 +13,7 @@ later (a reload, a second view) has the last state without asking. The page send
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ from ior_nb.widgets.ticker import ticker
 __all__ = ["Panel", "packed", "script", "still_table", "style"]
 
 _HERE: Final = Path(__file__).parent / "js"
+_IMPORT: Final = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
+_EXPORT: Final = re.compile(r"^export (?!default)", re.MULTILINE)
 _LOG: Final = logging.getLogger(__name__)
 logging.getLogger("ior_nb").addHandler(logging.NullHandler())  # else a thread's log would be written into the notebook
 
@@ -43,8 +46,25 @@ _EXPECTED_S: Final = 30.0
 
 
 def script(*names: str) -> str:
-    """Return the text of one ES module: the common part, then the files named; the last one has the export."""
-    return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("panel.js", *names))
+    """Return the text of one ES module: panel.js, the files named and what they import, each once, imported ones first.
+
+    A page loads a panel as one text, which can import nothing. So `import` lines and the word `export` are for tools
+    and tests, and are left out here, but for the `export default` of the panel itself; and two files of one panel must
+    not have the same name at their top.
+    """
+    parts: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name in parts:
+            return
+        text = (_HERE / name).read_text(encoding="utf-8")
+        for needed in _IMPORT.findall(text):
+            add(needed)
+        parts[name] = _EXPORT.sub("", _IMPORT.sub("", text))
+
+    for name in ("panel.js", *names):
+        add(name)
+    return "\n".join(parts.values())
 
 
 def style(*names: str) -> str:

@@ -26,7 +26,7 @@ class ProcessesPanel(TablePanel):
 
     name = "processes"
     dimensions = {"pid": int, "comm": str}  # noqa: RUF012 - never changed
-    _esm = script("copy.js", "table.js", "processes.js")
+    _esm = script("processes.js")
     _css = style("table.css")
 
     def sections(self, snapshot: Snapshot) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class RecorderPanel(Panel):
 
     name = "recorder"
     every_s = 0.5
-    _esm = script("copy.js", "recorder.js")
+    _esm = script("recorder.js")
     _css = style("recorder.css")
 
     def __init__(self, runtime: LiveRuntime) -> None:

@@ -51,7 +51,7 @@ class StreamPanel(Panel):
 
     name: ClassVar[str] = "stream"
     every_s: ClassVar[float] = 0.25
-    _esm = script("copy.js", "stream.js")
+    _esm = script("stream.js")
     _css = style("stream.css")
 
     def __init__(self, runtime: LiveRuntime, **traits: Any) -> None:

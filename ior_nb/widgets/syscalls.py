@@ -42,7 +42,7 @@ class SyscallsPanel(TablePanel):
     name = "syscalls"
     dimensions = {"syscall": str, "family": str}  # noqa: RUF012 - never changed
     top = 0
-    _esm = script("plotlyjs.js", "copy.js", "table.js", "treemap.js", "syscalls.js")
+    _esm = script("syscalls.js")
     _css = style("table.css")
     plotly = traitlets.Unicode("").tag(sync=True)
 

@@ -153,3 +153,40 @@ def test_units() -> None:
     assert [show_bytes(n) for n in (0, 1023, 1024, 5 << 30)] == ["0 B", "1,023 B", "1.0 KiB", "5.0 GiB"]
     assert [show_ns(n) for n in (0, 999, 1500, 2_000_000, 3.5e9)] == ["0 ns", "999 ns", "1.5 µs", "2 ms", "3.5 s"]
     assert middle_cut("/a/very/long/path/file.txt", 12) == "/a/v…ile.txt"
+
+
+@pytest.mark.parametrize(
+    ("ns", "shown"),
+    [
+        (999.4, "999 ns"),
+        (999.5, "1 µs"),
+        (999_499, "999 µs"),
+        (999_500, "1 ms"),
+        (-999_500, "-1 ms"),
+        (999_600_000, "1 s"),
+        (999_400_000_000, "999 s"),
+        (999_600_000_000, "1,000 s"),
+        (1_234_500_000_000, "1,234 s"),
+    ],
+)
+def test_a_duration_that_rounds_up_to_the_next_unit_is_shown_in_it(ns: float, shown: str) -> None:
+    """Nothing is a thousand of a unit that has a larger one, and no exponent appears."""
+    assert show_ns(ns) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (1023.4, "1,023 B"),
+        (1023.5, "1.0 KiB"),
+        (-1023.5, "-1.0 KiB"),
+        (1023.94 * 1024, "1,023.9 KiB"),
+        (1023.95 * 1024, "1.0 MiB"),
+        (1023.96 * 1024**2, "1.0 GiB"),
+        (1023.96 * 1024**3, "1.0 TiB"),
+        (5000 * 1024**4, "5,000.0 TiB"),
+    ],
+)
+def test_bytes_that_round_up_to_the_next_unit_are_shown_in_it(count: float, shown: str) -> None:
+    """Nothing is 1024 of a unit that has a larger one."""
+    assert show_bytes(count) == shown

@@ -1,5 +1,13 @@
+import { middle, node, svg, write } from "./dom.js";
+import { familyColor, panel, unpacked } from "./panel.js";
+import { printable, showBytes, showCount, showNs, showRate, showShare } from "./text.js";
+
 export default panel((view) => {
-  const empty = node("div", { class: "ior-empty" }, "Nothing has been traced yet. Start with the button above, or with %ior start in a cell.");
+  const empty = node(
+    "div",
+    { class: "ior-empty" },
+    "Nothing has been traced yet. Start with the button above, or with %ior start in a cell.",
+  );
   const boxes = node("div", { class: "ov-boxes" });
   const tops = node("div", { class: "ov-tops" });
   const complete = node("div", { class: "ov-complete" });
@@ -8,12 +16,26 @@ export default panel((view) => {
 
   const cells = {};
   function box(key, title, lines) {
-    const value = node("div", { class: "ov-value" }), heading = node("span", { class: "ov-trend" });
+    const value = node("div", { class: "ov-value" }),
+      heading = node("span", { class: "ov-trend" });
     const extra = lines.map(() => node("div", { class: "ov-extra" }));
-    const spark = svg("svg", { class: "ov-spark", viewBox: "0 0 120 28", preserveAspectRatio: "none", "aria-hidden": "true" });
-    const area = svg("path", { class: "ov-area" }), line = svg("path", { class: "ov-line" });
+    const spark = svg("svg", {
+      class: "ov-spark",
+      viewBox: "0 0 120 28",
+      preserveAspectRatio: "none",
+      "aria-hidden": "true",
+    });
+    const area = svg("path", { class: "ov-area" }),
+      line = svg("path", { class: "ov-line" });
     spark.append(area, line);
-    const made = node("div", { class: "ov-box" }, node("div", { class: "ov-title" }, title, heading), value, ...extra, spark);
+    const made = node(
+      "div",
+      { class: "ov-box" },
+      node("div", { class: "ov-title" }, title, heading),
+      value,
+      ...extra,
+      spark,
+    );
     boxes.append(made);
     cells[key] = { value, extra, spark, area, line, heading };
   }
@@ -32,42 +54,90 @@ export default panel((view) => {
   }
   function trend([direction, percent]) {
     const arrow = { rising: "▲", falling: "▼", stable: "■" }[direction];
-    return direction === "stable" ? `${arrow} steady` : `${arrow} ${percent > 999 ? "> +999" : percent > 0 ? `+${percent}` : percent} % in 10 s`;
+    return direction === "stable"
+      ? `${arrow} steady`
+      : `${arrow} ${percent > 999 ? "> +999" : percent > 0 ? `+${percent}` : percent} % in 10 s`;
   }
   function set(key, value, ...extra) {
     write(cells[key].value, value);
-    extra.forEach((text, i) => write(cells[key].extra[i], text));
+    for (const [i, text] of extra.entries()) write(cells[key].extra[i], text);
   }
   function top(title, rows) {
     const most = Math.max(...rows.map((row) => row.count), 1);
     const list = rows.map((row) => {
-      const label = title === "files" ? middle(row.text) : node("span", { class: "ior-grow", title: printable(row.text) }, printable(row.text));
+      const label =
+        title === "files"
+          ? middle(row.text)
+          : node("span", { class: "ior-grow", title: printable(row.text) }, printable(row.text));
       const bar = node("span", { class: "ov-bar" });
       bar.style.width = `${(100 * row.count) / most}%`;
       if (row.family) bar.style.background = familyColor(row.family);
-      return node("button", { class: "ov-row", title: `show only ${printable(row.text)}`, onclick: () => view.act("narrow", { dimension: row.dimension, value: row.value }) },
-        bar, label, node("span", { class: "ior-num" }, showCount(row.count)), node("span", { class: "ior-num ior-dim" }, showBytes(row.bytes)));
+      return node(
+        "button",
+        {
+          class: "ov-row",
+          title: `show only ${printable(row.text)}`,
+          onclick: () => view.act("narrow", { dimension: row.dimension, value: row.value }),
+        },
+        bar,
+        label,
+        node("span", { class: "ior-num" }, showCount(row.count)),
+        node("span", { class: "ior-num ior-dim" }, showBytes(row.bytes)),
+      );
     });
-    return node("div", { class: "ov-top" }, node("div", { class: "ov-title" }, `top ${title}`), ...(list.length ? list : [node("div", { class: "ior-dim" }, "none")]));
+    return node(
+      "div",
+      { class: "ov-top" },
+      node("div", { class: "ov-title" }, `top ${title}`),
+      ...(list.length ? list : [node("div", { class: "ior-dim" }, "none")]),
+    );
   }
 
   return {
     draw(data) {
-      empty.hidden = !data.empty; full.hidden = data.empty;
+      empty.hidden = !data.empty;
+      full.hidden = data.empty;
       if (data.empty) return;
-      const n = data.numbers, series = unpacked(data.series);
-      set("calls", showCount(n.calls), data.running ? `${showRate(n.rate)} now, ${showRate(n.run_rate)} overall` : `${showRate(n.run_rate)} on average`, n.in_flight ? `${showCount(n.in_flight)} in flight` : "");
-      set("throughput", showBytes(n.read + n.written), `read ${showBytes(n.read)}${data.running ? `, ${showBytes(n.read_rate)}/s` : ""}`, `written ${showBytes(n.written)}${data.running ? `, ${showBytes(n.written_rate)}/s` : ""}`);
-      set("latency", n.latency ? showNs(n.latency) : "–", `${showNs(n.latency_total)} in calls`, `mean gap ${n.gap ? showNs(n.gap) : "–"}  ${data.running ? trend(data.trends.gap) : ""}`);
+      const n = data.numbers,
+        series = unpacked(data.series);
+      set(
+        "calls",
+        showCount(n.calls),
+        data.running
+          ? `${showRate(n.rate)} now, ${showRate(n.run_rate)} overall`
+          : `${showRate(n.run_rate)} on average`,
+        n.in_flight ? `${showCount(n.in_flight)} in flight` : "",
+      );
+      set(
+        "throughput",
+        showBytes(n.read + n.written),
+        `read ${showBytes(n.read)}${data.running ? `, ${showBytes(n.read_rate)}/s` : ""}`,
+        `written ${showBytes(n.written)}${data.running ? `, ${showBytes(n.written_rate)}/s` : ""}`,
+      );
+      set(
+        "latency",
+        n.latency ? showNs(n.latency) : "–",
+        `${showNs(n.latency_total)} in calls`,
+        `mean gap ${n.gap ? showNs(n.gap) : "–"}  ${data.running ? trend(data.trends.gap) : ""}`,
+      );
       write(cells.throughput.heading, data.running ? trend(data.trends.throughput) : "");
       write(cells.latency.heading, data.running ? trend(data.trends.latency) : "");
-      set("errors", showCount(n.errors), `${showShare(n.errors_share)} of the calls`, data.running ? `${showRate(n.errors_rate)} now` : "");
+      set(
+        "errors",
+        showCount(n.errors),
+        `${showShare(n.errors_share)} of the calls`,
+        data.running ? `${showRate(n.errors_rate)} now` : "",
+      );
       cells.errors.value.classList.toggle("ov-bad", n.errors > 0);
-      sparkline(cells.calls, series.calls); sparkline(cells.throughput, series.throughput); sparkline(cells.latency, series.latency);
+      sparkline(cells.calls, series.calls);
+      sparkline(cells.throughput, series.throughput);
+      sparkline(cells.latency, series.latency);
       const focused = view.root.contains(document.activeElement) || tops.matches(":hover");
       const key = JSON.stringify(data.tops);
-      if (tops._key !== key && !(focused && tops._key && performance.now() - tops._drawn < 2000)) { // no jumping under the pointer
-        tops._key = key; tops._drawn = performance.now();
+      if (tops._key !== key && !(focused && tops._key && performance.now() - tops._drawn < 2000)) {
+        // no jumping under the pointer
+        tops._key = key;
+        tops._drawn = performance.now();
         tops.replaceChildren(...Object.entries(data.tops).map(([title, rows]) => top(title, rows)));
       }
       write(complete, [data.accounting, ...data.notes].filter(Boolean).map(printable).join("  ·  "));

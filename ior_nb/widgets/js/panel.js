@@ -1,84 +1,55 @@
-// What every panel has in common. A panel's own file ends with `export default panel(build)`, where
-// `build(view)` draws into `view.body` and returns { draw(data), message(content, buffers), resize(), close() }, all optional.
+// What every panel has in common. A panel's own file ends with `export default panel(build)`, where `build(view)` draws
+// into `view.body` and returns what is done when something happens.
 
-/** Make an element; `children` are nodes or text. Text is always text: traced names never become markup. */
-function node(tag, options = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [key, value] of Object.entries(options)) {
-    if (key === "class") made.className = value;
-    else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (key === "value" || key === "checked" || key === "disabled" || key === "selected") made[key] = value;
-    else if (value !== undefined && value !== null && value !== false) made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
-}
+import { node, write } from "./dom.js";
+import { printable } from "./text.js";
 
-/** The same for SVG. */
-function svg(tag, options = {}, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [key, value] of Object.entries(options)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
+/**
+ * @typedef {object} Model what anywidget gives: the synced traits, and messages to and from the kernel
+ * @property {(trait: string) => any} get
+ * @property {(content: object) => void} send
+ * @property {(event: string, callback: (...args: any[]) => void) => void} on
+ * @property {(event: string, callback: (...args: any[]) => void) => void} off
+ * @property {{ get_model(id: string): Promise<Model> }} widget_manager
+ */
+/**
+ * @typedef {object} View what a panel is given
+ * @property {Model} model
+ * @property {HTMLElement} root
+ * @property {HTMLElement} body
+ * @property {string} id
+ * @property {(what: string, payload?: object) => void} act ask the kernel for something; the answer comes as data, a
+ *   failure in the strip
+ * @property {(text: string) => void} complain say something above the panel; empty to be silent
+ * @property {any} data
+ * @property {() => void} redraw
+ * @property {boolean} visible
+ */
+/**
+ * @typedef {object} Parts what a panel does
+ * @property {(data: any) => void} [draw] there is a new state
+ * @property {(content: any, buffers: DataView[]) => void} [message]
+ * @property {(width: number) => void} [resize]
+ * @property {() => void} [close]
+ */
 
-/** Set the text of a node only where it differs: no layout without a change. */
-function write(target, text) {
-  if (target._text !== text) { target._text = text; target.textContent = text; }
-}
-
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
-/** Traced text with every character that is invisible, or acts on its surroundings, as an escape (runtime/text.py). */
-function printable(text) {
-  return text.replace(HIDDEN, (c) => {
-    const code = c.codePointAt(0), hex = code.toString(16);
-    return code < 0x100 ? "\\x" + hex.padStart(2, "0") : code < 0x10000 ? "\\u" + hex.padStart(4, "0") : "\\U" + hex.padStart(8, "0");
-  });
-}
-
-const GROUPED = [0, 1].map((digits) => new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
-function grouped(value, digits = 0) { return GROUPED[digits].format(value); }
-function showCount(value) { return grouped(Math.round(value)); }
-function showBytes(value) {
-  for (const unit of ["B", "KiB", "MiB", "GiB"]) {
-    if (Math.abs(value) < 1024) return unit === "B" ? `${grouped(value)} B` : `${grouped(value, 1)} ${unit}`;
-    value /= 1024;
-  }
-  return `${grouped(value, 1)} TiB`;
-}
-function showNs(value) {
-  for (const [unit, size] of [["s", 1e9], ["ms", 1e6], ["µs", 1e3]]) {
-    if (Math.abs(value) >= size) {
-      const scaled = value / size;
-      return `${scaled < 1000 ? Number(scaled.toPrecision(3)) : grouped(scaled)} ${unit}`;
-    }
-  }
-  return `${grouped(value)} ns`;
-}
-function showRate(value) { return value === 0 ? "0/s" : value < 10 ? `${value.toFixed(1)}/s` : `${grouped(value)}/s`; }
-function showShare(value) { return `${(100 * value).toFixed(value < 0.1 ? 2 : 1)} %`; }
-const SHOW = {
-  count: showCount, bytes: showBytes, ns: showNs, rate: showRate, share: showShare,
-  byterate: (v) => `${showBytes(v)}/s`, number: (v) => String(v), text: (v) => printable(String(v)),
-};
-
-/** A long text cut in the middle by the layout: the head gives way, the tail stays. The whole is in the tooltip. */
-function middle(text, tail = 28) {
-  const shown = printable(text);
-  const slash = shown.lastIndexOf("/");
-  const at = slash > 0 && shown.length - slash <= tail ? slash : Math.max(0, shown.length - tail);
-  return node("span", { class: "ior-mid", title: shown }, node("span", {}, shown.slice(0, at)), node("span", {}, shown.slice(at)));
-}
-
+/** @type {Record<string, any>} */
 const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
 const UTF8 = new TextDecoder();
-/** Columns made by `packed` in panel.py: name -> typed array or array of strings. */
-function unpacked(columns) {
+/**
+ * Columns made by `packed` in panel.py: name -> typed array or array of strings.
+ *
+ * @param {Record<string, any>} columns
+ */
+export function unpacked(columns) {
+  /** @type {Record<string, any>} */
   const result = {};
   for (const [name, { t, n, b }] of Object.entries(columns)) {
-    const bytes = b instanceof DataView ? new Uint8Array(b.buffer, b.byteOffset, b.byteLength) : new Uint8Array(b.buffer ?? b);
+    const bytes =
+      b instanceof DataView ? new Uint8Array(b.buffer, b.byteOffset, b.byteLength) : new Uint8Array(b.buffer ?? b);
     if (t === "s") result[name] = n === 0 ? [] : UTF8.decode(bytes).split("\0");
-    else { // the server does not align buffers
+    else {
+      // the server does not align buffers
       const copy = bytes.slice();
       result[name] = new TYPES[t](copy.buffer, 0, copy.byteLength / TYPES[t].BYTES_PER_ELEMENT);
     }
@@ -88,16 +59,35 @@ function unpacked(columns) {
 
 // Families keep their colour everywhere. Hues of Okabe and Ito, told apart with all common kinds of colour blindness,
 // and two lightnesses of each; text on them is dark.
+/** @type {Record<string, string>} */
 const FAMILY_COLORS = {
-  FS: "#56b4e9", Network: "#e69f00", AIO: "#009e73", Polling: "#f0e442", Memory: "#cc79a7", Process: "#d55e00",
-  IPC: "#8fd0b8", Signals: "#f2c48d", Sched: "#b3b3e6", Security: "#e8b5d0", Time: "#bcdff5", Misc: "#b8bcc4",
+  FS: "#56b4e9",
+  Network: "#e69f00",
+  AIO: "#009e73",
+  Polling: "#f0e442",
+  Memory: "#cc79a7",
+  Process: "#d55e00",
+  IPC: "#8fd0b8",
+  Signals: "#f2c48d",
+  Sched: "#b3b3e6",
+  Security: "#e8b5d0",
+  Time: "#bcdff5",
+  Misc: "#b8bcc4",
 };
-function familyColor(family) { return FAMILY_COLORS[family] ?? "#c4c9d0"; }
+/** @param {string} family */
+export function familyColor(family) {
+  return FAMILY_COLORS[family] ?? "#c4c9d0";
+}
 
 let _views = 0;
 
-/** Wrap `build` into what anywidget renders: strip of errors, visibility, heart beat, acts. */
-function panel(build) {
+/**
+ * Wrap `build` into what anywidget renders: strip of errors, visibility, heart beat, acts.
+ *
+ * @param {(view: View) => Parts} build
+ */
+export function panel(build) {
+  /** @param {{ model: Model, el: HTMLElement }} given */
   function render({ model, el }) {
     const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}-${_views++}`;
     const strip = node("div", { class: "ior-strip", role: "status", "aria-live": "polite" });
@@ -105,19 +95,36 @@ function panel(build) {
     const root = node("div", { class: "ior", "data-view": id }, strip, body);
     el.append(root);
     // Keys meant for a control are not shortcuts of the notebook: `a` would insert a cell.
-    root.addEventListener("keydown", (event) => { if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); });
+    root.addEventListener("keydown", (event) => {
+      if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
+    });
 
-    let visible = true, seen = -1, dirty = true, queued = false, closed = false;
+    let visible = true,
+      seen = -1,
+      dirty = true,
+      queued = false,
+      closed = false;
     const waiting = new Map(); // act -> when it was sent
-    let complaint = "", beatSent = 0, beatAnswered = Date.now(), actions = 0;
+    let complaint = "",
+      beatSent = 0,
+      beatAnswered = Date.now(),
+      actions = 0;
 
     let gone = false; // the kernel ended: the view stays as it is
     const send = (content) => {
-      try { model.send({ view: id, ...content }); gone = false; } catch { gone = true; }
+      try {
+        model.send({ view: id, ...content });
+        gone = false;
+      } catch {
+        gone = true;
+      }
     };
+    /** @type {View} */
     const view = {
-      model, root, body, id,
-      /** Ask the kernel for something; the answer comes as data, a failure in the strip. */
+      model,
+      root,
+      body,
+      id,
       act(what, payload = {}) {
         const number = `${id}-${actions++}`;
         waiting.set(number, Date.now());
@@ -125,23 +132,38 @@ function panel(build) {
         send({ kind: "act", id: number, what, body: payload });
         say();
       },
-      /** Say something above the panel; empty to be silent. */
-      complain(text) { complaint = text; say(); },
-      get data() { return model.get("data") ?? {}; },
-      redraw() { dirty = true; schedule(); },
-      get visible() { return visible; },
+      complain(text) {
+        complaint = text;
+        say();
+      },
+      get data() {
+        return model.get("data") ?? {};
+      },
+      redraw() {
+        dirty = true;
+        schedule();
+      },
+      get visible() {
+        return visible;
+      },
     };
-    const parts = build(view) ?? {};
+    const parts = build(view);
 
     function say() {
-      const data = view.data, now = Date.now();
+      const data = view.data,
+        now = Date.now();
       const oldest = Math.min(...waiting.values(), Infinity);
       const deaf = now - oldest > 600 || (beatSent > beatAnswered && now - beatSent > 4000);
       const lines = [];
       if (complaint) lines.push(complaint);
       if (data.error) lines.push(data.error);
       if (gone) lines.push("The kernel has ended: this is the last state.");
-      else if (deaf) lines.push(waiting.size ? "The kernel is busy: your click is handled as soon as it listens." : "The kernel is busy: clicks wait until it listens.");
+      else if (deaf)
+        lines.push(
+          waiting.size
+            ? "The kernel is busy: your click is handled as soon as it listens."
+            : "The kernel is busy: clicks wait until it listens.",
+        );
       write(strip, lines.map((line) => line.split("\n").map(printable).join("\n")).join("  ·  "));
       strip.dataset.kind = complaint || data.error ? "error" : gone || deaf ? "busy" : "";
       root.classList.toggle("ior-waiting", waiting.size > 0);
@@ -151,22 +173,45 @@ function panel(build) {
       if (closed || !dirty || !visible) return;
       dirty = false;
       const data = view.data;
-      try { if (data.n !== undefined) parts.draw?.(data); }
-      catch (problem) { console.error("ior-nb", problem); complaint = `This view could not be drawn: ${problem.message}`; }
+      try {
+        if (data.n !== undefined) parts.draw?.(data);
+      } catch (problem) {
+        console.error("ior-nb", problem);
+        complaint = `This view could not be drawn: ${problem.message}`;
+      }
       say();
     }
-    function schedule() { if (!queued) { queued = true; requestAnimationFrame(draw); } }
-    function changed() { seen = view.data.n; dirty = true; schedule(); }
+    function schedule() {
+      if (!queued) {
+        queued = true;
+        requestAnimationFrame(draw);
+      }
+    }
+    function changed() {
+      seen = view.data.n;
+      dirty = true;
+      schedule();
+    }
     function beat(kind = "beat") {
       const now = Date.now();
-      if (kind === "beat" && beatSent > beatAnswered && now - beatSent < 30000) { say(); return; } // one at a time
+      if (kind === "beat" && beatSent > beatAnswered && now - beatSent < 30000) {
+        say();
+        return;
+      } // one at a time
       beatSent = now;
       send({ kind, visible, n: seen });
     }
     function received(content, buffers) {
-      if (content.kind === "beat") { if (content.view === id) { beatAnswered = Date.now(); say(); } }
-      else if (content.kind === "done") {
-        if (waiting.delete(content.id)) { if (content.error) complaint = content.error; say(); }
+      if (content.kind === "beat") {
+        if (content.view === id) {
+          beatAnswered = Date.now();
+          say();
+        }
+      } else if (content.kind === "done") {
+        if (waiting.delete(content.id)) {
+          if (content.error) complaint = content.error;
+          say();
+        }
       } else parts.message?.(content, buffers);
     }
 
@@ -177,15 +222,30 @@ function panel(build) {
       visible = now;
       beatSent = 0;
       beat();
-      if (visible) { dirty = true; schedule(); }
+      if (visible) {
+        dirty = true;
+        schedule();
+      }
     }
-    const watcher = new IntersectionObserver((entries) => { onScreen = entries[entries.length - 1].isIntersecting; lookedAt(); });
+    const watcher = new IntersectionObserver((entries) => {
+      onScreen = entries[entries.length - 1].isIntersecting;
+      lookedAt();
+    });
     watcher.observe(root);
-    const sizes = new ResizeObserver(() => { if (root.clientWidth) { parts.resize?.(root.clientWidth); } });
+    const sizes = new ResizeObserver(() => {
+      if (root.clientWidth) {
+        parts.resize?.(root.clientWidth);
+      }
+    });
     sizes.observe(root);
     document.addEventListener("visibilitychange", lookedAt);
-    const heart = setInterval(() => { if (visible) beat(); else say(); }, 2000);
-    const glance = setInterval(() => { if (waiting.size) say(); }, 300);
+    const heart = setInterval(() => {
+      if (visible) beat();
+      else say();
+    }, 2000);
+    const glance = setInterval(() => {
+      if (waiting.size) say();
+    }, 300);
 
     model.on("change:data", changed);
     model.on("msg:custom", received);
@@ -194,10 +254,13 @@ function panel(build) {
     beat("hello");
     return () => {
       closed = true;
-      clearInterval(heart); clearInterval(glance);
-      watcher.disconnect(); sizes.disconnect();
+      clearInterval(heart);
+      clearInterval(glance);
+      watcher.disconnect();
+      sizes.disconnect();
       document.removeEventListener("visibilitychange", lookedAt);
-      model.off("change:data", changed); model.off("msg:custom", received);
+      model.off("change:data", changed);
+      model.off("msg:custom", received);
       parts.close?.();
       send({ kind: "bye" });
     };

@@ -1,22 +1,89 @@
-export default panel((view) => {
-  const full = node("div"), any = emptyOr(view, full);
-  let comms = new Map(), crowded = false; // pid -> name of the last process of that id
+import { node } from "./dom.js";
+import { panel, unpacked } from "./panel.js";
+import { ERRORS, emptyOr, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
+import { printable, showCount } from "./text.js";
 
-  const label = (d, i) => (d.special[i] ? (d.special[i] === "other" && d.folded[i] ? `(other: ${showCount(d.folded[i])})` : d.comm[i]) : d.lifetime[i] ? `${d.pid[i]}#${d.lifetime[i]}` : String(d.pid[i]));
-  const parent = (d, i) => (d.ppid[i] ? (comms.has(d.ppid[i]) ? `${d.ppid[i]} ${comms.get(d.ppid[i])}` : String(d.ppid[i])) : "");
+export default panel((view) => {
+  const full = node("div"),
+    any = emptyOr(view, full);
+  let comms = new Map(),
+    crowded = false; // pid -> name of the last process of that id
+
+  const label = (d, i) =>
+    d.special[i]
+      ? d.special[i] === "other" && d.folded[i]
+        ? `(other: ${showCount(d.folded[i])})`
+        : d.comm[i]
+      : d.lifetime[i]
+        ? `${d.pid[i]}#${d.lifetime[i]}`
+        : String(d.pid[i]);
+  const parent = (d, i) =>
+    d.ppid[i] ? (comms.has(d.ppid[i]) ? `${d.ppid[i]} ${comms.get(d.ppid[i])}` : String(d.ppid[i])) : "";
   const comm = (d, i) => (d.special[i] ? "" : d.comm[i]);
   const parts = table(view, {
-    noun: "processes", keyOf: (d, i) => (d.special[i] ? `*${d.special[i]}` : label(d, i)), texts: (d, i) => [label(d, i), comm(d, i), parent(d, i), d.ended[i] ? "ended" : ""],
+    noun: "processes",
+    keyOf: (d, i) => (d.special[i] ? `*${d.special[i]}` : label(d, i)),
+    texts: (d, i) => [label(d, i), comm(d, i), parent(d, i), d.ended[i] ? "ended" : ""],
     onsort: ranking(view, () => crowded),
     columns: [
-      { key: "pid", title: "pid", kind: "text", width: 104, up: true, tip: "process id; 8#1 is the second process of id 8", value: (d, i) => d.pid[i] + d.lifetime[i] / 1e6, made: label, make: (d, i) => node("span", { class: "tb-name" }, node("span", {}, printable(label(d, i)))),
-        hint: (d, i) => (d.lifetime[i] ? "the id was in use before; the filter shows all processes of that id" : ""), narrow: (d, i) => (d.special[i] ? null : { dimension: "pid", value: d.pid[i] }) },
-      { key: "comm", title: "command", kind: "text", width: 96, grow: true, value: comm, hint: (d, i) => printable(comm(d, i)), narrow: (d, i) => (d.special[i] || !d.comm[i] ? null : { dimension: "comm", value: d.comm[i] }) },
-      { key: "ppid", title: "parent", kind: "text", width: 130, drop: 5, value: parent, hint: (d, i) => printable(parent(d, i)), narrow: (d, i) => (d.ppid[i] ? { dimension: "pid", value: d.ppid[i] } : null) },
+      {
+        key: "pid",
+        title: "pid",
+        kind: "text",
+        width: 104,
+        up: true,
+        tip: "process id; 8#1 is the second process of id 8",
+        value: (d, i) => d.pid[i] + d.lifetime[i] / 1e6,
+        made: label,
+        make: (d, i) => node("span", { class: "tb-name" }, node("span", {}, printable(label(d, i)))),
+        hint: (d, i) => (d.lifetime[i] ? "the id was in use before; the filter shows all processes of that id" : ""),
+        narrow: (d, i) => (d.special[i] ? null : { dimension: "pid", value: d.pid[i] }),
+      },
+      {
+        key: "comm",
+        title: "command",
+        kind: "text",
+        width: 96,
+        grow: true,
+        value: comm,
+        hint: (d, i) => printable(comm(d, i)),
+        narrow: (d, i) => (d.special[i] || !d.comm[i] ? null : { dimension: "comm", value: d.comm[i] }),
+      },
+      {
+        key: "ppid",
+        title: "parent",
+        kind: "text",
+        width: 130,
+        drop: 5,
+        value: parent,
+        hint: (d, i) => printable(parent(d, i)),
+        narrow: (d, i) => (d.ppid[i] ? { dimension: "pid", value: d.ppid[i] } : null),
+      },
       { key: "count", title: "calls", kind: "count", width: 86, least: true, share: true },
-      { key: "rate", title: "rate", kind: "rate", width: 82, share: true, drop: 4, tip: "calls per second over the whole run" },
-      { ...READ, drop: 2 }, { ...WRITTEN, drop: 3 }, { ...MEAN, drop: 1 }, { ...MAX, drop: 8 }, { ...TOTAL, drop: 7 }, { ...ERRORS, drop: 6 },
-      { key: "ended", title: "state", kind: "text", width: 70, drop: 9, value: (d, i) => (d.ended[i] ? "ended" : ""), tip: "whether its end is known" },
+      {
+        key: "rate",
+        title: "rate",
+        kind: "rate",
+        width: 82,
+        share: true,
+        drop: 4,
+        tip: "calls per second over the whole run",
+      },
+      { ...READ, drop: 2 },
+      { ...WRITTEN, drop: 3 },
+      { ...MEAN, drop: 1 },
+      { ...MAX, drop: 8 },
+      { ...TOTAL, drop: 7 },
+      { ...ERRORS, drop: 6 },
+      {
+        key: "ended",
+        title: "state",
+        kind: "text",
+        width: 70,
+        drop: 9,
+        value: (d, i) => (d.ended[i] ? "ended" : ""),
+        tip: "whether its end is known",
+      },
     ],
   });
   full.append(node("div", { class: "ior-row tb-bar-row" }, parts.bar), parts.element);
@@ -29,6 +96,8 @@ export default panel((view) => {
       for (let i = 0; i < d.special.length; i++) if (!d.special[i]) comms.set(d.pid[i], d.comm[i]);
       parts.show(d, data.totals);
     },
-    resize(width) { parts.fit(width); },
+    resize(width) {
+      parts.fit(width);
+    },
   };
 });
