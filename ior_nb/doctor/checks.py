@@ -11,7 +11,7 @@ from typing import Final
 
 from ior_nb.doctor.finding import Finding
 from ior_nb.doctor.host import Host
-from ior_nb.doctor.places import Place, find, install_line, newer_kernel
+from ior_nb.doctor.places import Place, find, install_line, newer_kernel, rights_line
 from ior_nb.engine.collector.advice import RECORDING, SUPPORTED_KERNEL
 from ior_nb.engine.collector.btf import NEEDED_HELPERS
 from ior_nb.engine.collector.distribution import find_bcc
@@ -132,7 +132,6 @@ def _rights(host: Host, place: Place) -> Finding:
         return Finding("rights", True, "CAP_SYS_ADMIN" if has(held, CAP_SYS_ADMIN) else "CAP_BPF and CAP_PERFMON")
     if enough(host.rights_of_collector):
         return Finding("rights", True, f"no {absent(held)} in this process, but sudo asks for no password")
-    useless = host.no_new_privs or not enough(bounding)  # sudo and file capabilities have no effect
     if not enough(bounding):
         seen = f"no {absent(bounding)} in the bounding set"
     elif host.no_new_privs:
@@ -141,12 +140,7 @@ def _rights(host: Host, place: Place) -> Finding:
         seen = f"no {absent(held)}: this user of the container has none"
     else:
         seen = f"no {absent(held)}, and no sudo without a password"
-    if place.contained:
-        needs_root = place.as_root and not host.is_root and not host.sudo
-        return Finding("rights", False, seen, place.as_root if needs_root else place.rights)
-    if useless and place.rights.startswith("sudo"):
-        return Finding("rights", False, seen, "start Jupyter from a login shell: sudo has no effect here")
-    return Finding("rights", False, seen, place.rights.removeprefix("sudo ") if host.is_root else place.rights)
+    return Finding("rights", False, seen, rights_line(host, place))
 
 
 def _sysctl(host: Host) -> list[Finding]:

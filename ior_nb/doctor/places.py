@@ -17,7 +17,7 @@ from ior_nb.doctor.host import Host
 from ior_nb.engine.collector.advice import EVENT_NUMBERS_READABLE
 from ior_nb.engine.collector.rights import enough
 
-__all__ = ["DISTRIBUTIONS", "PLACES", "Place", "find", "install_line", "newer_kernel"]
+__all__ = ["DISTRIBUTIONS", "PLACES", "Place", "find", "install_line", "newer_kernel", "rights_line"]
 
 # Distribution, or what it is like -> how bcc is installed.
 DISTRIBUTIONS: Final = {
@@ -211,7 +211,7 @@ PLACES: Final = (
         allowed=f"sudo podman run {_RUN} --security-opt seccomp=unconfined --security-opt label=disable ...",
         memory=f"sudo podman run {_RUN} --security-opt seccomp=unconfined --ulimit memlock=-1 ...",
         numbers=(
-            f"sudo podman run {_RUN} --security-opt seccomp=unconfined"
+            f"sudo podman run --user root {_RUN} --security-opt seccomp=unconfined"
             " -v /sys/kernel/tracing:/sys/kernel/tracing:ro ..."
         ),
     ),
@@ -287,14 +287,32 @@ def newer_kernel(host: Host) -> str:
     return next((line for part, line in _KERNELS.items() if part in host.release.lower()), "")
 
 
+def rights_line(host: Host, place: Place) -> str:
+    """Return the line that gives this user the capabilities."""
+    if place.contained:
+        return place.as_root if place.as_root and not (host.is_root or host.sudo) else place.rights
+    if not place.rights.startswith("sudo "):
+        return place.rights
+    if host.no_new_privs or not enough(host.capabilities("CapBnd")):
+        return "start Jupyter from a login shell: sudo has no effect here"
+    # The setpriv of busybox, on Alpine, knows neither users nor these two by name.
+    small = any("busybox" in host.link(f"{folder}/setpriv") for folder in ("bin", "usr/bin"))
+    return _with_sudo(host, *(["apk add setpriv"] if small else []), place.rights.removeprefix("sudo "))
+
+
 def install_line(host: Host, place: Place) -> str:
     """Return the line that installs bcc."""
     commands = (DISTRIBUTIONS.get(name.partition("-")[0]) for name in host.distribution)
     command = next(filter(None, commands), "")
     if not command:
         return "install your distribution's Python 3 package of bcc"
-    if place.contained:  # an image has no lists of packages, and nobody to answer
-        command = command.replace("apt-get install", "apt-get update && apt-get install -y")
-        if not host.is_root and not host.exists("usr/bin/sudo"):
-            return f"in the Dockerfile, as root: RUN {command}"
-    return command if host.is_root else " && ".join(f"sudo {part}" for part in command.split(" && "))
+    parts = [command]
+    if place.contained and command.startswith("apt-get"):  # an image has no lists of packages, and nobody to answer
+        parts = ["apt-get update", command.replace("install", "install -y")]
+    if place.contained and not host.is_root and not host.exists("usr/bin/sudo"):
+        return f"in the Dockerfile, as root: RUN {' && '.join(parts)}"
+    return _with_sudo(host, *parts)
+
+
+def _with_sudo(host: Host, *commands: str) -> str:
+    return " && ".join(command if host.is_root else f"sudo {command}" for command in commands)

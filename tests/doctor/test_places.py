@@ -32,8 +32,8 @@ SETPRIV = (
     ' --ambient-caps=+bpf,+perfmon env HOME="$HOME" "$(command -v jupyter)" lab'
 )
 REMOUNT = (
-    "let the numbers of trace events be read: sudo mount -o remount,mode=755 /sys/kernel/tracing"
-    " (mounted first where it is not: sudo mount -t tracefs -o mode=755 tracefs /sys/kernel/tracing)"
+    'let the numbers of trace events be read: sudo mount -o remount,gid="$(id -g)",mode=750 /sys/kernel/tracing'
+    ' (where it is not mounted: sudo mount -t tracefs -o gid="$(id -g)",mode=750 tracefs /sys/kernel/tracing)'
 )
 
 
@@ -180,6 +180,14 @@ def test_capabilities_of_a_user(machine: Machine, place: str, line: str) -> None
     assert (finding.ok, finding.todo) == (False, line)
 
 
+def test_the_setpriv_of_busybox_is_replaced(machine: Machine) -> None:
+    """On Alpine it cannot do it: the line brings the other one along."""
+    machine.link("bin/setpriv", "/bin/busybox")
+    machine.status(effective=0, uid=1000)
+
+    assert machine.findings()["rights"].todo == f"sudo apk add setpriv && {SETPRIV}"
+
+
 @pytest.mark.parametrize("place", ["Docker", "GitHub Codespaces", "Kubernetes", "JupyterHub on Kubernetes"])
 def test_a_user_with_sudo_needs_the_capabilities_only(machine: Machine, place: str) -> None:
     """Where sudo asks for no password the user may stay who he is."""
@@ -315,6 +323,13 @@ def test_locked_memory(machine: Machine, place: str, line: str) -> None:
             (
                 "let the numbers of trace events be read: docker run --cap-add=BPF --cap-add=PERFMON"
                 " -v /sys/kernel/tracing:/sys/kernel/tracing:ro ..."
+            ),
+        ),
+        (
+            "Podman",
+            (
+                "let the numbers of trace events be read: sudo podman run --user root --cap-add=BPF --cap-add=PERFMON"
+                " --security-opt seccomp=unconfined -v /sys/kernel/tracing:/sys/kernel/tracing:ro ..."
             ),
         ),
         (

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import warnings
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from ior_nb import errors
+from ior_nb.engine.bcc import BccEngine
 from ior_nb.runtime import EventBatch
 from ior_nb.session import TracerSession
 from ior_nb.tracing import trace as ior_trace
@@ -73,3 +76,23 @@ def test_each_row_is_of_the_process_that_made_the_call(
     assert t.accounting.seen == t.accounting.emitted == len(t.batch)
     for call in CALLS.keys() - {"close"}:  # the program closes its pipe, too
         assert t.counters[call]["calls"] == processes * ROUNDS * CALLS[call]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("processes", [2, 8])
+def test_what_is_skipped_is_counted_and_never_mixes_names(processes: int, busy: Path, tmp_path: Path) -> None:
+    """At raw tracepoints, which some kernels preempt, calls may be missing, and are told; no row is another's."""
+    command = [str(busy), str(tmp_path), str(processes), str(ROUNDS), "0"]
+    with TracerSession() as session, warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.LostEventsWarning)
+        session._engine = BccEngine(way="raw-preemptible")
+        with ior_trace(command=command, session=session, syscalls=",".join(CALLS)) as t:
+            pass
+    rows = rows_below(tmp_path, t.batch.take(t.batch.text("state") == "done"))
+    pids = {row[0] for row in rows}
+    made = sum((made_by(pid, tmp_path) for pid in pids), Counter())
+
+    # A call whose beginning was skipped has no row, one whose end was skipped is no finished one.
+    assert (rows - made).total() == 0
+    assert (made - rows).total() <= t.accounting.skipped_runs
+    assert t.accounting.complete == (t.accounting.skipped_runs == 0)

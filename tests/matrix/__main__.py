@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import sys
 import tarfile
 import tempfile
@@ -199,6 +200,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the table into docs/kernels.md")
     parser.add_argument("--run", metavar="COMMAND", help="run this shell command in one cell, print what it says")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends with us
     cells = [cell for cell in CELLS if options.cell is None or cell.name in options.cell]
     runner = Runner(options.tree.resolve(), options.only)
     if options.run is not None:

@@ -9,8 +9,9 @@ RECORDING: Final = "look at a recording: %ior load PATH in a notebook, ior_nb.lo
 
 SUPPORTED_KERNEL: Final = f"boot Linux 5.10 or newer, or {RECORDING}"
 
+# The files that hold the numbers are for their owner and their group, whatever the mode of the folder.
 EVENT_NUMBERS_READABLE: Final = (
-    "sudo mount -o remount,mode=755 /sys/kernel/tracing"
-    " (mounted first where it is not: sudo mount -t tracefs -o mode=755 tracefs /sys/kernel/tracing)"
+    'sudo mount -o remount,gid="$(id -g)",mode=750 /sys/kernel/tracing'
+    ' (where it is not mounted: sudo mount -t tracefs -o gid="$(id -g)",mode=750 tracefs /sys/kernel/tracing)'
 )
-"""What lets everybody read the numbers of the trace events."""
+"""What lets this user's group read the numbers of the trace events."""

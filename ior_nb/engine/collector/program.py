@@ -64,6 +64,8 @@ WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
     "trace_event_raw_sched_process_fork": ("child_pid",),
     "trace_event_raw_sched_process_exec": ("old_pid",),
 }
+# And where its functions may be skipped.
+WANTED_PREEMPTIBLE: Final[dict[str, tuple[str, ...]]] = {"pt_regs": ("orig_ax|syscallno",)}
 FUNCTIONS: Final = ("enter_walk", "exit_walk", "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 PARTS: Final = "types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()  # of bpf/
 TAILS: Final = ("enter_walk", "exit_walk")
@@ -252,8 +254,12 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     Raises:
         LookupError: this kernel's structs are others; the message names what is missing.
     """
-    layout = btf.offsets(WANTED) | (btf.offsets(WANTED_CLASSIC) if variant.classic else {})
+    layout = btf.offsets(WANTED)
+    if variant.classic:
+        layout |= btf.offsets(WANTED_CLASSIC)
     defines = {f"O_{s}_{m}": o for (s, m), o in layout.items() if m}
+    if variant.preemptible:
+        (defines["O_pt_regs_number"],) = btf.offsets(WANTED_PREEMPTIBLE).values()
     defines["O_task_struct_status"] = defines.pop(f"O_task_struct_thread_info.{COMPAT_WORD}")
     defines["O_dentry_pprev"] = defines["O_dentry_d_hash"] + 8  # hlist_bl_node {next, pprev}
     defines["SIZE_upid"] = layout["upid", ""]
