@@ -15,18 +15,26 @@ from typing import TYPE_CHECKING, Any
 from ior_nb import version
 
 if TYPE_CHECKING:
+    from ior_nb import errors as errors
     from ior_nb.doctor import examine as examine
+    from ior_nb.engine.replay import ReplayEngine as ReplayEngine
     from ior_nb.recordings import load as load
     from ior_nb.result import Trace as Trace
+    from ior_nb.runtime import Filter as Filter
     from ior_nb.session import TracerSession as TracerSession
     from ior_nb.tracing import dashboard as dashboard
     from ior_nb.tracing import trace as trace
+    from ior_nb.window import Window as Window
 
 __all__ = [
+    "Filter",
+    "ReplayEngine",
     "Trace",
     "TracerSession",
+    "Window",
     "__version__",
     "dashboard",
+    "errors",
     "examine",
     "load",
     "load_ipython_extension",
@@ -38,9 +46,13 @@ __version__ = version.VERSION
 
 # Public name -> module; imported when first asked for, so that `import ior_nb` costs nothing.
 _HOMES = {
+    "Filter": "ior_nb.runtime",
+    "ReplayEngine": "ior_nb.engine.replay",
     "Trace": "ior_nb.result",
     "TracerSession": "ior_nb.session",
+    "Window": "ior_nb.window",
     "dashboard": "ior_nb.tracing",
+    "errors": "ior_nb.errors",
     "examine": "ior_nb.doctor",
     "load": "ior_nb.recordings",
     "trace": "ior_nb.tracing",
@@ -51,7 +63,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         import importlib
 
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        home = importlib.import_module(_HOMES[name])
+        return home if home.__name__ == f"ior_nb.{name}" else getattr(home, name)
     raise AttributeError(f"module 'ior_nb' has no attribute {name!r}")
 
 

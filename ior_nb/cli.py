@@ -71,7 +71,7 @@ def _trace(options: argparse.Namespace) -> int:
     target = any((options.pid, options.tid, options.uid is not None, options.cgroup, options.system))
     if not command and not target:
         raise errors.ConfigError("nothing to trace: give a command (ior-nb trace -- CMD ARGS), --pid, or --system")
-    window = trace(**wanted, command=command or None)
+    window = trace(**wanted | {"command": command or None})
     warnings.simplefilter("ignore", errors.LostEventsWarning)  # the completeness line says it
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -176,7 +176,7 @@ def heatmap(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
     """Return how many calls were how slow, when: time across, latency upwards, colour for the number of calls."""
     slots = aggregate.timeline(batch, origin_ns=origin_ns)
     bins = aggregate.latency_bins(batch)
-    done = aggregate.finished(batch)
+    done = batch.done
     counts = np.zeros((len(bins["low_ns"]), len(slots["calls"])), np.int64)
     if done.any():
         times = batch["time_ns"][done].astype(np.int64)

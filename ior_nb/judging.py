@@ -94,7 +94,7 @@ def _passes(judge: _Judge, batch: EventBatch) -> np.ndarray | None:
     passes = judge.rest.mask(batch) if judge.rest.active else None
     if judge.pushed.active:
         # Calls that have not returned come from outside the program's judgement.
-        flying = batch["state"] == (batch.tables["state"].code("in flight") or -1)
+        flying = batch.in_flight
         if flying.any():
             allowed = ~flying | judge.pushed.mask(batch)
             passes = allowed if passes is None else passes & allowed

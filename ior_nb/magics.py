@@ -15,6 +15,8 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from IPython.display import display
 
 from ior_nb import errors
+from ior_nb.engine import ENGINES
+from ior_nb.export import EXPORTERS
 from ior_nb.options import add_trace_options, trace_arguments
 from ior_nb.result import Trace
 from ior_nb.session import TracerSession, default_session
@@ -206,6 +208,10 @@ def _complete(shell: Any, event: Any) -> list[str]:
     before = words[-2] if len(words) > 1 and not event.line.endswith(" ") else words[-1] if words else ""
     if before == "--families":
         return ["all", *FAMILIES]
+    if before == "--engine":
+        return ["auto", *ENGINES]
+    if before == "export":
+        return list(EXPORTERS)
     if before == "--syscalls":
         return sorted(c.name for c in NATIVE)
     if current.startswith("-") or event.line.lstrip().startswith("%%"):
@@ -243,7 +249,6 @@ def _warm_up(session: TracerSession) -> None:
         session.prepare()
         # What a verb would import while a trace runs would be rows of that trace.
         session.parse("errors")
-        session.recorder()
     import ior_nb.desk
     import ior_nb.widgets.dashboard  # noqa: F401
     from ior_nb.widgets import PANELS, plotlyjs

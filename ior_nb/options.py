@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ior_nb.engine import ENGINES
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
+from ior_nb.plan import Request
 
 __all__ = ["add_load_options", "add_trace_options", "load_arguments", "trace_arguments"]
 
@@ -18,6 +20,11 @@ def _sampling(text: str) -> tuple[str, int]:
     return name, int(rate)
 
 
+def _engines() -> str:
+    rows = "; ".join(f"{name} {row.doc}" for name, row in ENGINES.items())
+    return f"auto (default: {next(iter(ENGINES))}), or by name: {rows}"
+
+
 def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> None:
     """Add the options all traces share; `rows`: whether rows can be kept in memory at all."""
     who = parser.add_argument_group("whose calls (default: this process and its children)")
@@ -26,13 +33,14 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
     who.add_argument("--uid", type=int, metavar="N", help="all processes of a user")
     who.add_argument("--cgroup", metavar="FOLDER", help="a version-2 control group")
     who.add_argument("--system", action="store_true", help="every process of the machine")
-    who.add_argument("--no-follow", action="store_true", help="do not trace children")
+    who.add_argument("--no-follow", dest="follow", action="store_false", help="do not trace children")
     who.add_argument("--own", action="store_true", help="leave out children that were running before")
     which = parser.add_argument_group("which calls (default: the families FS, Network and AIO)")
     which.add_argument("--families", metavar="A,B", help="families of system calls, or `all`")
     which.add_argument("--syscalls", metavar="A,B", help="names of system calls; alone, only these")
     which.add_argument(
         "--sample",
+        dest="sampling",
         type=_sampling,
         action="append",
         default=[],
@@ -41,9 +49,13 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
     )
     which.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
     how = parser.add_argument_group("how")
-    how.add_argument("--engine", default="auto", metavar="NAME", help="auto (default), bcc, or demo: made-up data")
+    how.add_argument("--engine", default="auto", metavar="NAME", help=_engines())
     if rows:
-        how.add_argument("--no-rows", action="store_true", help="keep no rows in memory, only the summary")
+        how.add_argument(
+            "--no-rows", dest="keep_rows", action="store_false", help="keep no rows in memory, only the summary"
+        )
+    else:
+        parser.set_defaults(keep_rows=False)
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
 
 
@@ -78,20 +90,7 @@ def load_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def trace_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the keyword arguments of `ior_nb.trace` for parsed options."""
-    return {
-        "pid": options.pid,
-        "tid": options.tid,
-        "uid": options.uid,
-        "cgroup": options.cgroup,
-        "system": options.system,
-        "follow": not options.no_follow,
-        "own": options.own,
-        "families": options.families,
-        "syscalls": options.syscalls,
-        "sampling": dict(options.sample),
-        "filter": options.filter,
-        "engine": options.engine,
-        "record": options.record,
-        "keep_rows": not getattr(options, "no_rows", True),
-    }
+    """Return the keyword arguments of `ior_nb.trace` for parsed options: those that are called like its keywords."""
+    known = {"engine", *Request.__annotations__}
+    found = {name: value for name, value in vars(options).items() if name in known}
+    return found | {"sampling": dict(options.sampling)}

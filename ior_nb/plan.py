@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final, TypedDict, Unpack, get_type_hints
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from ior_nb.globalfilter import parse, to_text
 from ior_nb.runtime import EventBatch, Filter, Scope
 from ior_nb.syscalls import BY_NUMBER, DEFAULT_FAMILIES, FAMILIES, SYSCALLS, Syscall, resolve, select
 
-__all__ = ["Command", "Plan", "enabled_calls", "plan", "sampling_rates"]
+__all__ = ["Command", "Plan", "Request", "enabled_calls", "parameters", "plan", "sampling_rates"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,39 +71,63 @@ class Plan:
         return replace(self, enabled=enabled)
 
 
-def plan(
-    *,
-    command: Sequence[str] | None = None,
-    pid: int | None = None,
-    tid: int | None = None,
-    cgroup: str | Path | int | None = None,
-    uid: int | None = None,
-    system: bool = False,
-    families: str | Iterable[str] | None = None,
-    syscalls: str | Iterable[str] | None = None,
-    sampling: Mapping[str, int] | None = None,
-    filter: str | Filter | None = None,  # noqa: A002 - the field's own word
-    follow: bool = True,
-    own: bool = False,
-    record: str | Path | None = None,
-    keep_rows: bool = True,
-    cwd: str | Path | None = None,
-    env: Mapping[str, str] | None = None,
-    title: str | None = None,
-) -> Plan:
-    """Check a request. The arguments are those of `ior_nb.trace`.
+class Request(TypedDict, total=False):
+    """What `ior_nb.trace` can be asked for. A new keyword is a row here, a line of `plan`, and its text in `trace`."""
+
+    command: Sequence[str] | None
+    pid: int | None
+    tid: int | None
+    cgroup: str | Path | int | None
+    uid: int | None
+    system: bool
+    families: str | Iterable[str] | None
+    syscalls: str | Iterable[str] | None
+    sampling: Mapping[str, int] | None
+    filter: str | Filter | None
+    follow: bool
+    own: bool
+    record: str | Path | None
+    keep_rows: bool
+    cwd: str | Path | None
+    env: Mapping[str, str] | None
+    title: str | None
+
+
+_DEFAULTS: Final[Request] = {"system": False, "follow": True, "own": False, "keep_rows": True}
+"""Of those that are not None where nobody asks."""
+
+
+def parameters() -> list[inspect.Parameter]:
+    """Return the keywords of `Request` as parameters, for who shows or completes a signature."""
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(name), annotation=kind)
+        for name, kind in get_type_hints(Request).items()
+    ]
+
+
+def plan(**asked: Unpack[Request]) -> Plan:
+    """Check a request.
 
     Raises:
         ConfigError: it cannot be met; the message says why.
+        TypeError: there is no such keyword.
     """
-    asked = {"command": command, "pid": pid, "tid": tid, "cgroup": cgroup, "uid": uid, "system": system or None}
-    given = [name for name, value in asked.items() if value is not None]
+    if unknown := asked.keys() - Request.__annotations__.keys():
+        raise TypeError(f"a trace has no keyword {min(unknown)!r}; it has {', '.join(Request.__annotations__)}")
+    wanted: Request = {**_DEFAULTS, **asked}
+    command, pid, tid = wanted.get("command"), wanted.get("pid"), wanted.get("tid")
+    cgroup, uid, system = wanted.get("cgroup"), wanted.get("uid"), wanted["system"]
+    targets = {"command": command, "pid": pid, "tid": tid, "cgroup": cgroup, "uid": uid, "system": system or None}
+    given = [name for name, value in targets.items() if value is not None]
     if len(given) > 1 and given != ["pid", "tid"]:
         raise ConfigError(f"{' and '.join(given)} exclude each other: choose one")
-    program = _command(command, cwd, env) if command is not None else None
+    program = _command(command, wanted.get("cwd"), wanted.get("env")) if command is not None else None
+    follow = wanted["follow"]
     scope = _scope(command=program, pid=pid, tid=tid, cgroup=cgroup, uid=uid, system=system, follow=follow)
     mine = not given
-    chosen = filter if isinstance(filter, Filter) else parse(filter) if filter else Filter()
+    rows, families, syscalls = wanted.get("filter"), wanted.get("families"), wanted.get("syscalls")
+    chosen = rows if isinstance(rows, Filter) else parse(rows) if rows else Filter()
+    sampling, record, title = wanted.get("sampling") or {}, wanted.get("record"), wanted.get("title")
     options = {"families": _joined(families), "syscalls": _joined(syscalls), "follow": str(follow)}
     if program is not None:
         options["command"] = " ".join(program.arguments)
@@ -114,13 +140,13 @@ def plan(
         title=title or (_joined(program.arguments, " ") if program else "this process" if mine else str(scope)),
         scope=scope,
         enabled=enabled_calls(families, syscalls),
-        rates=sampling_rates(sampling or {}),
+        rates=sampling_rates(sampling),
         command=program,
         own=mine,
         filter=chosen,
-        leave_out=(lambda batch: batch["started_before"] & (batch["pid"] != os.getpid())) if own else None,
+        leave_out=(lambda batch: batch["started_before"] & (batch["pid"] != os.getpid())) if wanted["own"] else None,
         record=Path(record).expanduser() if record is not None else None,
-        keep_rows=keep_rows,
+        keep_rows=wanted["keep_rows"],
         quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )

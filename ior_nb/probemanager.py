@@ -106,11 +106,6 @@ class Manager:
         with self._lock:
             self._change(self._members(family), on=active)
 
-    def set_all(self, *, active: bool) -> None:
-        """Switch everything on or off."""
-        with self._lock:
-            self._change({call.number for call in self._syscalls}, on=active)
-
     def set_rate(self, syscall: str, rate: int) -> None:
         """Sample a system call, or all of a family: 1 records all, N one in N, 0 counts only."""
         if rate < 0:
@@ -121,11 +116,14 @@ class Manager:
             self._commit(self._enabled, self._rates | dict.fromkeys(numbers, rate), numbers)
 
     def close(self) -> None:
-        """The run has ended: nothing can be changed any more. Idempotent."""
+        """The run has ended: nothing is on, and nothing can be changed any more. Idempotent."""
         with self._lock:
             self._closed = True
+            self._enabled = frozenset()
 
     def _number(self, syscall: str) -> int:
+        if not isinstance(syscall, str):
+            raise ConfigError(f"a system call is known by its name, not by {syscall!r:.80}")
         try:
             call = resolve(syscall)
         except LookupError as error:

@@ -147,7 +147,7 @@ class _Part:
         times = batch["time_ns"]
         self._least = min(self._least, int(times.min()))
         self._most = max(self._most, int(times.max()) + 1)
-        flying = batch["state"] == (batch.tables["state"].code("in flight") or -1)
+        flying = batch.in_flight
         self._flying += int(flying.sum())
         if wanted.active:
             passes = wanted.mask(batch)

@@ -160,21 +160,7 @@ class Trace:
         Raises:
             RecordingError: it cannot be written.
         """
-        return self._parquet(path, generated=False)
-
-    def _parquet(self, path: str | Path, *, generated: bool) -> Path:
-        from ior_nb.export.arrow import record_batch
-        from ior_nb.parquet import Recorder
-
-        recorder = Recorder(to_arrow=record_batch)
-        recorder.start(path, metadata=self.metadata(), generated=generated, block=True)
-        batch = self.batch
-        for at in range(0, len(batch), 131_072):
-            recorder.record(batch[at : at + 131_072])
-        published = recorder.stop()
-        if published is None:
-            raise ConfigError(f"nothing was written to {path}")
-        return published
+        return self.export(path, format="parquet")
 
     def metadata(self, begun: tuple[int, int] | None = None) -> dict[str, str]:
         """Return what the footer of a recording says about the trace.
@@ -315,7 +301,7 @@ class Trace:
         chosen = parse(wanted) if isinstance(wanted, str) else wanted
         batch = self.batch
         passed = chosen.mask(batch)
-        flight = batch["state"] == (batch.tables["state"].code("in flight") or -1)
+        flight = batch.in_flight
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.started_at, found.returncode, found.origin = self.started_at, self.returncode, dict(self.origin)
@@ -352,8 +338,8 @@ class Trace:
 
         Args:
             target: a path, whose ending says the format, or the name of a format: then the name is made up, and never
-                that of another file. `.csv .arrow .folded .speedscope.json .trace.json .html .parquet`
-            format: csv, arrow, folded, speedscope, perfetto, html or parquet, where the ending does not say it.
+                that of another file. `ior_nb.export.EXPORTERS` has the formats and their endings.
+            format: the name of a format, where the ending does not say it.
             **options: of the format, such as `metric="bytes"` for folded stacks.
 
         Raises:
@@ -362,12 +348,6 @@ class Trace:
         """
         from ior_nb.export import export
 
-        if format == "parquet" or (format is None and str(target).lower().endswith(".parquet")):
-            if options:
-                raise ConfigError(f"the format parquet has no option {next(iter(options))!r}")
-            return self.to_parquet(target)
-        if target == "parquet" and format is None:
-            return self._parquet(f"ior-parquet-{time.strftime('%Y%m%d-%H%M%S')}.parquet", generated=True)
         return export(self.batch, target, format=format, about=self._about(), **options)
 
     def _start(self) -> int | None:
@@ -386,6 +366,7 @@ class Trace:
             complete=self.accounting.complete and not self.accounting.unaccounted,
             notes=notes,
             duration_s=self.duration_s,
+            metadata=self.metadata(),
             origin_ns=self._start(),
         )
 

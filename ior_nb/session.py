@@ -1,6 +1,6 @@
 """`TracerSession`: owns what lives long, wires the engine to sinks and views. Reads top to bottom.
 
-A *session* holds the stream ring, the recorder, the row numbering and the filter epoch; a *run* is one engine trace;
+A *session* holds the stream ring, the recorder, the row numbering and the filter; a *run* is one engine trace;
 a *window* is one `Trace` the user asked for. The first window starts a run, windows opened meanwhile (a cell while
 `%ior start` is on, a nested `trace()`) are stretches of time on it, and closing the first one ends it.
 """
@@ -14,50 +14,50 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import Context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import Any, Final, Protocol
 
 from ior_nb import errors
-from ior_nb.clock import FOR_EVER, boot_clock
-from ior_nb.globalfilter import FilterStack, parse
-from ior_nb.judging import Judges
-from ior_nb.plan import Plan
+from ior_nb.bindings import Bindings
+from ior_nb.books import Books
+from ior_nb.celltimes import CellTimes
+from ior_nb.clock import boot_clock
+from ior_nb.engine import ENGINES
+from ior_nb.engine.contract import Engine
+from ior_nb.export.arrow import record_batch
+from ior_nb.own import service_threads
+from ior_nb.parquet import Recorder
+from ior_nb.past import Past
 from ior_nb.result import Trace
-from ior_nb.run import Run, service_threads
-from ior_nb.runtime import (
-    EventBatch,
-    Filter,
-    LiveTrieSource,
-    ProbeManager,
-    SnapshotSource,
-    StreamSource,
-    context_with_runtime_bindings,
-)
-from ior_nb.streamrow import RingBuffer, Sequencer
-from ior_nb.window import Window, files_of
+from ior_nb.run import Run
+from ior_nb.runtime import Filter, context_with_runtime_bindings, context_with_trace_filters
 
-if TYPE_CHECKING:
-    from ior_nb.engine.contract import Engine
-    from ior_nb.widgets.dashboard import Dashboard
-
-__all__ = ["ENGINES", "TracerSession", "default_session", "engine_name"]
-
-# Name -> "module:class". A new engine is one row here and one module. `auto` is the first, and never made-up data.
-ENGINES: Final = {"bcc": "ior_nb.engine.bcc:BccEngine", "demo": "ior_nb.engine.demo:DemoEngine"}
-
+__all__ = ["TracerSession", "View", "default_session", "engine_name"]
 
 _KEPT_TRACES: Final = 50
 _KEPT_ROWS: Final = 5_000_000
 
 
-class TracerSession:
-    """The tracer of one process: `TraceRuntimeBindings` for engines and views, windows for users.
+class View(Protocol):
+    """What a session knows of a dashboard."""
 
-    All methods may be called from any thread. Used as a context manager it closes itself.
+    closed: bool
+
+    def close(self) -> None:
+        """Remove it. Idempotent."""
+
+
+class TracerSession(Bindings):
+    """The tracer of one process: what engines publish to and views read from, and the windows of users on its runs.
+
+    All methods may be called from any thread. Used as a context manager it closes itself; a trace after that opens it
+    again.
+
+    Attributes:
+        shown: the dashboard of all panels, as long as it is open.
+        listeners: called with a trace that was ended by a button or a verb.
 
     Args:
         engine: `auto`, or the name of an engine, which is then the only one tried, or an engine, as a
@@ -66,74 +66,29 @@ class TracerSession:
     """
 
     def __init__(self, *, engine: str | Engine = "auto", stream_rows: int = 10_000) -> None:
+        super().__init__(stream_rows)
         self.engine_name = engine_name(engine) if isinstance(engine, str) else engine.name
         self._asked = engine if isinstance(engine, str) else ""
         self._given = None if isinstance(engine, str) else engine
-        self._engine: Any = None
-        self._lock = threading.RLock()
+        self._engine: Engine | None = None
         self._run: Run | None = None
-        self._stream = RingBuffer(stream_rows)
-        self._sequencer = Sequencer()
-        self._epoch = 0
-        self.filters = FilterStack()
-        self._recorder: Any = None
-        self._cells: list[list[int]] = []  # [t0, t1, execution count], in order of time
-        self._sources: dict[str, Any] = {}
+        self._past: Past | None = None  # the ended run on screen
+        self._recorder = Recorder(to_arrow=record_batch)
+        self._cells = CellTimes()
         self._traces: dict[int, Trace] = {}
-        self._dashboard: Dashboard | None = None
-        self._dashboards: weakref.WeakSet[Dashboard] = weakref.WeakSet()
-        self.last_run: Run | None = None
+        self.shown: View | None = None
+        self._kept: weakref.WeakSet[View] = weakref.WeakSet()
         self.listeners: list[Callable[[Trace], None]] = []
         # Without these a recording would not be published at exit, and a forked child would think the run its own.
         reference = weakref.ref(self)
         atexit.register(lambda: _call(reference, TracerSession.close))
         os.register_at_fork(after_in_child=lambda: _call(reference, TracerSession._forget))
 
-    # ---- RuntimePublisher
-
-    def set_dashboard_snapshot_source(self, source: SnapshotSource | None) -> None:
-        """Publish the statistics."""
-        self._sources["statistics"] = source
-
-    def set_event_stream_source(self, source: StreamSource | None) -> None:
-        """Publish the stream."""
-        self._sources["stream"] = source
-
-    def set_live_trie(self, trie: LiveTrieSource | None) -> None:
-        """Publish the flame trie."""
-        self._sources["trie"] = trie
-
-    def set_probe_manager(self, manager: ProbeManager | None) -> None:
-        """Publish the probe control."""
-        self._sources["probes"] = manager
-
-    def set_live_filter_setter(self, setter: Callable[[Filter, int], None] | None) -> None:
-        """Publish how a new filter is put into the running pipeline; None unregisters."""
-        self._sources["filter"] = setter
-
     # ---- RuntimeState
 
-    def stream_buffer(self) -> RingBuffer:
-        """Return the ring of the last rows."""
-        return self._stream
-
-    def recorder(self) -> Any:
-        """Return the session's recorder; it is made on first use."""
-        with self._lock:
-            if self._recorder is None:
-                from ior_nb.export.arrow import record_batch
-                from ior_nb.parquet import Recorder
-
-                self._recorder = Recorder(to_arrow=record_batch)
-            return self._recorder
-
-    def stream_sequencer(self) -> Sequencer:
-        """Return the one row numbering."""
-        return self._sequencer
-
-    def filter_epoch(self) -> int:
-        """Return the filter generation rows are stamped with."""
-        return self._epoch
+    def recorder(self) -> Recorder:
+        """Return the session's recorder."""
+        return self._recorder
 
     # ---- windows
 
@@ -152,8 +107,8 @@ class TracerSession:
             if self._engine is None and self._given is not None:
                 self._engine = self._given
             elif self._engine is None:
-                module, _, name = ENGINES[engine_name(self._asked)].partition(":")
-                made = getattr(importlib.import_module(module), name)()
+                module, _, name = ENGINES[engine_name(self._asked)].home.partition(":")
+                made: Engine = getattr(importlib.import_module(module), name)()
                 if self._asked == "auto" and (recordings := os.environ.get("IOR_NB_REPLAY")):
                     from ior_nb.engine.replay import working
 
@@ -169,136 +124,82 @@ class TracerSession:
         """
         self.engine().open()
 
-    def trace(self, wanted: Plan, *, cell: int = -1) -> Window:
-        """Return a window, not opened yet: use it in a `with` statement."""
-        return Window(self, wanted, cell=cell)
+    def open_window(self, window: Books, stop: Callable[[], None]) -> None:
+        """Start a run for it, or let it join the one that is on. Called by the window.
 
-    def open_window(self, window: Window) -> None:
-        """Start a run for it, or let it join the one that is on. Called by the window."""
+        Args:
+            window: its books.
+            stop: what a view calls to end it.
+        """
         with self._lock:
-            engine = self.engine()
+            engine: Engine = self.engine()
             window.plan = window.plan.within(engine.syscalls)
-            if self._run is None:
-                window.trace.engine = engine.name  # only now is it known whether recordings stand in for it
-                wanted = self.filters.active
-                if window.plan.filter.active:
-                    wanted = Filter.of([*wanted.parts(), *window.plan.filter.parts()])
-                judges = Judges(engine, wanted, self._epoch)
-                ours = service_threads() if window.plan.own else ()
-                if self._recorder is not None and self._recorder.worker_tid is not None:
-                    ours += (self._recorder.worker_tid,)
-                run = Run(engine, window, ours, judges)
-                if not engine.can_wait:
-                    run.watch()  # rows come before anybody can look, and a dashboard must have counted them
-                context = context_with_runtime_bindings(Context(), self)
+            if self._run is not None:
+                self._run.join(window)
+                return
+            window.trace.engine = engine.name  # only now is it known whether recordings stand in for it
+            ours = service_threads() if window.plan.own else ()
+            if self._recorder.worker_tid is not None:
+                ours += (self._recorder.worker_tid,)
+            run = Run(engine, window, self._cells, ignore_tids=ours, stop=stop)
+            wanted = self.filters.active
+            if window.plan.filter.active:
+                wanted = Filter.of([*wanted.parts(), *window.plan.filter.parts()])
+            with contextlib.nullcontext() if self._past is None else self._past.giving_way():
                 try:
-                    run(context)
-                    self._run = run  # not before it has started: a dashboard would ask too early
-                    if self._recorder is not None and self._recorder.status().active:
-                        run.watch()
+                    run(self._context(wanted))
+                    self._run = run  # not before it has started: until then it cannot answer
                 except BaseException:
                     self._run = None
-                    with contextlib.suppress(Exception):
-                        engine.stop()  # an interrupt may have come between the hooks and their answer
+                    run.abandon()
                     raise
-            else:
-                self._run.join(window)
+            self._past = None
+
+    def _context(self, wanted: Filter) -> Context:
+        """Return the call context of a trace starter: these bindings, and a filter."""
+        return context_with_trace_filters(context_with_runtime_bindings(Context(), self), wanted)
 
     def settle(self) -> None:
         """Wait until a window that another thread is closing is closed."""
         with self._lock:
             pass
 
-    def close_window(self, window: Window) -> None:
+    def close_window(self, window: Books) -> None:
         """Take it off its run; the run ends with its owner. Called by the window."""
         with self._lock:
             run = self._run
             if run is None or window not in run.windows:
                 return
-            if run.owner is window:
-                self._run = None
-                self.last_run = run if self._dashboards else None  # a dashboard shows its rows after the end
-                run.end()
-                for source in ("probes", "filter"):
-                    self._sources[source] = None
-            else:
+            if run.owner is not window:
                 run.leave(window)
+                return
+            self._run = None
+            try:
+                run.end()
+            finally:
+                self._show_past(run)
 
-    # ---- rows
-
-    def take(self, batch: EventBatch) -> EventBatch:
-        """Stamp a batch of the run: sequence and cell. Called by the pump thread."""
-        first = self._sequencer.take(len(batch))
-        columns: dict[str, np.ndarray] = {"seq": np.arange(first, first + len(batch), dtype=np.uint64)}
-        if self._cells and len(batch) and not self._engine.replays:  # a recording knows its own cells
-            times = batch["time_ns"]
-            low, high = int(times.min()), int(times.max())
-            cells = np.full(len(batch), -1, np.int32)
-            for t0, t1, number in reversed(self._cells):
-                if t0 <= high and t1 > low:
-                    cells[(cells == -1) & (times >= t0) & (times < t1)] = number
-                elif t1 <= low:
-                    break
-            columns["cell"] = cells
-        return batch.with_columns(**columns)
-
-    def deliver(self, batch: EventBatch) -> None:
-        """Hand rows to the sinks of the session."""
-        self._stream.push(batch)
-        if self._recorder is not None and self._recorder.status().active:
-            self._recorder.record(batch)
-
-    def own_files(self) -> set[str]:
-        """Files of ours that a trace must not show."""
-        return set() if self._recorder is None else files_of(self._recorder)
-
-    def begin_cell(self, number: int) -> list[int]:
-        """Rows from now on belong to this cell, until `end_cell`."""
-        entry = [boot_clock(), FOR_EVER, number]
-        self._cells.append(entry)
-        return entry
-
-    def end_cell(self, entry: list[int]) -> None:
-        """The cell has ended."""
-        entry[1] = boot_clock()
-
-    # ---- FilterControl
-
-    def parse(self, text: str) -> Filter:
-        """Return the filter of a text.
-
-        Raises:
-            FilterSyntaxError: it is none; the message points at the position.
-        """
-        return parse(text)
-
-    def set(self, filter: Filter, label: str = "") -> bool:  # noqa: A002 - the field's own word
-        """Make a filter the active one, in the running trace at once; False when it already is."""
-        with self._lock:
-            changed = self.filters.push(filter, label)
-            if changed:
-                self._filter_changed()
-            return changed
-
-    def undo(self) -> bool:
-        """Go back to the filter before; False when there is none."""
-        with self._lock:
-            before = self.filters.active
-            went = self.filters.pop()
-            if went and self.filters.active != before:
-                self._filter_changed()
-            return went
-
-    def _filter_changed(self) -> None:
-        self._epoch += 1
-        if self._run is not None:
-            self._run.set_filter(self.filters.active, self._epoch)
+    def _show_past(self, run: Run) -> None:
+        """Leave an ended run on screen where somebody looks, as a finished trace; else let go of it."""
+        if run.owner.trace.finished and (run.looked or self._watched()):
+            self._past = Past(run.owner.trace, run.statistics, run.trie, counted=run.counts_all)
+            self._past(self._context(self.filters.active))
+        else:
+            self.clear()
 
     # ---- cells
 
+    def begin_cell(self, number: int) -> list[int]:
+        """Rows from now on belong to this cell, until `end_cell`."""
+        return self._cells.begin(number)
+
+    def end_cell(self, entry: list[int]) -> None:
+        """The cell has ended."""
+        self._cells.end(entry)
+
     def cells(self) -> list[tuple[int, int, int]]:
-        """Return execution count, begin and end of the cells run while something was traced, in order of time."""
-        return [(number, begin, end) for begin, end, number in self._cells]
+        """Return execution count, begin and end (boot clock, ns) of the cells run while something was traced."""
+        return self._cells.ran()
 
     def remember(self, cell: int, found: Trace) -> None:
         """Keep the trace of a cell, for `traces`; the oldest go when there are many, or many rows."""
@@ -321,8 +222,7 @@ class TracerSession:
         Raises:
             RecordingError: the path cannot be written, or a recording is on.
         """
-        recorder = self.recorder()
-        run = self._run
+        recorder, run = self._recorder, self._run
         if run is not None:
             run.watch()
         metadata = run.owner.trace.metadata() if run is not None else {}
@@ -340,58 +240,66 @@ class TracerSession:
         if self._run is not None:
             with contextlib.suppress(errors.SourceError):  # what arrived is recorded, whatever became of the engine
                 self._run.flush()
-        published: Path | None = self.recorder().stop()
-        return published
+        return self._recorder.stop()
+
+    # ---- the filter of the session, for users
+
+    def parse(self, text: str) -> Filter:
+        """Return the filter of a text.
+
+        Raises:
+            FilterSyntaxError: it is none; the message points at the position.
+        """
+        return self.filters.parse(text)
+
+    def set(self, filter: Filter, label: str = "") -> bool:  # noqa: A002 - the field's own word
+        """Make a filter the active one, in the running trace at once; False when it already is."""
+        return self.filters.set(filter, label)
+
+    def undo(self) -> bool:
+        """Go back to the filter before; False when there is none."""
+        return self.filters.undo()
 
     # ---- views
 
     def announce(self, trace: Trace) -> None:
-        """Tell who wants to know (`listeners`) of a trace that was ended from a view."""
+        """Tell who wants to know (`listeners`) of a trace that was ended by a button or a verb."""
         for listener in list(self.listeners):
             listener(trace)
 
-    def dashboard(self, panels: Sequence[str] = ()) -> Dashboard:
-        """Return the live dashboard, one as long as it is open; with names of panels, a new one of only these."""
-        from ior_nb.desk import Desk
-        from ior_nb.widgets.dashboard import Dashboard
-
-        if panels or self._dashboard is None or self._dashboard.closed:
-            if panels:
-                made = Dashboard(Desk(self), panels)
-            else:
-                made = self._dashboard = Dashboard(Desk(self), on_close=self._dashboard_closed)
-            self.keep(made)
-            return made
-        return self._dashboard
-
-    def _dashboard_closed(self) -> None:
-        self._dashboard = None
-
-    def keep(self, dashboard: Dashboard) -> None:
+    def keep(self, view: View) -> None:
         """Close this dashboard with the session."""
-        self._dashboards.add(dashboard)
+        self._kept.add(view)
 
-    def shows(self, trace: Trace) -> bool:
-        """Say whether the dashboard is open and shows this finished trace."""
-        shown = self._dashboard
-        return shown is not None and not shown.closed and getattr(shown.runtime, "ended", None) is trace
+    def left(self) -> None:
+        """Somebody has closed a dashboard: an ended trace nobody looks at any more may go."""
+        with self._lock:
+            if self.shown is not None and self.shown.closed:
+                self.shown = None
+            if self._run is None and not self._watched():
+                self.clear()
+                self._past = None
+
+    def _watched(self) -> bool:
+        return any(not view.closed for view in list(self._kept))
 
     # ---- life
 
     def close(self) -> None:
         """Close the dashboards, end the trace, the recording and the collector. Idempotent."""
         try:
-            for shown in list(self._dashboards):
-                shown.close()
+            for view in list(self._kept):
+                view.close()
         finally:
             self._close()
 
     def _close(self) -> None:
-        self._dashboard = self.last_run = None
         with self._lock:
             if self._run is not None:
                 self.close_window(self._run.owner)
-            if self._recorder is not None and self._recorder.status().active:
+            self.shown = self._past = None
+            self.clear()
+            if self._recorder.status().active:
                 self._recorder.stop()
             if self._engine is not None:
                 self._engine.close()
@@ -399,12 +307,10 @@ class TracerSession:
 
     def _forget(self) -> None:
         """In a forked child: collector, run, sockets and pages are the parent's, and its threads may hold any lock."""
-        self._lock = threading.RLock()
-        self._run = self.last_run = self._engine = self._recorder = self._dashboard = None
-        self._dashboards = weakref.WeakSet()
-        self._sources = {}
-        self._stream, self._sequencer = RingBuffer(self._stream.capacity), Sequencer()
-        self.filters = FilterStack(self.filters.active)
+        self._begin(self._stream.capacity, self.filters.active)
+        self._run = self._past = self._engine = self.shown = None
+        self._recorder = Recorder(to_arrow=record_batch)
+        self._kept = weakref.WeakSet()
 
     def __enter__(self) -> TracerSession:
         return self

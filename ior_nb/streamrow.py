@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ior_nb.runtime import EventBatch, Row, StringTable, new_tables
+from ior_nb.runtime import EventBatch, Filter, Row, StreamTail, StringTable, new_tables
 
-__all__ = ["RingBuffer", "Row", "Sequencer"]
+__all__ = ["Passing", "RingBuffer", "Row", "Sequencer", "warning", "without_warnings"]
 
 
 class Sequencer:
@@ -21,7 +21,13 @@ class Sequencer:
         self._lock = threading.Lock()
 
     def take(self, count: int) -> int:
-        """Reserve `count` numbers in a row; return the first."""
+        """Reserve `count` numbers in a row; return the first. With 0 that is the number of the next row to come.
+
+        Raises:
+            ValueError: a count below 0.
+        """
+        if count < 0:
+            raise ValueError(f"cannot number {count} rows")
         with self._lock:
             first = self._last + 1
             self._last += count
@@ -62,28 +68,11 @@ class RingBuffer:
                 self._batches[0] = first[self._rows - self.capacity :]
                 self._rows = self.capacity
 
-    def warn(self, text: str, time_ns: int) -> None:
-        """Append a warning: a row of state `warning`, its text in `file`. Shown in the stream, never saved.
-
-        Args:
-            text: what the reader should know.
-            time_ns: when, on the clock of the rows.
-        """
-        with self._lock:
-            tables = self._batches[-1].tables if self._batches else new_tables()
-        self.push(_warning(text, time_ns, tables))
-
     @property
     def warning_count(self) -> int:
         """How many of the rows held now are warnings."""
         with self._lock:
             return sum(int(_is_warning(batch).sum()) for batch in self._batches)
-
-    def events(self) -> EventBatch:
-        """Return the rows without the warnings: what is saved."""
-        rows = self.snapshot()
-        warnings = _is_warning(rows)
-        return rows.take(~warnings) if warnings.any() else rows
 
     def snapshot(self) -> EventBatch:
         """Return the rows, oldest first, as one batch nobody else changes."""
@@ -113,14 +102,47 @@ class RingBuffer:
             self.total_pushed = 0
 
 
-def _is_warning(batch: EventBatch) -> np.ndarray:
-    code = batch.tables["state"].code("warning")
-    result: np.ndarray = batch["state"] == (-1 if code is None else code)
-    return result
+class Passing:
+    """The rows of a stream that a filter accepts, from a sequence number on; warnings are never hidden."""
+
+    def __init__(self, stream: StreamTail, wanted: Filter | None = None, first: int = 0) -> None:
+        self._stream, self._wanted, self._first = stream, wanted or Filter(), first
+
+    def __len__(self) -> int:
+        return len(self.snapshot())
+
+    def snapshot(self) -> EventBatch:
+        """Return the rows, oldest first."""
+        return self.tail(-1)[0]
+
+    def tail(self, after: int) -> tuple[EventBatch, int]:
+        """Return those of the rows pushed after the first `after` ones, and how many were ever pushed."""
+        rows, pushed = self._stream.tail(after)
+        if len(rows):
+            keep = rows["seq"] >= self._first
+            if self._wanted.active:
+                keep &= self._wanted.mask(rows)
+            keep |= _is_warning(rows)
+            rows = rows if keep.all() else rows.take(keep)
+        return rows, pushed
 
 
-def _warning(text: str, time_ns: int, tables: Mapping[str, StringTable]) -> EventBatch:
+def without_warnings(rows: EventBatch) -> EventBatch:
+    """Return the rows that are calls: what is saved."""
+    warnings = _is_warning(rows)
+    return rows.take(~warnings) if warnings.any() else rows
+
+
+def warning(text: str, time_ns: int, tables: Mapping[str, StringTable] | None = None) -> EventBatch:
+    """Return a warning: one row of state `warning`, its text in `file`. Shown in the stream, never saved."""
+    tables = tables if tables is not None else new_tables()
     words = {"comm": "ior", "syscall": "warning", "family": "Misc", "file": text, "state": "warning"}
     columns = {name: tables[name].intern_many([word]) for name, word in words.items()}
     columns |= {"time_ns": np.array([time_ns], np.uint64), "ret": np.array([-1]), "is_error": np.array([True])}
     return EventBatch(columns, tables)
+
+
+def _is_warning(batch: EventBatch) -> np.ndarray:
+    code = batch.tables["state"].code("warning")
+    result: np.ndarray = batch["state"] == (-1 if code is None else code)
+    return result

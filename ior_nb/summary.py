@@ -14,10 +14,10 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate import latencies, source_files, ways
 from ior_nb.runtime import Accounting, EventBatch, Recoder, StringTable
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
-from ior_nb.syscalls import SYSCALLS
 
 __all__ = ["CallRow", "ErrorRow", "FileRow", "SlowRow", "Summary", "Tally"]
 
@@ -29,7 +29,6 @@ _FAILURES: Final = 1 << 14
 """Failed rows put aside before they are counted."""
 _PIDS: Final = 1 + (1 << 22)  # PID_MAX_LIMIT of the kernel; recordings may have any
 _COUNTED: Final = {"calls": "calls", "errors": "errors", "bytes": "bytes", "latency": "latency_ns"}
-_CLASS: Final = {c.name: c.bytes_class for c in SYSCALLS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,15 +243,11 @@ class Tally:
         # Of the machine's own width: what adds and looks up by them then needs no conversion.
         call = self._call_names.codes(batch["syscall"], tables["syscall"]).astype(np.intp)
         file = self._file_names.codes(batch["file"], tables["file"]).astype(np.intp)
-        latency, moved = batch["latency_ns"].view(np.int64), batch["bytes"].view(np.int64)
-        done = batch["state"] == (tables["state"].code("done") or 0)
-        if not done.all():
-            latency = np.where(done, latency, 0)
+        latency, moved = latencies(batch)[0], batch["bytes"].view(np.int64)
         failed = np.flatnonzero(batch["is_error"])
         names = self._call_names.own
         if self._ways.shape[1] < len(names):
-            classes = [_CLASS.get(name, "none") for name in names]
-            self._ways = np.array([[c in (way, "transfer") for c in classes] for way in ("read", "write")], np.int64)
+            self._ways = ways(names)
         self._calls.grow(len(names))
         self._files.grow(len(self._file_names.own))
         np.add.at(self._calls.columns["calls"], call, 1)
@@ -286,10 +281,10 @@ class Tally:
         reads, writes = self._ways
         read, written = moved * reads.take(call), moved * writes.take(call)
         np.add.at(self._files.columns["written"], file, written)
-        old = batch["old_file"]
-        if old.any():
-            transfers = np.flatnonzero((reads & writes).take(call) & (old != 0) & (moved != 0))
-            file[transfers] = self._file_names.codes(old[transfers], batch.tables["old_file"])  # they read from these
+        if batch["old_file"].any():
+            sources = source_files(batch, (reads & writes).take(call) != 0)
+            credited = np.flatnonzero((sources != batch["file"]) & (moved != 0))
+            file[credited] = self._file_names.codes(sources[credited], batch.tables["file"])
             self._files.grow(len(self._file_names.own))
         np.add.at(self._files.columns["read"], file, read)
 
@@ -410,10 +405,7 @@ class Tally:
             ]
             calls = sorted(exact, key=lambda row: (-row.latency_ns, row.syscall))[:TOP]
             totals = {n: sum(c[k] for c in counters.values()) for n, k in _COUNTED.items()}
-            read, written = (
-                sum(c["bytes"] for name, c in counters.items() if _CLASS.get(name) in (direction, "transfer"))
-                for direction in ("read", "write")
-            )
+            read, written = (ways(counters) * [c["bytes"] for c in counters.values()]).sum(axis=1).tolist()
             notes += (
                 "totals and system calls are exact counts; files, errors and slowest calls are of the rows alone",
             )

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Unpack
 
-from ior_nb.plan import plan
+from ior_nb.errors import ConfigError
+from ior_nb.past import Past
+from ior_nb.plan import Request, parameters, plan
 from ior_nb.result import Trace
-from ior_nb.runtime import Filter
 from ior_nb.session import TracerSession, default_session, engine_name
 from ior_nb.window import Window
 
 if TYPE_CHECKING:
     from ior_nb.widgets.dashboard import Dashboard
 
-__all__ = ["dashboard", "trace"]
+__all__ = ["dashboard", "shows", "trace"]
 
 
 def trace(
-    *,
-    command: Sequence[str] | None = None,
-    pid: int | None = None,
-    tid: int | None = None,
-    cgroup: str | Path | int | None = None,
-    uid: int | None = None,
-    system: bool = False,
-    families: str | Iterable[str] | None = None,
-    syscalls: str | Iterable[str] | None = None,
-    sampling: dict[str, int] | None = None,
-    filter: str | Filter | None = None,  # noqa: A002 - the field's own word
-    follow: bool = True,
-    own: bool = False,
-    engine: str = "auto",
-    record: str | Path | None = None,
-    keep_rows: bool = True,
-    cwd: str | Path | None = None,
-    env: dict[str, str] | None = None,
-    title: str | None = None,
-    session: TracerSession | None = None,
-    cell: int = -1,
+    *, engine: str = "auto", session: TracerSession | None = None, cell: int = -1, **wanted: Unpack[Request]
 ) -> Window:
     """Trace the I/O system calls of a `with` block.
 
@@ -64,8 +45,8 @@ def trace(
         filter: which rows are wanted, as `comm~python and latency>=1ms`; what it can the kernel program decides.
         follow: whether children are traced.
         own: leave out processes that were running before the block.
-        engine: `auto`, or an engine by name, which then is the only one tried: `bcc`, or `demo` (made-up data, and
-            labelled so). A `session` has its own.
+        engine: `auto`, or a name of `ior_nb.engine.ENGINES`, which then is the only one tried. A `session` has its own,
+            and another name is refused.
         record: also write a Parquet recording there.
         keep_rows: whether the rows stay in memory for `df()`; without them the summary and the recording remain.
         cwd: working directory of the command.
@@ -82,27 +63,21 @@ def trace(
         RecordingError: the recording cannot be written; nothing was started.
         SourceError: (entering the block) the machine or the rights do not allow tracing.
     """
-    engine_name(engine)
-    wanted = plan(
-        command=command,
-        pid=pid,
-        tid=tid,
-        cgroup=cgroup,
-        uid=uid,
-        system=system,
-        families=families,
-        syscalls=syscalls,
-        sampling=sampling,
-        filter=filter,
-        follow=follow,
-        own=own,
-        record=record,
-        keep_rows=keep_rows,
-        cwd=cwd,
-        env=env,
-        title=title,
-    )
-    return (session or default_session(engine)).trace(wanted, cell=cell)
+    name = engine_name(engine)
+    if session is not None and engine != "auto" and name != session.engine_name:
+        raise ConfigError(
+            f"cannot trace with the engine {name} in a session of {session.engine_name}: leave one of the two out"
+        )
+    return Window(session or default_session(engine), plan(**wanted), cell=cell)
+
+
+def _with_keywords(of: Callable[..., Window]) -> None:
+    """Let help and completion show the keywords one by one."""
+    own = [p for p in inspect.signature(of).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    of.__signature__ = inspect.Signature([*parameters(), *own], return_annotation=Window)  # type: ignore[attr-defined]
+
+
+_with_keywords(trace)
 
 
 def dashboard(
@@ -112,18 +87,28 @@ def dashboard(
 
     Args:
         trace: a finished trace, a loaded recording for example; what the session traces without it.
-        panels: which panels, by name (`ior_nb.widgets.PANELS`); all without them.
+        panels: which panels, by name (`ior_nb.widgets.PANELS`); all without them, then one dashboard as long as it is
+            open.
         session: whose; the process's own session by default.
 
     Raises:
         ConfigError: there is no such panel; or the trace still runs, has no rows, or more than two million.
     """
-    session = session or default_session()
-    if trace is None:
-        return session.dashboard(panels)
     from ior_nb.desk import Desk
     from ior_nb.widgets.dashboard import Dashboard
 
-    made = Dashboard(Desk(session, trace), panels)
+    session = session or default_session()
+    whole = trace is None and not panels
+    if whole and isinstance(session.shown, Dashboard) and not session.shown.closed:
+        return session.shown
+    made = Dashboard(Desk(session, trace), panels, on_close=session.left)
+    if whole:
+        session.shown = made
     session.keep(made)
     return made
+
+
+def shows(session: TracerSession, trace: Trace) -> bool:
+    """Say whether the dashboard of the session is open and shows this finished trace."""
+    live = session.live()
+    return session.shown is not None and not session.shown.closed and isinstance(live, Past) and live.trace is trace

@@ -17,7 +17,7 @@ from ior_nb.result import Trace
 from ior_nb.runtime.text import printable
 from ior_nb.session import TracerSession, default_session
 from ior_nb.syscalls import FAMILIES
-from ior_nb.tracing import dashboard, trace
+from ior_nb.tracing import dashboard, shows, trace
 from ior_nb.window import Window
 
 __all__ = ["PARSERS", "VERBS", "HelpShown", "Parser", "Verbs", "arguments_of"]
@@ -149,13 +149,16 @@ class Verbs:
 
     def do_stop(self, line: str) -> None:
         """End it and show the result."""
-        run = self.session.running  # which may have been begun with the button of the dashboard
-        window, self._window = self._window if run is None else run.owner, None
-        if window is None:
+        run, window = self.session.running, self._window
+        if run is not None:  # which may have been begun with the button of the dashboard
+            found = run.owner.trace
+            run.stop()
+        elif window is not None:
+            found = window.trace
+            window.stop()
+        else:
             raise UsageError("ior: nothing is being traced (%ior start begins)")
-        window.end()
-        self._ended(window.trace)
-        display(window.trace)  # type: ignore[no-untyped-call]
+        display(found)  # type: ignore[no-untyped-call]
 
     def _ended(self, trace: Trace) -> None:
         """A trace over cells has ended: here, or with the button of the dashboard."""
@@ -267,8 +270,8 @@ class Verbs:
         last = self._shell.user_ns.get("_ior")
         if panels and panels[0] not in PANELS:
             last, panels = self._trace_named(panels[0]), panels[1:]
-        elif self.session.running is not None or not isinstance(last, Trace) or self.session.shows(last):
-            return self.session.dashboard(panels)
+        elif self.session.running is not None or not isinstance(last, Trace) or shows(self.session, last):
+            return dashboard(panels=panels, session=self.session)
         key = (id(last), tuple(panels))
         if self._shown is None or self._shown[0] != key or self._shown[1].closed:
             if self._shown is not None:

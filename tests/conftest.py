@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ior_nb.engine.collector.distribution import find_bcc
+
+settings.register_profile("steady", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("steady")
 
 REQUIRED = os.environ.get("IOR_NB_REQUIRE_LIVE") == "1"
 

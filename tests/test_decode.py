@@ -17,6 +17,7 @@ from ior_nb.engine.names import CHUNK
 from ior_nb.runtime import EventBatch, Recoder, StringTable
 from ior_nb.runtime.schema import NAMES, TEXT_COLUMNS
 from ior_nb.session import TracerSession
+from ior_nb.streamrow import without_warnings
 from ior_nb.syscalls import resolve
 from ior_nb.tracing import trace
 from tests.bench.frames import frames
@@ -59,7 +60,7 @@ def through_a_session(limit: int, folder: Path) -> dict[str, Any]:
             "directories": snapshot.directories,
             "processes": [dataclasses.replace(row, rate=0.0) for row in snapshot.processes],
             "stacks": run.trie.folded(),
-            "stream": values(session.stream_buffer().events()),
+            "stream": values(without_warnings(session.stream_buffer().snapshot())),
         }
         session.stop_recording()
         window.end()

@@ -12,13 +12,14 @@ import pytest
 
 from ior_nb import errors
 from ior_nb.clock import boot_clock
+from ior_nb.engine import ENGINES
 from ior_nb.engine.demo import DemoEngine
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.plan import enabled_calls
 from ior_nb.recordings import load
 from ior_nb.runtime import EventBatch, Scope, TraceOptions
 from ior_nb.runtime.schema import NAMES, is_error
-from ior_nb.session import ENGINES, TracerSession, default_session
+from ior_nb.session import TracerSession, default_session
 from ior_nb.syscalls import BY_NAME
 from ior_nb.tracing import trace
 from tests.test_replay import Clock, Listener, values

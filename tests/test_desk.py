@@ -13,10 +13,14 @@ from ior_nb.clock import boot_clock
 from ior_nb.desk import Desk
 from ior_nb.engine.contract import Ended
 from ior_nb.errors import ConfigError
+from ior_nb.export import EXPORTERS
 from ior_nb.plan import plan
+from ior_nb.recordings import load
 from ior_nb.result import Trace
 from ior_nb.runtime import EventBatch, TraceOptions
 from ior_nb.session import TracerSession
+from ior_nb.streamrow import warning
+from ior_nb.window import Window
 from tests.fakes import FakeEngine, batch
 
 
@@ -52,7 +56,7 @@ def calls(files: list[object], **columns: object) -> EventBatch:
 
 def running(session: TracerSession, engine: FakeEngine, files: list[object]) -> Desk:
     """Return the desk of a trace that has seen reads of these files."""
-    session.trace(plan()).__enter__()
+    Window(session, plan()).__enter__()
     desk = Desk(session)
     desk.look()
     engine.emit(calls(files))
@@ -133,7 +137,7 @@ def test_a_new_trace_takes_the_place_of_the_old(session: TracerSession, engine: 
 
 def test_a_finished_trace_has_a_desk_with_a_filter_of_its_own(session: TracerSession, engine: FakeEngine) -> None:
     """A desk over a trace shows its rows and rates, and filters without touching the session."""
-    with session.trace(plan()) as found:
+    with Window(session, plan()) as found:
         engine.emit(calls(["/a", "/b", "/b"]))
     desk = Desk(session, found)
     assert counted(desk) == {"/a": 1, "/b": 2}
@@ -151,7 +155,7 @@ def test_a_finished_trace_has_a_desk_with_a_filter_of_its_own(session: TracerSes
 def test_the_stream_keeps_warnings_under_a_filter(session: TracerSession, engine: FakeEngine) -> None:
     """A filter hides rows, never a warning."""
     desk = running(session, engine, ["/a", "/b"])
-    session.stream_buffer().warn("something was lost", boot_clock())
+    session.stream_buffer().push(warning("something was lost", boot_clock()))
     desk.filters.set(desk.filters.parse("file=/b"))
     rows, pushed = desk.stream().tail(0)
     assert rows.text("file").tolist() == ["/b", "something was lost"]
@@ -181,8 +185,8 @@ def test_a_huge_trace_is_refused_with_advice(
     session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trace with more rows than can be counted again says what to do."""
-    monkeypatch.setattr("ior_nb.desk.past._MOST_ROWS", 2)
-    with session.trace(plan()) as found:
+    monkeypatch.setattr("ior_nb.past._MOST_ROWS", 2)
+    with Window(session, plan()) as found:
         engine.emit(calls(["/a", "/b", "/b"]))
     with pytest.raises(ConfigError, match=r"narrow it with Trace.filter"):
         Desk(session, found)
@@ -191,13 +195,25 @@ def test_a_huge_trace_is_refused_with_advice(
 def test_exports_hold_what_is_shown(session: TracerSession, engine: FakeEngine, tmp_path: object) -> None:
     """While a trace runs an export has the stream's rows that pass the filter, without the warnings."""
     desk = running(session, engine, ["/a", "/b"])
-    session.stream_buffer().warn("lost", boot_clock())
+    session.stream_buffer().push(warning("lost", boot_clock()))
     desk.filters.set(desk.filters.parse("file=/b"))
     path = desk.control.export(f"{tmp_path}/rows.csv")
     lines = path.read_text().splitlines()
     assert len(lines) == 2
     assert "/b" in lines[1]
     assert np.isfinite(desk.control.state().elapsed_s)
+
+
+def test_a_running_trace_is_exported_in_every_format(
+    session: TracerSession, engine: FakeEngine, tmp_path: Path
+) -> None:
+    """Also as a recording, which can be loaded again."""
+    desk = running(session, engine, ["/a", "/b"])
+    for name, row in EXPORTERS.items():
+        path = desk.control.export(f"{tmp_path}/{name}{row.extension}")
+        assert path.stat().st_size > 0
+
+    assert len(load(tmp_path / "parquet.parquet")) == 2
 
 
 def test_nobody_asks_an_engine_that_is_still_starting(session: TracerSession, engine: FakeEngine) -> None:
@@ -216,7 +232,7 @@ def test_nobody_asks_an_engine_that_is_still_starting(session: TracerSession, en
         live()
 
     engine.start, engine.live = slow, note  # type: ignore[method-assign]
-    session.trace(plan()).__enter__()
+    Window(session, plan()).__enter__()
     assert asked == [0]
     desk.look()
     assert asked == [0, "live"]
@@ -225,10 +241,10 @@ def test_nobody_asks_an_engine_that_is_still_starting(session: TracerSession, en
 def test_a_trace_between_two_looks_is_seen(session: TracerSession, engine: FakeEngine) -> None:
     """With a dashboard open, a trace nobody saw running is shown after its end, counted from its rows."""
     shown = Shown()
-    session.keep(shown)  # type: ignore[arg-type]
+    session.keep(shown)
     desk = Desk(session)
     desk.look()
-    with session.trace(plan()):
+    with Window(session, plan()):
         engine.emit(calls(["/short"]))
     desk.look()
     assert counted(desk) == {"/short": 1}
@@ -260,7 +276,7 @@ def test_a_trace_that_is_just_ending_is_still_running(session: TracerSession, en
 
 def test_a_finished_trace_starts_nothing(session: TracerSession, engine: FakeEngine) -> None:
     """The dashboard of one finished trace says so, and refuses to start or stop another."""
-    with session.trace(plan()) as found:
+    with Window(session, plan()) as found:
         engine.emit(calls(["/a"]))
     desk = Desk(session, found)
     assert desk.control.state().fixed
@@ -283,7 +299,7 @@ def test_a_session_closes_all_its_dashboards(session: TracerSession) -> None:
     """Every dashboard made for a session is closed with it, whatever one of them does."""
     shown = [Shown(), Shown()]
     for one in shown:
-        session.keep(one)  # type: ignore[arg-type]
+        session.keep(one)
     session.close()
     assert all(one.closed for one in shown)
 

@@ -11,6 +11,7 @@ import pytest
 
 import ior_nb
 from ior_nb import errors
+from ior_nb.engine import ENGINES, EngineRow
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.replay import ReplayEngine, StandIn
 from ior_nb.export.arrow import record_batch
@@ -140,10 +141,24 @@ def test_the_sessions_of_auto_and_bcc_are_two(refused: None) -> None:
     assert ior_nb.session.default_session("bcc") is not ior_nb.session.default_session()
 
 
+def test_the_replay_engine_is_asked_for_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`replay` is an engine like the others: it plays what the variable names, and says so where that is nothing."""
+    with TracerSession(engine="replay") as session:
+        monkeypatch.delenv("IOR_NB_REPLAY", raising=False)
+        with pytest.raises(errors.ConfigError, match="IOR_NB_REPLAY"):
+            session.engine()
+        monkeypatch.setenv("IOR_NB_REPLAY", str(folder))
+        with trace(session=session) as found:
+            pass
+
+    assert found.engine == "replay"
+    assert len(found) > 0
+
+
 def test_an_engine_that_works_is_not_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tracing is allowed the variable changes nothing."""
     monkeypatch.setenv("IOR_NB_REPLAY", str(folder))
-    monkeypatch.setitem(ior_nb.session.ENGINES, "bcc", f"{FakeEngine.__module__}:FakeEngine")
+    monkeypatch.setitem(ENGINES, "bcc", EngineRow(f"{FakeEngine.__module__}:FakeEngine", "a fake"))
     with TracerSession() as session:
         assert session.engine().name == "fake"
 

@@ -25,6 +25,7 @@ from ior_nb.runtime import (
     new_tables,
 )
 from ior_nb.runtime.index import Index
+from ior_nb.runtime.shown import FOLDED, ROOT
 from tests.fakes import batch
 
 COLUMNS = ("comm", "pid", "tid", "syscall", "file", "family", "cell", "open_flags", "latency_ns", "gap_ns", "bytes")
@@ -64,22 +65,22 @@ def event(**values: Any) -> Event:
     return tuple((usual | values).values())
 
 
-def frames_of(row: Event, fields: Sequence[str]) -> list[str]:
-    """Return the frames of one row, by the rules and nothing else."""
+def frames_of(row: Event, fields: Sequence[str]) -> list[tuple[str, int]]:
+    """Return the frames of one row by name and place of the field, by the rules and nothing else."""
     values = dict(zip(COLUMNS, row, strict=True))
-    frames: list[str] = []
-    for field in fields:
+    frames: list[tuple[str, int]] = []
+    for place, field in enumerate(fields):
         if field == "path":
-            for part in values["file"].split(";"):
-                pieces = part.split("/")
-                frames += [pieces[0]] * bool(pieces[0]) + ["/" + piece for piece in pieces[1:]]
+            pieces = values["file"].split("/")
+            names = [pieces[0]] * bool(pieces[0]) + ["/" + piece for piece in pieces[1:]]
         elif field == "cell":
-            frames += [str(values["cell"])] * (values["cell"] >= 0)
+            names = [str(values["cell"])] * (values["cell"] >= 0)
         elif field == "flags":
-            frames += {-1: [], 0: ["O_RDONLY"]}.get(values["open_flags"], ["O_WRONLY|O_CREAT|O_TRUNC"])
+            names = {-1: [], 0: ["O_RDONLY"]}.get(values["open_flags"], ["O_WRONLY|O_CREAT|O_TRUNC"])
         else:
-            text = str(values["file" if field == "file" else field])
-            frames += [part for part in (text.strip() if field == "comm" else text).split(";") if part]
+            text = str(values[field])
+            names = [name for name in [text.strip() if field == "comm" else text] if name]
+        frames += [(name, place) for name in names]
     return frames
 
 
@@ -92,16 +93,16 @@ def weight_of(row: Event, metric: str) -> int:
 class Oracle:
     """A trie of dictionaries, one row after the other."""
 
-    def __init__(self, name: str = "") -> None:
-        self.name = name
+    def __init__(self, name: str = "", field: int = ROOT) -> None:
+        self.name, self.field = name, field
         self.value = self.total = self.height = 0
-        self.below: dict[str, Oracle] = {}
+        self.below: dict[tuple[str, int], Oracle] = {}
 
-    def add(self, frames: list[str], weight: int, height: int) -> None:
+    def add(self, frames: list[tuple[str, int]], weight: int, height: int) -> None:
         self.total += weight
         self.height += height
         if frames:
-            self.below.setdefault(frames[0], Oracle(frames[0])).add(frames[1:], weight, height)
+            self.below.setdefault(frames[0], Oracle(*frames[0])).add(frames[1:], weight, height)
         else:
             self.value += weight
 
@@ -109,8 +110,8 @@ class Oracle:
         whole = self.total if whole is None else whole
         shown = [c for c in self.below.values() if not whole or c.total / whole >= 0.001]
         if not shown and depth < 2:
-            shown = sorted((c for c in self.below.values() if c.total), key=lambda c: (-c.total, c.name))[:8]
-        shown.sort(key=lambda c: c.name)
+            shown = sorted((c for c in self.below.values() if c.total), key=lambda c: (-c.total, c.name, c.field))[:8]
+        shown.sort(key=lambda c: (c.name, c.field))
         children = tuple(c.tree(whole, depth + 1) for c in shown)
         return SnapshotNode(name=self.name, value=self.value, total=self.total, children=children, height=self.height)
 
@@ -127,7 +128,8 @@ def folded_of(events: Sequence[Event], fields: Sequence[str], metric: str) -> st
     """Build the collapsed stacks of rows."""
     stacks: dict[str, int] = {}
     for row in events:
-        stack = ";".join(frames_of(row, fields)).replace("\n", "\\x0a").replace("\r", "\\x0d") or "[unknown]"
+        names = [name.replace(";", "\\x3b") for name, _ in frames_of(row, fields)]
+        stack = ";".join(names).replace("\n", "\\x0a").replace("\r", "\\x0d") or "[unknown]"
         stacks[stack] = stacks.get(stack, 0) + weight_of(row, metric)
     return "".join(f"{stack} {value}\n" for stack, value in sorted(stacks.items()) if value)
 
@@ -197,12 +199,13 @@ def assert_true_parts(trie: LiveTrie, events: Sequence[Event], cap: int) -> None
         below = np.flatnonzero(found.parents == found.ids[at])
         nodes = 1
         for child in below.tolist():
-            name = found.labels[child]
-            known = truth.below[name] if truth and name != "[other;]" else None
+            name, field = found.labels[child], int(found.fields[child])
+            known = truth.below[name, field] if truth and field != FOLDED else None
             nodes += check(child, known)
             assert known is None or found.totals[child] <= known.total
-            assert name != "[other;]" or not (found.parents == found.ids[child]).any()
-        assert len(set(found.labels[below])) == len(below)
+            assert field >= 0 or (field, name) == (FOLDED, "[other;]")
+            assert field != FOLDED or not (found.parents == found.ids[child]).any()
+        assert len(set(zip(found.labels[below], found.fields[below].tolist(), strict=True))) == len(below)
         assert found.totals[at] == found.values[at] + found.totals[below].sum()
         assert found.heights[at] >= found.heights[below].sum()
         return nodes
@@ -363,7 +366,7 @@ def test_names_of_folded_frames_are_forgotten(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_name_cannot_forge_a_frame_or_a_line() -> None:
-    """`;` divides a name into frames of its own; line ends are escaped, and merge with the same text typed."""
+    """In text `;` and line ends are escaped, and merge with the same text typed; in the tree a name is one frame."""
     trie = fed(
         [
             event(comm="a;b", syscall="read", file="/x\ny;[other;]"),
@@ -373,7 +376,20 @@ def test_a_name_cannot_forge_a_frame_or_a_line() -> None:
         ]
     )
 
-    assert trie.folded() == "a;b;read;/x\\x0ay;[other;] 1\na;read;/l\\x0am 2\nn 9;read;\\x0d 1\n"
+    assert trie.folded() == "a;read;/l\\x0am 2\na\\x3bb;read;/x\\x0ay\\x3b[other\\x3b] 1\nn 9;read;\\x0d 1\n"
+    assert [node.name for node in trie.snapshot_tree()[0].children] == ["a", "a;b", "n 9"]
+
+
+def test_a_frame_says_which_field_it_is_of() -> None:
+    """Equal names of different fields are different frames, and each has its field; the root and folded ones none."""
+    events = [event(cell=3, pid=3), event(cell=-1, pid=3, file="[other;]"), event(cell=3, pid=7, file="/a/b")]
+    found = fed(events, fields=["cell", "pid", "path"]).snapshot_columns()
+
+    assert found.labels.tolist() == ["", "3", "3", "/f", "7", "/a", "/b", "3", "[other;]"]
+    assert found.fields.tolist() == [ROOT, 0, 1, 2, 1, 2, 2, 1, 2]
+    assert len(set(found.ids)) == len(found.ids)
+    capped = fed([event(file=f"/{i}") for i in range(40)], fields=["path"], cap=4).snapshot_columns(min_share=0)
+    assert [label for label, field in zip(capped.labels, capped.fields, strict=True) if field == FOLDED] == ["[other;]"]
 
 
 def test_reference_examples_of_collapsed_stacks() -> None:
@@ -547,11 +563,14 @@ def test_columns_show_more_below_the_frame_in_focus() -> None:
     events = [event(comm="big", file="/x")] * 5000 + [event(comm="small", file=f"/{i}") for i in range(4)]
     trie = fed(events, fields=["comm", "path"])
     plain = trie.snapshot_columns(min_share=0.01)
-    zoomed = trie.snapshot_columns(min_share=0.01, limit=6, focus=["small"])
+    zoomed = trie.snapshot_columns(min_share=0.01, limit=6, focus=[("comm", "small")])
 
     assert plain.labels.tolist() == ["", "big", "/x"]
     assert zoomed.labels.tolist() == ["", "small", "/0", "/1", "/2", "/3"]
-    assert trie.snapshot_columns(min_share=0.01, focus=["gone", "x"]).labels.tolist() == plain.labels.tolist()
+    assert (
+        trie.snapshot_columns(min_share=0.01, focus=[("comm", "gone"), ("path", "x")]).labels.tolist()
+        == plain.labels.tolist()
+    )
 
 
 def test_a_snapshot_never_changes() -> None:
@@ -651,6 +670,8 @@ def test_configuring_drops_what_was_accumulated() -> None:
         (lambda t: t.set_count_field("weight"), "'weight'; choose from count"),
         (lambda t: t.set_count_field(""), "''"),
         (lambda t: t.set_height_field("weight"), "or nothing"),
+        (lambda t: t.reconfigure([3]), "are names"),
+        (lambda t: t.set_count_field(None), "is a name"),
     ],
 )
 def test_bad_configuration_changes_nothing(configure: Callable[[LiveTrie], None], message: str) -> None:
@@ -683,6 +704,7 @@ def test_trie_satisfies_its_contracts() -> None:
 def test_fields_may_be_one_text() -> None:
     """Fields as they are typed on a command line are understood."""
     assert LiveTrie("path, tracepoint").fields == ("path", "syscall")
+    assert LiveTrie(count_field="durationToPrev").count_field == "gap"
 
 
 def test_open_flags_are_named() -> None:

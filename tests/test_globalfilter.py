@@ -449,60 +449,6 @@ def test_a_label_says_what_came_and_what_went(before: str, after: str, label: st
     assert stack.labels == (label,)
 
 
-def test_replacing_makes_no_level() -> None:
-    """A direct change is not in the history, and says whether it was one."""
-    stack = FilterStack()
-    stack.push(parse("pid=1"))
-
-    assert stack.replace(parse("pid=2"))
-    assert not stack.replace(parse("pid=2"))
-    assert stack.active == parse("pid=2")
-    assert stack.labels == ("pid=1",)
-
-
-@pytest.mark.parametrize(
-    ("before", "process", "after"),
-    [
-        ("all", 7, "all"),
-        ("errors", 7, "errors"),
-        ("pid=3", 7, "pid=7"),
-        ("pid=3", None, "all"),
-        ("tid=3", 7, "all"),
-        ("pid=3 and tid=4 and errors", 7, "pid=7 and errors"),
-        ("pid=3 and tid=4 and errors", None, "errors"),
-        ("pid!=3 and errors", 7, "errors"),
-        ("not pid=3 and errors", 7, "errors"),
-        ("(pid=3 or pid=4) and errors", 7, "pid=7 and errors"),
-        ("pid=3 or not (tid=3 and errors)", 7, "pid=7 or not errors"),
-        ("fd=3 or comm~x", 7, "fd=3 or comm~x"),
-    ],
-)
-def test_another_process_is_in_every_level(before: str, process: int | None, after: str) -> None:
-    """Retargeting rewrites the active filter and each one before it, so that undo brings no stale process back."""
-    stack = FilterStack(parse(before))
-    stack.push(parse("comm~other"))
-    stack.push(parse(before))
-    stack.retarget(process)
-
-    assert stack.active == parse(after)
-    assert stack.labels[0] == "comm~other" if before == "all" else len(stack) == 2
-    assert stack.pop()
-    assert stack.pop()
-    assert stack.active == parse(after)
-
-
-def test_undo_to_an_equal_filter_uses_up_its_level() -> None:
-    """Levels that retargeting made equal are popped one by one and change nothing."""
-    stack = FilterStack(parse("pid=1"))
-    stack.push(parse("pid=2"))
-    stack.retarget(7)
-
-    assert stack.active == parse("pid=7")
-    assert stack.pop()
-    assert stack.active == parse("pid=7")
-    assert not stack.pop()
-
-
 # ---- completion -------------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tomllib
@@ -8,6 +9,9 @@ from pathlib import Path
 import pytest
 
 import ior_nb
+from ior_nb.engine import ENGINES
+from ior_nb.export import EXPORTERS
+from ior_nb.options import add_trace_options
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,6 +63,20 @@ def test_the_readme_has_the_columns_of_the_schema() -> None:
     text = (ROOT / "README.md").read_text()
 
     assert "\n".join(rows) in text
+
+
+def test_the_readme_and_the_help_have_all_engines_and_formats() -> None:
+    """What can be asked for by name stands in the tables; nobody has to know of a row elsewhere to keep this true."""
+    parser = argparse.ArgumentParser()
+    add_trace_options(parser)
+    text, said = (ROOT / "README.md").read_text(), parser.format_help()
+
+    engines = [f"| `{name}` | {row.doc} |" for name, row in ENGINES.items()]
+    formats = [f"| `{name}` | `{row.extension}` | {row.doc} |" for name, row in EXPORTERS.items()]
+
+    assert "\n".join(engines) in text
+    assert "\n".join(formats) in text
+    assert [name for name in ENGINES if name not in said] == []
 
 
 def test_no_module_outgrows_its_room() -> None:

@@ -25,11 +25,12 @@ from hypothesis import strategies as st
 import ior_nb.parquet
 from ior_nb.errors import RecordingError
 from ior_nb.export.arrow import event_batch, record_batch
-from ior_nb.parquet import Recorder, RecorderStatus, read, read_chain, target
+from ior_nb.parquet import Recorder, read, read_chain, target
 from ior_nb.parquet.chain import Chain, link, links
 from ior_nb.parquet.reader import checked
 from ior_nb.parquet.rows import RowQueue
 from ior_nb.parquet.thrift import Field, Items, Kind, Struct, decode, encode
+from ior_nb.runtime import RecordingState
 from ior_nb.runtime.batch import EventBatch, new_tables
 from ior_nb.runtime.schema import NAMES
 
@@ -472,7 +473,7 @@ def test_path_that_is_no_file_name_is_refused(path: str) -> None:
     with pytest.raises(RecordingError, match="cannot record to"):
         recorder.start(path)
 
-    assert recorder.status() == RecorderStatus()
+    assert recorder.status() == RecordingState()
 
 
 @pytest.mark.parametrize("directory", ["missing", "file", "/proc", "/sys"])
@@ -628,10 +629,10 @@ def test_status_follows_the_recording(tmp_path: Path) -> None:
     after = recorder.status()
     assert path is not None
 
-    assert before == RecorderStatus()
+    assert before == RecordingState()
     assert (during.active, during.path, during.rows_written) == (True, tmp_path / "a.parquet", 0)
     assert during.temporary_path is not None
-    assert after == RecorderStatus(
+    assert after == RecordingState(
         path=tmp_path / "a-1.parquet",
         requested_path=tmp_path / "a.parquet",
         rows_written=3,
@@ -821,7 +822,7 @@ def test_bug_of_the_conversion_at_the_start_leaves_nothing(tmp_path: Path) -> No
         recorder.start(tmp_path / "a")
 
     assert names(tmp_path) == []
-    assert recorder.status() == RecorderStatus()
+    assert recorder.status() == RecordingState()
 
 
 def test_write_error_in_the_middle_of_a_group_costs_that_group_only(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import argparse
+import inspect
 import os
 import re
 import threading
@@ -9,9 +11,11 @@ from typing import Any
 import pytest
 
 from ior_nb.errors import ConfigError
-from ior_nb.plan import enabled_calls, plan, sampling_rates
+from ior_nb.options import add_trace_options, trace_arguments
+from ior_nb.plan import Request, enabled_calls, plan, sampling_rates
 from ior_nb.runtime import Scope
 from ior_nb.syscalls import BY_NAME, SYSCALLS
+from ior_nb.tracing import trace
 
 
 @pytest.mark.parametrize(
@@ -102,3 +106,17 @@ def test_a_command_is_looked_up_like_a_shell_does(tmp_path: Path) -> None:
 
     assert found is not None
     assert (found.path, found.arguments) == (str(program), ("thing", "x"))
+
+
+def test_the_keywords_of_a_trace_are_written_once() -> None:
+    """Signature, text and options of `trace` have the keywords of `Request`; any other is refused by name."""
+    shown = inspect.signature(trace).parameters
+    parser = argparse.ArgumentParser()
+    add_trace_options(parser)
+    options = trace_arguments(parser.parse_args([]))
+
+    assert [name for name in Request.__annotations__ if name not in shown or name not in str(trace.__doc__)] == []
+    assert options.keys() <= shown.keys()
+    assert {name: options[name] for name in options if options[name] != shown[name].default} == {"sampling": {}}
+    with pytest.raises(TypeError, match="no keyword 'pids'"):
+        trace(pids=3)  # type: ignore[call-arg]

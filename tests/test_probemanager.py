@@ -67,7 +67,7 @@ def test_calls_the_engine_has_not_are_not_there() -> None:
     manager = Manager({READ}, {}, engine, here)
     with pytest.raises(ConfigError, match="this machine has no open: "):
         manager.set_active(["read", "open"], active=True)
-    manager.set_all(active=True)
+    manager.set_active([call.name for call in here], active=True)
     manager.set_family("FS", active=False)
     found = {f.family: f for f in manager.families()}
 
@@ -125,15 +125,22 @@ def test_unknown_names_and_rates_are_refused(change: Callable[[Manager], None]) 
     assert engine.told == []
 
 
-def test_a_closed_manager_refuses_changes_and_still_answers() -> None:
-    """After the run has ended its last state can be read, not changed."""
+def test_a_number_is_no_name() -> None:
+    """What is no text cannot be a system call, and is refused as such."""
+    with pytest.raises(ConfigError, match="by its name"):
+        Manager({READ}, {}, Engine()).toggle(READ)  # type: ignore[arg-type]
+
+
+def test_a_closed_manager_refuses_changes_and_has_nothing_on() -> None:
+    """After the run has ended no probe is on, and none can be switched."""
     manager = Manager({READ}, {}, Engine())
     manager.close()
     manager.close()
 
     with pytest.raises(SessionClosed):
         manager.toggle("read")
-    assert manager.active_count()[0] == 1
+    assert manager.active_count()[0] == 0
+    assert not any(state.active for state in manager.states())
 
 
 def test_changes_from_many_threads_all_count() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextvars import Context
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,6 +65,21 @@ def test_batch_refuses_columns_that_do_not_fit() -> None:
         EventBatch({"nonsense": np.zeros(2)}, new_tables())
 
 
+def test_columns_of_a_batch_are_read_only() -> None:
+    """Nobody writes into a batch, however it was made; the arrays it was made of stay their owner's."""
+    mine = np.array([1, 2, 3], np.int32)
+    made = EventBatch({"pid": mine}, new_tables())
+    parts = [made, made[1:], made.take(np.array([0, 2])), made.with_columns(pid=mine), EventBatch.concat([made, made])]
+    parts.append(made.recoded(new_tables()))
+
+    for part in parts:
+        for name, values in part.columns.items():
+            with pytest.raises(ValueError, match="read-only"):
+                values[0] = values[0]
+            assert not values.flags.writeable, name
+    mine[0] = 7
+
+
 def test_rows_are_views_by_name_and_attribute() -> None:
     """Indexing and iterating give rows; text is text there."""
     events = batch(syscall=["read", "write"], file=["/a", "/b"], ret=[3, -9])
@@ -106,6 +122,23 @@ def test_context_carries_bindings_and_a_clone_of_the_filter() -> None:
     assert trace_filters_from_context(carrying) is None
     assert trace_filters_from_context(filtered) == wanted
     assert trace_filters_from_context(filtered) is not wanted
+
+
+def test_a_context_gives_no_more_than_it_carries() -> None:
+    """Who stored only the write side gets no full bindings back."""
+
+    class Publisher:
+        def set_dashboard_snapshot_source(self, source: object) -> None:
+            """Nobody looks."""
+
+        set_event_stream_source = set_live_trie = set_probe_manager = set_dashboard_snapshot_source
+        set_live_filter_setter = set_live_trace = set_dashboard_snapshot_source
+
+    publisher: Any = Publisher()
+    context = context_with_runtime_bindings(Context(), publisher)
+
+    assert runtime_bindings_from_context(context) is None
+    assert runtime_publisher_from_context(context) is publisher
 
 
 def test_hostile_text_is_made_visible() -> None:

@@ -7,9 +7,10 @@ import pytest
 
 from ior_nb import errors
 from ior_nb.clock import boot_clock
+from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Ended
 from ior_nb.runtime import EventBatch
-from ior_nb.session import ENGINES, TracerSession
+from ior_nb.session import TracerSession
 from ior_nb.syscalls import BY_NAME, SYSCALLS
 from ior_nb.tracing import trace
 from tests.fakes import FakeEngine, batch
@@ -165,6 +166,15 @@ def test_unknown_engines_are_refused() -> None:
     with pytest.raises(errors.ConfigError, match="bcc"):
         trace(engine="magic")
     assert "bcc" in ENGINES
+
+
+def test_an_engine_of_another_session_is_refused(session: TracerSession) -> None:
+    """Who names an engine and gives a session of another one is told so, instead of traced by the other."""
+    with pytest.raises(errors.ConfigError, match="engine demo in a session of fake"):
+        trace(engine="demo", session=TracerSession(engine=FakeEngine()))
+
+    assert trace(engine="demo", session=TracerSession(engine="demo")).trace.engine == "demo"
+    assert trace(engine="auto", session=session).trace.engine == session.engine_name
 
 
 def test_a_forked_child_does_not_end_its_parents_trace(session: TracerSession, engine: FakeEngine) -> None:

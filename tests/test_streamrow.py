@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ior_nb.runtime import new_tables
-from ior_nb.streamrow import RingBuffer, Sequencer
+from ior_nb.streamrow import RingBuffer, Sequencer, warning, without_warnings
 from tests.fakes import batch
 
 
@@ -58,15 +58,35 @@ def test_sequence_numbers_are_unique_over_threads() -> None:
     assert numbers.take(1) == 101 + 3 * 800
 
 
+def test_a_reader_of_the_ring_changes_nothing() -> None:
+    """What a ring hands out cannot be written into: it may be the very rows of a trace."""
+    ring = RingBuffer()
+    ring.push(batch(pid=[1, 2]))
+
+    with pytest.raises(ValueError, match="read-only"):
+        ring.snapshot()["pid"][:] = 42
+    assert ring.snapshot()["pid"].tolist() == [1, 2]
+
+
+def test_numbers_are_never_given_back() -> None:
+    """A count below nothing would number two rows alike, and is refused."""
+    numbers = Sequencer()
+    numbers.take(3)
+
+    with pytest.raises(ValueError, match="cannot number -5 rows"):
+        numbers.take(-5)
+    assert numbers.take(1) == 4
+
+
 def test_warnings_are_rows_of_the_stream_and_of_nothing_else() -> None:
     """A warning is shown among the rows, counted while it is held, and left out of what is saved."""
     ring = RingBuffer(3)
     ring.push(batch(pid=[1, 2], syscall=["read", "read"]))
-    ring.warn("3 events were lost", 17)
+    ring.push(warning("3 events were lost", 17))
     shown = ring.snapshot()
 
     assert ring.warning_count == 1
     assert (shown[2].syscall, shown[2].file, shown[2].comm, shown[2].fd) == ("warning", "3 events were lost", "ior", -1)
-    assert len(ring.events()) == 2
+    assert len(without_warnings(ring.snapshot())) == 2
     ring.push(batch(pid=[3, 4, 5]))
     assert ring.warning_count == 0

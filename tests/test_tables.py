@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from ior_nb import aggregate, figures, tables
 from ior_nb.comparison import Diff
 from ior_nb.errors import ConfigError, FilterSyntaxError
+from ior_nb.flamegraph import LiveTrie
 from ior_nb.result import Trace
 from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.statsengine import Engine as Statistics
 from tests.events import HOSTILE, ROWS, latency, made, read_written
 from tests.fakes import batch
 
@@ -66,6 +68,35 @@ def trace_of(events: EventBatch, accounting: Accounting | None = None) -> Trace:
     found.add(events)
     found.finish(window=(10**12, 10**12 + 10**10), accounting=accounting or Accounting(), counters={})
     return found
+
+
+@given(ROWS)
+def test_all_sums_follow_one_rule(rows: list[Event]) -> None:
+    """Summary, statistics, tables and flame graph agree on every total, and on what was read from which file."""
+    events = made(rows)
+    statistics, trie = Statistics(), LiveTrie(("syscall",), "duration")
+    statistics.ingest(events)
+    trie.ingest(events)
+    shown, summary, totals = statistics.snapshot(top=1000), trace_of(events).summary(), aggregate.totals(events)
+    by_file = as_moved(aggregate.files(events))
+
+    expected = measures(rows)
+    assert tuple(totals[name] for name in MEASURES) == expected
+    assert (shown.calls, shown.errors, shown.bytes_read, shown.bytes_written, shown.latency_total_ns) == expected
+    assert (summary.calls, summary.errors, summary.bytes_read, summary.bytes_written, summary.latency_ns) == expected
+    assert trie.snapshot_columns().totals[0] == expected[-1]
+    assert shown.in_flight == totals["in_flight"] == int(events.in_flight.sum())
+    found = {row.path: (row.bytes_read, row.bytes_written) for row in shown.files if not row.special}
+    assert {name: pair for name, pair in found.items() if any(pair)} == {
+        name: pair for name, pair in by_file.items() if name and any(pair)
+    }
+    assert all((row.bytes_read, row.bytes_written) == by_file[row.file] for row in summary.files)
+
+
+def as_moved(columns: dict[str, np.ndarray]) -> dict[str, tuple[int, int]]:
+    """Return bytes read and written by file."""
+    pairs = zip(columns["bytes_read"].tolist(), columns["bytes_written"].tolist(), strict=True)
+    return dict(zip(columns["file"].tolist(), pairs, strict=True))
 
 
 @given(ROWS)

@@ -8,7 +8,7 @@ Only finished calls have a latency; calls that never return, or had not returned
 """
 
 from ior_nb.aggregate.groups import Columns, Groups
-from ior_nb.aggregate.rows import CLASS_OF, CLASSES, classes, finished, moved
+from ior_nb.aggregate.rows import CLASS_OF, CLASSES, classes, latencies, moved, source_files, ways
 from ior_nb.aggregate.tables import (
     directories,
     directory_of,
@@ -33,13 +33,15 @@ __all__ = [
     "errors",
     "families",
     "files",
-    "finished",
+    "latencies",
     "latency_bins",
     "moved",
     "processes",
     "slowest",
+    "source_files",
     "syscalls",
     "threads",
     "timeline",
     "totals",
+    "ways",
 ]

@@ -34,7 +34,7 @@ def totals(batch: EventBatch) -> dict[str, int | float]:
     return {
         "calls": len(batch),
         "errors": int(batch["is_error"].sum()),
-        "in_flight": int((batch["state"] == _code(batch, "state", "in flight")).sum()),
+        "in_flight": int(batch.in_flight.sum()),
         "bytes": int(batch["bytes"].sum(dtype=np.int64)),
         "bytes_read": int(read.sum()),
         "bytes_written": int(written.sum()),
@@ -47,11 +47,6 @@ def totals(batch: EventBatch) -> dict[str, int | float]:
         **{name: int(values[0]) if len(values) else 0 for name, values in percentiles.items()},
         "max_ns": int(latency.max(initial=0)),
     }
-
-
-def _code(batch: EventBatch, column: str, text: str) -> int:
-    code = batch.tables[column].code(text)
-    return -1 if code is None else code
 
 
 def syscalls(batch: EventBatch) -> Columns:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, mean
-from ior_nb.aggregate.rows import CLASSES, classes, finished, latencies, moved
+from ior_nb.aggregate.rows import CLASSES, classes, latencies, moved
 from ior_nb.runtime import EventBatch
 
 __all__ = ["latency_bins", "slowest", "timeline"]
@@ -18,7 +18,7 @@ _MOST_SLOTS: Final = 100_000
 
 def slowest(batch: EventBatch, n: int = 20) -> EventBatch:
     """Return the n finished calls that took longest, the slowest first, equal ones in order of completion."""
-    rows = np.flatnonzero(finished(batch))
+    rows = np.flatnonzero(batch.done)
     latency = batch["latency_ns"][rows].astype(np.int64)
     n = max(0, n)
     if 0 < n < len(rows):

@@ -1,1 +1,23 @@
 """Where events come from: each engine yields `EventBatch`es and never sees a sink."""
+
+from typing import Final, NamedTuple
+
+__all__ = ["ENGINES", "EngineRow"]
+
+
+class EngineRow(NamedTuple):
+    """An engine that can be asked for by name."""
+
+    home: str
+    """`module:callable` that makes it; imported when it is asked for."""
+    doc: str
+    """What it is, in a few words."""
+
+
+# A new engine is one row here and one module. The first row is what `auto` means, and never made-up data. Error lists,
+# the help of `--engine` and its completion come from the rows.
+ENGINES: Final[dict[str, EngineRow]] = {
+    "bcc": EngineRow("ior_nb.engine.bcc:BccEngine", "traces this machine with eBPF"),
+    "replay": EngineRow("ior_nb.engine.replay:of_environment", "plays the recordings that IOR_NB_REPLAY names"),
+    "demo": EngineRow("ior_nb.engine.demo:DemoEngine", "makes data up, and says so"),
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions
 from ior_nb.syscalls import Syscall
 
-__all__ = ["Ended", "Engine", "account"]
+__all__ = ["Ended", "Engine", "account", "so_far"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,14 @@ def account(
         skipped_runs=totals["skipped_runs"],
         outside_window=outside_window,
     )
+
+
+def so_far(totals: Mapping[str, int]) -> Accounting:
+    """Return where the calls of a trace that goes on went: those nothing is known of are on their way."""
+    if not totals:
+        return Accounting()
+    known = account(totals, seen=totals["seen"], emitted=totals["emitted"], filtered=0, in_flight=0)
+    return replace(known, in_flight=max(0, known.unaccounted))
 
 
 @runtime_checkable

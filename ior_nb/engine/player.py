@@ -218,9 +218,8 @@ class Player:
 
     def _count(self, rows: EventBatch, kept: EventBatch) -> None:
         """Keep the books as the kernel program does: every call counts, whether it becomes a row or not."""
-        flying = rows["state"] == (rows.tables["state"].code("in flight") or -1)
-        in_flight = int(flying.sum())
-        done = int((kept["state"] != (kept.tables["state"].code("in flight") or -1)).sum())
+        flying = rows.in_flight
+        in_flight, done = int(flying.sum()), int((~kept.in_flight).sum())
         self._totals["seen"] += len(rows)
         self._totals["open"] += in_flight
         self._totals["sampled_out"] += len(rows) - in_flight - done

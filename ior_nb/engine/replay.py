@@ -1,10 +1,11 @@
 """The replay engine: recordings played back, at their own speed, another, or at once.
 
-It is the one engine that reads files of ours, so the import contract lets this module see `parquet` and `export`.
+It is the one engine that reads files of ours, so the import contract lets this module see `export.arrow`.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,7 +23,7 @@ from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, new_tables
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.syscalls import SYSCALLS
 
-__all__ = ["ReplayEngine", "StandIn", "working"]
+__all__ = ["ReplayEngine", "StandIn", "of_environment", "working"]
 
 _ROWS_AT_ONCE: Final = 32_768
 _CALLS: Final = 512  # system calls have smaller numbers
@@ -319,6 +320,21 @@ class StandIn(ReplayEngine):
     def _play(self) -> None:
         self._wanted.wait()
         super()._play()
+
+
+def of_environment() -> ReplayEngine:
+    """Return the engine that plays the recordings of IOR_NB_REPLAY.
+
+    Raises:
+        ConfigError: the variable names none.
+    """
+    recordings = os.environ.get("IOR_NB_REPLAY")
+    if not recordings:
+        raise errors.ConfigError(
+            "the engine replay plays the recordings that IOR_NB_REPLAY names (a file, a pattern or a folder); "
+            "set it, or use TracerSession(engine=ReplayEngine(path))"
+        )
+    return ReplayEngine(recordings)
 
 
 def working(engine: Engine, recordings: str) -> Engine:

@@ -85,6 +85,11 @@ EXPORTERS: Final[dict[str, Exporter]] = {
         also=(".htm",),
         doc="a report in one file that needs no network: flame graph, charts, tables",
     ),
+    "parquet": Exporter(
+        home="ior_nb.export.parquetfile:parquetfile",
+        extension=".parquet",
+        doc="a recording: every column, and what ior_nb.load needs to make it a trace again",
+    ),
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["About"]
 
@@ -23,5 +24,7 @@ class About:
     """What else the reader should know."""
     duration_s: float = 0.0
     """Length of the traced time; 0 where unknown."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What a recording of the trace has in its footer."""
     origin_ns: int | None = None
     """Its start on the boot clock; None where unknown: then time counts from the first row."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ior_nb.export.about import About
-from ior_nb.export.stacks import DEFAULT_FIELDS, metric_name, stacks
+from ior_nb.export.stacks import DEFAULT_FIELDS, metric_name, one_line, stacks
 from ior_nb.runtime import EventBatch
 
 __all__ = ["folded"]
@@ -16,7 +16,7 @@ def folded(
 ) -> Iterator[bytes]:
     r"""Yield the lines, sorted by stack in byte order; stacks that weigh nothing are left out.
 
-    Characters that end a line are written as escapes (`\x0a`), so a traced name cannot forge a line.
+    Characters that end a line, or a frame, are written as escapes (`\x0a`, `\x3b`): no traced name forges one.
 
     Args:
         batch: the rows.
@@ -29,5 +29,5 @@ def folded(
     """
     found = stacks(batch, fields, [metric])
     weights = found.weights[metric_name(metric)].tolist()
-    lines = [f"{';'.join(frames)} {weight}\n" for frames, weight in zip(found.frames, weights, strict=True) if weight]
+    lines = [f"{one_line(frames)} {weight}\n" for frames, weight in zip(found.frames, weights, strict=True) if weight]
     yield "".join(lines).encode()

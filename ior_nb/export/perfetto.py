@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import Groups, finished, processes
+from ior_nb.aggregate import Groups, processes
 from ior_nb.export.about import About
 from ior_nb.export.arrow import encodable
 from ior_nb.export.joined import decimal, joined, optional, spelled
@@ -62,7 +62,7 @@ def _name(what: str, pid: int, tid: int, name: str) -> str:
 
 def _slices(batch: EventBatch, start: int) -> bytes:
     """Return the events of these rows, each with a comma in front: the names before them are never none."""
-    done, ret = finished(batch), batch["ret"]
+    done, ret = batch.done, batch["ret"]
     codes, which = np.unique(np.where(batch["is_error"], -ret, 0), return_inverse=True)
     names = [f',"error":"{errno.errorcode.get(c, c)}"' if c else "" for c in codes.tolist()]
     parts = [

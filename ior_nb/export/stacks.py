@@ -1,7 +1,7 @@
 """Stacks from the columns of a batch, and the tree they make: what flame graphs of every format are drawn from.
 
 A stack is read off the distinct combinations of the chosen columns, never off single events. Each field gives any
-number of frames, none where it does not apply; `;` divides frames, so no traced name can forge one.
+number of frames, none where it does not apply.
 """
 
 from __future__ import annotations
@@ -13,14 +13,25 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import CLASS_OF, Groups, finished
+from ior_nb.aggregate import CLASS_OF, Groups, latencies
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import compact
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.frames import FIELDS
+from ior_nb.runtime.frames import ALIASES, FIELDS
 from ior_nb.runtime.schema import column
 
-__all__ = ["DEFAULT_FIELDS", "FIELDS", "METRICS", "UNKNOWN", "Stacks", "Tree", "metric_name", "stacks", "tree"]
+__all__ = [
+    "DEFAULT_FIELDS",
+    "FIELDS",
+    "METRICS",
+    "UNKNOWN",
+    "Stacks",
+    "Tree",
+    "metric_name",
+    "one_line",
+    "stacks",
+    "tree",
+]
 
 UNKNOWN: Final = "[unknown]"
 """The one frame of a stack that would have none."""
@@ -32,6 +43,11 @@ METRICS: Final = {"count": "none", "duration": "nanoseconds", "bytes": "bytes", 
 _LINE_ENDS: Final = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
+def one_line(frames: Sequence[str]) -> str:
+    """Return a stack as text, frames joined by `;`; one in a name is an escape, so that none can forge a frame."""
+    return ";".join(frame.replace(";", "\\x3b") for frame in frames)
+
+
 def _one_line(frame: str) -> str:
     return _LINE_ENDS.sub(_escape, frame)
 
@@ -39,9 +55,6 @@ def _one_line(frame: str) -> str:
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-_ALIASES: Final = {"tracepoint": "syscall", "durationToPrev": "gap"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,7 @@ def metric_name(metric: str) -> str:
     Raises:
         ConfigError: there is no such metric.
     """
-    name = _ALIASES.get(metric, metric)
+    name = ALIASES.get(metric, metric)
     if name not in METRICS:
         raise ConfigError(f"unknown metric {metric!r}; choose from {', '.join(METRICS)}")
     return name
@@ -104,13 +117,13 @@ def stacks(
     ]
     merged = Groups(np.array(at, np.int64))  # different values may give equal frames
     found = list(numbers)
-    order = sorted(range(len(found)), key=lambda i: ";".join(found[i]).encode())
+    order = sorted(range(len(found)), key=lambda i: one_line(found[i]).encode())
     return Stacks([found[i] for i in order], {m: merged.sum(values)[order] for m, values in sums.items()})
 
 
 def _field_names(fields: str | Sequence[str]) -> list[str]:
     words = [w.strip() for w in (fields.split(",") if isinstance(fields, str) else fields)]
-    names = [_ALIASES.get(w, w) for w in words]
+    names = [ALIASES.get(w, w) for w in words]
     for name in names:
         if name not in FIELDS:
             raise ConfigError(f"unknown stack field {name!r}; choose from {', '.join(FIELDS)}")
@@ -132,8 +145,9 @@ def _distinct(batch: EventBatch, name: str) -> tuple[np.ndarray, Sequence[Any]]:
 def _weight(batch: EventBatch, metric: str) -> np.ndarray:
     if metric == "count":
         return np.ones(len(batch), np.int64)
-    values = batch[{"duration": "latency_ns", "gap": "gap_ns", "bytes": "bytes"}[metric]].astype(np.int64)
-    return np.where(finished(batch), values, 0) if metric == "duration" else values
+    if metric == "duration":
+        return latencies(batch)[0]
+    return batch[{"gap": "gap_ns", "bytes": "bytes"}[metric]].astype(np.int64)
 
 
 @dataclass(slots=True)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime.frames import FIELDS, Field, open_flags
+from ior_nb.runtime.frames import ALIASES, FIELDS, Field, open_flags
 
 __all__ = ["FIELDS", "METRICS", "OTHER", "PRESETS", "Field", "Metric", "checked_fields", "checked_metric", "open_flags"]
 
 OTHER: Final = "[other;]"
-"""Name of the leaf that stands for folded frames. No traced name can be called so, for `;` divides frames."""
+"""Name of the leaf that stands for folded frames. A traced name may be called so: what a frame is its field tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,6 @@ PRESETS: Final[tuple[tuple[str, ...], ...]] = (
 )
 """The orders a view offers."""
 
-_ALIASES: Final = {"tracepoint": "syscall"}
-
 
 def checked_fields(fields: Sequence[str]) -> tuple[str, ...]:
     """Return the names of fields, or of one comma-separated text, trimmed and without aliases.
@@ -53,8 +51,11 @@ def checked_fields(fields: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ConfigError: there is none, one is unknown, or one is there twice.
     """
-    words = [word.strip() for word in (fields.split(",") if isinstance(fields, str) else fields)]
-    names = tuple(_ALIASES.get(word, word) for word in words)
+    given: Any = fields.split(",") if isinstance(fields, str) else fields
+    if not isinstance(given, Sequence) or not all(isinstance(word, str) for word in given):
+        raise ConfigError(f"flame graph fields are names, not {fields!r:.80}; choose from {', '.join(FIELDS)}")
+    words = [word.strip() for word in given]
+    names = tuple(ALIASES.get(word, word) for word in words)
     if not names:
         raise ConfigError(f"a flame graph of no fields shows nothing; choose from {', '.join(FIELDS)}")
     for name in names:
@@ -71,7 +72,9 @@ def checked_metric(name: str, *, optional: bool = False) -> str:
     Raises:
         ConfigError: there is no such metric.
     """
-    name = name.strip()
+    if not isinstance(name, str):
+        raise ConfigError(f"a flame graph metric is a name, not {name!r:.80}; choose from {', '.join(METRICS)}")
+    name = ALIASES.get(name.strip(), name.strip())
     if name not in METRICS and (name or not optional):
         hint = ", or nothing" if optional else ""
         raise ConfigError(f"unknown flame graph metric {name!r}; choose from {', '.join(METRICS)}{hint}")

@@ -7,6 +7,7 @@ import numpy as np
 from ior_nb.flamegraph.fields import OTHER
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import Index, grown
+from ior_nb.runtime.shown import FOLDED, ROOT
 
 __all__ = ["Nodes", "add_up", "largest"]
 
@@ -37,12 +38,14 @@ class Nodes:
         count: how many there are, the root included; only so many places of the arrays mean anything.
         parents: number of the parent, -1 for the root.
         names: number of the name in `texts`.
+        fields: place of its field among those of the trie, `ROOT` or `FOLDED`.
         depths: 0 for the root.
         own: value of each node without its children's.
         heights: the second value, None without one.
         texts: the names; code 0, the empty one, is the root's.
 
-    `parents`, `names` and `depths` are never written twice in one place: who holds them and a count holds a copy.
+    `parents`, `names`, `fields` and `depths` are never written twice in one place: who holds them and a count holds a
+    copy.
     """
 
     def __init__(self, *, tall: bool) -> None:
@@ -50,6 +53,7 @@ class Nodes:
         self.count = 1
         self.parents = np.full(1, -1, np.int32)
         self.names = np.zeros(1, np.int32)
+        self.fields = np.full(1, ROOT, np.int8)
         self.depths = np.zeros(1, np.int32)
         self.own = np.zeros(1, np.int64)
         self.heights = np.zeros(1, np.int64) if tall else None
@@ -60,18 +64,21 @@ class Nodes:
         """Return the node of each hash, a negative number where there is none."""
         return self._by_hash.find(hashes)
 
-    def make(self, hashes: np.ndarray, names: np.ndarray, depths: np.ndarray, above: np.ndarray) -> np.ndarray:
+    def make(
+        self, hashes: np.ndarray, field: int, names: np.ndarray, depths: np.ndarray, above: np.ndarray
+    ) -> np.ndarray:
         """Return the nodes of frames, making those that are not there.
 
         Args:
             hashes: of the frames from the root down to each, shape (n,).
+            field: their field.
             names: numbers of their names, shape (n,).
             depths: shape (n,), 1 below the root.
             above: node of the frame above, shape (n,); negative where that is the frame before in these arrays.
         """
         nodes, new = self._by_hash.number(hashes, self.count, _ranks(depths))
         parents = above.take(new)
-        self._append(np.where(parents < 0, nodes.take(new - 1), parents), names.take(new), depths.take(new))
+        self._append(np.where(parents < 0, nodes.take(new - 1), parents), field, names.take(new), depths.take(new))
         return nodes
 
     def others_of(self, nodes: np.ndarray) -> np.ndarray:
@@ -80,12 +87,13 @@ class Nodes:
         if len(new):
             self._others[new] = np.arange(self.count, self.count + len(new))
             name = np.full(len(new), self.texts.intern(OTHER), np.int32)
-            self._append(new, name, self.depths.take(new) + 1)
+            self._append(new, FOLDED, name, self.depths.take(new) + 1)
         return self._others.take(nodes)
 
-    def _append(self, parents: np.ndarray, names: np.ndarray, depths: np.ndarray) -> None:
+    def _append(self, parents: np.ndarray, field: int, names: np.ndarray, depths: np.ndarray) -> None:
         first, self.count = self.count, self.count + len(parents)
         self._grow()
+        self.fields[first : self.count] = field
         for array, values in ((self.parents, parents), (self.names, names), (self.depths, depths)):
             array[first : self.count] = values
 
@@ -99,7 +107,7 @@ class Nodes:
     def _grow(self) -> None:
         self.parents, self.names = grown(self.parents, self.count), grown(self.names, self.count)
         self.depths, self.own = grown(self.depths, self.count), grown(self.own, self.count)
-        self._others = grown(self._others, self.count)
+        self.fields, self._others = grown(self.fields, self.count), grown(self._others, self.count)
         if self.heights is not None:
             self.heights = grown(self.heights, self.count)
 
@@ -112,9 +120,9 @@ class Nodes:
             The new number of each old node, -1 where it was folded; and the smallest total of those that stay.
         """
         count = self.count
-        parents, names, depths = self.parents[:count], self.names[:count], self.depths[:count]
+        parents, depths = self.parents[:count], self.depths[:count]
         totals = add_up(self.own[:count], parents, depths)
-        other = names == self.texts.code(OTHER)
+        other = self.fields[:count] == FOLDED
         above = parents.copy()
         above[0] = 0
         # The leaves of earlier foldings always go, into the new ones.
@@ -154,9 +162,10 @@ class Nodes:
         self.depths = np.concatenate([self.depths[kept], self.depths[givers] + 1])
         other = self.texts.intern(OTHER)
         self.names = np.concatenate([self.names[kept], np.full(len(givers), other, np.int32)])
+        self.fields = np.concatenate([self.fields[kept], np.full(len(givers), FOLDED, np.int8)])
         self.count = len(self.own)
         self._others = np.zeros(self.count, np.int32)
-        leaves = np.flatnonzero(self.names == other)
+        leaves = np.flatnonzero(self.fields == FOLDED)
         self._others[self.parents[leaves]] = leaves
         self._by_hash.renumber(moved)
         return moved

@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.flamegraph.fields import OTHER
 from ior_nb.flamegraph.nodes import add_up, largest
-from ior_nb.runtime import FlameColumns, SnapshotNode, StringTable
+from ior_nb.runtime import FlameColumns, Frame, SnapshotNode, StringTable
+from ior_nb.runtime.shown import FOLDED
 
 __all__ = ["MIN_SHARE", "Picture"]
 
@@ -29,7 +29,9 @@ class Picture:
 
     version: int
     texts: StringTable
+    kinds: tuple[str, ...]
     parents: np.ndarray
+    fields: np.ndarray
     names: np.ndarray
     depths: np.ndarray
     own: np.ndarray
@@ -70,7 +72,7 @@ class Picture:
             parts.append(',"c":[' if following > depth else "}" + "]}" * (depth - following) + ",")
         return "".join(parts).removesuffix(",").encode()
 
-    def columns(self, min_share: float, limit: int, focus: Sequence[str]) -> FlameColumns:
+    def columns(self, min_share: float, limit: int, focus: Sequence[Frame]) -> FlameColumns:
         """Return the visible nodes as arrays; `LiveTrie.snapshot_columns` says what the arguments mean."""
         way = self._way(focus)
         visible, ranks = self._visible(min_share), self.totals
@@ -87,14 +89,17 @@ class Picture:
         order, _ = self._in_order(nodes)
         labels = np.empty(len(order), object)
         labels[:] = self._texts(order)
+        fields = self.fields[order]
         ids, parents = {0: 0, -1: -1}, self.parents[order].tolist()
-        for node, parent, label in zip(order[1:], parents[1:], labels[1:], strict=True):
-            digest = blake2b(f"{ids[parent]} {label}".encode(errors="surrogatepass"), digest_size=8).digest()
+        for node, parent, field, label in zip(order[1:], parents[1:], fields[1:].tolist(), labels[1:], strict=True):
+            kind = self.kinds[field] if field >= 0 else ""
+            digest = blake2b(f"{ids[parent]} {kind} {label}".encode(errors="surrogatepass"), digest_size=8).digest()
             ids[node] = int.from_bytes(digest) & _ID_MASK
         return FlameColumns(
             ids=np.array([ids[node] for node in order], np.int64),
             parents=np.array([ids[parent] for parent in parents], np.int64),
             labels=labels,
+            fields=fields,
             values=self.own[order],
             totals=self.totals[order],
             heights=self.heights[order],
@@ -104,9 +109,10 @@ class Picture:
     @cached_property
     def folded(self) -> str:
         """All nodes with a value as collapsed stacks: frames joined by `;`, a blank, the value; by text."""
-        names = [t.replace("\n", "\\x0a").replace("\r", "\\x0d") for t in self.texts]
-        names[self.texts.code(OTHER) or 0] = "[other]"  # here `;` would divide it
-        parents, texts = self.parents.tolist(), self.names.tolist()
+        names = [t.replace("\n", "\\x0a").replace("\r", "\\x0d").replace(";", "\\x3b") for t in self.texts]
+        names.append("[other]")
+        texts = np.where(self.fields == FOLDED, len(names) - 1, self.names).tolist()
+        parents = self.parents.tolist()
         stacks: dict[str, int] = {}
         nodes = np.flatnonzero(self.own)
         for leaf, value in zip(nodes.tolist(), self.own[nodes].tolist(), strict=True):
@@ -132,8 +138,8 @@ class Picture:
     def _in_order(self, nodes: np.ndarray) -> tuple[list[int], dict[int, list[int]]]:
         """Return nodes depth first, siblings by name, and the children of each."""
         below: dict[int, list[int]] = {node: [] for node in nodes.tolist()}
-        rows = zip(self._texts(nodes), nodes.tolist(), self.parents[nodes].tolist(), strict=True)
-        for _, node, parent in sorted(rows):
+        numbers = (values[nodes].tolist() for values in (self.fields, self.parents))
+        for _, _, parent, node in sorted(zip(self._texts(nodes), *numbers, nodes.tolist(), strict=True)):
             if node:
                 below[parent].append(node)
         order, waiting = [], [0]
@@ -166,14 +172,16 @@ class Picture:
         totals = self.totals[nodes]
         ties = nodes[totals == totals[_SPARED - 1]]
         first = nodes[totals > totals[_SPARED - 1]]
-        by_name = sorted(zip(self._texts(ties), ties.tolist(), strict=True))
-        return np.array([*first.tolist(), *(node for _, node in by_name[: _SPARED - len(first)])])
+        by_name = sorted(zip(self._texts(ties), self.fields[ties].tolist(), ties.tolist(), strict=True))
+        return np.array([*first.tolist(), *(node for *_, node in by_name[: _SPARED - len(first)])])
 
-    def _way(self, focus: Sequence[str]) -> list[int]:
-        """Return the nodes from the root to a node given by its names, as far as there are such."""
+    def _way(self, focus: Sequence[Frame]) -> list[int]:
+        """Return the nodes from the root to a node given by its frames; the root alone when one is not there."""
         way = [0]
-        for name in focus:
-            found = np.flatnonzero((self.parents == way[-1]) & (self.names == self.texts.code(name)))
+        for kind, name in focus:
+            field = self.kinds.index(kind) if kind in self.kinds else FOLDED
+            named = (self.fields == field) & (self.names == self.texts.code(name))
+            found = np.flatnonzero(named & (self.parents == way[-1]))
             if not len(found):
                 return [0]
             way.append(int(found[0]))

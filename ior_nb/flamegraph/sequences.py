@@ -135,6 +135,7 @@ class Sequences:
 
     Args:
         frames: from a value to its frames.
+        field: place of the field: frames of different fields are different, also of the same name.
         names: where frames get their numbers.
         dense: whether values are small, as the codes of a string table are.
 
@@ -146,8 +147,9 @@ class Sequences:
         lengths: how many they are.
     """
 
-    def __init__(self, frames: Callable[[int], list[str]], names: StringTable, *, dense: bool) -> None:
+    def __init__(self, frames: Callable[[int], list[str]], field: int, names: StringTable, *, dense: bool) -> None:
         self._frames = frames
+        self._salt = np.uint64(hash((field, int(_FACTOR))) & (1 << 64) - 1)
         self._names = names
         self._index = None if dense else Index()
         self._after = np.zeros(0, np.int32)  # by small value: one more than its number
@@ -191,7 +193,7 @@ class Sequences:
         self.flat[used : self._used] = self._names.intern_many(texts)
         depths = np.arange(count) - starts.repeat(lengths)
         sums = np.zeros(count + 1, np.uint64)
-        sums[1:] = np.fromiter(map(hash, texts), np.int64, count).view(np.uint64) * powers(depths)
+        sums[1:] = (np.fromiter(map(hash, texts), np.int64, count).view(np.uint64) ^ self._salt) * powers(depths)
         np.cumsum(sums, out=sums)
         self.hashes[used : self._used] = sums[1:] - sums[starts].repeat(lengths)
         self.starts, self.lengths = grown(self.starts, self._count), grown(self.lengths, self._count)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate import latencies
 from ior_nb.flamegraph.fields import FIELDS, METRICS, PRESETS, checked_fields, checked_metric
 from ior_nb.flamegraph.nodes import Nodes
 from ior_nb.flamegraph.picture import MIN_SHARE, Picture
 from ior_nb.flamegraph.sequences import Combinations, Sequences, powers
-from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, SnapshotNode, StringTable
+from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, Frame, SnapshotNode, StringTable
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column
 
@@ -42,7 +43,7 @@ class LiveTrie:
     put aside and copies the values; what it makes of them it makes outside.
 
     Args:
-        fields: what the frames are, root first: names of `FIELDS`, or `tracepoint` for `syscall`.
+        fields: what the frames are, root first: names of `FIELDS`; the names ior has for them will do.
         count_field: what gives a frame its width: a name of `METRICS`.
         height_field: a second metric, or empty for none.
         cap: nodes kept, the root not counted. Beyond it the smallest subtrees fold into one `[other;]` leaf per parent
@@ -68,6 +69,7 @@ class LiveTrie:
         self._version = 0
         self._lock = threading.Lock()
         self._picture: Picture | None = None
+        self._rows_again: Callable[[], Iterable[EventBatch]] = tuple
         self._start()
 
     def _start(self) -> None:
@@ -90,8 +92,8 @@ class LiveTrie:
         self._leaves = np.zeros(0, np.int32)
         self._gathered = np.zeros(0, np.int64)
         self._sequences = [
-            Sequences(_frames(name, coded), self._nodes.texts, dense=FIELDS[name].column in coded)
-            for name in self._fields
+            Sequences(_frames(name, coded), field, self._nodes.texts, dense=FIELDS[name].column in coded)
+            for field, name in enumerate(self._fields)
         ]
 
     @property
@@ -122,6 +124,10 @@ class LiveTrie:
             presets=PRESETS,
         )
 
+    def refill_from(self, rows: Callable[[], Iterable[EventBatch]]) -> None:
+        """Count these rows whenever what was accumulated is dropped: those of a trace that has ended."""
+        self._rows_again = rows
+
     def reconfigure(self, fields: Sequence[str]) -> None:
         """Set the fields and drop what was accumulated, also when they are the same.
 
@@ -132,6 +138,7 @@ class LiveTrie:
         with self._lock:
             self._fields = names
             self._restart()
+        self._refill()
 
     def set_count_field(self, name: str) -> None:
         """Set the metric and start again from nothing; nothing happens for the same one.
@@ -141,9 +148,11 @@ class LiveTrie:
         """
         name = checked_metric(name)
         with self._lock:
-            if name != self._count_field:
-                self._count_field = name
-                self._restart()
+            if name == self._count_field:
+                return
+            self._count_field = name
+            self._restart()
+        self._refill()
 
     def set_height_field(self, name: str) -> None:
         """Set the second metric, empty for none, and start again from nothing; nothing happens for the same one.
@@ -153,18 +162,25 @@ class LiveTrie:
         """
         name = checked_metric(name, optional=True)
         with self._lock:
-            if name != self._height_field:
-                self._height_field = name
-                self._restart()
+            if name == self._height_field:
+                return
+            self._height_field = name
+            self._restart()
+        self._refill()
 
     def reset(self) -> None:
         """Drop what was accumulated."""
         with self._lock:
             self._restart()
+        self._refill()
 
     def _restart(self) -> None:
         self._start()
         self._version += 1
+
+    def _refill(self) -> None:
+        for batch in self._rows_again():
+            self.ingest(batch)
 
     def ingest(self, batch: EventBatch) -> None:
         """Add the rows of a batch. Those of small batches are put aside until there are enough, or somebody looks."""
@@ -211,14 +227,14 @@ class LiveTrie:
         return picture.json, picture.version
 
     def snapshot_columns(
-        self, min_share: float = MIN_SHARE, limit: int = 2000, focus: Sequence[str] = ()
+        self, min_share: float = MIN_SHARE, limit: int = 2000, focus: Sequence[Frame] = ()
     ) -> FlameColumns:
         """Return the visible nodes as arrays, ready for an icicle.
 
         Args:
             min_share: least share of the root's total.
             limit: nodes at most; the smallest go first.
-            focus: names of the frames down to the one a view is zoomed to. Below it the share is one of its total, and
+            focus: the frames down to the one a view is zoomed to. Below it the share is one of its total, and
                 its nodes go last. Without such a node it counts for nothing.
         """
         return self._look().columns(min_share, limit, focus)
@@ -226,7 +242,7 @@ class LiveTrie:
     def folded(self) -> str:
         """Return all nodes with a value as collapsed stacks, one `frame;frame value` a line, sorted.
 
-        Rows without any frame are `[unknown]`, folded ones `[other]`.
+        In names `;` and line ends are escapes. Rows without any frame are `[unknown]`, folded ones `[other]`.
         """
         return self._look().folded
 
@@ -238,7 +254,9 @@ class LiveTrie:
                 self._picture = Picture(
                     version=self._version,
                     texts=nodes.texts,
+                    kinds=self._fields,
                     parents=nodes.parents[:count],
+                    fields=nodes.fields[:count],
                     names=nodes.names[:count],
                     depths=nodes.depths[:count],
                     own=nodes.own[:count].copy(),
@@ -346,7 +364,8 @@ class LiveTrie:
                 at = at.take(np.flatnonzero(known.take(at)))
             there.append(known)
         folded = np.zeros(count, bool)
-        for (sequence, starts, lengths, depth, above, factors), known in zip(parts, reversed(there), strict=True):
+        for field, (part, known) in enumerate(zip(parts, reversed(there), strict=True)):
+            sequence, starts, lengths, depth, above, factors = part
             missing = lengths - known
             folded |= missing > 0
             missing *= large
@@ -358,6 +377,7 @@ class LiveTrie:
                 places = starts.take(row) + at
                 made = self._nodes.make(
                     above.take(row) + factors.take(row) * sequence.hashes.take(places),
+                    field,
                     sequence.flat.take(places),
                     depth.take(row) + at + 1,
                     np.where(at == known.take(row), nodes.take(row), -1),
@@ -384,11 +404,4 @@ def _measured(rows: EventBatch, metric: str) -> np.ndarray:
     name = METRICS[metric].column
     if not name:
         return np.broadcast_to(np.int64(1), (len(rows),))
-    values = rows[name].view(np.int64)
-    if metric == "duration":
-        states = rows.tables["state"]
-        for state in ("in flight", "no return"):
-            code = states.code(state)
-            if code is not None:
-                values = np.where(rows["state"] == code, 0, values)
-    return values
+    return latencies(rows)[0] if metric == "duration" else rows[name].view(np.int64)

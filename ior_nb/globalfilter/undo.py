@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ior_nb.globalfilter.text import node_text
-from ior_nb.runtime.filter import And, Filter, Node, Not, Number, Or, leaves
+from ior_nb.runtime.filter import Filter, Node, leaves
 
 __all__ = ["DEPTH", "FilterStack"]
 
@@ -59,35 +59,13 @@ class FilterStack:
             self._active = filter
             return True
 
-    def replace(self, filter: Filter) -> bool:  # noqa: A002 - the field's own word
-        """Make a filter the active one without a level to go back to; False when it is the active one already."""
-        with self._lock:
-            changed = filter != self._active
-            self._active = filter
-            return changed
-
     def pop(self) -> bool:
-        """Go back one level; False when there is none. The level is used up even where both filters are equal."""
+        """Go back one level; False when there is none."""
         with self._lock:
             if not self._history:
                 return False
             self._active, _ = self._history.pop()
             return True
-
-    def retarget(self, pid: int | None) -> None:
-        """Take over another process: no filter, active or in the history, may go on asking for the former one.
-
-        What asks for a process id with `pid=` asks for the new one; every other comparison of pid or tid (another
-        operator, or below a `not`) is about the former process and is taken out.
-
-        Args:
-            pid: the new process; None for all, then `pid=` is taken out as well.
-        """
-        with self._lock:
-            self._active = _retargeted(self._active, pid)
-            history = [(_retargeted(f, pid), label) for f, label in self._history]
-            self._history.clear()
-            self._history.extend(history)
 
 
 def _change(before: Filter, after: Filter) -> str:
@@ -100,25 +78,3 @@ def _change(before: Filter, after: Filter) -> str:
 
 def _names(part: Node) -> Iterable[str]:
     return dict.fromkeys(getattr(leaf, "dimension", "errors") for leaf in leaves(part))
-
-
-def _retargeted(filter: Filter, pid: int | None) -> Filter:  # noqa: A002 - the field's own word
-    return Filter(None if filter.tree is None else _rewritten(filter.tree, pid))
-
-
-def _rewritten(node: Node, pid: int | None) -> Node | None:
-    """Return the condition for another process, None when nothing is left of it."""
-    match node:
-        case Number("pid", "=", _):
-            return None if pid is None else Number("pid", "=", pid)
-        case Number("pid" | "tid"):
-            return None
-        case Not(part):
-            inner = _rewritten(part, None)
-            return None if inner is None else Not(inner)
-        case And(parts) | Or(parts):
-            kept = tuple(dict.fromkeys(p for part in parts if (p := _rewritten(part, pid)) is not None))
-            if parts == kept:
-                return node
-            return type(node)(kept) if len(kept) > 1 else kept[0] if kept else None
-    return node

@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,34 +14,12 @@ from ior_nb.errors import RecordingError
 from ior_nb.parquet.chain import Chain, link
 from ior_nb.parquet.rows import RowQueue
 from ior_nb.parquet.target import Target
-from ior_nb.runtime.batch import EventBatch
+from ior_nb.runtime import EventBatch, RecordingState
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Recorder", "RecorderStatus"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecorderStatus:
-    """What a recorder is doing, or how its last recording went."""
-
-    active: bool = False
-    """Whether rows are being taken."""
-    path: Path | None = None
-    """The file's name: the intended one while recording, then the real one; None where there is no file."""
-    requested_path: Path | None = None
-    """The name that was asked for, absolute and with `.parquet` at its end."""
-    temporary_path: Path | None = None
-    """Where the rows are while recording; afterwards only if that file could not be given its name."""
-    rows_written: int = 0
-    """Rows in finished row groups: these survive when the program is killed."""
-    rows_dropped: int = 0
-    """Rows missing in the recording, because the queue was full or writing failed."""
-    bytes_written: int = 0
-    """Size of what has been written."""
-    error: RecordingError | None = None
-    """What ended the recording early, or kept it from its name. Stays here when it has been delivered."""
+__all__ = ["Recorder"]
 
 
 class Recorder:
@@ -151,10 +128,10 @@ class Recorder:
                 self._recording.discarded = True
                 self._recording.stop()
 
-    def status(self) -> RecorderStatus:
+    def status(self) -> RecordingState:
         """Return what is going on, or how the last recording went."""
         recording = self._recording
-        return recording.status() if recording is not None else RecorderStatus()
+        return recording.status() if recording is not None else RecordingState()
 
     def take_failure(self) -> RecordingError | None:
         """Return the failure that ended the recording, once; None when there is none or it has been delivered."""
@@ -223,9 +200,9 @@ class _Recording:
             failure, self._untaken = self._untaken, None
             return failure
 
-    def status(self) -> RecorderStatus:
+    def status(self) -> RecordingState:
         with self._lock:
-            return RecorderStatus(
+            return RecordingState(
                 active=self._active,
                 path=self._path,
                 requested_path=self._target.path,

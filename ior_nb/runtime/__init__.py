@@ -16,7 +16,7 @@ from ior_nb.runtime.contracts import (
     Configurator,
     EventIngester,
     EventSink,
-    FilterControl,
+    LiveTrace,
     LiveTrieSource,
     ProbeManager,
     RecordingController,
@@ -31,22 +31,17 @@ from ior_nb.runtime.contracts import (
 )
 from ior_nb.runtime.filter import Filter
 from ior_nb.runtime.live import (
-    FilterEditor,
-    FlameChoices,
-    FlameColumns,
+    FilterControl,
     FlameSource,
     LiveRuntime,
-    RankedStatistics,
+    ProbeControl,
     RecordingControl,
-    RecordingState,
     StreamTail,
-    Suggestion,
-    Task,
     TraceControl,
-    TraceState,
 )
 from ior_nb.runtime.pushdown import Pushdown
 from ior_nb.runtime.schema import COLUMNS, Column
+from ior_nb.runtime.shown import FlameChoices, FlameColumns, Frame, RecordingState, Suggestion, Task, TraceState
 from ior_nb.runtime.statistics import (
     Activity,
     Bucket,
@@ -78,18 +73,19 @@ __all__ = [
     "FileRow",
     "Filter",
     "FilterControl",
-    "FilterEditor",
     "FlameChoices",
     "FlameColumns",
     "FlameSource",
+    "Frame",
     "Histogram",
     "LiveRuntime",
+    "LiveTrace",
     "LiveTrieSource",
+    "ProbeControl",
     "ProbeManager",
     "ProbeState",
     "ProcessRow",
     "Pushdown",
-    "RankedStatistics",
     "Rates",
     "Recoder",
     "RecordingControl",

@@ -28,7 +28,7 @@ def new_tables() -> dict[str, StringTable]:
 
 
 class EventBatch(Sequence["Row"]):
-    """An immutable batch of events.
+    """An immutable batch of events: who has it can read its columns, and nobody can write into them through it.
 
     Args:
         columns: one array for each column of the schema, all of one length, typed as the schema says. Text
@@ -54,8 +54,8 @@ class EventBatch(Sequence["Row"]):
             array = columns.get(name)
             if array is None:
                 array = _repeated(absent, self._length)
-            elif array.dtype != absent.dtype:
-                array = array.astype(absent.dtype)
+            else:
+                array = _read_only(array.astype(absent.dtype, copy=False).view())  # the caller's own stays as it is
             self._columns[name] = array
         self.tables: Mapping[str, StringTable] = tables
 
@@ -124,6 +124,20 @@ class EventBatch(Sequence["Row"]):
     def __iter__(self) -> Iterator[Row]:
         return (Row(self, i) for i in range(self._length))
 
+    @property
+    def done(self) -> np.ndarray:
+        """Which calls have returned: bool, shape (n,). Only they have a latency."""
+        return self._of_state("done")
+
+    @property
+    def in_flight(self) -> np.ndarray:
+        """Which calls had begun and not ended when the trace ended: bool, shape (n,)."""
+        return self._of_state("in flight")
+
+    def _of_state(self, name: str) -> np.ndarray:
+        code = self.tables["state"].code(name)
+        return np.asarray(self._columns["state"] == (-1 if code is None else code))
+
     def text(self, name: str) -> np.ndarray:
         """Return a text column as strings: object array, shape (n,)."""
         return self.tables[name].texts(self._columns[name])
@@ -132,7 +146,10 @@ class EventBatch(Sequence["Row"]):
         """Return the rows of a boolean mask, shape (n,), or of an array of row numbers."""
         rows = np.flatnonzero(which) if which.dtype == np.bool_ else which
         count = len(rows)
-        columns = {n: _repeated(a[:1], count) if _is_one_value(a) else a.take(rows) for n, a in self._columns.items()}
+        columns = {
+            n: _repeated(a[:1], count) if _is_one_value(a) else _read_only(a.take(rows))
+            for n, a in self._columns.items()
+        }
         return EventBatch._of(columns, count, self.tables)
 
     def with_columns(self, **columns: np.ndarray) -> EventBatch:
@@ -141,7 +158,7 @@ class EventBatch(Sequence["Row"]):
         for name, array in columns.items():
             if name not in replaced or len(array) != self._length:
                 raise ValueError(f"no column {name!r} of {len(array)} rows in a batch of {self._length}")
-            replaced[name] = array.astype(_ABSENT[name].dtype, copy=False)
+            replaced[name] = _read_only(array.astype(_ABSENT[name].dtype, copy=False).view())
         return EventBatch._of(replaced, self._length, self.tables)
 
     def recoded(self, tables: Mapping[str, StringTable]) -> EventBatch:
@@ -153,7 +170,7 @@ class EventBatch(Sequence["Row"]):
             mine, theirs = self.tables[name], tables[name]
             if mine is not theirs:
                 used, codes = distinct(columns[name], len(mine))
-                columns[name] = theirs.intern_many(mine.at(used)).take(codes)
+                columns[name] = _read_only(theirs.intern_many(mine.at(used)).take(codes))
         return EventBatch._of(columns, self._length, tables)
 
 
@@ -186,7 +203,12 @@ def _repeated(value: np.ndarray, count: int) -> np.ndarray:
 def _concatenated(parts: list[np.ndarray], length: int) -> np.ndarray:
     if all(map(_is_one_value, parts)) and len({part[0].item() for part in parts}) == 1:
         return _repeated(parts[0][:1], length)
-    return np.concatenate(parts)
+    return _read_only(np.concatenate(parts))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
 
 
 class Row(Mapping[str, Any]):

@@ -29,13 +29,15 @@ def context_with_runtime_bindings(context: Context, bindings: TraceRuntimeBindin
 
 
 def runtime_bindings_from_context(context: Context) -> TraceRuntimeBindings | None:
-    """Return the bindings, None when the context was not made by a session."""
-    return context.get(_BINDINGS)
+    """Return the bindings, None when the context was not made by a session, or carries less than all of them."""
+    carried = context.get(_BINDINGS)
+    return carried if isinstance(carried, TraceRuntimeBindings) else None
 
 
 def runtime_publisher_from_context(context: Context) -> RuntimePublisher | None:
     """Return only the write side, for callers that need no more."""
-    return context.get(_BINDINGS)
+    carried = context.get(_BINDINGS)
+    return carried if isinstance(carried, RuntimePublisher) else None
 
 
 def context_with_trace_filters(context: Context, filter: Filter) -> Context:  # noqa: A002 - the field's own word

@@ -1,22 +1,24 @@
-"""The contracts between the tracing engine and the views: read this page first.
+"""The contracts between the tracing engine and the views: read this page first, then `live`.
 
-Data flows one way: an engine produces `EventBatch`es, the session stamps them and feeds the sinks, views pull
-snapshots from the sinks. Nothing below imports either side.
+Data flows one way. An engine produces `EventBatch`es, a run stamps them and feeds the sinks, views pull snapshots from
+the sinks. The starter of a trace puts its sinks and controls into the open views through a `RuntimePublisher`, and the
+views read them from there. Neither side knows the other.
 
-Threads: sinks are fed by one thread (the session's pump) and read by any; each call is atomic. Nothing here blocks
-longer than a copy takes, but `TraceStarter` and what its docstring names. A method that cannot do its work raises an
-`ior_nb.errors.IorError`; nothing is reported by a return value.
+Threads: one thread feeds the sinks, any thread may read them, and each call is atomic. No call here lasts longer than a
+copy of the data, but `TraceStarter` and what its docstring names. A method that cannot do its work raises an
+`ior_nb.errors.IorError`; no return value reports a failure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.filter import Filter
+from ior_nb.runtime.shown import RecordingState, TraceState
 from ior_nb.runtime.statistics import Snapshot
 from ior_nb.runtime.values import ProbeState, SnapshotNode
 
@@ -24,7 +26,7 @@ __all__ = [
     "Configurator",
     "EventIngester",
     "EventSink",
-    "FilterControl",
+    "LiveTrace",
     "LiveTrieSource",
     "ProbeManager",
     "RecordingController",
@@ -44,10 +46,12 @@ class TraceStarter(Protocol):
     """Starts a trace."""
 
     def __call__(self, context: Context) -> None:
-        """Start; return when start-up succeeded. Long work goes on in the background.
+        """Start; return when the start succeeded. Long work goes on in the background.
+
+        The starter finds its bindings in the context, and publishes its sources when the start has succeeded.
 
         Raises:
-            SourceError: start-up failed; nothing is left running.
+            SourceError: the start failed; nothing is left running, and nothing has been published.
         """
 
 
@@ -56,10 +60,10 @@ class StreamSource(Protocol):
     """Read side of the live stream."""
 
     def __len__(self) -> int:
-        """Rows held now."""
+        """Return how many rows are held now."""
 
     def snapshot(self) -> EventBatch:
-        """Return the rows, oldest first: a copy nobody else changes; no rows gives an empty batch."""
+        """Return the rows, oldest first. They never change; without any the batch is empty."""
 
 
 @runtime_checkable
@@ -74,8 +78,15 @@ class EventSink(StreamSource, Protocol):
 class SnapshotSource(Protocol):
     """Read side of the statistics."""
 
-    def snapshot(self) -> Snapshot | None:
-        """Return the statistics, None without an engine. An exception: keep showing the last good one."""
+    def snapshot(self, *, top: int | None = ..., by: str = ...) -> Snapshot | None:
+        """Return the statistics, None without an engine. After an exception a view keeps the last good ones.
+
+        A source may leave the two arguments out: views then show the rows it gives.
+
+        Args:
+            top: files, directories and processes at most, the rest in a row `other`; None for the usual number.
+            by: `count`, `bytes` or `latency`: what decides which they are.
+        """
 
 
 @runtime_checkable
@@ -133,55 +144,54 @@ class LiveTrieSource(Snapshotter, Configurator, Protocol):
 
 @runtime_checkable
 class ProbeManager(Protocol):
-    """Which system calls are traced, live. An unknown syscall or a closed manager raises."""
+    """Which system calls are traced, live. An unknown system call or a closed manager raises."""
 
     def states(self) -> list[ProbeState]:
-        """Return every syscall's state, by name."""
+        """Return the state of every system call, by name."""
 
     def toggle(self, syscall: str) -> None:
         """Switch one on or off."""
-
-    def set_active(self, syscalls: Iterable[str], *, active: bool) -> None:
-        """Switch several on or off, in one step."""
-
-    def set_family(self, family: str, *, active: bool) -> None:
-        """Switch a whole family on or off."""
-
-    def set_rate(self, syscall: str, rate: int) -> None:
-        """Sample a syscall, or all of a family: 1 records all, N one in N, 0 counts only."""
 
     def active_count(self) -> tuple[int, int]:
         """Return how many are on, and how many there are."""
 
 
 @runtime_checkable
-class FilterControl(Protocol):
-    """The filter of the whole session, with undo."""
+class LiveTrace(Protocol):
+    """The trace on screen, running or finished: what a view may ask its starter."""
 
-    def parse(self, text: str) -> Filter:
-        """Return the filter of a text; FilterSyntaxError says where it is wrong."""
+    def state(self) -> TraceState:
+        """Return what is going on."""
 
-    def set(self, filter: Filter, label: str = "") -> bool:  # noqa: A002 - the field's own word
-        """Make it the active one; False when it already is."""
+    def look(self) -> None:
+        """Bring the published sources up to date, for somebody looks at them."""
 
-    def undo(self) -> bool:
-        """Go back one; False when there is none."""
+    def reset(self) -> None:
+        """Begin the aggregates anew; a finished trace refuses."""
+
+    def stop(self) -> None:
+        """End the trace; a finished one refuses."""
+
+    def export(self, path: str, wanted: Filter) -> Path:
+        """Write the rows that a filter accepts to a file, the format by the ending."""
 
 
 @runtime_checkable
 class RecordingController(Protocol):
-    """The recorder's surface."""
+    """The recorder: writes rows to one file at a time."""
 
-    def start(self, path: str | Path, *, metadata: Any = ..., generated: bool = ..., block: bool = ...) -> None:
+    def start(
+        self, path: str | Path, *, metadata: Mapping[str, str] | None = ..., generated: bool = ..., block: bool = ...
+    ) -> None:
         """Begin a recording; RecordingError when the path cannot be written."""
 
     def record(self, batch: EventBatch) -> None:
-        """Hand over rows."""
+        """Hand over rows; nothing happens without a recording."""
 
     def stop(self) -> Path | None:
-        """Finish and publish; return where."""
+        """Finish the file and give it its name; return where it is."""
 
-    def status(self) -> Any:
+    def status(self) -> RecordingState:
         """Return what is going on."""
 
 
@@ -190,12 +200,15 @@ class Sequencer(Protocol):
     """The one numbering of rows."""
 
     def take(self, count: int) -> int:
-        """Reserve `count` numbers in a row; return the first."""
+        """Reserve `count` numbers in a row; return the first. With 0 that is the number of the next row to come."""
 
 
 @runtime_checkable
 class RuntimePublisher(Protocol):
-    """The write side a trace starter calls to put its live objects into the open views."""
+    """The write side: a trace starter calls it to put its live objects into the open views.
+
+    None takes an object off the screen. An object with only the members of its contract is enough.
+    """
 
     def set_dashboard_snapshot_source(self, source: SnapshotSource | None) -> None:
         """Publish the statistics."""
@@ -209,16 +222,19 @@ class RuntimePublisher(Protocol):
     def set_probe_manager(self, manager: ProbeManager | None) -> None:
         """Publish the probe control."""
 
-    def set_live_filter_setter(self, setter: Callable[[Filter, int], None] | None) -> None:
-        """Publish how a new filter is put into the running pipeline, probes untouched; None unregisters."""
+    def set_live_filter_setter(self, setter: Callable[[Filter], None] | None) -> None:
+        """Publish what puts a new filter into the running pipeline, probes untouched; `filter_epoch` is its number."""
+
+    def set_live_trace(self, trace: LiveTrace | None) -> None:
+        """Publish the trace itself."""
 
 
 @runtime_checkable
 class RuntimeState(Protocol):
-    """State the session owns and that outlives one trace."""
+    """State that belongs to the views' side and outlives one trace."""
 
     def stream_buffer(self) -> EventSink:
-        """Return the ring the stream view reads."""
+        """Return the ring of the last rows."""
 
     def recorder(self) -> RecordingController | None:
         """Return the recorder, None when there is none."""

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["FIELDS", "Field", "open_flags"]
+__all__ = ["ALIASES", "FIELDS", "Field", "open_flags"]
 
-_COMPONENT: Final = re.compile(r"/[^/]*|[^/]+")
+ALIASES: Final = {"tracepoint": "syscall", "durationToPrev": "gap"}
+"""What ior calls a field or a metric -> our name."""
+
+_COMPONENT: Final[re.Pattern[str]] = re.compile(r"/[^/]*|[^/]+")
 _ACCESS: Final = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")
 # asm-generic/fcntl.h, whatever machine a row is of (`engine.decode` sees to that). Those of two bits stand before the
 # bit they share.
@@ -63,17 +66,16 @@ def open_flags(value: int) -> str:
     return "|".join([*names, hex(rest)] if rest else names)
 
 
-def _parts(text: str) -> list[str]:
-    """Divide at `;`: no traced name can forge a frame of its own choice beside another."""
-    return [part for part in text.split(";") if part]
+def _whole(text: str) -> list[str]:
+    return [text] if text else []
 
 
 def _comm(text: str) -> list[str]:
-    return _parts(text.strip())
+    return _whole(text.strip())
 
 
 def _path(text: str) -> list[str]:
-    return [component for part in _parts(text) for component in _COMPONENT.findall(part)]
+    return _COMPONENT.findall(text)
 
 
 def _decimal(value: int) -> list[str]:
@@ -85,17 +87,17 @@ def _cell(value: int) -> list[str]:
 
 
 def _flags(value: int) -> list[str]:
-    return _parts(open_flags(value))
+    return _whole(open_flags(value))
 
 
 FIELDS: Final[dict[str, Field]] = {
     "comm": Field("comm", _comm, "name of the thread"),
     "pid": Field("pid", _decimal, "process id"),
     "tid": Field("tid", _decimal, "thread id"),
-    "syscall": Field("syscall", _parts, "name of the system call"),
+    "syscall": Field("syscall", _whole, "name of the system call"),
     "path": Field("file", _path, "components of the file's path, each with its slash; none without a file"),
-    "file": Field("file", _parts, "the file's whole path; none without a file"),
-    "family": Field("family", _parts, "family of the system call"),
+    "file": Field("file", _whole, "the file's whole path; none without a file"),
+    "family": Field("family", _whole, "family of the system call"),
     "cell": Field("cell", _cell, "execution count of the notebook cell; none outside"),
     "flags": Field("open_flags", _flags, "flags of an open; none for other calls"),
 }

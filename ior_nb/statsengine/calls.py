@@ -6,12 +6,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from ior_nb.aggregate import ways
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import grown
 from ior_nb.statsengine.histogram import BUCKETS, OCTAVES, octaves_of
 from ior_nb.statsengine.series import TREND_SLOTS, Series, slots_between
 from ior_nb.statsengine.table import Table
-from ior_nb.syscalls import BY_NAME, BY_NUMBER
+from ior_nb.syscalls import BY_NUMBER
 
 __all__ = ["ERRNOS", "OTHER", "Calls", "Counted", "Exact", "Totals"]
 
@@ -163,10 +164,7 @@ class Calls:
             more = np.zeros((len(self.reads) - before, BUCKETS), np.int64)
             self.histogram = np.concatenate([self.histogram, more])
             self.recent.widen(len(self.reads))
-        call = BY_NAME.get(name)
-        if call is not None:
-            self.reads[entry] = call.bytes_class in ("read", "transfer")
-            self.writes[entry] = call.bytes_class in ("write", "transfer")
+        self.reads[entry], self.writes[entry] = ways([name])[:, 0]
         return entry
 
     def entries(

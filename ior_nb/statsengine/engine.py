@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate import latencies, source_files
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.statistics import Rates, Snapshot
 from ior_nb.statsengine.activity import Part
@@ -136,7 +137,7 @@ class Engine:
 
     def _ingest(self, batch: EventBatch) -> None:
         tables = batch.tables
-        states, times = batch["state"], _signed(batch["time_ns"])
+        times = _signed(batch["time_ns"])
         calls = self._calls
         entries = calls.entries(batch["syscall"], tables["syscall"], batch["family"], tables["family"])
         counts = np.bincount(entries, minlength=calls.used)
@@ -144,16 +145,13 @@ class Engine:
         sums = dict.fromkeys(_MEASURES, 0)
         sums["calls"] = len(batch)
 
-        latency = timed = _signed(batch["latency_ns"])
-        timed_entries = entries
-        done = states == (tables["state"].code("done") or 0)
+        latency, done = latencies(batch)
+        timed, timed_entries = latency, entries
         untimed = np.flatnonzero(~done)
         if len(untimed):
-            latency = np.where(done, latency, 0)
             timed, timed_entries = latency[done], entries[done]
             np.add.at(calls.columns["untimed"], entries[untimed], 1)
-            flight = untimed[states[untimed] == tables["state"].code("in flight")]
-            np.add.at(calls.columns["in_flight"], entries[flight], 1)
+            np.add.at(calls.columns["in_flight"], entries[batch.in_flight], 1)
         calls.columns["count"][: len(counts)] += counts
         np.add.at(calls.columns["latency"], entries, latency)
         np.add.at(calls.histogram.reshape(-1), timed_entries * BUCKETS + buckets_of(timed), 1)
@@ -185,10 +183,8 @@ class Engine:
         files = batch["file"]
         sources: np.ndarray | None = None
         transfers = (calls.reads & calls.writes)[present]
-        if read is not None and transfers.any():  # a transfer reads from its source
-            old = batch["old_file"]
-            transfer = (calls.reads & calls.writes).take(entries) != 0
-            sources = np.where(transfer & (old != 0), old, files)
+        if read is not None and transfers.any():
+            sources = source_files(batch, (calls.reads & calls.writes).take(entries) != 0)
         self._files.add(files, tables["file"], part, sources)
         pids = batch["pid"].astype(np.int64)
         comms = self._processes.named(batch["comm"], tables["comm"])

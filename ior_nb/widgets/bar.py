@@ -66,7 +66,7 @@ class Bar(Panel):
             "complete": state.accounting.complete and not state.accounting.unaccounted,
             "accounting": state.accounting.line() if state.accounting.seen else "",
             "notes": list(state.notes),
-            "recording": recording.path if recording.active else "",
+            "recording": str(recording.path or "") if recording.active else "",
             "auto_reset": self._auto_reset_s,
             "auto_choices": list(AUTO_RESET_S),
         }

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import Filter, FilterEditor
+from ior_nb.runtime import Filter, FilterControl
 
 __all__ = ["chips", "done"]
 
 
-def chips(filters: FilterEditor) -> list[str]:
+def chips(filters: FilterControl) -> list[str]:
     """Return the text of each term of the filter in force."""
     return [filters.text(Filter(part)) for part in filters.active.parts()]
 
 
-def done(filters: FilterEditor, what: str, body: Mapping[str, Any]) -> bool:
+def done(filters: FilterControl, what: str, body: Mapping[str, Any]) -> bool:
     """Do what a chip or its buttons ask for: `drop` one term, `clear`, `undo`; False when it is something else.
 
     Raises:

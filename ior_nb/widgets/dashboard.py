@@ -51,6 +51,8 @@ class Dashboard:
         ConfigError: there is no such panel.
     """
 
+    closed: bool
+
     def __init__(
         self, runtime: LiveRuntime, panels: Sequence[str] = (), *, on_close: Callable[[], None] = lambda: None
     ) -> None:

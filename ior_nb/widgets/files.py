@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import traitlets
 
-from ior_nb.runtime import FileRow, Snapshot
+from ior_nb.runtime import FileRow, LiveRuntime, Snapshot
 from ior_nb.runtime.text import middle_cut
 from ior_nb.widgets.panel import packed, script, style
 from ior_nb.widgets.plotlyjs import bundle_name
@@ -28,7 +28,7 @@ class FilesPanel(TablePanel):
     _css = style("table.css")
     plotly = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, runtime: Any) -> None:
+    def __init__(self, runtime: LiveRuntime) -> None:
         super().__init__(runtime, plotly=bundle_name())
 
     def sections(self, snapshot: Snapshot) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -16,10 +16,11 @@ import numpy as np
 import traitlets
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import FlameColumns, FlameSource, LiveRuntime
+from ior_nb.runtime import FlameColumns, FlameSource, Frame, LiveRuntime
 from ior_nb.runtime.filter import Node, Number, Or, Text, node_of_value
+from ior_nb.runtime.shown import FOLDED
 from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
-from ior_nb.widgets.given import LONGEST_NAME, text, texts
+from ior_nb.widgets.given import LONGEST_NAME, pairs, text, texts
 from ior_nb.widgets.panel import Panel, packed, script, style
 from ior_nb.widgets.plotlyjs import bundle_name
 from ior_nb.widgets.ticker import ticker
@@ -29,8 +30,6 @@ __all__ = ["FlamePanel", "terms_of_frames"]
 _MOST: Final = 2000
 """Frames sent at most; the page draws some 400 of them."""
 _DEEPEST: Final = 5000
-_FOLDED: Final = "[other;]"
-_ABSENT: Final = "^$"
 
 
 class FlamePanel(Panel):
@@ -43,7 +42,7 @@ class FlamePanel(Panel):
     plotly = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, runtime: LiveRuntime) -> None:
-        self._focus: dict[str, tuple[str, ...]] = {}  # view -> names of the frames down to the one it is zoomed to
+        self._focus: dict[str, tuple[Frame, ...]] = {}  # view -> the frames down to the one it is zoomed to
         self._key: Any = None
         self._columns: FlameColumns | None = None
         self._source: FlameSource | None = None
@@ -74,11 +73,12 @@ class FlamePanel(Panel):
             "ids": columns.ids,
             "parents": _rows_of(columns.ids, columns.parents),
             "labels": columns.labels,
+            "fields": columns.fields.astype(np.int32),
             "totals": columns.totals,
         }
         if trie.height_field:
             sent["heights"] = columns.heights
-        families = self._known_families()
+        families = self._known_families() if "syscall" in trie.fields else {}
         shown = {
             "empty": False,
             "running": running,
@@ -92,20 +92,22 @@ class FlamePanel(Panel):
                 "metrics": dict(choices.metrics),
                 "presets": [list(preset) for preset in choices.presets],
             },
-            "families": {label: families[label] for label in set(columns.labels) if label in families},
+            "families": {name: families[name] for name in _names_of("syscall", trie, columns) if name in families},
             "columns": packed(sent),
         }
         self._key, self._columns, self._source = key, columns, trie
         return shown
 
     def _known_families(self) -> Mapping[str, str]:
-        """Return the family of each system call, and of each family itself."""
+        """Return the family of each system call."""
         probes = self.runtime.probes()
         if probes is None or probes is not self._families_of:
             pairs: list[tuple[str, str]] = [] if probes is None else [(s.syscall, s.family) for s in probes.states()]
-            if probes is None and (snapshot := self.snapshot()) is not None:
-                pairs = [(row.name, row.family) for row in snapshot.syscalls]
-            self._families = {family: family for _, family in pairs if family} | dict(pairs)
+            if probes is None:
+                with contextlib.suppress(Exception):  # the panels of the statistics say what is wrong with them
+                    snapshot = self.snapshot()
+                    pairs = [] if snapshot is None else [(row.name, row.family) for row in snapshot.syscalls]
+            self._families = dict(pairs)
             self._families_of = probes
         return self._families
 
@@ -123,9 +125,8 @@ class FlamePanel(Panel):
         elif what == "reset":
             trie.reset()
         elif what == "narrow":
-            path = texts(body, "path", _DEEPEST)
-            known = self._known_families()
-            return self.narrow(*terms_of_frames(trie.fields, path, known, **self._surroundings(path)))
+            frames = pairs(body, "path", _DEEPEST)
+            return self.narrow(*terms_of_frames(trie.fields, frames, leaf=self._is_file(trie, frames)))
         else:
             return super().act(what, body)
         self._since = time.time()
@@ -136,36 +137,30 @@ class FlamePanel(Panel):
         if self.closed or not isinstance(content, dict) or content.get("kind") != "focus":
             return
         with contextlib.suppress(ValueError):
-            view, path = str(content.get("view", "")), tuple(texts(content, "path", _DEEPEST))
+            view, path = str(content.get("view", "")), tuple(pairs(content, "path", _DEEPEST))
             ticker.do(lambda: self._look_below(view, path))
 
-    def _look_below(self, view: str, path: tuple[str, ...]) -> None:
+    def _look_below(self, view: str, path: tuple[Frame, ...]) -> None:
         """Send more of what is below these frames with the next tick, however often a view asks until then."""
         self._focus = {v: f for v, f in self._focus.items() if v in self._views}
         self._focus[view] = path
         self._next = 0.0
         ticker.wake()
 
-    def _surroundings(self, path: Sequence[str]) -> dict[str, Any]:
-        """Return what the last picture knows of a frame: `leaf`, `below` and `whole` of `terms_of_frames`."""
+    def _is_file(self, trie: FlameSource, frames: Sequence[Frame]) -> bool:
+        """Tell whether the last picture has no component of a path below a frame: a path that ends there is a file."""
         columns, row = self._columns, 0
         if columns is None:
-            return {}
-        for name in path:
-            found = np.flatnonzero((columns.parents == columns.ids[row]) & (columns.labels == name))
+            return False
+        for field, name in frames:
+            here = (columns.parents == columns.ids[row]) & (columns.labels == name)
+            found = np.flatnonzero(here & (columns.fields == _place(trie, field)))
             if not len(found):
-                return {}
+                return False
             row = int(found[0])
         children = np.flatnonzero(columns.parents == columns.ids[row])
         hidden = columns.totals[row] - columns.values[row] - columns.totals[children].sum()
-        leaf = not hidden and not any(name.startswith("/") for name in columns.labels[children])
-        below: list[str] = []
-        while len(children):
-            row = int(children[columns.totals[children].argmax()])
-            below.append(str(columns.labels[row]))
-            children = np.flatnonzero(columns.parents == columns.ids[row])
-        whole = _FOLDED not in below and bool(columns.values[row] == columns.totals[row])
-        return {"leaf": bool(leaf), "below": below if _FOLDED not in below else [], "whole": whole}
+        return not hidden and not (columns.fields[children] == _place(trie, "path")).any()
 
     def still(self) -> str:
         """Return the frames as an SVG icicle."""
@@ -177,6 +172,15 @@ class FlamePanel(Panel):
             f"flame graph: {trie.count_field} by {', '.join(trie.fields)}; {_shown(columns.totals[0], unit)} in all"
         )
         return f"<figure><figcaption>{escaped_html(caption)}</figcaption>{_icicle(columns, unit)}</figure>"
+
+
+def _place(trie: FlameSource, field: str) -> int:
+    """Return the number of a field in the columns of a trie; that of folded frames for one it does not have."""
+    return trie.fields.index(field) if field in trie.fields else FOLDED
+
+
+def _names_of(field: str, trie: FlameSource, columns: FlameColumns) -> set[str]:
+    return set(columns.labels[columns.fields == _place(trie, field)]) if field in trie.fields else set()
 
 
 def _rows_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -191,14 +195,15 @@ def _merged(parts: list[FlameColumns]) -> FlameColumns:
     """Return the frames of all parts, each once; parents stay before their children."""
     if len(parts) == 1:
         return parts[0]
-    ids, parents, labels, values, totals, heights = (
-        np.concatenate([np.asarray(part[column]) for part in parts]) for column in range(6)
+    ids, parents, labels, fields, values, totals, heights = (
+        np.concatenate([np.asarray(part[column]) for part in parts]) for column in range(7)
     )
     first = np.sort(np.unique(ids, return_index=True)[1])
     return FlameColumns(
         ids=ids[first],
         parents=parents[first],
         labels=labels[first],
+        fields=fields[first],
         values=values[first],
         totals=totals[first],
         heights=heights[first],
@@ -208,131 +213,55 @@ def _merged(parts: list[FlameColumns]) -> FlameColumns:
 
 # ---- from a frame to a filter
 
-_DIMENSIONS: Final = {
-    "pid": "pid",
-    "tid": "tid",
-    "cell": "cell",
-    "comm": "comm",
-    "syscall": "syscall",
-    "family": "family",
-}
-_OPTIONAL: Final = frozenset({"path", "file", "cell", "flags", "family"})
-"""Fields that give some rows no frame."""
+_ABSENT: Final = "^$"
 _NUMBERS: Final = frozenset({"pid", "tid", "cell"})
-_KERNEL_NAMES: Final = (":", "*/")
-_Reading = list[tuple[str, list[str]]]
 
 
-def terms_of_frames(
-    fields: Sequence[str],
-    names: Sequence[str],
-    families: Mapping[str, str],
-    *,
-    below: Sequence[str] = (),
-    whole: bool = False,
-    leaf: bool = False,
-) -> list[Node]:
+def terms_of_frames(fields: Sequence[str], frames: Sequence[Frame], *, leaf: bool = False) -> list[Node]:
     """Return the terms of a filter that accepts the rows of a frame.
-
-    A field may give several frames (the components of a path) or none, so which field a frame stands for follows from
-    its name and its neighbours.
 
     Args:
         fields: fields of the trie, root first.
-        names: names of the frames, from below the root down to the one meant.
-        families: system call -> family, and family -> itself.
-        below: names of the frames from there down to some deeper one.
-        whole: whether no field is left below that one.
+        frames: the frames from below the root down to the one meant.
         leaf: whether no component of a path is below the frame: a path that ends there is a file.
 
     Raises:
-        ConfigError: it is the root or a folded frame, has open flags above it, or may be read in two ways.
+        ConfigError: it is the root or a folded frame, has open flags above it, or is of another trie.
     """
-    if not names:
+    if not frames:
         raise ConfigError("the top frame is everything: choose one below it")
-    if _FOLDED in names:
-        raise ConfigError(f"{_FOLDED} stands for many small frames and cannot be filtered; choose the frame above it")
-    readings = list(_readings(list(fields), [*names, *below], families, whole=whole))
-    least = min((doubt for doubt, _ in readings), default=0)
-    best: list[_Reading] = []
-    for doubt, reading in readings:
-        cut = _cut(reading, len(names))
-        if doubt == least and cut not in best:
-            best.append(cut)
-    shown = printable(middle_cut(names[-1], 60))
-    if not best:
-        raise ConfigError(f"it cannot be told what the frame {shown} stands for")
-    if len(best) > 1:
-        either = " or ".join(dict.fromkeys(reading[-1][0] for reading in best))
-        raise ConfigError(f"the frame {shown} may be a {either}: choose one below it")
-    return [term for at, part in enumerate(best[0]) if (term := _term(*part, ends=at == len(best[0]) - 1, leaf=leaf))]
+    for field, name in frames:
+        if not field:
+            shown = printable(middle_cut(name, 60))
+            raise ConfigError(f"{shown} stands for many small frames and cannot be filtered; choose the frame above it")
+        if field not in fields:
+            raise ConfigError(f"the frames are other ones now, none is of {printable(field)}: choose again")
+    last = frames[-1][0]
+    terms = []
+    for field in fields[: fields.index(last) + 1]:  # a field without a frame gave these rows none
+        names = [name for kind, name in frames if kind == field]
+        if field == "flags":
+            if names:
+                raise ConfigError("a filter knows no open flags: choose a frame above them")
+        else:
+            terms.append(_term(field, names, whole=field != last or leaf))
+    return terms
 
 
-def _cut(reading: _Reading, most: int) -> _Reading:
-    """Return the reading of the first frames."""
-    result: _Reading = []
-    for field, names in reading:
-        result.append((field, names[:most]))
-        most -= len(names)
-        if most <= 0:
-            break
-    return result
-
-
-def _readings(
-    fields: list[str], names: list[str], families: Mapping[str, str], *, whole: bool
-) -> Iterator[tuple[int, _Reading]]:
-    """Yield the ways to give frames to fields, each with how doubtful it is."""
-    if not names and (not whole or _OPTIONAL.issuperset(fields)):
-        yield 0, []
-    if not names or not fields:
-        return
-    field, rest = fields[0], fields[1:]
-    doubt = _doubt(field, names[0], families)
-    for count in range(1, len(names) + 1 if field == "path" else 2):
-        if doubt is None:
-            break
-        if count > 1 and not names[count - 1].startswith("/"):
-            doubt += 3  # a name with a semicolon was divided there
-        for more, reading in _readings(rest, names[count:], families, whole=whole):
-            yield doubt + more, [(field, names[:count]), *reading]
-    if field in _OPTIONAL:
-        for more, reading in _readings(rest, names, families, whole=whole):
-            yield more, [(field, []), *reading]
-
-
-def _doubt(field: str, name: str, families: Mapping[str, str]) -> int | None:
-    """Return how unlikely a field gives a frame of that name; None: it cannot."""
-    if field in _NUMBERS:
-        return 0 if name.isdecimal() and name.isascii() else None
-    if field == "syscall":
-        return None if name.startswith("/") else 0 if name in families and families[name] != name else 2
-    if field == "family":
-        return 0 if families.get(name) == name else None
-    if field == "flags":
-        return 0 if name.startswith("O_") else None
+def _term(field: str, names: Sequence[str], *, whole: bool) -> Node:
+    """Return the term of one field. A path that is not whole is a directory: it, and what is below."""
     if field in ("path", "file"):
-        return 0 if name.startswith("/") or any(mark in name for mark in _KERNEL_NAMES) else 1
-    return 1 if name.startswith("/") else 0
-
-
-def _term(field: str, names: list[str], *, ends: bool, leaf: bool) -> Node | None:
-    if field == "flags":
-        if names:
-            raise ConfigError("a filter knows no open flags: choose a frame above them")
-        return None
-    if field in ("path", "file"):
-        path = "".join(name if at == 0 or name.startswith("/") else f";{name}" for at, name in enumerate(names))
+        path = "".join(names)
         if not names:
             return Text("file", "~", _ABSENT)
-        if field == "file" or not ends or leaf:
+        if field == "file" or whole:
             return node_of_value("file", path)
-        # The directory itself, and what is below: a mere prefix would match /a/bc too. `=` has no escape for a star.
+        # A mere prefix would match /a/bc too. `=` has no escape for a star.
         below = Text("file", "~", f"^{path}/") if "*" in path else Text("file", "=", f"{path}/*")
         return Or((node_of_value("file", path), below)) if path != "/" else below
     if not names:
-        return Number("cell", "=", -1) if field == "cell" else Text(_DIMENSIONS[field], "~", _ABSENT)
-    return node_of_value(_DIMENSIONS[field], int(names[0]) if field in _NUMBERS else names[0])
+        return Number("cell", "=", -1) if field == "cell" else Text(field, "~", _ABSENT)
+    return node_of_value(field, int(names[0]) if field in _NUMBERS else names[0])
 
 
 # ---- the static picture

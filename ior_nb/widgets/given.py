@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["LONGEST_NAME", "LONGEST_PATH", "text", "texts", "value_of", "whole"]
+__all__ = ["LONGEST_NAME", "LONGEST_PATH", "pairs", "text", "texts", "value_of", "whole"]
 
 LONGEST_NAME: Final = 200
 """Characters of the name of a system call, a family or a metric: more than any has."""
@@ -46,6 +46,19 @@ def texts(body: Mapping[str, Any], key: str, most: int) -> list[str]:
     if isinstance(value, list) and len(value) <= most and all(isinstance(member, str) for member in value):
         return value
     raise ValueError(f"{key}: expected a list of at most {most} texts, not {_seen(value)}")
+
+
+def pairs(body: Mapping[str, Any], key: str, most: int) -> list[tuple[str, str]]:
+    """Return a list of pairs of texts, which may be empty.
+
+    Raises:
+        ValueError: it is missing, something else, or has more than `most` members.
+    """
+    value = body.get(key)
+    listed = isinstance(value, list) and len(value) <= most and all(isinstance(member, list) for member in value)
+    if isinstance(value, list) and listed and all([type(part) for part in member] == [str, str] for member in value):
+        return [(first, second) for first, second in value]
+    raise ValueError(f"{key}: expected a list of at most {most} pairs of texts, not {_seen(value)}")
 
 
 def value_of(body: Mapping[str, Any], kinds: Mapping[str, type[str] | type[int]]) -> tuple[str, Any]:

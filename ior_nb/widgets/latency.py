@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ior_nb.runtime import Snapshot, SnapshotSource
+from ior_nb.runtime import LiveRuntime, Snapshot, SnapshotSource
 from ior_nb.runtime.filter import Node, Number, Text
 from ior_nb.runtime.statistics import Bucket, Histogram, SyscallRow
 from ior_nb.runtime.text import show_ns
@@ -109,7 +109,7 @@ class LatencyPanel(Panel):
     _esm = script("latency.js")
     _css = style("latency.css")
 
-    def __init__(self, runtime: Any, **traits: Any) -> None:
+    def __init__(self, runtime: LiveRuntime, **traits: Any) -> None:
         self._map = LatencyMap()
         self._key: Any = None
         self._snapshot: Snapshot | None = None
@@ -149,7 +149,7 @@ class LatencyPanel(Panel):
     def _spread(self, snapshot: Snapshot) -> None:
         """An ended trace nobody watched: where the stream still has every call, the map knows when each was."""
         rows, _ = self.runtime.stream().tail(-1)
-        rows = rows.take(rows["state"] == rows.tables["state"].code("done")) if len(rows) else rows
+        rows = rows.take(rows.done)
         if len(rows) and len(rows) == snapshot.timed:
             latency = rows["latency_ns"].view(np.int64)
             self._map.spread(rows["time_ns"].view(np.int64) + latency, latency, snapshot)

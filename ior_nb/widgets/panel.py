@@ -126,7 +126,7 @@ class Panel(anywidget.AnyWidget):
     def snapshot(self, top: int | None = None, by: str = "count") -> Snapshot | None:
         """Return the statistics now, None where there are none; all panels refreshed together share one.
 
-        The arguments are those of `runtime.RankedStatistics`.
+        The arguments are those of `runtime.SnapshotSource`.
         """
         return ticker.snapshot(self.runtime, top, by)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import ProbeManager, ProbeState
+from ior_nb.runtime import LiveRuntime, ProbeControl, ProbeState
 from ior_nb.runtime.text import show_count
 from ior_nb.widgets.given import LONGEST_NAME, text, texts, whole
 from ior_nb.widgets.panel import Panel, packed, script, still_table, style
@@ -29,12 +29,13 @@ class ProbesPanel(Panel):
     _esm = script("probes.js")
     _css = style("probes.css")
 
-    def __init__(self, runtime: Any, **traits: Any) -> None:
+    def __init__(self, runtime: LiveRuntime, **traits: Any) -> None:
         self._key: Any = None
-        self._manager: ProbeManager | None = None
+        self._manager: ProbeControl | None = None
         self._refused: dict[str, str] = {}
         self._handled: dict[str, int] = {}  # view -> number of its last change that was done, or refused
         self._families: list[tuple[str, int, int]] = []
+        self._counts: dict[str, int] = {}
         super().__init__(runtime, **traits)
 
     def look(self) -> dict[str, Any] | None:
@@ -47,9 +48,7 @@ class ProbesPanel(Panel):
             return {"empty": True}
         if manager is not self._manager:  # a new trace knows nothing of what another refused
             self._manager, self._refused = manager, {}
-        states = manager.states()
-        snapshot = self.snapshot()
-        counts = {} if snapshot is None else {r.name: r.count for r in snapshot.syscalls}
+        states, counts = manager.states(), self._counted()
         key = (states, counts, dict(self._refused), dict(self._handled))
         if key == self._key:
             return None
@@ -74,6 +73,15 @@ class ProbesPanel(Panel):
         self._key = key
         return shown
 
+    def _counted(self) -> dict[str, int]:
+        """Return the calls by name, the last known ones when the statistics fail: the checkboxes do not need them."""
+        try:
+            snapshot = self.snapshot()
+        except Exception:  # the panels of the statistics say so
+            return self._counts
+        self._counts = {} if snapshot is None else {row.name: row.count for row in snapshot.syscalls}
+        return self._counts
+
     def act(self, what: str, body: Mapping[str, Any]) -> None:
         """`set` probes or a `family` on or off, or the sampling `rate` of either; in one step each."""
         if what not in ("set", "family", "rate"):
@@ -96,16 +104,21 @@ class ProbesPanel(Panel):
         for name in self._about(manager, names):
             self._refused.pop(name, None)
 
-    def _change(self, manager: ProbeManager, what: str, names: list[str], body: Mapping[str, Any]) -> None:
+    def _change(self, manager: ProbeControl, what: str, names: list[str], body: Mapping[str, Any]) -> None:
         if what == "rate":
             return manager.set_rate(names[0], whole(body, "rate", 0, _MOST_RATE))
         if not isinstance(body["on"], bool):
             raise ValueError(f"a probe is on (true) or off (false), not {body['on']!r:.40}")
         if what == "family":
             return manager.set_family(names[0], active=body["on"])
-        return manager.set_active(names, active=body["on"])
+        if len(names) > 1:
+            return manager.set_active(names, active=body["on"])
+        state = next((s for s in manager.states() if s.syscall == names[0]), None)
+        if state is None or state.active is not body["on"]:  # a page may be behind: its checkbox says what it wants
+            manager.toggle(names[0])
+        return None
 
-    def _about(self, manager: ProbeManager, names: list[str]) -> list[str]:
+    def _about(self, manager: ProbeControl, names: list[str]) -> list[str]:
         """Return the probes named, by their own name or their family's; unknown ones are nobody's."""
         wanted = {name.lower() for name in names}
         return [s.syscall for s in manager.states() if s.syscall in wanted or s.family.lower() in wanted]

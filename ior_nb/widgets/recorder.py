@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from ior_nb.errors import ConfigError
@@ -45,12 +46,12 @@ class RecorderPanel(Panel):
             return None
         shown = {
             "active": now.active,
-            "path": _shown(now.path) if now.active else "",
-            "rows": now.rows,
-            "dropped": now.dropped,
-            "size": now.size,
+            "path": _shown(now.path) if now.active and now.path else "",
+            "rows": now.rows_written,
+            "dropped": now.rows_dropped,
+            "size": now.bytes_written,
             "rate": self._rate,
-            "failure": now.error,
+            "failure": str(now.error or ""),
             "running": state.running,
             "filter": filters.text(filters.active),
             "folder": _shown(""),
@@ -90,15 +91,15 @@ class RecorderPanel(Panel):
                 path = _shown(now.path)
                 self._finished = {
                     "path": path,
-                    "rows": now.rows,
-                    "dropped": now.dropped,
-                    "size": now.size,
+                    "rows": now.rows_written,
+                    "dropped": now.rows_dropped,
+                    "size": now.bytes_written,
                     "code": f"ior_nb.load({path!r})",
                 }
         elif not before.active or now.path != before.path:
             self._grew_at, self._rate = at, 0.0
-        elif now.rows > before.rows:
-            self._rate = (now.rows - before.rows) / max(at - self._grew_at, 0.001)
+        elif now.rows_written > before.rows_written:
+            self._rate = (now.rows_written - before.rows_written) / max(at - self._grew_at, 0.001)
             self._grew_at = at
         elif at - self._grew_at > _QUIET_S:
             self._rate = 0.0
@@ -117,6 +118,6 @@ def _checked(path: str, *, replace: bool) -> str:
     return wanted
 
 
-def _shown(path: str) -> str:
+def _shown(path: str | Path) -> str:
     """Return the whole path; bytes that are no UTF-8 as escapes, for a message to the page is UTF-8."""
     return os.path.abspath(path).encode("utf-8", "backslashreplace").decode()  # noqa: PTH100 - `..` goes, links stay

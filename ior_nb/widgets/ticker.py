@@ -98,12 +98,6 @@ class Ticker:
             self.do(job)
         self._wake.set()
 
-    @property
-    def thread_id(self) -> int | None:
-        """Kernel's id of the thread, so that a trace can leave it out."""
-        thread = self._thread
-        return None if thread is None else thread.native_id
-
     def refresh_now(self, runtime: LiveRuntime) -> None:
         """Refresh all visible panels of a runtime in this thread: the user has changed something."""
         self.tick(time.monotonic(), force=runtime)

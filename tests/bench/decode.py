@@ -14,9 +14,11 @@ from ior_nb.engine.decode import Decoder
 from ior_nb.runtime import EventBatch
 from ior_nb.streamrow import RingBuffer
 from ior_nb.summary import Tally
+from ior_nb.tracing import trace
 from tests.bench.frames import frames
 from tests.bench.report import Row, log
 from tests.bench.tools import median
+from tests.fakes import FakeEngine
 
 TITLE = "decode: fixed generator, rows for each second of processor time on one core"
 FRAME = 1_000_000
@@ -39,7 +41,10 @@ def _pipeline(rows: int) -> tuple[list[Row], list[EventBatch]]:
     first = _first_frame()
     log(f"decoder, summary, stream: {rows:,} rows")
     decoder, tally, stream = Decoder(), Tally(), RingBuffer(10_000)
-    session = TracerSession()
+    session = TracerSession(engine=FakeEngine())
+    trace(pid=1, session=session).__enter__()
+    run = session.running
+    assert run is not None
     spent = dict.fromkeys(("names", "events", "stamp", "tally", "ring"), 0.0)
     kept: list[EventBatch] = []
     done = 0
@@ -49,7 +54,7 @@ def _pipeline(rows: int) -> tuple[list[Row], list[EventBatch]]:
         t1 = time.thread_time()
         batch = decoder.events(frame.events)
         t2 = time.thread_time()
-        batch = session.take(batch)
+        batch = run._stamped(batch)
         t3 = time.thread_time()
         tally.add(batch)
         t4 = time.thread_time()

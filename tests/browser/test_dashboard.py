@@ -29,7 +29,7 @@ import subprocess, threading
 import ipywidgets
 from ior_nb.widgets.panel import Panel
 for _ in range(3):
-    d = s.dashboard(["overview", "filter"]); display(d); work(0.3); d.close()
+    d = ior_nb.dashboard(panels=["overview", "filter"]); display(d); work(0.3); d.close()
 shown.close(); s.close(); time.sleep(0.6)
 widgets = ipywidgets.widgets.widget._instances.values()
 print([type(w).__name__ for w in widgets if isinstance(w, (Panel, ipywidgets.Tab))],
@@ -37,9 +37,10 @@ print([type(w).__name__ for w in widgets if isinstance(w, (Panel, ipywidgets.Tab
       subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "collector"], stdout=subprocess.PIPE).stdout.split())
 """
 SHOW: Final = """
+import ior_nb
 from ior_nb.session import default_session
 s = default_session()
-shown = s.dashboard(["overview"])
+shown = ior_nb.dashboard(panels=["overview"])
 shown
 """
 

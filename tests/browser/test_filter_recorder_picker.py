@@ -19,7 +19,8 @@ def test_filter_record_and_pick(lab: Lab, context: BrowserContext) -> None:
         "%load_ext ior_nb\n"
         "import ior_nb, subprocess, tempfile\n"
         "from ior_nb.session import default_session\n"
-        "s = default_session(); d = s.dashboard(['filter', 'recorder', 'picker']); folder = tempfile.mkdtemp()\n"
+        "s = default_session(); folder = tempfile.mkdtemp()\n"
+        "d = ior_nb.dashboard(panels=['filter', 'recorder', 'picker'])\n"
         "loop = 'for i in $(seq 900); do : < /etc/hostname; sleep 0.05; done'\n"
         "child = subprocess.Popen(['sh', '-c', loop, '<img src=x onerror=window.hacked=1>\\u202e'])\n"
         "%ior start\nprint(child.pid)",

@@ -33,7 +33,7 @@ def test_zoom_search_filter_and_theme(lab: Lab, context: BrowserContext) -> None
     path = write_notebook(
         lab.folder / "flame.ipynb",
         SETUP,
-        "board = default_session().dashboard(['flame']); board",
+        "import ior_nb; board = ior_nb.dashboard(panels=['flame']); board",
         f"%ior start\n{BOTH}",
         "for i in range(10):\n    work(['ab', 'abc']); time.sleep(0.1); ticker.refresh_now(board.runtime)",
         "board.runtime.trie().reset(); work(['abc'])",

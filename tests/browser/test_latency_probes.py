@@ -19,10 +19,11 @@ ACCESS = here("access")
 CELLS = (
     """%load_ext ior_nb
 import os, threading, time
+import ior_nb
 from ior_nb.errors import SourceError
 from ior_nb.session import default_session
 s = default_session()
-s.dashboard(['latency', 'probes'])""",
+ior_nb.dashboard(panels=['latency', 'probes'])""",
     """%ior start --families FS
 stop = threading.Event()
 def work():

@@ -17,10 +17,11 @@ NAME = "<img src=x onerror=window.hacked=1>\\u202e"
 FILES = f"""
 import os, time
 from ior_nb.clock import boot_clock
+from ior_nb.streamrow import warning
 for i in range(60):
     name = d + '/kept.txt' if i % 2 else d + '/{NAME}'
     open(name, 'w').write('x' * i)
-session.stream_buffer().warn('lost <b>7</b> calls', boot_clock())
+session.stream_buffer().push(warning('lost <b>7</b> calls', boot_clock()))
 time.sleep(1)  # until the page has it all
 """
 
@@ -31,7 +32,7 @@ def test_the_stream_follows_pauses_searches_and_narrows(lab: Lab, context: Brows
         lab.folder / "stream.ipynb",
         "%load_ext ior_nb\nimport tempfile\nfrom ior_nb.session import default_session\n"
         "session = default_session(); d = tempfile.mkdtemp()\n%ior start",
-        "session.dashboard(['stream'])",
+        "import ior_nb; ior_nb.dashboard(panels=['stream'])",
         FILES,
         FILES,
     )

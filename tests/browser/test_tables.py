@@ -92,7 +92,7 @@ def notebook(lab: Lab, context: BrowserContext) -> Any:
     path = write_notebook(
         lab.folder / "tables.ipynb",
         START,
-        "from ior_nb.session import default_session as it\nit().dashboard(['syscalls', 'files', 'processes'])",
+        "import ior_nb\nior_nb.dashboard(panels=['syscalls', 'files', 'processes'])",
         "work(400)",
         "threading.Thread(target=race, daemon=True).start()",
     )

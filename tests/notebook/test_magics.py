@@ -160,6 +160,8 @@ def test_completion_offers_verbs_options_and_values(kernel: Kernel) -> None:
     """Tab completes what the magic knows."""
     assert "start" in kernel.complete("%ior st")
     assert "Network" in kernel.complete("%%ior --families N")
+    assert "replay" in kernel.complete("%%ior --engine r")
+    assert "parquet" in kernel.complete("%ior export p")
 
 
 def test_doctor_and_help_print(kernel: Kernel) -> None:

@@ -192,7 +192,7 @@ def test_a_cell_has_the_number_of_its_prompt(kernel: Kernel) -> None:
 
 def test_the_stop_button_is_as_good_as_the_verb(kernel: Kernel) -> None:
     """A trace ended from the dashboard is bound to `_ior`; `%ior stop` ends what runs, whoever began it."""
-    kernel.run("from ior_nb.session import default_session\nshown = default_session().dashboard(['filter'])")
+    kernel.run("import ior_nb\nshown = ior_nb.dashboard(panels=['filter'])")
     kernel.run("control = shown.runtime.control\n%ior start --syscalls newfstatat")
     kernel.run(STATS.format(n=4))
     kernel.run("control.stop()")

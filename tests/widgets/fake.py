@@ -36,7 +36,7 @@ class RecordedComm(BaseComm):
 
 
 class FakeFilters:
-    """`runtime.FilterEditor`."""
+    """`runtime.FilterControl`."""
 
     def __init__(self) -> None:
         self.stack = FilterStack()
@@ -74,12 +74,13 @@ class FakeRecording:
     def start(self, path: str = "") -> Path:
         if path == "/full":
             raise RecordingError("cannot write /full: no space left")
-        self.now = RecordingState(active=True, path=path or "ior-recording-20260101-000000.parquet", rows=0)
-        return Path(self.now.path)
+        named = Path(path or "ior-recording-20260101-000000.parquet")
+        self.now = RecordingState(active=True, path=named)
+        return named
 
     def stop(self) -> Path | None:
-        self.now = RecordingState(active=False, path=self.now.path, rows=1234, size=20_000)
-        return Path(self.now.path)
+        self.now = RecordingState(active=False, path=self.now.path, rows_written=1234, bytes_written=20_000)
+        return self.now.path
 
     def status(self) -> RecordingState:
         return self.now

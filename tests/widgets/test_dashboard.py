@@ -90,11 +90,11 @@ def test_the_ticker_ends_with_the_last_panel(runtime: FakeRuntime, monkeypatch: 
     """One thread serves all panels and is gone when they are."""
     own = hooked(monkeypatch)
     panels = [OverviewPanel(runtime) for _ in range(3)]
-    assert own.thread_id is not None
+    assert own._thread is not None
     assert sum(thread.name == "ior-ticker" for thread in threading.enumerate()) == 1
     for panel in panels:
         panel.close()
-    _until(lambda: own.thread_id is None)
+    _until(lambda: own._thread is None)
 
 
 def test_the_ticker_looks_only_where_somebody_does(

@@ -21,7 +21,6 @@ from tests.widgets.conftest import act, refreshes
 from tests.widgets.fake import FakeRuntime, RecordedComm
 
 Open = Callable[..., Panel]
-FAMILIES = {"read": "FS", "openat": "FS", "sendto": "Network", "FS": "FS", "Network": "Network"}
 
 
 def numbers(panel: Panel, name: str) -> np.ndarray:
@@ -49,9 +48,10 @@ def until(what: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
-def said(fields: str, *names: str, leaf: bool = False) -> str:
-    """Return the text of the filter of a frame."""
-    return to_text(Filter.of(terms_of_frames(fields.split(","), names, FAMILIES, leaf=leaf)))
+def said(fields: str, *frames: str, leaf: bool = False) -> str:
+    """Return the text of the filter of a frame, given as `field:name`s."""
+    pairs = [(field, name) for field, _, name in (frame.partition(":") for frame in frames)]
+    return to_text(Filter.of(terms_of_frames(fields.split(","), pairs, leaf=leaf)))
 
 
 def test_a_refresh_is_one_message_and_none_without_a_change(runtime: FakeRuntime, opened: Open) -> None:
@@ -122,11 +122,11 @@ def test_zoom_asks_for_more_below_and_two_views_do_not_fight(runtime: FakeRuntim
     runtime.feed(runtime.calls(40, files=40, comm="tiny", file="/z/deep"))
     panel.refresh(10.0)
     assert "/deep" not in labels(panel)
-    zoom(panel, "small")
+    zoom(panel, ["comm", "small"])
     assert labels(panel).count("/deep") > 0
     few = len(labels(panel))
     panel.comm.push({"kind": "hello", "view": "v2", "visible": True})
-    zoom(panel, "tiny", view="v2")
+    zoom(panel, ["comm", "tiny"], view="v2")
     assert len(labels(panel)) > few
     assert len(set(numbers(panel, "ids"))) == len(labels(panel))
     panel.comm.push({"kind": "bye", "view": "v2"})
@@ -160,7 +160,7 @@ def test_many_zooms_are_one_refresh_a_tick(
     with own.lock:
         seen.clear()
         for i in range(20):
-            panel.comm.push({"kind": "focus", "view": "v1", "path": ["small"] if i == 19 else ["large"]})
+            panel.comm.push({"kind": "focus", "view": "v1", "path": [["comm", "small" if i == 19 else "large"]]})
         assert seen.count("look") == 0
     until(lambda: "/deep" in labels(panel))
     time.sleep(2 * PERIOD_S)
@@ -169,9 +169,9 @@ def test_many_zooms_are_one_refresh_a_tick(
     assert 1 <= seen.count("look") < 10  # one for the zooms; another is due every second
 
 
-@pytest.mark.parametrize("path", [["a", 1], "a", None, ["a"] * 6000])
+@pytest.mark.parametrize("path", [[["comm", 1]], [["a"]], ["a"], "a", None, [["comm", "a"]] * 6000])
 def test_a_bad_zoom_counts_for_nothing(runtime: FakeRuntime, opened: Open, path: Any) -> None:
-    """What is no list of names is ignored: nobody waits for an answer."""
+    """What is no list of frames is ignored: nobody waits for an answer."""
     panel = opened(FlamePanel, runtime)
     runtime.feed(runtime.calls(50))
     panel.refresh(10.0)
@@ -220,7 +220,8 @@ def test_a_reset_by_somebody_else_is_noticed(runtime: FakeRuntime, opened: Open)
         ("colour", {"name": "weight"}, "unknown flame graph metric"),
         ("narrow", {"path": [1]}, "path: expected a list"),
         ("narrow", {"path": []}, "is everything"),
-        ("narrow", {"path": ["worker-0", "[other;]"]}, "cannot be filtered"),
+        ("narrow", {"path": [["comm", "worker-0"], ["", "[other;]"]]}, "cannot be filtered"),
+        ("narrow", {"path": [["family", "FS"]]}, "choose again"),
         ("dance", {}, "nothing called"),
     ],
 )
@@ -238,18 +239,26 @@ def test_the_filter_of_a_frame_accepts_exactly_its_rows(runtime: FakeRuntime, op
     events = runtime.calls(300, files=30)
     extra = [
         runtime.calls(20, file=f, seed=i)
-        for i, f in enumerate(["", "/data/part-10/f", "/data/part-1", "pipe:[7]", "/a/c*d/e"])
+        for i, f in enumerate(["", "/data/part-10/f", "/data/part-1", "pipe:[7]", "/a/c*d/e", "/a;b/c", "[other;]"])
     ]
-    extra.append(runtime.calls(10, cell=3))
+    extra += [runtime.calls(10, cell=3), runtime.calls(10, pid=3, tid=3, comm="read"), runtime.calls(10, comm="/x")]
     panel = opened(FlamePanel, runtime)
-    for order in [*runtime.flame.choices().presets, ("family", "path"), ("cell", "file", "tid"), ("path", "pid")]:
+    for order in [
+        *runtime.flame.choices().presets,
+        ("family", "path"),
+        ("cell", "file", "tid"),
+        ("path", "pid"),
+        ("cell", "pid"),
+        ("path", "comm"),
+    ]:
         runtime.flame.reconfigure(order)
         for rows in (events, *extra):
             runtime.feed(rows)
         columns = runtime.flame.snapshot_columns(0.0)
-        ways: dict[int, list[str]] = {0: []}
+        ways: dict[int, list[list[str]]] = {0: []}
         for row in range(1, len(columns.ids)):
-            way = ways[int(columns.ids[row])] = [*ways[int(columns.parents[row])], str(columns.labels[row])]
+            frame = [order[columns.fields[row]], str(columns.labels[row])]
+            way = ways[int(columns.ids[row])] = [*ways[int(columns.parents[row])], frame]
             while runtime.filters.undo():
                 pass
             panel._columns = columns
@@ -259,34 +268,46 @@ def test_the_filter_of_a_frame_accepts_exactly_its_rows(runtime: FakeRuntime, op
 
 
 @pytest.mark.parametrize(
-    ("fields", "names", "text"),
+    ("fields", "frames", "text"),
     [
-        ("comm,syscall,path", ["python"], "comm=python"),
-        ("comm,syscall,path", ["read", "read"], "comm=read and syscall=read"),
-        ("comm,path,syscall", ["python", "read"], "comm=python and file~^$ and syscall=read"),
-        ("comm,path,syscall", ["python", "/a", "/b", "read"], "comm=python and file=/a/b and syscall=read"),
-        ("path,syscall", ["/a", "/b"], "file=/a/b or file=/a/b/*"),
-        ("family,pid", ["FS", "42"], "family=FS and pid=42"),
-        ("cell,pid,syscall", ["3", "42"], "cell=3 and pid=42"),
-        ("cell,pid,syscall", ["42", "read"], "cell=-1 and pid=42 and syscall=read"),
-        ("path,comm", ["python"], "file~^$ and comm=python"),
-        ("path,comm", ["/a", "b", "/c", "python"], "file=/a;b/c and comm=python"),
-        ("path", ["pipe:[7]"], "file=pipe:[7] or file=pipe:[7]/*"),
+        ("comm,syscall,path", ["comm:python"], "comm=python"),
+        ("comm,syscall,path", ["comm:read", "syscall:read"], "comm=read and syscall=read"),
+        ("comm,path,syscall", ["comm:python", "syscall:read"], "comm=python and file~^$ and syscall=read"),
+        (
+            "comm,path,syscall",
+            ["comm:python", "path:/a", "path:/b", "syscall:read"],
+            "comm=python and file=/a/b and syscall=read",
+        ),
+        ("path,syscall", ["path:/a", "path:/b"], "file=/a/b or file=/a/b/*"),
+        ("family,pid", ["family:FS", "pid:42"], "family=FS and pid=42"),
+        ("cell,pid,syscall", ["cell:42"], "cell=42"),
+        ("cell,pid,syscall", ["pid:42"], "cell=-1 and pid=42"),
+        ("path,comm", ["comm:/a"], "file~^$ and comm=/a"),
+        ("path,comm", ["path:/a;b", "path:/c", "comm:python"], "file=/a;b/c and comm=python"),
+        ("path", ["path:pipe:[7]"], "file=pipe:[7] or file=pipe:[7]/*"),
+        ("flags,path", ["path:/a"], "file=/a or file=/a/*"),
     ],
 )
-def test_a_frame_stands_for_the_field_its_neighbours_leave(fields: str, names: list[str], text: str) -> None:
-    """Paths give several frames or none; names of system calls, slashes and digits tell which is which."""
-    assert said(fields, *names) == text
+def test_a_frame_has_the_filter_of_its_field(fields: str, frames: list[str], text: str) -> None:
+    """Fields above without a frame are empty; a name that looks like another field's changes nothing."""
+    assert said(fields, *frames) == text
 
 
-def test_a_frame_of_two_meanings_is_refused() -> None:
-    """A lone number may be a cell or a process: a deeper frame has to be chosen; open flags have no filter."""
-    with pytest.raises(ConfigError, match="may be a cell or pid"):
-        said("cell,pid,syscall", "42")
+def test_open_flags_have_no_filter() -> None:
+    """The filter knows no open flags: a frame above them has to be chosen."""
     with pytest.raises(ConfigError, match="open flags"):
-        said("syscall,flags", "openat", "O_RDONLY")
-    with pytest.raises(ConfigError, match="cannot be told"):
-        said("pid", "python")
+        said("syscall,flags", "syscall:openat", "flags:O_RDONLY")
+
+
+def test_the_page_is_told_the_field_of_every_frame(runtime: FakeRuntime, opened: Open) -> None:
+    """Also of a thread called like a system call, and only system calls have a family."""
+    panel = opened(FlamePanel, runtime)
+    runtime.flame.reconfigure(["comm", "syscall"])
+    runtime.feed(runtime.calls(10, comm="read", syscall="read"))
+    panel.refresh(10.0)
+    assert labels(panel) == ["", "read", "read"]
+    assert numbers(panel, "fields").tolist() == [-1, 0, 1]
+    assert panel.data["families"] == {"read": "FS"}
 
 
 def test_a_file_is_one_term(runtime: FakeRuntime, opened: Open) -> None:
@@ -295,7 +316,7 @@ def test_a_file_is_one_term(runtime: FakeRuntime, opened: Open) -> None:
     runtime.flame.reconfigure(["path", "syscall"])
     runtime.feed(runtime.calls(50, file="/etc/passwd"))
     panel.refresh(10.0)
-    assert act(panel, "narrow", path=["/etc", "/passwd"]) == ""
+    assert act(panel, "narrow", path=[["path", "/etc"], ["path", "/passwd"]]) == ""
     assert runtime.filters.text(runtime.filters.active) == "file=/etc/passwd"
 
 
@@ -324,5 +345,5 @@ def test_hostile_names_travel_as_they_are(runtime: FakeRuntime, opened: Open) ->
     runtime.feed(runtime.calls(10, comm="<b>\u202e\n*", file="/a"))
     panel.refresh(10.0)
     assert "<b>\u202e\n*" in labels(panel)
-    assert act(panel, "narrow", path=["<b>\u202e\n*"]) == ""
+    assert act(panel, "narrow", path=[["comm", "<b>\u202e\n*"]]) == ""
     assert runtime.filters.active.mask(runtime.stream().snapshot()).all()

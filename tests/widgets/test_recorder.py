@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ior_nb.errors import RecordingError
 from ior_nb.runtime import RecordingState
 from ior_nb.widgets.recorder import RecorderPanel
 from tests.widgets.conftest import act, refreshes
@@ -31,7 +32,7 @@ def test_a_change_is_one_message_and_nothing_none(runtime: FakeRuntime, opened: 
     assert len(refreshes(panel, 1.0)) == 1
     clock[0] = 200.0
     assert refreshes(panel, 2.0) == []
-    runtime.recording.now = RecordingState(active=True, path="/a", rows=10, size=900)
+    runtime.recording.now = RecordingState(active=True, path=Path("/a"), rows_written=10, bytes_written=900)
     assert len(refreshes(panel, 3.0)) == 1
     clock[0] = 201.0
     assert refreshes(panel, 4.0) == []
@@ -70,7 +71,9 @@ def test_errors_reach_the_page(runtime: FakeRuntime, opened: Open) -> None:
     """What cannot be written is answered; what ended a recording early is shown."""
     panel = opened(RecorderPanel, runtime)
     assert act(panel, "start", path="/full") == "cannot write /full: no space left"
-    runtime.recording.now = RecordingState(path="/a", rows=5, dropped=7, error="no space left")
+    runtime.recording.now = RecordingState(
+        path=Path("/a"), rows_written=5, rows_dropped=7, error=RecordingError("no space left")
+    )
     panel.refresh(1.0)
     assert panel.data["failure"] == "no space left"
     assert panel.data["last"]["dropped"] == 7
@@ -113,10 +116,10 @@ def test_stop_without_a_recording_is_refused(runtime: FakeRuntime, opened: Open,
 def test_the_rate_is_that_of_the_last_row_group(runtime: FakeRuntime, opened: Open, clock: list[float]) -> None:
     """Rows come in groups: the rate is a group over the time it took, and 0 after a long silence."""
     panel = opened(RecorderPanel, runtime)
-    runtime.recording.now = RecordingState(active=True, path="/a")
+    runtime.recording.now = RecordingState(active=True, path=Path("/a"))
     panel.refresh(1.0)
     clock[0] += 10
-    runtime.recording.now = RecordingState(active=True, path="/a", rows=5000, size=40_000)
+    runtime.recording.now = RecordingState(active=True, path=Path("/a"), rows_written=5000, bytes_written=40_000)
     panel.refresh(2.0)
     assert panel.data["rate"] == 500
     clock[0] += 31
@@ -138,7 +141,9 @@ def test_hostile_paths_are_escaped(runtime: FakeRuntime, opened: Open) -> None:
     """A path with markup, invisible characters and bytes that are no UTF-8 is harmless everywhere."""
     panel = opened(RecorderPanel, runtime)
     assert panel.still() == ""
-    runtime.recording.now = RecordingState(path="/<img src=x>\u202e\udcff\n.parquet", rows=1, dropped=2, size=3)
+    runtime.recording.now = RecordingState(
+        path=Path("/<img src=x>\u202e\udcff\n.parquet"), rows_written=1, rows_dropped=2, bytes_written=3
+    )
     panel.refresh(1.0)
     last = panel.data["last"]
     last["path"].encode()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ior_nb.errors import RecordingError
+from ior_nb.streamrow import warning
 from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.stream import HELD, MOST_ROWS, StreamPanel
 from tests.widgets.conftest import act
@@ -100,7 +101,7 @@ def test_the_columns_say_what_the_rows_say(runtime: FakeRuntime, page: Page) -> 
 
 def test_warnings_and_unfinished_calls_are_marked(runtime: FakeRuntime, page: Page) -> None:
     """A warning, a call in flight and one that never returns are told apart from failures."""
-    runtime.ring.warn("kernel lost 3 calls", 1)
+    runtime.ring.push(warning("kernel lost 3 calls", 1))
     runtime.feed(runtime.calls(1, state="in flight", is_error=False))
     runtime.feed(runtime.calls(1, state="no return", is_error=False))
     columns = page.rows()["columns"]
@@ -267,7 +268,7 @@ def test_an_export_goes_where_the_user_says(runtime: FakeRuntime, page: Page, mo
 def test_still_shows_the_last_rows_as_text(runtime: FakeRuntime, page: Page) -> None:
     """The static picture has the newest rows, names harmless, and nothing where there is nothing."""
     runtime.feed(runtime.calls(1, file=HOSTILE, ret=-2, is_error=True))
-    runtime.ring.warn("<b>lost</b>", 1)
+    runtime.ring.push(warning("<b>lost</b>", 1))
     still = page.panel.still()
 
     assert "-2 ENOENT" in still

@@ -96,7 +96,7 @@ def _slowest(batch: EventBatch, about: About) -> str:
         _Column("call", found.text("syscall").tolist()),
         _Column("file", found.text("file").tolist(), path=True),
     ]
-    return _section("Slowest calls", columns, total=int(aggregate.finished(batch).sum()))
+    return _section("Slowest calls", columns, total=int(batch.done.sum()))
 
 
 def _errors(batch: EventBatch) -> str:

@@ -1,5 +1,5 @@
 const FL_MOST = 400; // boxes drawn: plotly lays each out, at about half a millisecond
-const FL_ROW = 22, FL_LEVELS = 30, FL_FOLDED = "[other;]";
+const FL_ROW = 22, FL_LEVELS = 30, FL_FOLDED = -2; // the field of a leaf that stands for small frames
 // cividis: even to the eye, and the same with all common kinds of colour blindness.
 const FL_SCALE = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"];
 const FL_RULER = document.createElement("canvas").getContext("2d");
@@ -44,8 +44,6 @@ export default panel((view) => {
   function taken(message) {
     const columns = unpacked(message.columns), n = columns.ids.length;
     const kids = Array.from({ length: n }, () => []), row = new Map(), family = new Array(n);
-    const before = (name) => message.fields.slice(0, message.fields.indexOf(name)).filter((f) => ["comm", "pid", "tid"].includes(f)).length;
-    const least = Math.min(...["syscall", "family"].filter((f) => message.fields.includes(f)).map((f) => before(f) + 1));
     const depth = new Int32Array(n);
     for (let i = 0; i < n; i++) {
       row.set(columns.ids[i], i);
@@ -53,14 +51,15 @@ export default panel((view) => {
       if (parent < 0) continue;
       kids[parent].push(i);
       depth[i] = depth[parent] + 1;
-      if (depth[i] >= least && !family[parent]) family[i] = message.families[columns.labels[i]];
+      const field = message.fields[columns.fields[i]], label = columns.labels[i];
+      family[i] = field === "family" ? label : field === "syscall" ? message.families[label] : undefined;
     }
     const some = columns.heights?.filter((h) => h > 0);
     const range = some?.length ? [some.reduce((a, b) => Math.min(a, b)), some.reduce((a, b) => Math.max(a, b))] : null;
     return { ...columns, range, kids, row, family, depth, unit: message.choices.metrics[message.width], second: message.colour, secondUnit: message.choices.metrics[message.colour] };
   }
   const name = (i) => (i ? rows.labels[i] : "all");
-  function wayTo(i) { const way = []; for (; i > 0; i = rows.parents[i]) way.unshift({ id: rows.ids[i], name: rows.labels[i] }); return way; }
+  function wayTo(i) { const way = []; for (; i > 0; i = rows.parents[i]) way.unshift({ id: rows.ids[i], name: rows.labels[i], field: data.fields[rows.fields[i]] ?? "" }); return way; }
   /** The row of the deepest frame of a way that is there now. */
   function deepest(way) { let best = 0; for (const { id } of way) { const i = rows.row.get(id); if (i === undefined || !rows.totals[i]) break; best = i; } return best; }
   const amount = (value, unit) => unit ? SHOW[unit](value) : `${showCount(value)} ${value === 1 ? "call" : "calls"}`;
@@ -68,7 +67,7 @@ export default panel((view) => {
   // ---- zoom, selection, filter
   function setZoom(way) {
     zoom = way;
-    view.model.send({ kind: "focus", view: view.id, path: way.map((frame) => frame.name) }); // more detail comes when the kernel listens
+    view.model.send({ kind: "focus", view: view.id, path: way.map((frame) => [frame.field, frame.name]) }); // more detail comes when the kernel listens
     paint();
   }
   function zoomTo(way) {
@@ -79,9 +78,7 @@ export default panel((view) => {
   function back() { if (history.length) setZoom(history.pop()); else if (zoom.length) setZoom([]); }
   function select(i) { selected = wayTo(i); place(); tell(); }
   function narrow(way) {
-    if (!way) return;
-    if (way.some((frame) => frame.name === FL_FOLDED)) view.complain(`${FL_FOLDED} stands for many small frames and cannot be filtered; choose the frame above it`);
-    else view.act("narrow", { path: way.map((frame) => frame.name) });
+    if (way) view.act("narrow", { path: way.map((frame) => [frame.field, frame.name]) });
   }
   function freeze() {
     paused = paused ? "" : new Date().toLocaleTimeString("en-GB");
@@ -178,7 +175,7 @@ export default panel((view) => {
         const [a, b] = [FL_SCALE[Math.floor(k)], FL_SCALE[Math.ceil(k)]].map((c) => [1, 3, 5].map((p) => parseInt(c.slice(p, p + 2), 16)));
         return [`rgb(${a.map((v, p) => Math.round(v + (b[p] - v) * (k % 1)))})`, k > 5 ? ink : "#fff"];
       }
-      if (!i || rows.labels[i] === FL_FOLDED) return [grey, greyInk];
+      if (!i || rows.fields[i] === FL_FOLDED) return [grey, greyInk];
       if (rows.family[i]) return [familyColor(rows.family[i]), ink];
       const h = hue(rows.labels[i]);
       return [`hsl(${Math.round(h * 360)},${dark ? 22 : 42}%,${Math.round((dark ? 64 : 82) + ((h * 7919) % 1) * 8)}%)`, ink];

@@ -1,0 +1,33 @@
+"""A Parquet file as a recording is one: the same columns and encodings, and what the trace says of itself."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import Final
+
+from ior_nb.export.about import About
+from ior_nb.export.arrow import record_batch
+from ior_nb.parquet import Chain, link
+from ior_nb.runtime import EventBatch
+
+__all__ = ["parquetfile"]
+
+_GROUP: Final = 131_072
+"""Rows of a row group."""
+_PIECE: Final = 1 << 20
+
+
+def parquetfile(batch: EventBatch, about: About) -> Iterator[bytes]:
+    """Yield the file in pieces; `ior_nb.load` makes it a trace again."""
+    pairs = {
+        k.encode(errors="backslashreplace"): v.encode(errors="backslashreplace") for k, v in about.metadata.items()
+    }
+    none = link(record_batch(batch[:0]), pairs)
+    with tempfile.TemporaryFile() as file:
+        chain = Chain(file.fileno(), none)
+        for at in range(0, len(batch), _GROUP):
+            chain.append(link(record_batch(batch[at : at + _GROUP])))
+        chain.finish(none)
+        while piece := file.read(_PIECE):
+            yield piece
