@@ -2,8 +2,8 @@
 
 python3 -m tests.matrix.inside --until N [--only EXPRESSION] FILE...
 
-N is a time of this kernel's monotonic clock, which for an emulated machine begins when it is switched on. What was found
-is written after every step, so that a cell that is stopped has what it came to.
+N is a time of this kernel's monotonic clock, which for an emulated machine begins when it is switched on. What was
+found is written after every step, so that a cell that is stopped has what it came to.
 """
 
 from __future__ import annotations
