@@ -1,6 +1,6 @@
 # Each target does its own set-up: `make run` on a fresh machine is enough.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench matrix clean
+.PHONY: help setup run test lint docs bench matrix clean
 
 # Further arguments for the program a target starts, for example: make test ARGS='-k doctor'
 ARGS ?=
@@ -24,6 +24,11 @@ lint: ## lint, types and import contracts alone
 	@scripts/setup --test
 	@scripts/lint
 
+# The theme's warning of mkdocs 2, which pyproject.toml keeps out, is switched off.
+docs: ## build the documentation into site/ (ARGS=serve shows it at http://127.0.0.1:8000 instead)
+	@scripts/setup --docs
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs $(or $(ARGS),build)
+
 bench: ## measure against the numbers to reach (ARGS= goes to pytest)
 	@scripts/setup --bench
 	@exec .venv/bin/pytest -m bench -s --timeout=1800 $(ARGS)
@@ -33,5 +38,5 @@ matrix: ## other kernels, releases of Debian, arm64 (ARGS= goes to tests.matrix,
 	@exec .venv/bin/python -m tests.matrix $(ARGS)
 
 clean: ## remove the virtual environment and every cache
-	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

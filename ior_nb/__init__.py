@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from ior_nb import errors as errors
     from ior_nb.doctor import examine as examine
     from ior_nb.engine.replay import ReplayEngine as ReplayEngine
-    from ior_nb.recordings import load as load
-    from ior_nb.result import Trace as Trace
+    from ior_nb.result.load import load as load
+    from ior_nb.result.trace import Trace as Trace
     from ior_nb.runtime import Filter as Filter
-    from ior_nb.session import TracerSession as TracerSession
-    from ior_nb.tracing import dashboard as dashboard
-    from ior_nb.tracing import trace as trace
-    from ior_nb.window import Window as Window
+    from ior_nb.session.session import TracerSession as TracerSession
+    from ior_nb.session.tracing import dashboard as dashboard
+    from ior_nb.session.tracing import trace as trace
+    from ior_nb.session.window import Window as Window
 
 __all__ = [
     "Filter",
@@ -48,14 +48,14 @@ __version__ = version.VERSION
 _HOMES = {
     "Filter": "ior_nb.runtime",
     "ReplayEngine": "ior_nb.engine.replay",
-    "Trace": "ior_nb.result",
-    "TracerSession": "ior_nb.session",
-    "Window": "ior_nb.window",
-    "dashboard": "ior_nb.tracing",
+    "Trace": "ior_nb.result.trace",
+    "TracerSession": "ior_nb.session.session",
+    "Window": "ior_nb.session.window",
+    "dashboard": "ior_nb.session.tracing",
     "errors": "ior_nb.errors",
     "examine": "ior_nb.doctor",
-    "load": "ior_nb.recordings",
-    "trace": "ior_nb.tracing",
+    "load": "ior_nb.result.load",
+    "trace": "ior_nb.session.tracing",
 }
 
 
@@ -74,13 +74,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """`%load_ext ior_nb`: the magics `%ior` and `%%ior`."""
-    from ior_nb.magics import load
+    from ior_nb.commands.magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """`%unload_ext ior_nb`."""
-    from ior_nb.magics import unload
+    from ior_nb.commands.magics import unload
 
     unload(shell)

@@ -7,20 +7,12 @@ from typing import Any, Protocol
 
 import pytest
 
-from ior_nb.bindings import Bindings
-from ior_nb.desk import Desk
-from ior_nb.desk.controls import Control, Recording
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.contract import Engine as EngineContract
 from ior_nb.engine.demo import DemoEngine
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.export.arrow import record_batch
-from ior_nb.flamegraph import LiveTrie
 from ior_nb.globalfilter import Filters
-from ior_nb.parquet import Recorder
-from ior_nb.past import Past
-from ior_nb.probemanager import Manager
-from ior_nb.run import Run
 from ior_nb.runtime import (
     Configurator,
     EventIngester,
@@ -45,10 +37,18 @@ from ior_nb.runtime import (
     TraceRuntimeBindings,
     TraceStarter,
 )
-from ior_nb.session import TracerSession, View
-from ior_nb.statsengine import Engine
-from ior_nb.streamrow import Passing, RingBuffer
-from ior_nb.streamrow import Sequencer as RowSequencer
+from ior_nb.session.bindings import Bindings
+from ior_nb.session.controls import Control, Recording
+from ior_nb.session.desk import Desk
+from ior_nb.session.past import Past
+from ior_nb.session.probemanager import Manager
+from ior_nb.session.run import Run
+from ior_nb.session.session import TracerSession, View
+from ior_nb.sinks.flamegraph import LiveTrie
+from ior_nb.sinks.parquet import Recorder
+from ior_nb.sinks.statsengine import Engine
+from ior_nb.sinks.streamrow import Passing, RingBuffer
+from ior_nb.sinks.streamrow import Sequencer as RowSequencer
 from ior_nb.widgets.dashboard import Dashboard
 from tests.fakes import FakeEngine
 

@@ -38,8 +38,8 @@ said = {
 # Calls both have, calls of one of them only, and one that has two names.
 RECORD: Final = """
 from ior_nb import trace
-from ior_nb.clock import boot_clock
-from ior_nb.session import TracerSession
+from ior_nb.runtime.clock import boot_clock
+from ior_nb.session.session import TracerSession
 from ior_nb.syscalls import BY_NAME
 from tests.fakes import FakeEngine, batch
 names = "open openat poll ppoll fork clone access fadvise64 read exit_group newstat".split()
@@ -69,8 +69,8 @@ LOOK: Final = """
 import ior_nb
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.runtime.schema import NAMES, TEXT_COLUMNS
-from ior_nb.session import TracerSession
-from ior_nb.tracing import trace
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace
 
 def rows(of, names=NAMES):
     return {name: (of.text(name) if name in TEXT_COLUMNS else of[name]).tolist() for name in names}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import pkgutil
 import subprocess
 import sys
 import tomllib
@@ -9,9 +10,8 @@ from pathlib import Path
 import pytest
 
 import ior_nb
+from ior_nb.commands.options import add_trace_options
 from ior_nb.engine import ENGINES
-from ior_nb.export import EXPORTERS
-from ior_nb.options import add_trace_options
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,6 +36,25 @@ def test_all_public_names_exist() -> None:
         _ = ior_nb.nothing_of_that_name
 
 
+def test_no_folder_is_called_like_a_public_name() -> None:
+    """A folder `trace/` would take the place of the function as soon as it is imported."""
+    modules = {module.name for module in pkgutil.iter_modules(ior_nb.__path__)}
+
+    assert set(ior_nb.__all__) & modules == {"errors"}
+
+
+@pytest.mark.parametrize("folder", ["commands", "session", "result", "sinks"])
+def test_a_folder_loads_none_of_its_modules(folder: str) -> None:
+    """Who imports one module of a floor does not load its neighbours, nor what they need."""
+    code = (
+        f"import sys, ior_nb.{folder}\n"
+        f"sys.exit(' '.join(name for name in sys.modules if name.startswith('ior_nb.{folder}.')) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_version_is_said_once_and_the_same() -> None:
     """The package and pyproject.toml agree."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -55,27 +74,12 @@ def test_the_collector_runs_on_the_standard_library_alone() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_readme_has_the_columns_of_the_schema() -> None:
-    """The table in the README equals `runtime/schema.py`."""
-    from ior_nb.runtime import COLUMNS
-
-    rows = [f"| `{c.name}` | {'text' if c.text else c.dtype.name} | {c.unit} | {c.doc} |" for c in COLUMNS]
-    text = (ROOT / "README.md").read_text()
-
-    assert "\n".join(rows) in text
-
-
-def test_the_readme_and_the_help_have_all_engines_and_formats() -> None:
-    """What can be asked for by name stands in the tables; nobody has to know of a row elsewhere to keep this true."""
+def test_the_help_has_all_engines() -> None:
+    """What can be asked for by name stands in the table; nobody has to know of a row elsewhere to keep this true."""
     parser = argparse.ArgumentParser()
     add_trace_options(parser)
-    text, said = (ROOT / "README.md").read_text(), parser.format_help()
+    said = parser.format_help()
 
-    engines = [f"| `{name}` | {row.doc} |" for name, row in ENGINES.items()]
-    formats = [f"| `{name}` | `{row.extension}` | {row.doc} |" for name, row in EXPORTERS.items()]
-
-    assert "\n".join(engines) in text
-    assert "\n".join(formats) in text
     assert [name for name in ENGINES if name not in said] == []
 
 

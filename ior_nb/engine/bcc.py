@@ -1,4 +1,4 @@
-"""The bcc engine as the session sees it: a collector process, its socket, its frames decoded.
+"""The bcc engine: system calls traced for real, by a collector process whose frames are decoded here.
 
 Two threads: `ior-pump` reads the socket and decodes, `ior-control` writes requests. The caller's thread only ever waits
 on locks, so that a traced thread makes no call of its own that would show up in the trace.

@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.clock import boot_clock
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.player import Player, sampled
 from ior_nb.engine.workload import MAIN, Workload
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime.clock import boot_clock
 from ior_nb.syscalls import SYSCALLS
 
 __all__ = ["DemoEngine"]

@@ -9,12 +9,12 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.clock import FOR_EVER
 from ior_nb.engine.collector import wire
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER
 from ior_nb.errors import SourceError
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.clock import FOR_EVER
 from ior_nb.syscalls import BY_NAME
 
 __all__ = ["Player", "sampled"]

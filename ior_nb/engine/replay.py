@@ -14,13 +14,13 @@ from typing import Final
 import numpy as np
 
 from ior_nb import errors
-from ior_nb.clock import boot_clock
 from ior_nb.engine.contract import Ended, Engine
 from ior_nb.engine.player import Player, sampled
 from ior_nb.export.arrow import event_batch
-from ior_nb.parquet import Recording, find
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, new_tables
+from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.text import middle_cut, printable
+from ior_nb.sinks.parquet import Recording, find
 from ior_nb.syscalls import SYSCALLS
 
 __all__ = ["ReplayEngine", "StandIn", "of_environment", "working"]

@@ -49,7 +49,7 @@ class Exporter:
 # 1. Write a module beside this one with a function `name(batch, about, *, options...)` that yields the file's bytes,
 #    or returns them in parts. No Python statement per event; traced text is escaped by the rules of the format.
 # 2. Give it a row here. Name, extension, completion and the line in the help come from the row.
-# 3. Add its counts to tests/test_export.py, read back by a parser that is not ours.
+# 3. Add its counts to tests/export/test_export.py, read back by a parser that is not ours.
 EXPORTERS: Final[dict[str, Exporter]] = {
     "csv": Exporter(
         home="ior_nb.export.csv:csv",

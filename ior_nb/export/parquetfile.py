@@ -8,8 +8,8 @@ from typing import Final
 
 from ior_nb.export.about import About
 from ior_nb.export.arrow import record_batch
-from ior_nb.parquet import Chain, link
 from ior_nb.runtime import EventBatch
+from ior_nb.sinks.parquet import Chain, link
 
 __all__ = ["parquetfile"]
 

@@ -2,7 +2,7 @@
 
 One row is one finished system call (or, flagged in `state`, one that never returns or had not returned
 when the trace ended). The first 23 columns have the names, types and meaning of the Parquet files of the
-Go program `ior`; ours follow. Views, exports, the recorder and the table in the README read this module.
+Go program `ior`; ours follow. Views, exports, the recorder and the table in the documentation read this module.
 
 Rows come in the order in which the calls *finished*; `seq` numbers that order. `time_ns` is the start of
 the call, so it only grows within one thread: sort by it where order in time matters.

@@ -79,7 +79,6 @@ COMPAT_WORD = "status"
 COMPAT_BIT = 0x0002
 """That bit: TS_COMPAT, set during a call by the 32-bit entry."""
 
-TS_COMPAT = COMPAT_BIT
 
 OPEN_FLAGS: dict[int, int] = {}
 """Bits of an open that are others than those of asm-generic/fcntl.h, and what they are there."""

@@ -12,16 +12,33 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from ior_nb.runtime import LiveRuntime, Snapshot
-    from ior_nb.widgets.panel import Panel
 
 __all__ = ["PERIOD_S", "Ticker", "ticker"]
 
 PERIOD_S: Final = 0.25
 _LOG: Final = logging.getLogger(__name__)
+
+
+class Ticked(Protocol):
+    """What the ticker knows of a panel."""
+
+    @property
+    def name(self) -> str:
+        """Which panel it is, for the log."""
+
+    @property
+    def runtime(self) -> LiveRuntime:
+        """What it shows."""
+
+    def wanted(self, now: float, busy_since: float | None) -> bool:
+        """Whether somebody looks who can be reached."""
+
+    def refresh(self, now: float, *, force: bool = False) -> None:
+        """Send what has changed."""
 
 
 class Ticker:
@@ -36,7 +53,7 @@ class Ticker:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self._panels: list[Panel] = []
+        self._panels: list[Ticked] = []
         self._thread: threading.Thread | None = None
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake = threading.Event()
@@ -45,7 +62,7 @@ class Ticker:
         self._hooked: Any = None
         self._shared: dict[Any, Snapshot | None] | None = None  # in a tick: what the panels share
 
-    def add(self, panel: Panel) -> None:
+    def add(self, panel: Ticked) -> None:
         """Refresh this one from now on."""
         with self._guard:
             self._panels.append(panel)
@@ -54,7 +71,7 @@ class Ticker:
                 self._thread = threading.Thread(target=self._run, name="ior-ticker", daemon=True)
                 self._thread.start()
 
-    def remove(self, panel: Panel) -> None:
+    def remove(self, panel: Ticked) -> None:
         """Leave it alone."""
         with self._guard, contextlib.suppress(ValueError):
             self._panels.remove(panel)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from ior_nb import TracerSession
 from ior_nb.engine.decode import Decoder
+from ior_nb.result.summary import Tally
 from ior_nb.runtime import EventBatch
-from ior_nb.streamrow import RingBuffer
-from ior_nb.summary import Tally
-from ior_nb.tracing import trace
+from ior_nb.session.tracing import trace
+from ior_nb.sinks.streamrow import RingBuffer
 from tests.bench.frames import frames
 from tests.bench.report import Row, log
 from tests.bench.tools import median
@@ -104,7 +104,7 @@ def _decode_only(rows: int, size: int) -> Row:
 def _recorder(batches: list[EventBatch]) -> list[Row]:
     try:
         from ior_nb.export.arrow import record_batch
-        from ior_nb.parquet import Recorder
+        from ior_nb.sinks.parquet import Recorder
     except ImportError as error:
         return [Row(what="Parquet recorder", measured="not available", ratio=str(error))]
     rows = sum(map(len, batches))

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from ior_nb.engine.decode import Decoder
-from ior_nb.session import TracerSession
-from ior_nb.tracing import trace
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace
 from tests.bench.frames import Frames, files_read_once, frames
 from tests.bench.report import Row, log
 from tests.fakes import FakeEngine

@@ -20,7 +20,7 @@ RATE = 200_000
 START = f"""
 %load_ext ior_nb
 import json, os, subprocess, sys, time
-from ior_nb.session import default_session
+from ior_nb.session.session import default_session
 load = subprocess.Popen([sys.executable, "-c", '''
 import os, time
 fd = os.open("/etc/passwd", os.O_RDONLY)
@@ -37,7 +37,7 @@ SHOW = "s = default_session()\n%ior show"
 LOOK = """
 def rss(pid): return next(int(l.split()[1]) for l in open(f"/proc/{pid}/status") if l.startswith("VmRSS")) / 1024
 run = s.running
-from ior_nb.clock import boot_clock
+from ior_nb.runtime.clock import boot_clock
 rows, _ = s.stream_buffer().tail(-1)
 print("JSON" + json.dumps({
     "kernel": rss(os.getpid()), "collector": rss(s.engine().collector_pid), "totals": run.totals,

@@ -75,8 +75,8 @@ def whole() -> dict[str, float]:
     begin = time.perf_counter()
     from ior_nb import TracerSession, trace
     from ior_nb.engine.bcc import BccEngine
+    from ior_nb.session.window import Window
     from ior_nb.syscalls import resolve
-    from ior_nb.window import Window
 
     times = {"import of the package": time.perf_counter() - begin}
     probe = _Probe()

@@ -38,7 +38,7 @@ print([type(w).__name__ for w in widgets if isinstance(w, (Panel, ipywidgets.Tab
 """
 SHOW: Final = """
 import ior_nb
-from ior_nb.session import default_session
+from ior_nb.session.session import default_session
 s = default_session()
 shown = ior_nb.dashboard(panels=["overview"])
 shown

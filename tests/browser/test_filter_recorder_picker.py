@@ -18,7 +18,7 @@ def test_filter_record_and_pick(lab: Lab, context: BrowserContext) -> None:
         lab.folder / "steer.ipynb",
         "%load_ext ior_nb\n"
         "import ior_nb, subprocess, tempfile\n"
-        "from ior_nb.session import default_session\n"
+        "from ior_nb.session.session import default_session\n"
         "s = default_session(); folder = tempfile.mkdtemp()\n"
         "d = ior_nb.dashboard(panels=['filter', 'recorder', 'picker'])\n"
         "loop = 'for i in $(seq 900); do : < /etc/hostname; sleep 0.05; done'\n"

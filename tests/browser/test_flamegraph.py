@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(180)]
 
 SETUP = """%load_ext ior_nb
 import os, tempfile, time
-from ior_nb.session import default_session
+from ior_nb.session.session import default_session
 from ior_nb.widgets.ticker import ticker
 d = tempfile.mkdtemp()
 for name in ("ab", "abc", "<img src=x onerror=window.hacked=1>$x^2$"):

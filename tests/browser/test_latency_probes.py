@@ -21,7 +21,7 @@ CELLS = (
 import os, threading, time
 import ior_nb
 from ior_nb.errors import SourceError
-from ior_nb.session import default_session
+from ior_nb.session.session import default_session
 s = default_session()
 ior_nb.dashboard(panels=['latency', 'probes'])""",
     """%ior start --families FS

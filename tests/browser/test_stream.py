@@ -16,8 +16,8 @@ SHOTS = os.environ.get("IOR_NB_SHOTS")  # a folder to keep pictures in, for the 
 NAME = "<img src=x onerror=window.hacked=1>\\u202e"
 FILES = f"""
 import os, time
-from ior_nb.clock import boot_clock
-from ior_nb.streamrow import warning
+from ior_nb.runtime.clock import boot_clock
+from ior_nb.sinks.streamrow import warning
 for i in range(60):
     name = d + '/kept.txt' if i % 2 else d + '/{NAME}'
     open(name, 'w').write('x' * i)
@@ -30,7 +30,7 @@ def test_the_stream_follows_pauses_searches_and_narrows(lab: Lab, context: Brows
     """One session at the table: new rows come, a click holds them still, keys do what the buttons do."""
     path = write_notebook(
         lab.folder / "stream.ipynb",
-        "%load_ext ior_nb\nimport tempfile\nfrom ior_nb.session import default_session\n"
+        "%load_ext ior_nb\nimport tempfile\nfrom ior_nb.session.session import default_session\n"
         "session = default_session(); d = tempfile.mkdtemp()\n%ior start",
         "import ior_nb; ior_nb.dashboard(panels=['stream'])",
         FILES,

@@ -18,12 +18,12 @@ import pytest
 
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.collector.distribution import find_bcc
-from ior_nb.result import Trace
+from ior_nb.result.trace import Trace
 from ior_nb.runtime import EventBatch
-from ior_nb.session import TracerSession
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace as ior_trace
 from ior_nb.syscalls import resolve
 from ior_nb.syscalls.machine import NUMBERS
-from ior_nb.tracing import trace as ior_trace
 
 HERE = Path(__file__).parent
 TOKEN = "IOR_NB_LIVE_TESTS"  # in the environment of every process these tests start

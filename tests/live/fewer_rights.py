@@ -50,8 +50,8 @@ def drop(user: int, capabilities: list[int]) -> None:
 
 def scenarios(folder: Path, names: list[str]) -> dict[str, object]:
     """Trace scenarios of the workload that lies in a folder; return what the rows have too little and too much."""
-    from ior_nb.session import TracerSession
-    from ior_nb.tracing import trace
+    from ior_nb.session.session import TracerSession
+    from ior_nb.session.tracing import trace
 
     shared = sys.modules["shared"]
     workload = shared.Workload(program=folder / "workload", tiny=folder / "tiny")
@@ -85,10 +85,10 @@ def main(user: str, capabilities: str, verb: str, *words: str) -> int:
     if verb == "exec":
         drop(int(user), numbers)
         os.execvp(words[0], words)
-    import ior_nb.cli
+    import ior_nb.commands.cli
     import ior_nb.engine.bcc
-    import ior_nb.session
-    import ior_nb.tracing
+    import ior_nb.session.session
+    import ior_nb.session.tracing
 
     found = importlib.util.spec_from_file_location("shared", Path(__file__).with_name("conftest.py"))
     if found is None or found.loader is None:
@@ -97,13 +97,16 @@ def main(user: str, capabilities: str, verb: str, *words: str) -> int:
     sys.modules["shared"] = module
     found.loader.exec_module(module)
     if verb == "scenarios":  # what numpy and pyarrow import when they are first used
-        with ior_nb.session.TracerSession() as session, ior_nb.tracing.trace(session=session, command=["true"]) as t:
+        with (
+            ior_nb.session.session.TracerSession() as session,
+            ior_nb.session.tracing.trace(session=session, command=["true"]) as t,
+        ):
             pass
         len(t.batch.text("file"))
     drop(int(user), numbers)
     sys.executable = words[0]
     if verb == "cli":
-        return ior_nb.cli.main(words[1:])
+        return ior_nb.commands.cli.main(words[1:])
     sys.stdout.write(json.dumps(scenarios(Path(words[1]), list(words[2:]))) + "\n")
     return 0
 

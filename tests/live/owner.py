@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ior_nb.export.arrow import record_batch
-from ior_nb.parquet import Recorder
-from ior_nb.session import TracerSession
+from ior_nb.session.session import TracerSession
+from ior_nb.sinks.parquet import Recorder
 
 
 def say(**facts: Any) -> None:

@@ -18,11 +18,11 @@ import pytest
 from ior_nb import errors
 from ior_nb.engine import bcc
 from ior_nb.engine.bcc import BccEngine
-from ior_nb.result import Trace
+from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting
-from ior_nb.session import TracerSession
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace as ior_trace
 from ior_nb.syscalls.machine import NUMBERS
-from ior_nb.tracing import trace as ior_trace
 
 if TYPE_CHECKING:
     from tests.live.conftest import Ran, Workload

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ior_nb.session import TracerSession
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace as ior_trace
 from ior_nb.syscalls import resolve
-from ior_nb.tracing import trace as ior_trace
 
 if TYPE_CHECKING:
     from tests.live.conftest import Workload

@@ -13,8 +13,8 @@ import pytest
 from ior_nb import errors
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.runtime import EventBatch
-from ior_nb.session import TracerSession
-from ior_nb.tracing import trace as ior_trace
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace as ior_trace
 
 SOURCE = Path(__file__).parent / "busy.c"
 ROUNDS = 1499

@@ -21,9 +21,9 @@ import pytest
 import ior_nb
 from ior_nb import errors
 from ior_nb.engine.bcc import BccEngine
-from ior_nb.parquet import read
-from ior_nb.session import TracerSession
-from ior_nb.tracing import trace as ior_trace
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace as ior_trace
+from ior_nb.sinks.parquet import read
 
 if TYPE_CHECKING:
     from tests.live.conftest import Workload, World

@@ -21,9 +21,9 @@ from ior_nb.engine.decode import EVENT
 from ior_nb.globalfilter import split
 from ior_nb.runtime import EventBatch, Filter, Scope, TraceOptions
 from ior_nb.runtime.filter import And, Errors, Node, Not, Number, Or, Text
-from ior_nb.session import TracerSession
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace
 from ior_nb.syscalls import BY_NAME
-from ior_nb.tracing import trace
 
 CALLS = ("openat", "read", "pread64", "newfstatat", "close", "write", "pipe2")
 

@@ -108,10 +108,10 @@ def test_nobody_without_rights_gets_one_line(capabilities: str, lacks: str, publ
 
 
 def test_root_without_rights_gets_one_line(tmp_path: Path) -> None:
-    """`python -m ior_nb.cli` by a root without capabilities ends like that too: rights count, not the uid."""
+    """`python -m ior_nb` by a root without capabilities ends like that too: rights count, not the uid."""
     marker = tmp_path / "marker"
     record = tmp_path / "recording.parquet"
-    command = [sys.executable, "-m", "ior_nb.cli", "trace", "--record", str(record), "--", "touch", str(marker)]
+    command = [sys.executable, "-m", "ior_nb", "trace", "--record", str(record), "--", "touch", str(marker)]
     ran = with_rights(0, "-", "exec", *command, package=Path(ior_nb.__file__).parents[1])
 
     assert ran.returncode == 2
@@ -124,7 +124,7 @@ def test_root_without_rights_gets_one_line(tmp_path: Path) -> None:
 def test_root_with_two_capabilities_traces(tmp_path: Path) -> None:
     """The command line works for a root that has these two capabilities only."""
     marker = tmp_path / "marker"
-    command = [sys.executable, "-m", "ior_nb.cli", "trace", "--json", "--quiet", "--", "touch", str(marker)]
+    command = [sys.executable, "-m", "ior_nb", "trace", "--json", "--quiet", "--", "touch", str(marker)]
     ran = with_rights(0, BOTH, "exec", *command, package=Path(ior_nb.__file__).parents[1])
 
     assert ran.returncode == 0, ran.stderr

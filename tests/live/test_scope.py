@@ -18,8 +18,8 @@ import pytest
 
 import ior_nb
 from ior_nb.runtime import EventBatch
-from ior_nb.session import TracerSession
-from ior_nb.tracing import trace as ior_trace
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace as ior_trace
 from tests.calls import here
 
 ROOT = str(Path(ior_nb.__file__).parents[1])

@@ -16,9 +16,9 @@ from ior_nb.engine import bcc
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.collector.loader import WAYS
 from ior_nb.engine.collector.program import FUNCTIONS
-from ior_nb.session import TracerSession
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace
 from ior_nb.syscalls.machine import NUMBERS
-from ior_nb.tracing import trace
 from tests.live.test_known_workload import SCENARIOS, by_thread, differences, key, wrong_columns
 
 if TYPE_CHECKING:
@@ -100,7 +100,12 @@ def test_no_child_is_missed(session: TracerSession, tmp_path: Path) -> None:
     (tmp_path / "family.py").write_text(FAMILY)
     folder = tmp_path / "marks"
     folder.mkdir()
-    command = ["sh", "-c", f"{sys.executable} {tmp_path}/family.py {folder} {NUMBERS['clone']}; sleep 0.2"]
+    until = f"until [ -e {folder}/sibling-grandchild ]; do"  # nobody waits for a child of its maker's parent
+    command = [
+        "sh",
+        "-c",
+        f"{sys.executable} {tmp_path}/family.py {folder} {NUMBERS['clone']}; {until} sleep 0.02; done",
+    ]
     with trace(command=command, session=session) as t:
         pass
     batch = t.batch.take(t.batch.text("syscall") == "openat")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ior_nb.runtime import EventBatch
-from ior_nb.session import TracerSession
-from ior_nb.tracing import trace as ior_trace
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace as ior_trace
 
 if TYPE_CHECKING:
     from tests.live.conftest import Workload

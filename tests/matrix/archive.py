@@ -84,11 +84,11 @@ def complete(packages: Iterable[str], arch: str) -> list[str]:
 
 
 def offered(madison: str) -> dict[str, frozenset[str]]:
-    """Return package -> suites that offer it, of the output of `apt-cache madison`."""
+    """Return package (without its architecture) -> suites that offer it, of the output of `apt-cache madison`."""
     found: dict[str, set[str]] = {}
     for line in madison.splitlines():
         if len(columns := [column.strip() for column in line.split("|")]) == 3 and "/" in columns[2]:
-            found.setdefault(columns[0], set()).add(columns[2].split()[1].split("/")[0])
+            found.setdefault(columns[0].partition(":")[0], set()).add(columns[2].split()[1].split("/")[0])
     return {name: frozenset(suites) for name, suites in found.items()}
 
 
@@ -112,7 +112,7 @@ def kernels(arch: str) -> list[Kernel]:
     lines = run("apt-cache", "search", "--names-only", pattern, env=environment).splitlines()
     releases = complete((line.split()[0] for line in lines), arch)
     names = [f"linux-image-{release}" for release in releases]
-    suites = offered(run("apt-cache", "madison", *names, env=environment))
+    suites = offered(run("apt-cache", "madison", *(f"{name}:{arch}" for name in names), env=environment))
     return [Kernel(release=r, suites=suites.get(n, frozenset())) for r, n in zip(releases, names, strict=True)]
 
 

@@ -90,7 +90,7 @@ def main() -> int:
         found.update(more)
         (OUT / "result.json").write_text(json.dumps(found))
 
-    program = [sys.executable, "-m", "ior_nb.cli"]
+    program = [sys.executable, "-m", "ior_nb"]
     note(doctor=said([*program, "doctor"], TRACE_S))
     traced = said([*program, "trace", "--", "true"], TRACE_S)
     note(trace=traced)

@@ -135,7 +135,7 @@ def test_a_cell_inside_a_running_trace_is_a_window(kernel: Kernel) -> None:
 
 def test_recording_from_the_magics(kernel: Kernel, tmp_path: Path) -> None:
     """`--record` records a cell; `%ior record` records from now on until told to stop."""
-    from ior_nb.parquet import read
+    from ior_nb.sinks.parquet import read
 
     kernel.run("import os")
     kernel.run(f"%%ior --record {tmp_path}/cell.parquet\nfor _ in range(11): os.stat('/etc/hostname')")

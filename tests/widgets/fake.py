@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 from comm.base_comm import BaseComm
 
-from ior_nb.clock import boot_clock
 from ior_nb.errors import ConfigError, RecordingError
-from ior_nb.flamegraph import LiveTrie
 from ior_nb.globalfilter import FilterStack, complete, parse, to_text
-from ior_nb.probemanager import Manager
 from ior_nb.runtime import Accounting, EventBatch, Filter, RecordingState, StringTable, Suggestion, Task, TraceState
 from ior_nb.runtime.batch import new_tables
-from ior_nb.statsengine import Engine
-from ior_nb.streamrow import RingBuffer
+from ior_nb.runtime.clock import boot_clock
+from ior_nb.session.probemanager import Manager
+from ior_nb.sinks.flamegraph import LiveTrie
+from ior_nb.sinks.statsengine import Engine
+from ior_nb.sinks.streamrow import RingBuffer
 from ior_nb.syscalls import BY_NAME, SYSCALLS
 from tests.fakes import batch
 

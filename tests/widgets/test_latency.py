@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ior_nb.clock import boot_clock
 from ior_nb.engine.decode import COUNTER
 from ior_nb.runtime import Filter
+from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.filter import Number, Text
 from ior_nb.syscalls import BY_NAME
 from ior_nb.widgets.latency import SLOTS, LatencyPanel

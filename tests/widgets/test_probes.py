@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ior_nb.errors import SourceError
-from ior_nb.probemanager import Manager
+from ior_nb.session.probemanager import Manager
 from ior_nb.syscalls import SYSCALLS
 from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.probes import ProbesPanel

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ior_nb.desk import Desk
 from ior_nb.errors import ConfigError
-from ior_nb.flamegraph import LiveTrie
-from ior_nb.probemanager import Manager
 from ior_nb.runtime import EventBatch, Filter, ProbeState, Snapshot, SnapshotNode, TraceState
-from ior_nb.session import TracerSession
-from ior_nb.statsengine import Engine
-from ior_nb.streamrow import RingBuffer
+from ior_nb.session.desk import Desk
+from ior_nb.session.probemanager import Manager
+from ior_nb.session.session import TracerSession
+from ior_nb.sinks.flamegraph import LiveTrie
+from ior_nb.sinks.statsengine import Engine
+from ior_nb.sinks.streamrow import RingBuffer
 from ior_nb.syscalls import BY_NAME
 from ior_nb.widgets import make_panel
 from ior_nb.widgets.bar import Bar

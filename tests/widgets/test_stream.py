@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ior_nb.errors import RecordingError
-from ior_nb.streamrow import warning
+from ior_nb.sinks.streamrow import warning
 from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.stream import HELD, MOST_ROWS, StreamPanel
 from tests.widgets.conftest import act

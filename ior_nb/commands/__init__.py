@@ -1,0 +1,1 @@
+"""What users type: the magics, their verbs, the command line."""

@@ -1,0 +1,96 @@
+"""The options of a trace, for argparse: one table serves `%%ior`, `%ior start` and `ior-nb trace`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ior_nb.engine import ENGINES
+from ior_nb.errors import ConfigError
+from ior_nb.globalfilter.values import seconds
+from ior_nb.session.plan import Request
+
+__all__ = ["add_load_options", "add_trace_options", "load_arguments", "trace_arguments"]
+
+
+def _sampling(text: str) -> tuple[str, int]:
+    name, sign, rate = text.partition("=")
+    if not sign or not rate.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=N (0 counts only, 1 records all, N one in N)")
+    return name, int(rate)
+
+
+def _engines() -> str:
+    rows = "; ".join(f"{name} {row.doc}" for name, row in ENGINES.items())
+    return f"auto (default: {next(iter(ENGINES))}), or by name: {rows}"
+
+
+def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> None:
+    """Add the options all traces share; `rows`: whether rows can be kept in memory at all."""
+    who = parser.add_argument_group("whose calls (default: this process and its children)")
+    who.add_argument("--pid", type=int, metavar="N", help="a running process and its children")
+    who.add_argument("--tid", type=int, metavar="N", help="one thread")
+    who.add_argument("--uid", type=int, metavar="N", help="all processes of a user")
+    who.add_argument("--cgroup", metavar="FOLDER", help="a version-2 control group")
+    who.add_argument("--system", action="store_true", help="every process of the machine")
+    who.add_argument("--no-follow", dest="follow", action="store_false", help="do not trace children")
+    who.add_argument("--own", action="store_true", help="leave out children that were running before")
+    which = parser.add_argument_group("which calls (default: the families FS, Network and AIO)")
+    which.add_argument("--families", metavar="A,B", help="families of system calls, or `all`")
+    which.add_argument("--syscalls", metavar="A,B", help="names of system calls; alone, only these")
+    which.add_argument(
+        "--sample",
+        dest="sampling",
+        type=_sampling,
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="one in N calls of a syscall or family becomes a row, 0 counts only; totals stay exact (repeatable)",
+    )
+    which.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
+    how = parser.add_argument_group("how")
+    how.add_argument("--engine", default="auto", metavar="NAME", help=_engines())
+    if rows:
+        how.add_argument(
+            "--no-rows", dest="keep_rows", action="store_false", help="keep no rows in memory, only the summary"
+        )
+    else:
+        parser.set_defaults(keep_rows=False)
+    how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        try:
+            return seconds(text, "the time")
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_load_options(parser: argparse.ArgumentParser) -> None:
+    """Add the recordings to load, and the options of `ior_nb.load`."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a recording, a pattern, or a folder of recordings")
+    parser.add_argument("--start", type=_seconds, metavar="S", help="leave out what began before: seconds, or as 1m30s")
+    parser.add_argument("--end", type=_seconds, metavar="S", help="leave out what began then or later")
+    parser.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
+    parser.add_argument("--no-rows", action="store_true", help="keep only the summary, of a file of any size")
+
+
+def load_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `ior_nb.load` for parsed options."""
+    return {
+        "path_or_glob": options.paths if len(options.paths) > 1 else options.paths[0],
+        "start": options.start,
+        "end": options.end,
+        "filter": options.filter,
+        "keep_rows": not options.no_rows,
+    }
+
+
+def trace_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the keyword arguments of `ior_nb.trace` for parsed options: those that are called like its keywords."""
+    known = {"engine", *Request.__annotations__}
+    found = {name: value for name, value in vars(options).items() if name in known}
+    return found | {"sampling": dict(options.sampling)}

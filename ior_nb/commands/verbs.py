@@ -1,0 +1,388 @@
+"""The verbs of `%ior`: each one parses its line, calls the session, and prints or returns the answer."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable
+from typing import Any, Final
+
+from IPython.core.error import UsageError
+from IPython.display import display
+
+from ior_nb.commands.options import add_load_options, add_trace_options, load_arguments, trace_arguments
+from ior_nb.globalfilter import to_text
+from ior_nb.result.cells import CellLine, of_trace, within, written
+from ior_nb.result.trace import Trace
+from ior_nb.runtime.text import printable
+from ior_nb.session.session import TracerSession, default_session
+from ior_nb.session.tracing import dashboard, shows, trace
+from ior_nb.session.window import Window
+from ior_nb.syscalls import FAMILIES
+
+__all__ = ["PARSERS", "VERBS", "HelpShown", "Parser", "Verbs", "arguments_of"]
+
+# Verb -> what `%ior help` says. A new verb is a row here and a method `do_VERB` below.
+VERBS: Final = {
+    "start": "start tracing this kernel (or --pid, --system ...) until %ior stop",
+    "stop": "end the trace; it is bound to _ior",
+    "status": "what is going on",
+    "show": "show [TRACE] [PANELS]: the dashboard, live, or of the last trace (or cell, or variable); show summary",
+    "df": "the rows of the last trace as a DataFrame; while one runs, the rows so far",
+    "sql": "sql SELECT ...: query the rows as the table `trace`, and recordings by their file name (needs duckdb)",
+    "filter": "filter TEXT: let only these rows pass, from now on; filter undo, filter clear, filter alone shows it",
+    "probes": "probes: what is traced; probes on|off NAMES, probes rate NAME=N change it while a trace runs",
+    "reset": "begin the live statistics and the flame graph anew",
+    "cells": "the traced cells, those run while %ior start traced too: calls, bytes, time, loss",
+    "diff": "diff A B: compare two traced cells by their numbers (or variables)",
+    "record": "record PATH: write every row to a Parquet file from now on; record stop: finish it",
+    "load": "load PATH [--start S] [--end S] [--filter TEXT]: a recording (several, a folder) as a trace, as _ior",
+    "export": "export PATH: the last trace as a file; the ending says the format",
+    "doctor": "what this machine offers for tracing, and what to do about what it lacks",
+    "help": "this text",
+}
+
+
+class HelpShown(Exception):
+    """`--help` has been printed; there is nothing left to do."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one-line `UsageError`s."""
+
+    def error(self, message: str) -> Any:
+        """Refuse the line."""
+        raise UsageError(f"{self.prog}: {message}")
+
+    def exit(self, status: int = 0, message: str | None = None) -> Any:
+        """Never end the kernel."""
+        raise HelpShown
+
+
+def _start_parser() -> Parser:
+    parser = Parser(prog="%ior start", description=VERBS["start"])
+    add_trace_options(parser)
+    return parser
+
+
+def _load_parser() -> Parser:
+    parser = Parser(prog="%ior load", description=VERBS["load"])
+    add_load_options(parser)
+    return parser
+
+
+# Verbs that take options. `--help` and completion read them.
+PARSERS: Final[dict[str, Callable[[], Parser]]] = {"start": _start_parser, "load": _load_parser}
+
+
+def words_of(name: str, line: str) -> list[str]:
+    """Split a line as a shell does."""
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
+
+
+def arguments_of(parser: Parser, line: str) -> argparse.Namespace:
+    """Parse a line."""
+    return parser.parse_args(words_of(parser.prog, line))
+
+
+class Verbs:
+    """The verbs of one shell.
+
+    Args:
+        shell: the IPython shell.
+        session: what they work on.
+        bind: makes a trace the shell's `_ior`.
+    """
+
+    def __init__(self, shell: Any, session: TracerSession, bind: Callable[[Trace], None]) -> None:
+        self._shell = shell
+        self._first = self.session = session
+        session.listeners.append(self._ended)
+        self._bind = bind
+        self._window: Window | None = None
+        self._over_cells: dict[int, CellLine] = {}  # cells of traces that went on over several, by number
+        self._shown: tuple[Any, Any] | None = None  # what the dashboard of a finished trace shows, and it
+
+    def run(self, verb: str, line: str) -> Any:
+        """Run one; `verb` is one of `VERBS`."""
+        if line in ("-h", "--help") and verb not in PARSERS:
+            print(f"%ior {verb}  {VERBS[verb]}")
+            return None
+        handler: Callable[[str], Any] = getattr(self, f"do_{verb}")
+        return handler(line)
+
+    def use(self, engine: str) -> TracerSession:
+        """Go on with the session of an engine and return it; `auto` is the session the shell began with."""
+        wanted = self._first if engine == "auto" else default_session(engine)
+        if wanted is not self.session and self.session.running is not None:
+            raise UsageError(f"ior: a trace of the engine {self.session.engine_name} is running; stop it (%ior stop)")
+        self.session = wanted
+        if self._ended not in wanted.listeners:
+            wanted.listeners.append(self._ended)
+        return wanted
+
+    def last(self) -> Trace:
+        """Return the trace the shell has as `_ior`."""
+        found = self._shell.user_ns.get("_ior")
+        if not isinstance(found, Trace):
+            raise UsageError("ior: nothing has been traced yet (%%ior on a cell, or %ior start)")
+        return found
+
+    # ---- tracing
+
+    def do_start(self, line: str) -> None:
+        """Start a trace that goes on over cells."""
+        options = arguments_of(PARSERS["start"](), line)
+        if self.session.running is not None:
+            raise UsageError("ior: a trace is running; stop it first (%ior stop)")
+        window = trace(**trace_arguments(options), session=self.use(options.engine))
+        self._window = window
+        try:
+            window.__enter__()
+        except BaseException:
+            self._window = None
+            raise
+        print(f"tracing {window.trace.scope}; %ior stop ends it")
+
+    def do_stop(self, line: str) -> None:
+        """End it and show the result."""
+        run, window = self.session.running, self._window
+        if run is not None:  # which may have been begun with the button of the dashboard
+            found = run.owner.trace
+            run.stop()
+        elif window is not None:
+            found = window.trace
+            window.stop()
+        else:
+            raise UsageError("ior: nothing is being traced (%ior start begins)")
+        display(found)  # type: ignore[no-untyped-call]
+
+    def _ended(self, trace: Trace) -> None:
+        """A trace over cells has ended: here, or with the button of the dashboard."""
+        self._window = None
+        self._bind(trace)
+        done = trace.accounting
+        said = "complete" if done.complete else f"of the whole trace: {done.line()}"
+        self._over_cells |= within(trace, self.session.cells(), said)
+
+    def do_status(self, line: str) -> None:
+        """Say what is going on."""
+        run = self.session.running
+        if run is None:
+            print("not tracing")
+        else:
+            run.watch()
+            run.refresh()
+            rows = self.session.stream_sequencer().take(0) - run.first_row
+            active, total = run.probes.active_count()
+            print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
+            print(f"probes: {active} of {total} on; filter: {printable(to_text(run.filter))}")
+        if how := self.session.engine().how:
+            print(how)
+        recording = self.session.recorder().status()
+        if recording.active:
+            print(f"recording to {recording.path}: {recording.rows_written:,} rows, {recording.rows_dropped:,} dropped")
+        elif recording.error:
+            print(f"the last recording failed: {recording.error}")
+
+    def do_filter(self, line: str) -> None:
+        """Show or change the filter."""
+        session = self.session
+        if line == "undo":
+            if not session.undo():
+                raise UsageError("ior: there is no filter to undo")
+        elif line == "clear":
+            session.set(session.parse(""), "clear")
+        elif line:
+            session.set(session.parse(line))
+        print(f"filter: {printable(to_text(session.filters.active))}")
+        for label in reversed(session.filters.labels):
+            print(f"  undo takes back: {printable(label)}")
+
+    def do_probes(self, line: str) -> Any:
+        """Show or change which system calls are traced."""
+        words = words_of("%ior probes", line)
+        run = self.session.running
+        if run is None:
+            raise UsageError("ior: probes are changed while a trace runs (%ior start begins one)")
+        manager = run.probes
+        known = {family.lower() for family in FAMILIES}
+        match words:
+            case []:
+                pass
+            case ["on" | "off" as how, *names] if names:
+                chosen = [name for word in names for name in word.split(",") if name]
+                # First, because it refuses a name nobody knows: then nothing has been changed.
+                manager.set_active([n for n in chosen if n.lower() not in known], active=how == "on")
+                for name in chosen:
+                    if name.lower() in known:
+                        manager.set_family(name, active=how == "on")
+            case ["rate", *pairs] if pairs and all(p.partition("=")[2].isdigit() for p in pairs):
+                for pair in pairs:
+                    name, _, rate = pair.partition("=")
+                    manager.set_rate(name, int(rate))
+            case _:
+                raise UsageError("%ior probes: on NAMES, off NAMES, rate NAME=N, or nothing to see what is traced")
+        for family in manager.families():
+            if family.active:
+                print(f"{family.family:10} {family.active} of {family.total}")
+        for state in manager.states():
+            if state.error or (state.active and state.rate != 1):
+                rate = "counted only" if state.rate == 0 else f"one in {state.rate}"
+                print(f"  {state.syscall}: {state.error or rate}")
+
+    def do_reset(self, line: str) -> None:
+        """Begin the live aggregates anew."""
+        run = self.session.running
+        if run is None:
+            raise UsageError("ior: nothing is being traced (%ior start begins)")
+        run.reset()
+        print("statistics and flame graph begin anew")
+
+    # ---- results
+
+    def do_show(self, line: str) -> None:
+        """Show the dashboard, some of its panels, or the summary."""
+        panels = words_of("%ior show", line)
+        if panels == ["summary"] or getattr(self._shell, "kernel", None) is None:  # a terminal has no widgets
+            self._show_summary()
+        else:
+            display(self._dashboard(panels))  # type: ignore[no-untyped-call]
+
+    def _show_summary(self) -> None:
+        run = self.session.running
+        if run is None:
+            display(self.last())  # type: ignore[no-untyped-call]
+            return
+        run.watch()
+        run.refresh()
+        display(run.owner.trace)  # type: ignore[no-untyped-call]
+
+    def _dashboard(self, panels: list[str]) -> Any:
+        """Return the dashboard of the session or, when nothing runs, of `_ior`; of a trace that is named first."""
+        from ior_nb.widgets import PANELS
+
+        by_title = {title.lower(): name for name, (title, _) in PANELS.items()}
+        panels = [by_title.get(word.lower(), word) for word in panels]
+        last = self._shell.user_ns.get("_ior")
+        if panels and panels[0] not in PANELS:
+            last, panels = self._trace_named(panels[0]), panels[1:]
+        elif self.session.running is not None or not isinstance(last, Trace) or shows(self.session, last):
+            return dashboard(panels=panels, session=self.session)
+        key = (id(last), tuple(panels))
+        if self._shown is None or self._shown[0] != key or self._shown[1].closed:
+            if self._shown is not None:
+                self._shown[1].close()  # its static picture stays
+                self._shown = None
+            self._shown = (key, dashboard(last, panels, session=self.session))
+        return self._shown[1]
+
+    def do_df(self, line: str) -> Any:
+        """Return rows as a DataFrame."""
+        run = self.session.running
+        if run is None:
+            return self.last().df()
+        from ior_nb.export.pandas import dataframe
+
+        return dataframe(run.rows())
+
+    def do_sql(self, line: str) -> Any:
+        """Query rows with DuckDB; returns a DataFrame."""
+        if not line:
+            raise UsageError("%ior sql SELECT ... FROM trace (or FROM 'recording.parquet')")
+        try:
+            import duckdb
+        except ImportError:
+            raise UsageError("ior: SQL needs DuckDB: pip install duckdb") from None
+        from ior_nb.export.arrow import table
+
+        run = self.session.running
+        last = self._shell.user_ns.get("_ior")
+        batch = run.rows() if run is not None else last.batch if isinstance(last, Trace) else None
+        with duckdb.connect(config={"python_enable_replacements": "false"}) as connection:
+            if batch is not None:
+                connection.register("trace", table([batch]))
+            try:
+                return connection.sql(line).df()
+            except duckdb.Error as error:
+                raise UsageError(f"ior: {str(error).splitlines()[0]}") from None
+
+    def do_cells(self, line: str) -> None:
+        """List the traced cells."""
+        lines = dict(self._over_cells)
+        run = self.session.running
+        if self._window is not None and run is not None:
+            run.watch()
+            totals = run.engine.flush()
+            lost = totals["lost_ring"] + totals["lost_buffer"]
+            said = f"of the trace so far: {lost:,} calls lost" if lost else "complete so far"
+            lines |= within(self._window.trace, self.session.cells(), said)
+        lines |= {number: of_trace(number, found) for number, found in self.session.traces().items()}
+        if not lines:
+            print("no cell has been traced yet (%%ior on a cell, or %ior start and then cells)")
+            return
+        print(written(lines.values()))
+
+    def do_diff(self, line: str) -> Any:
+        """Compare two traces."""
+        words = words_of("%ior diff", line)
+        if len(words) != 2:
+            raise UsageError("%ior diff A B: two numbers of traced cells (%ior cells lists them) or names of variables")
+        before, after = (self._trace_named(word) for word in words)
+        first, second = (f"cell {word}" if word.isdigit() else word for word in words)
+        return before.diff(after, titles=(first, second))
+
+    def _trace_named(self, word: str) -> Trace:
+        found = self.session.traces().get(int(word)) if word.isdigit() else self._shell.user_ns.get(word)
+        last = self._shell.user_ns.get("_ior")
+        if found is None and word.isdigit() and isinstance(last, Trace) and int(word) in last.batch["cell"]:
+            found = last.filter(f"cell={word}")  # of a trace that went on over cells
+        if not isinstance(found, Trace):
+            raise UsageError(f"ior: {word} is neither a traced cell (%ior cells lists them), a trace, nor a panel")
+        return found
+
+    def do_load(self, line: str) -> None:
+        """Load recordings."""
+        options = arguments_of(PARSERS["load"](), line)
+        from ior_nb.result.load import load
+
+        found = load(**load_arguments(options))
+        self._bind(found)
+        display(found)  # type: ignore[no-untyped-call]
+
+    def do_export(self, line: str) -> None:
+        """Write the last trace to a file."""
+        words = words_of("%ior export", line)
+        if len(words) != 1:
+            raise UsageError("%ior export PATH: the ending says the format")
+        print(f"wrote {self.last().export(words[0])}")
+
+    def do_record(self, line: str) -> None:
+        """Start or stop a recording of the session."""
+        words = words_of("%ior record", line)
+        if len(words) != 1:
+            raise UsageError("%ior record PATH, or %ior record stop")
+        if words[0] == "stop":
+            published = self.session.stop_recording()
+            if published is None:
+                raise UsageError("ior: nothing is being recorded (%ior record PATH begins)")
+            print(f"recorded to {published}")
+            return
+        self.session.record(words[0])
+        print(f"recording to {self.session.recorder().status().path}; `%ior record stop` finishes it")
+
+    def do_doctor(self, line: str) -> None:
+        """Examine the machine."""
+        from ior_nb.doctor import diagnose, report
+
+        print(report(diagnose()))
+
+    def do_help(self, line: str) -> None:
+        """List the verbs."""
+        width = max(map(len, VERBS))
+        print("%%ior [options] on top of a cell traces it; `%%ior --help` lists the options.\n")
+        for verb, text in VERBS.items():
+            print(f"%ior {verb.ljust(width)}  {text}")

@@ -1,8 +1,0 @@
-"""Recordings: Parquet files that are written while tracing, and can be read even after a crash."""
-
-from ior_nb.parquet.chain import Chain, link
-from ior_nb.parquet.reader import read, read_chain
-from ior_nb.parquet.recorder import Recorder
-from ior_nb.parquet.scan import Recording, find, footer
-
-__all__ = ["Chain", "Recorder", "Recording", "find", "footer", "link", "read", "read_chain"]

@@ -1,0 +1,91 @@
+"""What each traced cell did, in a line: from a trace of its own, or from a trace that goes on over many cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ior_nb.aggregate import moved
+from ior_nb.runtime.clock import FOR_EVER
+from ior_nb.runtime.text import show_bytes, show_ns
+
+if TYPE_CHECKING:
+    from ior_nb.result.trace import Trace
+
+__all__ = ["CellLine", "of_trace", "within", "written"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellLine:
+    """One traced cell."""
+
+    number: int
+    calls: int = 0
+    errors: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    took_ns: int = 0
+    completeness: str = ""
+
+
+def of_trace(number: int, trace: Trace) -> CellLine:
+    """Return the line of a cell that has a trace of its own."""
+    found = trace.summary()
+    return CellLine(
+        number=number,
+        calls=found.calls,
+        errors=found.errors,
+        bytes_read=found.bytes_read,
+        bytes_written=found.bytes_written,
+        took_ns=round(found.duration_s * 1e9),
+        completeness="complete" if found.accounting.complete else found.accounting.line(),
+    )
+
+
+def within(trace: Trace, ran: Iterable[tuple[int, int, int]], completeness: str) -> dict[int, CellLine]:
+    """Return the lines of the cells that ran to their end while a trace was on, those without a call too.
+
+    Args:
+        trace: the trace; it may still be on.
+        ran: execution count, begin and end of cells, as `TracerSession.cells` has them.
+        completeness: what is known of the whole trace: nobody can say of which cell a lost call was.
+    """
+    begin = trace.window[0]
+    until = trace.window[1] if trace.finished else FOR_EVER
+    lines: dict[int, CellLine] = {}
+    for number, start, end in ran:
+        if begin <= start < until and end != FOR_EVER:
+            took = lines[number].took_ns if number in lines else 0
+            lines[number] = CellLine(number=number, took_ns=took + end - start, completeness=completeness)
+    for batch in trace.batches():
+        read, written = moved(batch)
+        cells, at = np.unique(batch["cell"], return_inverse=True)
+        columns = [np.ones(len(batch), np.int64), batch["is_error"].astype(np.int64), read, written]
+        sums = [np.zeros(len(cells), np.int64) for _ in columns]
+        for total, values in zip(sums, columns, strict=True):
+            np.add.at(total, at, values)
+        for number, calls, errors, got, put in zip(cells.tolist(), *(s.tolist() for s in sums), strict=True):
+            if number in lines:
+                line = lines[number]
+                lines[number] = replace(
+                    line,
+                    calls=line.calls + calls,
+                    errors=line.errors + errors,
+                    bytes_read=line.bytes_read + got,
+                    bytes_written=line.bytes_written + put,
+                )
+    return lines
+
+
+def written(lines: Iterable[CellLine]) -> str:
+    """Return the lines as a table, by number."""
+    rows = [f"{'cell':>5} {'calls':>12} {'read':>11} {'written':>11} {'errors':>8} {'took':>9}  completeness"]
+    rows += [
+        f"{c.number:>5} {c.calls:>12,} {show_bytes(c.bytes_read):>11} {show_bytes(c.bytes_written):>11} "
+        f"{c.errors:>8,} {show_ns(c.took_ns):>9}  {c.completeness}"
+        for c in sorted(lines, key=lambda line: line.number)
+    ]
+    return "\n".join(rows)

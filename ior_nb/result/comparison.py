@@ -1,0 +1,155 @@
+"""`Diff`: what changed between two traces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from ior_nb import aggregate
+from ior_nb.result import figures, tables
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_ns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Diff"]
+
+_SHOWN: Final = 8
+_HEAD: Final = ("calls before", "after", "time before", "after", "change", "")
+_TOTALS: Final = (
+    ("calls", lambda value: f"{value:,.0f}"),
+    ("errors", lambda value: f"{value:,.0f}"),
+    ("bytes_read", show_bytes),
+    ("bytes_written", show_bytes),
+    ("time_ns", show_ns),
+    ("p50_ns", show_ns),
+    ("p99_ns", show_ns),
+    ("max_ns", show_ns),
+)
+
+
+class Diff:
+    """Two traces side by side: `Trace.diff` makes one.
+
+    Args:
+        before: the rows of the one.
+        after: the rows of the other.
+        titles: what they are called.
+    """
+
+    def __init__(self, before: EventBatch, after: EventBatch, *, titles: tuple[str, str] = ("before", "after")) -> None:
+        self.before = before
+        self.after = after
+        self.titles = titles
+
+    def totals(self) -> pd.DataFrame:
+        """Return the totals of both and the difference, one row per measure."""
+        import pandas as pd
+
+        one, two = (aggregate.totals(batch) for batch in (self.before, self.after))
+        return pd.DataFrame(
+            {"before": one.values(), "after": two.values(), "delta": [two[name] - one[name] for name in one]},
+            index=pd.Index(list(one), name="measure"),
+        )
+
+    def syscalls(self) -> pd.DataFrame:
+        """Return calls, errors, bytes and time of every system call, before, after and their difference."""
+        found = self._by(tables.syscalls, "syscall")
+        return found[[c for c in found.columns if not c.startswith(("p", "mean_ns", "max_ns"))]]
+
+    def latency(self) -> pd.DataFrame:
+        """Return mean, percentiles and maximum of every system call, before, after and their difference."""
+        found = self._by(tables.syscalls, "syscall")
+        return found[[c for c in found.columns if c.startswith(("syscall", "calls", "p", "mean_ns", "max_ns"))]]
+
+    def files(self) -> pd.DataFrame:
+        """Return calls, errors, bytes, time, mean and maximum of every file, before, after and their difference."""
+        return self._by(tables.files, "file")
+
+    def processes(self) -> pd.DataFrame:
+        """Return the same by name of the thread, for process ids of two runs have nothing in common."""
+        return self._by(tables.threads, "comm")
+
+    def flame(self, fields: str | Sequence[str] = ("comm", "syscall", "path"), metric: str = "duration") -> Any:
+        """Return the differential flame graph, a plotly figure: red grew, blue shrank.
+
+        Args:
+            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
+            metric: what is compared: duration, count, bytes or gap.
+
+        Raises:
+            ConfigError: an unknown field or metric.
+        """
+        return figures.diff_flame(self.before, self.after, fields, metric)
+
+    def _by(self, table: Any, key: str) -> pd.DataFrame:
+        return tables.diff(table(self.before), table(self.after), key)
+
+    def _tables(self) -> list[tuple[str, tuple[str, ...], list[list[str]]]]:
+        """Return title, headings and rows of what is shown; the text is raw."""
+        one, two = (aggregate.totals(batch) for batch in (self.before, self.after))
+        found: list[tuple[str, tuple[str, ...], list[list[str]]]] = [
+            (
+                "Totals",
+                ("before", "after", "change", ""),
+                [[show(one[name]), show(two[name]), _ratio(one[name], two[name]), name] for name, show in _TOTALS],
+            )
+        ]
+        for title, table, key in (("System calls", self.syscalls(), "syscall"), ("Files", self.files(), "file")):
+            rows = [
+                [
+                    f"{r['calls_before']:,}",
+                    f"{r['calls_after']:,}",
+                    show_ns(r["time_ns_before"]),
+                    show_ns(r["time_ns_after"]),
+                    _ratio(r["time_ns_before"], r["time_ns_after"]),
+                    r[key] or "(no file)",
+                ]
+                for r in table.head(_SHOWN).to_dict("records")
+            ]
+            found.append((title, _HEAD, rows))
+        return [table for table in found if table[2]]
+
+    def _heading(self) -> str:
+        return f"{self.titles[0]} → {self.titles[1]}"
+
+    def __repr__(self) -> str:
+        lines = [printable(self._heading())]
+        for title, names, rows in self._tables():
+            shown = [[printable(cell) for cell in row] for row in rows]
+            widths = [max(len(row[i]) for row in [list(names), *shown]) for i in range(len(names) - 1)]
+            lines += ["", title]
+            for row in [list(names), *shown]:
+                left = "  ".join(cell.rjust(w) for cell, w in zip(row[:-1], widths, strict=True))
+                lines.append(f"  {left}  {middle_cut(row[-1], max(16, 104 - sum(widths) - 2 * len(widths)))}".rstrip())
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        cell = "padding:1px 10px 1px 0;border:0;background:transparent;white-space:nowrap;text-align:"
+        out = [f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto"><b>{escaped_html(self._heading())}</b>']
+        for title, names, rows in self._tables():
+            aligned = ["right"] * (len(names) - 1) + ["left"]
+            look = f"{HTML_FONT}font-variant-numeric:tabular-nums;color:inherit;border-collapse:collapse"
+            out.append(f'<div style="margin-top:6px">{title}</div><table style="{look}"><tr>')
+            out += [
+                f'<th style="{cell}{side};opacity:.6;font-weight:normal">{name}</th>'
+                for name, side in zip(names, aligned, strict=True)
+            ]
+            for row in rows:
+                out.append("</tr><tr>")
+                out += [
+                    f'<td style="{cell}{side}">{escaped_html(middle_cut(printable(text), 90))}</td>'
+                    for text, side in zip(row, aligned, strict=True)
+                ]
+            out.append("</tr></table>")
+        return "".join([*out, "</div>"])
+
+
+def _ratio(before: float, after: float) -> str:
+    if not before:
+        return "new" if after else "="
+    if not after:
+        return "gone"
+    factor = after / before
+    return "=" if factor == 1 else f"×{factor:.3g}" if factor >= 1.995 or factor <= 0.5 else f"{factor - 1:+.0%}"

@@ -1,0 +1,331 @@
+"""Recordings become a `Trace` again: one file, several, or a folder of recordings of many machines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeGuard
+
+import numpy as np
+
+from ior_nb.errors import ConfigError
+from ior_nb.export.arrow import event_batch
+from ior_nb.globalfilter import parse
+from ior_nb.result.trace import Trace
+from ior_nb.runtime import Accounting, EventBatch, Filter, new_tables
+from ior_nb.runtime.text import middle_cut, printable
+from ior_nb.sinks.parquet import Recording, find
+
+__all__ = ["load"]
+
+_COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "died"))
+_COUNTED: Final = ("calls", "errors", "bytes", "latency_ns")
+_ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine")
+_REASON: Final = re.compile(r"[a-z_]{1,20}")
+_MOST: Final = 1 << 63
+_MOST_NOTES: Final = 20
+
+
+def load(
+    path_or_glob: str | Path | Iterable[str | Path],
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    filter: str | Filter | None = None,  # noqa: A002 - the field's own word
+    keep_rows: bool = True,
+) -> Trace:
+    """Return a recording as a finished trace: ours, the temporary file a crash left, or one the Go program `ior` wrote.
+
+        ior_nb.load("run.parquet").df()
+        ior_nb.load("fleet/", filter="errors")        # a folder: one data set, its machines in the column `host`
+
+    Files are read in row groups, one after the other, in the order of their names. `cell` and `time_ns` stay those of
+    each recording: boot clocks of different machines have nothing in common. So does `seq` of a single recording; the
+    rows of several are numbered anew from 1, in the order in which they are read, for each counted from its own start.
+
+    Args:
+        path_or_glob: a file, a pattern, a folder (every `.parquet` below it), or several of these.
+        start: leave out calls that began earlier, in seconds since the first call of their recording. Row groups that
+            have none of the wanted calls are not read.
+        end: leave out calls that began then or later.
+        filter: which rows are wanted, as `comm~python and latency>=1ms`.
+        keep_rows: whether the rows stay in memory for `df()`; without them the summary remains, of any size of file.
+
+    Raises:
+        RecordingError: nothing is there, or a file is damaged or no recording.
+        ConfigError: start and end are no stretch of time.
+        FilterSyntaxError: where the filter is wrong.
+    """
+    low, high = 0.0 if start is None else start, float("inf") if end is None else end
+    if not 0 <= low < float("inf") or not low <= high:
+        raise ConfigError(f"from {start} s to {end} s is no stretch of a recording")
+    wanted = filter if isinstance(filter, Filter) else parse(filter) if filter else Filter()
+    recordings = [Recording(path) for path in find(path_or_glob)]
+    tables = new_tables()
+    parts = []
+    trace = _empty_trace(recordings)
+    read = 0
+    for recording in recordings:
+        part = _Part(recording)
+        begins = recording.span()[0] if start is not None or end is not None else 0
+        limits = (
+            None if start is None else begins + round(start * 1e9),
+            None if end is None or high == float("inf") else begins + round(end * 1e9),
+        )
+        for rows in recording.batches(event_batch, start=limits[0], end=limits[1], tables=tables):
+            numbers = np.arange(read + 1, read + 1 + len(rows), dtype=np.uint64)
+            read += len(rows)
+            kept = part.take(rows if len(recordings) == 1 else rows.with_columns(seq=numbers), wanted)
+            if len(kept):
+                trace.add(kept, keep=keep_rows)
+        part.close(limits)
+        parts.append(part)
+    if not keep_rows:
+        trace.add(EventBatch.empty(tables), keep=False)
+    _close(trace, parts, whole=start is None and end is None and not wanted.active)
+    return trace
+
+
+def _empty_trace(recordings: list[Recording]) -> Trace:
+    """Return a trace without rows that says what the footers say."""
+    footers = [r.metadata for r in recordings]
+    first = footers[0]
+    name = middle_cut(printable(recordings[0].path.name), 80)
+    alone = len(recordings) == 1
+    title = (_shown(first, "ior_nb.title") or name) if alone else f"{len(recordings)} recordings"
+    notes = tuple(note for r in recordings for note in _notes(r, named=not alone))
+    if any(r.made_up for r in recordings):
+        notes = ("demo data: made up, nothing was traced", *notes)
+        title = title if "demo data" in title else f"{title} (demo data)"
+    trace = Trace(
+        title=title,
+        scope=_common(_shown(f, "ior_nb.scope") for f in footers) or "as recorded",
+        engine=_common(_shown(f, "ior_nb.engine", "ior" if _is_of_ior(f) else "") for f in footers) or "recording",
+        options=_options(first) if alone else None,
+    )
+    trace.notes = notes[:_MOST_NOTES]
+    trace.started_at = min((s for f in footers if (s := _started(f))), default=0.0)
+    if alone:
+        trace.recording = recordings[0].path
+        trace.returncode = _whole_number(first.get("ior_nb.returncode"))
+        trace.origin = {"ior_nb.machine": ""} | {key: first[key] for key in _ORIGIN if key in first}
+        if recordings[0].host:
+            trace.origin["ior_nb.hostname"] = recordings[0].host
+    return trace
+
+
+def _close(trace: Trace, parts: list[_Part], *, whole: bool) -> None:
+    """Add the books of all recordings up."""
+    if len({part.recording.host for part in parts}) == 1:
+        known = [p.window for p in parts if p.window != (0, 0)]
+        window = (min(w[0] for w in known), max(w[1] for w in known)) if known else (0, 0)
+    else:  # what their clocks have in common is only how long they ran
+        window = (0, max(p.window[1] - p.window[0] for p in parts))
+    trace.finish(
+        window=window,
+        accounting=_sum([p.accounting for p in parts]),
+        counters=_added([_counters(p.recording.metadata) for p in parts]) if whole else {},
+    )
+
+
+class _Part:
+    """The books of one recording while its rows are read."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.window = (0, 0)
+        self.accounting = Accounting()
+        self._done = self._flying = self._refused = 0
+        self._least, self._most = _MOST, 0
+
+    def take(self, batch: EventBatch, wanted: Filter) -> EventBatch:
+        """Count rows; return those the user wants."""
+        times = batch["time_ns"]
+        self._least = min(self._least, int(times.min()))
+        self._most = max(self._most, int(times.max()) + 1)
+        flying = batch.in_flight
+        self._flying += int(flying.sum())
+        if wanted.active:
+            passes = wanted.mask(batch)
+            self._refused += int((~passes & ~flying).sum())
+            batch, flying = batch.take(passes), flying[passes]
+        self._done += len(flying) - int(flying.sum())
+        return batch
+
+    def close(self, limits: tuple[int | None, int | None]) -> None:
+        """All rows of the stretch have been counted."""
+        footer = self.recording.metadata
+        begin, end = _window(footer)
+        if not end:
+            begin, end = (self._least, self._most) if self._most else (0, 0)
+        first, last = limits
+        low = begin if first is None else min(first, end)  # a stretch behind the end is an empty one there
+        self.window = (low, end if last is None else max(min(end, last), low))
+        rows = self._done + self._refused + self._flying
+        recorded = _accounting(footer)
+        dropped = _whole_number(footer.get("ior.rows_dropped")) or 0
+        if recorded is None:
+            counted_only = _counted_only(footer)
+            recorded = Accounting(
+                seen=rows + dropped + counted_only,
+                emitted=self._done + self._refused,
+                sampled_out=counted_only,
+                in_flight=self._flying,
+                lost={"recorder": dropped} if dropped else {},
+            )
+            outside = 0 if first is None and last is None else self.recording.rows - rows
+        elif first is None and last is None:
+            outside = 0
+            missing = recorded.emitted - self._done - self._refused
+            if missing > 0:  # calls the trace had, and the file has not
+                recorded = replace(
+                    recorded,
+                    emitted=recorded.emitted - missing,
+                    lost={**recorded.lost, "recorder": recorded.lost.get("recorder", 0) + missing},
+                )
+        else:
+            outside = recorded.emitted + recorded.in_flight - rows
+            recorded = replace(recorded, seen=recorded.seen - outside, in_flight=self._flying)
+        self.accounting = replace(
+            recorded,
+            emitted=self._done,
+            filtered=recorded.filtered + self._refused,
+            outside_window=recorded.outside_window + max(outside, 0),
+            died=recorded.died or self.recording.unfinished,
+        )
+
+
+# ---- what footers say; anybody may have written them
+
+
+def _notes(recording: Recording, *, named: bool) -> Iterable[str]:
+    footer = recording.metadata
+    host = middle_cut(printable(recording.host), 60)
+    by = f"ior {_shown(footer, 'ior.version')}".rstrip() if _is_of_ior(footer) else ""
+    if "ior_nb.version" in footer:
+        by = f"ior-nb {_shown(footer, 'ior_nb.version')} with {_shown(footer, 'ior_nb.engine', '?')}"
+    started = _started(footer)
+    when = f"{datetime.fromtimestamp(started, UTC):%Y-%m-%d %H:%M:%S} UTC" if started else ""
+    parts = [f"{word} {what}" for word, what in (("on", host), ("at", when), ("by", by)) if what]
+    name = middle_cut(printable(recording.path.name), 60)
+    if parts:
+        yield f"{name + ': ' if named else ''}recorded {' '.join(parts)}"
+    if recording.unfinished:
+        yield f"{name} has no end: it is being written, or was cut off"
+    if early := _shown(footer, "ior.ended_early"):
+        yield f"{name} ended early: {early}"
+    if rates := _shown(footer, "ior.sampling"):
+        yield f"{name} is sampled: {rates}"
+
+
+def _shown(footer: Mapping[str, str], key: str, default: str = "") -> str:
+    return middle_cut(printable(footer.get(key, default)), 200)
+
+
+def _common(values: Iterable[str]) -> str:
+    distinct = list(dict.fromkeys(v for v in values if v))
+    return middle_cut(", ".join(distinct), 200)
+
+
+def _is_of_ior(footer: Mapping[str, str]) -> bool:
+    return "ior_nb.version" not in footer and any(key.startswith("ior.") for key in footer)
+
+
+def _whole_number(text: object) -> int | None:
+    """Return a number of the size of a count; None for anything else."""
+    if isinstance(text, str) and re.fullmatch(r"-?\d{1,19}", text):
+        text = int(text)
+    return text if isinstance(text, int) and not isinstance(text, bool) and abs(text) < _MOST else None
+
+
+def _started(footer: Mapping[str, str]) -> float:
+    """Return seconds since the epoch; 0 where unknown."""
+    for key in ("ior_nb.started_at_unix_nano", "ior.started_at_unix_nano"):
+        value = _whole_number(footer.get(key))
+        if value is not None and value > 0:
+            return value / 1e9
+    return 0.0
+
+
+def _window(footer: Mapping[str, str]) -> tuple[int, int]:
+    begin, end = (_whole_number(footer.get(f"ior_nb.{n}_at_boot_nano")) for n in ("started", "ended"))
+    return (begin, end) if begin is not None and end is not None and 0 <= begin <= end else (0, 0)
+
+
+def _json(footer: Mapping[str, str], key: str) -> Any:
+    try:
+        return json.loads(footer.get(key, "null"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _options(footer: Mapping[str, str]) -> dict[str, str]:
+    found = _json(footer, "ior_nb.options")
+    return {printable(k): printable(v) for k, v in found.items() if isinstance(v, str)} if _is_map(found) else {}
+
+
+def _accounting(footer: Mapping[str, str]) -> Accounting | None:
+    found = _json(footer, "ior_nb.accounting")
+    if not _is_map(found):
+        return None
+    counts = _all_counts({name: found.get(name, 0) for name in _COUNTS})
+    lost = _all_counts(found.get("lost", {}))
+    if counts is None or lost is None or not all(map(_REASON.fullmatch, lost)):
+        return None
+    rest: dict[str, Any] = dict(counts)
+    return Accounting(lost=lost, died=found.get("died") is True, **rest)
+
+
+def _all_counts(found: object) -> dict[str, int] | None:
+    """Return a map of counts; None when anything in it is none."""
+    if not isinstance(found, dict):
+        return None
+    counts = {str(name): number for name, value in found.items() if (number := _whole_number(value)) is not None}
+    return counts if len(counts) == len(found) and min(counts.values(), default=0) >= 0 else None
+
+
+def _counters(footer: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    found = _json(footer, "ior_nb.counters")
+    counters: dict[str, dict[str, int]] = {}
+    for name, values in found.items() if _is_map(found) else ():
+        if _is_map(values) and re.fullmatch(r"\w{1,40}", name, re.ASCII):
+            counters[name] = {k: _whole_number(values.get(k)) or 0 for k in _COUNTED}
+    return counters
+
+
+def _counted_only(footer: Mapping[str, str]) -> int:
+    """Return how many calls `ior` counted without recording them, because they were sampled."""
+    found = _json(footer, "ior.sampling.totals")
+    counts = (
+        [_whole_number(one.get("counted_only")) for one in found if _is_map(one)] if isinstance(found, list) else []
+    )
+    return sum(c for c in counts if c is not None and c > 0)
+
+
+def _is_map(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+# ---- sums
+
+
+def _sum(books: list[Accounting]) -> Accounting:
+    lost: dict[str, int] = {}
+    for one in books:
+        for reason, count in one.lost.items():
+            lost[reason] = lost.get(reason, 0) + count
+    counts: dict[str, Any] = {name: sum(getattr(one, name) for one in books) for name in _COUNTS}
+    return Accounting(lost=lost, died=any(one.died for one in books), **counts)
+
+
+def _added(counters: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    total: dict[str, dict[str, int]] = {}
+    for one in counters:
+        for name, values in one.items():
+            before = total.get(name, dict.fromkeys(_COUNTED, 0))
+            total[name] = {k: before[k] + v for k, v in values.items()}
+    return dict(sorted(total.items()))

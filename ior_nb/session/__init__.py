@@ -1,0 +1,1 @@
+"""What runs: from the call of `trace` to what a dashboard reads."""

@@ -1,0 +1,172 @@
+"""`Past`: a finished trace as one more trace starter. It publishes its sources as a run does."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from contextvars import Context
+from pathlib import Path
+from typing import Final
+
+from ior_nb.errors import ConfigError, SourceError
+from ior_nb.result.trace import Trace
+from ior_nb.runtime import (
+    EventBatch,
+    Filter,
+    RuntimePublisher,
+    TraceState,
+    runtime_publisher_from_context,
+    trace_filters_from_context,
+)
+from ior_nb.runtime.clock import boot_clock
+from ior_nb.sinks.flamegraph import LiveTrie
+from ior_nb.sinks.statsengine import Engine as Statistics
+from ior_nb.sinks.streamrow import RingBuffer
+
+__all__ = ["Past"]
+
+_MOST_ROWS: Final = 2_000_000
+"""Rows of a finished trace that are counted again when somebody asks for something else: about two seconds."""
+_ROWS_AT_ONCE: Final = 32_768
+
+
+class Past:
+    """A finished trace: its rows, and what was made of them. `TraceStarter` and `LiveTrace`.
+
+    Its rows are counted when somebody looks, and again when the filter or the frames of the flame graph change. What
+    its run counted is exact, and stays as long as nobody asks for another filter.
+
+    Args:
+        trace: the trace.
+        statistics, trie: those of its run.
+        counted: whether they hold all that the filter in force lets pass.
+        fixed: whether it is all that is ever shown here; then it has a stream of its own.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        statistics: Statistics | None = None,
+        trie: LiveTrie | None = None,
+        *,
+        counted: bool = False,
+        fixed: bool = False,
+    ) -> None:
+        self.trace = trace
+        self._statistics = Statistics(clock=boot_clock) if statistics is None else statistics
+        self._trie = LiveTrie() if trie is None else trie
+        self._keeps, self._fixed = counted, fixed
+        self._counting = threading.RLock()  # by one thread at a time
+        self._publishing = threading.Lock()
+        self._over = False
+        self._counted: Filter | None = None
+        self._wanted = Filter()
+        self._looked = False
+
+    def __call__(self, context: Context) -> None:
+        """Publish; see `runtime.TraceStarter`."""
+        publisher = runtime_publisher_from_context(context)
+        if publisher is None:
+            raise SourceError("a finished trace is shown by a session: the context carries no publisher")
+        self._publisher: RuntimePublisher = publisher
+        self._wanted = trace_filters_from_context(context) or Filter()
+        self._counted = self._wanted if self._keeps else None
+        self._trie.refill_from(self._rows)
+        if self._fixed:
+            ring = RingBuffer()
+            ring.push(self.trace.batch)
+            publisher.set_event_stream_source(ring)
+        publisher.set_dashboard_snapshot_source(self._statistics)
+        publisher.set_live_trie(self._trie)
+        publisher.set_probe_manager(None)
+        publisher.set_live_filter_setter(self.set_filter)
+        publisher.set_live_trace(self)
+
+    def set_filter(self, wanted: Filter) -> None:
+        """Show the rows that this filter accepts.
+
+        Raises:
+            ConfigError: somebody looks, and the trace has too many rows to be counted again.
+        """
+        self._wanted = wanted
+        if self._looked:
+            self.look()
+
+    @contextlib.contextmanager
+    def giving_way(self) -> Iterator[None]:
+        """Publish nothing while another trace begins in its place; never again, unless that fails."""
+        with self._publishing:
+            self._over = True
+        try:
+            yield
+        except BaseException:
+            self._over = False
+            raise
+
+    # ---- LiveTrace
+
+    def state(self) -> TraceState:
+        """Return how the trace went."""
+        trace = self.trace
+        return TraceState(
+            title=trace.name if trace.title == "this cell" else trace.title,
+            engine=trace.engine,
+            rows=trace.accounting.emitted + trace.accounting.in_flight,
+            elapsed_s=trace.duration_s,
+            accounting=trace.accounting,
+            notes=trace.notes,
+            fixed=self._fixed,
+            origin_ns=trace.window[0],
+        )
+
+    def look(self) -> None:
+        """Count the rows that the filter accepts, unless they have been counted.
+
+        Raises:
+            ConfigError: there are too many.
+        """
+        with self._counting:
+            self._looked = True
+            wanted = self._wanted
+            if wanted == self._counted:
+                return
+            start, end = self.trace.window
+            now = [start]
+            statistics = Statistics(clock=lambda: now[0])  # began with the trace; each snapshot reads the clock again
+            now[0] = end
+            for part in self._passing(wanted):
+                statistics.ingest(part)
+            with self._publishing:
+                if self._over:
+                    return
+                self._publisher.set_dashboard_snapshot_source(statistics)
+            self._counted = wanted
+            self._trie.reset()
+
+    def reset(self) -> None:
+        """Refuse: there is nothing to begin anew."""
+        raise ConfigError("the trace has ended; what it shows is all of it")
+
+    def stop(self) -> None:
+        """Refuse: it has ended."""
+        raise ConfigError("no trace is running")
+
+    def export(self, path: str, wanted: Filter) -> Path:
+        """Write the rows that a filter accepts to a file."""
+        return (self.trace.filter(wanted) if wanted.active else self.trace).export(path)
+
+    # ---- rows
+
+    def _rows(self) -> Iterator[EventBatch]:
+        return self._passing(self._counted or Filter())
+
+    def _passing(self, wanted: Filter) -> Iterator[EventBatch]:
+        rows = self.trace.batch
+        if len(rows) > _MOST_ROWS:
+            raise ConfigError(
+                f"the trace has {len(rows):,} rows; the dashboard counts at most {_MOST_ROWS:,} again: "
+                "narrow it with Trace.filter(...) first"
+            )
+        rows = rows.take(wanted.mask(rows)) if wanted.active else rows
+        return (rows[at : at + _ROWS_AT_ONCE] for at in range(0, len(rows), _ROWS_AT_ONCE))

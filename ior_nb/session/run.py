@@ -1,0 +1,443 @@
+"""`Run`: one engine trace, and what of this process stays out of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import Context
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ior_nb import errors
+from ior_nb.engine.contract import Engine, so_far
+from ior_nb.export import export
+from ior_nb.runtime import (
+    EventBatch,
+    Filter,
+    StringTable,
+    TraceOptions,
+    TraceRuntimeBindings,
+    TraceState,
+    runtime_bindings_from_context,
+    trace_filters_from_context,
+)
+from ior_nb.runtime.clock import boot_clock
+from ior_nb.session.books import Books, files_of
+from ior_nb.session.celltimes import CellTimes
+from ior_nb.session.fitted import with_tail
+from ior_nb.session.judges import Judges
+from ior_nb.session.own import messaging_descriptors, service_threads
+from ior_nb.session.probemanager import Manager
+from ior_nb.sinks.flamegraph import LiveTrie
+from ior_nb.sinks.statsengine import Engine as Statistics
+from ior_nb.sinks.streamrow import Passing, warning, without_warnings
+
+__all__ = ["Run"]
+
+_REFRESH_S: Final = 1.0
+"""How often the engine's own counts are asked for."""
+
+
+class _Feed:
+    """Whom an engine hands its rows to: nobody any more when the run has ended, for engines may hold on to it."""
+
+    def __init__(self, take: Callable[[EventBatch], None]) -> None:
+        self._take: Callable[[EventBatch], None] | None = take
+
+    def __call__(self, batch: EventBatch) -> None:
+        if (take := self._take) is not None:
+            take(batch)
+
+    def close(self) -> None:
+        """Drop what comes from now on."""
+        self._take = None
+
+
+class Run:
+    """One engine trace: the `TraceStarter` that begins it, and the `LiveTrace` a view may ask.
+
+    It feeds the sinks of its bindings and the books of the open windows. Its sources and controls are published when
+    the engine has started; the controls are taken back when its end begins.
+
+    Args:
+        engine: where the rows come from.
+        owner: the books of the whole run.
+        cells: when which cell of the notebook ran.
+        ignore_tids: threads that are left out.
+        stop: ends the owner, for a view that asks for it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        owner: Books,
+        cells: CellTimes,
+        *,
+        ignore_tids: Sequence[int] = (),
+        stop: Callable[[], None] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.owner = owner
+        self.windows: list[Books] = [owner]
+        self._cells = cells
+        self._stop = stop or self.end
+        self._ignored = {*ignore_tids, *owner.own_threads()}
+        self.options = TraceOptions(
+            scope=owner.plan.scope,
+            enabled=owner.plan.enabled,
+            rates=owner.plan.rates,
+            ignore_tids=tuple(self._ignored),
+            quiet=owner.plan.quiet,
+        )
+        owner.replays = engine.replays
+        self._messages = owner.plan.own and not engine.replays
+        self._messaging = messaging_descriptors() if self._messages else frozenset()
+        self._lock = threading.Lock()  # between a change of the filter and the batch that is being counted
+        # Rows of an engine that cannot wait come before anybody can look, and a dashboard must have counted them.
+        self._watched = not owner.plan.quiet or not engine.can_wait
+        self._missed = False  # rows came before anybody watched
+        self._lost_before = 0
+        self._tables: Mapping[str, StringTable] | None = None  # of the last batch
+        self.totals: dict[str, int] = {}
+        self.first_row = 1
+        self.counted_since = 0
+        """Boot clock from which on statistics and trie count, where that is not from the begin on; else 0."""
+        self.statistics = Statistics(clock=boot_clock)
+        self.trie = LiveTrie()
+        self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs, engine.syscalls)
+        self._feed = _Feed(self._on_batch)
+        self.looked = False
+        """Whether a view has looked at it."""
+        self._ended = self._published = False
+        self._refreshed, self._failure = 0.0, ""
+
+    def __call__(self, context: Context) -> None:
+        """Start; see `runtime.TraceStarter`."""
+        bindings = runtime_bindings_from_context(context)
+        if bindings is None:
+            raise errors.SourceError("a run is started by a session: the context carries no bindings")
+        self._bindings: TraceRuntimeBindings = bindings
+        self._judges = Judges(self.engine, trace_filters_from_context(context) or Filter(), bindings.filter_epoch())
+        recorder = bindings.recorder()
+        if recorder is not None and recorder.status().active:
+            self._watched = True
+        self.options = replace(
+            self.options,
+            pushdown=self._judges.pushed,
+            generation=self._judges.generation,
+            quiet=self.options.quiet and not self._watched,
+        )
+        self.first_row = bindings.stream_sequencer().take(0)
+        try:
+            self.engine.start(self.options, self._feed)
+            self._publish()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _publish(self) -> None:
+        self._published = True
+        bindings = self._bindings
+        bindings.set_event_stream_source(Passing(with_tail(bindings.stream_buffer()), first=self.first_row))
+        bindings.set_dashboard_snapshot_source(self.statistics)
+        bindings.set_live_trie(self.trie)
+        bindings.set_probe_manager(self.probes)
+        bindings.set_live_filter_setter(self.set_filter)
+        bindings.set_live_trace(self)
+
+    def abandon(self) -> None:
+        """Take back a start that failed, or was interrupted: nothing is left running, or on screen. Idempotent."""
+        if self._ended:
+            return
+        self._ended = True
+        self._feed.close()
+        self.probes.close()
+        if self._published:
+            bindings = self._bindings
+            bindings.set_live_trace(None)
+            bindings.set_live_filter_setter(None)
+            bindings.set_probe_manager(None)
+            bindings.set_live_trie(None)
+            bindings.set_dashboard_snapshot_source(None)
+            bindings.set_event_stream_source(None)
+        with contextlib.suppress(Exception):
+            self.engine.stop()  # an interrupt may have come between the hooks and their answer
+
+    def _on_batch(self, batch: EventBatch) -> None:
+        batch, passes = self._judges.judge(batch)
+        batch = self._stamped(batch)
+        messaging = self._is_messaging(batch)
+        if messaging is not None:
+            for window in list(self.windows):
+                window.leave_out(batch.take(messaging))
+            batch, passes = batch.take(~messaging), None if passes is None else passes[~messaging]
+        hidden = None if passes is None else ~passes
+        for window in list(self.windows):
+            window.take(batch, hidden)
+        shown = batch if hidden is None else batch.take(~hidden)
+        if not len(shown):
+            return
+        self._tables = shown.tables
+        self._bindings.stream_buffer().push(shown)
+        if (recorder := self._bindings.recorder()) is not None:
+            recorder.record(shown)
+        if not self._watched:
+            self._missed = True
+        else:
+            with self._lock:
+                current = shown["filter_epoch"] == self._judges.epoch
+                counted = shown if current.all() else shown.take(current)
+                for pid, ended in self.engine.deaths():
+                    self.statistics.retire(pid, ended)
+                self.statistics.ingest(counted)
+                self.trie.ingest(counted)
+
+    def _stamped(self, batch: EventBatch) -> EventBatch:
+        """Return a batch with its sequence numbers and cells."""
+        first = self._bindings.stream_sequencer().take(len(batch))
+        columns: dict[str, np.ndarray] = {"seq": np.arange(first, first + len(batch), dtype=np.uint64)}
+        cells = None if self.engine.replays else self._cells.of(batch["time_ns"])  # a recording knows its own cells
+        if cells is not None:
+            columns["cell"] = cells
+        return batch.with_columns(**columns)
+
+    def set_filter(self, wanted: Filter) -> None:
+        """Let only rows pass that this filter accepts, from the calls that end now on; aggregates begin anew.
+
+        Raises:
+            SessionClosed: the trace has ended.
+        """
+        if self._ended:
+            raise errors.SessionClosed("the trace has ended; its filter cannot be changed any more")
+        epoch = self._bindings.filter_epoch()
+        pushed = self._judges.prepare(wanted, epoch)
+        counters = self.engine.counters()  # not under the lock: the answer comes through the pump, which takes it
+        with self._lock:  # before the engine knows: the first row of the new epoch must find its aggregates
+            self._judges.use(wanted, epoch)
+            self._begin_anew(counters)
+        self.engine.set_filter(pushed, epoch & 0xFF)
+
+    # ---- LiveTrace
+
+    def state(self) -> TraceState:
+        """Return what is going on."""
+        trace = self.owner.trace
+        started = trace.window[0]
+        return TraceState(
+            running=not trace.finished,
+            title=str(trace.scope),
+            engine=self.engine.name,
+            rows=self._bindings.stream_sequencer().take(0) - self.first_row,
+            elapsed_s=max(0, boot_clock() - started) / 1e9 if started else 0.0,
+            accounting=so_far(self.totals),
+            notes=(*trace.notes, *([self._failure] if self._failure else [])),
+            origin_ns=0 if self.engine.replays else started,
+            counted_s=max(0, boot_clock() - self.counted_since) / 1e9 if self.counted_since else 0.0,
+        )
+
+    def look(self) -> None:
+        """Count from now on, for somebody looks; ask for the engine's own counts once a second."""
+        if self._ended:
+            return
+        if not self.looked:
+            self.looked = True
+            self.watch()
+        now = time.monotonic()
+        if now - self._refreshed < _REFRESH_S:
+            return
+        self._refreshed = now
+        try:
+            self.ignore_new_service_threads()  # the ticker, and those a page made the notebook start
+            self.refresh()
+            self._failure = ""
+        except errors.IorError as error:
+            self._failure = str(error)
+            raise
+
+    def reset(self) -> None:
+        """Begin the statistics and the trie anew.
+
+        Raises:
+            ConfigError: the trace has ended.
+        """
+        if self._ended:
+            raise errors.ConfigError("the trace has ended; what it shows is all of it")
+        counters = self.engine.counters()
+        with self._lock:
+            self._begin_anew(counters)
+
+    def stop(self) -> None:
+        """End the trace.
+
+        Raises:
+            ConfigError: it has ended.
+        """
+        if self._ended:
+            raise errors.ConfigError("no trace is running")
+        self._stop()
+
+    def export(self, path: str, wanted: Filter) -> Path:
+        """Write the rows so far that a filter accepts to a file."""
+        rows = self.rows()
+        return export(rows.take(wanted.mask(rows)) if wanted.active else rows, path)
+
+    # ---- for the session and the verbs
+
+    def refresh(self) -> None:
+        """Look at the kernel's own counts: statistics become exact under sampling and loss, a loss becomes a warning.
+
+        Nothing is merged while a filter keeps rows out: the kernel counts those too.
+        """
+        totals = self.engine.flush()
+        if self._ended:  # meanwhile: these may be another trace's
+            return
+        self.totals = totals
+        lost = totals["lost_ring"] + totals["lost_buffer"] + totals["lost_names"]
+        if lost > self._lost_before:
+            text = f"{lost - self._lost_before:,} events or names were lost; the totals of system calls stay exact"
+            self._bindings.stream_buffer().push(warning(text, boot_clock(), self._tables))
+            self._lost_before = lost
+        if not self.filter.active and (lost or totals["sampled_out"]):
+            self.statistics.merge_counters(self.engine.counters())
+
+    def _begin_anew(self, counters: np.ndarray) -> None:
+        self.counted_since = boot_clock()
+        self.statistics.reset(counters)
+        self.trie.reset()
+
+    @property
+    def filter(self) -> Filter:
+        """The filter in force."""
+        return self._judges.filter
+
+    def _is_messaging(self, batch: EventBatch) -> np.ndarray | None:
+        """Which rows are not the user's: the kernel's main thread waking the one that prints, and our recordings."""
+        files = batch.tables["file"]
+        mask = np.zeros(len(batch), bool)
+        ours = [files_of(self._bindings.recorder()), *(window.own_files() for window in self.windows)]
+        for path in set().union(*ours):
+            if (code := files.code(path)) is not None:
+                mask |= batch["file"] == code
+        if self._messages and (eventfd := files.code("anon_inode:[eventfd]")) is not None:
+            waking = (batch["pid"] == os.getpid()) & (batch["file"] == eventfd)
+            if self._cells:  # a page may open channels later: who is woken between cells is not the user
+                self._messaging |= set(batch["fd"][waking & (batch["cell"] < 0)].tolist())
+            mask |= waking & np.isin(batch["fd"], list(self._messaging))
+        return mask if mask.any() else None
+
+    def join(self, window: Books) -> None:
+        """Let a window begin on this run.
+
+        Raises:
+            ConfigError: what it wants is not what is being traced.
+        """
+        mine, wanted = self.options, window.plan
+        own = wanted.own and mine.scope.mode == "pids" and os.getpid() in mine.scope.pids and not mine.scope.tid
+        covers = mine.scope == wanted.scope or (own and (mine.scope.follow or not wanted.scope.follow))
+        narrower = self.owner.plan.filter.active and self.owner.plan.filter != wanted.filter
+        if wanted.command is not None or not covers or narrower or not wanted.enabled <= self.probes.enabled:
+            raise errors.ConfigError(
+                f"a trace of {mine.scope} is running, and {wanted.scope} with the calls and the filter asked for is "
+                "not all of it (see %ior status, %ior probes); stop it first (%ior stop)"
+            )
+        if window.own_threads():
+            self.ignore(window.own_threads())
+        self.watch()
+        if wanted.enabled != self.probes.enabled:
+            window.calls = frozenset(wanted.enabled)
+        window.replays = self.engine.replays
+        window.totals = self.engine.flush()
+        window.counters = self.engine.counters()
+        self.windows.append(window)
+
+    def leave(self, window: Books) -> None:
+        """End a window that is not the owner."""
+        try:
+            totals = self.engine.flush()
+            counters = self.engine.counters()
+        except errors.SourceError as error:
+            window.finish(None, None, error)
+        else:
+            self.windows.remove(window)  # first: the pump must not touch a trace whose books are closed
+            before = window.totals
+            delta = {name: value - before.get(name, 0) for name, value in totals.items()}
+            changed = counters.copy()
+            for name in ("calls", "errors", "bytes", "latency"):
+                changed[name] -= window.counters[name]
+            window.finish(delta | window.seen(delta), changed, None)
+        finally:
+            if window in self.windows:
+                self.windows.remove(window)
+
+    def end(self) -> None:
+        """Stop the engine and finish every window."""
+        self._ended = True  # from here on what was published refuses
+        self.probes.close()
+        self._bindings.set_probe_manager(None)
+        self._bindings.set_live_filter_setter(None)
+        for window in [w for w in self.windows if w is not self.owner]:
+            window.stop_clock("the trace it was part of ended first")
+            self.leave(window)
+        failure: errors.SourceError | None = None
+        interrupted: BaseException | None = None
+        totals: dict[str, int] | None = None
+        counters: np.ndarray | None = None
+        try:
+            ended = self.engine.stop()
+            totals, counters = ended.totals, ended.counters
+        except errors.SourceError as error:
+            failure = error
+        except BaseException as error:  # an interrupt: the hooks must go all the same
+            interrupted = error
+            with contextlib.suppress(Exception):
+                ended = self.engine.stop()
+                totals, counters = ended.totals, ended.counters
+        self._feed.close()
+        for window in self.windows:
+            window.finish(totals, counters, failure)
+        self.windows = []
+        if interrupted is not None:
+            raise interrupted
+
+    def ignore(self, tids: Iterable[int]) -> None:
+        """Leave threads out from now on."""
+        fresh = set(tids) - self._ignored
+        if fresh:
+            self.engine.ignore(sorted(fresh))
+            self._ignored |= fresh
+
+    def ignore_new_service_threads(self) -> None:
+        """Leave out the threads that have begun to serve the notebook or the tracer since the run began."""
+        if self._messages:
+            if threading.current_thread().name.startswith("ior-"):
+                self.ignore([threading.get_native_id()])  # first: looking for the others makes calls
+            self.ignore(service_threads())
+
+    @property
+    def counts_all(self) -> bool:
+        """Whether statistics and trie hold every row that passed the filter."""
+        return self._watched and not self._missed and not self.counted_since
+
+    def watch(self) -> None:
+        """Somebody looks: from now on rows are decoded as they come, and statistics and trie are kept."""
+        self._watched = True
+        self.engine.live()
+
+    def rows(self) -> EventBatch:
+        """Return the rows so far, everything that happened before included: all the owner keeps, or the stream's."""
+        self.watch()
+        self.engine.flush()
+        if self.owner.plan.keep_rows:
+            return EventBatch.concat(self.owner.trace.batches())
+        rows = without_warnings(self._bindings.stream_buffer().snapshot())
+        return rows.take(rows["seq"] >= self.first_row)
+
+    def flush(self) -> None:
+        """Wait until all that happened before has reached the sinks."""
+        self.engine.flush()

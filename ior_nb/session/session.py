@@ -1,0 +1,352 @@
+"""`TracerSession`: owns what lives long, wires the engine to sinks and views. Reads top to bottom.
+
+A *session* holds the stream ring, the recorder, the row numbering and the filter; a *run* is one engine trace;
+a *window* is one `Trace` the user asked for. The first window starts a run, windows opened meanwhile (a cell while
+`%ior start` is on, a nested `trace()`) are stretches of time on it, and closing the first one ends it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextvars import Context
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from ior_nb import errors
+from ior_nb.engine import ENGINES
+from ior_nb.engine.contract import Engine
+from ior_nb.export.arrow import record_batch
+from ior_nb.result.trace import Trace
+from ior_nb.runtime import Filter, context_with_runtime_bindings, context_with_trace_filters
+from ior_nb.runtime.clock import boot_clock
+from ior_nb.session.bindings import Bindings
+from ior_nb.session.books import Books
+from ior_nb.session.celltimes import CellTimes
+from ior_nb.session.own import service_threads
+from ior_nb.session.past import Past
+from ior_nb.session.run import Run
+from ior_nb.sinks.parquet import Recorder
+
+__all__ = ["TracerSession", "View", "default_session", "engine_name"]
+
+_KEPT_TRACES: Final = 50
+_KEPT_ROWS: Final = 5_000_000
+
+
+class View(Protocol):
+    """What a session knows of a dashboard."""
+
+    closed: bool
+
+    def close(self) -> None:
+        """Remove it. Idempotent."""
+
+
+class TracerSession(Bindings):
+    """The tracer of one process: what engines publish to and views read from, and the windows of users on its runs.
+
+    All methods may be called from any thread. Used as a context manager it closes itself; a trace after that opens it
+    again.
+
+    Attributes:
+        shown: the dashboard of all panels, as long as it is open.
+        listeners: called with a trace that was ended by a button or a verb.
+
+    Args:
+        engine: `auto`, or the name of an engine, which is then the only one tried, or an engine, as a
+            `ior_nb.ReplayEngine`; the session closes it.
+        stream_rows: rows the live stream keeps.
+    """
+
+    def __init__(self, *, engine: str | Engine = "auto", stream_rows: int = 10_000) -> None:
+        super().__init__(stream_rows)
+        self.engine_name = engine_name(engine) if isinstance(engine, str) else engine.name
+        self._asked = engine if isinstance(engine, str) else ""
+        self._given = None if isinstance(engine, str) else engine
+        self._engine: Engine | None = None
+        self._run: Run | None = None
+        self._past: Past | None = None  # the ended run on screen
+        self._recorder = Recorder(to_arrow=record_batch)
+        self._cells = CellTimes()
+        self._traces: dict[int, Trace] = {}
+        self.shown: View | None = None
+        self._kept: weakref.WeakSet[View] = weakref.WeakSet()
+        self.listeners: list[Callable[[Trace], None]] = []
+        # Without these a recording would not be published at exit, and a forked child would think the run its own.
+        reference = weakref.ref(self)
+        atexit.register(lambda: _call(reference, TracerSession.close))
+        os.register_at_fork(after_in_child=lambda: _call(reference, TracerSession._forget))
+
+    # ---- RuntimeState
+
+    def recorder(self) -> Recorder:
+        """Return the session's recorder."""
+        return self._recorder
+
+    # ---- windows
+
+    @property
+    def running(self) -> Run | None:
+        """The run that is on, None when nothing is traced."""
+        return self._run
+
+    def engine(self) -> Any:
+        """Return the engine, made on first use.
+
+        Raises:
+            RecordingError: the recordings to play instead (IOR_NB_REPLAY) cannot be read.
+        """
+        with self._lock:
+            if self._engine is None and self._given is not None:
+                self._engine = self._given
+            elif self._engine is None:
+                module, _, name = ENGINES[engine_name(self._asked)].home.partition(":")
+                made: Engine = getattr(importlib.import_module(module), name)()
+                if self._asked == "auto" and (recordings := os.environ.get("IOR_NB_REPLAY")):
+                    from ior_nb.engine.replay import working
+
+                    made = working(made, recordings)
+                self._engine, self.engine_name = made, made.name
+            return self._engine
+
+    def prepare(self) -> None:
+        """Load the engine without tracing anything, so that the first trace starts at once.
+
+        Raises:
+            SourceError: the engine cannot work here.
+        """
+        self.engine().open()
+
+    def open_window(self, window: Books, stop: Callable[[], None]) -> None:
+        """Start a run for it, or let it join the one that is on. Called by the window.
+
+        Args:
+            window: its books.
+            stop: what a view calls to end it.
+        """
+        with self._lock:
+            engine: Engine = self.engine()
+            window.plan = window.plan.within(engine.syscalls)
+            if self._run is not None:
+                self._run.join(window)
+                return
+            window.trace.engine = engine.name  # only now is it known whether recordings stand in for it
+            ours = service_threads() if window.plan.own else ()
+            if self._recorder.worker_tid is not None:
+                ours += (self._recorder.worker_tid,)
+            run = Run(engine, window, self._cells, ignore_tids=ours, stop=stop)
+            wanted = self.filters.active
+            if window.plan.filter.active:
+                wanted = Filter.of([*wanted.parts(), *window.plan.filter.parts()])
+            with contextlib.nullcontext() if self._past is None else self._past.giving_way():
+                try:
+                    run(self._context(wanted))
+                    self._run = run  # not before it has started: until then it cannot answer
+                except BaseException:
+                    self._run = None
+                    run.abandon()
+                    raise
+            self._past = None
+
+    def _context(self, wanted: Filter) -> Context:
+        """Return the call context of a trace starter: these bindings, and a filter."""
+        return context_with_trace_filters(context_with_runtime_bindings(Context(), self), wanted)
+
+    def settle(self) -> None:
+        """Wait until a window that another thread is closing is closed."""
+        with self._lock:
+            pass
+
+    def close_window(self, window: Books) -> None:
+        """Take it off its run; the run ends with its owner. Called by the window."""
+        with self._lock:
+            run = self._run
+            if run is None or window not in run.windows:
+                return
+            if run.owner is not window:
+                run.leave(window)
+                return
+            self._run = None
+            try:
+                run.end()
+            finally:
+                self._show_past(run)
+
+    def _show_past(self, run: Run) -> None:
+        """Leave an ended run on screen where somebody looks, as a finished trace; else let go of it."""
+        if run.owner.trace.finished and (run.looked or self._watched()):
+            self._past = Past(run.owner.trace, run.statistics, run.trie, counted=run.counts_all)
+            self._past(self._context(self.filters.active))
+        else:
+            self.clear()
+
+    # ---- cells
+
+    def begin_cell(self, number: int) -> list[int]:
+        """Rows from now on belong to this cell, until `end_cell`."""
+        return self._cells.begin(number)
+
+    def end_cell(self, entry: list[int]) -> None:
+        """The cell has ended."""
+        self._cells.end(entry)
+
+    def cells(self) -> list[tuple[int, int, int]]:
+        """Return execution count, begin and end (boot clock, ns) of the cells run while something was traced."""
+        return self._cells.ran()
+
+    def remember(self, cell: int, found: Trace) -> None:
+        """Keep the trace of a cell, for `traces`; the oldest go when there are many, or many rows."""
+        self._traces.pop(cell, None)
+        self._traces[cell] = found
+        while len(self._traces) > 1 and (
+            len(self._traces) > _KEPT_TRACES or sum(len(t) for t in self._traces.values()) > _KEPT_ROWS
+        ):
+            del self._traces[next(iter(self._traces))]
+
+    def traces(self) -> dict[int, Trace]:
+        """Return the traces of the last cells, by execution count."""
+        return dict(self._traces)
+
+    # ---- recording
+
+    def record(self, path: str | Path, *, generated: bool = False) -> None:
+        """Record every row of the session from now on; a `generated` name never replaces a file.
+
+        Raises:
+            RecordingError: the path cannot be written, or a recording is on.
+        """
+        recorder, run = self._recorder, self._run
+        if run is not None:
+            run.watch()
+        metadata = run.owner.trace.metadata() if run is not None else {}
+        if metadata:  # rows of now on, not of the trace's beginning
+            metadata |= {
+                "ior_nb.started_at_unix_nano": str(time.time_ns()),
+                "ior_nb.started_at_boot_nano": str(boot_clock()),
+            }
+        recorder.start(path, metadata=metadata, generated=generated)
+        if run is not None and recorder.worker_tid is not None:
+            run.ignore([recorder.worker_tid])
+
+    def stop_recording(self) -> Path | None:
+        """Finish the recording; return where it is."""
+        if self._run is not None:
+            with contextlib.suppress(errors.SourceError):  # what arrived is recorded, whatever became of the engine
+                self._run.flush()
+        return self._recorder.stop()
+
+    # ---- the filter of the session, for users
+
+    def parse(self, text: str) -> Filter:
+        """Return the filter of a text.
+
+        Raises:
+            FilterSyntaxError: it is none; the message points at the position.
+        """
+        return self.filters.parse(text)
+
+    def set(self, filter: Filter, label: str = "") -> bool:  # noqa: A002 - the field's own word
+        """Make a filter the active one, in the running trace at once; False when it already is."""
+        return self.filters.set(filter, label)
+
+    def undo(self) -> bool:
+        """Go back to the filter before; False when there is none."""
+        return self.filters.undo()
+
+    # ---- views
+
+    def announce(self, trace: Trace) -> None:
+        """Tell who wants to know (`listeners`) of a trace that was ended by a button or a verb."""
+        for listener in list(self.listeners):
+            listener(trace)
+
+    def keep(self, view: View) -> None:
+        """Close this dashboard with the session."""
+        self._kept.add(view)
+
+    def left(self) -> None:
+        """Somebody has closed a dashboard: an ended trace nobody looks at any more may go."""
+        with self._lock:
+            if self.shown is not None and self.shown.closed:
+                self.shown = None
+            if self._run is None and not self._watched():
+                self.clear()
+                self._past = None
+
+    def _watched(self) -> bool:
+        return any(not view.closed for view in list(self._kept))
+
+    # ---- life
+
+    def close(self) -> None:
+        """Close the dashboards, end the trace, the recording and the collector. Idempotent."""
+        try:
+            for view in list(self._kept):
+                view.close()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._run is not None:
+                self.close_window(self._run.owner)
+            self.shown = self._past = None
+            self.clear()
+            if self._recorder.status().active:
+                self._recorder.stop()
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+
+    def _forget(self) -> None:
+        """In a forked child: collector, run, sockets and pages are the parent's, and its threads may hold any lock."""
+        self._begin(self._stream.capacity, self.filters.active)
+        self._run = self._past = self._engine = self.shown = None
+        self._recorder = Recorder(to_arrow=record_batch)
+        self._kept = weakref.WeakSet()
+
+    def __enter__(self) -> TracerSession:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _call(session: weakref.ref[TracerSession], method: Callable[[TracerSession], None]) -> None:
+    alive = session()
+    if alive is not None:
+        method(alive)
+
+
+def engine_name(asked: str) -> str:
+    """Return the name of the engine asked for.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if asked != "auto" and asked not in ENGINES:
+        raise errors.ConfigError(f"there is no engine {asked!r}; choose one of auto, {', '.join(ENGINES)}")
+    return next(iter(ENGINES)) if asked == "auto" else asked
+
+
+_defaults: dict[str, TracerSession] = {}
+_defaults_lock = threading.Lock()
+os.register_at_fork(
+    before=_defaults_lock.acquire, after_in_child=_defaults_lock.release, after_in_parent=_defaults_lock.release
+)
+
+
+def default_session(engine: str = "auto") -> TracerSession:
+    """Return the session of this process for an engine: one collector serves `trace()` and the magics alike."""
+    engine_name(engine)
+    with _defaults_lock:
+        if engine not in _defaults:  # `auto` and `bcc` are two: only `auto` may play recordings back instead
+            _defaults[engine] = TracerSession(engine=engine)
+        return _defaults[engine]

@@ -1,0 +1,1 @@
+"""Who counts the rows: the ring, the statistics, the trie, the recorder."""

@@ -1,0 +1,407 @@
+"""`LiveTrie`: the live flame trie as the session feeds it and the views read it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate import latencies
+from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, Frame, SnapshotNode, StringTable
+from ior_nb.runtime.index import grown
+from ior_nb.runtime.schema import column
+from ior_nb.sinks.flamegraph.fields import FIELDS, METRICS, PRESETS, checked_fields, checked_metric
+from ior_nb.sinks.flamegraph.nodes import Nodes
+from ior_nb.sinks.flamegraph.picture import MIN_SHARE, Picture
+from ior_nb.sinks.flamegraph.sequences import Combinations, Sequences, powers
+
+__all__ = ["LiveTrie"]
+
+_SLICE: Final = 1 << 15
+"""Rows handled at once: their intermediate arrays fit into a cache."""
+_ENOUGH: Final = 1 << 14
+"""Rows put aside before they are added: half of the cost of a few thousand rows does not depend on their number."""
+_ASIDE: Final = 1 << 11
+"""Rows of stacks without a node put aside before the nodes are made; whoever looks has to wait for these."""
+_STEP: Final = 1 << 12
+"""Combinations whose nodes are found at once, and the fewest frames they may have."""
+_NO_CAP: Final = 1 << 31
+_REMEMBERED: Final = 1 << 19
+"""Keys, or frames of values, beyond which the shortcuts from rows to nodes are thrown away and learnt again."""
+
+
+class LiveTrie:
+    """Adds up a metric over stacks of frames.
+
+    A row is found its node by one look-up of the codes of its fields, so that a row costs the same however many were
+    seen. Only a new combination walks down the tree, and only a new value is divided into frames.
+
+    Threads: one feeds, any may read and configure; each call is atomic. A reader holds the lock while it adds the rows
+    put aside and copies the values; what it makes of them it makes outside.
+
+    Args:
+        fields: what the frames are, root first: names of `FIELDS`; the names ior has for them will do.
+        count_field: what gives a frame its width: a name of `METRICS`.
+        height_field: a second metric, or empty for none.
+        cap: nodes kept, the root not counted. Beyond it the smallest subtrees fold into one `[other;]` leaf per parent
+            until three quarters are left; the total of every node that stays is exact. From then on a stack without
+            nodes counts in the `[other;]` leaf of its deepest frame, until it has gathered more than the smallest node
+            that stayed. Below 2 there is no cap.
+
+    Raises:
+        ConfigError: a field or metric is unknown.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[str] = ("comm", "syscall", "path"),
+        count_field: str = "count",
+        height_field: str = "",
+        cap: int = 262_144,
+    ) -> None:
+        self._fields = checked_fields(fields)
+        self._count_field = checked_metric(count_field)
+        self._height_field = checked_metric(height_field, optional=True)
+        self._cap = cap if cap >= 2 else _NO_CAP
+        self._version = 0
+        self._lock = threading.Lock()
+        self._picture: Picture | None = None
+        self._rows_again: Callable[[], Iterable[EventBatch]] = tuple
+        self._start()
+
+    def _start(self) -> None:
+        self._nodes = Nodes(tall=bool(self._height_field))
+        self._bar = -1  # total of the smallest node the last fold kept
+        self._columns = tuple(dict.fromkeys(FIELDS[name].column for name in self._fields))
+        self._pending: list[tuple[np.ndarray, ...]] = []
+        self._pending_rows = 0
+        self._unplaced: list[list[np.ndarray]] = []
+        self._unplaced_rows = 0
+        self._forget(None)
+
+    def _forget(self, tables: Mapping[str, StringTable] | None) -> None:
+        """Throw away the shortcuts from rows to nodes, for they are made of codes of string tables."""
+        self._tables = tables
+        coded = tables or {}
+        self._stacks = Combinations([coded.get(n) for n in self._columns], [column(n).dtype for n in self._columns])
+        # By number of a combination: its node; -1 without one, and -2 less the leaf of folded frames it counts in. And
+        # what it has gathered there.
+        self._leaves = np.zeros(0, np.int32)
+        self._gathered = np.zeros(0, np.int64)
+        self._sequences = [
+            Sequences(_frames(name, coded), field, self._nodes.texts, dense=FIELDS[name].column in coded)
+            for field, name in enumerate(self._fields)
+        ]
+
+    @property
+    def version(self) -> int:
+        """Grows with every batch that has rows and with every reset."""
+        return self._version
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Frame fields, root first."""
+        return self._fields
+
+    @property
+    def count_field(self) -> str:
+        """The metric that gives a frame its width."""
+        return self._count_field
+
+    @property
+    def height_field(self) -> str:
+        """The second metric, empty without one."""
+        return self._height_field
+
+    def choices(self) -> FlameChoices:
+        """Return what fields, metrics and orders there are."""
+        return FlameChoices(
+            fields={name: field.doc for name, field in FIELDS.items()},
+            metrics={name: metric.unit for name, metric in METRICS.items()},
+            presets=PRESETS,
+        )
+
+    def refill_from(self, rows: Callable[[], Iterable[EventBatch]]) -> None:
+        """Count these rows whenever what was accumulated is dropped: those of a trace that has ended."""
+        self._rows_again = rows
+
+    def reconfigure(self, fields: Sequence[str]) -> None:
+        """Set the fields and drop what was accumulated, also when they are the same.
+
+        Raises:
+            ConfigError: none, an unknown one, or one given twice; nothing changed.
+        """
+        names = checked_fields(fields)
+        with self._lock:
+            self._fields = names
+            self._restart()
+        self._refill()
+
+    def set_count_field(self, name: str) -> None:
+        """Set the metric and start again from nothing; nothing happens for the same one.
+
+        Raises:
+            ConfigError: there is no such metric; nothing changed.
+        """
+        name = checked_metric(name)
+        with self._lock:
+            if name == self._count_field:
+                return
+            self._count_field = name
+            self._restart()
+        self._refill()
+
+    def set_height_field(self, name: str) -> None:
+        """Set the second metric, empty for none, and start again from nothing; nothing happens for the same one.
+
+        Raises:
+            ConfigError: there is no such metric; nothing changed.
+        """
+        name = checked_metric(name, optional=True)
+        with self._lock:
+            if name == self._height_field:
+                return
+            self._height_field = name
+            self._restart()
+        self._refill()
+
+    def reset(self) -> None:
+        """Drop what was accumulated."""
+        with self._lock:
+            self._restart()
+        self._refill()
+
+    def _restart(self) -> None:
+        self._start()
+        self._version += 1
+
+    def _refill(self) -> None:
+        for batch in self._rows_again():
+            self.ingest(batch)
+
+    def ingest(self, batch: EventBatch) -> None:
+        """Add the rows of a batch. Those of small batches are put aside until there are enough, or somebody looks."""
+        if not len(batch):
+            return
+        with self._lock:
+            tables = {name: batch.tables[name] for name in self._columns if column(name).text}
+            if (
+                self._tables is None
+                or any(table is not self._tables[name] for name, table in tables.items())
+                or not self._stacks.valid
+            ):
+                self._work_off(finish=True)
+                self._forget(tables)
+            measured = [_measured(batch, metric) for metric in (self._count_field, self._height_field) if metric]
+            self._pending.append((*(batch[name] for name in self._columns), *measured))
+            self._pending_rows += len(batch)
+            self._version += 1
+            if self._pending_rows >= _ENOUGH:
+                self._work_off(finish=False)
+
+    def _work_off(self, *, finish: bool) -> None:
+        """Add the rows put aside; to finish, those without a node too."""
+        if self._pending:
+            rows = [np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*self._pending, strict=True)]
+            self._pending, self._pending_rows = [], 0
+            for begin in range(0, len(rows[0]), _SLICE):
+                self._add([part[begin : begin + _SLICE] for part in rows])
+        if finish:
+            self._place()
+
+    def snapshot_tree(self) -> tuple[SnapshotNode, int]:
+        """Return the tree and the version its data belongs to.
+
+        Children come by name. Those with less than a thousandth of the root's total are left out, but the eight largest
+        stay where the root or a first-level node would be left bare. Later rows change nothing in it.
+        """
+        picture = self._look()
+        return picture.tree, picture.version
+
+    def snapshot_json(self) -> tuple[bytes, int]:
+        """Return the tree as JSON, keys n v t ht c, and the version its data belongs to."""
+        picture = self._look()
+        return picture.json, picture.version
+
+    def snapshot_columns(
+        self, min_share: float = MIN_SHARE, limit: int = 2000, focus: Sequence[Frame] = ()
+    ) -> FlameColumns:
+        """Return the visible nodes as arrays, ready for an icicle.
+
+        Args:
+            min_share: least share of the root's total.
+            limit: nodes at most; the smallest go first.
+            focus: the frames down to the one a view is zoomed to. Below it the share is one of its total, and
+                its nodes go last. Without such a node it counts for nothing.
+        """
+        return self._look().columns(min_share, limit, focus)
+
+    def folded(self) -> str:
+        """Return all nodes with a value as collapsed stacks, one `frame;frame value` a line, sorted.
+
+        In names `;` and line ends are escapes. Rows without any frame are `[unknown]`, folded ones `[other]`.
+        """
+        return self._look().folded
+
+    def _look(self) -> Picture:
+        with self._lock:
+            if self._picture is None or self._picture.version != self._version:
+                self._work_off(finish=True)
+                nodes, count = self._nodes, self._nodes.count
+                self._picture = Picture(
+                    version=self._version,
+                    texts=nodes.texts,
+                    kinds=self._fields,
+                    parents=nodes.parents[:count],
+                    fields=nodes.fields[:count],
+                    names=nodes.names[:count],
+                    depths=nodes.depths[:count],
+                    own=nodes.own[:count].copy(),
+                    tall=None if nodes.heights is None else nodes.heights[:count].copy(),
+                )
+            return self._picture
+
+    def _add(self, rows: list[np.ndarray]) -> None:
+        """Add rows to their nodes, and put those of combinations without a node aside."""
+        columns, measured = rows[: len(self._columns)], rows[len(self._columns) :]
+        keys = self._stacks.numbers(columns)
+        known = len(self._leaves)
+        if len(self._stacks) > known:
+            self._leaves = grown(self._leaves, len(self._stacks))
+            self._leaves[known:] = -1
+            self._gathered = grown(self._gathered, len(self._leaves))
+        leaves = self._leaves.take(keys)
+        new = np.flatnonzero(leaves == -1)
+        if len(new):
+            self._unplaced.append([keys[new], *(values[new] for values in measured)])
+            self._unplaced_rows += len(new)
+            old = np.flatnonzero(leaves != -1)
+            keys, leaves, measured = keys[old], leaves[old], [values[old] for values in measured]
+        if self._bar >= 0:
+            folded = np.flatnonzero(leaves < 0)
+            leaves[folded] = -2 - leaves[folded]
+            keys = keys[folded]
+            np.add.at(self._gathered, keys, measured[0][folded])
+            self._leaves[keys[self._gathered.take(keys) > self._bar]] = -1  # it has earned nodes of its own
+        self._nodes.add(leaves, *measured)
+        if self._unplaced_rows >= _ASIDE:
+            self._place()
+
+    def _place(self) -> None:
+        """Find the nodes of combinations without one, and add their rows."""
+        if not self._unplaced:
+            return
+        keys, *measured = (np.concatenate(parts) for parts in zip(*self._unplaced, strict=True))
+        self._unplaced, self._unplaced_rows = [], 0
+        np.add.at(self._gathered, keys, measured[0])
+        while len(keys):
+            self._walk(keys)
+            leaves = self._leaves.take(keys)
+            done, rest = np.flatnonzero(leaves != -1), np.flatnonzero(leaves == -1)
+            leaves = leaves[done]
+            self._nodes.add(np.where(leaves < 0, -2 - leaves, leaves), *(values[done] for values in measured))
+            keys, measured = keys[rest], [values[rest] for values in measured]
+            if self._nodes.count - 1 > self._cap:
+                moved, self._bar = self._nodes.fold(self._cap * 3 // 4)
+                self._leaves = np.where(self._leaves >= 0, moved[np.maximum(self._leaves, 0)], np.int32(-1))
+        if max(len(self._stacks), len(self._nodes.texts), *map(len, self._sequences)) > max(_REMEMBERED, 2 * self._cap):
+            self._nodes.renamed()
+            self._forget(self._tables)
+
+    def _walk(self, keys: np.ndarray) -> None:
+        """Find the nodes of some combinations that have none: one at least, so few that folding keeps up."""
+        claims = (-2 - np.arange(len(keys))).astype(np.int32)
+        self._leaves[keys] = claims  # of the rows of one combination the last is written, and stands for all
+        first = keys[self._leaves.take(keys) == claims]
+        self._leaves[first] = -1
+        first = first[:_STEP]
+        numbers = [
+            sequence.numbers(self._stacks.values[self._columns.index(FIELDS[name].column)][first])
+            for name, sequence in zip(self._fields, self._sequences, strict=True)
+        ]
+        frames = sum(s.lengths[n] for s, n in zip(self._sequences, numbers, strict=True))
+        few = max(1, int(np.searchsorted(np.cumsum(frames), max(self._cap // 4, _STEP), side="right")))
+        numbers, first = [number[:few] for number in numbers], first[:few]
+        large = self._gathered.take(first) > self._bar
+        self._leaves[first] = self._nodes_of(numbers, large)
+        self._gathered[first[large]] = 0
+
+    def _nodes_of(self, numbers: list[np.ndarray], large: np.ndarray) -> np.ndarray:
+        """Return the node of each stack, making those that are missing.
+
+        Up from its last frame a stack is looked for, for most of it is there; what is missing is made downwards.
+
+        Args:
+            numbers: of each field the numbers of values, shape (n,).
+            large: whose frames are made, shape (n,). For another one that is not there the result is -2 less the leaf
+                of folded frames below its deepest frame.
+        """
+        count = len(numbers[0])
+        depth, above = np.zeros(count, np.int64), np.zeros(count, np.uint64)
+        parts = []
+        for sequence, number in zip(self._sequences, numbers, strict=True):
+            starts, lengths = sequence.starts.take(number), sequence.lengths.take(number)
+            factors = powers(depth)
+            parts.append((sequence, starts, lengths, depth, above, factors))
+            depth = depth + lengths
+            above = above + factors * np.where(lengths > 0, sequence.hashes.take(starts + lengths - 1), 0)
+        nodes, lost = np.zeros(count, np.int32), np.ones(count, bool)
+        there = []
+        for sequence, starts, lengths, _, above, factors in reversed(parts):
+            known = lengths.copy()
+            at = np.flatnonzero(lost & (lengths > 0))
+            while len(at):
+                places = starts.take(at) + known.take(at) - 1
+                found = self._nodes.find(above.take(at) + factors.take(at) * sequence.hashes.take(places))
+                hit = np.flatnonzero(found >= 0)
+                nodes[at.take(hit)] = found.take(hit)
+                lost[at.take(hit)] = False
+                at = at.take(np.flatnonzero(found < 0))
+                known[at] -= 1
+                at = at.take(np.flatnonzero(known.take(at)))
+            there.append(known)
+        folded = np.zeros(count, bool)
+        for field, (part, known) in enumerate(zip(parts, reversed(there), strict=True)):
+            sequence, starts, lengths, depth, above, factors = part
+            missing = lengths - known
+            folded |= missing > 0
+            missing *= large
+            some = np.flatnonzero(missing)
+            if len(some):
+                ends = missing.take(some).cumsum()
+                row = some.repeat(missing.take(some))
+                at = known.take(row) + np.arange(len(row)) - (ends - missing.take(some)).repeat(missing.take(some))
+                places = starts.take(row) + at
+                made = self._nodes.make(
+                    above.take(row) + factors.take(row) * sequence.hashes.take(places),
+                    field,
+                    sequence.flat.take(places),
+                    depth.take(row) + at + 1,
+                    np.where(at == known.take(row), nodes.take(row), -1),
+                )
+                nodes[some] = made.take(ends - 1)
+        folded &= ~large
+        nodes[folded] = -2 - self._nodes.others_of(nodes[folded])
+        return nodes
+
+
+def _frames(field: str, tables: Mapping[str, StringTable]) -> Callable[[int], list[str]]:
+    """Return the function from what a column holds to frames; text columns hold codes of a string table."""
+    spec = FIELDS[field]
+    table = tables.get(spec.column)
+    return spec.frames if table is None else partial(_frames_of_code, spec.frames, table)
+
+
+def _frames_of_code(frames: Callable[[str], list[str]], table: StringTable, code: int) -> list[str]:
+    return frames(table[code])
+
+
+def _measured(rows: EventBatch, metric: str) -> np.ndarray:
+    """Return what each row adds to a metric: int64, shape (n,). A call that did not return has no duration."""
+    name = METRICS[metric].column
+    if not name:
+        return np.broadcast_to(np.int64(1), (len(rows),))
+    return latencies(rows)[0] if metric == "duration" else rows[name].view(np.int64)

@@ -1,0 +1,265 @@
+"""`Calls`: what is known of each system call, from rows and from the kernel's counters."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from ior_nb.aggregate import ways
+from ior_nb.runtime import StringTable
+from ior_nb.runtime.index import grown
+from ior_nb.sinks.statsengine.histogram import BUCKETS, OCTAVES, octaves_of
+from ior_nb.sinks.statsengine.series import TREND_SLOTS, Series, slots_between
+from ior_nb.sinks.statsengine.table import Table
+from ior_nb.syscalls import BY_NUMBER
+
+__all__ = ["ERRNOS", "OTHER", "Calls", "Counted", "Exact", "Totals"]
+
+LIMIT: Final = 1024
+"""Different names; the kernel has 385, a recording made by a stranger may have any."""
+OTHER: Final = "(other)"
+ERRNOS: Final = 4096
+_NEVER: Final = np.iinfo(np.int64).max
+
+Counted = dict[str, np.ndarray]
+"""`calls`, `errors`, `bytes`, `latency`, `timed`: int64, shape (n,), by entry; `octaves`: shape (n, OCTAVES)."""
+
+
+class Totals(NamedTuple):
+    """Sums over all system calls."""
+
+    calls: int
+    errors: int
+    bytes: int
+    read: int
+    written: int
+    latency: int
+    timed: int
+
+
+class Exact:
+    """Numbers of each system call, the larger of what rows and counters say: int64 by entry.
+
+    Both only know a part of the truth that only grows: rows those that were recorded, counters those until they were
+    last read. So the larger one is never too large.
+
+    Attributes:
+        recorded: rows.
+        rows: sums of the rows alone.
+        totals: sums of the exact numbers.
+        octaves: exact powers of two, None without counters.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        n = calls.used
+        rows = {name: column[:n].copy() for name, column in calls.columns.items()}
+        self.names, self.families = tuple(calls.names), tuple(calls.families)
+        self.reads, self.writes = calls.reads[:n].copy(), calls.writes[:n].copy()
+        self.recorded, self.in_flight = rows["count"], rows["in_flight"]
+        self.lowest, self.highest = rows["min"], rows["max"]
+        self.measured = self.recorded - rows["untimed"]
+        self.rows = self._sums(rows["count"], rows["errors"], rows["bytes"], rows["latency"], self.measured)
+        self.count, self.timed, self.errors = self.recorded, self.measured, rows["errors"]
+        self.bytes, self.latency = rows["bytes"], rows["latency"]
+        self.octaves: np.ndarray | None = None
+        if calls.counted is not None:
+            kernel = {name: _fit(values, n) for name, values in calls.counted.items()}
+            self.count = np.maximum(self.recorded - self.in_flight, kernel["calls"]) + self.in_flight
+            self.timed = np.maximum(self.measured, kernel["timed"])
+            self.errors = np.maximum(self.errors, kernel["errors"])
+            self.bytes = np.maximum(self.bytes, kernel["bytes"])
+            self.latency = np.maximum(self.latency, kernel["latency"])
+            self.octaves = kernel["octaves"]
+        self.totals = self._sums(self.count, self.errors, self.bytes, self.latency, self.timed)
+
+    def bring_together(self, histogram: np.ndarray) -> None:
+        """Bring histogram, powers of two and bounds together.
+
+        Args:
+            histogram: log-linear, of the rows, shape (entries, BUCKETS).
+        """
+        self.lowest[self.measured == 0] = 0
+        if self.octaves is None:
+            return
+        rows = octaves_of(histogram)
+        self.octaves = np.maximum(self.octaves, rows)
+        counted = np.flatnonzero(self.octaves.any(axis=1))
+        first = (self.octaves[counted] > 0).argmax(axis=1)
+        last = OCTAVES - 1 - (self.octaves[counted, ::-1] > 0).argmax(axis=1)
+        # A power of two in which only the kernel saw a call: its edge is all that is known.
+        unseen = rows[counted, first] == 0
+        self.lowest[counted[unseen]] = np.where(first > 0, 1 << first, 0)[unseen]
+        unseen = rows[counted, last] == 0
+        self.highest[counted[unseen]] = (2 << last)[unseen]
+
+    def hidden(self) -> Totals:
+        """Return what the totals have and the rows have not."""
+        return Totals(*(t - r for t, r in zip(self.totals, self.rows, strict=True)))
+
+    def _sums(
+        self, count: np.ndarray, errors: np.ndarray, moved: np.ndarray, latency: np.ndarray, timed: np.ndarray
+    ) -> Totals:
+        columns = (count, errors, moved, moved * self.reads, moved * self.writes, latency, timed)
+        return Totals(*(int(c.sum()) for c in columns))
+
+
+def _fit(values: np.ndarray, length: int) -> np.ndarray:
+    fitted = np.zeros((length, *values.shape[1:]), np.int64)
+    fitted[: len(values)] = values[:length]
+    return fitted
+
+
+class Calls:
+    """Sums by system call. Entry 0 takes the names beyond `LIMIT`.
+
+    Attributes:
+        names, families: by entry.
+        reads, writes: 1 where the call's bytes count as read, as written; by entry.
+        columns: int64 by entry; `count` has all rows, `untimed` those without a latency.
+        histogram: log-linear, shape (entries, BUCKETS).
+        recent: calls of each entry in the slots of the sliding window.
+        counted: what the kernel's counters say since the last reset; None before any were merged.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.families: list[str] = []
+        self._entry_by_name: dict[str, int] = {}
+        self._entry_of = np.zeros(0, np.int64)
+        self._codes_of: StringTable | None = None
+        self.columns = {
+            name: np.zeros(64, np.int64)
+            for name in ("count", "in_flight", "untimed", "errors", "bytes", "latency", "min", "max")
+        }
+        self.columns["min"][:] = _NEVER
+        self.reads, self.writes = np.zeros(64, np.int64), np.zeros(64, np.int64)
+        self.histogram = np.zeros((64, BUCKETS), np.int64)
+        self.errnos = Table(("count",), limit=1 << 16)
+        self.recent = Series(64, TREND_SLOTS)
+        self.counted: Counted | None = None
+        self._open(OTHER, "")
+
+    @property
+    def used(self) -> int:
+        """Entries there are."""
+        return len(self.names)
+
+    def _open(self, name: str, family: str) -> int:
+        known = self._entry_by_name.get(name)
+        if known is not None:
+            return known
+        if self.used >= LIMIT:
+            return 0
+        entry = self.used
+        self.names.append(name)
+        self.families.append(family)
+        if entry:
+            self._entry_by_name[name] = entry
+        if self.used > len(self.reads):
+            before = len(self.reads)
+            self.columns = {column: grown(values, self.used) for column, values in self.columns.items()}
+            self.columns["min"][before:] = _NEVER
+            self.reads, self.writes = grown(self.reads, self.used), grown(self.writes, self.used)
+            more = np.zeros((len(self.reads) - before, BUCKETS), np.int64)
+            self.histogram = np.concatenate([self.histogram, more])
+            self.recent.widen(len(self.reads))
+        self.reads[entry], self.writes[entry] = ways([name])[:, 0]
+        return entry
+
+    def entries(
+        self, codes: np.ndarray, names: StringTable, family_codes: np.ndarray, families: StringTable
+    ) -> np.ndarray:
+        """Return the entry of each row: int64, shape (n,)."""
+        if names is not self._codes_of or len(names) > len(self._entry_of):
+            known = self._entry_of if names is self._codes_of else np.zeros(0, np.int64)
+            self._entry_of = np.full(len(names), -1, np.int64)
+            self._entry_of[: len(known)] = known
+            self._codes_of = names
+        entries = self._entry_of.take(codes)
+        if entries.min() < 0:
+            new, rows = np.unique(codes[entries < 0], return_index=True)
+            rows = np.flatnonzero(entries < 0)[rows]
+            for code, row in zip(new.tolist(), rows.tolist(), strict=True):
+                self._entry_of[code] = self._open(names[code], families[int(family_codes[row])])
+            entries = self._entry_of.take(codes)
+        return entries
+
+    def add_errors(self, entries: np.ndarray, results: np.ndarray) -> None:
+        """Count failures by errno.
+
+        Args:
+            entries: entry of each failed row.
+            results: what the calls returned, int64.
+        """
+        np.add.at(self.columns["errors"], entries, 1)
+        keys = entries * ERRNOS + (-results & (ERRNOS - 1))
+        self.errnos.add("count", self.errnos.entries(keys), 1)
+
+    def raise_bounds(self, entries: np.ndarray, latencies: np.ndarray) -> None:
+        """Keep the fastest and the slowest call."""
+        for name, beyond, keep in (("max", np.greater, np.maximum), ("min", np.less, np.minimum)):
+            column = self.columns[name]
+            rows = np.flatnonzero(beyond(latencies, column.take(entries)))
+            if len(rows):
+                keep.at(column, entries[rows], latencies[rows])
+
+    def add_recent(self, entries: np.ndarray, slots: np.ndarray) -> None:
+        """Count calls in the sliding window, each in its slot."""
+        places, good = self.recent.places(slots)
+        self.recent.add_many(places, good, entries, 1)
+
+    def merge(self, counters: np.ndarray, base: np.ndarray | None) -> np.ndarray:
+        """Take over the kernel's counters, opening entries for calls without rows.
+
+        Args:
+            counters: structured array with `calls`, `errors`, `bytes`, `latency` and `histogram`, by syscall number.
+            base: the same at the last reset.
+
+        Returns:
+            How many calls of each entry are counted and no rows: int64, shape (used,).
+        """
+        numbers = np.flatnonzero(counters["calls"])
+        entries = np.zeros(len(numbers), np.int64)
+        for i, number in enumerate(numbers.tolist()):
+            call = BY_NUMBER.get(number)
+            entries[i] = self._open(call.name if call else f"#{number}", call.family if call else "")
+
+        def since(field: str) -> np.ndarray:
+            values = counters[field][numbers].astype(np.int64)
+            if base is not None:
+                values = np.maximum(values - base[field][numbers].astype(np.int64), 0)
+            summed = np.zeros((self.used, *values.shape[1:]), np.int64)
+            np.add.at(summed, entries, values)
+            return summed
+
+        octaves = since("histogram")[:, :OCTAVES]
+        calls = since("calls")
+        self.counted = {
+            "calls": calls,
+            "errors": since("errors"),
+            "bytes": since("bytes"),
+            "latency": since("latency"),
+            "timed": np.minimum(octaves.sum(axis=1), calls),
+            "octaves": octaves,
+        }
+        missing: np.ndarray = calls - self.columns["count"][: self.used] + self.columns["in_flight"][: self.used]
+        missing[missing < 0] = 0
+        return missing
+
+    def spread_recent(self, calls: np.ndarray, start_ns: int, end_ns: int) -> None:
+        """Put calls of each entry, known by number only, evenly into an interval of the sliding window."""
+        parts = slots_between(start_ns, end_ns)
+        whole = sum(width for _, width in parts)
+        done, reached = np.zeros_like(calls), 0
+        for slot, width in parts:
+            reached += width
+            share = calls * reached // whole - done
+            done += share
+            self.recent.add(slot, share)
+
+    def recent_calls(self, now_ns: int) -> np.ndarray:
+        """Return the calls of each entry in the sliding window: int64, shape (used,)."""
+        sums, _ = self.recent.view(now_ns, self.used)
+        total: np.ndarray = sums.sum(axis=1)
+        return total

@@ -1,0 +1,374 @@
+"""`Engine`: takes batches in, gives snapshots out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate import latencies, source_files
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.statistics import Rates, Snapshot
+from ior_nb.sinks.statsengine.activity import Part
+from ior_nb.sinks.statsengine.calls import Calls, Exact, Totals
+from ior_nb.sinks.statsengine.files import Files
+from ior_nb.sinks.statsengine.histogram import BUCKETS, COARSE_EDGES, buckets_of, coarse, decades, decades_of
+from ior_nb.sinks.statsengine.processes import Processes
+from ior_nb.sinks.statsengine.rows import CallRows, FileRows, ProcessRows, per_second
+from ior_nb.sinks.statsengine.series import SLOT_NS, TREND_SLOTS, Series, slots_between, trend
+
+__all__ = ["RANKINGS", "Engine"]
+
+RANKINGS: Final = ("count", "bytes", "latency")
+"""What files, directories and processes can be ranked by."""
+
+_SLOTS: Final = 120
+_SMALL: Final = 512
+"""Batches of fewer rows wait for others: counting one costs 0.15 ms, however few rows it has."""
+_WAITING: Final = 4096
+"""So many rows wait at most."""
+_MEASURES: Final = ("calls", "errors", "bytes", "read", "written", "latency", "timed", "address", "gap", "gaps")
+_AT: Final = {name: i for i, name in enumerate(_MEASURES)}
+
+
+def _boot_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def _signed(column: np.ndarray) -> np.ndarray:
+    """Return a column of unsigned 64-bit numbers as signed ones."""
+    signed: np.ndarray = column.view(np.int64)
+    return signed
+
+
+class Engine:
+    """The statistics of one run: `EventIngester` and `SnapshotSource`.
+
+    One thread ingests, any thread takes snapshots. Memory is bounded by the limits: what has no room of its own is
+    added up in "(other)" rows, so that every table adds up to the totals.
+
+    Args:
+        clock: now, ns, on the clock of the rows' `time_ns`.
+        wall_clock: now, seconds since the epoch.
+        top: rows of each ranked table.
+        files, directories, processes: how many are counted one by one.
+        drain_ns: calls the kernel only counted are spread over the time since the last counters, but no more than this.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], int] = _boot_ns,
+        wall_clock: Callable[[], float] = time.time,
+        top: int = 64,
+        files: int = 1 << 17,
+        directories: int = 1 << 14,
+        processes: int = 2048,
+        drain_ns: int = 1_000_000_000,
+    ) -> None:
+        self._clock, self._wall_clock = clock, wall_clock
+        self._top = top
+        self._limits = (files, directories)
+        self._drain_ns = drain_ns
+        self._lock = threading.Lock()
+        self._version = 0
+        self._counters: np.ndarray | None = None
+        self._processes = Processes(processes)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._start = self._drained = self._clock()
+        self._last = 0
+        self._base = self._counters
+        self._waiting: list[EventBatch] = []
+        self._waiting_rows = 0
+        self._calls = Calls()
+        self._files = Files(*self._limits)
+        self._processes.reset()
+        self._series = Series(len(_MEASURES), _SLOTS)
+        self._decades = np.zeros(8, np.int64)
+        self._gap_decades = np.zeros(8, np.int64)
+        self._address = 0
+        self._gap_total = 0
+        self._gaps = 0
+        self._spread = np.zeros(len(Totals._fields), np.int64)
+        self._spread_calls = np.zeros(0, np.int64)
+
+    @property
+    def version(self) -> int:
+        """Grows with every change; a view takes a new snapshot when it changed, or when time has passed."""
+        return self._version
+
+    # ---- EventIngester
+
+    def reset(self, counters: np.ndarray | None = None) -> None:
+        """Start again from nothing. Who is which process is kept: `8#1` stays `8#1`.
+
+        Args:
+            counters: the kernel's counters at this moment, so that nothing of before is counted. Without them the ones
+                merged last are taken.
+        """
+        with self._lock:
+            if counters is not None:
+                self._counters = counters.copy()
+            self._clear()
+            self._version += 1
+
+    def ingest(self, batch: EventBatch) -> None:
+        """Count these rows."""
+        if not len(batch):
+            return
+        with self._lock:
+            self._waiting.append(batch)
+            self._waiting_rows += len(batch)
+            if len(batch) >= _SMALL or self._waiting_rows >= _WAITING:
+                self._catch_up()
+            self._version += 1
+
+    def _catch_up(self) -> None:
+        """Count the rows that wait."""
+        if self._waiting:
+            batch = EventBatch.concat(self._waiting)
+            self._waiting, self._waiting_rows = [], 0
+            self._ingest(batch)
+
+    def _ingest(self, batch: EventBatch) -> None:
+        tables = batch.tables
+        times = _signed(batch["time_ns"])
+        calls = self._calls
+        entries = calls.entries(batch["syscall"], tables["syscall"], batch["family"], tables["family"])
+        counts = np.bincount(entries, minlength=calls.used)
+        present = np.flatnonzero(counts)
+        sums = dict.fromkeys(_MEASURES, 0)
+        sums["calls"] = len(batch)
+
+        latency, done = latencies(batch)
+        timed, timed_entries = latency, entries
+        untimed = np.flatnonzero(~done)
+        if len(untimed):
+            timed, timed_entries = latency[done], entries[done]
+            np.add.at(calls.columns["untimed"], entries[untimed], 1)
+            np.add.at(calls.columns["in_flight"], entries[batch.in_flight], 1)
+        calls.columns["count"][: len(counts)] += counts
+        np.add.at(calls.columns["latency"], entries, latency)
+        np.add.at(calls.histogram.reshape(-1), timed_entries * BUCKETS + buckets_of(timed), 1)
+        calls.raise_bounds(timed_entries, timed)
+        self._decades += decades_of(timed)
+        sums["latency"], sums["timed"] = int(latency.sum()), len(timed)
+
+        moved = _signed(batch["bytes"])
+        read: np.ndarray | None = None
+        written: np.ndarray | None = None
+        sums["bytes"] = int(moved.sum())
+        if sums["bytes"]:
+            np.add.at(calls.columns["bytes"], entries, moved)
+            if calls.reads[present].any():
+                read = moved * calls.reads.take(entries)
+                sums["read"] = int(read.sum())
+            if calls.writes[present].any():
+                written = moved * calls.writes.take(entries)
+                sums["written"] = int(written.sum())
+        failed = np.flatnonzero(batch["is_error"])
+        if len(failed):
+            calls.add_errors(entries[failed], batch["ret"][failed])
+            sums["errors"] = len(failed)
+        mapped = _signed(batch["address_space_bytes"])
+        sums["address"] = int(mapped.sum())
+        self._address += sums["address"]
+
+        part = Part(latency=latency, read=read, written=written, failed=failed, untimed=untimed)
+        files = batch["file"]
+        sources: np.ndarray | None = None
+        transfers = (calls.reads & calls.writes)[present]
+        if read is not None and transfers.any():
+            sources = source_files(batch, (calls.reads & calls.writes).take(entries) != 0)
+        self._files.add(files, tables["file"], part, sources)
+        pids = batch["pid"].astype(np.int64)
+        comms = self._processes.named(batch["comm"], tables["comm"])
+        self._processes.add(pids, batch["tid"], times, comms, batch["ppid"], part)
+
+        gaps = _signed(batch["gap_ns"])
+        firsts = batch["first_on_tid"]
+        some = firsts.any()
+        measured = gaps[~firsts] if some else gaps
+        self._gap_decades += decades_of(measured)
+        sums["gap"], sums["gaps"] = int(measured.sum()), len(measured)
+        self._gap_total += sums["gap"]
+        self._gaps += sums["gaps"]
+
+        low, high = int(times.min()), int(times.max())
+        self._last = max(self._last, high)
+        if low // SLOT_NS == high // SLOT_NS:
+            slot = high // SLOT_NS
+            self._series.add(slot, np.array([sums[name] for name in _MEASURES]))
+            calls.recent.add(slot, counts)
+            return
+        slots = times // SLOT_NS
+        calls.add_recent(entries, slots)
+        places, recent = self._series.places(slots)
+        values: dict[str, np.ndarray | int | None] = {
+            "calls": 1,
+            "errors": batch["is_error"].astype(np.int64),
+            "bytes": moved,
+            "read": read,
+            "written": written,
+            "latency": latency,
+            "timed": done.astype(np.int64) if len(untimed) else 1,
+            "address": mapped,
+            "gap": np.where(firsts, 0, gaps) if some else gaps,
+            "gaps": (~firsts).astype(np.int64) if some else 1,
+        }
+        for name, value in values.items():
+            if value is not None and sums[name]:
+                self._series.add_many(places, recent, _AT[name], value)
+
+    # ---- the kernel's counters, and ends of processes
+
+    def merge_counters(self, counters: np.ndarray) -> None:
+        """Make counts, errors, bytes and times exact, also of calls that were sampled out or lost.
+
+        Call it after a flush: what the counters know has been ingested by then, or never will be. Not for a trace whose
+        rows pass a filter, of which the counters know nothing.
+
+        Args:
+            counters: the kernel's cumulative counters by syscall number: structured array with `calls`, `errors`,
+                `bytes`, `latency` and `histogram` (powers of two).
+        """
+        now = self._clock()
+        with self._lock:
+            calls = self._calls
+            self._counters = counters.copy()
+            self._catch_up()
+            unrecorded = calls.merge(counters, self._base)
+            hidden = np.array(Exact(calls).hidden(), np.int64)
+            known = np.zeros_like(unrecorded)
+            known[: len(self._spread_calls)] = self._spread_calls
+            new, new_calls = np.maximum(hidden - self._spread, 0), np.maximum(unrecorded - known, 0)
+            self._spread, self._spread_calls = np.maximum(hidden, self._spread), np.maximum(unrecorded, known)
+            start = max(min(self._drained, now), now - self._drain_ns)
+            self._drained = now
+            if new.any():
+                self._spread_over(new, start, now)
+                calls.spread_recent(new_calls, start, now)
+            self._version += 1
+
+    def _spread_over(self, amounts: np.ndarray, start: int, end: int) -> None:
+        """Put calls known by number only evenly into an interval of the series."""
+        parts = slots_between(start, end)
+        whole, reached = sum(width for _, width in parts), 0
+        done = np.zeros_like(amounts)
+        for slot, width in parts:
+            reached += width
+            share = (amounts.astype(object) * reached // whole).astype(np.int64) - done
+            done += share
+            self._series.add(slot, share)
+
+    def retire(self, pid: int, time_ns: int | None = None) -> None:
+        """A process has ended: a later row of the same id is of another process. Unknown ids and repeats do no harm.
+
+        Args:
+            pid: its id.
+            time_ns: when, on the clock of the rows: rows that began later are of another process, whatever comes first
+                here. Without it the next row is.
+        """
+        with self._lock:
+            self._catch_up()
+            self._processes.retire(pid, time_ns)
+            self._version += 1
+
+    # ---- SnapshotSource
+
+    def snapshot(self, *, top: int | None = None, by: str = "count") -> Snapshot:
+        """Return the statistics as they are now.
+
+        Args:
+            top: files, directories and processes at most; the engine's own number when None.
+            by: what they are ranked by, one of `RANKINGS`.
+
+        Raises:
+            ValueError: there is no such ranking.
+        """
+        if by not in RANKINGS:
+            raise ValueError(f"cannot rank by {by!r}; one of {', '.join(RANKINGS)}")
+        top = self._top if top is None else max(top, 0)
+        with self._lock:
+            self._catch_up()
+            now = max(self._clock(), self._last)
+            elapsed_ns = max(now - self._start, 0)
+            series, end = self._series.view(now)
+            call_rows = CallRows(self._calls, now)
+            file_rows = FileRows(self._files)
+            process_rows = ProcessRows(self._processes)
+            latencies, gaps = self._decades.copy(), self._gap_decades.copy()
+            gap_total, gap_count, address = self._gap_total, self._gaps, self._address
+        exact = call_rows.exact
+        exact.bring_together(call_rows.histogram)
+        totals, hidden = exact.totals, exact.hidden()
+        elapsed = elapsed_ns / 1e9
+        window = max(min(now - (end - TREND_SLOTS + 1) * SLOT_NS, elapsed_ns, TREND_SLOTS * SLOT_NS), 0) / 1e9
+        recent = dict(zip(_MEASURES, series[:, -TREND_SLOTS:].sum(axis=1).tolist(), strict=True))
+        octaves = exact.octaves.sum(axis=0) if exact.octaves is not None else None
+        columns = dict(zip(_MEASURES, series, strict=True))
+        latency, gap = _means(columns["latency"], columns["timed"]), _means(columns["gap"], columns["gaps"])
+        throughput = _read_only(columns["bytes"] / (SLOT_NS / 1e9))
+        timed_rows = call_rows.histogram.sum(axis=0)
+        return Snapshot(
+            generated_at=self._wall_clock(),
+            elapsed_s=elapsed,
+            calls=totals.calls,
+            errors=totals.errors,
+            bytes=totals.bytes,
+            bytes_read=totals.read,
+            bytes_written=totals.written,
+            address_space_bytes=address,
+            in_flight=int(exact.in_flight.sum()),
+            recorded=exact.rows.calls,
+            timed=totals.timed,
+            latency_total_ns=totals.latency,
+            gaps=gap_count,
+            gap_total_ns=gap_total,
+            run=_rates({**totals._asdict(), "address": address}, elapsed),
+            window=_rates(recent, window),
+            latency_trend=trend(latency, columns["timed"] > 0),
+            gap_trend=trend(gap, columns["gaps"] > 0),
+            throughput_trend=trend(throughput, columns["calls"] > 0),
+            series_slot_ns=SLOT_NS,
+            series_end_ns=(end + 1) * SLOT_NS,
+            calls_series=_read_only(columns["calls"] / (SLOT_NS / 1e9)),
+            latency_series_ns=latency,
+            gap_series_ns=gap,
+            throughput_series=throughput,
+            latency_histogram=decades(latencies, timed_rows, octaves),
+            gap_histogram=decades(gaps),
+            latency_counts=coarse(timed_rows),
+            latency_edges_ns=COARSE_EDGES,
+            syscalls=call_rows.syscalls(elapsed, window),
+            families=call_rows.families(elapsed, window),
+            files=file_rows.files(hidden, by=by, top=top),
+            directories=file_rows.directories(hidden, by=by, top=top),
+            processes=process_rows.rows(hidden, elapsed, by=by, top=top),
+        )
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
+    values.setflags(write=False)
+    return values
+
+
+def _means(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return _read_only(sums / np.maximum(counts, 1))
+
+
+def _rates(amounts: Mapping[str, int], seconds: float) -> Rates:
+    return Rates(
+        seconds=seconds,
+        calls_per_s=per_second(amounts["calls"], seconds),
+        errors_per_s=per_second(amounts["errors"], seconds),
+        bytes_per_s=per_second(amounts["bytes"], seconds),
+        read_bytes_per_s=per_second(amounts["read"], seconds),
+        written_bytes_per_s=per_second(amounts["written"], seconds),
+        address_space_bytes_per_s=per_second(amounts["address"], seconds),
+    )

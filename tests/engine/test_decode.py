@@ -1,0 +1,142 @@
+"""String tables that begin anew while a trace runs: nothing that comes out of it may show it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ior_nb.engine.collector import wire
+from ior_nb.engine.decode import EVENT, Decoder
+from ior_nb.engine.names import CHUNK
+from ior_nb.runtime import EventBatch, Recoder, StringTable
+from ior_nb.runtime.schema import NAMES, TEXT_COLUMNS
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace
+from ior_nb.sinks.streamrow import without_warnings
+from ior_nb.syscalls import resolve
+from tests.bench.frames import frames
+from tests.fakes import FakeEngine
+
+ROWS = 12_000
+
+
+def decoded(limit: int) -> Iterator[EventBatch]:
+    """Yield the batches of the fixed generator."""
+    decoder = Decoder(limit=limit)
+    for frame in frames(ROWS, rows_in_frame=1_024):
+        decoder.names.take(frame.names)
+        yield decoder.events(frame.events)
+
+
+def values(batch: EventBatch) -> dict[str, list[Any]]:
+    """Return the rows as Python values."""
+    return {name: (batch.text(name) if name in TEXT_COLUMNS else batch[name]).tolist() for name in NAMES}
+
+
+def through_a_session(limit: int, folder: Path) -> dict[str, Any]:
+    """Run the batches through a whole session and return what every sink says."""
+    engine = FakeEngine()
+    with TracerSession(engine=engine) as session:
+        session.set(session.parse("not file~part-0007"))
+        window = trace(pid=1, session=session)
+        found = window.__enter__()
+        window._t0 = 0
+        session.recorder().start(folder / f"{limit}.parquet", block=True)
+        tables = []
+        for batch in decoded(limit):
+            tables.append(batch.tables["file"])
+            engine.emit(batch)
+        run = session.running
+        assert run is not None
+        snapshot = run.statistics.snapshot(top=50_000)
+        result: dict[str, Any] = {
+            "files": snapshot.files,
+            "directories": snapshot.directories,
+            "processes": [dataclasses.replace(row, rate=0.0) for row in snapshot.processes],
+            "stacks": run.trie.folded(),
+            "stream": values(without_warnings(session.stream_buffer().snapshot())),
+        }
+        session.stop_recording()
+        window.end()
+    result["rows"] = values(found.batch)
+    result["recorded"] = pq.read_table(folder / f"{limit}.parquet").to_pydict()
+    summary = found.summary()
+    result["summary"] = (summary.files, summary.syscalls, summary.failures, summary.slowest, summary.distinct_files)
+    result["tables"] = len({id(table) for table in tables})
+    return result
+
+
+def test_new_string_tables_show_in_no_row() -> None:
+    """A decoder whose tables begin anew every few frames decodes the same rows."""
+    plain, renewed = list(decoded(1 << 20)), list(decoded(500))
+
+    assert len({id(batch.tables["file"]) for batch in plain}) == 1
+    assert len({id(batch.tables["file"]) for batch in renewed}) > 5
+    assert max(len(batch.tables["file"]) for batch in renewed) < 4_000
+    for one, other in zip(plain, renewed, strict=True):
+        assert values(one) == values(other)
+
+
+def test_new_string_tables_show_in_no_sink(tmp_path: Path) -> None:
+    """Statistics, trie, stream, rows, recording and summary are the same, however often the tables begin anew."""
+    plain, renewed = through_a_session(1 << 20, tmp_path), through_a_session(500, tmp_path)
+
+    assert plain.pop("tables") == 1
+    assert renewed.pop("tables") > 5
+    for name, value in plain.items():
+        assert renewed[name] == value, name
+
+
+def named(number: int, text: str) -> np.ndarray:
+    """Return the NAMES frame of one file."""
+    chunk = np.zeros(1, CHUNK)
+    chunk["len"], chunk["id"], chunk["type"], chunk["parts"] = wire.CHUNK_BYTES, number, wire.N_FILE, 1
+    chunk["mode"], chunk["length"], chunk["bytes"] = 0o100644, len(text), len(text)
+    chunk["text"] = np.array([text.encode()], f"S{wire.CHUNK_TEXT}").view(f"V{wire.CHUNK_TEXT}")
+    return chunk
+
+
+def read_of(number: int) -> bytes:
+    """Return the EVENTS frame of one read of a file."""
+    event = np.zeros(1, EVENT)
+    event["len"], event["nr"], event["file"], event["pid"] = wire.EVENT_BYTES, resolve("read").number, number, 1
+    return event.tobytes()
+
+
+def test_a_name_said_once_is_known_however_many_tables_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a file that is used again after a long time is still known; of those long gone few are kept."""
+    monkeypatch.setattr("ior_nb.engine.names._ALIVE", 200)
+    decoder = Decoder(limit=40)
+    decoder.names.take(named(1, "/old").tobytes())
+    seen = []
+    for number in range(2, 1_501):
+        decoder.names.take(named(number, f"/new/{number}").tobytes())
+        if number % 100 == 0:
+            used = (number, number - 90, 1)
+            seen.append(tuple(decoder.events(read_of(n)).text("file")[0] for n in used))
+
+    assert seen == [(f"/new/{n}", f"/new/{n - 90}", "/old") for n in range(100, 1_501, 100)]
+    assert len(decoder.names._attic) <= 200
+    assert len(decoder.tables["file"]) <= 142
+
+
+def test_a_recoder_has_one_code_for_a_string_of_any_table() -> None:
+    """Strings keep their codes from table to table; of those dropped only the empty one keeps its code."""
+    recoder = Recoder()
+    first, second = StringTable(["a", "b", "c"]), StringTable(["c", "d", "a"])
+    one = recoder.codes(np.array([3, 1, 0, 1], np.int32), first)
+    other = recoder.codes(np.array([1, 2, 3, 0], np.int32), second)
+
+    assert recoder.own.at(one) == ["c", "a", "", "a"]
+    assert recoder.own.at(other) == ["c", "d", "a", ""]
+    assert one[0] == other[0]
+    kept = recoder.keep(other[[3, 0]])
+    assert recoder.own.at(kept) == ["", "c"]
+    assert recoder.codes(np.array([0, 3], np.int32), first).tolist() == kept.tolist()
+    assert len(recoder.own) == 2

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ior_nb.result.comparison import Diff
+from ior_nb.result.summary import Summary, Tally
+from ior_nb.runtime import Accounting, new_tables
+from tests.fakes import batch
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["read", "write", "sendfile64", "openat"]),
+        st.sampled_from(["/a", "/b", "<script>alert(1)</script>", ""]),
+        st.integers(0, 5000),
+        st.integers(0, 10**9),
+        st.sampled_from([0, -2, -9]),
+    ),
+    max_size=40,
+)
+
+
+def summary_of(parts: list[list[tuple[str, str, int, int, int]]]) -> Summary:
+    """Add up batches of (syscall, file, bytes, latency, ret)."""
+    tally, tables = Tally(), new_tables()
+    for part in parts:
+        if part:
+            calls, files, sizes, times, results = (list(column) for column in zip(*part, strict=True))
+            tally.add(
+                batch(
+                    tables,
+                    syscall=calls,
+                    file=files,
+                    bytes=sizes,
+                    latency_ns=times,
+                    ret=results,
+                    is_error=[r < 0 for r in results],
+                    pid=[1] * len(part),
+                )
+            )
+    return tally.summary(title="test", duration_s=1.0, accounting=Accounting())
+
+
+@given(st.lists(EVENTS, max_size=3))
+def test_totals_equal_a_plain_count(parts: list[list[tuple[str, str, int, int, int]]]) -> None:
+    """Calls, errors, bytes by direction, time and per-file numbers equal a loop over all rows."""
+    found = summary_of(parts)
+    events = [event for part in parts for event in part]
+    calls = Counter(e[0] for e in events)
+    read = sum(e[2] for e in events if e[0] in ("read", "sendfile64"))
+    written = sum(e[2] for e in events if e[0] in ("write", "sendfile64"))
+
+    assert found.calls == len(events)
+    assert {r.syscall: r.calls for r in found.syscalls} == calls
+    assert found.errors == sum(e[4] < 0 for e in events)
+    assert (found.bytes_read, found.bytes_written) == (read, written)
+    assert found.latency_ns == sum(e[3] for e in events)
+    assert {r.file: r.calls for r in found.files} == Counter(e[1] for e in events if e[1])
+    assert [r.latency_ns for r in found.slowest] == sorted((e[3] for e in events), reverse=True)[:5]
+
+
+def test_traced_names_are_never_markup_nor_terminal_codes() -> None:
+    """A file name with markup and control characters is shown as text in both forms."""
+    found = summary_of([[("read", "<script>\x1b[2J\n\u202e", 10, 5, 0)]])
+
+    assert "<script>" not in found.html()
+    assert "&lt;script&gt;\\x1b[2J\\x0a\\u202e" in found.html()
+    assert "\x1b" not in found.text()
+    assert "\u202e" not in found.text()
+
+
+def test_html_stands_alone() -> None:
+    """Each table has a font and a size of its own: a page without style, or without a doctype, shows it small too."""
+    found = summary_of([[("read", "/a", 10, 5, 0)]])
+    shown = batch(syscall=["read"], file=["/a"])
+    for page in (found.html(), Diff(shown, shown)._repr_html_()):
+        tables = re.findall("<table[^>]*>", page)
+
+        assert len(tables) >= 2
+        assert all("font:13px/1.45 var(--jp-ui-font-family,system-ui" in table for table in tables)
+        assert page.startswith('<div style="font:13px/1.45 ')
+
+
+def test_text_fits_the_width() -> None:
+    """No line of a table is wider than asked for."""
+    found = summary_of([[("read", "/long" * 100, 10, 5, 0)]])
+
+    assert max(len(line) for line in found.text(80).splitlines()[2:]) <= 80
+
+
+def test_a_transfer_reads_from_its_source() -> None:
+    """The bytes read by a sendfile are credited to the source file, those written to the destination."""
+    tally = Tally()
+    tally.add(
+        batch(
+            syscall=["sendfile64"],
+            file=["/to"],
+            old_file=["/from"],
+            bytes=[100],
+            latency_ns=[1],
+            ret=[100],
+            is_error=[False],
+            pid=[1],
+        )
+    )
+    found = tally.summary(title="t", duration_s=1.0, accounting=Accounting())
+
+    assert {r.file: (r.bytes_read, r.bytes_written) for r in found.files} == {"/to": (0, 100), "/from": (100, 0)}
+
+
+def test_an_empty_trace_has_an_empty_summary() -> None:
+    """Nothing traced is shown as nothing, without an error."""
+    found = Tally().summary(title="t", duration_s=0.0, accounting=Accounting())
+
+    assert found.calls == 0
+    assert found.tables() == []
+    assert "complete" in found.text()
+    assert np.isfinite(found.duration_s)
+
+
+def test_sampled_rows_do_not_make_the_totals_small() -> None:
+    """Where rows are missing by sampling or loss, totals and calls are the kernel's exact counts; a note says so."""
+    tally = Tally()
+    tally.add(batch(syscall=["read"], file=["/a"], bytes=[10], latency_ns=[5], ret=[10], is_error=[False], pid=[1]))
+    counters = {"read": {"calls": 1000, "errors": 1, "bytes": 9990, "latency_ns": 7000}}
+    found = tally.summary(title="t", duration_s=1.0, accounting=Accounting(sampled_out=999), counters=counters)
+
+    assert (found.calls, found.errors, found.bytes_read, found.latency_ns) == (1000, 1, 9990, 7000)
+    assert [(r.syscall, r.calls) for r in found.syscalls] == [("read", 1000)]
+    assert "exact counts" in found.notes[0]
