@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import sys
 import tarfile
 import tempfile
@@ -34,7 +35,7 @@ PACKED: Final = (
     *("ior_nb/**/*", "pyproject.toml", "tests/[!t]*.py", "tests/live/*"),
     *("tests/matrix/inside.py", "tests/matrix/reports.py"),
 )
-BOOT_S: Final = 60  # of a cell's time, for an emulated machine to come up and to go
+SLACK_S: Final = 60  # what a cell that does not end in time is given before it is stopped from outside
 LEAST_S: Final = 120  # no cell is begun with less left
 
 
@@ -105,8 +106,8 @@ class Runner:
     def measure(self, cell: Cell, seconds: float) -> dict[str, Any]:
         """Run a cell; keep and return what it found."""
         begin = time.monotonic()
-        own = seconds - (BOOT_S if cell.emulated else 0)
-        command = ["python3", "-m", "tests.matrix.inside", f"--seconds={own:.0f}", f"--only={self._only}", *self._tests]
+        until = seconds + (0 if cell.emulated else begin)
+        command = ["python3", "-m", "tests.matrix.inside", f"--until={until:.0f}", f"--only={self._only}", *self._tests]
         found: dict[str, Any] = {
             "cell": cell.name,
             "kernel": self.release(cell),
@@ -118,7 +119,7 @@ class Runner:
         with tempfile.TemporaryDirectory(prefix="ior-nb-matrix-") as name:
             out = Path(name)
             out.chmod(0o755)
-            ran = self.command(cell, command, out, seconds + BOOT_S)
+            ran = self.command(cell, command, out, seconds + SLACK_S)
             try:
                 inside = json.loads((out / "result.json").read_text())
                 lines = (out / "tests.jsonl").read_text().splitlines() if (out / "tests.jsonl").exists() else []
@@ -199,6 +200,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the table into docs/kernels.md")
     parser.add_argument("--run", metavar="COMMAND", help="run this shell command in one cell, print what it says")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends with us
     cells = [cell for cell in CELLS if options.cell is None or cell.name in options.cell]
     runner = Runner(options.tree.resolve(), options.only)
     if options.run is not None:
