@@ -9,12 +9,10 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from ior_nb.engine.collector.rights import enough
+from ior_nb.engine.collector.rights import INITIAL_USER_NAMESPACE, enough
 from ior_nb.engine.spawn import sudo_works
 
 __all__ = ["Host"]
-
-_INITIAL_USER_NAMESPACE = "user:[4026531837]"  # PROC_USER_INIT_INO, fixed in the kernel's sources
 
 
 class Host:
@@ -124,7 +122,7 @@ class Host:
     @property
     def in_user_namespace(self) -> bool:
         """Whether capabilities are those of a namespace: the kernel asks for ours in the initial one only."""
-        return self.link("proc/self/ns/user") not in {"", _INITIAL_USER_NAMESPACE}
+        return self.link("proc/self/ns/user") not in {"", INITIAL_USER_NAMESPACE}
 
     @cached_property
     def sudo(self) -> bool:

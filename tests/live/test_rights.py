@@ -152,3 +152,17 @@ def test_the_doctor_finds_what_is_missing(
 
     assert [name for name, ok in told.items() if ok is False] == failed
     assert told.get("trial") is (None if failed else True)
+
+
+def test_the_rights_of_a_user_namespace_are_none() -> None:
+    """In a rootless container the reason is said at once, by the command too, and no compiler is started."""
+    ran = subprocess.run(
+        ["unshare", "-Ur", sys.executable, "-m", "ior_nb", "trace", "--", "true"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert ran.returncode == 2
+    assert "the capabilities of a user namespace (a rootless container) do not count" in ran.stderr
+    assert "Failed to compile" not in ran.stderr

@@ -11,11 +11,14 @@ __all__ = [
     "CAP_PERFMON",
     "CAP_SYS_ADMIN",
     "CAP_SYS_RESOURCE",
+    "INITIAL_USER_NAMESPACE",
     "absent",
     "enough",
     "has",
     "missing_rights",
 ]
+
+INITIAL_USER_NAMESPACE: Final = "user:[4026531837]"  # PROC_USER_INIT_INO, fixed in the kernel's sources
 
 # include/uapi/linux/capability.h
 CAP_SYS_ADMIN: Final = 21
@@ -44,4 +47,8 @@ def missing_rights() -> str | None:
     """Return what is missing for loading BPF programs, None when nothing is."""
     status = Path("/proc/self/status").read_text()
     effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff"))
-    return None if enough(effective) else f"uid {os.getuid()} lacks {absent(effective)}"
+    if not enough(effective):
+        return f"uid {os.getuid()} lacks {absent(effective)}"
+    if Path("/proc/self/ns/user").readlink() != Path(INITIAL_USER_NAMESPACE):
+        return "the capabilities of a user namespace (a rootless container) do not count for the kernel"
+    return None
