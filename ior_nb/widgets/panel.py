@@ -33,7 +33,7 @@ __all__ = ["Panel", "packed", "script", "still_table", "style"]
 
 _HERE: Final = Path(__file__).parent / "js"
 _IMPORT: Final = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
-_EXPORT: Final = re.compile(r"^export (?!default)", re.MULTILINE)
+_FOR_TOOLS: Final = re.compile(rf"{_IMPORT.pattern}|^/\*\* @import .* \*/\n|^export (?!default)", re.MULTILINE)
 _LOG: Final = logging.getLogger(__name__)
 logging.getLogger("ior_nb").addHandler(logging.NullHandler())  # else a thread's log would be written into the notebook
 
@@ -60,7 +60,7 @@ def script(*names: str) -> str:
         text = (_HERE / name).read_text(encoding="utf-8")
         for needed in _IMPORT.findall(text):
             add(needed)
-        parts[name] = _EXPORT.sub("", _IMPORT.sub("", text))
+        parts[name] = _FOR_TOOLS.sub("", text)
 
     for name in ("panel.js", *names):
         add(name)

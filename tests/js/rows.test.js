@@ -56,6 +56,12 @@ test("what is sent again for another view adds only its new rows", () => {
   assert.deepEqual(shown(rows), [1, 2, 3, 4, 5]);
 });
 
+test("what is sent again and knows no row of ours takes the place of all", () => {
+  rows.take(...part(2, numbered(1, 2), { why: "again" }));
+
+  assert.deepEqual(shown(rows), [1, 2]);
+});
+
 test("after a gap all rows take the place of those there were", () => {
   rows.take(...part(7, numbered(20, 22), { why: "again", fresh: 1 }));
 
