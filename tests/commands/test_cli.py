@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,15 @@ def ior(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         **options,  # type: ignore[call-overload]
     )
     return done
+
+
+def tracing(pid: int) -> subprocess.Popen[str]:
+    """Return a trace of a process that has said it is on."""
+    command = [sys.executable, "-m", "ior_nb", "trace", "--json", "--pid", str(pid)]
+    tracer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert tracer.stderr is not None
+    assert "ior-nb: tracing" in tracer.stderr.readline()
+    return tracer
 
 
 @pytest.mark.parametrize(
@@ -92,15 +100,14 @@ def test_json_is_the_last_line_and_agrees_with_the_recording(tmp_path: Path) -> 
 @pytest.mark.live
 def test_a_process_is_traced_until_it_ends() -> None:
     """`--pid` ends with the process; its children are in."""
-    code = (
-        "import os, subprocess, time\ntime.sleep(2)\n"
-        "for _ in range(53): os.stat('/etc/hostname')\nsubprocess.run(['true'])"
-    )
-    with subprocess.Popen([sys.executable, "-I", "-c", code]) as target:
-        done = ior("trace", "--json", "--pid", str(target.pid))
-    result = json.loads(done.stdout.splitlines()[-1])
+    code = "import os, subprocess\ninput()\nfor _ in range(53): os.stat('/etc/hostname')\nsubprocess.run(['true'])"
+    with subprocess.Popen([sys.executable, "-I", "-c", code], stdin=subprocess.PIPE) as target:
+        tracer = tracing(target.pid)
+        target.communicate(b"go on\n")
+        out, _ = tracer.communicate(timeout=30)
+    result = json.loads(out.splitlines()[-1])
 
-    assert done.returncode == 0
+    assert tracer.returncode == 0
     assert result["counters"]["newfstatat"]["calls"] >= 53
     assert result["accounting"]["complete"] is True
 
@@ -117,16 +124,9 @@ def test_duration_ends_a_command() -> None:
 @pytest.mark.live
 def test_an_interrupt_ends_a_process_trace_with_its_summary() -> None:
     """SIGINT on `--pid` stops tracing and reports; the process goes on."""
-    tracer = subprocess.Popen(
-        [sys.executable, "-m", "ior_nb", "trace", "--json", "--pid", str(os.getpid())],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    time.sleep(3)
+    tracer = tracing(os.getpid())
     tracer.send_signal(signal.SIGINT)
-    out, err = tracer.communicate(timeout=20)
+    out, err = tracer.communicate(timeout=30)
 
     assert tracer.returncode == 0, err
     assert json.loads(out.splitlines()[-1])["accounting"]["complete"] is True
