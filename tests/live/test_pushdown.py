@@ -24,8 +24,9 @@ from ior_nb.runtime.filter import And, Errors, Node, Not, Number, Or, Text
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
 from ior_nb.syscalls import BY_NAME
+from tests.calls import STAT
 
-CALLS = ("openat", "read", "pread64", "newfstatat", "close", "write", "pipe2")
+CALLS = ("openat", "read", "pread64", STAT, "close", "write", "pipe2")
 
 
 class Audited(BccEngine):
@@ -141,7 +142,7 @@ def test_the_kernel_judges_as_the_mask_does(world: Any) -> None:
 def test_what_the_kernel_keeps_out_is_counted(session: TracerSession) -> None:
     """A filter given to a trace leaves its rows alone in the result; the rest is in the accounting as filtered."""
     os.stat("/etc/hostname")
-    with trace(session=session, syscalls="newfstatat", filter="errors and file~nowhere") as found:
+    with trace(session=session, syscalls=STAT, filter="errors and file~nowhere") as found:
         for number in range(31):
             with contextlib.suppress(OSError):
                 os.stat("/etc/hostname" if number % 2 else f"/nowhere/{number}")
@@ -149,7 +150,7 @@ def test_what_the_kernel_keeps_out_is_counted(session: TracerSession) -> None:
     assert len(found.batch) == 16
     assert found.accounting.filtered == 15
     assert found.accounting.unaccounted == 0
-    assert found.counters["newfstatat"]["calls"] == 31
+    assert found.counters[STAT]["calls"] == 31
 
 
 @pytest.mark.timeout(120)

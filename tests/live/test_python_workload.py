@@ -19,7 +19,7 @@ import pytest
 from ior_nb.runtime import EventBatch
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
-from tests.calls import here
+from tests.calls import STAT, here
 
 if TYPE_CHECKING:
     from tests.live.conftest import Workload
@@ -78,7 +78,7 @@ def test_calls_of_this_process_are_counted_exactly(session: TracerSession, tmp_p
         ("lseek", path, 0, 0): 1,
         (here("rename"), other, 0, 0): 1,
         ("read", other, 5, 0): 11,
-        ("newfstatat", path, 0, 2): 7,
+        (STAT, path, 0, 2): 7,
         (here("unlink"), other, 0, 0): 1,
         ("fsync", f"{other} (deleted)", 0, 0): 1,
         ("close", f"{other} (deleted)", 0, 0): 1,
@@ -246,7 +246,7 @@ def test_an_exception_in_the_block_keeps_the_rows(session: TracerSession, tmp_pa
     with pytest.raises(FileNotFoundError), ior_trace(session=session) as t:
         os.stat(tmp_path / "none")
 
-    assert keys(t.batch) == {("newfstatat", str(tmp_path / "none"), 0, 2): 1}
+    assert keys(t.batch) == {(STAT, str(tmp_path / "none"), 0, 2): 1}
 
 
 def test_a_trace_inside_a_trace_has_the_rows_of_its_block(session: TracerSession, tmp_path: Path) -> None:
@@ -259,9 +259,9 @@ def test_a_trace_inside_a_trace_has_the_rows_of_its_block(session: TracerSession
                 os.stat(path)
         os.stat(path)
 
-    assert keys(inner.batch) == {("newfstatat", path, 0, 0): 3}
-    assert keys(outer.batch) == {("newfstatat", path, 0, 0): 5}
-    assert inner.counters["newfstatat"]["calls"] == 3
+    assert keys(inner.batch) == {(STAT, path, 0, 0): 3}
+    assert keys(outer.batch) == {(STAT, path, 0, 0): 5}
+    assert inner.counters[STAT]["calls"] == 3
     assert outer.accounting.unaccounted == inner.accounting.unaccounted == 0
 
 

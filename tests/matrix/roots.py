@@ -35,7 +35,7 @@ cd /usr/src/python
 make --silent -j"$(nproc)"
 make --silent install
 """
-BUILD_PACKAGES: Final = "make zlib1g-dev libffi-dev libsqlite3-dev".split()
+BUILD_PACKAGES: Final = "make libbz2-dev libffi-dev liblzma-dev libsqlite3-dev libssl-dev zlib1g-dev".split()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def folder(suite: str, arch: str) -> Path:
     """Return the folder with a root file system; made when it is missing, or was made from another list."""
     home = CACHE / "root" / f"{suite}-{arch}"
     stamp = home.with_name(f"{home.name}.made")
-    recipe = f"{PACKAGES} {requirements()}"
+    recipe = f"{_packages(suite)} {requirements()}"
     if stamp.exists() and stamp.read_text() == recipe:
         return home
     part = home.with_name(f"{home.name}.part")
@@ -115,6 +115,10 @@ def python_of(home: Path) -> str:
     return f"3.{max(int(minor) for minor in found if minor.isdigit())}"
 
 
+def _packages(suite: str) -> list[str]:
+    return [*PACKAGES, *(BUILD_PACKAGES if SUITES[suite].builds_python else [])]
+
+
 def _with_sbin() -> dict[str, str]:
     return os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
 
@@ -126,7 +130,7 @@ def _debian(home: Path, suite: str, arch: str) -> None:
     if os.geteuid() != 0:
         raise Unavailable("a root file system is made as root")
     native = arch == "amd64"
-    packages = [*PACKAGES, *([] if native else UNCONFIGURED), *(BUILD_PACKAGES if SUITES[suite].builds_python else [])]
+    packages = [*_packages(suite), *([] if native else UNCONFIGURED)]
     home.parent.mkdir(parents=True, exist_ok=True)
     run(
         *("mmdebstrap", "--quiet", f"--variant={'apt' if native else 'extract'}", f"--architectures={arch}"),
