@@ -88,11 +88,11 @@ int on_exit(struct exit_args *ctx) {
   if (!slot) { names_have_changed(now, tid); return 0; }
   u8 state = slot->state;
   slot->state = S_NONE;
+  if (slot->changes_names) __sync_fetch_and_add(&now->tree_generation, 1);
 #if SHARES > 1
   /* Skipped runs lie between: this is the end of another call than the one that is open, whose own never comes. */
   if (state == S_OPEN && rd32(ctx->regs + O_pt_regs_number) != slot->nr) { count(T_KILLED); count(T_UNPAIRED); return 0; }
 #endif
-  if (slot->changes_names) __sync_fetch_and_add(&now->tree_generation, 1);
   if (state == S_NONE && !slot->ignored) count(T_UNPAIRED);
   if (state != S_OPEN) return 0;
   u32 nr = slot->nr;
