@@ -15,6 +15,7 @@ import numpy as np
 from ior_nb.errors import ConfigError
 from ior_nb.result.summary import Summary, Tally
 from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ior_nb.result.comparison import Diff
     from ior_nb.runtime import Filter
 
-__all__ = ["MOST_ROWS", "Trace"]
+__all__ = ["MOST_ROWS", "Trace", "clocks"]
 
 MOST_ROWS = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8 // 128
 """Rows a trace keeps in memory: of 128 bytes, an eighth of the machine's memory. Beyond it the oldest go."""
@@ -39,7 +40,7 @@ class Trace:
         title: what was traced, for headings.
         scope: whose calls were traced, in words.
         engine: name of the engine.
-        started_at: wall clock at the start, seconds since the epoch.
+        began, ended: its start and its end, each on the wall clock and on that of the rows.
         window: (t0, t1) on the boot clock, ns; rows started inside.
         accounting: where every call went.
         counters: exact counters by syscall name: {"calls", "errors", "bytes", "latency_ns"}; exact under sampling and
@@ -55,7 +56,7 @@ class Trace:
         self.scope = scope
         self.engine = engine
         self.options = dict(options or {})
-        self.started_at = time.time()
+        self.began = self.ended = moment()
         self.window = (0, 0)
         self.accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
@@ -86,9 +87,17 @@ class Trace:
             self._held -= len(self._batches[0])
             self.rows_let_go += len(self._batches.pop(0))
 
-    def finish(self, *, window: tuple[int, int], accounting: Accounting, counters: dict[str, dict[str, int]]) -> None:
-        """Close the books."""
+    def finish(
+        self,
+        *,
+        window: tuple[int, int],
+        accounting: Accounting,
+        counters: dict[str, dict[str, int]],
+        ended: Moment | None = None,
+    ) -> None:
+        """Close the books; a trace of another time or machine says when it ended."""
         self.window = window
+        self.ended = ended or moment(window[1])
         self.accounting = accounting
         self.counters = counters
         if self.rows_let_go:
@@ -97,6 +106,11 @@ class Trace:
         self.finished = True
 
     # ---- read by the user
+
+    @property
+    def started_at(self) -> float:
+        """Wall clock at the start, seconds since the epoch; 0 where unknown."""
+        return self.began.wall / 1e9
 
     @property
     def duration_s(self) -> float:
@@ -162,15 +176,10 @@ class Trace:
         """
         return self.export(path, format="parquet")
 
-    def metadata(self, begun: tuple[int, int] | None = None) -> dict[str, str]:
-        """Return what the footer of a recording says about the trace.
-
-        Args:
-            begun: when the recording began, on wall and boot clock, ns; with the trace by default.
-        """
+    def metadata(self) -> dict[str, str]:
+        """Return what the footer of a recording says about the trace."""
         import json
 
-        wall, boot = begun or (int(self.started_at * 1e9), self.window[0])
         pairs = {
             "ior_nb.version": VERSION,
             "ior_nb.hostname": platform.node(),
@@ -179,12 +188,12 @@ class Trace:
             "ior_nb.engine": self.engine,
             "ior_nb.title": self.title,
             "ior_nb.scope": self.scope,
-            "ior_nb.started_at_unix_nano": str(wall),
-            "ior_nb.started_at_boot_nano": str(boot),
+            "ior_nb.boot_id": boot_id(),
             "ior_nb.options": json.dumps(self.options),
         } | self.origin
+        pairs |= clocks("started", self.began)
         if self.finished:
-            pairs["ior_nb.ended_at_boot_nano"] = str(self.window[1])
+            pairs |= clocks("ended", self.ended)
             pairs["ior_nb.accounting"] = json.dumps(self.accounting.as_dict())
             pairs["ior_nb.counters"] = json.dumps(self.counters)
             if self.returncode is not None:
@@ -304,7 +313,7 @@ class Trace:
         flight = batch.in_flight
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
-        found.started_at, found.returncode, found.origin = self.started_at, self.returncode, dict(self.origin)
+        found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
         found.notes = (*self.notes, f"only rows where {to_text(chosen)}") if chosen.active else self.notes
         found.add(batch.take(passed))
         accounting = replace(
@@ -313,7 +322,7 @@ class Trace:
             in_flight=self.accounting.in_flight - dropped_flight,
             filtered=self.accounting.filtered + dropped,
         )
-        found.finish(window=self.window, accounting=accounting, counters={})
+        found.finish(window=self.window, accounting=accounting, counters={}, ended=self.ended)
         return found
 
     def diff(self, other: Trace, *, titles: tuple[str, str] | None = None) -> Diff:
@@ -394,6 +403,14 @@ class Trace:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         summary = self.summary()
         return {"text/plain": summary.text(), "text/html": summary.html()}
+
+
+def clocks(what: str, when: Moment) -> dict[str, str]:
+    """Return a moment as the footer of a recording has it; `what` is "started" or "ended"."""
+    return {
+        f"ior_nb.{what}_at_unix_nano": str(when.wall),
+        f"ior_nb.{what}_at_boot_nano": str(when.boot),
+    }
 
 
 def _told_apart(before: Trace, after: Trace) -> tuple[str, str]:

@@ -121,7 +121,8 @@ class Recording:
     ) -> Iterator[EventBatch]:
         """Yield its rows in their order. A chain that breaks off ends there; a published file that does is an error.
 
-        A column the file lacks is absent; but `state` follows from the call, and `host` is that of the footer.
+        A column the file lacks is absent; but `state` follows from the call, and `host` is that of the footer. Columns
+        that are not ours come along where all are wanted.
 
         Args:
             to_batch: makes a batch of Arrow rows; `ior_nb.export.arrow.event_batch`.
@@ -140,6 +141,8 @@ class Recording:
         needed = {*wanted, *(() if start is None and end is None else ("time_ns",))}
         if "state" in wanted and "state" not in self.columns:
             needed.add("syscall")
+        if columns is None:
+            needed |= set(self.columns).difference(NAMES)
         read = [name for name in self.columns if name in needed] or ["time_ns"]
         tables = tables if tables is not None else new_tables()
         for rows in self._arrow([p for p in self._pieces if _overlaps(p, start, end)], read, rows_at_once):
