@@ -44,7 +44,7 @@ class Bar(Panel):
         self._reset_at = time.monotonic()
         super().__init__(runtime, still_id=still_id)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return the state of the trace and the filter."""
         state, filters = self.runtime.control.state(), self.runtime.filters
         self._auto_reset(state.running)

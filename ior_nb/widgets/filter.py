@@ -45,7 +45,7 @@ class FilterPanel(Panel):
         super().__init__(runtime, table=_table())
         self.on_msg(self._asked)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return the filter in force as text, as chips and as terms for the fields, and the history, newest first."""
         filters = self.runtime.filters
         active, labels = filters.active, filters.labels

@@ -52,7 +52,7 @@ class FlamePanel(Panel):
         super().__init__(runtime, plotly=bundle_name())
         self.on_msg(self._zoomed)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return what is configured, and the frames as columns; None while the trie's version stays."""
         trie = self.runtime.trie()
         if trie is None:

@@ -31,7 +31,7 @@ class OverviewPanel(Panel):
         self._snapshot: Snapshot | None = None
         super().__init__(runtime)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return the numbers of the snapshot, 60 s of series, and the five heaviest of everything."""
         state, snapshot = self.runtime.control.state(), self.snapshot()
         version = None if snapshot is None else _version(snapshot, running=state.running)

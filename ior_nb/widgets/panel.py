@@ -7,7 +7,7 @@ later (a reload, a second view) has the last state without asking. The page send
     beat                 a visible view lives; answered, so that the page knows whether the kernel listens
     act                  the user did something; answered when it is done, with the error if there was one
 
-`look`, `act` and `greet` are called by the ticker's thread, under the one UI lock.
+`content`, `act` and `greet` are called by the ticker's thread, under the one UI lock.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def packed(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Panel(anywidget.AnyWidget):
-    """A view of the runtime. A subclass sets the class variables and defines `look`, mostly `act` and `still` too.
+    """A view of the runtime. A subclass sets the class variables and defines `content`, mostly `act` and `still` too.
 
     Args:
         runtime: what it shows.
@@ -123,7 +123,7 @@ class Panel(anywidget.AnyWidget):
 
     # ---- for subclasses
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return what to show now, JSON-ready with bytes where there is bulk; None when nothing has changed."""
         return None
 
@@ -183,7 +183,7 @@ class Panel(anywidget.AnyWidget):
             return
         began = time.perf_counter()
         try:
-            data = self.look()
+            data = self.content()
             error = ""
         except Exception as problem:
             data, error = None, str(problem) or type(problem).__name__

@@ -45,7 +45,7 @@ class PickerPanel(Panel):
         self._families: list[str] = []
         super().__init__(runtime)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return the processes as packed columns, the threads of the opened one, and whether a trace runs."""
         state, now = self.runtime.control.state(), time.monotonic()
         # While a trace runs nothing can be started: reading /proc again would only be noise in it.

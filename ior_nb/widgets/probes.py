@@ -38,7 +38,7 @@ class ProbesPanel(Panel):
         self._counts: dict[str, int] = {}
         super().__init__(runtime, **traits)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return every probe, the calls it saw, and which changes of the page are in."""
         manager = self.runtime.probes()
         if manager is None:

@@ -36,7 +36,7 @@ class RecorderPanel(Panel):
         self._rate = 0.0
         super().__init__(runtime)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return what is being written, how fast, and the last file that is finished."""
         now = self.runtime.recording.status()
         self._measure(now, time.monotonic())

@@ -67,15 +67,15 @@ class StreamPanel(Panel):
         self.runtime = runtime
         super().__init__(runtime, data=self._state() | {"n": 0, "error": ""}, **traits)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Send the rows that came as a message of their own; return the small state when it alone changed."""
         try:
-            return self._look()
+            return self._content()
         except Exception:
             self._asked, self._last = True, (0, 0)  # rows may be lost: the next look sends all of them
             raise
 
-    def _look(self) -> dict[str, Any] | None:
+    def _content(self) -> dict[str, Any] | None:
         now, before, stream = time.monotonic(), self._pushed, self.runtime.stream()
         first, late = before < 0, now - self._looked
         self._looked = now

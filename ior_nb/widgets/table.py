@@ -126,7 +126,7 @@ class TablePanel(Panel):
 
     # ---- a panel
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return totals and rows; None while an ended trace is what it was, or nothing happens in a running one."""
         source, state = self.runtime.statistics(), self.runtime.control.state()
         filtered = self.runtime.filters.active.active

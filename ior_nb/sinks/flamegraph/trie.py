@@ -218,12 +218,12 @@ class LiveTrie:
         Children come by name. Those with less than a thousandth of the root's total are left out, but the eight largest
         stay where the root or a first-level node would be left bare. Later rows change nothing in it.
         """
-        picture = self._look()
+        picture = self._current()
         return picture.tree, picture.version
 
     def snapshot_json(self) -> tuple[bytes, int]:
         """Return the tree as JSON, keys n v t ht c, and the version its data belongs to."""
-        picture = self._look()
+        picture = self._current()
         return picture.json, picture.version
 
     def snapshot_columns(
@@ -237,16 +237,16 @@ class LiveTrie:
             focus: the frames down to the one a view is zoomed to. Below it the share is one of its total, and
                 its nodes go last. Without such a node it counts for nothing.
         """
-        return self._look().columns(min_share, limit, focus)
+        return self._current().columns(min_share, limit, focus)
 
     def folded(self) -> str:
         """Return all nodes with a value as collapsed stacks, one `frame;frame value` a line, sorted.
 
         In names `;` and line ends are escapes. Rows without any frame are `[unknown]`, folded ones `[other]`.
         """
-        return self._look().folded
+        return self._current().folded
 
-    def _look(self) -> Picture:
+    def _current(self) -> Picture:
         with self._lock:
             if self._picture is None or self._picture.version != self._version:
                 self._work_off(finish=True)

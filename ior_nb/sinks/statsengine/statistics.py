@@ -1,4 +1,4 @@
-"""`Engine`: takes batches in, gives snapshots out."""
+"""`Statistics`: takes batches in, gives snapshots out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ior_nb.sinks.statsengine.processes import Processes
 from ior_nb.sinks.statsengine.rows import CallRows, FileRows, ProcessRows, per_second
 from ior_nb.sinks.statsengine.series import SLOT_NS, TREND_SLOTS, Series, slots_between, trend
 
-__all__ = ["RANKINGS", "Engine"]
+__all__ = ["RANKINGS", "Statistics"]
 
 RANKINGS: Final = ("count", "bytes", "latency")
 """What files, directories and processes can be ranked by."""
@@ -44,7 +44,7 @@ def _signed(column: np.ndarray) -> np.ndarray:
     return signed
 
 
-class Engine:
+class Statistics:
     """The statistics of one run: `EventIngester` and `SnapshotSource`.
 
     One thread ingests, any thread takes snapshots. Memory is bounded by the limits: what has no room of its own is
