@@ -11,7 +11,8 @@ import traitlets
 from ior_nb.runtime import LiveRuntime
 from ior_nb.runtime.text import escaped_html, show_ns
 from ior_nb.widgets.chips import chips, done
-from ior_nb.widgets.panel import Panel, script, style
+from ior_nb.widgets.page import script, style
+from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.ticker import ticker
 
 __all__ = ["Bar"]

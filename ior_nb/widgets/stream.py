@@ -24,7 +24,8 @@ from ior_nb.runtime import EventBatch, LiveRuntime, Row
 from ior_nb.runtime.filter import DIMENSIONS
 from ior_nb.runtime.text import middle_cut, show_bytes, show_count, show_ns
 from ior_nb.widgets.given import LONGEST_PATH, text
-from ior_nb.widgets.panel import Panel, packed, script, still_table, style
+from ior_nb.widgets.page import packed, script, still_table, style
+from ior_nb.widgets.panel import Panel
 
 __all__ = ["HELD", "MOST_ROWS", "StreamPanel"]
 
@@ -110,7 +111,7 @@ class StreamPanel(Panel):
         if self.runtime.filters.active != self._filter:
             self._filter = self.runtime.filters.active
             return "filter"
-        deaf = not any(now - heard < _SILENT_S for heard, *_ in list(self._views.values()))
+        deaf = self.views.silent(now, _SILENT_S)
         if self._asked or self._pushed < 0 or (deaf and now - self._repeated >= _REPEAT_S):
             self._repeated = now
             return "again"
