@@ -178,23 +178,12 @@ class Tally:
             totals = {name: int(values.sum()) for name, values in self._calls.columns.items()}
             moved = (self._calls.columns["bytes"][: self._ways.shape[1]] * self._ways).sum(axis=1)
             ranked = self._ranked_files()
-            files, calls, failures, slowest = (
-                self._file_rows(ranked[:TOP]),
-                self._call_rows(),
-                self._error_rows(),
-                self._slow_rows(),
-            )
+            files, calls = self._file_rows(ranked[:TOP]), self._call_rows()
+            failures, slowest = self._error_rows(), self._slow_rows()
             processes = int(np.count_nonzero(self._seen)) + len(self._strange)
             distinct_files = len(ranked) + self._dropped
         if counters:
-            worst = {row.syscall: row.max_ns for row in calls}
-            exact = [
-                CallRow(name, c["calls"], c["errors"], c["bytes"], c["latency_ns"], worst.get(name, 0))
-                for name, c in counters.items()
-            ]
-            calls = sorted(exact, key=lambda row: (-row.latency_ns, row.syscall))[:TOP]
-            totals = {n: sum(c[k] for c in counters.values()) for n, k in _COUNTED.items()}
-            moved = (ways(counters) * [c["bytes"] for c in counters.values()]).sum(axis=1)
+            calls, totals, moved = _exact(counters, {row.syscall: row.max_ns for row in calls})
             notes += (
                 "totals and system calls are exact counts; files, errors and slowest calls are of the rows alone",
             )
@@ -238,6 +227,19 @@ class Tally:
 
     def _slow_rows(self) -> list[SlowRow]:
         return [SlowRow(r.syscall, r.file, r.latency_ns, r.bytes, r.pid, r.comm) for r in self._slow or ()]
+
+
+def _exact(
+    counters: Mapping[str, Mapping[str, int]], slowest: Mapping[str, int]
+) -> tuple[list[CallRow], dict[str, int], np.ndarray]:
+    """Return rows, totals, and bytes read and written of the kernel's counters; `slowest` are latencies by name."""
+    rows = [
+        CallRow(name, c["calls"], c["errors"], c["bytes"], c["latency_ns"], slowest.get(name, 0))
+        for name, c in counters.items()
+    ]
+    totals = {name: sum(c[key] for c in counters.values()) for name, key in _COUNTED.items()}
+    moved = (ways(counters) * [c["bytes"] for c in counters.values()]).sum(axis=1)
+    return sorted(rows, key=lambda row: (-row.latency_ns, row.syscall))[:TOP], totals, moved
 
 
 class _Columns:
