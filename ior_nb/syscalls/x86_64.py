@@ -8,8 +8,8 @@ with the same names, and its place in `machine.py`.
 from .table import SHARED, read_numbers
 
 # The names are those of the entry points (newfstat, not fstat), which are also the tracepoints' names. Each line starts
-# with the number of its first name. Numbers 337 to 423 are unused, those from 424 on stand in `table.py`, 512 to 547 belong
-# to the x32 ABI.
+# with the number of its first name. Numbers 337 to 423 are unused, those from 424 on stand in `table.py`, 512 to 547
+# belong to the x32 ABI.
 _TABLE = """
 0   read write open close newstat newfstat newlstat poll lseek mmap
 10  mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64 readv
