@@ -40,18 +40,19 @@ class Places:
     def give(self, ids: np.ndarray) -> np.ndarray:
         """Return the place of each id; new ones get the next."""
         places = self.find(ids)
-        new = np.unique(ids[(places == 0) & (ids > 0)])
-        if not len(new):
+        rows = np.flatnonzero((places == 0) & (ids > 0))
+        if not len(rows):
             return places
-        near = new[new < _NEAR]
-        if len(near):
-            self._near = grown(self._near, int(near[-1]) + 1)[:_NEAR]
-            self._near[near] = np.arange(self.used, self.used + len(near))
-        self.used += len(near)
-        far = new[len(near) :]
-        self._far.number(far.astype(np.uint64), self.used, np.arange(len(far)))
-        self.used += len(far)
-        return self.find(ids)
+        new, which = np.unique(ids[rows], return_inverse=True)
+        places[rows] = self.used + which
+        near = int(np.searchsorted(new, _NEAR))
+        if near:
+            self._near = grown(self._near, int(new[near - 1]) + 1)[:_NEAR]
+            self._near[new[:near]] = np.arange(self.used, self.used + near)
+        far = new[near:].astype(np.uint64)
+        self._far.number(far, self.used + near, np.arange(len(far)))
+        self.used += len(new)
+        return places
 
     def keep(self, places: np.ndarray) -> None:
         """Forget the ids of all places but these, ascending, the first of them 0; they become 0, 1, 2 and so on."""
