@@ -249,6 +249,14 @@ class Collector:
             self._put(Frame.COUNTERS, head + tracer.counters())
         return {"totals": self._totals(), "queued": self._queued}
 
+    def _do_alive(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Say which ids may still come: whatever was let go before has been sent before."""
+        tracer = self._loaded()
+        alive = tracer.alive()
+        self._flush()
+        self._put(Frame.ALIVE, alive)
+        return {}
+
     def _do_stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Detach, send the rest, the calls still open, and the counters."""
         tracer = self._loaded()
