@@ -200,7 +200,7 @@ class Names:
         return codes
 
     def take(self, payload: bytes) -> None:
-        """Take in a NAMES frame."""
+        """Learn the names of a NAMES frame."""
         chunks = np.frombuffer(payload, CHUNK)
         if (chunks["len"] & _DISCARDED).any():
             chunks = chunks[(chunks["len"] & _DISCARDED) == 0]
