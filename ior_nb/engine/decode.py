@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.collector import wire
-from ior_nb.engine.names import MAX_PID, Names, at_most
+from ior_nb.engine.names import MAX_PID, Names
 from ior_nb.engine.roles import ANY_PATH, CLASS, FD_AND_PATH, POSITIONED, RESULT_FD, ROLE, has
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.index import grown
@@ -125,8 +125,8 @@ class Decoder:
         names: what ids mean.
     """
 
-    def __init__(self, *, limit: int = 1 << 20) -> None:
-        self._limit = limit
+    def __init__(self, *, limit: int = 1 << 17) -> None:
+        self._limit = self._enough = limit
         self._room = np.empty(0, "<u8")
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
@@ -151,15 +151,18 @@ class Decoder:
         Returns:
             One row a record, in the ring's order. `seq`, `cell` and `filter_epoch` are the session's to fill.
         """
-        if len(self.tables["file"]) > self._limit:
+        if len(self.tables["file"]) > self._enough:
             paths = StringTable()
             self.tables = {**self.tables, "file": paths, "old_file": paths, "path_arg": paths}
-            self.names.renew(self.tables)
+            self.names.renew_paths(self.tables)
+            self._enough = max(self._limit, 2 * len(paths))  # what still waits came along
+        if len(self.tables["comm"]) > self._limit:
+            self.tables = {**self.tables, "comm": StringTable()}
+            self.names.renew_comms(self.tables)
         self._room = grown(self._room, len(payload) // 8)
         r = _Records(payload, self._room)
         names, raw, nr = self.names, r.raw, r.nr
-        file_id = at_most(raw["file"].astype(np.intp), names.paths)
-        comm_id = at_most(raw["comm"].astype(np.intp), names.comms)
+        file, comm = names.file_places.find(raw["file"]), names.comm_places.find(raw["comm"])
         pid = raw["pid"].copy()
         at_pid = np.minimum(pid, MAX_PID).astype(np.intp)
         flags = raw["flags"].copy()
@@ -171,7 +174,7 @@ class Decoder:
             "time_ns": raw["time"].copy(),
             "gap_ns": raw["gap"].copy(),
             "latency_ns": raw["latency"].copy(),
-            "comm": names.comms.take(comm_id),
+            "comm": names.comms.take(comm),
             "pid": pid,
             "tid": raw["tid"].copy(),
             "syscall": self._syscalls.take(nr),
@@ -182,14 +185,14 @@ class Decoder:
             "first_on_tid": (flags & wire.EF_FIRST).view(bool),
             "ppid": names.parents.take(at_pid),
             "started_before": names.before.take(at_pid),
-            "file_kind": names.kinds.take(file_id),
-            "dev": names.devs.take(file_id),
-            "inode": names.inodes.take(file_id),
-            "file": names.paths_of(file_id),
+            "file_kind": names.kinds.take(file),
+            "dev": names.devs.take(file),
+            "inode": names.inodes.take(file),
+            "file": names.paths_of(file),
         }
         if raw["generation"].any():
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
-        sockets = names.sockets.take(file_id)
+        sockets = names.sockets.take(file)
         if sockets.any():
             r.columns["socket"] = sockets
         self._descriptors(r)
@@ -210,7 +213,7 @@ class Decoder:
             rows = np.flatnonzero(has("fds_out")[r.nr] & (r.ret == 0))
             fd[rows] = (r.extra[rows] & 0xFFFFFFFF).astype(np.int32)
         if r.any(has("fd2")):
-            r.columns["old_file"] = self.names.paths_of(at_most(r.raw["file2"], self.names.paths))
+            r.columns["old_file"] = self.names.paths_of(self.names.file_places.find(r.raw["file2"]))
 
     def _bytes(self, r: _Records) -> None:
         """Bytes asked for, and bytes moved: the rule of `payload` in bpf/exit.c, over columns."""
@@ -236,7 +239,7 @@ class Decoder:
         r.columns["offset"] = np.where(good, r.raw["pos"], -1)
         if r.any(has("fd2")):
             two = has("fd2").take(r.nr)
-            source = self.names.kinds[at_most(r.raw["file2"], self.names.kinds)]
+            source = self.names.kinds.take(self.names.file_places.find(r.raw["file2"]))
             r.columns["old_offset"] = np.where(two & self._seekable[source], r.extra, -1)
 
     def _paths(self, r: _Records) -> None:
@@ -269,7 +272,7 @@ class Decoder:
         at = ROLE["at_flags"][calls]
         asked = (at >= 0) & (args[rows, np.maximum(at, 0)] & _AT_EMPTY_PATH != 0)
         itself = empty & ((given["flags"] & wire.NF_NULL != 0) & (r.ret[rows] != -_EFAULT) | asked)
-        base = at_most(given["base"], names.paths)
+        base = names.file_places.find(given["base"])
         directory = ROLE["dirfd"][calls]
         number = args[rows, np.maximum(directory, 0)].astype(np.int32)
         own = itself & (directory >= 0) & (number >= 0)

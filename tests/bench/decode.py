@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ior_nb import TracerSession
 from ior_nb.engine.decode import Decoder
-from ior_nb.result.summary import Tally
+from ior_nb.result.tally import Tally
 from ior_nb.runtime import EventBatch
 from ior_nb.session.tracing import trace
 from ior_nb.sinks.streamrow import RingBuffer

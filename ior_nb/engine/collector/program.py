@@ -139,6 +139,8 @@ class Slot(ctypes.LittleEndianStructure):
         return tuple(self.regs[_register(index) - 1] for index in range(len(ARGUMENT_REGISTERS)))
 
 
+KNOWN_BYTES: Final = 40  # struct known of bpf/types.h, and where its id is
+KNOWN_ID: Final = 32
 STATES: Final = {"NONE": 0, "OPEN": 1, "SKIPPED": 2}  # of a slot
 MODES: Final = {"none": 0, "pids": 1, "all": 2, "uid": 3, "cgroup": 4}
 TARGET_IN: Final = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
 import os
 import struct
@@ -18,6 +19,8 @@ from ior_nb.engine.collector.loader import load_program
 from ior_nb.engine.collector.program import (
     CONFIG,
     INITIAL_PID_NAMESPACE,
+    KNOWN_BYTES,
+    KNOWN_ID,
     LIVE,
     MODES,
     STATES,
@@ -310,6 +313,20 @@ class Tracer:
             )
         return b"".join(rows)
 
+    def alive(self) -> bytes:
+        """Return the ids of names that records may still have: the payload of an ALIVE frame, once the rings are empty.
+
+        Ids of files go from the map to the slots and not back, so the map is looked at first.
+        """
+        files = b"".join(_words(piece, KNOWN_BYTES, KNOWN_ID) for piece in self._maps["files"].pieces())
+        comms = b""
+        for piece in self._maps["slots"].pieces():
+            size = ctypes.sizeof(Slot)
+            for at in (KNOWN_ID + Slot.last.offset, *range(Slot.files.offset, Slot.names.offset, 4)):
+                files += _words(piece, size, at)
+            comms += _words(piece, size, Slot.comm_id.offset)
+        return struct.pack("<I", len(files) // 4) + files + comms
+
     def open_calls(self) -> int:
         """Return how many calls are open, sampled ones included; call it detached."""
         return len(self._open_slots())
@@ -321,6 +338,11 @@ class Tracer:
 
 _ONE: Final = b"\1"
 _FIRST: Final = bytes(4)
+
+
+def _words(values: memoryview, stride: int, at: int) -> bytes:
+    """Return the 32-bit word at the same place of each value."""
+    return values.cast("I")[at // 4 :: stride // 4].tobytes()
 
 
 def _key(number: int) -> bytes:

@@ -137,6 +137,8 @@ class Frame(IntEnum):
     """Ring records of `CHUNK`, each behind its 8-byte header."""
     COUNTERS = 5
     """JSON line with the CPU count, then the raw counters of each CPU."""
+    ALIVE = 6
+    """Ids that may still come, as 32-bit words: how many of files, those of files, those of threads' names."""
 
 
 def pack(kind: Frame, payload: bytes) -> bytes:
