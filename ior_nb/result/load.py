@@ -24,7 +24,7 @@ from ior_nb.sinks.parquet import Recording, find
 __all__ = ["load"]
 
 _COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "died"))
-_COUNTED: Final = ("calls", "errors", "bytes", "latency_ns")
+_COUNTED: Final = ("calls", "errors", "probes", "bytes", "latency_ns")
 _ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
 _REASON: Final = re.compile(r"[a-z_]{1,20}")
 _MOST: Final = 1 << 63

@@ -41,8 +41,9 @@ class Trace:
         began, ended: its start and its end, each on the wall clock and on that of the rows.
         window: (t0, t1) on the boot clock, ns; rows started inside.
         accounting: where every call went.
-        counters: exact counters by syscall name: {"calls", "errors", "bytes", "latency_ns"}; exact under sampling and
-            loss, and of everything between attach and detach.
+        counters: exact counters by syscall name: {"calls", "errors", "probes", "bytes", "latency_ns"}; exact under
+            sampling and loss, and of everything between attach and detach. A file found later along a search path they
+            do not know: its misses are errors there.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
@@ -235,11 +236,23 @@ class Trace:
 
         return tables.errors(self.batch)
 
+    def probes(self) -> pd.DataFrame:
+        """Return the same of the failures that are no errors: answers to what programs ask as part of normal work."""
+        from ior_nb.result import tables
+
+        return tables.probes(self.batch)
+
     def slowest(self, n: int = 20) -> pd.DataFrame:
-        """Return the n calls that took longest, the slowest first."""
+        """Return the n calls that took longest, the slowest first, without those that waited for somebody else."""
         from ior_nb.result import tables
 
         return tables.slowest(self.batch, n, origin_ns=self._start())
+
+    def waiting(self, n: int = 20) -> pd.DataFrame:
+        """Return the n longest waits for a child, a timer, a lock or the other end of a pipe, the longest first."""
+        from ior_nb.result import tables
+
+        return tables.slowest(self.batch, n, origin_ns=self._start(), waiting=True)
 
     def timeline(self, slot_s: float | str | None = None) -> pd.DataFrame:
         """Return calls, errors, bytes and latency in equal slots of time; `plot("timeline")` draws them.
@@ -419,6 +432,7 @@ def counters_by_name(counters: np.ndarray, names: Mapping[int, str]) -> dict[str
         names[number]: {
             "calls": int(counters["calls"][number]),
             "errors": int(counters["errors"][number]),
+            "probes": int(counters["probes"][number]),
             "bytes": int(counters["bytes"][number]),
             "latency_ns": int(counters["latency"][number]),
         }

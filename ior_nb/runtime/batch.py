@@ -127,7 +127,7 @@ class EventBatch(Sequence["Row"]):
     def nbytes(self) -> int:
         """What the rows take, without their strings: those belong to the tables, which others have as well."""
         of_arrays = sum(0 if _is_one_value(array) else array.nbytes for array in self._columns.values())
-        return of_arrays + _FRAME_BYTES
+        return of_arrays + sum(array.nbytes for array in self.extras.values()) + _FRAME_BYTES
 
     @property
     def columns(self) -> Mapping[str, np.ndarray]:
@@ -162,6 +162,13 @@ class EventBatch(Sequence["Row"]):
     def in_flight(self) -> np.ndarray:
         """Which calls had begun and not ended when the trace ended: bool, shape (n,)."""
         return self._of_state("in flight")
+
+    @property
+    def failed(self) -> np.ndarray:
+        """Which calls are errors: bool, shape (n,). A probe that got "no" for an answer is none, though `is_error`."""
+        failed = self._columns["is_error"]
+        probe = self._columns["probe"]
+        return failed if _is_one_value(probe) and not probe[:1].any() else failed & ~probe
 
     def _of_state(self, name: str) -> np.ndarray:
         code = self.tables["state"].code(name)
