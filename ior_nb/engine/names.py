@@ -200,13 +200,21 @@ class Names:
             mine = np.flatnonzero(types == waiting_kind)
             if len(mine):
                 rows = np.empty(len(mine), Waiting.FIELDS)
-                rows["code"] = codes[mine]
+                rows["code"] = self._below_descriptor(heads["flags"][mine], codes[mine])
                 for field in ("id", "base", "flags"):
                     rows[field] = heads[field][mine]
                 waiting.add(rows)
         mine = np.flatnonzero(types == wire.N_FILE)
         if len(mine):
             self._take_files(heads[mine], codes[mine])
+
+    def _below_descriptor(self, flags: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Return codes with the kernel's /dev/fd/NUMBER/PATH as the path that was given, relative to the descriptor."""
+        rows = np.flatnonzero(flags & wire.NF_BY_DESCRIPTOR)
+        if len(rows):
+            texts = (_BY_DESCRIPTOR.sub("", self._texts[code]) for code in codes[rows].tolist())
+            codes[rows] = self._texts.intern_many(list(texts))
+        return codes
 
     def take_deaths(self) -> list[tuple[int, int]]:
         """Return (pid, boot clock ns) of the processes that ended since the last call."""
@@ -343,6 +351,7 @@ class Names:
         return result.astype(np.int32, copy=False)
 
 
+_BY_DESCRIPTOR: Final = re.compile(r"^/dev/fd/\d+(?:/|$)")
 _REPEATED_SLASH: Final = re.compile(r"/(?:\.?/)+")
 
 

@@ -31,7 +31,11 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
         f"thread_info.{COMPAT_WORD}",
         "comm",
         "cgroups",
+        "seccomp.mode",
+        "ptrace",
+        "pending.signal",
     ),
+    "pt_regs": ("orig_ax|syscallno", "di|orig_x0"),
     "css_set": ("dfl_cgrp",),
     "cgroup": ("level", "kn", "ancestors|ancestor_ids"),  # the first since 6.1
     "kernfs_node": ("id",),
@@ -52,6 +56,7 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "fs_struct": ("pwd", "root"),
     "socket_alloc": ("vfs_inode",),
     "socket": ("sk",),
+    "linux_binprm": ("filename",),
     "sock": ("__sk_common", "sk_type", "sk_protocol"),
     "sock_common": ("skc_family",),
 }
@@ -62,13 +67,11 @@ WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
     "trace_event_raw_sys_enter": ("id", "args"),
     "trace_event_raw_sys_exit": ("ret",),
     "trace_event_raw_sched_process_fork": ("child_pid",),
-    "trace_event_raw_sched_process_exec": ("old_pid",),
+    "trace_event_raw_sched_process_exec": ("old_pid", "__data_loc_filename"),
 }
-# And where its functions may be skipped.
-WANTED_PREEMPTIBLE: Final[dict[str, tuple[str, ...]]] = {"pt_regs": ("orig_ax|syscallno",)}
-FUNCTIONS: Final = ("enter_walk", "exit_walk", "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
+TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused")
+FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 PARTS: Final = "types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()  # of bpf/
-TAILS: Final = ("enter_walk", "exit_walk")
 SHARES: Final = 5  # programs that may meet on a CPU
 
 # How a string argument is read (spec.how1, how2).
@@ -86,14 +89,18 @@ EXTRA: Final = {
     "msghdr": 7,
     "open_how": 8,
     "fds_out": 9,
+    "mmsghdr": 10,
 }
 SF_CHANGES_NAMES: Final = 1
 SF_EXEC: Final = 2
 SF_WRITES: Final = 4
+SF_FORKS: Final = 8
 # Calls after which a path known before may be another: renames of ancestors, mounts.
 CHANGES_NAMES: Final = frozenset(
     {"rename", "renameat", "renameat2", "mount", "umount", "move_mount", "pivot_root", "mount_setattr"}
 )
+
+FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I20B")  # struct spec of bpf/types.h
@@ -139,7 +146,9 @@ class Slot(ctypes.LittleEndianStructure):
         return tuple(self.regs[_register(index) - 1] for index in range(len(ARGUMENT_REGISTERS)))
 
 
-STATES: Final = {"NONE": 0, "OPEN": 1, "SKIPPED": 2}  # of a slot
+# Of a slot: no call; one whose end makes a row; one whose end does not; a child that has not returned yet; a thread
+# that may be in a call begun before; a refused call whose files are being named.
+STATES: Final = {"NONE": 0, "OPEN": 1, "SKIPPED": 2, "BORN": 3, "BEFORE": 4, "REFUSED": 5}
 MODES: Final = {"none": 0, "pids": 1, "all": 2, "uid": 3, "cgroup": 4}
 TARGET_IN: Final = 1
 TARGET_AT_EXEC: Final = 2
@@ -177,6 +186,7 @@ def _meaning(call: Syscall) -> bytes:
         SF_CHANGES_NAMES * (call.name in CHANGES_NAMES)
         | SF_EXEC * (call.kind == "exec")
         | SF_WRITES * (call.bytes_class in ("write", "transfer"))
+        | SF_FORKS * (call.name in FORKS)
     )
     return SPEC.pack(
         0,
@@ -257,18 +267,17 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     layout = btf.offsets(WANTED)
     if variant.classic:
         layout |= btf.offsets(WANTED_CLASSIC)
-    defines = {f"O_{s}_{m}": o for (s, m), o in layout.items() if m}
-    if variant.preemptible:
-        (defines["O_pt_regs_number"],) = btf.offsets(WANTED_PREEMPTIBLE).values()
-    defines["O_task_struct_status"] = defines.pop(f"O_task_struct_thread_info.{COMPAT_WORD}")
+    defines = {f"O_{s}_{m.replace('.', '_')}": o for (s, m), o in layout.items() if m}
+    defines["O_pt_regs_number"], defines["O_pt_regs_first"] = (o for (s, m), o in layout.items() if s == "pt_regs")
+    defines["O_task_struct_status"] = layout["task_struct", f"thread_info.{COMPAT_WORD}"]
     defines["O_dentry_pprev"] = defines["O_dentry_d_hash"] + 8  # hlist_bl_node {next, pprev}
     defines["SIZE_upid"] = layout["upid", ""]
     defines |= {name: value for name, value in wire.CONSTANTS.items() if name != "MAX_FRAME"}
     defines |= {"H_PATH": HOW["path"], "H_TEXT": HOW["text"], "H_OUT": HOW["path_out"], "H_EXEC": HOW["exec_path"]}
     defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"]}
-    names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS".split()
+    names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS MMSG".split()
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
-    defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES}
+    defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
@@ -277,6 +286,8 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
     defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}
     defines |= {"TASK_BTF": int(variant.typed), "CLASSIC": int(variant.classic)}
+    defines["TASK_REGS"] = int(variant.typed and "task_pt_regs" in btf.helpers())
+    defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for index, name in enumerate(TAILS)}
     defines["SHARES"] = SHARES if variant.preemptible else 1
     sizes = {
         "event": wire.EVENT_BYTES,

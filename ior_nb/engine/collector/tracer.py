@@ -262,13 +262,14 @@ class Tracer:
             self._want(1)
             return
         self._maps["targets"].set(_key(pid), bytes([state]))
-        if state == TARGET_AT_EXEC or self._scope.get("tid"):
+        if state == TARGET_AT_EXEC:
             return
-        # Slots for its threads, so that the end of a call begun before is counted as one without a beginning.
+        # Slots for its threads, so that the end of a call begun before is known as one.
         ignored = self._maps["ignored"]
         for tid in tids:
-            slot = Slot(pid=pid, tid=tid, tgid=pid, scope_gen=self._scope_gen)
-            slot.ignored = any(ignored.get(_key64(k)) for k in (tid, 1 << 32 | pid))
+            slot = Slot(pid=pid, tid=tid, tgid=pid, scope_gen=self._scope_gen, state=STATES["BEFORE"])
+            others = self._scope.get("tid") not in (0, None, tid)
+            slot.ignored = others or any(ignored.get(_key64(k)) for k in (tid, 1 << 32 | pid))
             self._maps["slots"].set(_key(tid), bytes(slot), UPDATE_NOEXIST)
 
     # ---- what is counted

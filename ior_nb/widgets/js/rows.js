@@ -103,7 +103,7 @@ export const COLUMNS = [
     natural: -1,
     doc: "duration of the call",
     key: (r) => (r.kind >= UNFINISHED ? -1 : r.latency),
-    text: (r) => (r.kind < UNFINISHED ? showNs(r.latency) : r.kind === UNFINISHED ? "in flight" : "–"),
+    text: (r) => (r.kind < UNFINISHED ? (r.latency ? showNs(r.latency) : "–") : r.kind === UNFINISHED ? "in flight" : "–"),
   },
   {
     name: "comm",

@@ -10,6 +10,19 @@ inline_ bool is_compat(u64 task) {
   return rd32(task + O_task_struct_status) & COMPAT_BIT;
 }
 
+/* Whether a filter of seccomp or a tracer may answer calls of the current task before they begin. */
+inline_ bool restrained(void) {
+#if TASK_BTF
+  u64 current = typed_task();
+  u32 mode, traced;
+  LOAD32(mode, current, O_task_struct_seccomp_mode);
+  LOAD32(traced, current, O_task_struct_ptrace);
+  return mode || traced;
+#endif
+  u64 task = bpf_get_current_task();
+  return rd32(task + O_task_struct_seccomp_mode) || rd32(task + O_task_struct_ptrace);
+}
+
 inline_ void read_comm(u64 comm[2]) {
 #if TASK_BTF
   u64 current = typed_task();

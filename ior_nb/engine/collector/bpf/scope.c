@@ -51,7 +51,7 @@ inline_ void look_again(struct slot *slot, u32 scope_gen) {
 }
 
 /* The slot of a thread that has none, or whose scope was decided under older rules; 0 when it is out of scope. */
-inline_ struct slot *admit(struct config *c, struct live *now, struct slot *slot, u32 tid, u32 tgid) {
+inline_ struct slot *admit(u32 by, struct config *c, struct live *now, struct slot *slot, u32 tid, u32 tgid) {
   u64 task = bpf_get_current_task();
   u32 in = member(c, tid, tgid);
   if (!in && c->wanted != now->found && c->mode == M_SET) {  /* a target given by its number in a nested pid namespace */
@@ -73,9 +73,19 @@ inline_ struct slot *admit(struct config *c, struct live *now, struct slot *slot
     if (slot->state == S_OPEN) count(T_KILLED);
     slots.delete(&tid);
   }
-  slot = new_slot(mine(BY_ENTER), task, tid, tgid, c->scope_gen);
+  slot = new_slot(mine(by), task, tid, tgid, c->scope_gen);
   if (!slot) return 0;
   if (c->tid && slot->tid != c->tid) slot->ignored = 1;
   slot->waiting = in == TARGET_AT_EXEC;
   return slot;
+}
+
+/* The slot of the calling thread, 0 when it is out of scope. */
+inline_ struct slot *in_scope(u32 by, struct config *c, struct live *now, u32 tid, u32 tgid) {
+  struct slot *slot = slots.lookup(&tid);
+  if (slot && slot->scope_gen == c->scope_gen && c->mode <= M_ALL) return slot;
+  if (slot && slot->scope_gen != c->scope_gen && slot->scope_gen / SCOPE_ROUNDS == c->scope_gen / SCOPE_ROUNDS)
+    look_again(slot, c->scope_gen);
+  if (slot && slot->scope_gen == c->scope_gen && member(c, tid, tgid)) return slot;
+  return admit(by, c, now, slot, tid, tgid);
 }
