@@ -21,7 +21,7 @@ from ior_nb.runtime import (
 )
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.sinks.flamegraph import LiveTrie
-from ior_nb.sinks.statsengine import Engine as Statistics
+from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import RingBuffer
 
 __all__ = ["Past"]
@@ -91,7 +91,7 @@ class Past:
         """
         self._wanted = wanted
         if self._looked:
-            self.look()
+            self.update()
 
     @contextlib.contextmanager
     def giving_way(self) -> Iterator[None]:
@@ -120,7 +120,7 @@ class Past:
             origin_ns=trace.window[0],
         )
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Count the rows that the filter accepts, unless they have been counted.
 
         Raises:

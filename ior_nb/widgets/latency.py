@@ -13,7 +13,8 @@ from ior_nb.runtime.filter import Node, Number, Text
 from ior_nb.runtime.statistics import Bucket, Histogram, SyscallRow
 from ior_nb.runtime.text import show_ns
 from ior_nb.widgets.given import LONGEST_NAME, text, whole
-from ior_nb.widgets.panel import Panel, packed, script, still_table, style
+from ior_nb.widgets.page import packed, script, still_table, style
+from ior_nb.widgets.panel import Panel
 
 __all__ = ["LatencyMap", "LatencyPanel"]
 
@@ -49,7 +50,7 @@ class LatencyMap:
         self._before: Snapshot | None = None
         self._looked_ns = 0
 
-    def look(self, source: SnapshotSource, snapshot: Snapshot, *, running: bool) -> bool:
+    def update(self, source: SnapshotSource, snapshot: Snapshot, *, running: bool) -> bool:
         """Take the new calls over; return whether the map has changed. It moves on while a trace runs."""
         slot_ns, end_ns = snapshot.series_slot_ns, snapshot.series_end_ns
         # The statistics know their slot; this machine's clock, where it is the one of the rows, knows it to the point.
@@ -115,7 +116,7 @@ class LatencyPanel(Panel):
         self._snapshot: Snapshot | None = None
         super().__init__(runtime, **traits)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return both histograms, the percentiles of every call, and the last minute of the map."""
         source, running = self.runtime.statistics(), self.runtime.control.state().running
         snapshot = self.snapshot()
@@ -126,7 +127,7 @@ class LatencyPanel(Panel):
             self._key, self._snapshot = key, None
             return {"empty": True, "running": running}
         begun = self._map.number
-        moved = self._map.look(source, snapshot, running=running)
+        moved = self._map.update(source, snapshot, running=running)
         if not running and self._map.number != begun:
             self._spread(snapshot)
         key = (running, snapshot.calls, snapshot.timed, snapshot.gaps)
