@@ -47,6 +47,7 @@ def account(
         names_lost=totals["lost_names"],
         unpaired=totals["unpaired"],
         no_start=totals.get("no_start", 0),
+        hidden=totals.get("hidden", 0),
         compat=totals["compat"],
         unknown=totals["unknown"],
         threads_lost=totals["slots_full"],

@@ -257,7 +257,12 @@ class Decoder:
         given = names.waiting[wire.N_PATH1].take(ids)
         r.fill("path_arg", rows, np.where(has("path_out")[calls], 0, given["code"]))
         in_tree = has("path")[calls] | has("exec_path")[calls]
-        whole = np.where(in_tree, names.join(given["base"], given["code"]), given["code"])
+        arguments = given["code"]
+        in_root = np.flatnonzero((given["flags"] & wire.NF_IN_ROOT != 0) & (arguments != 0))
+        if len(in_root):  # the base is the root: the path below it is an absolute one
+            arguments = arguments.copy()
+            arguments[in_root] = names.rooted(arguments[in_root])
+        whole = np.where(in_tree, names.join(given["base"], arguments), given["code"])
         by_result = RESULT_FD[calls] & (r.ret[rows] >= 0)
         itself = in_tree & ~by_result & self._is_descriptor(r, rows, given, EMPTY_PATH)
         if itself.any():

@@ -313,12 +313,13 @@ class Names:
         if special.any():
             rows = heads[special]
             names = [
-                _special_name(self._texts[code], flags, magic, inode)
-                for code, flags, magic, inode in zip(
+                _special_name(self._texts[code], flags, magic, inode, word)
+                for code, flags, magic, inode, word in zip(
                     codes[special].tolist(),
                     rows["flags"].tolist(),
                     rows["magic"].tolist(),
                     rows["inode"].tolist(),
+                    rows["time"].tolist(),
                     strict=True,
                 )
             ]
@@ -330,6 +331,10 @@ class Names:
             self.sockets[ids[described]] = self._tables["socket"].intern_many(
                 [_socket_text(word) for word in sockets[described].tolist()]
             )
+
+    def rooted(self, codes: np.ndarray) -> np.ndarray:
+        """Return codes of the paths with a slash in front."""
+        return self._texts.intern_many([f"/{self._texts[code]}" for code in codes.tolist()])
 
     def join(self, bases: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Make path arguments absolute: codes of the base directory joined with the argument, once per pair."""
@@ -352,6 +357,7 @@ class Names:
 
 
 _BY_DESCRIPTOR: Final = re.compile(r"^/dev/fd/\d+(?:/|$)")
+_ABOVE_ROOT: Final = re.compile(r"^(?:/+\.\.?(?=/|$))+/*")
 _REPEATED_SLASH: Final = re.compile(r"/(?:\.?/)+")
 
 
@@ -361,10 +367,12 @@ def _readable(raw: bytes) -> str:
 
 
 def _absolute(base: str, argument: str) -> str:
-    """Join a base directory and a path argument: `//` and `/./` are taken out, `..` stays."""
+    """Join a base directory and a path argument: `//` and `/./` are taken out; `..` stays, but for those above a root."""
     if not argument:
         return ""
     if argument.startswith("/"):
+        if "/." in argument:
+            argument = _ABOVE_ROOT.sub("/", argument)
         text = argument if base in ("", "/") else base + argument
     else:
         text = f"{base}/{argument}" if base else argument
@@ -375,7 +383,7 @@ def _absolute(base: str, argument: str) -> str:
     return text.rstrip("/") or "/" if len(text) > 1 else text
 
 
-def _special_name(text: str, flags: int, magic: int, inode: int) -> str:
+def _special_name(text: str, flags: int, magic: int, inode: int, word: int) -> str:
     """Name a file the way readlink of /proc/PID/fd/N does (each file system's d_dname)."""
     if flags & wire.NF_DETACHED:
         if magic == _PIPEFS:
@@ -387,7 +395,8 @@ def _special_name(text: str, flags: int, magic: int, inode: int) -> str:
         if magic == _PIDFS:
             return "anon_inode:[pidfd]"
         if magic == _NSFS:
-            return f"ns:[{inode}]"
+            kind = word.to_bytes(8, "little").partition(b"\0")[0]
+            return f"{_readable(kind) or 'ns'}:[{inode}]"
         return f"/{text} (deleted)"
     if flags & wire.NF_CUT:
         text = f"…{text}"

@@ -91,7 +91,7 @@ ROLES: dict[str, str] = {
     "open_how": "exit: pointer to struct open_how, whose first u64 holds the O_* flags",
     "at_flags": "enter: flags that may hold AT_EMPTY_PATH (0x1000): an empty path then means `dirfd` itself",
     "link_flags": "enter: flags that may hold AT_EMPTY_PATH: an empty `path2` then means `dirfd2` itself",
-    "move_flags": "enter: flags that may hold MOVE_MOUNT_F_EMPTY_PATH (4: `path2`), MOVE_MOUNT_T_EMPTY_PATH (0x40: `path`)",
+    "move_flags": "enter: flags that may hold MOVE_MOUNT_F_EMPTY_PATH (4, `path2`) and _T_EMPTY_PATH (0x40, `path`)",
     "pick_flags": "enter: flags that may hold FSPICK_EMPTY_PATH (8)",
     "link_out": "exit: buffer the kernel fills with the text of a link; an empty path always means `dirfd` itself",
     "recv_flags": "enter: MSG_* flags of a receive",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import struct
@@ -13,7 +14,13 @@ from typing import Any, Final
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.btf import Btf
 from ior_nb.syscalls import NATIVE, Syscall
-from ior_nb.syscalls.machine import ARGUMENT_REGISTERS, COMPAT_BIT, COMPAT_WORD, REGISTERS_START
+from ior_nb.syscalls.machine import (
+    ARGUMENT_REGISTERS,
+    COMPAT_BIT,
+    COMPAT_CHANGES_NAMES,
+    COMPAT_WORD,
+    REGISTERS_START,
+)
 
 HERE: Final = Path(__file__).resolve().parent
 
@@ -34,6 +41,8 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
         "seccomp.mode",
         "ptrace",
         "pending.signal",
+        "cred",
+        "real_parent",
     ),
     "pt_regs": ("orig_ax|syscallno", "di|orig_x0"),
     "css_set": ("dfl_cgrp",),
@@ -48,7 +57,8 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "ns_common": ("inum",),
     "files_struct": ("fdt",),
     "file": ("f_path", "f_pos", "f_flags"),
-    "inode": ("i_ino", "i_sb", "i_mode"),
+    "inode": ("i_ino", "i_sb", "i_mode", "i_private"),
+    "cred": ("euid", "cap_permitted"),
     "super_block": ("s_dev", "s_magic"),
     "dentry": ("d_hash", "d_parent", "d_name", "d_inode"),
     "vfsmount": ("mnt_root",),
@@ -60,9 +70,14 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "sock": ("__sk_common", "sk_type", "sk_protocol"),
     "sock_common": ("skc_family",),
 }
+# And what only some have; the program does without.
+WANTED_IF_THERE: Final[tuple[dict[str, tuple[str, ...]], ...]] = (
+    {"ns_common": ("ops",), "proc_ns_operations": ("name",)},
+    {"mm_struct": ("flags",)},
+)
 # And what it reads besides where it hangs at trace events.
 WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
-    "task_struct": ("children", "sibling", "thread_node", "real_parent"),
+    "task_struct": ("children", "sibling", "thread_node"),
     "signal_struct": ("thread_head",),
     "trace_event_raw_sys_enter": ("id", "args"),
     "trace_event_raw_sys_exit": ("ret",),
@@ -70,6 +85,8 @@ WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
     "trace_event_raw_sched_process_exec": ("old_pid", "__data_loc_filename"),
 }
 TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused")
+# Functions that run after one of the kernel's own, where the kernel can do that.
+AFTER: Final = {"on_rename": "vfs_rename"}
 FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 PARTS: Final = "types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()  # of bpf/
 SHARES: Final = 5  # programs that may meet on a CPU
@@ -95,16 +112,20 @@ SF_CHANGES_NAMES: Final = 1
 SF_EXEC: Final = 2
 SF_WRITES: Final = 4
 SF_FORKS: Final = 8
+SF_COMPAT_CHANGES_NAMES: Final = 16  # not this call, but the 32-bit call of this number
+SF_KNOWN: Final = 32
 # Calls after which a path known before may be another: renames of ancestors, mounts.
 CHANGES_NAMES: Final = frozenset(
     {"rename", "renameat", "renameat2", "mount", "umount", "move_mount", "pivot_root", "mount_setattr"}
 )
 
+# Whose submitted operations may be renames that end at any time: watched where renames themselves can not be.
+SUBMITS_RENAMES: Final = "io_uring_enter"
 FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I20B")  # struct spec of bpf/types.h
-CONFIG: Final = struct.Struct("<Q8I")  # struct config of bpf/types.h
+CONFIG: Final = struct.Struct("<2Q10I")  # struct config of bpf/types.h
 FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
 LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
 
@@ -161,13 +182,13 @@ def _register(index: int | None) -> int:
     return 0 if index is None else 1 + (ARGUMENT_REGISTERS[index] - REGISTERS_START) // 8
 
 
-def spec(call: Syscall, *, enabled: bool, rate: int) -> bytes:
+def spec(call: Syscall, *, enabled: bool, rate: int, renames_seen: bool = True) -> bytes:
     """Return the `specs` row of a syscall: everything the kernel program has to know about it."""
-    return SWITCH.pack(rate, enabled) + _meaning(call)
+    return SWITCH.pack(rate, enabled) + _meaning(call, renames_seen)
 
 
 @functools.cache
-def _meaning(call: Syscall) -> bytes:
+def _meaning(call: Syscall, renames_seen: bool) -> bytes:
     """Return what of the row never changes."""
 
     def at(*roles: str) -> int:
@@ -183,7 +204,9 @@ def _meaning(call: Syscall) -> bytes:
     second = role_of("path2", "text2")
     extra = role_of(*EXTRA)
     flags = (
-        SF_CHANGES_NAMES * (call.name in CHANGES_NAMES)
+        SF_KNOWN
+        | SF_CHANGES_NAMES * (call.name in CHANGES_NAMES or (call.name == SUBMITS_RENAMES and not renames_seen))
+        | SF_COMPAT_CHANGES_NAMES * (call.number in COMPAT_CHANGES_NAMES)
         | SF_EXEC * (call.kind == "exec")
         | SF_WRITES * (call.bytes_class in ("write", "transfer"))
         | SF_FORKS * (call.name in FORKS)
@@ -267,6 +290,9 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     layout = btf.offsets(WANTED)
     if variant.classic:
         layout |= btf.offsets(WANTED_CLASSIC)
+    for members in WANTED_IF_THERE:
+        with contextlib.suppress(LookupError):
+            layout |= btf.offsets(members)
     defines = {f"O_{s}_{m.replace('.', '_')}": o for (s, m), o in layout.items() if m}
     defines["O_pt_regs_number"], defines["O_pt_regs_first"] = (o for (s, m), o in layout.items() if s == "pt_regs")
     defines["O_task_struct_status"] = layout["task_struct", f"thread_info.{COMPAT_WORD}"]
@@ -278,11 +304,12 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS MMSG".split()
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
     defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
+    defines |= {"SF_COMPAT_CHANGES_NAMES": SF_COMPAT_CHANGES_NAMES, "SF_KNOWN": SF_KNOWN}
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
     defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus}
-    defines |= {"SLOTS": 65536, "FILES": 65536, "SOCKFS_MAGIC": 0x534F434B}
+    defines |= {"SLOTS": 65536, "FILES": 65536, "SOCKFS_MAGIC": 0x534F434B, "NSFS_MAGIC": 0x6E736673}
     defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
     defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}
     defines |= {"TASK_BTF": int(variant.typed), "CLASSIC": int(variant.classic)}
@@ -307,7 +334,22 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     return "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items())) + text + checks
 
 
-def all_specs(enabled: Iterable[int], rates: dict[int, int]) -> list[tuple[int, bytes]]:
-    """Return (number, row) for every system call of this machine."""
+def all_specs(
+    enabled: Iterable[int], rates: dict[int, int], *, renames_seen: bool = True
+) -> list[tuple[int, bytes]]:
+    """Return (number, row) for every system call of this machine, and every number a 32-bit one matters for.
+
+    Args:
+        enabled: numbers of those that are on.
+        rates: sampling by number.
+        renames_seen: whether every rename is seen by itself (`AFTER`).
+    """
     chosen = frozenset(enabled)
-    return [(call.number, spec(call, enabled=call.number in chosen, rate=rates.get(call.number, 1))) for call in NATIVE]
+    rows = {
+        call.number: spec(
+            call, enabled=call.number in chosen, rate=rates.get(call.number, 1), renames_seen=renames_seen
+        )
+        for call in NATIVE
+    }
+    nothing = SPEC.pack(1, *[0] * 19, SF_COMPAT_CHANGES_NAMES)
+    return sorted((dict.fromkeys(COMPAT_CHANGES_NAMES, nothing) | rows).items())

@@ -76,6 +76,7 @@ NF_CUT: Final = 4  # the path is longer than 4,095 bytes or 256 components: the 
 NF_NULL: Final = 8  # the program passed a null pointer
 NF_UNREADABLE: Final = 16  # the program passed a pointer to nowhere
 NF_BY_DESCRIPTOR: Final = 32  # the kernel's words for a descriptor and a path below it: /dev/fd/NUMBER/PATH
+NF_IN_ROOT: Final = 64  # the call takes its directory for the root (RESOLVE_IN_ROOT)
 
 # The word that says what a socket is: whether one was found, its family, type and protocol.
 SOCKET_KNOWN: Final = 1 << 31
@@ -101,6 +102,7 @@ T_SLOTS_FULL: Final = 8
 T_KILLED: Final = 9
 T_FILTERED: Final = 10
 T_NO_START: Final = 11
+T_HIDDEN: Final = 12
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -114,6 +116,7 @@ TOTAL_NAMES: Final = (
     "killed",
     "filtered",
     "no_start",
+    "hidden",
 )
 
 CONSTANTS: Final[dict[str, int]] = {

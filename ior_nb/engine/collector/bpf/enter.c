@@ -62,8 +62,13 @@ inline_ void files_at_enter(struct scratch *s, struct slot *slot, struct spec *s
     }
     if (spec->off2_ptr && word(slot, spec->off2_ptr)) read_user(&slot->extra, 8, (void *)word(slot, spec->off2_ptr));
   }
-  if (spec->how1 == H_PATH || spec->how1 == H_EXEC) s->ask[F_BASE1] = base_of(slot, task, spec->str1, spec->base1, 1);
-  if (spec->how2 == H_PATH) s->ask[F_BASE2] = base_of(slot, task, spec->str2, spec->base2, 2);
+  if (spec->how1 == H_PATH || spec->how1 == H_EXEC) {
+    u64 resolve = 0;
+    if (spec->extra == X_OPEN_HOW) read_user(&resolve, 8, (void *)(word(slot, spec->extra_arg) + 16));
+    if (resolve & RESOLVE_IN_ROOT) slot->rooted |= ROOTED_IN_ROOT;
+    s->ask[F_BASE1] = base_of(slot, task, spec->str1, spec->base1, 1, resolve & RESOLVE_IN_ROOT);
+  }
+  if (spec->how2 == H_PATH) s->ask[F_BASE2] = base_of(slot, task, spec->str2, spec->base2, 2, false);
 }
 
 /* Empty but for what outlives a call. */
@@ -98,14 +103,14 @@ int on_enter(struct enter_args *ctx) {
   struct slot *slot = in_scope(BY_ENTER, c, now, tid, tgid);
   struct spec *spec = specs.lookup(&nr);
   if (!slot) {
-    if (spec && spec->flags & SF_CHANGES_NAMES) names_will_change(now, tid);
+    if (spec && may_change_names(spec, bpf_get_current_task())) names_will_change(now, tid);
     return 0;
   }
   if (slot->state == S_OPEN) count(T_KILLED);                       /* its exit never came */
   slot->nr = nr;
   slot->state = S_SKIPPED;
   if (!spec) { count(T_UNKNOWN); return 0; }
-  slot->changes_names = spec->flags & SF_CHANGES_NAMES;
+  slot->changes_names = may_change_names(spec, bpf_get_current_task());
   if (slot->ignored) return 0;
   if (slot->waiting) {
     if (!(spec->flags & SF_EXEC)) return 0;
@@ -115,7 +120,10 @@ int on_enter(struct enter_args *ctx) {
   }
   u64 task = bpf_get_current_task();
   if (is_compat(task)) { count(T_COMPAT); return 0; }
-  if (!spec->enabled) return 0;
+  if (!spec->enabled) {
+    if (!(spec->flags & SF_KNOWN)) count(T_UNKNOWN);
+    return 0;
+  }
   count(T_SEEN);
 #if CLASSIC
   slot->regs[ARG0] = ctx->args[0]; slot->regs[ARG1] = ctx->args[1]; slot->regs[ARG2] = ctx->args[2];

@@ -278,7 +278,7 @@ int on_refused(struct exit_args *ctx) {
   if (!it) return 0;
   if (!registers) { count(T_NO_START); return 0; }
   if (is_compat(task)) { count(T_COMPAT); return 0; }
-  if (!spec) { count(T_UNKNOWN); return 0; }
+  if (!spec || !(spec->flags & SF_KNOWN)) { count(T_UNKNOWN); return 0; }
   if (!spec->enabled) return 0;
   count(T_SEEN);
   slot->nr = nr;

@@ -60,7 +60,7 @@ inline_ int send_text(struct scratch *s, u32 from, u32 length, struct chunk *hea
 
 /* Send the string in s->text, of which `got` bytes were copied, its end included; negative: it could not be read. */
 inline_ int send_string(struct scratch *s, struct chunk *head, long got, u32 rooted) {
-  if (got < 0) { head->flags = NF_UNREADABLE; got = 0; }
+  if (got < 0) { head->flags |= NF_UNREADABLE; got = 0; }
   else {
     if (got > 0) got -= 1;
     /* The base was chosen at enter, when the string may not have been readable yet. */
@@ -75,8 +75,9 @@ inline_ void send_user_text(struct scratch *s, struct slot *slot, u64 user, u32 
   struct chunk head = {};
   int sent;
   head.id = slot->names; head.type = type; head.base = base;
+  if (slot->rooted & ROOTED_IN_ROOT) head.flags = NF_IN_ROOT;
   if (!user) {
-    head.flags = NF_NULL;
+    head.flags |= NF_NULL;
     sent = send_text(s, 0, 0, &head);
   } else {
     long got = read_user_string(s->text, 4096, (void *)user);

@@ -32,13 +32,26 @@ inline_ bool inside(u64 wanted) {
   return false;
 }
 
+/* Whether the current task's program runs with rights that who looks has not: as another user, or, as the kernel says by
+ * "not dumpable", with a group or a file that is not his, or with capabilities beyond his. He might not trace it with
+ * ptrace either. */
+inline_ bool hidden(struct config *c) {
+  if (!c->viewer) return false;
+  u64 task = bpf_get_current_task(), cred = rd(task + O_task_struct_cred), rights = rd(cred + O_cred_cap_permitted);
+  if (rd32(cred + O_cred_euid) != c->viewer) return true;
+#ifdef O_mm_struct_flags
+  if ((rd32(rd(task + O_task_struct_mm) + O_mm_struct_flags) & 3) != 1) return !rights || rights & ~c->viewer_rights;
+#endif
+  return false;
+}
+
 inline_ u32 member(struct config *c, u32 tid, u32 tgid) {
   if (c->mode == M_SET) {
     u8 *t = targets.lookup(&tgid);
     return t ? *t : 0;
   }
   if (c->mode == M_ALL) return TARGET_IN;
-  if (c->mode == M_UID) return (u32)bpf_get_current_uid_gid() == c->uid;
+  if (c->mode == M_UID) return (u32)bpf_get_current_uid_gid() == c->uid && !hidden(c);
   return c->mode == M_CGROUP && inside(c->cgroup);
 }
 

@@ -52,7 +52,10 @@ int on_fork(struct fork_args *ctx) {
   slot->state = S_BORN;
   slot->waiting = in == TARGET_AT_EXEC;
   if (c->tid && slot->tid != c->tid) slot->ignored = 1;
-  if (tgid != from) send_task(N_BIRTH, slot->pid, local_number(rd(rd(parent + O_task_struct_group_leader) + O_task_struct_thread_pid)));
+  if (tgid != from) {
+    u64 real = rd(child + O_task_struct_real_parent);               /* with CLONE_PARENT not who called */
+    send_task(N_BIRTH, slot->pid, local_number(rd(rd(real + O_task_struct_group_leader) + O_task_struct_thread_pid)));
+  }
   return 0;
 }
 
@@ -78,13 +81,21 @@ inline_ void send_kernel_name(struct exec_args *ctx, struct scratch *s, struct s
     slot->flags |= EF_NAMES_LOST;
 }
 
-/* exec by a thread that is not the leader: it goes on under the leader's number. */
+/* A program that not everybody may see leaves the scope. exec by a thread that is not the leader: it goes on under the
+ * leader's number. */
 int on_exec(struct exec_args *ctx) {
   u32 tid = bpf_get_current_pid_tgid(), old = ctx->old_pid;
   struct slot *from = slots.lookup(&old);
   struct scratch *s = mine(BY_EXEC);
   if (!from || !s) return 0;
   send_kernel_name(ctx, s, from);
+  u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
+  struct config *c = config.lookup(&zero);
+  if (c && (c->mode == M_SET || c->mode == M_UID) && !from->ignored && hidden(c)) {
+    from->ignored = 1;                                              /* the end of this call is seen yet */
+    targets.delete(&tgid);
+    count(T_HIDDEN);
+  }
   if (old == tid) return 0;
   struct slot *to = &s->blank;
   u32 number = from->pid;

@@ -31,6 +31,8 @@
 #define EACCES 13
 #define ENOSYS 38
 #define SIGSYS 31
+#define RESOLVE_IN_ROOT 0x10
+#define ROOTED_IN_ROOT 4  /* of slot.rooted, beside 1 and 2: a string begins with a slash */
 #define MOST_ERRNO 4095
 #define ERESTARTSYS 512
 #define ERESTARTNOINTR 513
@@ -44,9 +46,12 @@ struct spec {  /* program.py: SPEC */
 };
 struct config {  /* program.py: CONFIG */
   u64 cgroup;
+  u64 viewer_rights;  /* capabilities of who looks */
+  u32 viewer;         /* and who that is; 0 may see everything */
   u32 mode, tid, uid, follow, scope_gen, filter;
   u32 wanted;     /* how many were put into the map of that name */
   u32 namespace;  /* inode of the pid namespace the collector lives in */
+  u32 pad;
 };
 /* The part of a filter that is decided here. A change writes another entry, then moves config.filter to it: a record is
  * judged and stamped by one and the same entry. */
