@@ -74,7 +74,7 @@ class FlamePanel(Panel):
             "ids": columns.ids,
             "parents": _rows_of(columns.ids, columns.parents),
             "labels": columns.labels,
-            "fields": columns.fields.astype(np.int32),
+            "fields": columns.fields,
             "totals": columns.totals,
         }
         if trie.height_field:

@@ -34,7 +34,7 @@ import { printable } from "./text.js";
  */
 
 /** @type {Record<string, any>} */
-const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
+const TYPES = { u1: Uint8Array, i1: Int8Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
 const UTF8 = new TextDecoder();
 /**
  * Columns made by `packed` in page.py: name -> typed array or array of strings.
