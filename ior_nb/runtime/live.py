@@ -1,7 +1,8 @@
 """What a dashboard is given: the read side of what a `RuntimePublisher` published, and the few things a view may ask.
 
 Panels know these contracts and nothing else. Any thread may call any method: the ticker's thread, or the one in which
-the kernel handles a click. A method that cannot do its work raises an `ior_nb.errors.IorError`, whose text is for the user.
+the kernel handles a click. A method that cannot do its work raises an `ior_nb.errors.IorError`, whose text is for the
+user.
 
 Three sources have more members here than `contracts` asks of a published object. Where a published object lacks them,
 the session makes them from those it has.

@@ -307,7 +307,7 @@ class TracerSession(Bindings):
                 self._engine = None
 
     def _forget(self) -> None:
-        """Begin anew in a forked child: run, collector and pages are the parent's, and its threads may hold any lock."""
+        """Begin anew in a forked child: run, collector, pages are the parent's, and its threads may hold any lock."""
         self._begin(self._stream.capacity, self.filters.active)
         self._run = self._past = self._engine = self.shown = None
         self._recorder = Recorder(to_arrow=record_batch)
