@@ -13,7 +13,7 @@ from ior_nb.engine.collector.wire import Frame, Unpacker, pack, pack_json
 from ior_nb.engine.decode import EVENT
 from ior_nb.engine.names import CHUNK
 from ior_nb.syscalls import BY_NAME, NATIVE
-from ior_nb.syscalls.machine import COMPAT_CHANGES_NAMES, ARGUMENT_REGISTERS, REGISTERS_START
+from ior_nb.syscalls.machine import ARGUMENT_REGISTERS, COMPAT_CHANGES_NAMES, REGISTERS_START
 
 FRAMES = st.lists(st.tuples(st.sampled_from(list(Frame)), st.binary(max_size=50)), max_size=8)
 
