@@ -52,7 +52,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Refuse the line."""
-        raise UsageError(f"{self.prog}: {message}")
+        raise UsageError(f"{self.prog}: {printable(message)}")
 
     def exit(self, status: int = 0, message: str | None = None) -> Any:
         """Never end the kernel."""
