@@ -198,7 +198,7 @@ def _decoder(made: list[tuple[Frame, bytes]], random: Random) -> bool:
     try:
         for kind, payload in made:
             if kind is Frame.NAMES:
-                decoder.names.take(payload)
+                decoder.names.learn(payload)
                 decoder.names.ask()
             elif kind is Frame.ALIVE:
                 decoder.names.keep(payload)
