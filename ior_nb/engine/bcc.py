@@ -32,6 +32,7 @@ from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
 from ior_nb.engine.searches import Searches
 from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
 
@@ -396,21 +397,18 @@ class BccEngine:
     def _decode(self, kind: Frame, payload: bytes) -> None:
         names = self._decoder.names
         if kind is Frame.NAMES:
-            names.take(payload)
+            names.learn(payload)
             if names.ask():  # nobody waits: this thread takes the answer, which is a frame
                 self._requests.put(pack_json(Frame.REQUEST, {"id": 0, "verb": "alive"}))
         elif kind is Frame.ALIVE:
             names.keep(payload)
         elif kind is Frame.EVENTS:
-            step = _ROWS_AT_ONCE * EVENT.itemsize
+            step = ROWS_AT_ONCE * EVENT.itemsize
             for at in range(0, len(payload), step):
                 self._searches.take(self._decoder.events(payload[at : at + step]))
 
     def _hand_on(self, batch: EventBatch) -> None:
         self._on_batch(batch)
-
-
-_ROWS_AT_ONCE: Final = 32_768  # short enough that the GIL is not held for long
 
 
 def _as_error(message: dict[str, Any]) -> errors.SourceError | errors.ConfigError:

@@ -199,7 +199,7 @@ class Names:
             codes = self.paths.take(places)
         return codes
 
-    def take(self, payload: bytes) -> None:
+    def learn(self, payload: bytes) -> None:
         """Learn the names of a NAMES frame."""
         chunks = np.frombuffer(payload, CHUNK)
         if (chunks["len"] & _DISCARDED).any():
@@ -230,13 +230,21 @@ class Names:
             mine = np.flatnonzero(types == waiting_kind)
             if len(mine):
                 rows = np.empty(len(mine), Waiting.FIELDS)
-                rows["code"] = codes[mine]
+                rows["code"] = self._below_descriptor(heads["flags"][mine], codes[mine])
                 for field in ("id", "base", "flags"):
                     rows[field] = heads[field][mine]
                 waiting.add(rows)
         mine = np.flatnonzero(types == wire.N_FILE)
         if len(mine):
             self._take_files(heads[mine], codes[mine])
+
+    def _below_descriptor(self, flags: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Return codes with the kernel's /dev/fd/NUMBER/PATH as the path that was given, relative to the descriptor."""
+        rows = np.flatnonzero(flags & wire.NF_BY_DESCRIPTOR)
+        if len(rows):
+            texts = (_BY_DESCRIPTOR.sub("", self._texts[code]) for code in codes[rows].tolist())
+            codes[rows] = self._texts.intern_many(list(texts))
+        return codes
 
     def take_deaths(self) -> list[tuple[int, int]]:
         """Return (pid, boot clock ns) of the processes that ended since the last call."""
@@ -335,12 +343,13 @@ class Names:
         if special.any():
             rows = heads[special]
             names = [
-                _special_name(self._texts[code], flags, magic, inode)
-                for code, flags, magic, inode in zip(
+                _special_name(self._texts[code], flags, magic, inode, word)
+                for code, flags, magic, inode, word in zip(
                     codes[special].tolist(),
                     rows["flags"].tolist(),
                     rows["magic"].tolist(),
                     rows["inode"].tolist(),
+                    rows["time"].tolist(),
                     strict=True,
                 )
             ]
@@ -353,6 +362,10 @@ class Names:
             self.sockets[places[described]] = self._tables["socket"].intern_many(
                 [_socket_text(word) for word in sockets[described].tolist()]
             )
+
+    def rooted(self, codes: np.ndarray) -> np.ndarray:
+        """Return codes of the paths with a slash in front."""
+        return self._texts.intern_many([f"/{self._texts[code]}" for code in codes.tolist()])
 
     def join(self, bases: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Make path arguments absolute: codes of the base directory joined with the argument, once per pair."""
@@ -381,6 +394,8 @@ def _still_there(places: Places, alive: np.ndarray, asked: int) -> np.ndarray:
     return kept
 
 
+_BY_DESCRIPTOR: Final = re.compile(r"^/dev/fd/\d+(?:/|$)")
+_ABOVE_ROOT: Final = re.compile(r"^(?:/+\.\.?(?=/|$))+/*")
 _REPEATED_SLASH: Final = re.compile(r"/(?:\.?/)+")
 
 
@@ -390,10 +405,12 @@ def _readable(raw: bytes) -> str:
 
 
 def _absolute(base: str, argument: str) -> str:
-    """Join a base directory and a path argument: `//` and `/./` are taken out, `..` stays."""
+    """Join a base directory and a path argument: `//` and `/./` are taken out, and `..` above a root."""
     if not argument:
         return ""
     if argument.startswith("/"):
+        if "/." in argument:
+            argument = _ABOVE_ROOT.sub("/", argument)
         text = argument if base in ("", "/") else base + argument
     else:
         text = f"{base}/{argument}" if base else argument
@@ -404,7 +421,7 @@ def _absolute(base: str, argument: str) -> str:
     return text.rstrip("/") or "/" if len(text) > 1 else text
 
 
-def _special_name(text: str, flags: int, magic: int, inode: int) -> str:
+def _special_name(text: str, flags: int, magic: int, inode: int, word: int) -> str:
     """Name a file the way readlink of /proc/PID/fd/N does (each file system's d_dname)."""
     if flags & wire.NF_DETACHED:
         if magic == _PIPEFS:
@@ -416,7 +433,8 @@ def _special_name(text: str, flags: int, magic: int, inode: int) -> str:
         if magic == _PIDFS:
             return "anon_inode:[pidfd]"
         if magic == _NSFS:
-            return f"ns:[{inode}]"
+            kind = word.to_bytes(8, "little").partition(b"\0")[0]
+            return f"{_readable(kind) or 'ns'}:[{inode}]"
         return f"/{text} (deleted)"
     if flags & wire.NF_CUT:
         text = f"…{text}"

@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 import traceback
@@ -171,14 +172,16 @@ class Collector:
         _check_rights()
         from ior_nb.engine.collector import cache
         from ior_nb.engine.collector.loader import NotHere
-        from ior_nb.engine.collector.tracer import Tracer
+        from ior_nb.engine.collector.tracer import Tracer, Viewer
 
+        pid, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         with _stderr_to_memory() as said:
             try:
                 self._tracer = Tracer(
                     event_bytes=request["event_bytes"],
                     name_bytes=request["name_bytes"],
                     way=request.get("way", "auto"),
+                    viewer=Viewer.of(pid, uid),
                 )
             except (NotHere, ImportError) as error:
                 raise Refused("SourceUnavailable", str(error), said()) from error
