@@ -15,7 +15,7 @@ import numpy as np
 from ior_nb.errors import ConfigError
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
-from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime import Accounting, EventBatch, own
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION
 
@@ -33,6 +33,7 @@ MOST_ROWS = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8 // 128
 """Rows a trace keeps in memory: of 128 bytes, an eighth of the machine's memory. Beyond it the oldest go."""
 
 
+@own.all_ours
 class Trace:
     """A trace. `trace()` hands it out at once; its results are there when the trace has ended.
 

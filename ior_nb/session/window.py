@@ -8,6 +8,7 @@ from types import TracebackType
 from ior_nb.engine.contract import Engine
 from ior_nb.export.arrow import record_batch
 from ior_nb.result.trace import Trace
+from ior_nb.runtime import own
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
 from ior_nb.session.books import Books
 from ior_nb.session.child import Child
@@ -18,6 +19,7 @@ from ior_nb.sinks.parquet import Recorder
 __all__ = ["Window"]
 
 
+@own.all_ours
 class Window(Books):
     """One `Trace` being made: a stretch of time on a run. A context manager that gives the trace."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import mmap
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ CHANGES_NAMES: Final = frozenset(
 
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I20B")  # struct spec of bpf/types.h
-CONFIG: Final = struct.Struct("<Q8I")  # struct config of bpf/types.h
+CONFIG: Final = struct.Struct("<Q10I")  # struct config of bpf/types.h
 FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
 LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
 
@@ -132,6 +133,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("waiting", ctypes.c_uint8),
         ("changes_names", ctypes.c_uint8),
         ("rooted", ctypes.c_uint8),
+        ("tells", ctypes.c_uint8),
     )
 
     def arguments(self) -> tuple[int, ...]:
@@ -230,6 +232,11 @@ def filter_row(wanted: dict[str, Any], generation: int) -> bytes:
     )
 
 
+def possible_threads() -> int:
+    """Return how many numbers threads can have on this machine, rounded up to whole pages of a byte each."""
+    return -(-int(Path("/proc/sys/kernel/pid_max").read_text()) // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
 def possible_cpus() -> int:
     """Return one more than the highest CPU number this machine can have."""
     text = Path("/sys/devices/system/cpu/possible").read_text()
@@ -248,7 +255,7 @@ class Variant:
     """The task's own words are loaded through a typed pointer (Linux 5.11)."""
 
 
-def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int) -> str:
+def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int, threads: int) -> str:
     """Return the program's C text with its constants in front.
 
     Raises:
@@ -272,7 +279,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
-    defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus}
+    defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus, "THREADS": threads}
     defines |= {"SLOTS": 65536, "FILES": 65536, "SOCKFS_MAGIC": 0x534F434B}
     defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
     defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}

@@ -70,8 +70,6 @@ inline_ void files_at_enter(struct scratch *s, struct slot *slot, struct spec *s
 inline_ struct slot *in_scope(struct config *c, struct live *now, u32 tid, u32 tgid) {
   struct slot *slot = slots.lookup(&tid);
   if (slot && slot->scope_gen == c->scope_gen && c->mode <= M_ALL) return slot;
-  if (slot && slot->scope_gen != c->scope_gen && slot->scope_gen / SCOPE_ROUNDS == c->scope_gen / SCOPE_ROUNDS)
-    look_again(slot, c->scope_gen);
   if (slot && slot->scope_gen == c->scope_gen && member(c, tid, tgid)) return slot;
   return admit(c, now, slot, tid, tgid);
 }
@@ -112,7 +110,7 @@ int on_enter(struct enter_args *ctx) {
   slot->state = S_SKIPPED;
   if (!spec) { count(T_UNKNOWN); return 0; }
   slot->changes_names = spec->flags & SF_CHANGES_NAMES;
-  if (slot->ignored) return 0;
+  if (left_out(slot)) { if (spec->enabled) count(T_LEFT_OUT); return 0; }
   if (slot->waiting) {
     if (!(spec->flags & SF_EXEC)) return 0;
     u8 in = TARGET_IN;

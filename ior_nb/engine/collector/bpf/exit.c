@@ -93,7 +93,7 @@ int on_exit(struct exit_args *ctx) {
   /* Skipped runs lie between: this is the end of another call than the one that is open, whose own never comes. */
   if (state == S_OPEN && rd32(ctx->regs + O_pt_regs_number) != slot->nr) { count(T_KILLED); count(T_UNPAIRED); return 0; }
 #endif
-  if (state == S_NONE && !slot->ignored) count(T_UNPAIRED);
+  if (state == S_NONE && !left_out(slot)) count(T_UNPAIRED);
   if (state != S_OPEN) return 0;
   u32 nr = slot->nr;
   struct spec *spec = specs.lookup(&nr);
