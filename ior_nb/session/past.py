@@ -19,7 +19,6 @@ from ior_nb.runtime import (
     runtime_publisher_from_context,
     trace_filters_from_context,
 )
-from ior_nb.runtime.clock import boot_clock
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import RingBuffer
@@ -54,7 +53,7 @@ class Past:
         fixed: bool = False,
     ) -> None:
         self.trace = trace
-        self._statistics = Statistics(clock=boot_clock) if statistics is None else statistics
+        self._statistics = Statistics() if statistics is None else statistics
         self._trie = LiveTrie() if trie is None else trie
         self._keeps, self._fixed = counted, fixed
         self._counting = threading.RLock()  # by one thread at a time

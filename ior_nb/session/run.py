@@ -103,7 +103,7 @@ class Run:
         self.first_row = 1
         self.counted_since = 0
         """Boot clock from which on statistics and trie count, where that is not from the begin on; else 0."""
-        self.statistics = Statistics(clock=boot_clock)
+        self.statistics = Statistics()
         self.trie = LiveTrie()
         self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs, engine.syscalls)
         self._feed = _Feed(self._on_batch)

@@ -89,11 +89,16 @@ ROLES: dict[str, str] = {
     "offset2_ptr": "enter: pointer to the offset in the source, NULL for the file position",
     "open_flags": "enter: O_* flags",
     "open_how": "exit: pointer to struct open_how, whose first u64 holds the O_* flags",
-    "at_flags": "enter: flags that may hold AT_EMPTY_PATH (0x1000), which makes `dirfd` itself the object",
+    "at_flags": "enter: flags that may hold AT_EMPTY_PATH (0x1000): an empty path then means `dirfd` itself",
+    "link_flags": "enter: flags that may hold AT_EMPTY_PATH: an empty `path2` then means `dirfd2` itself",
+    "move_flags": "enter: flags that may hold MOVE_MOUNT_F_EMPTY_PATH (4, `path2`) and _T_EMPTY_PATH (0x40, `path`)",
+    "pick_flags": "enter: flags that may hold FSPICK_EMPTY_PATH (8)",
+    "link_out": "exit: buffer the kernel fills with the text of a link; an empty path always means `dirfd` itself",
     "recv_flags": "enter: MSG_* flags of a receive",
     "iovec": "exit: pointer to an array of struct iovec",
     "iovcnt": "enter: number of entries in `iovec`",
     "msghdr": "exit: pointer to struct msghdr",
+    "mmsghdr": "exit: pointer to an array of struct mmsghdr, of which the result says how many were filled or sent",
     "sleep_timespec": "enter: pointer to the struct timespec to sleep for",
     "sleep_flags": "enter: flags of a sleep, which may hold TIMER_ABSTIME",
     "timeout_timespec": "enter: pointer to a struct timespec, NULL to wait for ever",
@@ -172,7 +177,8 @@ class Syscall:
 
 # To add a system call:
 #
-# 1. Give its number in the table of each architecture that has it (`x86_64.py`, `aarch64.py`).
+# 1. Give its number: in `table.py` from 424 on, else in the table of each architecture that has it (`x86_64.py`,
+#    `aarch64.py`).
 # 2. Add a row to the module of its family, in alphabetical order:
 #
 #        row("openat", "open", "dfd:dirfd filename:path flags:open_flags mode", result="fd", doc="Open a file.")

@@ -11,6 +11,7 @@ import numpy as np
 
 from ior_nb.aggregate import latencies, source_files
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.statistics import Rates, Snapshot
 from ior_nb.sinks.statsengine.activity import Part
 from ior_nb.sinks.statsengine.calls import Calls, Exact, Totals
@@ -31,10 +32,6 @@ _SMALL: Final = 512
 _WAITING: Final = 4096
 """So many rows wait at most."""
 _MEASURES: Final = ("calls", "errors", "bytes", "read", "written", "latency", "timed", "address", "gap", "gaps")
-
-
-def _boot_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def _signed(column: np.ndarray) -> np.ndarray:
@@ -60,7 +57,7 @@ class Statistics:
     def __init__(
         self,
         *,
-        clock: Callable[[], int] = _boot_ns,
+        clock: Callable[[], int] = boot_clock,
         wall_clock: Callable[[], float] = time.time,
         top: int = 64,
         files: int = 1 << 17,
