@@ -37,6 +37,7 @@ _SERVES: Final = (
     ("kernel._stdout.pub_thread", "schedule"),
     ("kernel", "_input_request"),
     ("", "showtraceback"),
+    ("", "run_cell"),  # all but the code it runs
     ("history_manager", "_stop_save_thread"),  # by a hook before each fork
     ("history_manager", "_restart_thread_if_stopped"),
 )
