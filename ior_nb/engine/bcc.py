@@ -389,7 +389,7 @@ class BccEngine:
     def _decode(self, kind: Frame, payload: bytes) -> None:
         names = self._decoder.names
         if kind is Frame.NAMES:
-            names.learn(payload)
+            names.take(payload)
             if names.ask():  # nobody waits: this thread takes the answer, which is a frame
                 self._requests.put(pack_json(Frame.REQUEST, {"id": 0, "verb": "alive"}))
         elif kind is Frame.ALIVE:
