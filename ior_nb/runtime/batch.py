@@ -12,14 +12,15 @@ import numpy as np
 from ior_nb.runtime.schema import COLUMNS, NAMES, TEXT_COLUMNS, column
 from ior_nb.runtime.strings import StringTable
 
-__all__ = ["MOST_STRINGS", "EventBatch", "Row", "distinct", "new_tables", "renewed"]
+__all__ = ["MOST_STRINGS", "ROWS_AT_ONCE", "EventBatch", "Row", "distinct", "new_tables", "renewed"]
 
-
-_ABSENT: Final = {spec.name: np.array([spec.absent], spec.dtype) for spec in COLUMNS}
+ROWS_AT_ONCE: Final = 32_768
+"""Rows of one step where many are worked off: short enough that other threads do not wait long for the GIL."""
 MOST_STRINGS: Final = 1 << 17
 """Of a table that more rows are still coded by; beyond, another one is begun, and old batches keep the old one."""
 _FRAME_BYTES: Final = 128 * len(COLUMNS)
 """What a batch takes before it has rows: an array of numpy for each column."""
+_ABSENT: Final = {spec.name: np.array([spec.absent], spec.dtype) for spec in COLUMNS}
 for _value in _ABSENT.values():
     _value.flags.writeable = False
 

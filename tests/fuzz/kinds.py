@@ -89,7 +89,8 @@ def _condition(random: Random) -> str:
         name, value = random.choice((("latency", "1ms"), ("bytes", "4KiB"), ("pid", "1"), ("ret", "-2"), ("fd", "3")))
         return f"{name}{random.choice(('=', '>', '>=', '<', '<=', '!='))}{value}"
     name = random.choice(("file", "comm", "path", "syscall", "host"))
-    return f"{name}{random.choice(('=', '~', '!=', '!~'))}{random.choice(('a', '*.csv', 'read', '/tmp/*', '"a b"', '"é*"'))}"
+    value = random.choice(("a", "*.csv", "read", "/tmp/*", '"a b"', '"é*"'))
+    return f"{name}{random.choice(('=', '~', '!=', '!~'))}{value}"
 
 
 def _filter_text(random: Random) -> str:
