@@ -31,6 +31,7 @@ from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
 from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime.memory import memory_limit
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
@@ -73,7 +74,7 @@ class BccEngine:
 
     def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES, way: str = "auto") -> None:
         self._ring_bytes = ring_bytes
-        self._buffer_bytes = buffer_bytes
+        self._buffer_bytes = min(buffer_bytes, memory_limit() // 8)  # a container may have less than both sides buffer
         self._way = way
         self.way = ""
         """Where the program hangs, once it is loaded."""
@@ -98,7 +99,7 @@ class BccEngine:
         self._skipping = False  # the kernel skipped calls: another way will be chosen when it is loaded anew
         self._owner = os.getpid()
         self._last_totals: dict[str, int] = {}
-        self.raw_limit = buffer_bytes
+        self.raw_limit = self._buffer_bytes
 
     # ---- life
 
