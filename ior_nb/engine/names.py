@@ -199,7 +199,7 @@ class Names:
             codes = self.paths.take(places)
         return codes
 
-    def learn(self, payload: bytes) -> None:
+    def take(self, payload: bytes) -> None:
         """Learn the names of a NAMES frame."""
         chunks = np.frombuffer(payload, CHUNK)
         if (chunks["len"] & _DISCARDED).any():
