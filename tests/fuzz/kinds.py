@@ -24,6 +24,7 @@ from ior_nb.commands.verbs import PARSERS, HelpShown, arguments_of
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.wire import Frame, Unpacker
 from ior_nb.engine.decode import Decoder, counters_of
+from ior_nb.export.arrow import record_batch
 from ior_nb.globalfilter import complete, parse, to_text
 from ior_nb.result.load import load
 from ior_nb.runtime.schema import TEXT_COLUMNS
@@ -134,9 +135,8 @@ def _stream(random: Random) -> tuple[bytes, list[int]]:
         payload = random.randbytes(random.choice((0, 1, 7, 8, 100)))
         head = wire.FRAME.pack(len(payload), random.choice(list(Frame)))
         if random.random() < 0.3:
-            head = bytearray(head)
-            head[random.randrange(8)] = random.randrange(256)
-            head = bytes(head)
+            at = random.randrange(8)
+            head = head[:at] + random.randbytes(1) + head[at + 1 :]
         parts.append(head + payload)
     data = b"".join(parts)
     return data, sorted(random.randrange(len(data) + 1) for _ in range(random.randrange(4)))
@@ -249,7 +249,7 @@ def _loaded(data: bytes, random: Random) -> bool:
 
 def _footer(random: Random) -> bytes:
     return recordings.with_footer(
-        pa.Table.from_batches([recordings.record_batch(recordings.rows())]), recordings._metadata(random), random
+        pa.Table.from_batches([record_batch(recordings.rows())]), recordings._metadata(random), random
     )
 
 

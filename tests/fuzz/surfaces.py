@@ -51,25 +51,27 @@ def _shown(trace: Trace, folder: Path) -> object:
     return texts
 
 
+def _called(name: str) -> Callable[[Trace, Path], object]:
+    return lambda trace, _: getattr(trace, name)()
+
+
+def _drawn(name: str, **options: str) -> Callable[[Trace, Path], object]:
+    return lambda trace, _: getattr(trace, name)(**options).to_json()
+
+
 SURFACES: Final[dict[str, Callable[[Trace, Path], object]]] = {
     "summary": _shown,
     "df": lambda trace, _: trace.df().describe(include="all"),
     "table": lambda trace, _: trace.table().validate(full=True),
     **{
-        name: (lambda trace, _, name=name: getattr(trace, name)())
+        name: _called(name)
         for name in (
             *("stats", "syscalls", "families", "files", "directories", "processes", "errors", "slowest", "timeline"),
             *("metadata", "batches", "__len__"),
         )
     },
-    **{
-        f"flame by {metric}": (lambda trace, _, metric=metric: trace.flame(metric=metric).to_json())
-        for metric in METRICS
-    },
-    **{
-        f"plot {what}": (lambda trace, _, what=what: trace.plot(what).to_json())
-        for what in ("timeline", "latency", "heatmap", "files")
-    },
+    **{f"flame by {metric}": _drawn("flame", metric=metric) for metric in METRICS},
+    **{f"plot {what}": _drawn("plot", what=what) for what in ("timeline", "latency", "heatmap", "files")},
     "filter": lambda trace, _: trace.filter("latency>=1ms or errors or file~a or bytes>1 or pid>1").summary().text(),
     "diff": _diff,
     "statistics": _counted,
