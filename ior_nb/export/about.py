@@ -28,3 +28,5 @@ class About:
     """What a recording of the trace has in its footer."""
     origin_ns: int | None = None
     """Its start on the boot clock; None where unknown: then time counts from the first row."""
+    overview: str = ""
+    """What to see of it first, as HTML that is safe as it stands; empty for none."""

@@ -17,6 +17,7 @@ from ior_nb.runtime.filter import (
     Dimension,
     Errors,
     Filter,
+    Mine,
     Node,
     Not,
     Number,
@@ -130,10 +131,9 @@ def _dimension(token: Token) -> Dimension:
         raise Problem(f"{_CONDITION}, found {word!r}", position)
     if name == "all":
         raise Problem("all stands alone: it is the filter that lets everything pass", position)
-    close = get_close_matches(name, [*WORDS, "errors", "probes"], n=2)
-    hint = (
-        f"did you mean {' or '.join(close)}?" if close else f"there are {' '.join(DIMENSIONS)} errors probes; {_QUOTE}"
-    )
+    close = get_close_matches(name, [*WORDS, "errors", "probes", "mine"], n=2)
+    known = f"there are {' '.join(DIMENSIONS)} errors probes mine; {_QUOTE}"
+    hint = f"did you mean {' or '.join(close)}?" if close else known
     raise Problem(f"unknown dimension {word!r}; {hint}", position)
 
 
@@ -245,6 +245,10 @@ def grammar() -> Lark:
         @v_args(inline=True)
         def probes(self) -> _Built:
             return _Built(Probes(), 1)
+
+        @v_args(inline=True)
+        def mine(self) -> _Built:
+            return _Built(Mine(), 1)
 
         @v_args(inline=True)
         def negation(self, opening: Token, part: _Built) -> _Built:

@@ -65,6 +65,8 @@ class Trace:
         self.notes: tuple[str, ...] = ()
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
+        self.home = ""
+        """The folder the traced program began in, where known: names in it are shown without it."""
         self.finished = False
         self._tally = Tally()
         self._held = Held()
@@ -319,6 +321,7 @@ class Trace:
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
+        found.home = self.home
         found.notes = (*self.notes, f"only rows where {to_text(chosen)}") if chosen.active else self.notes
         found.add(batch.take(passed))
         accounting = replace(
@@ -381,6 +384,7 @@ class Trace:
             notes=notes,
             duration_s=self.duration_s,
             metadata=self.metadata(),
+            overview=self.summary().html_overview(),
             origin_ns=self._start(),
         )
 
@@ -397,9 +401,15 @@ class Trace:
             accounting=self.accounting,
             notes=notes,
             counters=self.counters if self.accounting.sampled_out or self.accounting.lost_total else None,
+            window=self.window,
+            home=self.home,
         )
 
     def __repr__(self) -> str:
+        summary = self.summary()
+        return f"<Trace of {printable(summary.headline())}>"
+
+    def __str__(self) -> str:
         return self.summary().text()
 
     def _repr_html_(self) -> str:

@@ -42,6 +42,7 @@ class Books:
     def __init__(self, wanted: Plan, engine: str) -> None:
         self.plan = wanted
         self.trace = Trace(title=wanted.title, scope=str(wanted.scope), engine=engine, options=wanted.options)
+        self.trace.home = wanted.home
         self.totals: dict[str, int] = {}
         self.counters: np.ndarray = np.zeros(0)
         self.calls: frozenset[int] | None = None

@@ -45,6 +45,8 @@ class Plan:
     command: Command | None = None
     own: bool = False
     """Whether this process is what is traced."""
+    home: str = ""
+    """The folder it, or the command, begins in; empty for others."""
     filter: Filter = field(default_factory=Filter)
     """Which rows the user wants."""
     leave_out: Callable[[EventBatch], np.ndarray] | None = None
@@ -143,6 +145,7 @@ def plan(**asked: Unpack[Request]) -> Plan:
         rates=sampling_rates(sampling),
         command=program,
         own=mine,
+        home=_folder(program) if mine or program else "",
         filter=chosen,
         leave_out=(lambda batch: batch["started_before"] & (batch["pid"] != os.getpid())) if wanted["own"] else None,
         record=Path(record).expanduser() if record is not None else None,
@@ -150,6 +153,13 @@ def plan(**asked: Unpack[Request]) -> Plan:
         quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )
+
+
+def _folder(program: Command | None) -> str:
+    try:
+        return str(Path(program.cwd if program and program.cwd else ".").resolve())
+    except OSError:  # the folder is gone
+        return ""
 
 
 def enabled_calls(families: str | Iterable[str] | None, syscalls: str | Iterable[str] | None) -> frozenset[int]:
