@@ -11,7 +11,7 @@ import numpy as np
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions
 from ior_nb.syscalls import Syscall
 
-__all__ = ["Ended", "Engine", "account", "so_far"]
+__all__ = ["Ended", "Engine", "Feed", "account", "so_far"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,22 @@ class Ended:
     """The kernel program's totals, `lost_buffer` of the collector, and `open`: calls that had not returned."""
     counters: np.ndarray
     """Exact counters by syscall number: structured array, shape (512,)."""
+
+
+class Feed:
+    """Whom an engine hands its rows to: nobody any more when the run has ended, for engines may hold on to it."""
+
+    def __init__(self, take: Callable[[EventBatch], None]) -> None:
+        self._take: Callable[[EventBatch], None] | None = take
+
+    def __call__(self, batch: EventBatch) -> None:
+        """Hand rows over, as long as somebody takes them."""
+        if (take := self._take) is not None:
+            take(batch)
+
+    def close(self) -> None:
+        """Drop what comes from now on."""
+        self._take = None
 
 
 def account(

@@ -31,7 +31,7 @@ def schema(metadata: Mapping[str, str] | None = None) -> pa.Schema:
     import pyarrow as pa
 
     fields = [pa.field(c.name, _arrow_type(c), nullable=False) for c in COLUMNS]
-    return pa.schema(fields, metadata=dict(metadata) if metadata else None)
+    return pa.schema(fields, metadata={k: encodable(v) for k, v in metadata.items()} if metadata else None)
 
 
 def record_batch(batch: EventBatch) -> pa.RecordBatch:
@@ -52,11 +52,17 @@ def record_batch(batch: EventBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema())
 
 
-def table(batches: Iterable[EventBatch]) -> pa.Table:
-    """Return the rows of all batches as one Arrow table; its chunks share one dictionary per text column."""
+def table(batches: Iterable[EventBatch], metadata: Mapping[str, str] | None = None) -> pa.Table:
+    """Return the rows of all batches as one Arrow table; its chunks share one dictionary per text column.
+
+    Args:
+        batches: the rows.
+        metadata: what the schema says of them.
+    """
     import pyarrow as pa
 
-    return pa.Table.from_batches([record_batch(b) for b in batches], schema=schema()).unify_dictionaries()
+    rows = pa.Table.from_batches([record_batch(b) for b in batches], schema=schema()).unify_dictionaries()
+    return rows.replace_schema_metadata(schema(metadata).metadata)
 
 
 def event_batch(rows: pa.Table | pa.RecordBatch, tables: Mapping[str, StringTable] | None = None) -> EventBatch:

@@ -12,11 +12,10 @@ __all__ = ["arrowfile"]
 
 
 def arrowfile(batch: EventBatch, about: About) -> Iterator[bytes]:
-    """Yield the file, every column of the schema in it; its metadata has the title and the completeness line."""
+    """Yield the file, every column of the schema in it; its metadata is that of a recording."""
     import pyarrow as pa
 
-    metadata = {"ior_nb.title": about.title, "ior_nb.completeness": about.completeness}
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema(metadata)) as file:
+    with pa.ipc.new_file(sink, schema(about.pairs())) as file:
         file.write_batch(record_batch(batch))
     yield sink.getvalue().to_pybytes()

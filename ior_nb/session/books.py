@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from ior_nb import errors
-from ior_nb.engine.contract import account
-from ior_nb.result.trace import Trace, counters_by_name
-from ior_nb.runtime import Accounting, EventBatch, RecordingController
+from ior_nb.aggregate import added, counted, missing
+from ior_nb.engine.contract import account, so_far
+from ior_nb.globalfilter import to_text
+from ior_nb.result.trace import Trace
+from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, RecordingController
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
+from ior_nb.runtime.completeness import only_where
 from ior_nb.session.plan import Plan
 from ior_nb.sinks.parquet import Recorder
 from ior_nb.syscalls import SYSCALLS
@@ -47,6 +52,29 @@ class Books:
         self._counts = {"done": 0, "flight": 0, "filtered": 0, "outside_done": 0, "outside_flight": 0}
         self._recorder: Recorder | None = None
         self._rows = 0
+        self._outside: dict[str, dict[str, int]] = {}  # what the rows counted that are not the trace's
+        self._in_force: list[str] = []
+
+    def narrow(self, wanted: Filter) -> None:
+        """From now on the filter of the session lets only these rows pass; the trace says so."""
+        if (text := to_text(wanted)) not in self._in_force[-1:]:
+            self._in_force.append(text)
+        plan = self.plan
+        found = (
+            only_where(self._in_force),
+            only_where([to_text(plan.filter)]),
+            "without processes that ran before the trace" if plan.leave_out is not None else "",
+            "only the system calls asked for, of those that are traced" if self.calls is not None else "",
+        )
+        self.trace.caveats = tuple(dict.fromkeys(caveat for caveat in found if caveat))
+
+    def so_far(self, totals: Mapping[str, int]) -> Completeness:
+        """Return what the rows of a trace that goes on lack, by what the engine has counted."""
+        accounting, caveats = so_far(totals), self.trace.caveats
+        if not self.plan.keep_rows:
+            caveats += ("only the last rows, as many as the stream keeps",)
+        missing = accounting.sampled_out + accounting.lost_total
+        return replace(self.trace.completeness, accounting=accounting, caveats=caveats, exact=not missing)
 
     def own_threads(self) -> tuple[int, ...]:
         """Threads of this window that must not be traced."""
@@ -68,6 +96,7 @@ class Books:
         flight = batch.in_flight
         self._counts["outside_done"] += int((~flight).sum())
         self._counts["outside_flight"] += int(flight.sum())
+        self._outside = added(self._outside, counted(batch))
 
     def receive(self, batch: EventBatch, hidden: np.ndarray | None) -> None:
         """Take the rows that began inside the window, without those a filter or the run keeps out."""
@@ -84,6 +113,8 @@ class Books:
             inside = inside & ~hidden
         counts["outside_done"] += int((outside & ~flight).sum())
         counts["outside_flight"] += int((outside & flight).sum())
+        if outside.any():
+            self._outside = added(self._outside, counted(batch.take(outside)))
         if self.calls is not None:
             names = batch.tables["syscall"]
             codes = [code for n in self.calls if (code := names.code(_NAMES[n])) is not None]
@@ -144,7 +175,8 @@ class Books:
                 in_flight=in_flight,
                 outside_window=outside,
             )
-        named = counters_by_name(counters, _NAMES) if counters is not None and len(counters) else {}
+        named = _by_name(counters) if counters is not None and len(counters) else {}
+        named = missing(named, self._outside)
         if self.calls is not None:
             named = {name: row for name, row in named.items() if name in {_NAMES[n] for n in self.calls}}
         self.trace.finish(window=window, accounting=accounting, counters=named)
@@ -174,3 +206,17 @@ def files_of(recorder: RecordingController | None) -> set[str]:
         return set()
     status = recorder.status()
     return {str(status.temporary_path)} if status.active and status.temporary_path is not None else set()
+
+
+def _by_name(counters: np.ndarray) -> dict[str, dict[str, int]]:
+    """Return the kernel's counters of every syscall that was called."""
+    return {
+        _NAMES[number]: {
+            "calls": int(counters["calls"][number]),
+            "errors": int(counters["errors"][number]),
+            "bytes": int(counters["bytes"][number]),
+            "latency_ns": int(counters["latency"][number]),
+        }
+        for number in np.flatnonzero(counters["calls"]).tolist()
+        if number in _NAMES
+    }

@@ -136,7 +136,9 @@ class TracerSession(Bindings):
             window.plan = window.plan.within(engine.syscalls)
             if self._run is not None:
                 self._run.join(window)
+                window.narrow(self.filters.active)
                 return
+            window.narrow(self.filters.active)
             window.trace.engine = engine.name  # only now is it known whether recordings stand in for it
             ours = service_threads() if window.plan.own else ()
             if self._recorder.worker_tid is not None:

@@ -36,7 +36,7 @@ class OverviewPanel(Panel):
         """Return the numbers of the snapshot, 60 s of series, and the five heaviest of everything."""
         state, snapshot = self.runtime.control.state(), self.snapshot()
         version = None if snapshot is None else _version(snapshot, running=state.running)
-        key = (state.running, state.title, state.notes, state.accounting, version)
+        key = (state.running, state.title, state.notes, state.completeness.line(), version)
         if key == self._key:
             return None
         shown = {"empty": True} if snapshot is None else self._shown(snapshot, state)
@@ -62,8 +62,8 @@ class OverviewPanel(Panel):
             ),
             "slot_s": snapshot.series_slot_ns / 1e9,
             "tops": _tops(snapshot),
-            "complete": state.accounting.complete and not state.accounting.unaccounted,
-            "accounting": state.accounting.line() if state.accounting.seen else "",
+            "complete": state.completeness.complete,
+            "accounting": state.completeness.line() if state.completeness.accounting.seen else "",
             "notes": list(state.notes),
         }
 

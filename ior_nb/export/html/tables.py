@@ -39,12 +39,12 @@ def all_tables(batch: EventBatch, about: About) -> str:
     """Return the sections with files, system calls, slowest calls, errors, processes and directories."""
     return "".join(
         (
-            _files(aggregate.files(batch), "Files", "file", opened=True),
-            _syscalls(batch),
+            _files(aggregate.files(batch, about.unrecorded), "Files", "file", opened=True),
+            _syscalls(batch, about),
             _slowest(batch, about),
-            _errors(batch),
-            _processes(batch),
-            _files(aggregate.directories(batch), "Directories", "directory", opened=False),
+            _errors(batch, about),
+            _processes(batch, about),
+            _files(aggregate.directories(batch, about.unrecorded), "Directories", "directory", opened=False),
         )
     )
 
@@ -69,8 +69,8 @@ def _files(found: aggregate.Columns, title: str, name: str, *, opened: bool) -> 
     return _section(title, columns, opened=opened, more=more)
 
 
-def _syscalls(batch: EventBatch) -> str:
-    found = aggregate.syscalls(batch)
+def _syscalls(batch: EventBatch, about: About) -> str:
+    found = aggregate.syscalls(batch, about.unrecorded)
     ranks = [("median", "p50_ns"), ("p90", "p90_ns"), ("p99", "p99_ns"), ("slowest", "max_ns")]
     columns = [
         _Column("time", found["time_ns"].tolist(), show_ns, main=True),
@@ -99,8 +99,8 @@ def _slowest(batch: EventBatch, about: About) -> str:
     return _section("Slowest calls", columns, total=int(batch.done.sum()))
 
 
-def _errors(batch: EventBatch) -> str:
-    found = aggregate.errors(batch)
+def _errors(batch: EventBatch, about: About) -> str:
+    found = aggregate.errors(batch, about.unrecorded)
     columns = [
         _Column("calls", found["calls"].tolist(), _count, main=True),
         _Column("files", found["files"].tolist(), _count),
@@ -112,8 +112,8 @@ def _errors(batch: EventBatch) -> str:
     return _section("Errors", columns)
 
 
-def _processes(batch: EventBatch) -> str:
-    found = aggregate.processes(batch)
+def _processes(batch: EventBatch, about: About) -> str:
+    found = aggregate.processes(batch, about.unrecorded)
     columns = [
         _Column("calls", found["calls"].tolist(), _count, main=True),
         _Column("errors", found["errors"].tolist(), _count, alarm=True),
