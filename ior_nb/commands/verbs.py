@@ -335,6 +335,8 @@ class Verbs:
         run = self.session.running
         last = self._shell.user_ns.get("_ior")
         batch = run.rows() if run is not None else last.batch if isinstance(last, Trace) else None
+        if run is not None:
+            run.refresh()
         lacking = [found for path in _RECORDING.findall(line) if (found := lacking_of(path.replace("''", "'")))]
         if batch is not None and _TRACE.search(line):
             lacking.insert(0, last.completeness if run is None else run.completeness())

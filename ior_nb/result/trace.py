@@ -41,7 +41,7 @@ class Trace:
         engine: name of the engine.
         started_at: wall clock at the start, seconds since the epoch.
         window: (t0, t1) on the boot clock, ns; rows started inside.
-        accounting: where every call went.
+        accounting: where every call went; while it runs, as far as somebody has looked.
         counters: exact counters by syscall name: {"calls", "errors", "bytes", "latency_ns"}; exact under sampling and
             loss, and of all calls, those a filter keeps out too.
         caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
@@ -155,7 +155,10 @@ class Trace:
         if not self.finished:
             raise ConfigError("the trace is still running; its rows are there after the `with` block")
         if not self._rows_kept:
-            raise ConfigError("the rows of this trace were not kept in memory; read its recording")
+            how = "and it was not recorded: trace with its rows (no keep_rows=False, no --no-rows), or record it"
+            if self.recording is not None:
+                how = f"its recording has them: ior_nb.load({str(self.recording)!r})"
+            raise ConfigError(f"the rows of this trace were not kept in memory; {how}")
         return self._held.joined()
 
     def batches(self) -> tuple[EventBatch, ...]:

@@ -70,11 +70,10 @@ class Books:
 
     def so_far(self, totals: Mapping[str, int]) -> Completeness:
         """Return what the rows of a trace that goes on lack, by what the engine has counted."""
-        accounting, caveats = so_far(totals), self.trace.caveats
-        if not self.plan.keep_rows:
-            caveats += ("only the last rows, as many as the stream keeps",)
-        missing = accounting.sampled_out + accounting.lost_total
-        return replace(self.trace.completeness, accounting=accounting, caveats=caveats, exact=not missing)
+        self.trace.accounting = so_far(totals)
+        lacking = self.trace.completeness
+        kept = () if self.plan.keep_rows else ("only the last rows, as many as the stream keeps",)
+        return replace(lacking, caveats=lacking.caveats + kept)
 
     def own_threads(self) -> tuple[int, ...]:
         """Threads of this window that must not be traced."""

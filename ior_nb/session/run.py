@@ -289,6 +289,7 @@ class Run:
         if self._ended:  # meanwhile: these may be another trace's
             return
         self.totals = totals
+        self.owner.so_far(totals)
         lost = totals["lost_ring"] + totals["lost_buffer"] + totals["lost_names"]
         if lost > self._lost_before:
             text = f"{lost - self._lost_before:,} events or names were lost; the totals of system calls stay exact"

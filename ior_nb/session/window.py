@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import NoReturn
 
 from ior_nb.engine.contract import Engine
 from ior_nb.export.arrow import record_batch
@@ -54,6 +55,14 @@ class Window(Books):
                 self._child.kill()
             raise
         return self.trace
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if hasattr(Trace, name):
+            raise AttributeError(
+                f"this is no trace yet, and has no {name!r}: `with ior_nb.trace(...) as t:` runs it, "
+                f"and after the block t.{name} is there"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _describe(self, engine: Engine) -> None:
         """Say what is traced, where the engine knows better than the plan."""
