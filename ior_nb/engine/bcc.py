@@ -31,6 +31,7 @@ from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
 from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
 
@@ -66,6 +67,7 @@ class BccEngine:
     replays = False
     can_wait = True
     filters = True
+    caveats: tuple[str, ...] = ()
     syscalls = NATIVE
     title = ""
     notes: tuple[str, ...] = ()
@@ -395,12 +397,9 @@ class BccEngine:
         elif kind is Frame.ALIVE:
             names.keep(payload)
         elif kind is Frame.EVENTS:
-            step = _ROWS_AT_ONCE * EVENT.itemsize
+            step = ROWS_AT_ONCE * EVENT.itemsize
             for at in range(0, len(payload), step):
                 self._on_batch(self._decoder.events(payload[at : at + step]))
-
-
-_ROWS_AT_ONCE: Final = 32_768  # short enough that the GIL is not held for long
 
 
 def _as_error(message: dict[str, Any]) -> errors.SourceError | errors.ConfigError:

@@ -25,19 +25,19 @@ class Ended:
 
 
 class Feed:
-    """Whom an engine hands its rows to: nobody any more when the run has ended, for engines may hold on to it."""
+    """The function to which an engine hands its rows. An engine may keep it longer than the run: then it drops them."""
 
-    def __init__(self, take: Callable[[EventBatch], None]) -> None:
-        self._take: Callable[[EventBatch], None] | None = take
+    def __init__(self, receive: Callable[[EventBatch], None]) -> None:
+        self._receive: Callable[[EventBatch], None] | None = receive
 
     def __call__(self, batch: EventBatch) -> None:
         """Hand rows over, as long as somebody takes them."""
-        if (take := self._take) is not None:
-            take(batch)
+        if (receive := self._receive) is not None:
+            receive(batch)
 
     def close(self) -> None:
         """Drop what comes from now on."""
-        self._take = None
+        self._receive = None
 
 
 def account(
@@ -111,6 +111,10 @@ class Engine(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader of a result has to know; there when a trace has been started."""
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What narrowed the rows before they came here, in words; there when a trace has been started."""
 
     @property
     def how(self) -> str:

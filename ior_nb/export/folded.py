@@ -33,5 +33,6 @@ def folded(
     weights = found.weights[metric_name(metric)].tolist()
     lines = [f"{one_line(frames)} {weight}\n" for frames, weight in zip(found.frames, weights, strict=True) if weight]
     if about.told:
-        yield f"{one_line([f'[{about.told}]'])} 0\n".encode()
+        told = about.told.replace(";", ",")  # which would end the frame
+        yield f"{one_line([f'[{told}]'])} 0\n".encode()
     yield "".join(lines).encode()

@@ -54,6 +54,7 @@ class Books:
         self._rows = 0
         self._outside: dict[str, dict[str, int]] = {}  # what the rows counted that are not the trace's
         self._in_force: list[str] = []
+        self._inherited: tuple[str, ...] = ()
 
     def narrow(self, wanted: Filter) -> None:
         """From now on the filter of the session lets only these rows pass; the trace says so."""
@@ -61,12 +62,18 @@ class Books:
             self._in_force.append(text)
         plan = self.plan
         found = (
+            *self._inherited,
             only_where(self._in_force),
             only_where([to_text(plan.filter)]),
             "without processes that ran before the trace" if plan.leave_out is not None else "",
             "only the system calls asked for, of those that are traced" if self.calls is not None else "",
         )
         self.trace.caveats = tuple(dict.fromkeys(caveat for caveat in found if caveat))
+
+    def inherit(self, caveats: tuple[str, ...]) -> None:
+        """The rows were narrowed before they came here."""
+        self._inherited = caveats
+        self.trace.caveats = tuple(dict.fromkeys([*caveats, *self.trace.caveats]))
 
     def so_far(self, totals: Mapping[str, int]) -> Completeness:
         """Return what the rows of a trace that goes on lack, by what the engine has counted."""

@@ -231,7 +231,7 @@ class Run:
         )
 
     def update(self) -> None:
-        """Count from now on, for somebody looks; ask for the engine's own counts once a second."""
+        """A view looks: count the rows from now on, and ask the engine for its own counts once a second."""
         if self._ended:
             return
         if not self.looked:
@@ -416,7 +416,7 @@ class Run:
             self._ignored |= fresh
 
     def ignore_new_service_threads(self) -> None:
-        """Leave out the threads that have begun to serve the notebook or the tracer since the run began."""
+        """Leave out the threads that began to serve the notebook or the tracer after the run had begun."""
         if self._messages:
             if threading.current_thread().name.startswith("ior-"):
                 self.ignore([threading.get_native_id()])  # first: looking for the others makes calls
@@ -428,12 +428,12 @@ class Run:
         return self._watched and not self._missed and not self.counted_since
 
     def watch(self) -> None:
-        """Somebody looks: from now on rows are decoded as they come, and statistics and trie are kept."""
+        """Decode rows as they come from now on, and keep statistics and trie: somebody looks, or a recording begins."""
         self._watched = True
         self.engine.go_live()
 
     def rows(self) -> EventBatch:
-        """Return the rows so far, everything that happened before included: all the owner keeps, or the stream's."""
+        """Return the rows of everything that has happened so far: all the owner keeps, or else those of the stream."""
         self.watch()
         self.engine.flush()
         if self.owner.plan.keep_rows:

@@ -67,6 +67,7 @@ class Window(Books):
     def _describe(self, engine: Engine) -> None:
         """Say what is traced, where the engine knows better than the plan."""
         self.trace.notes += engine.notes
+        self.inherit(engine.caveats)
         if engine.title:
             self.trace.title = f"{self.plan.title} ({engine.title})" if self.plan.named else engine.title
             self.trace.scope = engine.title

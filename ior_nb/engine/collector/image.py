@@ -28,7 +28,7 @@ class Image:
     code: Mapping[str, bytes]
     """Instructions by function; where they name a map there is its place in `maps`."""
     after: Mapping[str, int] = field(default_factory=dict)
-    """Of functions that run after one of the kernel's: its BTF id. Where the kernel cannot do that they are left out."""
+    """Of functions that run after one of the kernel's: its BTF id. A kernel that cannot do that runs without them."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -83,8 +83,8 @@ def load(image: Image, kinds: Mapping[str, int]) -> Loaded:
         for spec in image.maps:
             maps[spec.name] = Map(spec)
         descriptors = [maps[spec.name].fd for spec in image.maps]
-        for name, code in image.code.items():
-            code = relocated(code, lambda index: descriptors[index])
+        for name, written in image.code.items():
+            code = relocated(written, lambda index: descriptors[index])
             if name not in image.after:
                 programs[name] = Program(name, kinds[name], code)
                 continue

@@ -98,11 +98,10 @@ int on_exec(struct exec_args *ctx) {
   }
   if (old == tid) return 0;
   struct slot *to = &s->blank;
-  u32 number = from->pid, zero = 0;
-  struct config *c = config.lookup(&zero);
+  u32 number = from->pid;
   __builtin_memcpy(to, from, sizeof(*to));
   to->tid = number;
-  if (c && c->tid == number) to->ignored = 0;                       /* the leader is who is traced, and this is the leader now */
+  if (c && c->tid == number && targets.lookup(&tgid)) to->ignored = 0;  /* the leader is who is traced, and this is it now */
   slots.update(&tid, to);
   slots.delete(&old);
   return 0;
