@@ -20,6 +20,7 @@ import pytest
 from ior_nb.commands import cli
 from ior_nb.commands.verbs import VERBS, Verbs
 from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.replay import ReplayEngine
 from ior_nb.export import EXPORTERS
 from ior_nb.result.comparison import Diff
 from ior_nb.result.figures import FIGURES
@@ -241,6 +242,29 @@ def test_a_recording_says_it_when_it_is_loaded(traced: Trace, said: str, tmp_pat
     assert said in words(again.syscalls())
     assert again.completeness.unrecorded == traced.completeness.unrecorded
     assert int(again.stats().at["calls", "value"]) == int(traced.stats().at["calls", "value"])  # type: ignore[arg-type]
+
+
+def test_a_recording_says_it_when_it_is_played(traced: Trace, case: str, said: str, tmp_path: Path) -> None:
+    """A playback lacks what its recording lacks, and counts it."""
+    engine = ReplayEngine(traced.to_parquet(tmp_path / "x.parquet"))
+    with TracerSession(engine=engine) as session, trace(session=session) as played:
+        pass
+
+    assert said in words(played.syscalls())
+    assert played.accounting.unaccounted == 0
+    assert played.summary().calls == (CALLS if case != "filtered" else ROWS)
+    assert played.completeness.unrecorded == traced.completeness.unrecorded
+
+
+def test_a_recording_of_the_session_says_it(engine: Missing, session: TracerSession, said: str, tmp_path: Path) -> None:
+    """`%ior record` has the rows of one or several traces, and says what each of these lacks."""
+    session.record(tmp_path / "x.parquet")
+    with trace(session=session, pid=1):
+        engine.emit_all()
+    path = session.stop_recording()
+    assert path is not None
+
+    assert said in words(load(path).df())
 
 
 # ---- the dashboard

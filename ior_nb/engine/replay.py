@@ -225,7 +225,8 @@ class ReplayEngine:
             begin = max(self._player.clock(), self._played_to)
             due = begin
             books = accounting_of(recording.metadata) or Accounting()
-            partial, rows = bool(books.sampled_out or books.lost_total), {}
+            partial = bool(books.sampled_out or books.lost_total)
+            rows: dict[str, dict[str, int]] = {}
             for batch in recording.batches(
                 event_batch, start=start, end=end, tables=self._tables, rows_at_once=ROWS_AT_ONCE
             ):

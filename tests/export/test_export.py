@@ -326,6 +326,23 @@ def test_speedscope_reads_folded_stacks_and_its_own_format(
     assert (timed["unit"], timed["total"]) == ("nanoseconds", sum(map(latency, rows)))
 
 
+def test_speedscope_reads_what_rows_lack(speedscope: Callable[[list[Path]], list[list[Any]]], tmp_path: Path) -> None:
+    """Calls that are no rows are a stack in both files; what says so in words weighs nothing."""
+    books = Accounting(seen=99, emitted=3, sampled_out=96)
+    missing = {"pread64": {"calls": 96, "errors": 0, "bytes": 10, "latency_ns": 50}}
+    about = About(title="t", completeness=Completeness(accounting=books, unrecorded=missing))
+    files = [
+        export(made(hostile_rows()[:3]), tmp_path / f"x.{end}", about=about) for end in ("folded", "speedscope.json")
+    ]
+    folded, own = speedscope(files)
+    counted = next(p for p in own if p["name"].endswith(": count"))
+
+    assert folded[0]["total"] == counted["total"] == 99
+    for profile in (folded[0], counted):
+        assert [["[not recorded]", "pread64"], 96] in profile["stacks"]
+    assert "96 counted only" in counted["name"]
+
+
 def test_speedscope_reads_trace_events(speedscope: Callable[[list[Path]], list[list[Any]]], tmp_path: Path) -> None:
     """The importer of speedscope finds one profile per thread, with every call and the time of all."""
     rows = hostile_rows()
