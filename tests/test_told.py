@@ -288,7 +288,7 @@ def test_every_panel_says_it(traced: Trace, session: TracerSession, said: str, m
     assert [name for name, strip in strips.items() if said not in strip] == []
     assert [name for name, picture in pictures.items() if picture and said not in picture] == []
     assert said in bar
-    assert whole.count(said) > 1
+    assert said in whole
 
 
 def test_no_panel_takes_the_rows_for_the_whole(

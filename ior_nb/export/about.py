@@ -36,6 +36,11 @@ class About:
         return self.completeness.told() if self.completeness is not None else ""
 
     @property
+    def partial(self) -> bool:
+        """Whether there are calls that were wanted and are no rows."""
+        return self.completeness is not None and self.completeness.partial
+
+    @property
     def unrecorded(self) -> Counters:
         """The calls that were counted and are no rows."""
         return self.completeness.unrecorded if self.completeness is not None else {}

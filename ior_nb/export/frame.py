@@ -1,4 +1,4 @@
-"""`Frame`: a DataFrame that says below itself what its rows lack, and lets no traced name act on a terminal."""
+"""`DataFrame`: one of pandas that says below itself what its rows lack, and lets no traced name act on a terminal."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pandas as pd
 from ior_nb.runtime import Completeness
 from ior_nb.runtime.text import HTML_FONT, escaped_html, printable_lines
 
-__all__ = ["Frame", "told"]
+__all__ = ["DataFrame", "told"]
 
 
-class Frame(pd.DataFrame):
+class DataFrame(pd.DataFrame):
     """A DataFrame as any other, and so are those made of it; `attrs` has what its rows lack.
 
     Only how it is shown differs. Pickled it is a plain DataFrame, which opens where ior-nb is not installed.
@@ -20,7 +20,7 @@ class Frame(pd.DataFrame):
 
     @property
     def _constructor(self) -> Any:
-        return Frame
+        return DataFrame
 
     def to_string(self, *args: Any, **options: Any) -> Any:
         """Return the table as text, or write it; see `DataFrame.to_string`."""
@@ -47,14 +47,14 @@ class Frame(pd.DataFrame):
         return plain.__reduce_ex__(protocol)
 
 
-def told(frame: pd.DataFrame, *lacking: Completeness) -> Frame:
+def told(frame: pd.DataFrame, *lacking: Completeness) -> DataFrame:
     """Return the table with what its rows lack: in `attrs`, and below it where there is something to tell.
 
     Args:
         frame: the table.
         lacking: of each trace it was made of; none where nothing is known.
     """
-    shown = Frame(frame, copy=False)
+    shown = DataFrame(frame, copy=False)
     if len(lacking) == 1:
         shown.attrs.update(lacking[0].as_dict())
     elif lacking:

@@ -24,8 +24,7 @@ def speedscope(
 
     Args:
         batch: the rows.
-        about: its title names the file; behind it stands what the rows lack. Calls that were counted and are no rows
-            are a stack of their own.
+        about: its title names the file; behind it stands what the rows lack.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
         metric: what is shown first: count, duration, bytes or gap.
 
@@ -33,7 +32,7 @@ def speedscope(
         ConfigError: an unknown field or metric.
     """
     chosen = metric_name(metric)
-    found = stacks(batch, fields, unrecorded=about.unrecorded)
+    found = stacks(batch, fields)
     title = f"{about.title} ({about.told})" if about.told else about.title
     numbers: dict[str, int] = {}
     samples = [[numbers.setdefault(name, len(numbers)) for name in frames] for frames in found.frames]

@@ -69,7 +69,9 @@ class Diff:
         """Return what the rows of both lack, and what was done about it, in lines; none where they are whole."""
         lines = [f"{t}: {s.told()}" for t, s in zip(self.titles, self.lacking, strict=True) if s.told()]
         if any(side.unrecorded for side in self.lacking):
-            lines.append("totals and system calls are exact counts; percentiles, files and processes are of the rows")
+            lines.append(
+                "totals and system calls are exact counts, percentiles are of the rows; files are not compared"
+            )
         return [printable(line) for line in lines]
 
     def totals(self) -> pd.DataFrame:
@@ -140,7 +142,10 @@ class Diff:
                 [[show(one[name]), show(two[name]), _ratio(one[name], two[name]), name] for name, show in _TOTALS],
             )
         ]
-        for title, table, key in (("System calls", self.syscalls(), "syscall"), ("Files", self.files(), "file")):
+        shown = [("System calls", self.syscalls(), "syscall")]
+        if not any(side.unrecorded for side in self.lacking):  # else nobody knows what a change of a file's calls means
+            shown.append(("Files", self.files(), "file"))
+        for title, table, key in shown:
             rows = [
                 [
                     f"{r['calls_before']:,}",

@@ -58,13 +58,13 @@ def flame(
         batch: the rows.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
         metric: what widths mean: count, duration, bytes or gap.
-        lacking: what the rows lack; calls that were counted and are no rows have frames of their own.
+        lacking: what the rows lack; the picture is of the rows, and its title says so.
 
     Raises:
         ConfigError: an unknown field or metric.
     """
     metric = metric_name(metric)
-    nodes = tree(stacks(batch, fields, [metric], lacking.unrecorded))
+    nodes = tree(stacks(batch, fields, [metric]))
     shown = nodes.largest(metric, MOST_FRAMES)
     totals, kinds = nodes.totals[metric], nodes.classes()
     show = _UNIT_TEXT[metric]
@@ -87,7 +87,8 @@ def flame(
         height=110 + 26 * (1 + max(nodes.depths[i] for i in shown)),
         margin={"t": 30, "l": 4, "r": 4, "b": 4},
     )
-    return _headed(figure, f"{metric}: {show(int(totals[0]))}", [lacking.told()])
+    of = " in the rows" if lacking.partial else ""
+    return _headed(figure, f"{metric}: {show(int(totals[0]))}{of}", [lacking.told()])
 
 
 def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
@@ -352,7 +353,14 @@ def _headed(figure: Any, heading: str, told: Iterable[str]) -> Any:
         return figure.update_layout(title=title)
     # At the top, above the legend; what they take is added to the height, for the plot needs its own.
     more, layout = 16 * len(lines), figure.layout
-    title |= {"x": 0.01, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container", "pad": {"t": 6}}
+    title |= {
+        "x": 0.01,
+        "xanchor": "left",
+        "y": 1,
+        "yanchor": "top",
+        "yref": "container",
+        "pad": {"t": 16 if heading else 6},
+    }
     return figure.update_layout(title=title, height=layout.height + more, margin={"t": layout.margin.t + more})
 
 

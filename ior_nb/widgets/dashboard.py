@@ -139,7 +139,7 @@ class Dashboard:
 def _still(panel: Panel) -> str:
     """Return a panel's static picture; one that cannot be drawn is left out."""
     try:
-        return panel.picture()
+        return panel.still()
     except Exception:
         _LOG.exception("the panel %s has no static picture", panel.name)
         return ""

@@ -10,7 +10,6 @@ from typing import Final
 
 from ior_nb.export.stacks import METRICS, Tree, stacks, tree
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.completeness import Counters
 from ior_nb.runtime.text import escaped_html, show_bytes, show_ns
 
 __all__ = ["flame_graph"]
@@ -21,10 +20,10 @@ _LEAST: Final = 0.0008
 _NAMES: Final = {"duration": "time", "count": "calls", "bytes": "bytes", "gap": "gaps"}
 
 
-def flame_graph(batch: EventBatch, fields: str | Sequence[str], first: str, unrecorded: Counters) -> str:
+def flame_graph(batch: EventBatch, fields: str | Sequence[str], first: str, *, partial: bool) -> str:
     """Return the section; `first` is the metric it opens with."""
     metrics = [m for m in ("duration", "count", "bytes") if m != first]
-    found = stacks(batch, fields, unrecorded=unrecorded)
+    found = stacks(batch, fields)
     shown = [m for m in (first, *metrics) if m == first or found.total(m)]
     ordered = [m for m in _NAMES if m in shown]
     nodes = tree(found)
@@ -43,11 +42,11 @@ def flame_graph(batch: EventBatch, fields: str | Sequence[str], first: str, unre
         f'<span class="legend">{legend}</span><span class="grow"></span>'
         '<input type="search" id="search" class="js-only" placeholder="find a frame" aria-label="find a frame">'
         '<button type="button" id="reset" class="js-only">reset</button></div>'
-        f"{''.join(_graph(nodes, m) for m in ordered)}</section>"
+        f"{''.join(_graph(nodes, m, 'the rows' if partial else 'all') for m in ordered)}</section>"
     )
 
 
-def _graph(nodes: Tree, metric: str) -> str:
+def _graph(nodes: Tree, metric: str, whole_of: str) -> str:
     assert metric in METRICS
     numbers = nodes.largest(metric, _LIMIT, _LEAST)
     totals = nodes.totals[metric].tolist()
@@ -73,7 +72,8 @@ def _graph(nodes: Tree, metric: str) -> str:
         )
     height = (1 + max(nodes.depths[n] for n in numbers)) * _ROW
     left_out = len(nodes.names) - len(numbers)
-    hint = f"{_amount(totals[0], metric)} in all" + (f"; {left_out:,} narrow frames are not drawn" if left_out else "")
+    more = f"; {left_out:,} narrow frames are not drawn" if left_out else ""
+    hint = f"{_amount(totals[0], metric)} in {whole_of}{more}"
     return (
         f'<div class="graph g-{metric}"><svg height="{height}" role="img" aria-label="flame graph by {_NAMES[metric]}">'
         f'{"".join(boxes)}</svg><p class="hint">{hint}</p></div>'

@@ -45,7 +45,7 @@ def html(
     if len(batch):
         body += [
             _totals(batch, about),
-            flame_graph(batch, fields, first, about.unrecorded),
+            flame_graph(batch, fields, first, partial=about.partial),
             '<div class="pair">',
             timeline_charts(batch, about),
             latency_chart(batch),
@@ -78,7 +78,9 @@ def _heading(about: About) -> str:
             f"{escaped_html(line)}</p>"
         )
         if lacking.unrecorded:
-            caveats.append("totals and system calls are exact counts; charts and percentiles are of the rows alone")
+            caveats.append(
+                "totals and system calls are exact counts; flame graph, charts and percentiles are of the rows alone"
+            )
     out += [f'<p class="facts">{escaped_html(note)}</p>' for note in (*caveats, *about.notes)]
     return "".join([*out, "</header>"])
 
