@@ -163,7 +163,8 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
     **{
         name: (lambda t, _, name=name: getattr(t, name)())  # type: ignore[misc]
         for name in (
-            "df table stats syscalls families files directories processes errors slowest timeline flame plot metadata"
+            "df table stats syscalls families files directories processes errors probes slowest waiting timeline "
+            "flame plot metadata"
         ).split()
     },
     "completeness": lambda t, _: t.completeness.line(),
@@ -178,8 +179,8 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
     "__arrow_c_stream__": lambda t, _: pa.table(t),
 }
 TRACE_PARTS: Final = set(  # for the session and for other modules: they show nothing
-    "accounting add batch batches caveats counters duration_s engine finish finished name notes options origin "
-    "recording returncode rows_let_go scope started_at title window".split()
+    "accounting add batch batches began caveats counters duration_s ended engine finish finished name notes options "
+    "origin recording returncode rows_let_go scope started_at title window".split()
 )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups, mean
-from ior_nb.aggregate.rows import credited_rows, latencies, moved
+from ior_nb.aggregate.rows import credited_rows, latencies, moved, wait_rows
 from ior_nb.aggregate.unrecorded import as_group, into_groups, sums
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import UNRECORDED, Counters
@@ -24,6 +24,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "probes",
     "processes",
     "syscalls",
     "threads",
@@ -45,7 +46,8 @@ def totals(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> dict[str, int
     return {
         "calls": len(batch) + more["calls"],
         "recorded": len(batch),
-        "errors": int(batch["is_error"].sum()) + more["errors"],
+        "errors": int(batch.failed.sum()) + more["errors"],
+        "probes": int(batch["probe"].sum()) + more["probes"],
         "in_flight": int(batch.in_flight.sum()),
         "bytes": int(batch["bytes"].sum(dtype=np.int64)) + more["bytes"],
         "bytes_read": int(read.sum()) + more["bytes_read"],
@@ -55,6 +57,7 @@ def totals(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> dict[str, int
         "processes": len(np.unique(batch["pid"])),
         "threads": Groups(batch["pid"], batch["tid"]).count,
         "time_ns": time,
+        "waiting_ns": int(latency[wait_rows(batch)].sum()),
         "mean_ns": time / count if count else 0.0,
         **{name: int(values[0]) if len(values) else 0 for name, values in percentiles.items()},
         "max_ns": int(latency.max(initial=0)),
@@ -82,7 +85,8 @@ def _measures(groups: Groups, batch: EventBatch, *, recorded: bool = False) -> C
     return {
         "calls": groups.sizes(),
         **({"recorded": groups.sizes()} if recorded else {}),
-        "errors": groups.sum(batch["is_error"]),
+        "errors": groups.sum(batch.failed),
+        "probes": groups.sum(batch["probe"]),
         "bytes": groups.sum(batch["bytes"]),
         "bytes_read": groups.sum(read),
         "bytes_written": groups.sum(written),
@@ -129,7 +133,8 @@ def files(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
     columns: Columns = {
         "file": batch.tables["file"].texts(keys[groups.first()]),
         "calls": calls,
-        "errors": groups.sum(np.concatenate([batch["is_error"], zeros.astype(bool)])),
+        "errors": groups.sum(np.concatenate([batch.failed, zeros.astype(bool)])),
+        "probes": groups.sum(np.concatenate([batch["probe"], zeros.astype(bool)])),
         "bytes_read": groups.sum(np.concatenate([own_read, read[credited]])),
         "bytes_written": groups.sum(np.concatenate([written, zeros])),
         "time_ns": groups.sum(latency),
@@ -156,7 +161,7 @@ def directories(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
     names = np.empty(len(numbers), object)
     names[:] = list(numbers)
     columns: Columns = {"directory": names, "files": groups.sizes()}
-    for name in ("calls", "errors", "bytes_read", "bytes_written", "time_ns"):
+    for name in ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns"):
         columns[name] = groups.sum(by_file[name])
     columns["max_ns"] = groups.max(by_file["max_ns"])
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
@@ -204,7 +209,15 @@ def errors(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
 
     Of failures that are no rows only the system call is known: they are behind the others, `(not recorded)`.
     """
-    failed = batch.take(batch["is_error"])
+    return _failures(batch.take(batch.failed), unrecorded, "errors")
+
+
+def probes(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
+    """Return the same of the failures that are none: the answers to questions of normal work."""
+    return _failures(batch.take(batch["probe"]), unrecorded, "probes")
+
+
+def _failures(failed: EventBatch, unrecorded: Counters, measure: str) -> Columns:
     groups = Groups(failed["syscall"], failed["ret"])
     first = groups.first()
     codes = (-failed["ret"][first]).tolist()
@@ -219,7 +232,7 @@ def errors(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
         "example": np.where(file != "", file, failed.text("path_arg")[first]) if len(first) else file,
     }
     columns = ranked(columns, "calls")
-    failures = {name: row["errors"] for name, row in unrecorded.items() if row["errors"]}
+    failures = {name: row[measure] for name, row in unrecorded.items() if row.get(measure)}
     if failures:
         blank = {name: np.zeros(len(failures), values.dtype) for name, values in columns.items()}
         texts = {name: _objects([""] * len(failures)) for name, values in columns.items() if values.dtype == object}

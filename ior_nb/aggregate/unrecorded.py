@@ -19,7 +19,7 @@ from ior_nb.syscalls import BY_NAME
 
 __all__ = ["added", "as_group", "counted", "into_groups", "missing", "sums"]
 
-_MEASURES: Final = ("calls", "errors", "bytes", "bytes_read", "bytes_written", "time_ns", "timed")
+_MEASURES: Final = ("calls", "errors", "probes", "bytes", "bytes_read", "bytes_written", "time_ns", "timed")
 
 
 def counted(batch: EventBatch, *, flying: bool = False) -> dict[str, dict[str, int]]:
@@ -32,11 +32,12 @@ def counted(batch: EventBatch, *, flying: bool = False) -> dict[str, dict[str, i
     ended = ~batch.in_flight
     rows = batch if flying or ended.all() else batch.take(ended)
     groups = Groups(rows["syscall"])
-    columns = (groups.sizes(), groups.sum(rows["is_error"]), groups.sum(rows["bytes"]), groups.sum(latencies(rows)[0]))
+    failed, probes = groups.sum(rows.failed), groups.sum(rows["probe"])
+    columns = (groups.sizes(), failed, probes, groups.sum(rows["bytes"]), groups.sum(latencies(rows)[0]))
     names = rows.tables["syscall"].texts(rows["syscall"][groups.first()]) if len(rows) else ()
     return {
-        name: {"calls": calls, "errors": errors, "bytes": moved, "latency_ns": latency}
-        for name, calls, errors, moved, latency in zip(names, *(c.tolist() for c in columns), strict=True)
+        name: dict(zip(COUNTED, row, strict=True))
+        for name, *row in zip(names, *(c.tolist() for c in columns), strict=True)
     }
 
 
@@ -53,7 +54,11 @@ def missing(whole: Counters, rows: Counters) -> dict[str, dict[str, int]]:
     found = {}
     for name, row in whole.items():
         known = rows.get(name, {})
-        left = {measure: max(value - known.get(measure, 0), 0) for measure, value in row.items()}
+        left = {measure: max(row.get(measure, 0) - known.get(measure, 0), 0) for measure in COUNTED}
+        # Rows know more probes than the kernel does, and their errors are fewer: of both together none is missing.
+        failed = sum(row.get(kind, 0) - known.get(kind, 0) for kind in ("errors", "probes"))
+        left["probes"] = min(left["probes"], max(failed, 0))
+        left["errors"] = max(failed, 0) - left["probes"]
         if left["calls"]:
             found[name] = left
     return found
@@ -63,8 +68,8 @@ def sums(unrecorded: Counters) -> Columns:
     """Return the missing calls as columns, a row for each system call."""
     names = list(unrecorded)
     values = {
-        measure: np.array([unrecorded[name][key] for name in names], np.int64)
-        for measure, key in (("calls", "calls"), ("errors", "errors"), ("bytes", "bytes"), ("time_ns", "latency_ns"))
+        measure: np.array([unrecorded[name].get(key, 0) for name in names], np.int64)
+        for measure, key in zip(("calls", "errors", "probes", "bytes", "time_ns"), COUNTED, strict=True)
     }
     read, written = ways(names) * values["bytes"]
     return {

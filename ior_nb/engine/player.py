@@ -194,7 +194,7 @@ class Player:
                 self._totals[name] += count
             for name, row in counters.items():
                 if (call := BY_NAME.get(name)) is not None:
-                    for field, measure in zip(("calls", "errors", "bytes", "latency"), COUNTED, strict=True):
+                    for field, measure in zip(("calls", "errors", "probes", "bytes", "latency"), COUNTED, strict=True):
                         self._counters[field][call.number] += np.uint64(row[measure])
 
     def numbers(self, rows: EventBatch) -> np.ndarray:
@@ -250,7 +250,8 @@ class Player:
             rows, number = rows.take(counted), number[counted]
         latency = rows["latency_ns"]
         np.add.at(self._counters["calls"], number, np.uint64(1))
-        np.add.at(self._counters["errors"], number, rows["is_error"].astype(np.uint64))
+        np.add.at(self._counters["errors"], number, rows.failed.astype(np.uint64))
+        np.add.at(self._counters["probes"], number, rows["probe"].astype(np.uint64))
         np.add.at(self._counters["bytes"], number, rows["bytes"])
         np.add.at(self._counters["latency"], number, latency)
         octave = np.frexp(latency.astype(np.float64))[1] - 1

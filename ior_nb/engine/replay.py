@@ -22,6 +22,7 @@ from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions, new_t
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.completeness import accounting_of, caveats_of, counters_of
+from ior_nb.runtime.schema import NAMES
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
 from ior_nb.syscalls import SYSCALLS
@@ -228,7 +229,7 @@ class ReplayEngine:
             partial = bool(books.sampled_out or books.lost_total)
             rows: dict[str, dict[str, int]] = {}
             for batch in recording.batches(
-                event_batch, start=start, end=end, tables=self._tables, rows_at_once=ROWS_AT_ONCE
+                event_batch, start=start, end=end, columns=NAMES, tables=self._tables, rows_at_once=ROWS_AT_ONCE
             ):
                 if partial:
                     rows = added(rows, counted(batch))

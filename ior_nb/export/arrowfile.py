@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ior_nb.export.about import About
-from ior_nb.export.arrow import record_batch, schema
+from ior_nb.export.arrow import encodable, record_batch, schema
 from ior_nb.runtime import EventBatch
 
 __all__ = ["arrowfile"]
@@ -16,6 +16,8 @@ def arrowfile(batch: EventBatch, about: About) -> Iterator[bytes]:
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema(about.pairs())) as file:
-        file.write_batch(record_batch(batch))
+    metadata = {name: encodable(text) for name, text in about.pairs().items()}
+    wanted = schema(batch.extras).with_metadata(metadata)
+    with pa.ipc.new_file(sink, wanted) as file:
+        file.write_batch(record_batch(batch, wanted=wanted))
     yield sink.getvalue().to_pybytes()

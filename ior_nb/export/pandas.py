@@ -34,4 +34,4 @@ def dataframe(batch: EventBatch, lacking: Completeness | None = None) -> pd.Data
             columns[column.name] = pd.Categorical.from_codes(codes, categories=pd.Index(texts))
         else:
             columns[column.name] = values
-    return told(pd.DataFrame(columns, copy=True), lacking or Completeness())
+    return told(pd.DataFrame({**columns, **batch.extras}, copy=True), lacking or Completeness())

@@ -26,6 +26,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "probes",
     "processes",
     "slowest",
     "stats",
@@ -118,8 +119,18 @@ def errors(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     return _frame(aggregate.errors(batch, lacking.unrecorded), lacking)
 
 
+def probes(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per system call and error that is none, most frequent first, with a file it happened to."""
+    return _frame(aggregate.probes(batch, lacking.unrecorded), lacking)
+
+
 def slowest(
-    batch: EventBatch, n: int = 20, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None
+    batch: EventBatch,
+    n: int = 20,
+    lacking: Completeness = _WHOLE,
+    *,
+    origin_ns: int | None = None,
+    waiting: bool = False,
 ) -> pd.DataFrame:
     """Return the n calls that took longest, the slowest first.
 
@@ -128,8 +139,9 @@ def slowest(
         n: how many, at most.
         lacking: what the rows lack.
         origin_ns: what `start_s` counts from, on the boot clock; by default the earliest row.
+        waiting: those that waited for somebody else, instead of those that did not.
     """
-    found = aggregate.slowest(batch, n)
+    found = aggregate.slowest(batch, n, waiting=waiting)
     start_s = (found["time_ns"].astype(np.int64) - _origin(batch, origin_ns)) / 1e9
     text = ("syscall", "file", "comm")
     return _frame(
@@ -179,7 +191,9 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     import pandas as pd
 
     measures = [
-        c for c in ("calls", "recorded", "errors", "bytes_read", "bytes_written", "time_ns") if c in before.columns
+        c
+        for c in ("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns")
+        if c in before.columns
     ]
     ranks = [c for c in ("mean_ns", "p50_ns", "p90_ns", "p95_ns", "p99_ns", "p999_ns", "max_ns") if c in before.columns]
     names = pd.Index(sorted(set(before[key]) | set(after[key])), dtype=object)

@@ -13,10 +13,12 @@ import numpy as np
 
 from ior_nb.aggregate import counted, missing
 from ior_nb.errors import ConfigError
+from ior_nb.result.axis import clocks
 from ior_nb.result.held import Held
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, Completeness, EventBatch
+from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.completeness import Counters, only_where
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from ior_nb.result.comparison import Diff
     from ior_nb.runtime import Filter
 
-__all__ = ["Trace"]
+__all__ = ["Trace", "clocks"]
 
 
 class Trace:
@@ -39,11 +41,12 @@ class Trace:
         title: what was traced, for headings.
         scope: whose calls were traced, in words.
         engine: name of the engine.
-        started_at: wall clock at the start, seconds since the epoch.
+        began, ended: its start and its end, each on the wall clock and on that of the rows.
         window: (t0, t1) on the boot clock, ns; rows started inside.
         accounting: where every call went; while it runs, as far as somebody has looked.
-        counters: exact counters by syscall name: {"calls", "errors", "bytes", "latency_ns"}; exact under sampling and
-            loss, and of all calls, those a filter keeps out too.
+        counters: exact counters by syscall name: {"calls", "errors", "probes", "bytes", "latency_ns"}; exact under
+            sampling and loss, and of all calls, those a filter keeps out too. A file found later along a search path
+            they do not know: its misses are errors there.
         caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
@@ -56,7 +59,7 @@ class Trace:
         self.scope = scope
         self.engine = engine
         self.options = dict(options or {})
-        self.started_at = time.time()
+        self.began = self.ended = moment()
         self.window = (0, 0)
         self.accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
@@ -84,14 +87,27 @@ class Trace:
             return
         self.rows_let_go += self._held.add(batch)
 
-    def finish(self, *, window: tuple[int, int], accounting: Accounting, counters: dict[str, dict[str, int]]) -> None:
-        """Close the books."""
+    def finish(
+        self,
+        *,
+        window: tuple[int, int],
+        accounting: Accounting,
+        counters: dict[str, dict[str, int]],
+        ended: Moment | None = None,
+    ) -> None:
+        """Close the books; a trace of another time or machine says when it ended."""
         self.window = window
+        self.ended = ended or moment(window[1])
         self.accounting = accounting
         self.counters = counters
         self.finished = True
 
     # ---- read by the user
+
+    @property
+    def started_at(self) -> float:
+        """Wall clock at the start, seconds since the epoch; 0 where unknown."""
+        return self.began.wall / 1e9
 
     @property
     def duration_s(self) -> float:
@@ -105,25 +121,17 @@ class Trace:
 
     def _told(self) -> Completeness:
         """Return it for who adds nothing up: the rows need not be looked at."""
-        lacking = bool(self.accounting.sampled_out or self.accounting.lost_total)
-        return Completeness(
-            accounting=self.accounting,
-            caveats=self.caveats,
-            let_go=self.rows_let_go,
-            running=not self.finished,
-            exact=not lacking or bool(self._exact()),
-        )
+        exact = not (self.accounting.sampled_out or self.accounting.lost_total) or bool(self._exact())
+        told = Completeness(accounting=self.accounting, caveats=self.caveats, let_go=self.rows_let_go, exact=exact)
+        return told if self.finished else replace(told, running=True)
 
     def _missing(self) -> Counters:
         """Return the calls that are no rows at hand, by system call; nothing where only their number is known."""
         if not self.finished or not self._rows_kept:
             return {}
         if self._unrecorded is None:
-            if whole := self._exact():
-                self._unrecorded = missing(whole, counted(self.batch))
-            else:
-                gone = self.rows_let_go and self._tally.counted()
-                self._unrecorded = missing(gone, counted(self.batch, flying=True)) if gone else {}
+            whole = self._exact() or (self._tally.counted() if self.rows_let_go else {})
+            self._unrecorded = missing(whole, counted(self.batch, flying=whole is not self.counters)) if whole else {}
         return self._unrecorded
 
     def _exact(self) -> Counters:
@@ -142,7 +150,7 @@ class Trace:
         cells = {int(number) for batch in self.batches() for number in np.unique(batch["cell"])}
         if len(cells) != 1 or min(cells) < 0:
             return self.title
-        (cell,) = cells
+        cell = cells.pop()
         return f"cell {cell}" if self.title == "this cell" else f"{self.title} (cell {cell})"
 
     @property
@@ -191,15 +199,10 @@ class Trace:
         """
         return self.export(path, format="parquet")
 
-    def metadata(self, begun: tuple[int, int] | None = None) -> dict[str, str]:
-        """Return what the footer of a recording says about the trace.
-
-        Args:
-            begun: when the recording began, on wall and boot clock, ns; with the trace by default.
-        """
+    def metadata(self) -> dict[str, str]:
+        """Return what the footer of a recording says about the trace."""
         import json
 
-        wall, boot = begun or (int(self.started_at * 1e9), self.window[0])
         pairs = {
             "ior_nb.version": VERSION,
             "ior_nb.hostname": platform.node(),
@@ -208,12 +211,12 @@ class Trace:
             "ior_nb.engine": self.engine,
             "ior_nb.title": self.title,
             "ior_nb.scope": self.scope,
-            "ior_nb.started_at_unix_nano": str(wall),
-            "ior_nb.started_at_boot_nano": str(boot),
+            "ior_nb.boot_id": boot_id(),
             "ior_nb.options": json.dumps(self.options),
         } | self.origin
+        pairs |= clocks("started", self.began)
         if self.finished:
-            pairs["ior_nb.ended_at_boot_nano"] = str(self.window[1])
+            pairs |= clocks("ended", self.ended)
             pairs |= self._told().pairs()
             pairs["ior_nb.counters"] = json.dumps(self.counters)
             if self.returncode is not None:
@@ -264,11 +267,23 @@ class Trace:
 
         return tables.errors(self.batch, self.completeness)
 
+    def probes(self) -> pd.DataFrame:
+        """Return the same of the failures that are no errors: answers to what programs ask as part of normal work."""
+        from ior_nb.result import tables
+
+        return tables.probes(self.batch, self.completeness)
+
     def slowest(self, n: int = 20) -> pd.DataFrame:
-        """Return the n calls that took longest, the slowest first."""
+        """Return the n calls that took longest, the slowest first, without those that waited for somebody else."""
         from ior_nb.result import tables
 
         return tables.slowest(self.batch, n, self.completeness, origin_ns=self._start())
+
+    def waiting(self, n: int = 20) -> pd.DataFrame:
+        """Return the n longest waits for a child, a timer, a lock or the other end of a pipe, the longest first."""
+        from ior_nb.result import tables
+
+        return tables.slowest(self.batch, n, self.completeness, origin_ns=self._start(), waiting=True)
 
     def timeline(self, slot_s: float | str | None = None) -> pd.DataFrame:
         """Return calls, errors, bytes and latency in equal slots of time; `plot("timeline")` draws them.
@@ -333,7 +348,7 @@ class Trace:
         flight = batch.in_flight
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
-        found.started_at, found.returncode, found.origin = self.started_at, self.returncode, dict(self.origin)
+        found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
@@ -344,13 +359,11 @@ class Trace:
             in_flight=self.accounting.in_flight - dropped_flight,
             filtered=self.accounting.filtered + dropped,
         )
-        found.finish(window=self.window, accounting=accounting, counters={})
+        found.finish(window=self.window, accounting=accounting, counters={}, ended=self.ended)
         return found
 
     def diff(self, other: Trace, *, titles: tuple[str, str] | None = None, rows_only: bool = False) -> Diff:
         """Return what changed from this trace to the other: by system call, file, latency, and as a flame graph.
-
-        Calls that were sampled out or lost are in the totals, as the kernel counted them.
 
         Args:
             other: the trace after.

@@ -29,7 +29,7 @@ __all__ = [
     "whole_number",
 ]
 
-COUNTED: Final = ("calls", "errors", "bytes", "latency_ns")
+COUNTED: Final = ("calls", "errors", "probes", "bytes", "latency_ns")
 """What the kernel counts of each system call."""
 UNRECORDED: Final = "(not recorded)"
 """What stands for a name in the row of calls that were counted and are no rows."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import platform
 import threading
 import warnings
 from collections.abc import Mapping
@@ -13,6 +15,7 @@ import numpy as np
 from ior_nb import errors
 from ior_nb.aggregate import added, counted, missing
 from ior_nb.engine.contract import account, so_far
+from ior_nb.export.arrow import record_batch
 from ior_nb.globalfilter import to_text
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, RecordingController
@@ -22,7 +25,7 @@ from ior_nb.session.plan import Plan
 from ior_nb.sinks.parquet import Recorder
 from ior_nb.syscalls import SYSCALLS
 
-__all__ = ["Books", "files_of"]
+__all__ = ["Books", "files_of", "new_recorder"]
 
 _NAMES: Final = {c.number: c.name for c in SYSCALLS}
 
@@ -206,6 +209,11 @@ def _warn(text: str, kind: type[Warning]) -> None:
         warnings.warn(text, kind, stacklevel=3)
 
 
+def new_recorder() -> Recorder:
+    """Return a recorder whose rows say which machine they are of."""
+    return Recorder(to_arrow=functools.partial(record_batch, host=platform.node()))
+
+
 def files_of(recorder: RecordingController | None) -> set[str]:
     """Return the files a recorder is writing."""
     if recorder is None:
@@ -220,6 +228,7 @@ def _by_name(counters: np.ndarray) -> dict[str, dict[str, int]]:
         _NAMES[number]: {
             "calls": int(counters["calls"][number]),
             "errors": int(counters["errors"][number]),
+            "probes": int(counters["probes"][number]),
             "bytes": int(counters["bytes"][number]),
             "latency_ns": int(counters["latency"][number]),
         }
