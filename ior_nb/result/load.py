@@ -16,7 +16,7 @@ from ior_nb.export.arrow import event_batch
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.result.axis import Axis, started
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, new_tables
+from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, new_tables, own
 from ior_nb.runtime.completeness import (
     accounting_of,
     caveats_of,
@@ -37,6 +37,7 @@ _MOST: Final = 1 << 63
 _MOST_NOTES: Final = 20
 
 
+@own.ours
 def load(
     path_or_glob: str | Path | Iterable[str | Path],
     *,

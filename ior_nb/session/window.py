@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from ior_nb.engine.contract import Engine
 from ior_nb.result.trace import Trace
+from ior_nb.runtime import own
 from ior_nb.runtime.clock import FOR_EVER, boot_clock, moment
 from ior_nb.session.books import Books, new_recorder
 from ior_nb.session.child import Child
@@ -16,6 +17,7 @@ from ior_nb.session.session import TracerSession
 __all__ = ["Window"]
 
 
+@own.all_ours
 class Window(Books):
     """One `Trace` being made: a stretch of time on a run. A context manager that gives the trace."""
 
