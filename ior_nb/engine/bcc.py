@@ -34,6 +34,7 @@ from ior_nb.engine.sharing import Sharing
 from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
 from ior_nb.runtime.batch import ROWS_AT_ONCE
+from ior_nb.runtime.memory import memory_limit
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
 
@@ -75,7 +76,7 @@ class BccEngine:
 
     def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES, way: str = "auto") -> None:
         self._ring_bytes = ring_bytes
-        self._buffer_bytes = buffer_bytes
+        self._buffer_bytes = min(buffer_bytes, memory_limit() // 8)  # a container may have less than both sides buffer
         self._way = way
         self.way = ""
         """Where the program hangs, once it is loaded."""
@@ -102,7 +103,7 @@ class BccEngine:
         self._skipping = False  # the kernel skipped calls: another way will be chosen when it is loaded anew
         self._owner = os.getpid()
         self._last_totals: dict[str, int] = {}
-        self.raw_limit = buffer_bytes
+        self.raw_limit = self._buffer_bytes
 
     # ---- life
 
@@ -400,7 +401,7 @@ class BccEngine:
     def _decode(self, kind: Frame, payload: bytes) -> None:
         names = self._decoder.names
         if kind is Frame.NAMES:
-            names.learn(payload)
+            names.take(payload)
             if names.ask():  # nobody waits: this thread takes the answer, which is a frame
                 self._requests.put(pack_json(Frame.REQUEST, {"id": 0, "verb": "alive"}))
         elif kind is Frame.ALIVE:
