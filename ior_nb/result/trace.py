@@ -15,7 +15,7 @@ from ior_nb.errors import ConfigError
 from ior_nb.result.held import Held
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
-from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime import Accounting, EventBatch, own
 from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Trace", "clocks"]
 
 
+@own.all_ours
 class Trace:
     """A trace. `trace()` hands it out at once; its results are there when the trace has ended.
 

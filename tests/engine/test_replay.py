@@ -170,7 +170,7 @@ def test_load_gives_what_the_trace_said_about_itself(tmp_path: Path) -> None:
         engine.emit(batch(time_ns=[now], syscall=["read"], state=["in flight"]))
         engine.totals |= {"seen": 5, "sampled_out": 2, "open": 1}
     before.returncode = 3
-    before.counters = {"read": {"calls": 9, "errors": 1, "bytes": 3, "latency_ns": 7}}
+    before.counters = {"read": {"calls": 9, "errors": 1, "probes": 2, "bytes": 3, "latency_ns": 7}}
     after = load(before.to_parquet(tmp_path / "b.parquet"))
 
     for name in ("title", "scope", "engine", "options", "window", "counters", "returncode", "accounting"):
