@@ -43,6 +43,7 @@ class DemoEngine:
     title = "demo data"
     notes: tuple[str, ...] = ("demo data: made up, nothing was traced",)
     how = ""
+    caveats: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -96,9 +97,6 @@ class DemoEngine:
     def deaths(self) -> list[tuple[int, int]]:
         """Return nothing: nobody of the demo ends."""
         return []
-
-    def ignore(self, tids: list[int]) -> None:
-        """None of them is in the demo."""
 
     def stop(self) -> Ended:
         """End; calls that have not ended yet never began."""

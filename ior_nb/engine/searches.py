@@ -147,7 +147,7 @@ class Searches:
         if len(self._name_of) < len(paths):
             more = np.full(len(paths) + len(paths) // 4 - len(self._name_of), -1)
             self._name_of = np.concatenate([self._name_of, more])
-        found = self._name_of.take(codes)
+        found: np.ndarray = self._name_of.take(codes)
         fresh = np.unique(codes[found < 0])
         if len(fresh):
             names = [path.rpartition("/")[2] for path in paths.at(fresh)]

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from dataclasses import replace
 from pathlib import Path
@@ -15,24 +15,27 @@ from typing import Final
 import numpy as np
 
 from ior_nb import errors
-from ior_nb.engine.contract import Engine, so_far
-from ior_nb.export import export
+from ior_nb.engine.contract import Engine, Feed
+from ior_nb.export import About, export
+from ior_nb.globalfilter import to_text
 from ior_nb.runtime import (
+    Completeness,
     EventBatch,
     Filter,
     StringTable,
     TraceOptions,
     TraceRuntimeBindings,
     TraceState,
+    own,
     runtime_bindings_from_context,
     trace_filters_from_context,
 )
 from ior_nb.runtime.clock import boot_clock
-from ior_nb.session.books import Books, files_of
+from ior_nb.session import notebook
+from ior_nb.session.books import Books
 from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.fitted import with_tail
 from ior_nb.session.judges import Judges
-from ior_nb.session.own import messaging_descriptors, service_threads
 from ior_nb.session.probemanager import Manager
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
@@ -42,21 +45,6 @@ __all__ = ["Run"]
 
 _REFRESH_S: Final = 1.0
 """How often the engine's own counts are asked for."""
-
-
-class _Feed:
-    """The function to which an engine hands its rows. An engine may keep it longer than the run: then it drops them."""
-
-    def __init__(self, receive: Callable[[EventBatch], None]) -> None:
-        self._receive: Callable[[EventBatch], None] | None = receive
-
-    def __call__(self, batch: EventBatch) -> None:
-        if (receive := self._receive) is not None:
-            receive(batch)
-
-    def close(self) -> None:
-        """Drop what comes from now on."""
-        self._receive = None
 
 
 class Run:
@@ -69,7 +57,6 @@ class Run:
         engine: where the rows come from.
         owner: the books of the whole run.
         cells: when which cell of the notebook ran.
-        ignore_tids: threads that are left out.
         stop: ends the owner, for a view that asks for it.
     """
 
@@ -79,7 +66,6 @@ class Run:
         owner: Books,
         cells: CellTimes,
         *,
-        ignore_tids: Sequence[int] = (),
         stop: Callable[[], None] | None = None,
     ) -> None:
         self.engine = engine
@@ -87,17 +73,13 @@ class Run:
         self.windows: list[Books] = [owner]
         self._cells = cells
         self._stop = stop or self.end
-        self._ignored = {*ignore_tids, *owner.own_threads()}
         self.options = TraceOptions(
             scope=owner.plan.scope,
             enabled=owner.plan.enabled,
             rates=owner.plan.rates,
-            ignore_tids=tuple(self._ignored),
             quiet=owner.plan.quiet,
         )
         owner.replays = engine.replays
-        self._messages = owner.plan.own and not engine.replays
-        self._messaging = messaging_descriptors() if self._messages else frozenset()
         self._lock = threading.Lock()  # between a change of the filter and the batch that is being counted
         # Rows of an engine that cannot wait come before anybody can look, and a dashboard must have counted them.
         self._watched = not owner.plan.quiet or not engine.can_wait
@@ -111,7 +93,7 @@ class Run:
         self.statistics = Statistics()
         self.trie = LiveTrie()
         self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs, engine.syscalls)
-        self._feed = _Feed(self._on_batch)
+        self._feed = Feed(self._on_batch)
         self.looked = False
         """Whether a view has looked at it."""
         self._ended = self._published = False
@@ -127,6 +109,7 @@ class Run:
         recorder = bindings.recorder()
         if recorder is not None and recorder.status().active:
             self._watched = True
+        served = None if self.engine.replays else notebook.here()
         self.options = replace(
             self.options,
             pushdown=self._judges.pushed,
@@ -135,6 +118,8 @@ class Run:
         )
         self.first_row = bindings.stream_sequencer().reserve(0)
         try:
+            if not self.engine.replays:
+                own.survey(served.threads() if served is not None else {})
             self.engine.start(self.options, self._feed)
             self._publish()
         except BaseException:
@@ -172,11 +157,6 @@ class Run:
     def _on_batch(self, batch: EventBatch) -> None:
         batch, passes = self._judges.judge(batch)
         batch = self._stamped(batch)
-        messaging = self._is_messaging(batch)
-        if messaging is not None:
-            for window in list(self.windows):
-                window.leave_out(batch.take(messaging))
-            batch, passes = batch.take(~messaging), None if passes is None else passes[~messaging]
         hidden = None if passes is None else ~passes
         for window in list(self.windows):
             window.receive(batch, hidden)
@@ -221,6 +201,8 @@ class Run:
         with self._lock:  # before the engine knows: the first row of the new epoch must find its aggregates
             self._judges.use(wanted, epoch)
             self._begin_anew(counters)
+        for window in list(self.windows):
+            window.narrow(wanted)
         self.engine.set_filter(pushed, epoch & 0xFF)
 
     # ---- LiveTrace
@@ -233,9 +215,9 @@ class Run:
             running=not trace.finished,
             title=str(trace.scope),
             engine=self.engine.name,
-            rows=self._bindings.stream_sequencer().reserve(0) - self.first_row,
+            rows=self.owner.rows,
             elapsed_s=max(0, boot_clock() - started) / 1e9 if started else 0.0,
-            accounting=so_far(self.totals),
+            completeness=self.completeness(),
             notes=(*trace.notes, *([self._failure] if self._failure else [])),
             origin_ns=0 if self.engine.replays else started,
             counted_s=max(0, boot_clock() - self.counted_since) / 1e9 if self.counted_since else 0.0,
@@ -253,7 +235,6 @@ class Run:
             return
         self._refreshed = now
         try:
-            self.ignore_new_service_threads()  # the ticker, and those a page made the notebook start
             self.refresh()
             self._failure = ""
         except errors.IorError as error:
@@ -284,8 +265,10 @@ class Run:
 
     def export(self, path: str, wanted: Filter) -> Path:
         """Write the rows so far that a filter accepts to a file."""
-        rows = self.rows()
-        return export(rows.take(wanted.mask(rows)) if wanted.active else rows, path)
+        rows, lacking = self.rows(), self.completeness()
+        if wanted.active:
+            rows, lacking = rows.take(wanted.mask(rows)), lacking.narrowed(to_text(wanted))
+        return export(rows, path, about=About(title=str(self.owner.trace.scope), completeness=lacking))
 
     # ---- for the session and the verbs
 
@@ -298,13 +281,23 @@ class Run:
         if self._ended:  # meanwhile: these may be another trace's
             return
         self.totals = totals
+        self.owner.so_far(totals)
         lost = totals["lost_ring"] + totals["lost_buffer"] + totals["lost_names"]
         if lost > self._lost_before:
             text = f"{lost - self._lost_before:,} events or names were lost; the totals of system calls stay exact"
             self._bindings.stream_buffer().push(warning(text, boot_clock(), self._tables))
             self._lost_before = lost
-        if not self.filter.active and (lost or totals["sampled_out"]):
+        if self._is_counted(totals):
             self.statistics.merge_counters(self.engine.counters())
+
+    def _is_counted(self, totals: Mapping[str, int]) -> bool:
+        """Whether the counters know calls that are no rows, and all calls are wanted: they know no filter."""
+        missing = totals["lost_ring"] + totals["lost_buffer"] + totals["sampled_out"]
+        return bool(missing) and not self.filter.active
+
+    def completeness(self) -> Completeness:
+        """Return what the rows so far lack."""
+        return self.owner.so_far(self.totals)
 
     def _begin_anew(self, counters: np.ndarray) -> None:
         self.counted_since = boot_clock()
@@ -315,21 +308,6 @@ class Run:
     def filter(self) -> Filter:
         """The filter in force."""
         return self._judges.filter
-
-    def _is_messaging(self, batch: EventBatch) -> np.ndarray | None:
-        """Which rows are not the user's: the kernel's main thread waking the one that prints, and our recordings."""
-        files = batch.tables["file"]
-        mask = np.zeros(len(batch), bool)
-        ours = [files_of(self._bindings.recorder()), *(window.own_files() for window in self.windows)]
-        for path in set().union(*ours):
-            if (code := files.code(path)) is not None:
-                mask |= batch["file"] == code
-        if self._messages and (eventfd := files.code("anon_inode:[eventfd]")) is not None:
-            waking = (batch["pid"] == os.getpid()) & (batch["file"] == eventfd)
-            if self._cells:  # a page may open channels later: who is woken between cells is not the user
-                self._messaging |= set(batch["fd"][waking & (batch["cell"] < 0)].tolist())
-            mask |= waking & np.isin(batch["fd"], list(self._messaging))
-        return mask if mask.any() else None
 
     def join(self, window: Books) -> None:
         """Let a window begin on this run.
@@ -346,8 +324,6 @@ class Run:
                 f"a trace of {mine.scope} is running, and {wanted.scope} with the calls and the filter asked for is "
                 "not all of it (see %ior status, %ior probes); stop it first (%ior stop)"
             )
-        if window.own_threads():
-            self.ignore(window.own_threads())
         self.watch()
         if wanted.enabled != self.probes.enabled:
             window.calls = frozenset(wanted.enabled)
@@ -391,6 +367,8 @@ class Run:
         try:
             ended = self.engine.stop()
             totals, counters = ended.totals, ended.counters
+            if self._is_counted(totals):
+                self.statistics.merge_counters(counters)
         except errors.SourceError as error:
             failure = error
         except BaseException as error:  # an interrupt: the hooks must go all the same
@@ -404,20 +382,6 @@ class Run:
         self.windows = []
         if interrupted is not None:
             raise interrupted
-
-    def ignore(self, tids: Iterable[int]) -> None:
-        """Leave threads out from now on."""
-        fresh = set(tids) - self._ignored
-        if fresh:
-            self.engine.ignore(sorted(fresh))
-            self._ignored |= fresh
-
-    def ignore_new_service_threads(self) -> None:
-        """Leave out the threads that began to serve the notebook or the tracer after the run had begun."""
-        if self._messages:
-            if threading.current_thread().name.startswith("ior-"):
-                self.ignore([threading.get_native_id()])  # first: looking for the others makes calls
-            self.ignore(service_threads())
 
     @property
     def counts_all(self) -> bool:
