@@ -348,6 +348,16 @@ def test_load_makes_one_data_set_of_a_folder(fleet: Path) -> None:
     assert "no common time" in found.notes[0]
 
 
+def test_recordings_without_that_column_have_their_probes_told(tmp_path: Path) -> None:
+    """Call and error say which failures of an older file are probes; searches it cannot tell."""
+    calls = ["newfstatat", "ioctl", "openat", "read"]
+    rows = events(4, syscall=calls, state=["done"] * 4, ret=[-2, -25, -2, -5], is_error=[True] * 4)
+    found = load(old_file(tmp_path / "a.parquet", rows))
+
+    assert found.batch["probe"].tolist() == [True, True, False, False]
+    assert found.summary().headline().endswith("2 failed; 2 probes, 3 processes")
+
+
 def test_columns_that_are_not_ours_are_kept(tmp_path: Path) -> None:
     """Columns a newer program or a user added are in every table, and in the file written again, with their types."""
     table = pa.Table.from_batches([record_batch(events(4))])
