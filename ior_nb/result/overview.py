@@ -284,16 +284,18 @@ class Overview:
                 "bytes": [(self.strip.read, _READ, 1.0), (self.strip.written, _WRITTEN, 1.0)],
                 "waiting": [(values, _WAITING, 0.8)],
             }[name]
+            picture = _drawn(pictures, top, name)
             rows.append(
-                f'<tr><td style="{_CELL}{_QUIET}text-align:left">{name}</td><td style="{_CELL}width:99%">{_drawn(pictures, top, name)}'
-                f'</td><td style="{_CELL}text-align:right">{most}</td></tr>'
+                f'<tr><td style="{_CELL}{_QUIET}text-align:left">{name}</td><td style="{_CELL}width:99%">{picture}</td>'
+                f'<td style="{_CELL}text-align:right">{most}</td></tr>'
             )
         if not rows:
             return ""
         ends = f'<span style="float:right">{show_ns(took_ns)}</span>0'
+        empty = f'<td style="{_CELL}"></td>'
         return (
             f'<table style="{_TABLE}width:100%;max-width:720px;margin:6px 0 2px">{"".join(rows)}'
-            f'<tr><td style="{_CELL}"></td><td style="{_CELL}{_QUIET}font-size:11px;text-align:left">{ends}</td><td style="{_CELL}"></td></tr></table>'
+            f'<tr>{empty}<td style="{_CELL}{_QUIET}font-size:11px;text-align:left">{ends}</td>{empty}</tr></table>'
         )
 
     def _html_lines(self) -> str:

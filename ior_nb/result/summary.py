@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ior_nb.result.overview import PATH_CELL, Overview, whole_path
-from ior_nb.runtime import Accounting
+from ior_nb.runtime import Accounting, Completeness
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
 __all__ = ["CallRow", "ErrorRow", "FileRow", "SlowRow", "Summary"]
@@ -100,13 +100,19 @@ class Summary:
     """The longest waits; they are not among the slowest."""
     overview: Overview
     """What to see of it first."""
-    accounting: Accounting
+    completeness: Completeness
     notes: tuple[str, ...] = ()
     """Things the reader should know: a recording, rows not kept."""
 
+    @property
+    def accounting(self) -> Accounting:
+        """Where every call went."""
+        return self.completeness.accounting
+
     def headline(self) -> str:
         """Return what happened, in a sentence as a user would say it."""
-        return f"{self.title}: {self.overview.sentence()}"
+        rows = "of the rows alone: " if self.completeness.partial else ""
+        return f"{self.title}: {rows}{self.overview.sentence()}"
 
     def totals(self) -> str:
         """Return the totals in one line."""
@@ -191,7 +197,7 @@ class Summary:
     def text(self, width: int = 110) -> str:
         """Return plain text, nothing wider than `width`, safe on a terminal."""
         said = textwrap.wrap(printable(self.headline()), width, subsequent_indent="    ", break_on_hyphens=False)
-        lines = [*said, self.totals(), self.accounting.line(), *self.all_notes()]
+        lines = [*said, *map(printable, (self.totals(), *self.completeness.lines(), *self.all_notes()))]
         lines += self.overview.text(self.duration_s * 1e9, width)
         for title, names, rows in self.tables():
             if title in self._folded():
@@ -216,13 +222,14 @@ class Summary:
 
     def html(self) -> str:
         """Return self-contained HTML that fits a light and a dark page; every traced string is escaped."""
-        warn = "" if self.accounting.complete else "color:#c62828;"
+        warn = "" if self.completeness.complete else "color:#c62828;"
+        about, *caveats = self.completeness.lines()
         out = [
             f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto">',
             f'<div style="overflow-wrap:anywhere"><b>{escaped_html(self.headline())}</b></div>',
             f'<div style="opacity:.75">{escaped_html(self.totals())}</div>',
-            f'<div style="opacity:.75;{warn}">{escaped_html(self.accounting.line())}</div>',
-            *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in self.all_notes()),
+            f'<div style="opacity:.75;{warn}">{escaped_html(about)}</div>',
+            *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in (*caveats, *self.all_notes())),
             self.overview.html(self.duration_s * 1e9),
         ]
         for title, names, rows in self.tables():

@@ -18,7 +18,8 @@ from ior_nb.result.crowd import Crowd
 from ior_nb.result.overview import NAMED, Overview, grouped, others
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
-from ior_nb.runtime import Accounting, EventBatch, Recoder, StringTable
+from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
+from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.mine import MINE, NONE, kind_of
 
@@ -164,7 +165,7 @@ class Tally:
         *,
         title: str,
         duration_s: float,
-        accounting: Accounting,
+        completeness: Completeness,
         notes: tuple[str, ...] = (),
         counters: Mapping[str, Mapping[str, int]] | None = None,
         window: tuple[int, int] = (0, 0),
@@ -175,7 +176,7 @@ class Tally:
         Args:
             title: heading.
             duration_s: length of the trace.
-            accounting: where every call went.
+            completeness: what the rows lack.
             notes: what else the reader should know.
             counters: the kernel's exact counts by syscall, where rows are missing: they take the place of the sums of
                 rows; files, errors and the slowest calls then are those of the rows alone.
@@ -223,7 +224,7 @@ class Tally:
             answers=tuple(answers),
             waits=tuple(waits),
             overview=overview,
-            accounting=accounting,
+            completeness=completeness,
             notes=notes,
         )
 
@@ -267,6 +268,15 @@ class Tally:
             synced=int(self._calls.columns["calls"][synced]) if synced else 0,
             home=home,
         )
+
+    def counted(self) -> dict[str, dict[str, int]]:
+        """Return calls, errors, bytes and time of all rows by system call; those in flight are in."""
+        with self._lock:
+            columns = self._calls.columns
+            return {
+                self._call_names.own[code]: {key: int(columns[key.removesuffix("_ns")][code]) for key in COUNTED}
+                for code in np.flatnonzero(columns["calls"]).tolist()
+            }
 
     def _file_rows(self, codes: np.ndarray) -> list[FileRow]:
         columns, paths = self._files.columns, self._file_names.own
