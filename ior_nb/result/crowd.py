@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.index import grown
 
-__all__ = ["Children", "Crowd"]
+__all__ = ["Children", "Crowd", "Moved"]
 
 _PIDS: Final = 1 + (1 << 22)  # PID_MAX_LIMIT of the kernel; recordings may have any
+
+
+class Moved(NamedTuple):
+    """The rows of a batch that moved bytes."""
+
+    rows: np.ndarray
+    read: np.ndarray
+    """Bytes, of each of these rows."""
+    written: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +51,8 @@ class Crowd:
     def __len__(self) -> int:
         return len(self._pids) - 1 + len(self._strange)
 
-    def add(self, batch: EventBatch, moved: tuple[np.ndarray, np.ndarray] | None) -> None:
-        """Count rows; `moved` are the bytes read and written by each, None where none moved any."""
+    def add(self, batch: EventBatch, moved: Moved | None) -> None:
+        """Count rows."""
         pids = batch["pid"].astype(np.intp)
         most = int(pids.max())
         self._places = grown(self._places, min(most + 1, _PIDS))
@@ -52,27 +61,31 @@ class Crowd:
             self._strange.update(pids[strange].tolist())
             pids = np.where(strange, 0, pids)
         at = self._places.take(pids)
-        new = np.flatnonzero((at == 0) & (pids > 0))
-        if len(new):
-            found, first = np.unique(pids[new], return_index=True)
-            self._places[found] = np.arange(len(self._pids), len(self._pids) + len(found))
-            self._pids += found.tolist()
-            self._parents += batch["ppid"][new[first]].tolist()
-            self._sums = {name: grown(column, len(self._pids)) for name, column in self._sums.items()}
+        if not at.all():
+            self._enter(batch, pids, np.flatnonzero((at == 0) & (pids > 0)))
             at = self._places.take(pids)
         count = len(self._pids)
-        if int(at.min()) == int(at.max()):  # most batches are of one process
-            at = at[:1]
-            rows = [np.array([len(batch)]), *(values.sum(keepdims=True) for values in moved or ())]
-        else:
-            rows = [np.ones(len(at), np.int64), *(moved or ())]
-        for name, values in zip(("calls", "read", "written"), rows, strict=False):
-            np.add.at(self._sums[name], at, values)
-        main = np.flatnonzero((batch["tid"] == batch["pid"]) | (self._sums["name"][:count].take(at) == 0))
-        if len(at) == 1:
-            main = main[-1:]
-        names = self._names.codes(batch["comm"][main], batch.tables["comm"])
-        self._sums["name"][self._places.take(pids[main])] = names
+        self._sums["calls"][:count] += np.bincount(at, minlength=count)
+        if moved is not None:
+            np.add.at(self._sums["read"], at[moved.rows], moved.read)
+            np.add.at(self._sums["written"], at[moved.rows], moved.written)
+        main = np.flatnonzero(batch["tid"] == batch["pid"])
+        last = np.full(count, -1, np.int64)
+        last[at.take(main)] = main  # the last one stays
+        self._name(batch, np.flatnonzero(last >= 0), last[last >= 0])
+
+    def _enter(self, batch: EventBatch, pids: np.ndarray, rows: np.ndarray) -> None:
+        """Give the processes of these rows places."""
+        found, first = np.unique(pids[rows], return_index=True)
+        places = np.arange(len(self._pids), len(self._pids) + len(found))
+        self._places[found] = places
+        self._pids += found.tolist()
+        self._parents += batch["ppid"][rows[first]].tolist()
+        self._sums = {name: grown(column, len(self._pids)) for name, column in self._sums.items()}
+        self._name(batch, places, rows[first])
+
+    def _name(self, batch: EventBatch, places: np.ndarray, rows: np.ndarray) -> None:
+        self._sums["name"][places] = self._names.codes(batch["comm"][rows], batch.tables["comm"])
 
     def children(self) -> Children:
         """Return those whose parent is another one."""

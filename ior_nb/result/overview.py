@@ -20,6 +20,8 @@ LINES: Final = 8
 """Lines of the user's own files at most."""
 NAMED: Final = 1000
 """Names a sentence is made of at most."""
+_MORE: Final = 4
+"""So many lines more may be shown one by one."""
 _NAMES: Final = 4
 _SOCKETS, _PIPES, _LOOKED, _LIBRARIES = "sockets", "pipes", "looked", "libraries"
 _CHILDREN: Final = "children"
@@ -82,12 +84,21 @@ def grouped(paths: Sequence[str], sums: np.ndarray, most: int = LINES) -> tuple[
     for name, found in sorted(members.items(), key=lambda item: len(item[1])):
         if not name or len(found) - 1 <= room:  # names without a folder have nothing in common
             room -= len(found) - 1
-            lines += [Line(paths[i], 1, *sums[:, i].tolist()) for i in found]
+            lines += [_line(paths[i], 1, sums[:, i]) for i in found]
         else:
-            total = sums[:, found].sum(axis=1).tolist()
-            lines.append(Line(f"{name}/", len(found), *total, folders=folders[name]))
+            lines.append(_line(f"{name}/", len(found), sums[:, found].sum(axis=1), folders=folders[name]))
     lines.sort(key=lambda line: (-line.moved, -line.calls, line.name))
+    if len(lines) > most + _MORE:
+        rest = lines[most:]
+        count = sum(line.files for line in rest)
+        total = np.array([[line.calls, line.read, line.written] for line in rest]).sum(axis=0)
+        lines[most:] = [_line(f"{count:,} more files", count, total, sort="more")]
     return tuple(lines)
+
+
+def _line(name: str, files: int, sums: np.ndarray, *, folders: int = 1, sort: str = "") -> Line:
+    calls, read, written = sums.tolist()
+    return Line(name, files, calls, read, written, folders=folders, sort=sort)
 
 
 def others(kinds: np.ndarray, looked: np.ndarray, sums: np.ndarray) -> tuple[Line, ...]:
@@ -112,7 +123,7 @@ def others(kinds: np.ndarray, looked: np.ndarray, sums: np.ndarray) -> tuple[Lin
     ):
         if count := int(found.sum()):
             name = show_count(count, one, many)
-            lines.append(Line(name, count, *sums[:, found].sum(axis=1).tolist(), sort=sort))
+            lines.append(_line(name, count, sums[:, found].sum(axis=1), sort=sort))
     return tuple(lines)
 
 
@@ -158,10 +169,17 @@ class Overview:
     def sentence(self) -> str:
         """Return what a user would say; the text is raw."""
         parts = []
-        if self.files_read:
-            parts.append(f"read {self._some(self.read, self.files_read)} ({show_bytes(self.bytes_read)})")
-        if self.files_written:
-            parts.append(f"wrote {self._some(self.written, self.files_written)} ({show_bytes(self.bytes_written)})")
+        amounts = show_bytes(self.bytes_read), show_bytes(self.bytes_written)
+        if self.files_read and self.read == self.written and self.files_read <= _NAMES:
+            both = self._some(self.read, self.files_read)
+            parts.append(f"read and wrote {both} ({amounts[0]} read, {amounts[1]} written)")
+        else:
+            for verb, paths, count, amount in (
+                ("read", self.read, self.files_read, amounts[0]),
+                ("wrote", self.written, self.files_written, amounts[1]),
+            ):
+                if count:
+                    parts.append(f"{verb} {self._some(paths, count)} ({amount})")
         if self.files_used and not parts:
             parts.append(f"used {self._some(self.used, self.files_used)}, no bytes moved")
         for line in self.others:

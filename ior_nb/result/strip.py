@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.result.crowd import Moved
 from ior_nb.runtime import EventBatch
 
 __all__ = ["Slots", "Strip"]
@@ -52,7 +53,7 @@ class Slots:
         self,
         batch: EventBatch,
         latency: np.ndarray,
-        moved: tuple[np.ndarray, np.ndarray] | None,
+        moved: Moved | None,
         waits: np.ndarray,
     ) -> None:
         """Count rows.
@@ -60,7 +61,7 @@ class Slots:
         Args:
             batch: the rows, at least one.
             latency: of each, 0 where it has none.
-            moved: bytes read and written by each; None where none moved any.
+            moved: those that moved bytes; None where none did.
             waits: numbers of the rows that waited.
         """
         times = np.minimum(batch["time_ns"], np.uint64(_LATEST)).astype(np.int64)
@@ -71,8 +72,9 @@ class Slots:
         failed = np.flatnonzero(batch.failed)
         if len(failed):
             self._sums[1] += np.bincount(at[failed], minlength=_FINE)
-        for way, values in enumerate(moved or ()):
-            np.add.at(self._sums[2 + way], at, values)
+        if moved is not None:
+            np.add.at(self._sums[2], at[moved.rows], moved.read)
+            np.add.at(self._sums[3], at[moved.rows], moved.written)
         if len(waits):
             self._add_waits(times[waits], ends)
 
@@ -99,7 +101,8 @@ class Slots:
                 odd = old & 1
                 sums = np.zeros_like(self._sums)
                 at = (np.arange(_FINE) + odd) >> 1
-                np.add.at(sums, (slice(None), at), self._sums)
+                for total, values in zip(sums, self._sums, strict=True):
+                    np.add.at(total, at, values)
                 self._sums, old, used = sums, old >> 1, _last(sums)
             first >>= 1
         if 0 <= first < old:
@@ -115,7 +118,8 @@ class Slots:
                 begin, end = int(starts[0]), int(starts[_last(self._sums)]) + (1 << self._shift)
             middles = starts + (1 << self._shift >> 1)
             at = np.clip((middles - begin) * (SLOTS / (end - begin)), 0, SLOTS - 1).astype(int)
-            np.add.at(sums, (slice(None), at), self._sums)
+            for total, values in zip(sums, self._sums, strict=True):
+                np.add.at(total, at, values)
         return Strip(*sums)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate import latencies, source_files, uses, wait_rows, waits_at, ways
-from ior_nb.result.crowd import Crowd
+from ior_nb.result.crowd import Crowd, Moved
 from ior_nb.result.overview import NAMED, Overview, grouped, others
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
@@ -81,12 +81,12 @@ class Tally:
         np.add.at(self._files.columns["calls"], file, 1)
         np.add.at(self._files.columns["latency"], file, latency)
         folder = batch.tables["file_kind"].code("directory")
-        used = self._uses.take(call)
-        used = (used == 2) | ((used == 1) & (batch["file_kind"] != folder)) if folder else used > 0
+        how = self._uses.take(call)
+        used = (how == 2) | ((how == 1) & (batch["file_kind"] != folder)) if folder else how > 0
         used &= ~batch["probe"]
         self._files.columns["used"][file[used]] = 1
-        ways_moved = self._add_bytes(batch, call, file, moved) if moved.any() else None
-        self._crowd.add(batch, ways_moved)
+        rows_moved = self._add_bytes(batch, call, file, moved) if moved.any() else None
+        self._crowd.add(batch, rows_moved)
         if len(failed):
             wrong = failed[~batch["probe"][failed]]
             np.add.at(self._files.columns["failed"], file[wrong], 1)
@@ -101,7 +101,7 @@ class Tally:
                 self._add_errors()
         waits = wait_rows(batch, self._waits_at.take(call))
         rows = np.flatnonzero(waits)
-        self._slots.add(batch, latency, ways_moved, rows)
+        self._slots.add(batch, latency, rows_moved, rows)
         if len(rows):
             np.add.at(self._calls.columns["waiting"], call[rows], latency[rows])
             self._waits.add(batch.take(rows), latency[rows])
@@ -110,9 +110,7 @@ class Tally:
         if len(self._file_names.own) > _FILES:
             self._drop_files()
 
-    def _add_bytes(
-        self, batch: EventBatch, call: np.ndarray, file: np.ndarray, moved: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _add_bytes(self, batch: EventBatch, call: np.ndarray, file: np.ndarray, moved: np.ndarray) -> Moved:
         np.add.at(self._calls.columns["bytes"], call, moved)
         reads, writes = self._ways
         read, written = moved * reads.take(call), moved * writes.take(call)
@@ -124,7 +122,8 @@ class Tally:
             file[credited] = self._file_names.codes(sources[credited], batch.tables["file"])
             self._files.grow(len(self._file_names.own))
         np.add.at(self._files.columns["read"], file, read)
-        return read, written
+        rows = np.flatnonzero(moved)
+        return Moved(rows, read[rows], written[rows])
 
     def _add_errors(self) -> None:
         """Count the failures put aside: few at a time would cost a sort each."""

@@ -444,7 +444,8 @@ class Trace:
 
     def __repr__(self) -> str:
         summary = self.summary()
-        return f"<Trace of {printable(summary.headline())}>"
+        lacking = "" if summary.completeness.complete else "; INCOMPLETE"
+        return f"<Trace of {printable(summary.headline())}{lacking}>"
 
     def __str__(self) -> str:
         return self.summary().text()
