@@ -6,7 +6,6 @@ import ast
 import contextlib
 import functools
 import importlib
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from ior_nb.commands.options import add_trace_options, trace_arguments
 from ior_nb.commands.verbs import PARSERS, VERBS, HelpShown, Parser, Verbs, arguments_of
 from ior_nb.engine import ENGINES
 from ior_nb.export import EXPORTERS
+from ior_nb.real import Thread
 from ior_nb.result.trace import Trace
 from ior_nb.session.session import TracerSession, default_session
 from ior_nb.session.tracing import trace
@@ -242,7 +242,8 @@ def load(shell: Any) -> None:
     shell.events.register("post_run_cell", magics.after_cell)
     # Loading the program takes most of a second: begin now, so that the first traced cell need not wait. Whatever
     # goes wrong here goes wrong again, and is told, when something is traced.
-    threading.Thread(target=_warm_up, args=(magics.session,), name="ior-warm-up", daemon=True).start()
+    with contextlib.suppress(OSError):  # no more threads
+        Thread(_warm_up, magics.session, name="ior-warm-up").start()
     _loaded[id(shell)] = magics
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -13,6 +12,7 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER
 from ior_nb.errors import SourceError
+from ior_nb.real import Condition, Lock, Thread, current
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import FOR_EVER
 from ior_nb.syscalls import BY_NAME
@@ -44,18 +44,18 @@ class Player:
     def __init__(self, name: str, clock: Callable[[], int]) -> None:
         self.clock = clock
         self._name = name
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
         self._begin()
 
     def _begin(self) -> None:
-        self._changed = threading.Condition()  # guards the next six
+        self._changed = Condition()  # guards the next six
         self._playing = False
         self._ending = False
         self._again = False
         self._hurry = False
         self._rushing = False
         self._reached = -1  # all rows due by then have been handed over
-        self._books = threading.Lock()  # held while rows are handed over; guards the next two
+        self._books = Lock()  # held while rows are handed over; guards the next two
         self._totals = dict.fromkeys(_TOTALS, 0)
         self._counters = np.zeros(wire.SPECS, COUNTER)
         self._numbers = np.zeros(0, np.int64)
@@ -81,7 +81,7 @@ class Player:
         self._on_batch = on_batch
         self._choose = choose
         self._playing = True
-        self._thread = threading.Thread(target=self._run, args=(play,), name=self._name, daemon=True)
+        self._thread = Thread(self._run, play, name=self._name)
         self._thread.start()
 
     def restart(self) -> None:
@@ -141,7 +141,7 @@ class Player:
             self._ending = True
             self._changed.notify_all()
         thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread is not current():
             thread.join()
 
     # ---- for the playback, in its thread
@@ -171,7 +171,7 @@ class Player:
                 self._reached = max(self._reached, int(due[at]) - 1)
                 self._changed.notify_all()
                 if to == at and not self._hurry:
-                    self._changed.wait(min(max(int(due[at]) - now, _TICK_NS) / 1e9, threading.TIMEOUT_MAX))
+                    self._changed.wait(min(max(int(due[at]) - now, _TICK_NS) / 1e9, 60.0))
                 self._hurry = self._hurry and to > at
             if to > at:
                 self.hand(batch[at:to], None if keep is None else keep[at:to])

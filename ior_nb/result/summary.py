@@ -7,7 +7,6 @@ events there were. `Summary` is its frozen result, as text and as HTML.
 from __future__ import annotations
 
 import errno
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate import latencies, source_files, ways
+from ior_nb.real import Lock
 from ior_nb.runtime import Accounting, EventBatch, Recoder, StringTable
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
@@ -218,7 +218,7 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
         self._calls = _Columns(("calls", "errors", "bytes", "latency", "max"))
         self._files = _Columns(("calls", "read", "written", "latency"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from typing import overload
 
 import numpy as np
+
+from ior_nb.real import Lock
 
 __all__ = ["Recoder", "StringTable"]
 
@@ -22,7 +23,7 @@ class StringTable(Sequence[str]):
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts: list[str] = [""]
         self._codes: dict[str, int] = {"": 0}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.intern_many(texts)
 
     def __len__(self) -> int:

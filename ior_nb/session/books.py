@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from typing import Final
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from ior_nb import errors
 from ior_nb.engine.contract import account
+from ior_nb.real import current
 from ior_nb.result.trace import Trace, counters_by_name
 from ior_nb.runtime import Accounting, EventBatch, RecordingController
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
@@ -164,7 +164,7 @@ class Books:
 
 def _warn(text: str, kind: type[Warning]) -> None:
     """Warn, but not from a thread of ours: the text would appear somewhere in the notebook. The result has it too."""
-    if not threading.current_thread().name.startswith("ior-"):
+    if current() is None:
         warnings.warn(text, kind, stacklevel=3)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from pathlib import Path
 from typing import Final
+
+from ior_nb.real import threads
 
 __all__ = ["messaging_descriptors", "service_threads"]
 
@@ -23,11 +26,13 @@ def service_threads() -> tuple[int, ...]:
         or str(getattr(getattr(t, "_target", None), "__module__", "")).startswith(_SERVICE)
         or t.name.startswith(("ior-", "IOPub", "Heartbeat", "Control", "Shell channel", "subshell-"))
     ]
+    found += [t.native_id for t in threads()]
     for task in Path("/proc/self/task").iterdir():  # threads Python knows nothing of: ZeroMQ's own
         with contextlib.suppress(OSError):
             if (task / "comm").read_text().startswith("ZMQbg"):
                 found.append(int(task.name))
-    return tuple(t for t in found if t is not None)
+    # What has been patched may call the main thread one of these.
+    return tuple(t for t in found if t is not None and t != os.getpid())
 
 
 def messaging_descriptors() -> frozenset[int]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from contextvars import Context
 from pathlib import Path
 from typing import Final
 
 from ior_nb.errors import ConfigError, SourceError
+from ior_nb.real import Lock, RLock
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import (
     EventBatch,
@@ -57,8 +57,8 @@ class Past:
         self._statistics = Statistics(clock=boot_clock) if statistics is None else statistics
         self._trie = LiveTrie() if trie is None else trie
         self._keeps, self._fixed = counted, fixed
-        self._counting = threading.RLock()  # by one thread at a time
-        self._publishing = threading.Lock()
+        self._counting = RLock()  # by one thread at a time
+        self._publishing = Lock()
         self._over = False
         self._counted: Filter | None = None
         self._wanted = Filter()

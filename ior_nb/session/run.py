@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
@@ -17,6 +16,7 @@ import numpy as np
 from ior_nb import errors
 from ior_nb.engine.contract import Engine, so_far
 from ior_nb.export import export
+from ior_nb.real import Lock, current
 from ior_nb.runtime import (
     EventBatch,
     Filter,
@@ -98,7 +98,7 @@ class Run:
         owner.replays = engine.replays
         self._messages = owner.plan.own and not engine.replays
         self._messaging = messaging_descriptors() if self._messages else frozenset()
-        self._lock = threading.Lock()  # between a change of the filter and the batch that is being counted
+        self._lock = Lock()  # between a change of the filter and the batch that is being counted
         # Rows of an engine that cannot wait come before anybody can look, and a dashboard must have counted them.
         self._watched = not owner.plan.quiet or not engine.can_wait
         self._missed = False  # rows came before anybody watched
@@ -415,8 +415,8 @@ class Run:
     def ignore_new_service_threads(self) -> None:
         """Leave out the threads that have begun to serve the notebook or the tracer since the run began."""
         if self._messages:
-            if threading.current_thread().name.startswith("ior-"):
-                self.ignore([threading.get_native_id()])  # first: looking for the others makes calls
+            if (mine := current()) is not None and mine.native_id is not None:
+                self.ignore([mine.native_id])  # first: looking for the others makes calls
             self.ignore(service_threads())
 
     @property

@@ -11,7 +11,6 @@ import atexit
 import contextlib
 import importlib
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from ior_nb import errors
 from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Engine
 from ior_nb.export.arrow import record_batch
+from ior_nb.real import Lock
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Filter, context_with_runtime_bindings, context_with_trace_filters
 from ior_nb.runtime.clock import boot_clock
@@ -337,7 +337,7 @@ def engine_name(asked: str) -> str:
 
 
 _defaults: dict[str, TracerSession] = {}
-_defaults_lock = threading.Lock()
+_defaults_lock = Lock()
 os.register_at_fork(
     before=_defaults_lock.acquire, after_in_child=_defaults_lock.release, after_in_parent=_defaults_lock.release
 )

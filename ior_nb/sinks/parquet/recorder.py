@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ior_nb.errors import RecordingError
+from ior_nb.real import Lock, Thread
 from ior_nb.runtime import EventBatch, RecordingState
 from ior_nb.sinks.parquet.chain import Chain, link
 from ior_nb.sinks.parquet.rows import RowQueue
@@ -50,7 +50,7 @@ class Recorder:
         self._new_queue = functools.partial(
             RowQueue, queue_rows, group_rows=group_rows, seconds=flush_seconds, clock=clock
         )
-        self._turns = threading.Lock()  # one start or stop at a time
+        self._turns = Lock()  # one start or stop at a time
         self._recording: _Recording | None = None  # the running one, or the last
 
     @property
@@ -153,12 +153,12 @@ class _Recording:
     ) -> None:
         self.stopped = False
         self.discarded = False
-        self.worker = threading.Thread(target=self._run, name="ior-recorder", daemon=True)
+        self.worker = Thread(self._run, name="ior-recorder")
         self._target = target
         self._to_arrow = to_arrow
         self._queue = queue
         self._block = block
-        self._lock = threading.Lock()  # guards all below
+        self._lock = Lock()  # guards all below
         self._active = True
         self._metadata = _encoded(metadata)
         self._rows_dropped = 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable
 
+from ior_nb.real import Condition
 from ior_nb.runtime.batch import EventBatch
 
 __all__ = ["RowQueue"]
@@ -27,7 +27,7 @@ class RowQueue:
         self._group_rows = min(group_rows, limit)
         self._seconds = seconds
         self._clock = clock
-        self._changed = threading.Condition()  # guards all below
+        self._changed = Condition()  # guards all below
         self._batches: deque[tuple[EventBatch, float]] = deque()  # each with the time it came
         self._rows = 0
         self._waiting = 0  # producers that wait for room

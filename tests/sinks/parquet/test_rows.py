@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ior_nb.errors import RecordingError
 from ior_nb.export.arrow import record_batch
+from ior_nb.real import current
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.sinks.parquet import Recorder, read
 from ior_nb.sinks.parquet.rows import RowQueue
@@ -28,7 +29,7 @@ def test_rows_are_written_by_the_thread_of_that_name(tmp_path: Path) -> None:
 
     def convert(batch: EventBatch) -> pa.RecordBatch:
         if len(batch):
-            seen.append((threading.current_thread().name, threading.get_native_id()))
+            seen.append(((thread := current()) and thread.name, threading.get_native_id()))
         return record_batch(batch)
 
     recorder = Recorder(convert)

@@ -1,0 +1,189 @@
+"""Threads and locks of the operating system, whatever stands in their place.
+
+gevent and eventlet change the modules of the standard library so that threads become greenlets of the main thread,
+before or after this package is imported; debuggers and profilers reach into new threads in the same way. Ours must be
+none of that: they wait for the collector while the main thread works, and their numbers are left out of a trace. So the
+C modules are loaded a second time, where nobody has changed anything, and what `threading` makes of them is made here.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import importlib
+import importlib.util
+import os
+from _queue import SimpleQueue
+from collections import deque
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from threading import Lock, RLock
+
+__all__ = [
+    "Condition",
+    "Event",
+    "Lock",
+    "RLock",
+    "SimpleQueue",
+    "Thread",
+    "current",
+    "select",
+    "threads",
+]
+
+
+def _untouched(name: str) -> ModuleType:
+    """Return a new copy of a module written in C."""
+    spec = importlib.import_module(name).__spec__
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_thread: Final[Any] = _untouched("_thread")
+select: Final[Any] = _untouched("select")
+
+if not TYPE_CHECKING:
+    Lock, RLock = _thread.allocate_lock, _thread.RLock
+
+
+class Condition:
+    """As `threading.Condition` on a `Lock`, where nobody notifies but all."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._waiting: deque[Lock] = deque()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Give the lock back until somebody notifies; tell whether that was in time."""
+        mine = Lock()
+        mine.acquire()
+        self._waiting.append(mine)
+        self._lock.release()
+        try:
+            return _taken(mine, timeout)
+        finally:
+            self._lock.acquire()
+
+    def wait_for(self, true: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait until something is true; tell whether that was in time. The time is that of one notification."""
+        while not (found := true()):
+            if not self.wait(timeout):
+                return true()
+        return found
+
+    def notify_all(self) -> None:
+        """Wake everybody who waits."""
+        while self._waiting:
+            self._waiting.popleft().release()
+
+
+class Event:
+    """As `threading.Event`."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._happened = False
+
+    def is_set(self) -> bool:
+        """Whether it has happened."""
+        return self._happened
+
+    def set(self) -> None:
+        """It has happened."""
+        with self._changed:
+            self._happened = True
+            self._changed.notify_all()
+
+    def clear(self) -> None:
+        """It has not."""
+        self._happened = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for it; tell whether it has happened."""
+        with self._changed:
+            return self._happened or self._changed.wait_for(self.is_set, timeout)
+
+
+class Thread:
+    """A daemon thread. Where one waits for it, it may be unable to start, or be interrupted while it does.
+
+    Args:
+        target: what it does.
+        arguments: of the target.
+        name: of the thread, for people.
+    """
+
+    def __init__(self, target: Callable[..., None], *arguments: object, name: str) -> None:
+        self.name = name
+        self.native_id: int | None = None
+        """The kernel's number for it, once it runs."""
+        self._do: Callable[[], None] | None = functools.partial(target, *arguments)
+        self._began: list[int] = []
+        self._running = Event()
+        self._ended = Event()
+
+    def start(self) -> None:
+        """Start it, and wait until it runs.
+
+        Raises:
+            OSError: there are no more threads.
+        """
+        try:
+            # One step for the interpreter: an interrupt comes before it or after it, never between thread and list.
+            self._began.extend(map(_thread.start_new_thread, (self._run,), ((),)))
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, f"no thread can be started ({error})") from error
+        self._running.wait()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for its end; tell whether it is not running any more. One that was never started is not."""
+        return not self._began or self._ended.wait(timeout)
+
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return bool(self._began) and not self._ended.is_set()
+
+    def _run(self) -> None:
+        self.native_id = _thread.get_native_id()
+        _alive[_thread.get_ident()] = self
+        do, self._do = self._do, None  # what it holds ends with it
+        self._running.set()
+        try:
+            if do is not None:
+                do()
+        finally:
+            del do
+            _alive.pop(_thread.get_ident(), None)
+            self._ended.set()
+
+
+_alive: Final[dict[int, Thread]] = {}
+os.register_at_fork(after_in_child=_alive.clear)
+
+
+def current() -> Thread | None:
+    """Return the thread this is called in, None when it is not one of ours."""
+    return _alive.get(_thread.get_ident())
+
+
+def threads() -> list[Thread]:
+    """Return our threads that run, those of all sessions."""
+    return list(_alive.values())
+
+
+def _taken(lock: Lock, timeout: float | None) -> bool:
+    if timeout is None:
+        return lock.acquire()
+    return lock.acquire(timeout=min(timeout, _thread.TIMEOUT_MAX)) if timeout > 0 else lock.acquire(blocking=False)
