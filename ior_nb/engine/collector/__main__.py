@@ -173,19 +173,19 @@ class Collector:
         from ior_nb.engine.collector.loader import NotHere
         from ior_nb.engine.collector.tracer import Tracer
 
-        with _stderr_to_memory() as said:
-            try:
-                self._tracer = Tracer(
-                    event_bytes=request["event_bytes"],
-                    name_bytes=request["name_bytes"],
-                    way=request.get("way", "auto"),
-                )
-            except (NotHere, ImportError) as error:
-                raise Refused("SourceUnavailable", str(error), said()) from error
-            except KernelRefused as error:
-                raise Refused("ProgramRejected", error.strerror or str(error), error.log) from error
-            except Exception as error:  # bcc raises bare Exception when the compiler fails
-                raise Refused("ProgramRejected", str(error), said()) from error
+        before = os.fstat(2).st_size
+        try:
+            self._tracer = Tracer(
+                event_bytes=request["event_bytes"],
+                name_bytes=request["name_bytes"],
+                way=request.get("way", "auto"),
+            )
+        except (NotHere, ImportError) as error:
+            raise Refused("SourceUnavailable", str(error), _said(before)) from error
+        except KernelRefused as error:
+            raise Refused("ProgramRejected", error.strerror or str(error), error.log) from error
+        except Exception as error:  # bcc raises bare Exception when the compiler fails
+            raise Refused("ProgramRejected", str(error), _said(before)) from error
         loading = self._tracer.loading
         return {
             "pid": os.getpid(),
@@ -290,22 +290,12 @@ def _go_first() -> None:
             os.setpriority(os.PRIO_PROCESS, 0, -15)
 
 
-@contextlib.contextmanager
-def _stderr_to_memory() -> Any:
-    """Collect what the compiler and the verifier print on descriptor 2; yields a function that returns it."""
-    memory = os.memfd_create("log")
-    saved = os.dup(2)
-    os.dup2(memory, 2)
-
-    def said() -> str:
-        return os.pread(memory, 1 << 20, 0).decode(errors="replace")
-
+def _said(since: int) -> str:
+    """Return what the compiler and the verifier have printed on descriptor 2, a file unless started by hand."""
     try:
-        yield said
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(memory)
+        return os.pread(2, 1 << 20, since).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def main(arguments: list[str] | None = None) -> int:
