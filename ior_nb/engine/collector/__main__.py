@@ -97,14 +97,14 @@ class Collector:
         names_until = tracer.names.produced
         deadline = 0.0
         while True:
-            while names := tracer.names.take(names_until):
+            while names := tracer.names.read(names_until):
                 self._put(Frame.NAMES, names)
             if tracer.names.produced - tracer.names.waiting >= names_until:
                 break
             deadline = deadline or time.monotonic() + 0.005
             if time.monotonic() > deadline:
                 return  # a name is still being written: the events wait for the next round
-        while events := tracer.events.take(until):
+        while events := tracer.events.read(until):
             if self._queued > self._limit:
                 self._dropped_events += len(events) // tracer.events.stride
                 flags = events[_FLAGS_AT :: tracer.events.stride]
