@@ -1,4 +1,4 @@
-"""Threads and locks of the operating system, whatever stands in their place.
+"""Threads, locks and descriptors of our own, whatever the program does with its.
 
 gevent and eventlet change the modules of the standard library so that threads become greenlets of the main thread,
 before or after this package is imported; debuggers and profilers reach into new threads in the same way. Ours must be
@@ -8,7 +8,9 @@ C modules are loaded a second time, where nobody has changed anything, and what 
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import functools
 import importlib
 import importlib.util
@@ -24,19 +26,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Condition",
+    "Descriptor",
     "Event",
     "Lock",
     "RLock",
     "SimpleQueue",
     "Thread",
     "current",
+    "processes",
     "select",
     "threads",
 ]
 
 
 def _untouched(name: str) -> ModuleType:
-    """Return a new copy of a module written in C."""
+    """Return a new copy of a module."""
     spec = importlib.import_module(name).__spec__
     assert spec is not None
     assert spec.loader is not None
@@ -47,9 +51,74 @@ def _untouched(name: str) -> ModuleType:
 
 _thread: Final[Any] = _untouched("_thread")
 select: Final[Any] = _untouched("select")
+_HIGH: Final = 500  # beyond what a program opens: the number it has just closed is the one its next file gets
 
 if not TYPE_CHECKING:
     Lock, RLock = _thread.allocate_lock, _thread.RLock
+
+
+@functools.cache
+def processes() -> Any:
+    """Return `subprocess`, untouched."""
+    module: Any = _untouched("subprocess")
+    setattr(module, "_USE_POSIX_SPAWN", False)  # noqa: B010 - glibc's leaves signals 32 and 33 ignored
+    return module
+
+
+class Descriptor:
+    """A descriptor of ours, with what it was opened for: any code here may close it, and then it is somebody else's.
+
+    Args:
+        fd: it is moved away from the low numbers; `close` closes it, and nobody else.
+        path: of the file, where it can be opened again.
+    """
+
+    def __init__(self, fd: int, path: str | os.PathLike[str] | None = None) -> None:
+        self._fd, self._path = fd, path
+        try:
+            self._identity = _identity(fd)
+            with contextlib.suppress(OSError):  # the limit is lower
+                self._fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        finally:
+            if self._fd != fd:
+                os.close(fd)
+
+    @property
+    def fd(self) -> int:
+        """Its number.
+
+        Raises:
+            OSError: it is ours no more.
+        """
+        if self._fd < 0:
+            raise OSError(errno.EBADF, "closed")
+        with contextlib.suppress(OSError):
+            if _identity(self._fd) == self._identity:
+                return self._fd
+        if self._path is not None and self._open_again(self._path):
+            return self._fd
+        raise OSError(errno.EBADF, "this program has closed a descriptor that was not its own")
+
+    def close(self) -> None:
+        """Close it, if it is still ours. Idempotent."""
+        self._path = None
+        with contextlib.suppress(OSError):
+            os.close(self.fd)
+        self._fd = -1
+
+    def _open_again(self, path: str | os.PathLike[str]) -> bool:
+        with contextlib.suppress(OSError):
+            again = Descriptor(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
+            if again._identity == self._identity:
+                self._fd = again._fd
+                return True
+            again.close()
+        return False
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
 
 
 class Condition:
@@ -147,6 +216,12 @@ class Thread:
             raise OSError(errno.EAGAIN, f"no thread can be started ({error})") from error
         self._running.wait()
 
+    def run(self) -> None:
+        """Do what it is for, in the thread."""
+        do, self._do = self._do, None  # what it holds ends with it
+        if do is not None:
+            do()
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait for its end; tell whether it is not running any more. One that was never started is not."""
         return not self._began or self._ended.wait(timeout)
@@ -158,13 +233,10 @@ class Thread:
     def _run(self) -> None:
         self.native_id = _thread.get_native_id()
         _alive[_thread.get_ident()] = self
-        do, self._do = self._do, None  # what it holds ends with it
         self._running.set()
         try:
-            if do is not None:
-                do()
+            self.run()
         finally:
-            del do
             _alive.pop(_thread.get_ident(), None)
             self._ended.set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -88,6 +89,50 @@ def test_a_condition_wakes_all() -> None:
         condition.notify_all()
 
     assert all(thread.join(10) for thread in threads)
+
+
+def test_a_descriptor_that_was_closed_and_taken_is_not_ours(tmp_path: Path) -> None:
+    """Its number is refused, and closing it closes nobody else's."""
+    ours = real.Descriptor(os.open(tmp_path / "ours", os.O_CREAT | os.O_RDWR))
+    number = ours.fd
+    theirs = os.open(tmp_path / "theirs", os.O_CREAT | os.O_RDWR)
+    os.dup2(theirs, number)
+    with pytest.raises(OSError, match="closed a descriptor that was not its own"):
+        _ = ours.fd
+    ours.close()
+
+    assert os.fstat(number).st_ino == os.fstat(theirs).st_ino
+    os.close(number)
+    os.close(theirs)
+
+
+def test_a_descriptor_lies_away_from_those_a_program_opens(tmp_path: Path) -> None:
+    """The number a program frees is the one its next file gets, so ours are not among them; nor are they inherited."""
+    ours = real.Descriptor(os.open(tmp_path / "ours", os.O_CREAT | os.O_RDWR))
+
+    assert ours.fd >= 500
+    assert not os.get_inheritable(ours.fd)
+    ours.close()
+    with pytest.raises(OSError, match="closed"):
+        _ = ours.fd
+
+
+def test_a_file_that_was_closed_is_opened_again_by_its_path(tmp_path: Path) -> None:
+    """Whatever has its number now; another file of that name is not taken for it."""
+    path = tmp_path / "ours"
+    ours = real.Descriptor(os.open(path, os.O_CREAT | os.O_RDWR), path)
+    before = ours.fd
+    os.close(before)
+    os.write(ours.fd, b"more")
+    os.close(ours.fd)
+    content = path.read_bytes()
+    path.rename(tmp_path / "moved")
+    path.write_bytes(b"precious")
+
+    assert content == b"more"
+    with pytest.raises(OSError, match="was not its own"):
+        _ = ours.fd
+    assert path.read_bytes() == b"precious"
 
 
 PATCH = """

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import _socket
 import contextlib
-import fcntl
 import functools
 import math
 import os
@@ -22,6 +21,7 @@ from typing import Any, Final
 
 from ior_nb import real
 from ior_nb.engine.collector.rights import missing_rights
+from ior_nb.real import Descriptor
 
 __all__ = [
     "ASLEEP_S",
@@ -30,7 +30,6 @@ __all__ = [
     "NAME_RING_BYTES",
     "RING_BYTES",
     "Collector",
-    "Descriptor",
     "spawn",
     "sudo_works",
     "waited",
@@ -46,7 +45,6 @@ ASLEEP_S: Final = 5.0  # a collector that owes an answer has something to do
 _LOOK_S: Final = 1.0
 _SUDO_IDLE_S: Final = 20.0  # without an answer from a name server sudo sleeps for some of them
 _END_S: Final = 5.0
-_HIGH: Final = 500  # descriptors of ours lie beyond those a program opens, so that one closed by it is not taken again
 _WORDS: Final = 300
 
 _DEVNULL: Final = (posix.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)
@@ -74,46 +72,6 @@ spec.loader.exec_module(module)
 from ior_nb.engine.collector.__main__ import main
 sys.exit(main(["--owner", sys.argv[1]]))
 """
-
-
-class Descriptor:
-    """A descriptor of ours, with what it was opened for: any code here may close it, and then it is somebody else's.
-
-    Args:
-        fd: it is moved away from the low numbers, closed by `close` and nobody else.
-    """
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        try:
-            status = os.fstat(fd)
-            self._identity = status.st_dev, status.st_ino
-            with contextlib.suppress(OSError):  # the limit is lower
-                self._fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-        finally:
-            if self._fd != fd:
-                os.close(fd)
-
-    @property
-    def fd(self) -> int:
-        """Its number.
-
-        Raises:
-            OSError: it is ours no more.
-        """
-        if self._fd < 0:
-            raise OSError(9, "closed")
-        with contextlib.suppress(OSError):
-            status = os.fstat(self._fd)
-            if (status.st_dev, status.st_ino) == self._identity:
-                return self._fd
-        raise OSError(9, "this program has closed a descriptor that was not its own")
-
-    def close(self) -> None:
-        """Close it, if it is still ours. Idempotent."""
-        with contextlib.suppress(OSError):
-            os.close(self.fd)
-        self._fd = -1
 
 
 class Collector:

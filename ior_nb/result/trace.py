@@ -49,6 +49,8 @@ class Trace:
             summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
         recording: where the recording was published; None without one.
+        recording_error: why it ended early, or does not exist; empty when all is well.
+        records_command: whether recordings have the whole command line.
     """
 
     def __init__(self, *, title: str, scope: str, engine: str, options: Mapping[str, str] | None = None) -> None:
@@ -62,6 +64,8 @@ class Trace:
         self.counters: dict[str, dict[str, int]] = {}
         self.returncode: int | None = None
         self.recording: Path | None = None
+        self.recording_error = ""
+        self.records_command = False
         self.notes: tuple[str, ...] = ()
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
@@ -171,6 +175,11 @@ class Trace:
         """
         import json
 
+        options, title = dict(self.options), self.title
+        if "command" in options and not self.records_command:
+            program = options["command"].split(" ")[0]
+            title = program if title == options["command"] else title
+            options["command"] = program
         wall, boot = begun or (int(self.started_at * 1e9), self.window[0])
         pairs = {
             "ior_nb.version": VERSION,
@@ -178,11 +187,11 @@ class Trace:
             "ior_nb.kernel": platform.release(),
             "ior_nb.machine": platform.machine(),
             "ior_nb.engine": self.engine,
-            "ior_nb.title": self.title,
+            "ior_nb.title": title,
             "ior_nb.scope": self.scope,
             "ior_nb.started_at_unix_nano": str(wall),
             "ior_nb.started_at_boot_nano": str(boot),
-            "ior_nb.options": json.dumps(self.options),
+            "ior_nb.options": json.dumps(options),
         } | self.origin
         if self.finished:
             pairs["ior_nb.ended_at_boot_nano"] = str(self.window[1])

@@ -38,6 +38,7 @@ class Books:
     def __init__(self, wanted: Plan, engine: str) -> None:
         self.plan = wanted
         self.trace = Trace(title=wanted.title, scope=str(wanted.scope), engine=engine, options=wanted.options)
+        self.trace.records_command = wanted.record_command
         self.totals: dict[str, int] = {}
         self.counters: np.ndarray = np.zeros(0)
         self.calls: frozenset[int] | None = None
@@ -47,6 +48,7 @@ class Books:
         self._counts = {"done": 0, "flight": 0, "filtered": 0, "outside_done": 0, "outside_flight": 0}
         self._recorder: Recorder | None = None
         self._rows = 0
+        self._warnings: list[tuple[str, type[errors.IorWarning]]] = []
 
     def own_threads(self) -> tuple[int, ...]:
         """Threads of this window that must not be traced."""
@@ -153,19 +155,21 @@ class Books:
             try:
                 self.trace.recording = self._recorder.stop()
             except errors.RecordingError as error:
+                self.trace.recording = self._recorder.status().path
+                self.trace.recording_error = str(error)
                 self.trace.notes += (f"recording: {error}",)
-                _warn(str(error), errors.IorWarning)
+                self._warnings.append((str(error), errors.IorWarning))
             self._recorder = None
         if failure is not None:
             self.trace.notes += (str(failure),)
         if not accounting.complete:
-            _warn(accounting.line(), errors.LostEventsWarning)
+            self._warnings.append((accounting.line(), errors.LostEventsWarning))
 
-
-def _warn(text: str, kind: type[Warning]) -> None:
-    """Warn, but not from a thread of ours: the text would appear somewhere in the notebook. The result has it too."""
-    if current() is None:
-        warnings.warn(text, kind, stacklevel=3)
+    def warn(self) -> None:
+        """Warn of what is missing, once, but not in a thread of ours: it would appear somewhere in the notebook."""
+        texts, self._warnings = self._warnings, []
+        for text, kind in texts if current() is None else ():
+            warnings.warn(text, kind, stacklevel=4)
 
 
 def files_of(recorder: RecordingController | None) -> set[str]:

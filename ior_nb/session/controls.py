@@ -15,7 +15,7 @@ from ior_nb.runtime import LiveTrace, RecordingState, Task, TraceState
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.plan import plan
 from ior_nb.session.session import TracerSession
-from ior_nb.session.window import Window
+from ior_nb.session.window import Stretch
 
 __all__ = ["Control", "Recording"]
 
@@ -60,7 +60,7 @@ class Control:
         wanted: dict[str, Any] = {"system": system}
         if not system and (pid or tid):
             wanted |= {"pid": pid or None, "tid": tid or None}
-        Window(self._session, plan(families=families or None, **wanted)).__enter__()
+        self._session.worker.do(Stretch(self._session, plan(families=families or None, **wanted)).begin)
         self._bindings.update()
 
     def stop(self) -> None:

@@ -32,6 +32,7 @@ from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.own import service_threads
 from ior_nb.session.past import Past
 from ior_nb.session.run import Run
+from ior_nb.session.worker import Worker
 from ior_nb.sinks.parquet import Recorder
 
 __all__ = ["TracerSession", "View", "default_session", "engine_name"]
@@ -67,6 +68,7 @@ class TracerSession(Bindings):
 
     def __init__(self, *, engine: str | Engine = "auto", stream_rows: int = 10_000) -> None:
         super().__init__(stream_rows)
+        self.worker = Worker()
         self.engine_name = engine_name(engine) if isinstance(engine, str) else engine.name
         self._asked = engine if isinstance(engine, str) else ""
         self._given = None if isinstance(engine, str) else engine
@@ -159,11 +161,6 @@ class TracerSession(Bindings):
         """Return the call context of a trace starter: these bindings, and a filter."""
         return context_with_trace_filters(context_with_runtime_bindings(Context(), self), wanted)
 
-    def settle(self) -> None:
-        """Wait until a window that another thread is closing is closed."""
-        with self._lock:
-            pass
-
     def close_window(self, window: Books) -> None:
         """Take it off its run; the run ends with its owner. Called by the window."""
         with self._lock:
@@ -222,6 +219,9 @@ class TracerSession(Bindings):
         Raises:
             RecordingError: the path cannot be written, or a recording is on.
         """
+        self.worker.do(lambda: self._record(path, generated))
+
+    def _record(self, path: str | Path, generated: bool) -> None:
         recorder, run = self._recorder, self._run
         if run is not None:
             run.watch()
@@ -237,6 +237,9 @@ class TracerSession(Bindings):
 
     def stop_recording(self) -> Path | None:
         """Finish the recording; return where it is."""
+        return self.worker.do(self._stop_recording)
+
+    def _stop_recording(self) -> Path | None:
         if self._run is not None:
             with contextlib.suppress(errors.SourceError):  # what arrived is recorded, whatever became of the engine
                 self._run.flush()
@@ -294,6 +297,16 @@ class TracerSession(Bindings):
             self._close()
 
     def _close(self) -> None:
+        run = self._run
+        try:
+            self.worker.do(self._end_all)
+        except BaseException:  # an interrupt: what it leaves would stay
+            self.worker.do(self._end_all)
+            raise
+        if run is not None:
+            run.owner.warn()
+
+    def _end_all(self) -> None:
         with self._lock:
             if self._run is not None:
                 self.close_window(self._run.owner)
@@ -310,6 +323,7 @@ class TracerSession(Bindings):
         self._begin(self._stream.capacity, self.filters.active)
         self._run = self._past = self._engine = self.shown = None
         self._recorder = Recorder(to_arrow=record_batch)
+        self.worker = Worker()
         self._kept = weakref.WeakSet()
 
     def __enter__(self) -> TracerSession:

@@ -254,35 +254,6 @@ def test_another_program_without_a_python_is_an_error(monkeypatch: pytest.Monkey
     assert "/bin/true" in str(caught.value)
 
 
-# ---- a descriptor
-
-
-def test_a_descriptor_that_was_closed_and_taken_is_not_ours(tmp_path: Path) -> None:
-    """Its number is refused, and closing it closes nobody else's."""
-    ours = spawn.Descriptor(os.open(tmp_path / "ours", os.O_CREAT | os.O_RDWR))
-    number = ours.fd
-    theirs = os.open(tmp_path / "theirs", os.O_CREAT | os.O_RDWR)
-    os.dup2(theirs, number)
-    with pytest.raises(OSError, match="closed a descriptor that was not its own"):
-        _ = ours.fd
-    ours.close()
-
-    assert os.fstat(number).st_ino == os.fstat(theirs).st_ino
-    os.close(number)
-    os.close(theirs)
-
-
-def test_a_descriptor_lies_away_from_those_a_program_opens(tmp_path: Path) -> None:
-    """The number a program frees is the one its next file gets, so ours are not among them; nor are they inherited."""
-    ours = spawn.Descriptor(os.open(tmp_path / "ours", os.O_CREAT | os.O_RDWR))
-
-    assert ours.fd >= 500
-    assert not os.get_inheritable(ours.fd)
-    ours.close()
-    with pytest.raises(OSError, match="closed"):
-        _ = ours.fd
-
-
 # ---- what a session says of it
 
 

@@ -148,8 +148,8 @@ def test_a_call_cut_short_by_a_kill_is_no_failure(session: TracerSession, tmp_pa
     held = os.open(fifo, os.O_RDWR)
     window = ior_trace(command=["cat", str(fifo)], session=session)
     with window as t:
-        assert window._child is not None
-        where = Path(f"/proc/{window._child.pid}/syscall")
+        assert window._stretch.child is not None
+        where = Path(f"/proc/{window._stretch.child.pid}/syscall")
         while not where.read_text().startswith("0 0x3 "):
             time.sleep(0.001)
         window.signal(signal.SIGKILL)
