@@ -77,11 +77,12 @@ class Descriptor:
         self._fd, self._path = fd, path
         try:
             self._identity = _identity(fd)
-            with contextlib.suppress(OSError):  # the limit is lower
-                self._fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-        finally:
-            if self._fd != fd:
-                os.close(fd)
+        except OSError:
+            os.close(fd)
+            raise
+        with contextlib.suppress(OSError):  # the limit is lower
+            self._fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+            os.close(fd)
 
     @property
     def fd(self) -> int:
@@ -122,28 +123,26 @@ def _identity(fd: int) -> tuple[int, int]:
 
 
 class Condition:
-    """As `threading.Condition` on a `Lock`, where nobody notifies but all."""
+    """As `threading.Condition` on a `Lock`, where nobody notifies but all.
+
+    Attributes:
+        lock: to be held for everything. Not entered by way of this object: an interrupt would find it half entered.
+    """
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self.lock = Lock()
         self._waiting: deque[Lock] = deque()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *exception: object) -> None:
-        self._lock.release()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Give the lock back until somebody notifies; tell whether that was in time."""
         mine = Lock()
         mine.acquire()
         self._waiting.append(mine)
-        self._lock.release()
         try:
+            self.lock.release()
             return _taken(mine, timeout)
         finally:
-            self._lock.acquire()
+            self.lock.acquire()
 
     def wait_for(self, true: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait until something is true; tell whether that was in time. The time is that of one notification."""
@@ -159,11 +158,11 @@ class Condition:
 
 
 class Event:
-    """As `threading.Event`."""
+    """As `threading.Event`, without a lock that an interrupt could leave taken: who sets it never waits."""
 
     def __init__(self) -> None:
-        self._changed = Condition()
         self._happened = False
+        self._waiting: deque[Lock] = deque()
 
     def is_set(self) -> bool:
         """Whether it has happened."""
@@ -171,9 +170,10 @@ class Event:
 
     def set(self) -> None:
         """It has happened."""
-        with self._changed:
-            self._happened = True
-            self._changed.notify_all()
+        self._happened = True
+        with contextlib.suppress(IndexError):  # somebody else may set it too
+            while True:
+                self._waiting.popleft().release()
 
     def clear(self) -> None:
         """It has not."""
@@ -181,8 +181,14 @@ class Event:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for it; tell whether it has happened."""
-        with self._changed:
-            return self._happened or self._changed.wait_for(self.is_set, timeout)
+        mine = Lock()
+        mine.acquire()
+        self._waiting.append(mine)
+        if self._happened or _taken(mine, timeout):  # looked at after joining the queue, and set before it is emptied
+            return True
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(mine)
+        return self._happened
 
 
 class Thread:

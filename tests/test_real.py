@@ -75,7 +75,7 @@ def test_a_condition_wakes_all() -> None:
     condition, came, out = real.Condition(), [0], [False]
 
     def wait() -> None:
-        with condition:
+        with condition.lock:
             came[0] += 1
             condition.notify_all()
             condition.wait_for(lambda: out[0])
@@ -83,7 +83,7 @@ def test_a_condition_wakes_all() -> None:
     threads = [real.Thread(wait, name=f"ior-test-{n}") for n in range(3)]
     for thread in threads:
         thread.start()
-    with condition:
+    with condition.lock:
         condition.wait_for(lambda: came[0] == 3)
         out[0] = True
         condition.notify_all()

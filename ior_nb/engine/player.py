@@ -86,7 +86,7 @@ class Player:
 
     def restart(self) -> None:
         """Break the playback off, and begin it anew; nothing happens when none is on."""
-        with self._changed:
+        with self._changed.lock:
             self._again = True
             self._reached = -1
             self._changed.notify_all()
@@ -97,7 +97,7 @@ class Player:
         Raises:
             SourceError: the playback broke off.
         """
-        with self._changed:
+        with self._changed.lock:
             target = FOR_EVER if self._rushing else self.clock()
             self._hurry = True
             self._changed.notify_all()
@@ -121,13 +121,13 @@ class Player:
 
     def rush(self) -> None:
         """From now on every row is due, whatever its time; `flush` waits for the last one."""
-        with self._changed:
+        with self._changed.lock:
             self._rushing = True
             self._changed.notify_all()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end of the playback; tell whether it has come."""
-        with self._changed:
+        with self._changed.lock:
             return self._changed.wait_for(lambda: self._reached >= FOR_EVER or not self._playing, timeout)
 
     def counters(self) -> np.ndarray:
@@ -137,7 +137,7 @@ class Player:
 
     def end(self) -> None:
         """End the thread at once. Idempotent."""
-        with self._changed:
+        with self._changed.lock:
             self._ending = True
             self._changed.notify_all()
         thread, self._thread = self._thread, None
@@ -166,7 +166,7 @@ class Player:
         while at < len(batch):
             now = self.clock()
             to = len(batch) if self._rushing else int(np.searchsorted(due, now, side="right"))
-            with self._changed:
+            with self._changed.lock:
                 self._check()
                 self._reached = max(self._reached, int(due[at]) - 1)
                 self._changed.notify_all()
@@ -193,7 +193,7 @@ class Player:
             while True:
                 with contextlib.suppress(_Interrupted):
                     play()
-                with self._changed:
+                with self._changed.lock:
                     if not (self._again or self._ending):
                         self._reached = FOR_EVER
                         self._changed.notify_all()
@@ -204,12 +204,12 @@ class Player:
         except Exception as error:  # it must not end in silence
             self._failure = error
         finally:
-            with self._changed:
+            with self._changed.lock:
                 self._playing = False
                 self._changed.notify_all()
 
     def _go_on(self) -> None:
-        with self._changed:
+        with self._changed.lock:
             self._check()
 
     def _check(self) -> None:

@@ -219,9 +219,14 @@ class TracerSession(Bindings):
         Raises:
             RecordingError: the path cannot be written, or a recording is on.
         """
-        self.worker.do(lambda: self._record(path, generated))
+        begun: list[Path] = []
+        try:
+            self.worker.do(lambda: self._record(path, generated, begun))
+        except BaseException:  # an interrupt, too, leaves none
+            self.worker.do(lambda: self._recorder.discard() if begun else None)
+            raise
 
-    def _record(self, path: str | Path, generated: bool) -> None:
+    def _record(self, path: str | Path, generated: bool, begun: list[Path]) -> None:
         recorder, run = self._recorder, self._run
         if run is not None:
             run.watch()
@@ -232,6 +237,7 @@ class TracerSession(Bindings):
                 "ior_nb.started_at_boot_nano": str(boot_clock()),
             }
         recorder.start(path, metadata=metadata, generated=generated)
+        begun.append(Path(path))
         if run is not None and recorder.worker_tid is not None:
             run.ignore([recorder.worker_tid])
 

@@ -24,6 +24,8 @@ __all__ = ["Stretch", "Window"]
 class Window:
     """A trace to be made: a context manager that gives the `Trace`. It ends when nobody holds it any more, too."""
 
+    _begun = False
+
     def __init__(self, session: TracerSession, wanted: Plan, *, cell: int = -1) -> None:
         self._session = session
         self._stretch = Stretch(session, wanted, cell)
@@ -31,6 +33,7 @@ class Window:
 
     def __enter__(self) -> Trace:
         try:
+            self._begun = True
             self._session.worker.do(self._stretch.begin)
             return self.trace
         except BaseException:  # also an interrupt: whatever has begun by then goes
@@ -48,7 +51,7 @@ class Window:
             raise
 
     def __del__(self) -> None:
-        if self._stretch.running and os.getpid() == self._owner:  # interrupted before `__exit__` began
+        if self._begun and self._stretch.running and os.getpid() == self._owner:  # interrupted before `__exit__` began
             self._session.worker.later(self._stretch.take_back)
 
     @property

@@ -17,8 +17,9 @@ class Worker:
     """Does one job after the other, in a thread that lives as long as the process."""
 
     def __init__(self) -> None:
-        self._guard = Lock()
+        self._turn = Lock()  # of two threads, which an interrupt may have been the cause of, one works
         self._thread: Thread | None = None
+        self._working: Thread | None = None
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
     def do(self, job: Callable[[], T]) -> T:
@@ -27,7 +28,8 @@ class Worker:
         Raises:
             SourceUnavailable: no thread can be started.
         """
-        if self._thread is not None and current() is self._thread:
+        thread = current()
+        if thread is not None and thread is self._working:
             return job()
         done = Event()
         results: list[T] = []
@@ -53,15 +55,17 @@ class Worker:
         Raises:
             SourceUnavailable: no thread can be started.
         """
-        with self._guard:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = Thread(self._work, name="ior-worker")
-                try:
-                    self._thread.start()
-                except OSError as error:
-                    raise SourceUnavailable(f"nothing can be traced: {error.strerror}") from error
+        if self._thread is None or not self._thread.is_alive():
+            thread = Thread(self._work, name="ior-worker")
+            try:
+                thread.start()
+            except OSError as error:
+                raise SourceUnavailable(f"nothing can be traced: {error.strerror}") from error
+            self._thread = thread
         self._jobs.put(job)
 
     def _work(self) -> None:
-        while True:
-            self._jobs.get()()
+        with self._turn:
+            self._working = current()
+            while True:
+                self._jobs.get()()

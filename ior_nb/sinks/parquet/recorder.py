@@ -170,14 +170,16 @@ class _Recording:
         self._stopping = Event()
         self.failed = Event()
 
-        self._file = Descriptor(target.create(), target.temporary)
+        file: Descriptor | None = None
         try:
-            self._chain = Chain(self._file, self._no_rows())
+            self._file = file = Descriptor(target.create(), target.temporary)
+            self._chain = Chain(file, self._no_rows())
             self.worker.start()
         except BaseException as error:
-            self._file.close()
+            if file is not None:
+                file.close()
             target.discard()
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, RecordingError):
                 raise RecordingError(f"cannot record to {target.path}: {_reason(error)}. Nothing was begun.") from error
             raise
 
