@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from threading import Lock, RLock
+    from threading import Lock, RLock, local
 
 __all__ = [
     "Condition",
@@ -33,6 +33,8 @@ __all__ = [
     "SimpleQueue",
     "Thread",
     "current",
+    "local",
+    "native_id",
     "processes",
     "select",
     "threads",
@@ -54,7 +56,7 @@ select: Final[Any] = _untouched("select")
 _HIGH: Final = 500  # beyond what a program opens: the number it has just closed is the one its next file gets
 
 if not TYPE_CHECKING:
-    Lock, RLock = _thread.allocate_lock, _thread.RLock
+    Lock, RLock, local = _thread.allocate_lock, _thread.RLock, _thread._local  # noqa: SLF001 - `threading` calls it local
 
 
 @functools.cache
@@ -254,6 +256,12 @@ os.register_at_fork(after_in_child=_alive.clear)
 def current() -> Thread | None:
     """Return the thread this is called in, None when it is not one of ours."""
     return _alive.get(_thread.get_ident())
+
+
+def native_id() -> int:
+    """Return the kernel's number of the calling thread."""
+    number: int = _thread.get_native_id()
+    return number
 
 
 def threads() -> list[Thread]:

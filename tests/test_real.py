@@ -153,7 +153,7 @@ def patch():
         setattr(module, name, type(name, (original,), {"__init__": begin}) if is_class else function)
     for module, names in (
         (_thread, "start_new_thread allocate_lock RLock"),
-        (threading, "Thread Event Condition current_thread Timer"),  # locks: numpy makes its own in our name
+        (threading, "Thread Event Condition Timer"),  # locks: numpy makes its own in our name
         (queue, "Queue"),
         (select, "poll select"),
         (socket, "socketpair socket"),

@@ -24,9 +24,13 @@ from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
+from ior_nb.engine.searches import Searches
+from ior_nb.engine.sharing import Sharing
 from ior_nb.engine.spawn import ASLEEP_S, BUFFER_BYTES, NAME_RING_BYTES, RING_BYTES, Collector, spawn, waited
 from ior_nb.real import Event, Lock, RLock, SimpleQueue, Thread, current
-from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
+from ior_nb.runtime.batch import ROWS_AT_ONCE
+from ior_nb.runtime.memory import memory_limit
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
 
@@ -68,7 +72,7 @@ class BccEngine:
 
     def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES, way: str = "auto") -> None:
         self._ring_bytes = ring_bytes
-        self._buffer_bytes = buffer_bytes
+        self._buffer_bytes = min(buffer_bytes, memory_limit() // 8)  # a container may have less than both sides buffer
         self._way = way
         self.way = ""
         """Where the program hangs, once it is loaded."""
@@ -82,8 +86,10 @@ class BccEngine:
         self._requests: SimpleQueue[bytes | None] = SimpleQueue()
         self._threads: list[Thread] = []
         self._taking = False  # the pump is at work on what the collector sent
+        self._sharing = Sharing()
         self._decoder = Decoder()
         self._on_batch: Callable[[EventBatch], None] = lambda batch: None
+        self._searches = Searches(self._hand_on)
         self._quiet = False
         self._raw: deque[tuple[Frame, bytes]] = deque()
         self._raw_bytes = 0
@@ -93,7 +99,7 @@ class BccEngine:
         self._skipping = False  # the kernel skipped calls: another way will be chosen when it is loaded anew
         self._owner = os.getpid()
         self._last_totals: dict[str, int] = {}
-        self.raw_limit = buffer_bytes
+        self.raw_limit = self._buffer_bytes
 
     # ---- life
 
@@ -139,6 +145,7 @@ class BccEngine:
                 )
                 self.way, self.compiled, self.notes = answer["way"], answer["compiled"], tuple(answer["notes"])
                 self._not_kept = answer["cache"]
+                self.notes += self._sharing.begin(answer["doing"])
             except BaseException:
                 self._release()
                 raise
@@ -157,8 +164,8 @@ class BccEngine:
             self._decoder = Decoder()
             self._requests = SimpleQueue()
             self._threads = [
-                Thread(self._pump, collector, name="ior-pump"),
-                Thread(self._control, collector, self._requests, name="ior-control"),
+                own.OwnThread(self._pump, collector, name="ior-pump"),
+                own.OwnThread(self._control, collector, self._requests, name="ior-control"),
             ]
             for thread in self._threads:
                 thread.start()
@@ -168,6 +175,7 @@ class BccEngine:
             ) from error
 
     def _release(self) -> None:
+        self._sharing.end()
         collector, self._collector = self._collector, None
         self._requests.put(None)
         if collector is not None:
@@ -204,10 +212,12 @@ class BccEngine:
         """
         self.open()
         self._on_batch = on_batch
+        self._searches = Searches(self._hand_on)
         self._quiet = options.quiet
         self._raw.clear()
         self._raw_bytes = 0
         scope = options.scope
+        self._sharing.traced(True)
         answer = self._ask(
             "start",
             scope={
@@ -221,7 +231,8 @@ class BccEngine:
             },
             enabled=sorted(options.enabled),
             rates={str(n): r for n, r in options.rates.items()},
-            ignore_tids=[*options.ignore_tids, *self.thread_ids()],
+            owner=os.getpid(),
+            ignore_tids=list(self.thread_ids()) if self._sharing.works else own.not_users(),
             ignore_pids=list(options.ignore_pids),
             hurry=list(self.thread_ids()),
             filter=as_json(options.pushdown),
@@ -240,10 +251,6 @@ class BccEngine:
     def set_filter(self, pushdown: Pushdown, generation: int) -> None:
         """Judge calls that end from now on by another filter; their rows carry `generation` as `filter_epoch`."""
         self._ask("filter", filter=as_json(pushdown), generation=generation)
-
-    def ignore(self, tids: list[int]) -> None:
-        """Leave threads out from now on."""
-        self._ask("ignore", tids=tids)
 
     def flush(self) -> dict[str, int]:
         """Wait until everything that happened before has been handed to `on_batch` (quiet: has arrived).
@@ -268,6 +275,7 @@ class BccEngine:
         try:
             answer = self._ask("stop")
         finally:
+            self._sharing.traced(False)
             self.go_live()
             self._on_batch = lambda batch: None  # whom it went to, and his rows, are not ours to keep
         self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
@@ -324,7 +332,7 @@ class BccEngine:
         view = memoryview(buffer)
         failure: Exception
         try:
-            while count := collector.receive(buffer):
+            while count := self._sharing.read(collector, buffer):
                 self._taking = True
                 for kind, payload in unpacker.feed(view[:count]):
                     self._receive(kind, payload)
@@ -350,6 +358,9 @@ class BccEngine:
             message = json.loads(payload)
             answer = self._waiting.get(message["id"])
             if answer is not None:
+                with self._decoding:
+                    if not self._quiet:  # whoever asked has to have what came before
+                        self._searches.flush()
                 answer.message = message
                 answer.ready.set()
         elif kind is Frame.COUNTERS:
@@ -378,18 +389,24 @@ class BccEngine:
         with self._decoding:
             while self._raw:
                 self._decode_one()
+            self._searches.flush()
             self._quiet = False
 
     def _decode(self, kind: Frame, payload: bytes) -> None:
+        names = self._decoder.names
         if kind is Frame.NAMES:
-            self._decoder.names.learn(payload)
+            names.take(payload)
+            if names.ask():  # nobody waits: this thread takes the answer, which is a frame
+                self._requests.put(pack_json(Frame.REQUEST, {"id": 0, "verb": "alive"}))
+        elif kind is Frame.ALIVE:
+            names.keep(payload)
         elif kind is Frame.EVENTS:
-            step = _ROWS_AT_ONCE * EVENT.itemsize
+            step = ROWS_AT_ONCE * EVENT.itemsize
             for at in range(0, len(payload), step):
-                self._on_batch(self._decoder.events(payload[at : at + step]))
+                self._searches.take(self._decoder.events(payload[at : at + step]))
 
-
-_ROWS_AT_ONCE: Final = 32_768  # short enough that the GIL is not held for long
+    def _hand_on(self, batch: EventBatch) -> None:
+        self._on_batch(batch)
 
 
 def _broken(error: OSError, collector: Collector) -> errors.CollectorDied:

@@ -46,11 +46,14 @@ def account(
         lost={"ring": totals["lost_ring"], "buffer": totals["lost_buffer"]},
         names_lost=totals["lost_names"],
         unpaired=totals["unpaired"],
+        no_start=totals.get("no_start", 0),
+        hidden=totals.get("hidden", 0),
         compat=totals["compat"],
         unknown=totals["unknown"],
         threads_lost=totals["slots_full"],
         skipped_runs=totals["skipped_runs"],
         outside_window=outside_window,
+        left_out=totals.get("left_out", 0),
     )
 
 
@@ -121,9 +124,6 @@ class Engine(Protocol):
 
     def deaths(self) -> list[tuple[int, int]]:
         """Return (pid, boot clock ns) of the processes that ended since the last call."""
-
-    def ignore(self, tids: list[int]) -> None:
-        """Leave threads out from now on."""
 
     def stop(self) -> Ended:
         """End the trace, the rest handed over."""

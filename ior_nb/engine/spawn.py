@@ -85,19 +85,20 @@ class Collector:
     """
 
     def __init__(self, connection: Descriptor, log: Descriptor) -> None:
-        self._connection, self._log = connection, log
+        self._ours, self._log = connection, log
         self.socket = _socket.socket(fileno=connection.fd)
         self.pid = 0
         self._began: list[bytes] = []
 
-    def receive(self, buffer: bytearray) -> int:
-        """Wait for what it sends; return how much was put into the buffer, 0 when it has ended.
+    @property
+    def connection(self) -> _socket.socket:
+        """The socket, to receive from.
 
         Raises:
-            OSError: the socket broke, or was closed by somebody else.
+            OSError: it was closed by somebody else.
         """
-        self._connection.fd  # noqa: B018 - it raises where this is no more ours
-        return self.socket.recv_into(buffer)
+        self._ours.fd  # noqa: B018 - it raises
+        return self.socket
 
     def send(self, data: bytes) -> None:
         """Send it all.
@@ -107,8 +108,7 @@ class Collector:
         """
         rest = memoryview(data)
         while rest:
-            self._connection.fd  # noqa: B018
-            rest = rest[self.socket.send(rest, _socket.MSG_NOSIGNAL) :]
+            rest = rest[self.connection.send(rest, _socket.MSG_NOSIGNAL) :]
 
     def greeted(self, seconds: float) -> bool:
         """Wait for its number, the first thing it sends; tell whether it came, or will not."""
@@ -135,8 +135,7 @@ class Collector:
     def hang_up(self) -> None:
         """Have it end, and wait for that; what does not end is killed. Whoever waits for what it sends goes on."""
         try:
-            self._connection.fd  # noqa: B018
-            self.socket.shutdown(_socket.SHUT_RDWR)
+            self.connection.shutdown(_socket.SHUT_RDWR)
         except OSError:
             self.kill()
         if not self._ended():
@@ -158,7 +157,7 @@ class Collector:
     def close(self) -> None:
         """Give the descriptors back. Idempotent."""
         self.socket.detach()  # the number may be somebody else's by now
-        self._connection.close()
+        self._ours.close()
         self._log.close()
 
     def _ended(self) -> bool:

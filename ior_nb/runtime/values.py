@@ -52,8 +52,6 @@ class TraceOptions:
     """Numbers of the system calls that are on."""
     rates: Mapping[int, int] = field(default_factory=dict)
     """Sampling by syscall number: 0 counts only, 1 records all (the default), N one in N."""
-    ignore_tids: tuple[int, ...] = ()
-    """Threads that are never traced."""
     ignore_pids: tuple[int, ...] = ()
     """Processes that are never traced."""
     pushdown: Pushdown = field(default_factory=Pushdown)
@@ -86,6 +84,10 @@ class Accounting:
     """Path texts that did not fit into the names ring: their rows lack a name."""
     unpaired: int = 0
     """Ends of calls whose beginning was before the trace."""
+    no_start: int = 0
+    """Ends of calls that are missing: their beginning was not seen, and nothing tells what they were."""
+    hidden: int = 0
+    """Programs that ran with other rights than the user's (set-uid), which are not shown to him."""
     compat: int = 0
     """32-bit calls: counted, not recorded, for their numbers mean other calls."""
     unknown: int = 0
@@ -95,7 +97,9 @@ class Accounting:
     skipped_runs: int = 0
     """Runs of our program the kernel skipped (it was interrupted by itself): calls may be missing."""
     outside_window: int = 0
-    """Calls just before or after the cell, and the notebook's own messaging; not part of `seen`."""
+    """Calls just before or after the cell; not part of `seen`."""
+    left_out: int = 0
+    """Calls that were work of the tracer or of the notebook, not of the user; not part of `seen`."""
     died: bool = False
     """Whether the engine failed before the trace ended: what came after is missing, and nobody counted it."""
 
@@ -111,6 +115,8 @@ class Accounting:
             self.died
             or self.lost_total
             or self.names_lost
+            or self.no_start
+            or self.hidden
             or self.compat
             or self.unknown
             or self.threads_lost
@@ -135,6 +141,8 @@ class Accounting:
         parts += [f"{count:,} lost ({reason})" for reason, count in self.lost.items() if count]
         for count, what in (
             (self.names_lost, "names lost"),
+            (self.no_start, "calls missing whose beginning was not seen"),
+            (self.hidden, "programs with other rights than yours not traced"),
             (self.compat, "32-bit calls not decoded"),
             (self.unknown, "calls of unknown number"),
             (self.threads_lost, "threads not followed"),
@@ -159,11 +167,14 @@ class Accounting:
                 "in_flight",
                 "names_lost",
                 "unpaired",
+                "no_start",
+                "hidden",
                 "compat",
                 "unknown",
                 "threads_lost",
                 "skipped_runs",
                 "outside_window",
+                "left_out",
             )
         }
         return numbers | {"lost": dict(self.lost), "died": self.died, "complete": self.complete}

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import replace
 from types import TracebackType
 
 from ior_nb.engine.contract import Engine
 from ior_nb.errors import IorError, SourceUnavailable
-from ior_nb.export.arrow import record_batch
 from ior_nb.result.trace import Trace
-from ior_nb.runtime.clock import FOR_EVER, boot_clock
-from ior_nb.session.books import Books
+from ior_nb.runtime import own
+from ior_nb.runtime.clock import FOR_EVER, boot_clock, moment
+from ior_nb.session.books import Books, new_recorder
 from ior_nb.session.child import Child, environment
 from ior_nb.session.plan import Plan
 from ior_nb.session.session import TracerSession
-from ior_nb.sinks.parquet import Recorder
 
 __all__ = ["Stretch", "Window"]
 
 
+@own.all_ours
 class Window:
     """A trace to be made: a context manager that gives the `Trace`. It ends when nobody holds it any more, too."""
 
@@ -92,6 +91,7 @@ class Window:
         return child is None or child.ended(seconds)
 
 
+@own.all_ours
 class Stretch(Books):
     """A stretch of time on a run, from its begin to its end; both are jobs of the session's worker."""
 
@@ -124,14 +124,14 @@ class Stretch(Books):
             self.plan = self.plan.of_child(self.child.pid)
             self.trace.scope = str(self.plan.scope)
         if self.plan.record is not None:
-            self._recorder = Recorder(to_arrow=record_batch)
+            self._recorder = new_recorder()
             mode = self.plan.record_mode
             self._recorder.start(self.plan.record, metadata=self.trace.metadata(), block=True, mode=mode)
         self._session.open_window(self, self.stop)
         self._describe(self._session.engine())
         self._entry = self._session.begin_cell(self._cell) if self._cell >= 0 else None
-        self.trace.started_at = time.time()
-        self._t0 = boot_clock()
+        self.trace.began = moment()
+        self._t0 = self.trace.began.boot
         self.trace.window = (self._t0, self._t0)
         if self.child is not None:
             self.child.release()

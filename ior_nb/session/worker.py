@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from ior_nb.errors import SourceUnavailable
 from ior_nb.real import Event, Lock, SimpleQueue, Thread, current
+from ior_nb.runtime import own
 
 __all__ = ["Worker"]
 
@@ -35,7 +36,10 @@ class Worker:
         results: list[T] = []
         failures: list[BaseException] = []
 
+        caller = own.here()
+
         def run() -> None:
+            own.act_for(caller)
             try:
                 results.append(job())
             except BaseException as error:
@@ -56,7 +60,7 @@ class Worker:
             SourceUnavailable: no thread can be started.
         """
         if self._thread is None or not self._thread.is_alive():
-            thread = Thread(self._work, name="ior-worker")
+            thread = own.OwnThread(self._work, name="ior-worker")
             try:
                 thread.start()
             except OSError as error:

@@ -89,11 +89,16 @@ ROLES: dict[str, str] = {
     "offset2_ptr": "enter: pointer to the offset in the source, NULL for the file position",
     "open_flags": "enter: O_* flags",
     "open_how": "exit: pointer to struct open_how, whose first u64 holds the O_* flags",
-    "at_flags": "enter: flags that may hold AT_EMPTY_PATH (0x1000), which makes `dirfd` itself the object",
+    "at_flags": "enter: flags that may hold AT_EMPTY_PATH (0x1000): an empty path then means `dirfd` itself",
+    "link_flags": "enter: flags that may hold AT_EMPTY_PATH: an empty `path2` then means `dirfd2` itself",
+    "move_flags": "enter: flags that may hold MOVE_MOUNT_F_EMPTY_PATH (4, `path2`) and _T_EMPTY_PATH (0x40, `path`)",
+    "pick_flags": "enter: flags that may hold FSPICK_EMPTY_PATH (8)",
+    "link_out": "exit: buffer the kernel fills with the text of a link; an empty path always means `dirfd` itself",
     "recv_flags": "enter: MSG_* flags of a receive",
     "iovec": "exit: pointer to an array of struct iovec",
     "iovcnt": "enter: number of entries in `iovec`",
     "msghdr": "exit: pointer to struct msghdr",
+    "mmsghdr": "exit: pointer to an array of struct mmsghdr, of which the result says how many were filled or sent",
     "sleep_timespec": "enter: pointer to the struct timespec to sleep for",
     "sleep_flags": "enter: flags of a sleep, which may hold TIMER_ABSTIME",
     "timeout_timespec": "enter: pointer to a struct timespec, NULL to wait for ever",
@@ -107,6 +112,7 @@ ROLES: dict[str, str] = {
     "length": "enter: length of the address range mapped, unmapped or (before) remapped",
     "length2": "enter: length of the address range after remapping",
     "brk": "enter: requested end of the heap",
+    "request": "enter: what an ioctl asks for; `probes.py` knows which of them are questions",
 }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ior_nb.real import Event, Lock, RLock, SimpleQueue, Thread, current
+from ior_nb.runtime import own
 
 if TYPE_CHECKING:
     from ior_nb.runtime import LiveRuntime, Snapshot
@@ -68,7 +69,7 @@ class Ticker:
             self._panels.append(panel)
             self._hook()
             if self._thread is None:
-                self._thread = Thread(self._run, name="ior-ticker")
+                self._thread = own.OwnThread(self._run, name="ior-ticker")
                 self._thread.start()
 
     def remove(self, panel: Ticked) -> None:

@@ -237,9 +237,7 @@ REFERENCE_KINDS = {
 
 REFERENCE_BYTES = {
     "read": """
-        fgetxattr flistxattr getcwd getdents getdents64 getrandom getxattr getxattrat lgetxattr listxattr
-        listxattrat llistxattr mq_timedreceive msgrcv pread64 preadv preadv2 process_vm_readv read readlink
-        readlinkat readv recvfrom recvmsg sched_getaffinity
+        getrandom mq_timedreceive msgrcv pread64 preadv preadv2 process_vm_readv read readv recvfrom recvmsg
     """,
     "write": """
         process_vm_writev pwrite64 pwritev pwritev2 sendmsg sendto write writev
@@ -248,6 +246,14 @@ REFERENCE_BYTES = {
         copy_file_range sendfile64 splice tee vmsplice
     """,
 }
+
+# What these read is no content of a file, nor a message: the reference counts it all the same.
+NO_CONTENT = names(
+    """
+    fgetxattr flistxattr getcwd getdents getdents64 getxattr getxattrat lgetxattr listxattr listxattrat llistxattr
+    readlink readlinkat sched_getaffinity
+    """
+)
 
 # In the x86-64 table beyond the reference: numbers without a call behind them, and one call newer than the reference.
 EXTRA = names(
@@ -265,6 +271,9 @@ NEW_DESCRIPTOR = names(
     """
 )
 
+# Whose result counts messages: the bytes are the kernel's msg_len of each.
+BEYOND_BYTES = {"read": "recvmmsg", "write": "sendmmsg"}
+
 BY_ROLE = {
     "fd2": "copy_file_range sendfile64 splice tee",
     "offset": """
@@ -274,8 +283,13 @@ BY_ROLE = {
     "offset2_ptr": "copy_file_range sendfile64 splice",
     "open_flags": "mq_open open open_by_handle_at openat",
     "open_how": "openat2",
-    "recv_flags": "recvfrom recvmsg",
+    "recv_flags": "recvfrom recvmmsg recvmsg",
     "msghdr": "recvmsg sendmsg",
+    "mmsghdr": "recvmmsg sendmmsg",
+    "link_flags": "linkat",
+    "move_flags": "move_mount",
+    "pick_flags": "fspick",
+    "link_out": "readlinkat",
     "iovec": "preadv preadv2 process_vm_readv process_vm_writev pwritev pwritev2 readv vmsplice writev",
     "text": "fsopen memfd_create mq_open mq_unlink",
     "text2": "mount symlink symlinkat",
@@ -341,11 +355,10 @@ def test_kinds_are_those_in_use() -> None:
 
 @pytest.mark.parametrize("bytes_class", BYTES_CLASSES)
 def test_byte_class_equals_reference(bytes_class: str) -> None:
-    """Each byte class holds exactly the reference's names, `none` the rest."""
-    counted = set().union(*(names(text) for text in REFERENCE_BYTES.values()))
-    expected = (
-        {syscall.name for syscall in PINNED} - counted if bytes_class == "none" else names(REFERENCE_BYTES[bytes_class])
-    )
+    """Each byte class holds exactly the reference's names and those whose messages count, `none` the rest."""
+    reference = {name: names(text) | names(BEYOND_BYTES.get(name, "")) for name, text in REFERENCE_BYTES.items()}
+    counted = set().union(*reference.values())
+    expected = {syscall.name for syscall in PINNED} - counted if bytes_class == "none" else reference[bytes_class]
 
     assert expected == {syscall.name for syscall in PINNED if syscall.bytes_class == bytes_class}
 
@@ -566,8 +579,8 @@ def test_descriptor_kinds_have_a_descriptor(kind: str) -> None:
 
 @pytest.mark.parametrize("syscall", [s for s in SYSCALLS if s.bytes_class != "none"], ids=lambda s: s.name)
 def test_counted_calls_know_what_was_asked_for(syscall: Syscall) -> None:
-    """A call that counts bytes has a requested size, except getxattrat, which keeps it in a struct."""
-    assert roles(syscall) & {"size", "iovec", "msghdr"} or syscall.name == "getxattrat"
+    """A call that counts bytes has a requested size, or messages, except getxattrat, which keeps it in a struct."""
+    assert roles(syscall) & {"size", "iovec", "msghdr", "mmsghdr"} or syscall.name == "getxattrat"
 
 
 def test_two_descriptor_transfers_act_on_the_destination() -> None:
@@ -672,11 +685,10 @@ def test_select_names_the_legal_words() -> None:
         select([], ["raed"], [])
 
 
-@pytest.mark.parametrize("name", ["getcwd", "getdents", "getdents64"])
-def test_bytes_that_are_no_content_are_explained(name: str) -> None:
-    """A call that reads no file and counts as reading all the same, as in the reference, says so in its row."""
-    assert resolve(name).bytes_class == "read"
-    assert "as read" in resolve(name).doc or "as bytes read" in resolve(name).doc
+@pytest.mark.parametrize("name", sorted(NO_CONTENT))
+def test_names_and_attributes_are_not_bytes_read(name: str) -> None:
+    """Directories, links, attributes and the like are read, but not the bytes of a file."""
+    assert resolve(name).bytes_class == "none"
 
 
 def test_default_families() -> None:

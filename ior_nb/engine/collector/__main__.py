@@ -10,6 +10,7 @@ everything it had loaded.
 from __future__ import annotations
 
 import argparse
+import array
 import collections
 import contextlib
 import json
@@ -18,6 +19,7 @@ import resource
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 import traceback
@@ -57,6 +59,7 @@ class Collector:
         self._unpacker = Unpacker()
         self._queue: collections.deque[memoryview] = collections.deque()
         self._queued = 0
+        self._handed: list[int] = []  # descriptors that go with the next bytes
         self._limit = 512 << 20
         self._tracer: Any = None
         self._dropped_events = self._dropped_in_flight = 0
@@ -123,9 +126,11 @@ class Collector:
         while self._queue:
             buffers = [self._queue[i] for i in range(min(len(self._queue), 16))]
             try:
-                sent = self._socket.sendmsg(buffers)
+                handed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd])) for fd in self._handed]
+                sent = self._socket.sendmsg(buffers, handed)
             except (BlockingIOError, InterruptedError):
                 return
+            self._handed = []
             self._queued -= sent
             while sent:
                 first = self._queue[0]
@@ -172,14 +177,16 @@ class Collector:
         _check_rights()
         from ior_nb.engine.collector import cache
         from ior_nb.engine.collector.loader import NotHere
-        from ior_nb.engine.collector.tracer import Tracer
+        from ior_nb.engine.collector.tracer import Tracer, Viewer
 
+        pid, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         before = os.fstat(2).st_size
         try:
             self._tracer = Tracer(
                 event_bytes=request["event_bytes"],
                 name_bytes=request["name_bytes"],
                 way=request.get("way", "auto"),
+                viewer=Viewer.of(pid, uid),
             )
         except (NotHere, ImportError) as error:
             raise Refused("SourceUnavailable", str(error), _said(before)) from error
@@ -188,6 +195,8 @@ class Collector:
         except Exception as error:  # bcc raises bare Exception when the compiler fails
             raise Refused("ProgramRejected", str(error), _said(before)) from error
         loading = self._tracer.loading
+        descriptor, size = self._tracer.doing()
+        self._handed = [descriptor]
         return {
             "pid": os.getpid(),
             "cpus": self._tracer.cpus,
@@ -196,6 +205,7 @@ class Collector:
             "notes": loading.notes,
             "cache": loading.cache,
             "folder": str(cache.folder() or ""),
+            "doing": size,
         }
 
     def _do_trial(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -236,11 +246,6 @@ class Collector:
         self._loaded().set_filter(request["filter"], request["generation"])
         return {}
 
-    def _do_ignore(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Leave threads out from now on. {"tids": [...]}."""
-        self._loaded().ignore(request["tids"])
-        return {}
-
     def _do_flush(self, request: dict[str, Any]) -> dict[str, Any]:
         """A barrier: what happened before it was sent before its answer. With {"counters": true} they go along."""
         tracer = self._loaded()
@@ -249,6 +254,14 @@ class Collector:
             head = json.dumps({"cpus": tracer.cpus}).encode() + b"\n"
             self._put(Frame.COUNTERS, head + tracer.counters())
         return {"totals": self._totals(), "queued": self._queued}
+
+    def _do_alive(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Say which ids may still come: whatever was let go before has been sent before."""
+        tracer = self._loaded()
+        alive = tracer.alive()
+        self._flush()
+        self._put(Frame.ALIVE, alive)
+        return {}
 
     def _do_stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Detach, send the rest, the calls still open, and the counters."""

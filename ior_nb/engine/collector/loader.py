@@ -19,7 +19,7 @@ from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
 from ior_nb.engine.collector.hooks import HOOKS, KINDS, Hooks, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
-from ior_nb.engine.collector.program import FUNCTIONS, TAILS, Variant, possible_cpus, source
+from ior_nb.engine.collector.program import AFTER, FUNCTIONS, TAILS, Variant, possible_cpus, possible_threads, source
 from ior_nb.engine.collector.ring import PAGE
 
 __all__ = ["UNREADABLE", "WAYS", "Loading", "NotHere", "kernel_btf", "load_program"]
@@ -73,7 +73,12 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
     unlimit_memory()
     data = _btf_bytes()
     store = cache.Cache(cache.folder())
-    sizes = {"event_pages": event_bytes // PAGE, "name_pages": name_bytes // PAGE, "cpus": possible_cpus()}
+    sizes = {
+        "event_pages": event_bytes // PAGE,
+        "name_pages": name_bytes // PAGE,
+        "cpus": possible_cpus(),
+        "threads": possible_threads(),
+    }
     key = _key(data, sizes)
     bcc = bcc_version()
     kept = store.get(key) or {}
@@ -169,7 +174,8 @@ def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image,
     except LookupError as error:
         seen = f"Linux {platform.release()}, {platform.machine()}"
         raise NotHere(f"{error.args[0]} ({seen}); {SUPPORTED_KERNEL}") from error
-    image = compile_text(text, FUNCTIONS)
+    after = {name: number for name, function in AFTER.items() if (number := btf.function(function)) is not None}
+    image = replace(compile_text(text, (*FUNCTIONS, *after)), after=after)
     return image, load(image, _kinds(variant))
 
 

@@ -61,6 +61,7 @@ EF_IN_FLIGHT: Final = 4  # had not returned when the trace or the thread ended
 EF_NAMES_LOST: Final = 8  # its paths did not fit into the names ring
 EF_SAMPLED_OUT: Final = 16  # never leaves the kernel
 EF_KEPT_OUT: Final = 32  # audit: the filter would have kept it out
+EF_REFUSED: Final = 64  # a filter or a tracer answered it before it began; with EF_NO_RETURN: by a signal
 
 # Types and flags of a chunk.
 N_FILE: Final = 1
@@ -74,6 +75,8 @@ NF_DETACHED: Final = 2  # it never had a place in the tree: the text is the bare
 NF_CUT: Final = 4  # the path is longer than 4,095 bytes or 256 components: the front is missing
 NF_NULL: Final = 8  # the program passed a null pointer
 NF_UNREADABLE: Final = 16  # the program passed a pointer to nowhere
+NF_BY_DESCRIPTOR: Final = 32  # the kernel's words for a descriptor and a path below it: /dev/fd/NUMBER/PATH
+NF_IN_ROOT: Final = 64  # the call takes its directory for the root (RESOLVE_IN_ROOT)
 
 # The word that says what a socket is: whether one was found, its family, type and protocol.
 SOCKET_KNOWN: Final = 1 << 31
@@ -84,7 +87,12 @@ SPECS: Final = 512  # rows of the syscall table; x32 twins begin at 512
 BUCKETS: Final = 48  # powers of two of nanoseconds
 TOTALS: Final = 16
 FILTERS: Final = 8  # entries a live change goes round in
-SCOPE_ROUNDS: Final = 256  # numbers of one scope: it changes for threads that are ignored from now on
+
+# Whose work a thread does: a byte a thread in the map `doing`, written by the process that traces (runtime/own.py).
+W_USERS: Final = 0
+W_NOTEBOOKS: Final = 1
+W_OURS: Final = 2
+DOING_THREADS: Final = 64  # bytes in one value of the map
 
 # Totals, one of each per CPU.
 T_SEEN: Final = 0
@@ -98,6 +106,9 @@ T_UNKNOWN: Final = 7
 T_SLOTS_FULL: Final = 8
 T_KILLED: Final = 9
 T_FILTERED: Final = 10
+T_NO_START: Final = 11
+T_HIDDEN: Final = 12
+T_LEFT_OUT: Final = 13
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -110,6 +121,9 @@ TOTAL_NAMES: Final = (
     "slots_full",
     "killed",
     "filtered",
+    "no_start",
+    "hidden",
+    "left_out",
 )
 
 CONSTANTS: Final[dict[str, int]] = {
@@ -137,6 +151,8 @@ class Frame(IntEnum):
     """Ring records of `CHUNK`, each behind its 8-byte header."""
     COUNTERS = 5
     """JSON line with the CPU count, then the raw counters of each CPU."""
+    ALIVE = 6
+    """Ids that may still come, as 32-bit words: how many of files, those of files, those of threads' names."""
 
 
 def pack(kind: Frame, payload: bytes) -> bytes:

@@ -7,6 +7,9 @@
  *   enter_walk  (tail call) names a file seen for the first time, then finishes the enter
  *   sys_exit    counters; strings; one record on the `events` ring
  *   exit_walk   (tail call) names the file behind a descriptor the call returned, then sends the record
+ *   exit_many   (tail call) adds up the lengths of many buffers or messages, then goes on with exit_rest
+ *   on_refused  (tail call) an end without a beginning: a call that a filter or a tracer refused, or one begun before
+ *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
  *   fork, exec, exit of tasks keep the scope and the slots right
  *
  * Constants come from program.py as #defines: O_* struct offsets from the running kernel's BTF, the numbers of
@@ -24,6 +27,12 @@
 #define O_APPEND 02000
 #define MSG_PEEK 0x2
 #define MSG_TRUNC 0x20
+#define EPERM 1
+#define EACCES 13
+#define ENOSYS 38
+#define SIGSYS 31
+#define RESOLVE_IN_ROOT 0x10
+#define ROOTED_IN_ROOT 4  /* of slot.rooted, beside 1 and 2: a string begins with a slash */
 #define MOST_ERRNO 4095
 #define ERESTARTSYS 512
 #define ERESTARTNOINTR 513
@@ -34,12 +43,17 @@ struct spec {  /* program.py: SPEC */
   u32 rate;
   u8 enabled, fd, fd2, str1, how1, base1, str2, how2, base2, result;
   u8 bytes, size, rflags, off, off_ptr, off2_ptr, extra, extra_arg, extra_count, flags;
+  u8 request, pad[7];
+  u64 probes[2];  /* a bit an error that is none (syscalls/probes.py) */
 };
 struct config {  /* program.py: CONFIG */
   u64 cgroup;
+  u64 viewer_rights;  /* capabilities of who looks */
+  u32 viewer;         /* and who that is; 0 may see everything */
   u32 mode, tid, uid, follow, scope_gen, filter;
   u32 wanted;     /* how many were put into the map of that name */
   u32 namespace;  /* inode of the pid namespace the collector lives in */
+  u32 owner;      /* the process we work for, as our pid namespace numbers it */
 };
 /* The part of a filter that is decided here. A change writes another entry, then moves config.filter to it: a record is
  * judged and stamped by one and the same entry. */
@@ -79,10 +93,20 @@ struct slot {
   u32 files[4], names, comm_id, pid, tid, tgid, scope_gen;
   u16 nr;
   u8 state, flags, generation, ignored, waiting, changes_names, rooted;
+  u8 tells;  /* its byte of `doing` says whose work it does: a thread of the owner, or of a fork of it */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
+enum { ALONE = 1, WITH_ALL };  /* slot.ignored: the thread, or it and all that it begins */
 enum { F_FILE, F_SOURCE, F_BASE1, F_BASE2 };
-struct counter { u64 calls, errors, bytes, latency, histogram[BUCKETS]; };
+struct counter { u64 calls, errors, probes, bytes, latency, histogram[BUCKETS]; };
+struct vector { u64 at, entries; };
+/* Lengths being added up: see exit_many. */
+struct adding {
+  struct vector buffers;
+  u64 message, messages, length, room, sum;
+  u32 runs;
+  u8 wanted, fitting, wrong;
+};
 /* What a program has for itself while it runs. */
 struct scratch {
   u32 share, last_file, last_names, last_comm;  /* ids given out so far */
@@ -92,8 +116,12 @@ struct scratch {
   u64 mnt, dentry, path;
   u32 pos, flags;
   struct slot blank;
+  struct adding adding;
   char text[8192 + 256];
 };
+/* Whose work a thread does, a byte each by its number in our pid namespace (runtime/own.py: USERS, NOTEBOOKS, OURS). The
+ * owner has it mapped: a thread writes its own byte, without a system call; what is not the user's work is left out. */
+struct doing { u8 of[DOING_THREADS]; };
 struct live { u32 tree_generation, changing, found; };  /* found: how many of `wanted` were met */
 
 BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
@@ -104,6 +132,7 @@ BPF_ARRAY(filters, struct filter, FILTERS);
 BPF_ARRAY(live, struct live, 1);
 BPF_F_TABLE("array", u32, struct counter, counters, NCPU * SPECS, 1024);     /* BPF_F_MMAPABLE */
 BPF_F_TABLE("array", u32, u64, totals, NCPU * TOTALS, 1024);
+BPF_F_TABLE("array", u32, struct doing, doing, THREADS / DOING_THREADS, 1024);
 BPF_F_TABLE("hash", u32, struct slot, slots, SLOTS, 1);                      /* BPF_F_NO_PREALLOC */
 BPF_TABLE("lru_hash", struct where, struct known, files, FILES);
 BPF_HASH(targets, u32, u8, 65536);    /* thread group ids as the kernel numbers them -> TARGET_* */
@@ -111,4 +140,4 @@ BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers t
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
 BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
 BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
-BPF_PROG_ARRAY(tails, 2);
+BPF_PROG_ARRAY(tails, 5);
