@@ -188,6 +188,8 @@ def all_ours(made: _C) -> _C:
 
 
 def _remember(result: object) -> None:
+    if result is None:
+        return
     try:
         _thread.given = weakref.ref(result)
     except TypeError:  # nobody can refer to a number or a text, and they are shown without a call
