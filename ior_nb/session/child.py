@@ -7,6 +7,7 @@ import os
 import posix
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -44,6 +45,7 @@ except OSError as error:
 """
 _AT_ONCE_S: Final = 2.0
 _GRACE_S: Final = 3.0
+_LOOK_S: Final = 0.02
 
 
 class Child:
@@ -92,12 +94,29 @@ class Child:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:  # somebody else has waited for it
             return True
+        except OSError:  # no descriptor is left
+            return self._ended_without_descriptor(seconds)
         try:
             poller = real.select.poll()
             poller.register(handle, real.select.POLLIN)
             return bool(poller.poll(None if seconds is None else seconds * 1000))
         finally:
             os.close(handle)
+
+    def _ended_without_descriptor(self, seconds: float | None) -> bool:
+        if seconds is None:
+            with contextlib.suppress(ChildProcessError):
+                posix.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            return True
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if posix.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+                    return True
+            except ChildProcessError:
+                return True
+            time.sleep(_LOOK_S)
+        return False
 
     def wait(self) -> int | None:
         """Wait for its end; return its status, 128 + n for signal n; None where somebody else has waited for it."""
