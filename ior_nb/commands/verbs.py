@@ -11,6 +11,7 @@ from IPython.core.error import UsageError
 from IPython.display import display
 
 from ior_nb.commands.options import add_load_options, add_trace_options, load_arguments, trace_arguments
+from ior_nb.engine.contract import so_far
 from ior_nb.globalfilter import to_text
 from ior_nb.result.cells import CellLine, of_trace, within, written
 from ior_nb.result.trace import Trace
@@ -179,6 +180,8 @@ class Verbs:
             rows = self.session.stream_sequencer().take(0) - run.first_row
             active, total = run.probes.active_count()
             print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
+            if run.options.stacks and (missing := so_far(run.totals).stacks_line()):
+                print(missing)
             print(f"probes: {active} of {total} on; filter: {printable(to_text(run.filter))}")
         if how := self.session.engine().how:
             print(how)

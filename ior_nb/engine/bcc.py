@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb import errors
+from ior_nb.engine.codecount import counter_address
 from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.collector.bpf import condensed
 from ior_nb.engine.collector.hooks import TOLD
@@ -31,6 +32,7 @@ from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
 from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime.text import printable
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
 
@@ -79,6 +81,7 @@ class BccEngine:
         self.compiled = False
         """Whether bcc had to compile it; else it came from the cache."""
         self._not_kept = ""
+        self._notes: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._lock = threading.RLock()
@@ -141,7 +144,8 @@ class BccEngine:
                     buffer_bytes=self._buffer_bytes,
                     way=self._way,
                 )
-                self.way, self.compiled, self.notes = answer["way"], answer["compiled"], tuple(answer["notes"])
+                self.way, self.compiled, self._notes = answer["way"], answer["compiled"], tuple(answer["notes"])
+                self.notes = self._notes
                 self._not_kept = answer["cache"]
             except BaseException:
                 self._release()
@@ -244,7 +248,12 @@ class BccEngine:
             hurry=list(self.thread_ids()),
             filter=as_json(options.pushdown),
             generation=options.generation,
+            stacks=options.stacks,
+            counter=[os.getpid(), counter_address()] if options.stacks else None,
         )
+        self.notes = self._notes
+        if answer["no_stacks"]:
+            self.notes += (f"no Python lines: {answer['no_stacks']}",)
         roots = {int(p): up for p, up in answer["roots"].items()}
         running = {int(p): up for p, up in answer["running"].items()}
         self._decoder.names.begin(running if scope.at_exec else running | roots)
@@ -289,7 +298,9 @@ class BccEngine:
             self.live()
             self._on_batch = lambda batch: None  # whom it went to, and his rows, are not ours to keep
         self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
-        return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters)
+        unknown = answer.get("unknown_pythons", {})
+        notes = tuple(f"no Python lines of {printable(path)}: {why}" for path, why in unknown.items())
+        return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters, notes=notes)
 
     # ---- requests
 
@@ -389,6 +400,8 @@ class BccEngine:
     def _decode(self, kind: Frame, payload: bytes) -> None:
         if kind is Frame.NAMES:
             self._decoder.names.take(payload)
+        elif kind is Frame.FACTS:
+            self._decoder.stacks.take(payload)
         elif kind is Frame.EVENTS:
             step = _ROWS_AT_ONCE * EVENT.itemsize
             for at in range(0, len(payload), step):

@@ -15,6 +15,7 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.engine.names import MAX_PID, Names, at_most
 from ior_nb.engine.roles import ANY_PATH, CLASS, FD_AND_PATH, POSITIONED, RESULT_FD, ROLE, has
+from ior_nb.engine.stacks import Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column, is_error
@@ -123,6 +124,7 @@ class Decoder:
     Attributes:
         tables: the string tables of the next batch.
         names: what ids mean.
+        stacks: what ids of Python stacks mean.
     """
 
     def __init__(self, *, limit: int = 1 << 20) -> None:
@@ -130,6 +132,7 @@ class Decoder:
         self._room = np.empty(0, "<u8")
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
+        self.stacks = Stacks(self.tables)
         self._syscalls = np.zeros(wire.SPECS, np.int32)
         self._families = np.zeros(wire.SPECS, np.int32)
         numbers = [c.number for c in SYSCALLS]
@@ -155,6 +158,9 @@ class Decoder:
             paths = StringTable()
             self.tables = {**self.tables, "file": paths, "old_file": paths, "path_arg": paths}
             self.names.renew(self.tables)
+        if self.stacks.full:
+            self.tables = {**self.tables, **{name: StringTable() for name in ("stack", "py_file", "py_func")}}
+            self.stacks.renew(self.tables)
         self._room = grown(self._room, len(payload) // 8)
         r = _Records(payload, self._room)
         names, raw, nr = self.names, r.raw, r.nr
@@ -189,6 +195,12 @@ class Decoder:
         }
         if raw["generation"].any():
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
+        if raw["stack"].any():
+            stacks, ids = self.stacks, self.stacks.known(raw["stack"])
+            r.columns["stack"] = stacks.texts.take(ids)
+            r.columns["py_file"] = stacks.files.take(ids)
+            r.columns["py_line"] = stacks.lines.take(ids)
+            r.columns["py_func"] = stacks.functions.take(ids)
         sockets = names.sockets.take(file_id)
         if sockets.any():
             r.columns["socket"] = sockets

@@ -18,6 +18,7 @@ from ior_nb.globalfilter import parse
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, EventBatch, Filter, new_tables
 from ior_nb.runtime.text import middle_cut, printable
+from ior_nb.runtime.values import WITHOUT_STACK
 from ior_nb.sinks.parquet import Recording, find
 
 __all__ = ["load"]
@@ -276,7 +277,9 @@ def _accounting(footer: Mapping[str, str]) -> Accounting | None:
     lost = _all_counts(found.get("lost", {}))
     if counts is None or lost is None or not all(map(_REASON.fullmatch, lost)):
         return None
+    without = _all_counts(found.get("without_stack", {})) or {}
     rest: dict[str, Any] = dict(counts)
+    rest["without_stack"] = {reason: count for reason, count in without.items() if reason in WITHOUT_STACK}
     return Accounting(lost=lost, died=found.get("died") is True, **rest)
 
 
@@ -314,12 +317,18 @@ def _is_map(value: object) -> TypeGuard[dict[str, Any]]:
 
 
 def _sum(books: list[Accounting]) -> Accounting:
-    lost: dict[str, int] = {}
-    for one in books:
-        for reason, count in one.lost.items():
-            lost[reason] = lost.get(reason, 0) + count
+    lost = _added_up([one.lost for one in books])
+    without = _added_up([one.without_stack for one in books])
     counts: dict[str, Any] = {name: sum(getattr(one, name) for one in books) for name in _COUNTS}
-    return Accounting(lost=lost, died=any(one.died for one in books), **counts)
+    return Accounting(lost=lost, without_stack=without, died=any(one.died for one in books), **counts)
+
+
+def _added_up(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for reason, count in part.items():
+            total[reason] = total.get(reason, 0) + count
+    return total
 
 
 def _added(counters: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:

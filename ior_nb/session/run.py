@@ -33,6 +33,7 @@ from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.fitted import with_tail
 from ior_nb.session.judges import Judges
 from ior_nb.session.own import messaging_descriptors, service_threads
+from ior_nb.session.plan import FRAMES_OF
 from ior_nb.session.probemanager import Manager
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Engine as Statistics
@@ -92,6 +93,7 @@ class Run:
             scope=owner.plan.scope,
             enabled=owner.plan.enabled,
             rates=owner.plan.rates,
+            stacks=FRAMES_OF[owner.plan.stacks],
             ignore_tids=tuple(self._ignored),
             quiet=owner.plan.quiet,
         )
@@ -348,6 +350,8 @@ class Run:
             )
         if window.own_threads():
             self.ignore(window.own_threads())
+        if FRAMES_OF[wanted.stacks] > mine.stacks:
+            window.trace.notes += ("Python stacks are as asked for by the trace that is running",)
         self.watch()
         if wanted.enabled != self.probes.enabled:
             window.calls = frozenset(wanted.enabled)
@@ -388,9 +392,10 @@ class Run:
         interrupted: BaseException | None = None
         totals: dict[str, int] | None = None
         counters: np.ndarray | None = None
+        notes: tuple[str, ...] = ()
         try:
             ended = self.engine.stop()
-            totals, counters = ended.totals, ended.counters
+            totals, counters, notes = ended.totals, ended.counters, ended.notes
         except errors.SourceError as error:
             failure = error
         except BaseException as error:  # an interrupt: the hooks must go all the same
@@ -400,6 +405,7 @@ class Run:
                 totals, counters = ended.totals, ended.counters
         self._feed.close()
         for window in self.windows:
+            window.trace.notes += notes
             window.finish(totals, counters, failure)
         self.windows = []
         if interrupted is not None:

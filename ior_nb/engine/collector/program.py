@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.btf import Btf
+from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
+from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls import NATIVE, Syscall
-from ior_nb.syscalls.machine import ARGUMENT_REGISTERS, COMPAT_BIT, COMPAT_WORD, REGISTERS_START
+from ior_nb.syscalls.machine import ARGUMENT_REGISTERS, COMPAT_BIT, COMPAT_WORD, NUMBERS, REGISTERS_START
 
 HERE: Final = Path(__file__).resolve().parent
 
@@ -65,10 +67,35 @@ WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
     "trace_event_raw_sched_process_exec": ("old_pid",),
 }
 # And where its functions may be skipped.
+WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
+    "task_struct": ("thread",),
+    "thread_struct": ("fsbase",),
+    "mm_struct": ("start_code",),
+    "linux_binprm": ("file",),
+    "file": ("f_inode",),
+    "dentry": ("d_name",),
+}
 WANTED_PREEMPTIBLE: Final[dict[str, tuple[str, ...]]] = {"pt_regs": ("orig_ax|syscallno",)}
 FUNCTIONS: Final = ("enter_walk", "exit_walk", "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
-PARTS: Final = "types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()  # of bpf/
-TAILS: Final = ("enter_walk", "exit_walk")
+PARTS: Final = (
+    "python.h types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()
+)  # of bpf/
+TAILS: Final = {"enter_walk": wire.TAIL_ENTER_WALK, "exit_walk": wire.TAIL_EXIT_WALK}
+# The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
+PYTHON_TAILS: Final = {
+    "python_walk": wire.TAIL_STACK,
+    "python_new": wire.TAIL_NEW_STACK,
+    "python_mapped": wire.TAIL_MAPPED,
+}
+PYTHON_HOOKS: Final = {
+    "sched_process_fork": "python_fork",
+    "sched_process_exec": "python_exec",
+    "sched_process_exit": "python_end",
+}
+PYTHON_FUNCTIONS: Final = (*PYTHON_TAILS, *PYTHON_HOOKS.values())
+FACT_BYTES: Final = 4 << 20
+KNOWN_STACKS: Final = 32768
+KNOWN_CODES: Final = 16384
 SHARES: Final = 5  # programs that may meet on a CPU
 
 # How a string argument is read (spec.how1, how2).
@@ -117,6 +144,8 @@ class Slot(ctypes.LittleEndianStructure):
         ("file_at", ctypes.c_uint64),
         ("comm", ctypes.c_uint64 * 2),
         ("ret", ctypes.c_int64),
+        ("python", ctypes.c_uint64 * 5),
+        ("memo", ctypes.c_uint64),
         ("files", ctypes.c_uint32 * 4),
         ("names", ctypes.c_uint32),
         ("comm_id", ctypes.c_uint32),
@@ -124,6 +153,8 @@ class Slot(ctypes.LittleEndianStructure):
         ("tid", ctypes.c_uint32),
         ("tgid", ctypes.c_uint32),
         ("scope_gen", ctypes.c_uint32),
+        ("memo_stack", ctypes.c_uint32),
+        ("stack", ctypes.c_uint32),
         ("nr", ctypes.c_uint16),
         ("state", ctypes.c_uint8),
         ("flags", ctypes.c_uint8),
@@ -132,6 +163,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("waiting", ctypes.c_uint8),
         ("changes_names", ctypes.c_uint8),
         ("rooted", ctypes.c_uint8),
+        ("why", ctypes.c_uint8),
     )
 
     def arguments(self) -> tuple[int, ...]:
@@ -246,6 +278,15 @@ class Variant:
     """Another of its functions may run on the CPU before one has ended."""
     typed: bool
     """The task's own words are loaded through a typed pointer (Linux 5.11)."""
+    python: bool = True
+    """It has the part that reads Python stacks, where that can be. Trace events say too little for it."""
+    identity: bool = True
+    """Code objects are told apart by more than their addresses. Only a test goes without."""
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """What it is made of."""
+        return (*FUNCTIONS, *PYTHON_FUNCTIONS) if self.python else FUNCTIONS
 
 
 def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int) -> str:
@@ -265,7 +306,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines["SIZE_upid"] = layout["upid", ""]
     defines |= {name: value for name, value in wire.CONSTANTS.items() if name != "MAX_FRAME"}
     defines |= {"H_PATH": HOW["path"], "H_TEXT": HOW["text"], "H_OUT": HOW["path_out"], "H_EXEC": HOW["exec_path"]}
-    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"]}
+    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"], "NR_MMAP": NUMBERS["mmap"]}
     names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS".split()
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
     defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES}
@@ -287,12 +328,19 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         "slot": ctypes.sizeof(Slot),
         "live": LIVE.size,
     }
+    parts = list(PARTS)
+    if variant.python:
+        defines |= {f"O_{s}_{m}": o for (s, m), o in btf.offsets(WANTED_PYTHON).items()}
+        defines |= {"FACT_PAGES": FACT_BYTES // PAGE, "KNOWN_STACKS": KNOWN_STACKS, "KNOWN_CODES": KNOWN_CODES}
+        defines["IDENTITY"] = int(variant.identity)
+        sizes |= {"python": PYTHON.size, "layout": LAYOUT.size, "binary": BINARY.size, "ask": wire.ASK.size}
+        parts.append("python.c")
     checks = "".join(f'_Static_assert(sizeof(struct {name}) == {size}, "{name}");\n' for name, size in sizes.items())
     checks += "".join(
         f'_Static_assert(__builtin_offsetof(struct slot, {name}) == {getattr(Slot, name).offset}, "slot.{name}");\n'
         for name, _ in Slot._fields_
     )
-    text = "".join((HERE / "bpf" / part).read_text() for part in PARTS)
+    text = "".join((HERE / "bpf" / part).read_text() for part in parts)
     return "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items())) + text + checks
 
 

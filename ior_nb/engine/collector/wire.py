@@ -82,7 +82,7 @@ SOCKET_TYPE: Final = 16
 
 SPECS: Final = 512  # rows of the syscall table; x32 twins begin at 512
 BUCKETS: Final = 48  # powers of two of nanoseconds
-TOTALS: Final = 16
+TOTALS: Final = 32
 FILTERS: Final = 8  # entries a live change goes round in
 SCOPE_ROUNDS: Final = 256  # numbers of one scope: it changes for threads that are ignored from now on
 
@@ -98,6 +98,13 @@ T_UNKNOWN: Final = 7
 T_SLOTS_FULL: Final = 8
 T_KILLED: Final = 9
 T_FILTERED: Final = 10
+# Records without a Python stack though it was asked for, by reason.
+T_NO_PYTHON: Final = 11  # no interpreter that is known in the process
+T_NO_STATE: Final = 12  # not a thread of Python's
+T_OTHER_THREAD: Final = 13  # the state the thread has is another thread's
+T_NO_FRAME: Final = 14  # no Python function is running
+T_UNREADABLE: Final = 15  # memory is not there, or says nothing for sure
+T_LOST_FACTS: Final = 16  # no room in the ring
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -110,7 +117,28 @@ TOTAL_NAMES: Final = (
     "slots_full",
     "killed",
     "filtered",
+    "no_python",
+    "no_state",
+    "other_thread",
+    "no_frame",
+    "unreadable",
+    "lost_facts",
 )
+WITHOUT_STACK: Final = TOTAL_NAMES[T_NO_PYTHON : T_LOST_FACTS + 1]
+
+# ---- facts: records of any size that say what Python stacks are, each behind the kernel's header; see python.c ----
+
+FRAMES: Final = 32  # of a stack at most
+TAIL_ENTER_WALK, TAIL_EXIT_WALK, TAIL_STACK, TAIL_NEW_STACK, TAIL_MAPPED = range(5)
+FACT_ASK: Final = 1
+FACT_CODE: Final = 2
+FACT_STACK: Final = 3
+FACT_UNREADABLE: Final = 1 << 16  # flags of a code object; below are the bytes a character of its file and name has
+FACT_LONG: Final = 1 << 17  # one of its texts is not whole
+ASK: Final = struct.Struct("<IIQQ")  # kind, pid, device, inode
+CODE: Final = struct.Struct("<IIQ6I")  # kind, first line, id, first traceable, flags, bytes of file, name, table, pid
+STACK: Final = struct.Struct("<4I")  # kind, id, frames, whether there are more
+FRAME_OF_STACK: Final = struct.Struct("<QII")  # id of the code object, offset of the instruction
 
 CONSTANTS: Final[dict[str, int]] = {
     name: value
@@ -137,6 +165,8 @@ class Frame(IntEnum):
     """Ring records of `CHUNK`, each behind its 8-byte header."""
     COUNTERS = 5
     """JSON line with the CPU count, then the raw counters of each CPU."""
+    FACTS = 6
+    """Ring records of `CODE` and `STACK`, each behind its 8-byte header, at multiples of 8."""
 
 
 def pack(kind: Frame, payload: bytes) -> bytes:

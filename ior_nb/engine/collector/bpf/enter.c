@@ -81,7 +81,7 @@ inline_ void clear(struct slot *slot) {
   slot->state = S_OPEN;
   slot->flags = slot->last_end ? 0 : EF_FIRST;
   __builtin_memset(slot->files, 0, sizeof(slot->files));
-  slot->names = 0; slot->rooted = 0;
+  slot->names = 0; slot->rooted = 0; slot->stack = 0; slot->why = 0;
   slot->pos = -1; slot->extra = 0; slot->file_at = 0;
 }
 
@@ -94,6 +94,9 @@ inline_ void only_counted(struct slot *slot, struct spec *spec) {
   count_call(slot);
   count(T_SAMPLED);
 }
+
+/* At the end of an exec the memory is another's, and other calls never end. */
+inline_ bool stack_is_gone_later(struct spec *spec) { return spec->flags & SF_EXEC || spec->result == R_NEVER; }
 
 int on_enter(struct enter_args *ctx) {
   u64 who = bpf_get_current_pid_tgid();
@@ -136,7 +139,8 @@ int on_enter(struct enter_args *ctx) {
   files_at_enter(s, slot, spec, task);
   find(s, slot, now->tree_generation);
   extra_at_enter(slot, spec, task);
-  if (s->todo || spec->how1 == H_EXEC) tails.call(ctx, 0);
+  if (s->todo || spec->how1 == H_EXEC) tails.call(ctx, TAIL_ENTER_WALK);
+  if (stack_is_gone_later(spec)) tails.call(ctx, TAIL_STACK);
   begin(slot, spec);
   return 0;
 }
@@ -145,8 +149,9 @@ int enter_walk(struct enter_args *ctx) {
   struct walk w = {};
   if (!walk_on(&w, BY_ENTER)) return 0;
   if (w.s->todo) name_one(w.s, w.slot, w.now);
-  if (w.s->todo) tails.call(ctx, 0);
+  if (w.s->todo) tails.call(ctx, TAIL_ENTER_WALK);
   if (w.spec->how1 == H_EXEC) send_first_path(w.s, w.slot, w.spec);
+  if (stack_is_gone_later(w.spec)) tails.call(ctx, TAIL_STACK);
   begin(w.slot, w.spec);
   return 0;
 }

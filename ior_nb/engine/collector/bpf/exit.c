@@ -78,6 +78,11 @@ inline_ void finish(struct slot *slot) {
   slot->last_end = slot->end;
 }
 
+/* The end of a call that makes no record. An mmap may have brought a Python. */
+inline_ void not_a_row(struct exit_args *ctx, struct slot *slot) {
+  if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_MAPPED);
+}
+
 int on_exit(struct exit_args *ctx) {
   u64 end = bpf_ktime_get_boot_ns();
   u32 tid = bpf_get_current_pid_tgid(), zero = 0;
@@ -94,15 +99,15 @@ int on_exit(struct exit_args *ctx) {
   if (state == S_OPEN && rd32(ctx->regs + O_pt_regs_number) != slot->nr) { count(T_KILLED); count(T_UNPAIRED); return 0; }
 #endif
   if (state == S_NONE && !slot->ignored) count(T_UNPAIRED);
-  if (state != S_OPEN) return 0;
+  if (state != S_OPEN) { not_a_row(ctx, slot); return 0; }
   u32 nr = slot->nr;
   struct spec *spec = specs.lookup(&nr);
   if (!spec) return 0;
   if (spec->extra == X_IOVEC) slot->extra = iovec_bytes(word(slot, spec->extra_arg), word(slot, spec->extra_count));
   else if (spec->extra == X_MSGHDR) slot->extra = msghdr_bytes(word(slot, spec->extra_arg));
   measure(slot, spec, end - slot->start, ret);
-  if (slot->flags & EF_SAMPLED_OUT) { count(T_SAMPLED); slot->last_end = end; return 0; }
-  if (kept_out(slot, end - slot->start, ret)) { slot->last_end = end; return 0; }
+  if (slot->flags & EF_SAMPLED_OUT) { count(T_SAMPLED); slot->last_end = end; not_a_row(ctx, slot); return 0; }
+  if (kept_out(slot, end - slot->start, ret)) { slot->last_end = end; not_a_row(ctx, slot); return 0; }
   slot->end = end; slot->ret = ret;
   extra_at_exit(slot, spec, ret);
   if (spec->flags & SF_WRITES && ret > 0 && slot->file_at && !spec->off && rd32(slot->file_at + O_file_f_flags) & O_APPEND)
@@ -111,7 +116,8 @@ int on_exit(struct exit_args *ctx) {
   if (!s) return 0;
   if (spec->how1 && spec->how1 != H_EXEC && (spec->how1 != H_OUT || ret > 0)) send_first_path(s, slot, spec);
   if (spec->how2) send_second_path(s, slot, spec);
-  if (file_at_exit(s, slot, spec, now, ret)) tails.call(ctx, 1);
+  if (file_at_exit(s, slot, spec, now, ret)) tails.call(ctx, TAIL_EXIT_WALK);
+  tails.call(ctx, TAIL_STACK);
   finish(slot);
   return 0;
 }
@@ -120,6 +126,7 @@ int exit_walk(struct exit_args *ctx) {
   struct walk w = {};
   if (!walk_on(&w, BY_EXIT)) return 0;
   name_one(w.s, w.slot, w.now);
+  tails.call(ctx, TAIL_STACK);
   finish(w.slot);
   return 0;
 }

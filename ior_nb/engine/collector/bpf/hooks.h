@@ -10,5 +10,5 @@ _Static_assert(O_trace_event_raw_sys_enter_args == O_trace_event_raw_sys_enter_i
 struct enter_args { u64 regs, nr; };
 struct exit_args { u64 regs; s64 ret; };
 struct fork_args { u64 parent, child; };
-struct exec_args { u64 task, old_pid; };
+struct exec_args { u64 task, old_pid, bprm; };
 #endif
