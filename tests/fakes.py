@@ -68,7 +68,7 @@ class FakeEngine:
         self.totals["emitted"] += len(events)
         self.send(events)
 
-    def live(self) -> None:
+    def go_live(self) -> None:
         """It always is."""
 
     def flush(self) -> dict[str, int]:

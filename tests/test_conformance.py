@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import pytest
 
 from ior_nb.engine.bcc import BccEngine
-from ior_nb.engine.contract import Engine as EngineContract
+from ior_nb.engine.contract import Engine
 from ior_nb.engine.demo import DemoEngine
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.export.arrow import record_batch
@@ -46,7 +46,7 @@ from ior_nb.session.run import Run
 from ior_nb.session.session import TracerSession, View
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.parquet import Recorder
-from ior_nb.sinks.statsengine import Engine
+from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import Passing, RingBuffer
 from ior_nb.sinks.streamrow import Sequencer as RowSequencer
 from ior_nb.widgets.dashboard import Dashboard
@@ -62,8 +62,8 @@ PAIRS: list[tuple[Any, type]] = [
     (StreamTail, Passing),
     (EventSink, RingBuffer),
     (Sequencer, RowSequencer),
-    (EventIngester, Engine),
-    (SnapshotSource, Engine),
+    (EventIngester, Statistics),
+    (SnapshotSource, Statistics),
     (Snapshotter, LiveTrie),
     (Configurator, LiveTrie),
     (LiveTrieSource, LiveTrie),
@@ -80,10 +80,10 @@ PAIRS: list[tuple[Any, type]] = [
     (TraceRuntimeBindings, TracerSession),
     (LiveRuntime, Desk),
     (View, Dashboard),
-    (EngineContract, BccEngine),
-    (EngineContract, DemoEngine),
-    (EngineContract, ReplayEngine),
-    (EngineContract, FakeEngine),
+    (Engine, BccEngine),
+    (Engine, DemoEngine),
+    (Engine, ReplayEngine),
+    (Engine, FakeEngine),
 ]
 
 
@@ -93,15 +93,15 @@ def _checked_by_mypy(run: Run, past: Past, desk: Desk, dashboard: Dashboard) -> 
     tails: list[StreamTail] = [RingBuffer(), Passing(RingBuffer())]
     sink: EventSink = RingBuffer()
     numbers: Sequencer = RowSequencer()
-    ingester: EventIngester = Engine()
-    statistics: SnapshotSource = Engine()
+    ingester: EventIngester = Statistics()
+    statistics: SnapshotSource = Statistics()
     recorder: RecordingController = Recorder(to_arrow=record_batch)
     bindings: list[TraceRuntimeBindings] = [Bindings(), TracerSession()]
     trie: FlameSource = LiveTrie()
     probes: ProbeControl = Manager((), {}, lambda enabled, rates: None)
     runtime: LiveRuntime = desk
     view: View = dashboard
-    engines: list[EngineContract] = [BccEngine(), DemoEngine(), FakeEngine()]
+    engines: list[Engine] = [BccEngine(), DemoEngine(), FakeEngine()]
     return (
         starters,
         live,
@@ -236,7 +236,7 @@ def test_the_check_sees_what_falls_short(concrete: type, expected: list[str]) ->
 def test_engines_have_no_arguments_of_their_own() -> None:
     """Every method of an engine has exactly the contract's arguments: the session knows no others."""
     for engine in (BccEngine, DemoEngine, ReplayEngine, FakeEngine):
-        for name, member in vars(EngineContract).items():
+        for name, member in vars(Engine).items():
             if inspect.isfunction(member) and not name.startswith("_"):
                 wanted, given = (list(inspect.signature(m).parameters) for m in (member, getattr(engine, name)))
                 assert given == wanted, f"{engine.__name__}.{name}"

@@ -177,7 +177,7 @@ class Verbs:
         else:
             run.watch()
             run.refresh()
-            rows = self.session.stream_sequencer().take(0) - run.first_row
+            rows = self.session.stream_sequencer().reserve(0) - run.first_row
             active, total = run.probes.active_count()
             print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
             if run.options.stacks and (missing := so_far(run.totals).stacks_line()):

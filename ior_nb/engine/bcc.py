@@ -295,7 +295,7 @@ class BccEngine:
         try:
             answer = self._ask("stop")
         finally:
-            self.live()
+            self.go_live()
             self._on_batch = lambda batch: None  # whom it went to, and his rows, are not ours to keep
         self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
         unknown = answer.get("unknown_pythons", {})
@@ -348,7 +348,7 @@ class BccEngine:
         try:
             while count := connection.recv_into(buffer):
                 for kind, payload in unpacker.feed(view[:count]):
-                    self._take(kind, payload)
+                    self._receive(kind, payload)
             failure = errors.CollectorDied("the collector ended on its own; rows that had arrived are kept")
         except OSError as error:
             failure = errors.CollectorDied(f"the collector's socket broke: {error}")
@@ -362,7 +362,7 @@ class BccEngine:
         for answer in list(self._waiting.values()):
             answer.ready.set()
 
-    def _take(self, kind: Frame, payload: bytes) -> None:
+    def _receive(self, kind: Frame, payload: bytes) -> None:
         if kind is Frame.ANSWER:
             message = json.loads(payload)
             answer = self._waiting.get(message["id"])
@@ -390,7 +390,7 @@ class BccEngine:
         """Return (pid, boot clock ns) of the processes that ended since the last call."""
         return self._decoder.names.take_deaths()
 
-    def live(self) -> None:
+    def go_live(self) -> None:
         """End the quiet: decode what was kept, and from now on everything as it comes."""
         with self._decoding:
             while self._raw:
@@ -399,9 +399,9 @@ class BccEngine:
 
     def _decode(self, kind: Frame, payload: bytes) -> None:
         if kind is Frame.NAMES:
-            self._decoder.names.take(payload)
+            self._decoder.names.learn(payload)
         elif kind is Frame.FACTS:
-            self._decoder.stacks.take(payload)
+            self._decoder.stacks.learn(payload)
         elif kind is Frame.EVENTS:
             step = _ROWS_AT_ONCE * EVENT.itemsize
             for at in range(0, len(payload), step):

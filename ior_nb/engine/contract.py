@@ -108,7 +108,7 @@ class Engine(Protocol):
     def start(self, options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
         """Begin, and hand every batch to `on_batch`, in order; return the boot clock, ns, from which on all is seen."""
 
-    def live(self) -> None:
+    def go_live(self) -> None:
         """From now on hand batches over as they come."""
 
     def flush(self) -> dict[str, int]:

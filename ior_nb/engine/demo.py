@@ -71,7 +71,7 @@ class DemoEngine:
         self._player.start(self._play, on_batch)
         return self._start
 
-    def live(self) -> None:
+    def go_live(self) -> None:
         """It always is."""
 
     def flush(self) -> dict[str, int]:

@@ -169,8 +169,8 @@ class Names:
             codes = self.paths.take(ids)
         return codes
 
-    def take(self, payload: bytes) -> None:
-        """Take in a NAMES frame."""
+    def learn(self, payload: bytes) -> None:
+        """Learn the names of a NAMES frame."""
         chunks = np.frombuffer(payload, CHUNK)
         if (chunks["len"] & _DISCARDED).any():
             chunks = chunks[(chunks["len"] & _DISCARDED) == 0]

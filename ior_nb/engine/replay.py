@@ -152,7 +152,7 @@ class ReplayEngine:
         self._player.start(self._play, on_batch, self._choose)
         return now
 
-    def live(self) -> None:
+    def go_live(self) -> None:
         """It always is."""
 
     def flush(self) -> dict[str, int]:
@@ -289,7 +289,7 @@ class StandIn(ReplayEngine):
             self._wanted.clear()
         return super().start(options, on_batch)
 
-    def live(self) -> None:
+    def go_live(self) -> None:
         """Play what has been waiting."""
         self._wanted.set()
 

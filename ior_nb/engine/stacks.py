@@ -61,19 +61,19 @@ class Stacks:
         """Whether it is time for other tables."""
         return len(self._tables["stack"]) > _MOST
 
-    def take(self, payload: bytes) -> None:
+    def learn(self, payload: bytes) -> None:
         """Take in a FACTS frame."""
         at = 0
         while at < len(payload):
             length = int.from_bytes(payload[at : at + 4], "little") & 0x3FFFFFFF
             at += wire.HEADER_BYTES
             if int.from_bytes(payload[at : at + 4], "little") == wire.FACT_CODE:
-                self._take_code(payload, at)
+                self._learn_code(payload, at)
             else:
-                self._take_stack(payload, at)
+                self._learn_stack(payload, at)
             at += length + 7 & ~7
 
-    def _take_code(self, payload: bytes, at: int) -> None:
+    def _learn_code(self, payload: bytes, at: int) -> None:
         _, first, number, begins, flags, *sizes, _ = wire.CODE.unpack_from(payload, at)
         at += wire.CODE.size
         parts: list[bytes] = []
@@ -87,7 +87,7 @@ class Stacks:
         while len(self._codes) > _CODES:
             del self._codes[next(iter(self._codes))]
 
-    def _take_stack(self, payload: bytes, at: int) -> None:
+    def _learn_stack(self, payload: bytes, at: int) -> None:
         _, number, count, cut = wire.STACK.unpack_from(payload, at)
         at += wire.STACK.size
         frames: list[Frame] = []

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from ior_nb.globalfilter.parser import Problem, grammar
-from ior_nb.globalfilter.values import ALIASES, UNITS, quoted
+from ior_nb.globalfilter.values import UNITS, WORDS, dimension_called, quoted
 from ior_nb.runtime import Suggestion
-from ior_nb.runtime.filter import DIMENSIONS, NUMBER_OPERATORS, TEXT_OPERATORS, Dimension
+from ior_nb.runtime.filter import NUMBER_OPERATORS, TEXT_OPERATORS, Dimension
 from ior_nb.syscalls import ALIASES as CALL_ALIASES
 from ior_nb.syscalls import BY_NAME, FAMILIES
 
@@ -73,28 +73,23 @@ def _after(head: str, word: str, start: int, known: Mapping[str, Sequence[str]])
         return []
     accepted: Collection[str] = state.accepts()  # type: ignore[no-untyped-call]
     if "OPERATOR" in accepted:
-        return _operators(_dimension(str(tokens[-1])), word, start)
+        return _operators(dimension_called(str(tokens[-1])), word, start)
     if "QUOTED" in accepted:
-        return _values(_dimension(str(tokens[-2])), word, start, known)
+        return _values(dimension_called(str(tokens[-2])), word, start, known)
     result = [
         Suggestion(keyword, start, "keyword", doc)
         for terminal, (keyword, doc) in _WORDS.items()
         if terminal in accepted and keyword.startswith(word.lower()) and (word or _first_choice(terminal, accepted))
     ]
     if "WORD" in accepted and (word or "_AND" not in accepted):
-        dimensions = [Suggestion(d.name, start, "dimension", d.doc) for d in DIMENSIONS.values()]
-        dimensions += [Suggestion(alias, start, "dimension", DIMENSIONS[name].doc) for alias, name in ALIASES.items()]
-        result = [c for c in dimensions if c.text.startswith(word.lower())] + result
+        dimensions = [Suggestion(name, start, "dimension", d.doc) for name, d in WORDS.items()]
+        result = [c for c in dimensions if c.text.lower().startswith(word.lower())] + result
     return result
 
 
 def _first_choice(terminal: str, accepted: Collection[str]) -> bool:
     """Whether to offer a keyword before anything is typed: behind a condition only what joins or ends."""
     return "_AND" not in accepted or terminal in ("_AND", "_OR", "_RPAR")
-
-
-def _dimension(word: str) -> Dimension | None:
-    return DIMENSIONS.get(ALIASES.get(word.lower(), word.lower()))
 
 
 def _operators(dimension: Dimension | None, word: str, start: int) -> list[Suggestion]:

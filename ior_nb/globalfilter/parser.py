@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ior_nb.errors import FilterSyntaxError
-from ior_nb.globalfilter.values import ALIASES, whole_number
+from ior_nb.globalfilter.values import WORDS, dimension_called, whole_number
 from ior_nb.runtime.filter import (
     DIMENSIONS,
     NUMBER_OPERATORS,
@@ -120,7 +120,7 @@ def _quoting(seen: str) -> str:
 def _dimension(token: Token) -> Dimension:
     word, position = str(token), token.start_pos or 0
     name = word.lower()
-    found = DIMENSIONS.get(ALIASES.get(name, name))
+    found = dimension_called(word)
     if found is not None:
         return found
     if name in _INSTEAD:
@@ -129,7 +129,7 @@ def _dimension(token: Token) -> Dimension:
         raise Problem(f"{_CONDITION}, found {word!r}", position)
     if name == "all":
         raise Problem("all stands alone: it is the filter that lets everything pass", position)
-    close = get_close_matches(name, [*DIMENSIONS, *ALIASES, "errors"], n=2)
+    close = get_close_matches(name, [*WORDS, "errors"], n=2)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are {' '.join(DIMENSIONS)} errors; {_QUOTE}"
     raise Problem(f"unknown dimension {word!r}; {hint}", position)
 

@@ -7,12 +7,13 @@ from numbers import Real
 from typing import Final
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime.filter import DIMENSIONS
+from ior_nb.runtime.filter import DIMENSIONS, Dimension
 
-__all__ = ["ALIASES", "UNITS", "quoted", "seconds", "shown_number", "whole_number"]
+__all__ = ["UNITS", "WORDS", "dimension_called", "quoted", "seconds", "shown_number", "whole_number"]
 
-ALIASES: Final = {alias: d.name for d in DIMENSIONS.values() for alias in d.aliases}
-"""Other names of dimensions."""
+WORDS: Final = {**DIMENSIONS, **{alias: d for d in DIMENSIONS.values() for alias in d.aliases}}
+"""What a dimension may be called. Capitals make no difference."""
+_BY_WORD: Final = {word.lower(): dimension for word, dimension in WORDS.items()}
 
 UNITS: Final[dict[str, dict[str, int]]] = {
     "ns": {
@@ -46,6 +47,11 @@ _LIMIT: Final = 1 << 63
 _BARE: Final = re.compile(r"""(?!')[^\s()"=!<>~]+""")
 _KEYWORDS: Final = frozenset({"and", "or", "not"})
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def dimension_called(word: str) -> Dimension | None:
+    """Return the dimension of that name, None when there is none."""
+    return _BY_WORD.get(word.lower())
 
 
 def whole_number(text: str, unit: str) -> int:

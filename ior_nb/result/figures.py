@@ -96,24 +96,13 @@ def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
         }
         for way, name, color in (("read", "read", READ), ("written", "written", WRITE))
     ]
-    traces.append(
-        {
-            **bar,
-            "y": ((slots["calls"] - slots["errors"]) / slot).tolist(),
-            "name": "calls",
-            "marker": {"color": OTHER},
-            "yaxis": "y2",
-        }
-    )
-    traces.append(
-        {
-            **bar,
-            "y": (slots["errors"] / slot).tolist(),
-            "name": "errors",
-            "marker": {"color": ERROR},
-            "yaxis": "y2",
-        }
-    )
+    traces += [
+        {**bar, "y": (count / slot).tolist(), "name": name, "marker": {"color": color}, "yaxis": "y2"}
+        for name, count, color in (
+            ("calls", slots["calls"] - slots["errors"], OTHER),
+            ("errors", slots["errors"], ERROR),
+        )
+    ]
     traces.append(
         {
             "type": "scatter",

@@ -80,7 +80,7 @@ def load(
         for rows in recording.batches(event_batch, start=limits[0], end=limits[1], tables=tables):
             numbers = np.arange(read + 1, read + 1 + len(rows), dtype=np.uint64)
             read += len(rows)
-            kept = part.take(rows if len(recordings) == 1 else rows.with_columns(seq=numbers), wanted)
+            kept = part.count(rows if len(recordings) == 1 else rows.with_columns(seq=numbers), wanted)
             if len(kept):
                 trace.add(kept, keep=keep_rows)
         part.close(limits)
@@ -143,7 +143,7 @@ class _Part:
         self._done = self._flying = self._refused = 0
         self._least, self._most = _MOST, 0
 
-    def take(self, batch: EventBatch, wanted: Filter) -> EventBatch:
+    def count(self, batch: EventBatch, wanted: Filter) -> EventBatch:
         """Count rows; return those the user wants."""
         times = batch["time_ns"]
         self._least = min(self._least, int(times.min()))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ior_nb.errors import ConfigError
-from ior_nb.result.summary import Summary, Tally
+from ior_nb.result.summary import Summary
+from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, EventBatch
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION

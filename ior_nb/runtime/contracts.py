@@ -163,7 +163,7 @@ class LiveTrace(Protocol):
     def state(self) -> TraceState:
         """Return what is going on."""
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Bring the published sources up to date, for somebody looks at them."""
 
     def reset(self) -> None:
@@ -199,7 +199,7 @@ class RecordingController(Protocol):
 class Sequencer(Protocol):
     """The one numbering of rows."""
 
-    def take(self, count: int) -> int:
+    def reserve(self, count: int) -> int:
         """Reserve `count` numbers in a row; return the first. With 0 that is the number of the next row to come."""
 
 

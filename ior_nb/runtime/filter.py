@@ -50,7 +50,7 @@ class Dimension:
     unit: str = ""
     """`ns` (durations), `bytes` (sizes), or empty for plain numbers and text."""
     aliases: tuple[str, ...] = ()
-    """Other names people may type."""
+    """Other names people may type: those of a flame graph, and those ior has."""
 
 
 # To add a dimension, add a row. The parser, the completion, the text form and the masks read this table; only what a
@@ -58,7 +58,13 @@ class Dimension:
 DIMENSIONS: Final[dict[str, Dimension]] = {
     d.name: d
     for d in (
-        Dimension(name="syscall", columns=("syscall",), doc="name of the system call", text=True),
+        Dimension(
+            name="syscall",
+            columns=("syscall",),
+            doc="name of the system call",
+            text=True,
+            aliases=("tracepoint",),
+        ),
         Dimension(name="family", columns=("family",), doc="family of the system call", text=True),
         Dimension(name="comm", columns=("comm",), doc="name of the thread", text=True),
         Dimension(
@@ -71,8 +77,16 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension(name="pid", columns=("pid",), doc="process id"),
         Dimension(name="tid", columns=("tid",), doc="thread id"),
         Dimension(name="fd", columns=("fd",), doc="descriptor, -1 for none"),
-        Dimension(name="latency", columns=("latency_ns",), doc="duration of the call", unit="ns"),
-        Dimension(name="gap", columns=("gap_ns",), doc="time since the thread's previous call", unit="ns"),
+        Dimension(
+            name="latency", columns=("latency_ns",), doc="duration of the call", unit="ns", aliases=("duration",)
+        ),
+        Dimension(
+            name="gap",
+            columns=("gap_ns",),
+            doc="time since the thread's previous call",
+            unit="ns",
+            aliases=("durationToPrev",),
+        ),
         Dimension(name="time", columns=("time_ns",), doc="start of the call on the boot clock", unit="ns"),
         Dimension(name="bytes", columns=("bytes",), doc="bytes moved", unit="bytes"),
         Dimension(name="ret", columns=("ret",), doc="return value, -errno for errors"),

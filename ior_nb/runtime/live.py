@@ -165,5 +165,5 @@ class LiveRuntime(Protocol):
     def probes(self) -> ProbeControl | None:
         """Return the probe control; None when no trace runs."""
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Bring the sources up to date. The ticker calls it before panels are refreshed, for somebody looks at them."""

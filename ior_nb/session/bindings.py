@@ -122,7 +122,7 @@ class Bindings:
         """Return the trace on screen."""
         return self._live
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Bring what is on screen up to date, for somebody looks at it."""
         if (live := self._live) is not None:
-            live.look()
+            live.update()

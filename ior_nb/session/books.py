@@ -69,7 +69,7 @@ class Books:
         self._counts["outside_done"] += int((~flight).sum())
         self._counts["outside_flight"] += int(flight.sum())
 
-    def take(self, batch: EventBatch, hidden: np.ndarray | None) -> None:
+    def receive(self, batch: EventBatch, hidden: np.ndarray | None) -> None:
         """Take the rows that began inside the window, without those a filter or the run keeps out."""
         times = batch["time_ns"]
         if self.replays:

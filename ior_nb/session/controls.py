@@ -61,11 +61,11 @@ class Control:
         if not system and (pid or tid):
             wanted |= {"pid": pid or None, "tid": tid or None}
         Window(self._session, plan(families=families or None, **wanted)).__enter__()
-        self._bindings.look()
+        self._bindings.update()
 
     def stop(self) -> None:
         self._shown().stop()
-        self._bindings.look()
+        self._bindings.update()
 
     def reset(self) -> None:
         self._shown().reset()

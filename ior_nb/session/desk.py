@@ -34,7 +34,7 @@ class Desk:
         self._bindings = Bindings() if trace is not None else session
         if trace is not None:
             Past(trace, fixed=True)(context_with_runtime_bindings(Context(), self._bindings))
-            self.look()
+            self.update()
         self.filters = self._bindings.filters
         self.recording = Recording(session)
         self.control = Control(session, self._bindings)
@@ -51,5 +51,5 @@ class Desk:
     def probes(self) -> ProbeControl | None:
         return self._bindings.probes()
 
-    def look(self) -> None:
-        self._bindings.look()
+    def update(self) -> None:
+        self._bindings.update()

@@ -19,9 +19,8 @@ from ior_nb.runtime import (
     runtime_publisher_from_context,
     trace_filters_from_context,
 )
-from ior_nb.runtime.clock import boot_clock
 from ior_nb.sinks.flamegraph import LiveTrie
-from ior_nb.sinks.statsengine import Engine as Statistics
+from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import RingBuffer
 
 __all__ = ["Past"]
@@ -54,7 +53,7 @@ class Past:
         fixed: bool = False,
     ) -> None:
         self.trace = trace
-        self._statistics = Statistics(clock=boot_clock) if statistics is None else statistics
+        self._statistics = Statistics() if statistics is None else statistics
         self._trie = LiveTrie() if trie is None else trie
         self._keeps, self._fixed = counted, fixed
         self._counting = threading.RLock()  # by one thread at a time
@@ -91,7 +90,7 @@ class Past:
         """
         self._wanted = wanted
         if self._looked:
-            self.look()
+            self.update()
 
     @contextlib.contextmanager
     def giving_way(self) -> Iterator[None]:
@@ -120,7 +119,7 @@ class Past:
             origin_ns=trace.window[0],
         )
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Count the rows that the filter accepts, unless they have been counted.
 
         Raises:

@@ -36,7 +36,7 @@ from ior_nb.session.own import messaging_descriptors, service_threads
 from ior_nb.session.plan import FRAMES_OF
 from ior_nb.session.probemanager import Manager
 from ior_nb.sinks.flamegraph import LiveTrie
-from ior_nb.sinks.statsengine import Engine as Statistics
+from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import Passing, warning, without_warnings
 
 __all__ = ["Run"]
@@ -110,7 +110,7 @@ class Run:
         self.first_row = 1
         self.counted_since = 0
         """Boot clock from which on statistics and trie count, where that is not from the begin on; else 0."""
-        self.statistics = Statistics(clock=boot_clock)
+        self.statistics = Statistics()
         self.trie = LiveTrie()
         self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs, engine.syscalls)
         self._feed = _Feed(self._on_batch)
@@ -135,7 +135,7 @@ class Run:
             generation=self._judges.generation,
             quiet=self.options.quiet and not self._watched,
         )
-        self.first_row = bindings.stream_sequencer().take(0)
+        self.first_row = bindings.stream_sequencer().reserve(0)
         try:
             self.engine.start(self.options, self._feed)
             self._publish()
@@ -181,7 +181,7 @@ class Run:
             batch, passes = batch.take(~messaging), None if passes is None else passes[~messaging]
         hidden = None if passes is None else ~passes
         for window in list(self.windows):
-            window.take(batch, hidden)
+            window.receive(batch, hidden)
         shown = batch if hidden is None else batch.take(~hidden)
         if not len(shown):
             return
@@ -202,7 +202,7 @@ class Run:
 
     def _stamped(self, batch: EventBatch) -> EventBatch:
         """Return a batch with its sequence numbers and cells."""
-        first = self._bindings.stream_sequencer().take(len(batch))
+        first = self._bindings.stream_sequencer().reserve(len(batch))
         columns: dict[str, np.ndarray] = {"seq": np.arange(first, first + len(batch), dtype=np.uint64)}
         cells = None if self.engine.replays else self._cells.of(batch["time_ns"])  # a recording knows its own cells
         if cells is not None:
@@ -235,7 +235,7 @@ class Run:
             running=not trace.finished,
             title=str(trace.scope),
             engine=self.engine.name,
-            rows=self._bindings.stream_sequencer().take(0) - self.first_row,
+            rows=self._bindings.stream_sequencer().reserve(0) - self.first_row,
             elapsed_s=max(0, boot_clock() - started) / 1e9 if started else 0.0,
             accounting=so_far(self.totals),
             notes=(*trace.notes, *([self._failure] if self._failure else [])),
@@ -243,7 +243,7 @@ class Run:
             counted_s=max(0, boot_clock() - self.counted_since) / 1e9 if self.counted_since else 0.0,
         )
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Count from now on, for somebody looks; ask for the engine's own counts once a second."""
         if self._ended:
             return
@@ -433,7 +433,7 @@ class Run:
     def watch(self) -> None:
         """Somebody looks: from now on rows are decoded as they come, and statistics and trie are kept."""
         self._watched = True
-        self.engine.live()
+        self.engine.go_live()
 
     def rows(self) -> EventBatch:
         """Return the rows so far, everything that happened before included: all the owner keeps, or the stream's."""

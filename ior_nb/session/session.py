@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable
 from contextvars import Context
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from ior_nb import errors
 from ior_nb.engine import ENGINES
@@ -97,7 +97,7 @@ class TracerSession(Bindings):
         """The run that is on, None when nothing is traced."""
         return self._run
 
-    def engine(self) -> Any:
+    def engine(self) -> Engine:
         """Return the engine, made on first use.
 
         Raises:
@@ -132,7 +132,7 @@ class TracerSession(Bindings):
             stop: what a view calls to end it.
         """
         with self._lock:
-            engine: Engine = self.engine()
+            engine = self.engine()
             window.plan = window.plan.within(engine.syscalls)
             if self._run is not None:
                 self._run.join(window)

@@ -20,7 +20,7 @@ class Sequencer:
         self._last = start
         self._lock = threading.Lock()
 
-    def take(self, count: int) -> int:
+    def reserve(self, count: int) -> int:
         """Reserve `count` numbers in a row; return the first. With 0 that is the number of the next row to come.
 
         Raises:

@@ -172,7 +172,8 @@ class Syscall:
 
 # To add a system call:
 #
-# 1. Give its number in the table of each architecture that has it (`x86_64.py`, `aarch64.py`).
+# 1. Give its number: in `table.py` from 424 on, else in the table of each architecture that has it (`x86_64.py`,
+#    `aarch64.py`).
 # 2. Add a row to the module of its family, in alphabetical order:
 #
 #        row("openat", "open", "dfd:dirfd filename:path flags:open_flags mode", result="fd", doc="Open a file.")

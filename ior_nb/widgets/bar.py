@@ -11,7 +11,8 @@ import traitlets
 from ior_nb.runtime import LiveRuntime
 from ior_nb.runtime.text import escaped_html, show_ns
 from ior_nb.widgets.chips import chips, done
-from ior_nb.widgets.panel import Panel, script, style
+from ior_nb.widgets.page import script, style
+from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.ticker import ticker
 
 __all__ = ["Bar"]
@@ -44,7 +45,7 @@ class Bar(Panel):
         self._reset_at = time.monotonic()
         super().__init__(runtime, still_id=still_id)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return the state of the trace and the filter."""
         state, filters = self.runtime.control.state(), self.runtime.filters
         self._auto_reset(state.running)

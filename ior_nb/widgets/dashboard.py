@@ -101,7 +101,7 @@ class Dashboard:
         display(self.widget)  # type: ignore[no-untyped-call]
 
     def _refresh(self) -> None:
-        self.runtime.look()
+        self.runtime.update()
         for panel in (self.bar, *self.panels.values()):
             panel.refresh(time.monotonic(), force=True)
 

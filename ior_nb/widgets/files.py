@@ -9,7 +9,7 @@ import traitlets
 
 from ior_nb.runtime import FileRow, LiveRuntime, Snapshot
 from ior_nb.runtime.text import middle_cut
-from ior_nb.widgets.panel import packed, script, style
+from ior_nb.widgets.page import packed, script, style
 from ior_nb.widgets.plotlyjs import bundle_name
 from ior_nb.widgets.table import ACTIVITY, TablePanel, activity_cells, fitted, section
 

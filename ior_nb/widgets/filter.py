@@ -14,7 +14,8 @@ from ior_nb.runtime.filter import DIMENSIONS, NUMBER_OPERATORS, TEXT_OPERATORS, 
 from ior_nb.runtime.text import escaped_html, printable
 from ior_nb.widgets.chips import chips, done
 from ior_nb.widgets.given import whole
-from ior_nb.widgets.panel import Panel, script, style
+from ior_nb.widgets.page import script, style
+from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.ticker import ticker
 
 __all__ = ["FilterPanel"]
@@ -45,7 +46,7 @@ class FilterPanel(Panel):
         super().__init__(runtime, table=_table())
         self.on_msg(self._asked)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return the filter in force as text, as chips and as terms for the fields, and the history, newest first."""
         filters = self.runtime.filters
         active, labels = filters.active, filters.labels

@@ -21,7 +21,8 @@ from ior_nb.runtime.filter import Node, Number, Or, Text, node_of_value
 from ior_nb.runtime.shown import FOLDED
 from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 from ior_nb.widgets.given import LONGEST_NAME, pairs, text, texts
-from ior_nb.widgets.panel import Panel, packed, script, style
+from ior_nb.widgets.page import packed, script, style
+from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.plotlyjs import bundle_name
 from ior_nb.widgets.ticker import ticker
 
@@ -52,13 +53,13 @@ class FlamePanel(Panel):
         super().__init__(runtime, plotly=bundle_name())
         self.on_msg(self._zoomed)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return what is configured, and the frames as columns; None while the trie's version stays."""
         trie = self.runtime.trie()
         if trie is None:
             key, self._key = self._key, "empty"
             return None if key == "empty" else {"empty": True}
-        focuses = list(dict.fromkeys([(), *(self._focus[v] for v in list(self._focus) if v in self._views)]))[-4:]
+        focuses = list(dict.fromkeys([(), *(self._focus[v] for v in list(self._focus) if v in self.views)]))[-4:]
         running, filtered = self.runtime.control.state().running, self.runtime.filters.active.active
         key = (trie, trie.version, focuses, running, filtered)
         if key == self._key:
@@ -142,7 +143,7 @@ class FlamePanel(Panel):
 
     def _look_below(self, view: str, path: tuple[Frame, ...]) -> None:
         """Send more of what is below these frames with the next tick, however often a view asks until then."""
-        self._focus = {v: f for v, f in self._focus.items() if v in self._views}
+        self._focus = {v: f for v, f in self._focus.items() if v in self.views}
         self._focus[view] = path
         self._next = 0.0
         ticker.wake()

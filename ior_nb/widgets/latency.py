@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from ior_nb.runtime import LiveRuntime, Snapshot, SnapshotSource
+from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.filter import Node, Number, Text
 from ior_nb.runtime.statistics import Bucket, Histogram, SyscallRow
 from ior_nb.runtime.text import show_ns
 from ior_nb.widgets.given import LONGEST_NAME, text, whole
-from ior_nb.widgets.panel import Panel, packed, script, still_table, style
+from ior_nb.widgets.page import packed, script, still_table, style
+from ior_nb.widgets.panel import Panel
 
 __all__ = ["LatencyMap", "LatencyPanel"]
 
@@ -49,11 +50,11 @@ class LatencyMap:
         self._before: Snapshot | None = None
         self._looked_ns = 0
 
-    def look(self, source: SnapshotSource, snapshot: Snapshot, *, running: bool) -> bool:
+    def update(self, source: SnapshotSource, snapshot: Snapshot, *, running: bool) -> bool:
         """Take the new calls over; return whether the map has changed. It moves on while a trace runs."""
         slot_ns, end_ns = snapshot.series_slot_ns, snapshot.series_end_ns
         # The statistics know their slot; this machine's clock, where it is the one of the rows, knows it to the point.
-        now = min(max(time.clock_gettime_ns(time.CLOCK_BOOTTIME), end_ns - slot_ns), end_ns - 1)
+        now = min(max(boot_clock(), end_ns - slot_ns), end_ns - 1)
         before, counts = self._before, snapshot.latency_counts
         if (
             before is None
@@ -115,7 +116,7 @@ class LatencyPanel(Panel):
         self._snapshot: Snapshot | None = None
         super().__init__(runtime, **traits)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return both histograms, the percentiles of every call, and the last minute of the map."""
         source, running = self.runtime.statistics(), self.runtime.control.state().running
         snapshot = self.snapshot()
@@ -126,7 +127,7 @@ class LatencyPanel(Panel):
             self._key, self._snapshot = key, None
             return {"empty": True, "running": running}
         begun = self._map.number
-        moved = self._map.look(source, snapshot, running=running)
+        moved = self._map.update(source, snapshot, running=running)
         if not running and self._map.number != begun:
             self._spread(snapshot)
         key = (running, snapshot.calls, snapshot.timed, snapshot.gaps)

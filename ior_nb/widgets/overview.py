@@ -10,7 +10,8 @@ import numpy as np
 from ior_nb.runtime import LiveRuntime, Snapshot, TraceState
 from ior_nb.runtime.text import middle_cut, show_bytes, show_ns
 from ior_nb.widgets.given import value_of
-from ior_nb.widgets.panel import Panel, packed, script, still_table, style
+from ior_nb.widgets.page import packed, script, still_table, style
+from ior_nb.widgets.panel import Panel
 
 __all__ = ["OverviewPanel"]
 
@@ -31,7 +32,7 @@ class OverviewPanel(Panel):
         self._snapshot: Snapshot | None = None
         super().__init__(runtime)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return the numbers of the snapshot, 60 s of series, and the five heaviest of everything."""
         state, snapshot = self.runtime.control.state(), self.snapshot()
         version = None if snapshot is None else _version(snapshot, running=state.running)

@@ -12,7 +12,8 @@ from ior_nb.errors import IorError
 from ior_nb.runtime import LiveRuntime, Task
 from ior_nb.runtime.text import escaped_html
 from ior_nb.widgets.given import texts, whole
-from ior_nb.widgets.panel import Panel, packed, script, style
+from ior_nb.widgets.page import packed, script, style
+from ior_nb.widgets.panel import Panel
 
 __all__ = ["DEFAULT_FAMILIES", "PickerPanel"]
 
@@ -45,7 +46,7 @@ class PickerPanel(Panel):
         self._families: list[str] = []
         super().__init__(runtime)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return the processes as packed columns, the threads of the opened one, and whether a trace runs."""
         state, now = self.runtime.control.state(), time.monotonic()
         # While a trace runs nothing can be started: reading /proc again would only be noise in it.

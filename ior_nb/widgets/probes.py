@@ -11,7 +11,8 @@ from ior_nb.errors import ConfigError
 from ior_nb.runtime import LiveRuntime, ProbeControl, ProbeState
 from ior_nb.runtime.text import show_count
 from ior_nb.widgets.given import LONGEST_NAME, text, texts, whole
-from ior_nb.widgets.panel import Panel, packed, script, still_table, style
+from ior_nb.widgets.page import packed, script, still_table, style
+from ior_nb.widgets.panel import Panel
 
 __all__ = ["ProbesPanel"]
 
@@ -38,7 +39,7 @@ class ProbesPanel(Panel):
         self._counts: dict[str, int] = {}
         super().__init__(runtime, **traits)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return every probe, the calls it saw, and which changes of the page are in."""
         manager = self.runtime.probes()
         if manager is None:

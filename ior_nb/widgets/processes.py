@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ior_nb.runtime import Snapshot
-from ior_nb.widgets.panel import packed, script, style
+from ior_nb.widgets.page import packed, script, style
 from ior_nb.widgets.table import ACTIVITY, TablePanel, activity_cells, fitted, section
 
 __all__ = ["ProcessesPanel"]

@@ -12,7 +12,8 @@ from ior_nb.errors import ConfigError
 from ior_nb.runtime import LiveRuntime, RecordingState
 from ior_nb.runtime.text import show_bytes, show_count
 from ior_nb.widgets.given import LONGEST_PATH, text
-from ior_nb.widgets.panel import Panel, script, still_table, style
+from ior_nb.widgets.page import script, still_table, style
+from ior_nb.widgets.panel import Panel
 
 __all__ = ["RecorderPanel"]
 
@@ -36,7 +37,7 @@ class RecorderPanel(Panel):
         self._rate = 0.0
         super().__init__(runtime)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return what is being written, how fast, and the last file that is finished."""
         now = self.runtime.recording.status()
         self._measure(now, time.monotonic())

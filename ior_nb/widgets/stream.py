@@ -24,7 +24,8 @@ from ior_nb.runtime import EventBatch, LiveRuntime, Row
 from ior_nb.runtime.filter import DIMENSIONS
 from ior_nb.runtime.text import middle_cut, show_bytes, show_count, show_ns
 from ior_nb.widgets.given import LONGEST_PATH, text
-from ior_nb.widgets.panel import Panel, packed, script, still_table, style
+from ior_nb.widgets.page import packed, script, still_table, style
+from ior_nb.widgets.panel import Panel
 
 __all__ = ["HELD", "MOST_ROWS", "StreamPanel"]
 
@@ -67,15 +68,15 @@ class StreamPanel(Panel):
         self.runtime = runtime
         super().__init__(runtime, data=self._state() | {"n": 0, "error": ""}, **traits)
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Send the rows that came as a message of their own; return the small state when it alone changed."""
         try:
-            return self._look()
+            return self._content()
         except Exception:
             self._asked, self._last = True, (0, 0)  # rows may be lost: the next look sends all of them
             raise
 
-    def _look(self) -> dict[str, Any] | None:
+    def _content(self) -> dict[str, Any] | None:
         now, before, stream = time.monotonic(), self._pushed, self.runtime.stream()
         first, late = before < 0, now - self._looked
         self._looked = now
@@ -110,7 +111,7 @@ class StreamPanel(Panel):
         if self.runtime.filters.active != self._filter:
             self._filter = self.runtime.filters.active
             return "filter"
-        deaf = not any(now - heard < _SILENT_S for heard, *_ in list(self._views.values()))
+        deaf = self.views.silent(now, _SILENT_S)
         if self._asked or self._pushed < 0 or (deaf and now - self._repeated >= _REPEAT_S):
             self._repeated = now
             return "again"

@@ -9,7 +9,7 @@ import traitlets
 
 from ior_nb.runtime import FamilyRow, Snapshot, SyscallRow
 from ior_nb.runtime.text import show_bytes, show_ns
-from ior_nb.widgets.panel import packed, script, style
+from ior_nb.widgets.page import packed, script, style
 from ior_nb.widgets.plotlyjs import bundle_name
 from ior_nb.widgets.table import TablePanel, numbers
 

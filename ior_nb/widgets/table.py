@@ -13,7 +13,8 @@ from ior_nb.runtime import LiveRuntime, Snapshot
 from ior_nb.runtime.statistics import Activity
 from ior_nb.runtime.text import show_bytes, show_ns
 from ior_nb.widgets.given import value_of
-from ior_nb.widgets.panel import Panel, still_table
+from ior_nb.widgets.page import still_table
+from ior_nb.widgets.panel import Panel
 
 __all__ = ["ACTIVITY", "STILL_ROWS", "TablePanel", "activity_cells", "fitted", "numbers", "section"]
 
@@ -126,7 +127,7 @@ class TablePanel(Panel):
 
     # ---- a panel
 
-    def look(self) -> dict[str, Any] | None:
+    def content(self) -> dict[str, Any] | None:
         """Return totals and rows; None while an ended trace is what it was, or nothing happens in a running one."""
         source, state = self.runtime.statistics(), self.runtime.control.state()
         filtered = self.runtime.filters.active.active

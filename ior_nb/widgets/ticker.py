@@ -129,7 +129,7 @@ class Ticker:
             try:
                 for runtime in {id(panel.runtime): panel.runtime for panel in wanted}.values():
                     try:
-                        runtime.look()
+                        runtime.update()
                     except Exception:
                         _LOG.debug("the engine did not answer", exc_info=True)  # its own state says so to the user
                 for panel in wanted:

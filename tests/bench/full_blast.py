@@ -22,6 +22,7 @@ from ior_nb import errors
 from ior_nb.engine.collector.compiler import import_bcc
 from tests.bench.report import Row, log
 from tests.bench.tools import HERE, Load, cpu_seconds, load_program, median, peak_mib, trace_load, with_tracefs
+from tests.collectors import collector_pid
 
 TITLE = "full blast: 1-byte preads of /dev/zero; the caller's CPU ns per call (bpftrace, perf: private tracefs mount)"
 EMPTY = "RAW_TRACEPOINT_PROBE(sys_enter) { return 0; }\nRAW_TRACEPOINT_PROBE(sys_exit) { return 0; }\n"
@@ -132,7 +133,7 @@ def _endure(calls: int, processes: int) -> list[Row]:
 def _ours(session: ior_nb.TracerSession, calls: int, processes: int) -> Ours:
     command, out = trace_load(calls, processes)
     session.prepare()
-    pid = session.engine().collector_pid
+    pid = collector_pid(session)
     collector, mine = cpu_seconds(pid), time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.LostEventsWarning)

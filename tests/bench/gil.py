@@ -11,6 +11,7 @@ import ior_nb
 from ior_nb import errors
 from tests.bench.report import Row, log
 from tests.bench.tools import peak_mib, trace_load
+from tests.collectors import collector_pid
 
 TITLE = "a lock held for seconds while a child makes calls"
 
@@ -29,7 +30,7 @@ def measure(quick: bool) -> list[Row]:
                 ctypes.PyDLL(None).usleep(seconds * 1_000_000)  # PyDLL keeps the lock
                 begin = time.perf_counter()
             after = time.perf_counter() - begin
-        memory = peak_mib(session.engine().collector_pid)
+        memory = peak_mib(collector_pid(session))
     books = t.accounting
     lost = books.lost_total + books.names_lost + books.skipped_runs
     return [

@@ -7,6 +7,7 @@ import time
 import ior_nb
 from tests.bench.report import Row, log
 from tests.bench.tools import cpu_seconds
+from tests.collectors import collector_pid
 
 TITLE = "idle: share of one core"
 GOAL = 1.0
@@ -19,7 +20,7 @@ def measure(quick: bool) -> list[Row]:
     with ior_nb.TracerSession() as session:
         with ior_nb.trace(command=["true"], session=session):
             pass  # what is only loaded by the first event is not idling
-        pid = session.engine().collector_pid
+        pid = collector_pid(session)
         for what, command in (("a sleeping command", ["sleep", str(seconds + 1)]), ("this process", None)):
             log(f"{what}, {seconds} s")
             with ior_nb.trace(command=command, session=session):

@@ -47,9 +47,9 @@ class _Pipeline:
         if folder is not None:
             self.session.recorder().start(folder / "rows.parquet", block=True)
 
-    def take(self, frame: Frames) -> None:
+    def feed(self, frame: Frames) -> None:
         """What the pump does with two frames."""
-        self.decoder.names.take(frame.names)
+        self.decoder.names.learn(frame.names)
         self.engine.emit(self.decoder.events(frame.events))
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ def _pipeline(rows: int, *, record: bool) -> list[Row]:
                 continue
             w0, c0 = time.perf_counter(), time.process_time() if record else time.thread_time()
             for waiting in pending:
-                pipeline.take(waiting)
+                pipeline.feed(waiting)
             if record and made >= rows:
                 pipeline.session.recorder().stop()
             wall += time.perf_counter() - w0
@@ -83,7 +83,7 @@ def _pipeline(rows: int, *, record: bool) -> list[Row]:
         assert run is not None
         snapshots = []
         for view in (run.statistics.snapshot, run.trie.snapshot_tree):
-            pipeline.take(next(frames(1000)))
+            pipeline.feed(next(frames(1000)))
             begin = time.thread_time()
             view()
             snapshots.append((time.thread_time() - begin) * 1000)
@@ -108,7 +108,7 @@ def _flat(rows: int) -> list[Row]:
     done, early = 0, 0
     while done < rows:
         for frame in source:
-            pipeline.take(frame)
+            pipeline.feed(frame)
             done += frame.rows
             if not early and done >= rows / 5:
                 early = _resident()
@@ -127,7 +127,7 @@ def _short_lived(files: int) -> Row:
     pipeline = _Pipeline()
     done = early = 0
     for frame in files_read_once(files):
-        pipeline.take(frame)
+        pipeline.feed(frame)
         done += frame.rows
         early = early or (_resident() if done >= files // 2 else 0)
     late = _resident()

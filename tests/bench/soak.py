@@ -41,7 +41,7 @@ from ior_nb.runtime.clock import boot_clock
 rows, _ = s.stream_buffer().tail(-1)
 print("JSON" + json.dumps({
     "kernel": rss(os.getpid()), "collector": rss(s.engine().collector_pid), "totals": run.totals,
-    "rows": s.stream_sequencer().take(0) - run.first_row, "lag": (boot_clock() - int(rows["time_ns"][-1])) / 1e9}))
+    "rows": s.stream_sequencer().reserve(0) - run.first_row, "lag": (boot_clock() - int(rows["time_ns"][-1])) / 1e9}))
 """
 END = "load.kill(); load.wait(); %ior stop"
 

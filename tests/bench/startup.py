@@ -82,7 +82,7 @@ def whole() -> dict[str, float]:
     probe = _Probe()
     probe.around(BccEngine, "_spawn", lambda *_: "spawn")
     probe.around(BccEngine, "_ask", lambda _, verb, *__: f"ask {verb}")
-    probe.around(Window, "take", lambda *_: "take")
+    probe.around(Window, "receive", lambda *_: "receive")
     probe.around(Window, "end", lambda *_: "stop")
     session = TracerSession()
     for state in ("cold", "warm"):
@@ -93,7 +93,7 @@ def whole() -> dict[str, float]:
             times[f"{state}: __enter__"] = time.perf_counter() - begin
             sys.stdout.flush()
             time.sleep(0.2)
-        times[f"{state}: __enter__ to first event (command)"] = probe.first["take"] - begin
+        times[f"{state}: __enter__ to first event (command)"] = probe.first["receive"] - begin
         times[f"{state}: stop"] = probe.seconds["stop"]
         if state == "cold":
             times["cold: of it, spawn"] = probe.seconds["spawn"]

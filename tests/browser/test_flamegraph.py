@@ -142,4 +142,3 @@ def test_zoom_search_filter_and_theme(lab: Lab, context: BrowserContext) -> None
     notebook.run(7)
     assert notebook.external == []
     assert notebook.complaints == []
-    page.close()

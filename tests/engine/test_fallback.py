@@ -202,7 +202,7 @@ def test_a_quiet_trace_waits_until_somebody_looks(tmp_path: Path) -> None:
     engine = StandIn(recording(tmp_path / "slow.parquet", 37, step_ns=100 * SECOND), "no")
     engine.start(TraceOptions(scope=Scope(pids=(1,)), enabled=frozenset({READ}), quiet=True), on_batch)
     heard_before = came.wait(0.1)
-    engine.live()
+    engine.go_live()
     came.wait(10)
     paced = sum(map(len, rows))
     ended = engine.stop()

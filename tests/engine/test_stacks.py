@@ -80,8 +80,8 @@ def test_a_stack_has_its_names_lines_and_the_users_line() -> None:
     code = compile("import x\n\n\nx()\n", "/home/ada/a.py", "exec")
     at = next(begin for begin, _, line in code.co_lines() if line == 4)
 
-    known.take(code_fact(5, code) + code_fact(6, code, file=b"/lib/python3.11/io.py", function=b"open;(x)"))
-    known.take(stack_fact(3, (6, at), (5, at)))
+    known.learn(code_fact(5, code) + code_fact(6, code, file=b"/lib/python3.11/io.py", function=b"open;(x)"))
+    known.learn(stack_fact(3, (6, at), (5, at)))
 
     assert tables["stack"][known.texts[3]] == "<module> (/home/ada/a.py:4);open\\x3b\\x28x) (/lib/python3.11/io.py:4)"
     assert (tables["py_file"][known.files[3]], known.lines[3]) == ("/home/ada/a.py", 4)
@@ -93,9 +93,9 @@ def test_frames_that_run_a_cell_are_left_out() -> None:
     tables = new_tables()
     known = Stacks(tables)
     code = compile("x()", "/home/ada/a.py", "exec")
-    known.take(code_fact(1, code) + code_fact(2, code, file=b"/tmp/ipykernel_1/2.py"))
+    known.learn(code_fact(1, code) + code_fact(2, code, file=b"/tmp/ipykernel_1/2.py"))
 
-    known.take(stack_fact(1, (1, 2), (1, 2), cut=True) + stack_fact(2, (1, 2), (2, 2), (1, 2), cut=True))
+    known.learn(stack_fact(1, (1, 2), (1, 2), cut=True) + stack_fact(2, (1, 2), (2, 2), (1, 2), cut=True))
 
     frame = "<module> (/home/ada/a.py:1)"
     assert tables["stack"][known.texts[1]] == f"…;{frame};{frame}"
@@ -106,7 +106,7 @@ def test_a_stack_of_code_nobody_knows_is_none() -> None:
     """Without one of its frames another would look as if it made the call."""
     known = Stacks(new_tables())
 
-    known.take(stack_fact(1, (99, 2)))
+    known.learn(stack_fact(1, (99, 2)))
 
     assert known.known(np.array([1, 1 << 20], np.uint32)).tolist() == [1, 0]
     assert known.texts[1] == 0
@@ -119,7 +119,7 @@ def test_names_are_read_in_every_form_python_keeps_them(kind: int, encoding: str
     known = Stacks(tables)
     code = compile("x()", "a.py", "exec")
 
-    known.take(code_fact(1, code, file="aü.py".encode(encoding), kinds=kind << 4) + stack_fact(1, (1, 2)))
+    known.learn(code_fact(1, code, file="aü.py".encode(encoding), kinds=kind << 4) + stack_fact(1, (1, 2)))
 
     assert tables["py_file"][known.files[1]] == "aü.py"
 
@@ -129,7 +129,7 @@ def test_stacks_used_last_are_taken_over_into_other_tables(monkeypatch: pytest.M
     monkeypatch.setattr(stacks, "_ALIVE", 1)
     known = Stacks(new_tables())
     code = compile("x()\ny()", "a.py", "exec")
-    known.take(code_fact(1, code) + stack_fact(1, (1, 2)) + stack_fact(2, (1, 2)))
+    known.learn(code_fact(1, code) + stack_fact(1, (1, 2)) + stack_fact(2, (1, 2)))
     known.known(np.array([2], np.uint32))
     fresh = new_tables()
 

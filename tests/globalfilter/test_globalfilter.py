@@ -470,6 +470,15 @@ def test_dimensions_are_offered_where_a_condition_begins() -> None:
     assert offered("e") == ["errors"]
 
 
+def test_a_dimension_has_the_names_of_flame_graphs_and_of_ior() -> None:
+    """What a frame or a metric is called filters too, in any case; the text form has our name."""
+    for word, name in {"tracepoint": "syscall", "path": "file"}.items():
+        assert to_text(parse(f"{word}=read")) == f"{name}=read"
+    for word, name in {"duration": "latency", "durationToPrev": "gap", "DURATIONTOPREV": "gap"}.items():
+        assert to_text(parse(f"{word}>=1ms")) == f"{name}>=1ms"
+    assert offered("durationT") == ["durationToPrev"]
+
+
 def test_operators_are_offered_by_the_sort_of_the_dimension() -> None:
     """Text takes four, numbers six; one half typed is completed."""
     assert offered("comm") == ["~", "!~", "=", "!="]

@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 
 from ior_nb.runtime.text import printable, show_bytes, show_ns
-from ior_nb.widgets import panel
-from ior_nb.widgets.panel import packed, script
+from ior_nb.widgets import page
+from ior_nb.widgets.page import packed, script
 from ior_nb.widgets.stream import HELD
 
 HERE: Final = Path(__file__).parent
-SOURCES: Final = Path(panel.__file__).parent / "js"
+SOURCES: Final = Path(page.__file__).parent / "js"
 
 # Where a number changes its unit, its digits or, at a tie, only the rule of rounding decides.
 OF_NS: Final = (0, 0.125, 1, 1.005, 1.125, 1.375, 9.994, 9.995, 9.996, 12.25, 12.75, 99.94, 99.95, 99.96, 100.5, 101.5)

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ior_nb.engine.bcc import BccEngine
 from ior_nb.export.arrow import record_batch
 from ior_nb.session.session import TracerSession
 from ior_nb.sinks.parquet import Recorder
@@ -32,8 +33,10 @@ def main(folder: Path, workload: str, scope: str) -> None:
 
     session = TracerSession()
     session._recorder = Recorder(to_arrow=record_batch, group_rows=10_007, flush_seconds=0.05)
-    session.engine().open()
-    say(collector=session.engine().collector_pid)
+    engine = session.engine()
+    assert isinstance(engine, BccEngine)
+    engine.open()
+    say(collector=engine.collector_pid)
     worker = os.fork()
     if not worker:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the test waits for the end of our stdout

@@ -24,6 +24,7 @@ from ior_nb.engine.bcc import BccEngine
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
 from ior_nb.sinks.parquet import read
+from tests.collectors import collector_pid
 
 if TYPE_CHECKING:
     from tests.live.conftest import Workload, World
@@ -104,7 +105,7 @@ def test_a_killed_collector_costs_only_what_came_after(session: TracerSession, t
         for _ in range(101):
             os.pwrite(fd, b"seven77", 0)
         session.engine().flush()
-        pid = session.engine().collector_pid
+        pid = collector_pid(session)
         os.kill(pid, signal.SIGKILL)
         assert gone(pid)
         for _ in range(23):

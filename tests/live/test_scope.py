@@ -21,6 +21,7 @@ from ior_nb.runtime import EventBatch
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
 from tests.calls import here
+from tests.collectors import collector_pid
 
 ROOT = str(Path(ior_nb.__file__).parents[1])
 USER = 61_234  # nobody runs anything under this number
@@ -277,6 +278,6 @@ def test_the_whole_machine(session: TracerSession) -> None:
 
     assert int((mine.text("file") == "/ior-nb-here").sum()) == 23
     assert FILE.stat().st_size in reads_of_file(t.batch).values()
-    assert session.engine().collector_pid not in t.batch["pid"]
+    assert collector_pid(session) not in t.batch["pid"]
     assert set(mine["tid"].tolist()) == {threading.get_native_id()}
     assert t.accounting.unaccounted == 0

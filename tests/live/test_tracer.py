@@ -45,7 +45,7 @@ def events(raw):
     return found
 
 def drained():
-    return events(tracer.events.take(tracer.events.produced))
+    return events(tracer.events.read(tracer.events.produced))
 
 def kill(child):
     child.kill()

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ior_nb.result.comparison import Diff
-from ior_nb.result.summary import Summary, Tally
+from ior_nb.result.summary import Summary
+from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, new_tables
 from tests.fakes import batch
 

@@ -23,7 +23,7 @@ from ior_nb.result.comparison import Diff
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, EventBatch
 from ior_nb.sinks.flamegraph import LiveTrie
-from ior_nb.sinks.statsengine import Engine as Statistics
+from ior_nb.sinks.statsengine import Statistics
 from tests.events import HOSTILE, ROWS, latency, made, read_written
 from tests.fakes import batch
 

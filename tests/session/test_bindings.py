@@ -103,14 +103,14 @@ def test_a_start_that_fails_publishes_nothing(session: TracerSession, engine: Fa
     engine.fail = None
     desk = Desk(session)
     with trace(session=session):
-        desk.look()
+        desk.update()
         engine.emit(reads("/a"))
     before = desk.control.state().title
     engine.fail = errors.PermissionDenied("no rights")
     with pytest.raises(errors.PermissionDenied), trace(session=session):
         pass
     session.set(session.parse("file=/none"))
-    desk.look()
+    desk.update()
 
     assert desk.control.state().title == before
     source = desk.statistics()
@@ -175,7 +175,7 @@ def test_the_controls_of_an_ended_run_refuse(session: TracerSession, engine: Fak
         for control in (live.stop, live.reset):
             with pytest.raises(errors.ConfigError):
                 control()
-        live.look()
+        live.update()
         assert not after.finished
 
     assert told == []
@@ -218,14 +218,14 @@ def test_an_old_past_does_not_publish_over_a_new_run(session: TracerSession, eng
     """A finished trace that is being counted while another begins does not put its statistics over the new ones."""
     desk = Desk(session)
     with trace(session=session):
-        desk.look()
+        desk.update()
         engine.emit(reads("/old"))
     old = session.live()
     assert isinstance(old, Past)
     with trace(session=session):
         fresh = session.statistics()
         old.set_filter(session.parse("file=/none"))
-        old.look()
+        old.update()
 
         assert session.statistics() is fresh
 

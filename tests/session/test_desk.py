@@ -58,7 +58,7 @@ def running(session: TracerSession, engine: FakeEngine, files: list[object]) -> 
     """Return the desk of a trace that has seen reads of these files."""
     Window(session, plan()).__enter__()
     desk = Desk(session)
-    desk.look()
+    desk.update()
     engine.emit(calls(files))
     return desk
 
@@ -82,7 +82,7 @@ def total(desk: Desk) -> int:
 def test_there_is_nothing_before_the_first_trace(session: TracerSession) -> None:
     """Without a trace there are no sources, an empty stream, and no title."""
     desk = Desk(session)
-    desk.look()
+    desk.update()
     assert (desk.statistics(), desk.trie(), desk.probes(), len(desk.stream())) == (None, None, None, 0)
     assert desk.control.state().title == ""
     assert not desk.control.state().running
@@ -220,22 +220,22 @@ def test_nobody_asks_an_engine_that_is_still_starting(session: TracerSession, en
     """A dashboard that is open while the first trace starts watches it once it runs."""
     desk = Desk(session)
     asked: list[object] = []
-    start, live = engine.start, engine.live
+    start, go_live = engine.start, engine.go_live
 
     def slow(options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
-        desk.look()
+        desk.update()
         asked.append(len(asked))
         return start(options, on_batch)
 
     def note() -> None:
-        asked.append("live")
-        live()
+        asked.append("go_live")
+        go_live()
 
-    engine.start, engine.live = slow, note  # type: ignore[method-assign]
+    engine.start, engine.go_live = slow, note  # type: ignore[method-assign]
     Window(session, plan()).__enter__()
     assert asked == [0]
-    desk.look()
-    assert asked == [0, "live"]
+    desk.update()
+    assert asked == [0, "go_live"]
 
 
 def test_a_trace_between_two_looks_is_seen(session: TracerSession, engine: FakeEngine) -> None:
@@ -243,10 +243,10 @@ def test_a_trace_between_two_looks_is_seen(session: TracerSession, engine: FakeE
     shown = Shown()
     session.keep(shown)
     desk = Desk(session)
-    desk.look()
+    desk.update()
     with Window(session, plan()):
         engine.emit(calls(["/short"]))
-    desk.look()
+    desk.update()
     assert counted(desk) == {"/short": 1}
     assert desk.control.state().title
 
@@ -256,7 +256,7 @@ def test_a_filter_set_elsewhere_counts_an_ended_trace_again(session: TracerSessi
     desk = running(session, engine, ["/a", "/b"])
     desk.control.stop()
     session.set(session.parse("file=/b"))
-    desk.look()
+    desk.update()
     assert counted(desk) == {"/b": 1}
 
 
@@ -323,7 +323,7 @@ def test_the_stream_has_the_rows_of_one_trace(session: TracerSession, engine: Fa
     desk.control.stop()
     desk.control.start()
     engine.emit(calls(["/new"]))
-    desk.look()
+    desk.update()
     assert desk.stream().snapshot().text("file").tolist() == ["/new"]
 
 
@@ -336,7 +336,7 @@ def test_a_changed_filter_says_since_when_it_counts(session: TracerSession, engi
     assert desk.control.state().counted_s > 0
     engine.emit(calls(["/a"], filter_epoch=session.filter_epoch()))
     desk.control.stop()
-    desk.look()
+    desk.update()
     assert counted(desk) == {"/a": 2, "/b": 1}
     assert desk.control.state().counted_s == 0
 

@@ -47,7 +47,7 @@ def test_sequence_numbers_are_unique_over_threads() -> None:
     """Every number is handed out once, the first being start + 1."""
     numbers = Sequencer(100)
     taken: list[int] = []
-    threads = [threading.Thread(target=lambda: taken.extend(numbers.take(3) for _ in range(200))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: taken.extend(numbers.reserve(3) for _ in range(200))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -55,7 +55,7 @@ def test_sequence_numbers_are_unique_over_threads() -> None:
 
     assert min(taken) == 101
     assert len(set(taken)) == 800
-    assert numbers.take(1) == 101 + 3 * 800
+    assert numbers.reserve(1) == 101 + 3 * 800
 
 
 def test_a_reader_of_the_ring_changes_nothing() -> None:
@@ -71,11 +71,11 @@ def test_a_reader_of_the_ring_changes_nothing() -> None:
 def test_numbers_are_never_given_back() -> None:
     """A count below nothing would number two rows alike, and is refused."""
     numbers = Sequencer()
-    numbers.take(3)
+    numbers.reserve(3)
 
     with pytest.raises(ValueError, match="cannot number -5 rows"):
-        numbers.take(-5)
-    assert numbers.take(1) == 4
+        numbers.reserve(-5)
+    assert numbers.reserve(1) == 4
 
 
 def test_warnings_are_rows_of_the_stream_and_of_nothing_else() -> None:

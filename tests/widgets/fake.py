@@ -16,7 +16,7 @@ from ior_nb.runtime.batch import new_tables
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.session.probemanager import Manager
 from ior_nb.sinks.flamegraph import LiveTrie
-from ior_nb.sinks.statsengine import Engine
+from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import RingBuffer
 from ior_nb.syscalls import BY_NAME, SYSCALLS
 from tests.fakes import batch
@@ -140,7 +140,7 @@ class FakeRuntime:
 
     def __init__(self, rows: int = 10_000) -> None:
         self.ring = RingBuffer(rows)
-        self.engine = Engine(clock=boot_clock)
+        self.engine = Statistics(clock=boot_clock)
         self.flame = LiveTrie()
         self.filters = FakeFilters()
         self.recording = FakeRecording()
@@ -155,7 +155,7 @@ class FakeRuntime:
         self.seq = 0
         self.looked = 0
 
-    def statistics(self) -> Engine:
+    def statistics(self) -> Statistics:
         return self.engine
 
     def stream(self) -> RingBuffer:
@@ -167,7 +167,7 @@ class FakeRuntime:
     def probes(self) -> Manager | None:
         return self.manager
 
-    def look(self) -> None:
+    def update(self) -> None:
         self.looked += 1
 
     def feed(self, events: EventBatch) -> None:

@@ -118,8 +118,8 @@ def test_a_panel_that_fails_does_not_stop_the_others(
     """An exception in one panel, or in the runtime, shows there and the ticker goes on."""
     hooked(monkeypatch)
     bad, good = OverviewPanel(runtime), OverviewPanel(runtime)
-    monkeypatch.setattr(bad, "look", lambda: 1 / 0)
-    monkeypatch.setattr(runtime, "look", lambda: 1 / 0)
+    monkeypatch.setattr(bad, "content", lambda: 1 / 0)
+    monkeypatch.setattr(runtime, "update", lambda: 1 / 0)
     runtime.feed(runtime.calls(10))
     say_hello(bad)
     say_hello(good)

@@ -151,7 +151,7 @@ def test_many_zooms_are_one_refresh_a_tick(
         return call
 
     monkeypatch.setattr(own, "tick", noted("tick", own.tick))
-    monkeypatch.setattr(FlamePanel, "look", noted("look", FlamePanel.look))
+    monkeypatch.setattr(FlamePanel, "content", noted("content", FlamePanel.content))
     runtime.feed(runtime.calls(20_000, comm="large", file="/x"))
     runtime.feed(runtime.calls(40, files=40, comm="small", file="/y/deep"))
     panel = FlamePanel(runtime)
@@ -161,12 +161,12 @@ def test_many_zooms_are_one_refresh_a_tick(
         seen.clear()
         for i in range(20):
             panel.comm.push({"kind": "focus", "view": "v1", "path": [["comm", "small" if i == 19 else "large"]]})
-        assert seen.count("look") == 0
+        assert seen.count("content") == 0
     until(lambda: "/deep" in labels(panel))
     time.sleep(2 * PERIOD_S)
     panel.close()
-    assert "look look" not in " ".join(seen)
-    assert 1 <= seen.count("look") < 10  # one for the zooms; another is due every second
+    assert "content content" not in " ".join(seen)
+    assert 1 <= seen.count("content") < 10  # one for the zooms; another is due every second
 
 
 @pytest.mark.parametrize("path", [[["comm", 1]], [["a"]], ["a"], "a", None, [["comm", "a"]] * 6000])

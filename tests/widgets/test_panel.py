@@ -63,7 +63,7 @@ def test_an_act_answers_with_its_error(runtime: FakeRuntime, opened: Open) -> No
 def test_only_looked_at_panels_are_wanted(runtime: FakeRuntime, opened: Open) -> None:
     """A hidden, silent or removed view is not sent to; a silence while a cell runs is believed."""
     panel = opened(OverviewPanel, runtime)
-    heard = panel._views["v1"][0]
+    heard = panel.views._views["v1"].heard
     assert panel.wanted(heard + 5, None)
     assert not panel.wanted(heard + 11, None)
     assert panel.wanted(heard + 300, heard)

@@ -15,7 +15,7 @@ from ior_nb.session.desk import Desk
 from ior_nb.session.probemanager import Manager
 from ior_nb.session.session import TracerSession
 from ior_nb.sinks.flamegraph import LiveTrie
-from ior_nb.sinks.statsengine import Engine
+from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import RingBuffer
 from ior_nb.syscalls import BY_NAME
 from ior_nb.widgets import make_panel
@@ -40,9 +40,9 @@ def rows(count: int = 50) -> EventBatch:
     return FakeRuntime().calls(count)
 
 
-def statistics(events: EventBatch) -> Engine:
+def statistics(events: EventBatch) -> Statistics:
     """Return statistics that have counted these rows."""
-    engine = Engine()
+    engine = Statistics()
     engine.ingest(events)
     return engine
 
@@ -57,8 +57,8 @@ class Told:
     def state(self) -> TraceState:
         return TraceState(running=True, title=self.title, engine="fake")
 
-    def look(self) -> None:
-        self.asked.append("look")
+    def update(self) -> None:
+        self.asked.append("update")
 
     def reset(self) -> None:
         self.asked.append("reset")
@@ -179,14 +179,14 @@ def test_a_published_trace_is_shown_and_asked(session: TracerSession, opened: Op
 
     session.set_live_trace(told)
     shown = looked(panel)
-    desk.look()
+    desk.update()
     assert act(panel, "stop") == ""
     assert act(panel, "reset") == ""
     desk.control.export(str(tmp_path / "rows.csv"))
     session.set_live_trace(None)
 
     assert (shown["title"], shown["running"]) == ("process 77", True)
-    assert {"look", "stop", "reset", ("export", str(tmp_path / "rows.csv"), Filter())} <= set(told.asked)
+    assert {"update", "stop", "reset", ("export", str(tmp_path / "rows.csv"), Filter())} <= set(told.asked)
     assert not looked(panel)["title"]
     with pytest.raises(ConfigError, match="nothing has been traced"):
         desk.control.stop()
@@ -241,7 +241,7 @@ def test_one_checkbox_is_a_toggle(session: TracerSession, opened: Open, monkeypa
 class Plain:
     """Statistics that cannot be asked for a ranking."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Statistics) -> None:
         self._engine = engine
 
     def snapshot(self) -> Snapshot:

@@ -102,9 +102,9 @@ class Collector:
         facts_until = stacks.facts.produced if stacks is not None else 0
         deadline = 0.0
         while True:
-            while names := tracer.names.take(names_until):
+            while names := tracer.names.read(names_until):
                 self._put(Frame.NAMES, names)
-            if stacks is not None and (facts := stacks.take(facts_until)):
+            if stacks is not None and (facts := stacks.drain(facts_until)):
                 self._put(Frame.FACTS, facts)
             whole = tracer.names.produced - tracer.names.waiting >= names_until
             if whole and (stacks is None or stacks.facts.produced - stacks.facts.waiting >= facts_until):
@@ -112,7 +112,7 @@ class Collector:
             deadline = deadline or time.monotonic() + 0.005
             if time.monotonic() > deadline:
                 return  # a name is still being written: the events wait for the next round
-        while events := tracer.events.take(until):
+        while events := tracer.events.read(until):
             if self._queued > self._limit:
                 self._dropped_events += len(events) // tracer.events.stride
                 flags = events[_FLAGS_AT :: tracer.events.stride]

@@ -43,7 +43,7 @@ class Ring:
         """Bytes not yet taken."""
         return self._producer[0] - self._consumer[0]
 
-    def take(self, until: int, limit: int = 1 << 20) -> bytes:
+    def read(self, until: int, limit: int = 1 << 20) -> bytes:
         """Take finished records before position `until`, about `limit` bytes at most, and give their room back.
 
         Stops at the first record still being written; nothing to take gives nothing.

@@ -118,7 +118,7 @@ class Stacks:
         """Return what is readable when the kernel program asks."""
         return self._wake.fileno()
 
-    def take(self, until: int) -> bytes:
+    def drain(self, until: int) -> bytes:
         """Return the facts before a position of the ring, as they go on; questions are answered."""
         self._wake.poll(0)
         facts: list[bytes] = []

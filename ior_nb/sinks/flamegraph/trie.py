@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,22 @@ _STEP: Final = 1 << 12
 _NO_CAP: Final = 1 << 31
 _REMEMBERED: Final = 1 << 19
 """Keys, or frames of values, beyond which the shortcuts from rows to nodes are thrown away and learnt again."""
+
+
+class _Part(NamedTuple):
+    """The frames that one field gives a number of stacks; arrays of shape (n,)."""
+
+    sequence: Sequences
+    starts: np.ndarray
+    """Where in the sequence they begin."""
+    lengths: np.ndarray
+    """How many there are."""
+    depths: np.ndarray
+    """How many frames stand above them."""
+    above: np.ndarray
+    """The hash of those."""
+    factors: np.ndarray
+    """What their own hash is multiplied by."""
 
 
 class LiveTrie:
@@ -146,13 +162,7 @@ class LiveTrie:
         Raises:
             ConfigError: there is no such metric; nothing changed.
         """
-        name = checked_metric(name)
-        with self._lock:
-            if name == self._count_field:
-                return
-            self._count_field = name
-            self._restart()
-        self._refill()
+        self._measure(checked_metric(name), self._height_field)
 
     def set_height_field(self, name: str) -> None:
         """Set the second metric, empty for none, and start again from nothing; nothing happens for the same one.
@@ -160,11 +170,13 @@ class LiveTrie:
         Raises:
             ConfigError: there is no such metric; nothing changed.
         """
-        name = checked_metric(name, optional=True)
+        self._measure(self._count_field, checked_metric(name, optional=True))
+
+    def _measure(self, count_field: str, height_field: str) -> None:
         with self._lock:
-            if name == self._height_field:
+            if (count_field, height_field) == (self._count_field, self._height_field):
                 return
-            self._height_field = name
+            self._count_field, self._height_field = count_field, height_field
             self._restart()
         self._refill()
 
@@ -218,12 +230,12 @@ class LiveTrie:
         Children come by name. Those with less than a thousandth of the root's total are left out, but the eight largest
         stay where the root or a first-level node would be left bare. Later rows change nothing in it.
         """
-        picture = self._look()
+        picture = self._current()
         return picture.tree, picture.version
 
     def snapshot_json(self) -> tuple[bytes, int]:
         """Return the tree as JSON, keys n v t ht c, and the version its data belongs to."""
-        picture = self._look()
+        picture = self._current()
         return picture.json, picture.version
 
     def snapshot_columns(
@@ -237,16 +249,16 @@ class LiveTrie:
             focus: the frames down to the one a view is zoomed to. Below it the share is one of its total, and
                 its nodes go last. Without such a node it counts for nothing.
         """
-        return self._look().columns(min_share, limit, focus)
+        return self._current().columns(min_share, limit, focus)
 
     def folded(self) -> str:
         """Return all nodes with a value as collapsed stacks, one `frame;frame value` a line, sorted.
 
         In names `;` and line ends are escapes. Rows without any frame are `[unknown]`, folded ones `[other]`.
         """
-        return self._look().folded
+        return self._current().folded
 
-    def _look(self) -> Picture:
+    def _current(self) -> Picture:
         with self._lock:
             if self._picture is None or self._picture.version != self._version:
                 self._work_off(finish=True)
@@ -345,26 +357,12 @@ class LiveTrie:
         for sequence, number in zip(self._sequences, numbers, strict=True):
             starts, lengths = sequence.starts.take(number), sequence.lengths.take(number)
             factors = powers(depth)
-            parts.append((sequence, starts, lengths, depth, above, factors))
+            parts.append(_Part(sequence, starts, lengths, depth, above, factors))
             depth = depth + lengths
             above = above + factors * np.where(lengths > 0, sequence.hashes.take(starts + lengths - 1), 0)
-        nodes, lost = np.zeros(count, np.int32), np.ones(count, bool)
-        there = []
-        for sequence, starts, lengths, _, above, factors in reversed(parts):
-            known = lengths.copy()
-            at = np.flatnonzero(lost & (lengths > 0))
-            while len(at):
-                places = starts.take(at) + known.take(at) - 1
-                found = self._nodes.find(above.take(at) + factors.take(at) * sequence.hashes.take(places))
-                hit = np.flatnonzero(found >= 0)
-                nodes[at.take(hit)] = found.take(hit)
-                lost[at.take(hit)] = False
-                at = at.take(np.flatnonzero(found < 0))
-                known[at] -= 1
-                at = at.take(np.flatnonzero(known.take(at)))
-            there.append(known)
+        nodes, there = self._known_nodes(parts)
         folded = np.zeros(count, bool)
-        for field, (part, known) in enumerate(zip(parts, reversed(there), strict=True)):
+        for field, (part, known) in enumerate(zip(parts, there, strict=True)):
             sequence, starts, lengths, depth, above, factors = part
             missing = lengths - known
             folded |= missing > 0
@@ -386,6 +384,26 @@ class LiveTrie:
         folded &= ~large
         nodes[folded] = -2 - self._nodes.others_of(nodes[folded])
         return nodes
+
+    def _known_nodes(self, parts: list[_Part]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return the deepest node of each stack that is there, and how many frames of each field are."""
+        count = len(parts[0].starts)
+        nodes, lost = np.zeros(count, np.int32), np.ones(count, bool)
+        there = []
+        for sequence, starts, lengths, _, above, factors in reversed(parts):
+            known = lengths.copy()
+            at = np.flatnonzero(lost & (lengths > 0))
+            while len(at):
+                places = starts.take(at) + known.take(at) - 1
+                found = self._nodes.find(above.take(at) + factors.take(at) * sequence.hashes.take(places))
+                hit = np.flatnonzero(found >= 0)
+                nodes[at.take(hit)] = found.take(hit)
+                lost[at.take(hit)] = False
+                at = at.take(np.flatnonzero(found < 0))
+                known[at] -= 1
+                at = at.take(np.flatnonzero(known.take(at)))
+            there.append(known)
+        return nodes, there[::-1]
 
 
 def _frames(field: str, tables: Mapping[str, StringTable]) -> Callable[[int], list[str]]:

@@ -217,7 +217,7 @@ class _Recording:
         rows: EventBatch | None = None
         failure: Exception | None = None
         try:
-            while (rows := self._queue.take()) is not None:
+            while (rows := self._queue.get()) is not None:
                 self._chain.append(link(self._to_arrow(rows)))
         except Exception as error:
             failure = error

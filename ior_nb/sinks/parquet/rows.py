@@ -55,7 +55,7 @@ class RowQueue:
                     return len(batch)
                 self._wait_for_room()
 
-    def take(self) -> EventBatch | None:
+    def get(self) -> EventBatch | None:
         """Wait until a group is whole or due, and return it; None when the queue is closed and empty."""
         with self._changed:
             while not self._ready():

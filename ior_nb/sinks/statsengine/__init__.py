@@ -1,12 +1,12 @@
 """The statistics: counts, bytes, rates, latencies, files, directories, processes.
 
-- `engine`: `Engine`, the only public name: batches in, snapshots out.
+- `statistics`: `Statistics`, the only public name: batches in, snapshots out.
 - `calls`, `files`, `processes`: the sums by system call, by file and directory, by process.
 - `table`: dense sums by code with a limit; what `files` and `processes` are made of.
 - `histogram`, `series`: latencies in log-linear buckets, the last minute in half seconds.
 - `activity`, `rows`: what a batch adds to a table, and what a snapshot shows of it.
 """
 
-from ior_nb.sinks.statsengine.engine import Engine
+from ior_nb.sinks.statsengine.statistics import Statistics
 
-__all__ = ["Engine"]
+__all__ = ["Statistics"]

@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ior_nb.aggregate import ways
-from ior_nb.runtime import StringTable
+from ior_nb.runtime import EventBatch, StringTable
 from ior_nb.runtime.index import grown
-from ior_nb.sinks.statsengine.histogram import BUCKETS, OCTAVES, octaves_of
+from ior_nb.sinks.statsengine.activity import Part
+from ior_nb.sinks.statsengine.histogram import BUCKETS, OCTAVES, buckets_of, octaves_of
 from ior_nb.sinks.statsengine.series import TREND_SLOTS, Series, slots_between
 from ior_nb.sinks.statsengine.table import Table
 from ior_nb.syscalls import BY_NUMBER
@@ -185,19 +186,31 @@ class Calls:
             entries = self._entry_of.take(codes)
         return entries
 
-    def add_errors(self, entries: np.ndarray, results: np.ndarray) -> None:
-        """Count failures by errno.
+    def add(self, batch: EventBatch, entries: np.ndarray, counts: np.ndarray, part: Part) -> None:
+        """Add rows; those that have a latency go to `add_latencies` too.
 
         Args:
-            entries: entry of each failed row.
-            results: what the calls returned, int64.
+            batch: the rows.
+            entries: the entry of each.
+            counts: rows of each entry.
+            part: the numbers.
         """
-        np.add.at(self.columns["errors"], entries, 1)
-        keys = entries * ERRNOS + (-results & (ERRNOS - 1))
-        self.errnos.add("count", self.errnos.entries(keys), 1)
+        columns, failed, moved = self.columns, part.failed, batch["bytes"].view(np.int64)
+        columns["count"][: len(counts)] += counts
+        np.add.at(columns["latency"], entries, part.latency)
+        if moved.any():
+            np.add.at(columns["bytes"], entries, moved)
+        if len(part.untimed):
+            np.add.at(columns["untimed"], entries[part.untimed], 1)
+            np.add.at(columns["in_flight"], entries[batch.in_flight], 1)
+        if len(failed):
+            np.add.at(columns["errors"], entries[failed], 1)
+            keys = entries[failed] * ERRNOS + (-batch["ret"][failed] & (ERRNOS - 1))
+            self.errnos.add("count", self.errnos.entries(keys), 1)
 
-    def raise_bounds(self, entries: np.ndarray, latencies: np.ndarray) -> None:
-        """Keep the fastest and the slowest call."""
+    def add_latencies(self, entries: np.ndarray, latencies: np.ndarray) -> None:
+        """Add rows that have a latency to the histogram, and keep the fastest and the slowest."""
+        np.add.at(self.histogram.reshape(-1), entries * BUCKETS + buckets_of(latencies), 1)
         for name, beyond, keep in (("max", np.greater, np.maximum), ("min", np.less, np.minimum)):
             column = self.columns[name]
             rows = np.flatnonzero(beyond(latencies, column.take(entries)))

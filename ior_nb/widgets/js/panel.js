@@ -37,7 +37,7 @@ import { printable } from "./text.js";
 const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
 const UTF8 = new TextDecoder();
 /**
- * Columns made by `packed` in panel.py: name -> typed array or array of strings.
+ * Columns made by `packed` in page.py: name -> typed array or array of strings.
  *
  * @param {Record<string, any>} columns
  */

@@ -10,7 +10,6 @@ export default panel((view) => {
   const full = node("div"),
     any = emptyOr(view, full);
   let by = "syscalls",
-    as = "table",
     data = {};
 
   /** @returns {Column} */
@@ -118,6 +117,7 @@ export default panel((view) => {
   const map = treemap(view, {
     hint: "Click a system call to show only it; click a family to zoom, with Shift to show only it.",
     boxes,
+    onswitch: () => draw(data),
   });
   const group = choices(
     "rows",
@@ -131,19 +131,8 @@ export default panel((view) => {
       draw(data);
     },
   );
-  const kind = choices(
-    "view",
-    [
-      ["table", "Table"],
-      ["treemap", "Treemap"],
-    ],
-    (value) => {
-      as = value;
-      draw(data);
-    },
-  );
   full.append(
-    node("div", { class: "ior-row tb-bar-row" }, kind, group, parts.bar, map.bar),
+    node("div", { class: "ior-row tb-bar-row" }, map.kind, group, parts.bar, map.bar),
     parts.element,
     map.element,
   );
@@ -187,10 +176,9 @@ export default panel((view) => {
     if (!any(next)) return;
     if (next !== data || !next.totals)
       data = { totals: next.totals, syscalls: unpacked(next.syscalls), families: unpacked(next.families) };
-    group.hidden = parts.bar.hidden = parts.element.hidden = as !== "table";
-    if (map.element.hidden === (as === "treemap")) map.open(as === "treemap");
-    else map.draw();
-    if (as === "table") parts.show(data[by], data.totals, by === "syscalls" ? "system calls" : "families");
+    group.hidden = parts.bar.hidden = parts.element.hidden = map.shown();
+    map.draw();
+    if (!map.shown()) parts.show(data[by], data.totals, by === "syscalls" ? "system calls" : "families");
   }
   return {
     draw,

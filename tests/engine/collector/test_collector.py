@@ -26,7 +26,7 @@ class FakeRing:
         self.produced = len(self._data)
         self.waiting = len(self._data)
 
-    def take(self, until: int, limit: int = 0) -> bytes:
+    def read(self, until: int, limit: int = 0) -> bytes:
         data, self._data = self._data, b""
         self.waiting = 0
         return data
@@ -35,7 +35,7 @@ class FakeRing:
 class Stuck(FakeRing):
     """A ring whose last records are still being written."""
 
-    def take(self, until: int, limit: int = 0) -> bytes:
+    def read(self, until: int, limit: int = 0) -> bytes:
         return b""
 
 

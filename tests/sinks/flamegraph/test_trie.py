@@ -36,7 +36,7 @@ def test_what_was_looked_at_is_a_copy() -> None:
     """Rows that come between the copy and what is made of it do not count."""
     trie, tables = LiveTrie(height_field="bytes"), new_tables()
     trie.ingest(rows([event()], tables))
-    looked = trie._look()
+    looked = trie._current()
     trie.ingest(rows([event(), event(comm="later")], tables))
     trie.snapshot_tree()
 

@@ -178,7 +178,7 @@ def test_queue_cuts_rows_into_whole_groups(sizes: list[int], group_rows: int, li
         seq += size
     queue.close()
     groups = []
-    while (group := queue.take()) is not None:
+    while (group := queue.get()) is not None:
         groups.append(group["seq"].tolist())
 
     assert list(itertools.chain(*groups)) == kept

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from ior_nb.runtime import Activity, EventBatch, Snapshot, StringTable, new_tables
-from ior_nb.sinks.statsengine import Engine
+from ior_nb.sinks.statsengine import Statistics
 from ior_nb.syscalls import BY_NAME
 from tests.fakes import batch
 
@@ -94,12 +94,12 @@ class Clock:
         return self.now
 
 
-def engine(clock: Callable[[], int] | None = None, **limits: Any) -> Engine:
+def engine(clock: Callable[[], int] | None = None, **limits: Any) -> Statistics:
     """Make an engine that shows everything, on a clock of our own."""
-    return Engine(clock=clock or Clock(), wall_clock=lambda: 1.5, **{"top": 10_000, **limits})
+    return Statistics(clock=clock or Clock(), wall_clock=lambda: 1.5, **{"top": 10_000, **limits})
 
 
-def fed(events: Iterable[Sequence[Event]], clock: Clock | None = None, **limits: Any) -> tuple[Engine, Snapshot]:
+def fed(events: Iterable[Sequence[Event]], clock: Clock | None = None, **limits: Any) -> tuple[Statistics, Snapshot]:
     """Ingest batches of one trace."""
     made, tables = engine(clock, **limits), new_tables()
     for part in events:

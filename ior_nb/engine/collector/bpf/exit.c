@@ -114,7 +114,8 @@ int on_exit(struct exit_args *ctx) {
     slot->pos = rd(slot->file_at + O_file_f_pos) - ret;             /* only now is the position known */
   struct scratch *s = mine(BY_EXIT);
   if (!s) return 0;
-  if (spec->how1 && spec->how1 != H_EXEC && (spec->how1 != H_OUT || ret > 0)) send_first_path(s, slot, spec);
+  bool to_read = spec->how1 == H_OUT ? ret > 0 : spec->how1 != H_EXEC || ret < 0;  /* of a failed exec again: now it is in memory */
+  if (spec->how1 && to_read) send_first_path(s, slot, spec);
   if (spec->how2) send_second_path(s, slot, spec);
   if (file_at_exit(s, slot, spec, now, ret)) tails.call(ctx, TAIL_EXIT_WALK);
   tails.call(ctx, TAIL_STACK);

@@ -63,9 +63,11 @@ int on_exec(struct exec_args *ctx) {
   struct scratch *s = mine(BY_EXEC);
   if (!from || !s) return 0;
   struct slot *to = &s->blank;
-  u32 number = from->pid;
+  u32 number = from->pid, zero = 0;
+  struct config *c = config.lookup(&zero);
   __builtin_memcpy(to, from, sizeof(*to));
   to->tid = number;
+  if (c && c->tid == number) to->ignored = 0;                       /* the leader is who is traced, and this is the leader now */
   slots.update(&tid, to);
   slots.delete(&old);
   return 0;

@@ -1,26 +1,27 @@
-"""`Engine`: takes batches in, gives snapshots out."""
+"""`Statistics`: takes batches in, gives snapshots out."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from ior_nb.aggregate import latencies, source_files
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.statistics import Rates, Snapshot
 from ior_nb.sinks.statsengine.activity import Part
 from ior_nb.sinks.statsengine.calls import Calls, Exact, Totals
 from ior_nb.sinks.statsengine.files import Files
-from ior_nb.sinks.statsengine.histogram import BUCKETS, COARSE_EDGES, buckets_of, coarse, decades, decades_of
+from ior_nb.sinks.statsengine.histogram import COARSE_EDGES, coarse, decades, decades_of
 from ior_nb.sinks.statsengine.processes import Processes
 from ior_nb.sinks.statsengine.rows import CallRows, FileRows, ProcessRows, per_second
 from ior_nb.sinks.statsengine.series import SLOT_NS, TREND_SLOTS, Series, slots_between, trend
 
-__all__ = ["RANKINGS", "Engine"]
+__all__ = ["RANKINGS", "Statistics"]
 
 RANKINGS: Final = ("count", "bytes", "latency")
 """What files, directories and processes can be ranked by."""
@@ -31,11 +32,6 @@ _SMALL: Final = 512
 _WAITING: Final = 4096
 """So many rows wait at most."""
 _MEASURES: Final = ("calls", "errors", "bytes", "read", "written", "latency", "timed", "address", "gap", "gaps")
-_AT: Final = {name: i for i, name in enumerate(_MEASURES)}
-
-
-def _boot_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def _signed(column: np.ndarray) -> np.ndarray:
@@ -44,7 +40,7 @@ def _signed(column: np.ndarray) -> np.ndarray:
     return signed
 
 
-class Engine:
+class Statistics:
     """The statistics of one run: `EventIngester` and `SnapshotSource`.
 
     One thread ingests, any thread takes snapshots. Memory is bounded by the limits: what has no room of its own is
@@ -61,7 +57,7 @@ class Engine:
     def __init__(
         self,
         *,
-        clock: Callable[[], int] = _boot_ns,
+        clock: Callable[[], int] = boot_clock,
         wall_clock: Callable[[], float] = time.time,
         top: int = 64,
         files: int = 1 << 17,
@@ -133,97 +129,91 @@ class Engine:
         if self._waiting:
             batch = EventBatch.concat(self._waiting)
             self._waiting, self._waiting_rows = [], 0
-            self._ingest(batch)
+            self._count(batch)
 
-    def _ingest(self, batch: EventBatch) -> None:
-        tables = batch.tables
-        times = _signed(batch["time_ns"])
-        calls = self._calls
+    def _count(self, batch: EventBatch) -> None:
+        calls, tables, times = self._calls, batch.tables, _signed(batch["time_ns"])
         entries = calls.entries(batch["syscall"], tables["syscall"], batch["family"], tables["family"])
         counts = np.bincount(entries, minlength=calls.used)
-        present = np.flatnonzero(counts)
-        sums = dict.fromkeys(_MEASURES, 0)
-        sums["calls"] = len(batch)
-
         latency, done = latencies(batch)
-        timed, timed_entries = latency, entries
-        untimed = np.flatnonzero(~done)
-        if len(untimed):
-            timed, timed_entries = latency[done], entries[done]
-            np.add.at(calls.columns["untimed"], entries[untimed], 1)
-            np.add.at(calls.columns["in_flight"], entries[batch.in_flight], 1)
-        calls.columns["count"][: len(counts)] += counts
-        np.add.at(calls.columns["latency"], entries, latency)
-        np.add.at(calls.histogram.reshape(-1), timed_entries * BUCKETS + buckets_of(timed), 1)
-        calls.raise_bounds(timed_entries, timed)
-        self._decades += decades_of(timed)
-        sums["latency"], sums["timed"] = int(latency.sum()), len(timed)
-
-        moved = _signed(batch["bytes"])
-        read: np.ndarray | None = None
-        written: np.ndarray | None = None
-        sums["bytes"] = int(moved.sum())
-        if sums["bytes"]:
-            np.add.at(calls.columns["bytes"], entries, moved)
-            if calls.reads[present].any():
-                read = moved * calls.reads.take(entries)
-                sums["read"] = int(read.sum())
-            if calls.writes[present].any():
-                written = moved * calls.writes.take(entries)
-                sums["written"] = int(written.sum())
-        failed = np.flatnonzero(batch["is_error"])
-        if len(failed):
-            calls.add_errors(entries[failed], batch["ret"][failed])
-            sums["errors"] = len(failed)
-        mapped = _signed(batch["address_space_bytes"])
-        sums["address"] = int(mapped.sum())
-        self._address += sums["address"]
-
+        read, written, sources = self._moved(batch, entries, np.flatnonzero(counts))
+        failed, untimed = np.flatnonzero(batch["is_error"]), np.flatnonzero(~done)
         part = Part(latency=latency, read=read, written=written, failed=failed, untimed=untimed)
-        files = batch["file"]
-        sources: np.ndarray | None = None
-        transfers = (calls.reads & calls.writes)[present]
-        if read is not None and transfers.any():
-            sources = source_files(batch, (calls.reads & calls.writes).take(entries) != 0)
-        self._files.add(files, tables["file"], part, sources)
-        pids = batch["pid"].astype(np.int64)
+        calls.add(batch, entries, counts, part)
+        timed = latency[done] if len(untimed) else latency
+        calls.add_latencies(entries[done] if len(untimed) else entries, timed)
+        self._decades += decades_of(timed)
+        self._files.add(batch["file"], tables["file"], part, sources)
         comms = self._processes.named(batch["comm"], tables["comm"])
-        self._processes.add(pids, batch["tid"], times, comms, batch["ppid"], part)
-
-        gaps = _signed(batch["gap_ns"])
-        firsts = batch["first_on_tid"]
-        some = firsts.any()
-        measured = gaps[~firsts] if some else gaps
-        self._gap_decades += decades_of(measured)
-        sums["gap"], sums["gaps"] = int(measured.sum()), len(measured)
+        self._processes.add(batch["pid"].astype(np.int64), batch["tid"], times, comms, batch["ppid"], part)
+        gaps, firsts = _signed(batch["gap_ns"]), batch["first_on_tid"]
+        gaps = gaps[~firsts] if firsts.any() else gaps
+        self._gap_decades += decades_of(gaps)
+        sums = {
+            "calls": len(batch),
+            "errors": len(failed),
+            "bytes": int(_signed(batch["bytes"]).sum()),
+            "read": 0 if read is None else int(read.sum()),
+            "written": 0 if written is None else int(written.sum()),
+            "latency": int(latency.sum()),
+            "timed": len(timed),
+            "address": int(_signed(batch["address_space_bytes"]).sum()),
+            "gap": int(gaps.sum()),
+            "gaps": len(gaps),
+        }
+        self._address += sums["address"]
         self._gap_total += sums["gap"]
         self._gaps += sums["gaps"]
-
-        low, high = int(times.min()), int(times.max())
-        self._last = max(self._last, high)
-        if low // SLOT_NS == high // SLOT_NS:
-            slot = high // SLOT_NS
+        self._last = max(self._last, int(times.max()))
+        slots = times // SLOT_NS if int(times.min()) // SLOT_NS != int(times.max()) // SLOT_NS else None
+        if slots is None:
+            slot = int(times[0]) // SLOT_NS
             self._series.add(slot, np.array([sums[name] for name in _MEASURES]))
             calls.recent.add(slot, counts)
-            return
-        slots = times // SLOT_NS
-        calls.add_recent(entries, slots)
-        places, recent = self._series.places(slots)
+        else:
+            calls.add_recent(entries, slots)
+            self._add_to_series(batch, slots, part, sums)
+
+    def _moved(
+        self, batch: EventBatch, entries: np.ndarray, present: np.ndarray
+    ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+        """Return bytes read, bytes written and the files they were read from; None for what no row has.
+
+        Args:
+            batch: the rows.
+            entries: the system call of each.
+            present: which system calls there are.
+        """
+        moved, reads, writes = _signed(batch["bytes"]), self._calls.reads, self._calls.writes
+        if not moved.any():
+            return None, None, None
+        transfers = reads & writes
+        return (
+            moved * reads.take(entries) if reads[present].any() else None,
+            moved * writes.take(entries) if writes[present].any() else None,
+            source_files(batch, transfers.take(entries) != 0) if transfers[present].any() else None,
+        )
+
+    def _add_to_series(self, batch: EventBatch, slots: np.ndarray, part: Part, sums: dict[str, int]) -> None:
+        """Add every row to its own slot of the series."""
+        firsts = batch["first_on_tid"]
         values: dict[str, np.ndarray | int | None] = {
             "calls": 1,
             "errors": batch["is_error"].astype(np.int64),
-            "bytes": moved,
-            "read": read,
-            "written": written,
-            "latency": latency,
-            "timed": done.astype(np.int64) if len(untimed) else 1,
-            "address": mapped,
-            "gap": np.where(firsts, 0, gaps) if some else gaps,
-            "gaps": (~firsts).astype(np.int64) if some else 1,
+            "bytes": _signed(batch["bytes"]),
+            "read": part.read,
+            "written": part.written,
+            "latency": part.latency,
+            "timed": batch.done.astype(np.int64) if len(part.untimed) else 1,
+            "address": _signed(batch["address_space_bytes"]),
+            "gap": np.where(firsts, 0, _signed(batch["gap_ns"])),
+            "gaps": (~firsts).astype(np.int64),
         }
-        for name, value in values.items():
+        places, recent = self._series.places(slots)
+        for measure, name in enumerate(_MEASURES):
+            value = values[name]
             if value is not None and sums[name]:
-                self._series.add_many(places, recent, _AT[name], value)
+                self._series.add_many(places, recent, measure, value)
 
     # ---- the kernel's counters, and ends of processes
 
@@ -311,9 +301,6 @@ class Engine:
         window = max(min(now - (end - TREND_SLOTS + 1) * SLOT_NS, elapsed_ns, TREND_SLOTS * SLOT_NS), 0) / 1e9
         recent = dict(zip(_MEASURES, series[:, -TREND_SLOTS:].sum(axis=1).tolist(), strict=True))
         octaves = exact.octaves.sum(axis=0) if exact.octaves is not None else None
-        columns = dict(zip(_MEASURES, series, strict=True))
-        latency, gap = _means(columns["latency"], columns["timed"]), _means(columns["gap"], columns["gaps"])
-        throughput = _read_only(columns["bytes"] / (SLOT_NS / 1e9))
         timed_rows = call_rows.histogram.sum(axis=0)
         return Snapshot(
             generated_at=self._wall_clock(),
@@ -332,15 +319,7 @@ class Engine:
             gap_total_ns=gap_total,
             run=_rates({**totals._asdict(), "address": address}, elapsed),
             window=_rates(recent, window),
-            latency_trend=trend(latency, columns["timed"] > 0),
-            gap_trend=trend(gap, columns["gaps"] > 0),
-            throughput_trend=trend(throughput, columns["calls"] > 0),
-            series_slot_ns=SLOT_NS,
-            series_end_ns=(end + 1) * SLOT_NS,
-            calls_series=_read_only(columns["calls"] / (SLOT_NS / 1e9)),
-            latency_series_ns=latency,
-            gap_series_ns=gap,
-            throughput_series=throughput,
+            **_over_time(dict(zip(_MEASURES, series, strict=True)), end),
             latency_histogram=decades(latencies, timed_rows, octaves),
             gap_histogram=decades(gaps),
             latency_counts=coarse(timed_rows),
@@ -351,6 +330,23 @@ class Engine:
             directories=file_rows.directories(hidden, by=by, top=top),
             processes=process_rows.rows(hidden, elapsed, by=by, top=top),
         )
+
+
+def _over_time(columns: dict[str, np.ndarray], end: int) -> dict[str, Any]:
+    """Return the series of a snapshot, and their trends; `end` is the last slot."""
+    latency, gap = _means(columns["latency"], columns["timed"]), _means(columns["gap"], columns["gaps"])
+    throughput = _read_only(columns["bytes"] / (SLOT_NS / 1e9))
+    return {
+        "latency_trend": trend(latency, columns["timed"] > 0),
+        "gap_trend": trend(gap, columns["gaps"] > 0),
+        "throughput_trend": trend(throughput, columns["calls"] > 0),
+        "series_slot_ns": SLOT_NS,
+        "series_end_ns": (end + 1) * SLOT_NS,
+        "calls_series": _read_only(columns["calls"] / (SLOT_NS / 1e9)),
+        "latency_series_ns": latency,
+        "gap_series_ns": gap,
+        "throughput_series": throughput,
+    }
 
 
 def _read_only(values: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from ior_nb.runtime import (
     SyscallRow,
     new_tables,
 )
-from ior_nb.sinks.statsengine import Engine
+from ior_nb.sinks.statsengine import Statistics
 from tests.fakes import batch
 from tests.sinks.statsengine.events import SECOND, SLOT, START, Clock, Event, engine, fed, parts_of, rows, total
 
@@ -129,7 +129,7 @@ def test_thousands_of_files_and_directories_are_counted_one_by_one() -> None:
 def test_the_default_clock_is_the_boot_clock() -> None:
     """Without a clock of its own the engine takes that of the rows."""
     before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    found = Engine().snapshot()
+    found = Statistics().snapshot()
 
     assert before < found.series_end_ns <= time.clock_gettime_ns(time.CLOCK_BOOTTIME) + SLOT
 

@@ -1,0 +1,253 @@
+"""`Tally`: adds up batches for a summary.
+
+It takes batches as they come and stays small: it is as long as there are distinct calls and files, however many events
+there were.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate import latencies, source_files, ways
+from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
+from ior_nb.runtime import Accounting, EventBatch, Recoder, StringTable
+from ior_nb.runtime.index import grown
+
+__all__ = ["Tally"]
+
+SLOWEST: Final = 5
+TOP: Final = 10
+"""Rows of a table at most."""
+_FILES: Final = 1 << 18
+_FAILURES: Final = 1 << 14
+"""Failed rows put aside before they are counted."""
+_PIDS: Final = 1 + (1 << 22)  # PID_MAX_LIMIT of the kernel; recordings may have any
+_COUNTED: Final = {"calls": "calls", "errors": "errors", "bytes": "bytes", "latency": "latency_ns"}
+
+
+class Tally:
+    """Adds up batches; any thread may ask for the summary meanwhile.
+
+    Of more than `_FILES` files the better half is kept, and a file that comes back counts as another one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._call_names, self._file_names = Recoder(), Recoder()
+        self._calls = _Columns(("calls", "errors", "bytes", "latency", "max"))
+        self._files = _Columns(("calls", "read", "written", "latency"))
+        self._dropped = 0  # files
+        self._errors: dict[tuple[int, int], tuple[int, str]] = {}  # (syscall, ret) -> count, file of the last
+        self._failed: list[tuple[np.ndarray, np.ndarray, np.ndarray, StringTable]] = []  # call, ret, file, its table
+        self._failures = 0
+        self._seen = np.zeros(1024, bool)
+        self._strange: set[int] = set()  # processes
+        self._slow: EventBatch | None = None
+        self._bar = 0
+        self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
+
+    def add(self, batch: EventBatch) -> None:
+        """Count these rows. Calls in flight count as calls, without a latency."""
+        if len(batch):
+            with self._lock:
+                self._add(batch)
+
+    def _add(self, batch: EventBatch) -> None:
+        tables = batch.tables
+        # Of the machine's own width: what adds and looks up by them then needs no conversion.
+        call = self._call_names.codes(batch["syscall"], tables["syscall"]).astype(np.intp)
+        file = self._file_names.codes(batch["file"], tables["file"]).astype(np.intp)
+        latency, moved = latencies(batch)[0], batch["bytes"].view(np.int64)
+        failed = np.flatnonzero(batch["is_error"])
+        names = self._call_names.own
+        if self._ways.shape[1] < len(names):
+            self._ways = ways(names)
+        self._calls.grow(len(names))
+        self._files.grow(len(self._file_names.own))
+        np.add.at(self._calls.columns["calls"], call, 1)
+        np.add.at(self._calls.columns["latency"], call, latency)
+        bar = self._calls.columns["max"].take(call)
+        above = np.flatnonzero(latency > bar)
+        np.maximum.at(self._calls.columns["max"], call[above], latency[above])
+        np.add.at(self._files.columns["calls"], file, 1)
+        np.add.at(self._files.columns["latency"], file, latency)
+        if moved.any():
+            self._add_bytes(batch, call, file, moved)
+        if len(failed):
+            np.add.at(self._calls.columns["errors"], call[failed], 1)
+            self._failed.append((call[failed], batch["ret"][failed], batch["file"][failed], tables["file"]))
+            self._failures += len(failed)
+            if self._failures >= _FAILURES:
+                self._add_errors()
+        pids = batch["pid"].astype(np.intp)
+        self._seen = grown(self._seen, min(int(pids.max()) + 1, _PIDS))
+        if int(pids.max()) >= len(self._seen):
+            strange = pids >= len(self._seen)
+            self._strange.update(pids[strange].tolist())
+            pids = pids[~strange]
+        self._seen[pids] = True
+        self._keep_slowest(batch, latency)
+        if len(self._file_names.own) > _FILES:
+            self._drop_files()
+
+    def _add_bytes(self, batch: EventBatch, call: np.ndarray, file: np.ndarray, moved: np.ndarray) -> None:
+        np.add.at(self._calls.columns["bytes"], call, moved)
+        reads, writes = self._ways
+        read, written = moved * reads.take(call), moved * writes.take(call)
+        np.add.at(self._files.columns["written"], file, written)
+        if batch["old_file"].any():
+            sources = source_files(batch, (reads & writes).take(call) != 0)
+            credited = np.flatnonzero((sources != batch["file"]) & (moved != 0))
+            file[credited] = self._file_names.codes(sources[credited], batch.tables["file"])
+            self._files.grow(len(self._file_names.own))
+        np.add.at(self._files.columns["read"], file, read)
+
+    def _add_errors(self) -> None:
+        """Count the failures put aside: few at a time would cost a sort each."""
+        waiting, self._failed, self._failures = self._failed, [], 0
+        if not waiting:
+            return
+        calls, rets, files = (np.concatenate(parts) for parts in list(zip(*waiting, strict=True))[:3])
+        begins = np.cumsum([0, *(len(part[0]) for part in waiting)])
+        keys, at, counts = np.unique(calls.astype(np.int64) << 16 | -rets, return_index=True, return_counts=True)
+        for key, position, count in zip(keys.tolist(), at.tolist(), counts.tolist(), strict=True):
+            known = self._errors.get((key >> 16, -(key & 0xFFFF)), (0, ""))[0]
+            table = waiting[int(np.searchsorted(begins, position, side="right")) - 1][3]
+            self._errors[key >> 16, -(key & 0xFFFF)] = known + count, table[int(files[position])]
+
+    def _drop_files(self) -> None:
+        """Forget the lesser half of the files."""
+        best = self._ranked_files()
+        kept = np.append(0, best[: _FILES // 2])
+        self._dropped += len(best) - len(kept) + 1
+        codes = self._file_names.keep(kept)
+        for name, column in self._files.columns.items():
+            fresh = np.zeros_like(column)
+            fresh[codes] = column[kept]
+            self._files.columns[name] = fresh
+
+    def _ranked_files(self) -> np.ndarray:
+        """Return the files that were used, the best first."""
+        columns = self._files.columns
+        used = np.flatnonzero((columns["calls"] > 0) | (columns["read"] > 0))
+        used = used[used != 0]
+        moved = columns["read"][used] + columns["written"][used]
+        ranked: np.ndarray = used[np.lexsort((columns["latency"][used], columns["calls"][used], moved))[::-1]]
+        return ranked
+
+    def _keep_slowest(self, batch: EventBatch, latency: np.ndarray) -> None:
+        """Remember the slowest rows so far; a batch with none of them costs one maximum."""
+        if self._slow is not None:
+            self._slow = self._slow.recoded(batch.tables)  # lest these few rows keep the strings of old tables
+        if self._slow is not None and len(self._slow) >= SLOWEST and int(latency.max()) <= self._bar:
+            return
+        best = np.argpartition(latency, -SLOWEST)[-SLOWEST:] if len(batch) > SLOWEST else np.arange(len(batch))
+        slow = batch.take(best)
+        if self._slow is not None:
+            slow = EventBatch.concat([self._slow, slow])
+        order = np.argsort(-slow["latency_ns"].astype(np.int64), kind="stable")[:SLOWEST]
+        self._slow = slow.take(order)
+        self._bar = int(self._slow["latency_ns"].min())
+
+    def summary(
+        self,
+        *,
+        title: str,
+        duration_s: float,
+        accounting: Accounting,
+        notes: tuple[str, ...] = (),
+        counters: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> Summary:
+        """Return what was added up so far.
+
+        Args:
+            title: heading.
+            duration_s: length of the trace.
+            accounting: where every call went.
+            notes: what else the reader should know.
+            counters: the kernel's exact counts by syscall, where rows are missing: they take the place of the sums of
+                rows; files, errors and the slowest calls then are those of the rows alone.
+        """
+        with self._lock:
+            self._add_errors()
+            totals = {name: int(values.sum()) for name, values in self._calls.columns.items()}
+            moved = (self._calls.columns["bytes"][: self._ways.shape[1]] * self._ways).sum(axis=1)
+            ranked = self._ranked_files()
+            files, calls = self._file_rows(ranked[:TOP]), self._call_rows()
+            failures, slowest = self._error_rows(), self._slow_rows()
+            processes = int(np.count_nonzero(self._seen)) + len(self._strange)
+            distinct_files = len(ranked) + self._dropped
+        if counters:
+            calls, totals, moved = _exact(counters, {row.syscall: row.max_ns for row in calls})
+            notes += (
+                "totals and system calls are exact counts; files, errors and slowest calls are of the rows alone",
+            )
+        return Summary(
+            title=title,
+            duration_s=duration_s,
+            calls=totals["calls"],
+            errors=totals["errors"],
+            bytes_read=int(moved[0]),
+            bytes_written=int(moved[1]),
+            latency_ns=totals["latency"],
+            processes=processes,
+            distinct_files=distinct_files,
+            files=tuple(files),
+            syscalls=tuple(calls),
+            failures=tuple(failures),
+            slowest=tuple(slowest),
+            accounting=accounting,
+            notes=notes,
+        )
+
+    def _file_rows(self, codes: np.ndarray) -> list[FileRow]:
+        columns, paths = self._files.columns, self._file_names.own
+        names = ("calls", "read", "written", "latency")
+        return [FileRow(paths[code], *(int(columns[n][code]) for n in names)) for code in codes.tolist()]
+
+    def _call_rows(self) -> list[CallRow]:
+        columns, calls = self._calls.columns, self._call_names.own
+        used = np.flatnonzero(columns["calls"])
+        best = used[np.lexsort((columns["calls"][used], columns["latency"][used]))[::-1][:TOP]]
+        names = ("calls", "errors", "bytes", "latency", "max")
+        return [CallRow(calls[code], *(int(columns[n][code]) for n in names)) for code in best.tolist()]
+
+    def _error_rows(self) -> list[ErrorRow]:
+        names = self._call_names.own
+        ranked = sorted(self._errors.items(), key=lambda item: -item[1][0])[:TOP]
+        return [
+            ErrorRow(names[call], errno.errorcode.get(-ret, str(ret)), count, file)
+            for (call, ret), (count, file) in ranked
+        ]
+
+    def _slow_rows(self) -> list[SlowRow]:
+        return [SlowRow(r.syscall, r.file, r.latency_ns, r.bytes, r.pid, r.comm) for r in self._slow or ()]
+
+
+def _exact(
+    counters: Mapping[str, Mapping[str, int]], slowest: Mapping[str, int]
+) -> tuple[list[CallRow], dict[str, int], np.ndarray]:
+    """Return rows, totals, and bytes read and written of the kernel's counters; `slowest` are latencies by name."""
+    rows = [
+        CallRow(name, c["calls"], c["errors"], c["bytes"], c["latency_ns"], slowest.get(name, 0))
+        for name, c in counters.items()
+    ]
+    totals = {name: sum(c[key] for c in counters.values()) for name, key in _COUNTED.items()}
+    moved = (ways(counters) * [c["bytes"] for c in counters.values()]).sum(axis=1)
+    return sorted(rows, key=lambda row: (-row.latency_ns, row.syscall))[:TOP], totals, moved
+
+
+class _Columns:
+    """Equal-length int64 columns indexed by string code, grown as codes appear."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.columns = {name: np.zeros(64, np.int64) for name in names}
+
+    def grow(self, size: int) -> None:
+        """Make room for codes below `size`."""
+        self.columns = {name: grown(column, size) for name, column in self.columns.items()}
