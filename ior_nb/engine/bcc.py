@@ -398,8 +398,13 @@ class BccEngine:
             self._quiet = False
 
     def _decode(self, kind: Frame, payload: bytes) -> None:
+        names = self._decoder.names
         if kind is Frame.NAMES:
-            self._decoder.names.learn(payload)
+            names.learn(payload)
+            if names.ask():  # nobody waits: this thread takes the answer, which is a frame
+                self._requests.put(pack_json(Frame.REQUEST, {"id": 0, "verb": "alive"}))
+        elif kind is Frame.ALIVE:
+            names.keep(payload)
         elif kind is Frame.FACTS:
             self._decoder.stacks.learn(payload)
         elif kind is Frame.EVENTS:

@@ -49,6 +49,8 @@ def account(
         lost={"ring": totals["lost_ring"], "buffer": totals["lost_buffer"]},
         names_lost=totals["lost_names"],
         unpaired=totals["unpaired"],
+        no_start=totals.get("no_start", 0),
+        hidden=totals.get("hidden", 0),
         compat=totals["compat"],
         unknown=totals["unknown"],
         threads_lost=totals["slots_full"],

@@ -13,8 +13,18 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.collector import wire
-from ior_nb.engine.names import MAX_PID, Names, at_most
-from ior_nb.engine.roles import ANY_PATH, CLASS, FD_AND_PATH, POSITIONED, RESULT_FD, ROLE, has
+from ior_nb.engine.names import MAX_PID, Names
+from ior_nb.engine.roles import (
+    ANY_PATH,
+    CLASS,
+    EMPTY_PATH,
+    EMPTY_PATH2,
+    FD_AND_PATH,
+    POSITIONED,
+    RESULT_FD,
+    ROLE,
+    has,
+)
 from ior_nb.engine.stacks import Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.index import grown
@@ -31,7 +41,6 @@ COUNTER: Final = np.dtype(
     [("calls", "<u8"), ("errors", "<u8"), ("bytes", "<u8"), ("latency", "<u8"), ("histogram", "<u8", (wire.BUCKETS,))]
 )
 
-_AT_EMPTY_PATH: Final = 0x1000
 _EFAULT: Final = 14
 _MSG_PEEK: Final = 2
 _MSG_TRUNC: Final = 0x20
@@ -127,8 +136,8 @@ class Decoder:
         stacks: what ids of Python stacks mean.
     """
 
-    def __init__(self, *, limit: int = 1 << 20) -> None:
-        self._limit = limit
+    def __init__(self, *, limit: int = 1 << 17) -> None:
+        self._limit = self._enough = limit
         self._room = np.empty(0, "<u8")
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
@@ -138,8 +147,8 @@ class Decoder:
         numbers = [c.number for c in SYSCALLS]
         self._syscalls[numbers] = self.tables["syscall"].intern_many([c.name for c in SYSCALLS])
         self._families[numbers] = self.tables["family"].intern_many([c.family for c in SYSCALLS])
-        # Index: the NO_RETURN and IN_FLIGHT flags as a number.
-        self._states = self.tables["state"].intern_many(["done", "no return", "in flight", "in flight"])
+        # Index: the flags of a record.
+        self._states = self.tables["state"].intern_many([_state(flags) for flags in range(256)])
         self._operations = np.r_[np.int32(0), self.tables["epoll_op"].intern_many(["ADD", "DEL", "MOD"])]
         kinds = self.tables["file_kind"]
         self._seekable = np.zeros(len(kinds), bool)
@@ -154,22 +163,24 @@ class Decoder:
         Returns:
             One row a record, in the ring's order. `seq`, `cell` and `filter_epoch` are the session's to fill.
         """
-        if len(self.tables["file"]) > self._limit:
+        if len(self.tables["file"]) > self._enough:
             paths = StringTable()
             self.tables = {**self.tables, "file": paths, "old_file": paths, "path_arg": paths}
-            self.names.renew(self.tables)
+            self.names.renew_paths(self.tables)
+            self._enough = max(self._limit, 2 * len(paths))  # what still waits came along
+        if len(self.tables["comm"]) > self._limit:
+            self.tables = {**self.tables, "comm": StringTable()}
+            self.names.renew_comms(self.tables)
         if self.stacks.full:
             self.tables = {**self.tables, **{name: StringTable() for name in ("stack", "py_file", "py_func")}}
             self.stacks.renew(self.tables)
         self._room = grown(self._room, len(payload) // 8)
         r = _Records(payload, self._room)
         names, raw, nr = self.names, r.raw, r.nr
-        file_id = at_most(raw["file"].astype(np.intp), names.paths)
-        comm_id = at_most(raw["comm"].astype(np.intp), names.comms)
+        file, comm = names.file_places.find(raw["file"]), names.comm_places.find(raw["comm"])
         pid = raw["pid"].copy()
         at_pid = np.minimum(pid, MAX_PID).astype(np.intp)
         flags = raw["flags"].copy()
-        odd = flags & (wire.EF_NO_RETURN | wire.EF_IN_FLIGHT)
         failed = r.ret < 0
         rows = np.flatnonzero(failed)
         failed[rows] = is_error(r.ret[rows])
@@ -177,21 +188,21 @@ class Decoder:
             "time_ns": raw["time"].copy(),
             "gap_ns": raw["gap"].copy(),
             "latency_ns": raw["latency"].copy(),
-            "comm": names.comms.take(comm_id),
+            "comm": names.comms.take(comm),
             "pid": pid,
             "tid": raw["tid"].copy(),
             "syscall": self._syscalls.take(nr),
             "family": self._families.take(nr),
             "ret": r.ret,
             "is_error": failed,
-            "state": self._states[odd >> 1] if odd.any() else np.full(r.count, self._states[0]),
+            "state": self._states.take(flags),
             "first_on_tid": (flags & wire.EF_FIRST).view(bool),
             "ppid": names.parents.take(at_pid),
             "started_before": names.before.take(at_pid),
-            "file_kind": names.kinds.take(file_id),
-            "dev": names.devs.take(file_id),
-            "inode": names.inodes.take(file_id),
-            "file": names.paths_of(file_id),
+            "file_kind": names.kinds.take(file),
+            "dev": names.devs.take(file),
+            "inode": names.inodes.take(file),
+            "file": names.paths_of(file),
         }
         if raw["generation"].any():
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
@@ -201,7 +212,7 @@ class Decoder:
             r.columns["py_file"] = stacks.files.take(ids)
             r.columns["py_line"] = stacks.lines.take(ids)
             r.columns["py_func"] = stacks.functions.take(ids)
-        sockets = names.sockets.take(file_id)
+        sockets = names.sockets.take(file)
         if sockets.any():
             r.columns["socket"] = sockets
         self._descriptors(r)
@@ -216,13 +227,13 @@ class Decoder:
     def _descriptors(self, r: _Records) -> None:
         fd = r.columns["fd"] = r.column("fd", -1, "int32")
         if r.any(RESULT_FD):
-            rows = np.flatnonzero(RESULT_FD.take(r.nr) & (r.ret >= 0))
+            rows = np.flatnonzero(RESULT_FD.take(r.nr) & (r.ret >= 0) & (r.raw["flags"] & wire.EF_NO_RETURN == 0))
             fd[rows] = r.ret[rows]
         if r.any(has("fds_out")):
             rows = np.flatnonzero(has("fds_out")[r.nr] & (r.ret == 0))
             fd[rows] = (r.extra[rows] & 0xFFFFFFFF).astype(np.int32)
         if r.any(has("fd2")):
-            r.columns["old_file"] = self.names.paths_of(at_most(r.raw["file2"], self.names.paths))
+            r.columns["old_file"] = self.names.paths_of(self.names.file_places.find(r.raw["file2"]))
 
     def _bytes(self, r: _Records) -> None:
         """Bytes asked for, and bytes moved: the rule of `payload` in bpf/exit.c, over columns."""
@@ -231,6 +242,8 @@ class Decoder:
             rows, _ = r.words(role)
             requested[rows] = r.extra[rows]
         moved = np.maximum(r.ret, 0) * (CLASS > 0).take(r.nr)
+        rows, _ = r.words("mmsghdr")
+        moved[rows] = np.where(r.ret[rows] > 0, np.maximum(r.extra[rows], 0), 0)  # the result counts messages
         rows, message_flags = r.words("recv_flags")
         if len(rows) and (message_flags & (_MSG_TRUNC | _MSG_PEEK)).any():
             capacity = requested[rows]
@@ -248,7 +261,7 @@ class Decoder:
         r.columns["offset"] = np.where(good, r.raw["pos"], -1)
         if r.any(has("fd2")):
             two = has("fd2").take(r.nr)
-            source = self.names.kinds[at_most(r.raw["file2"], self.names.kinds)]
+            source = self.names.kinds.take(self.names.file_places.find(r.raw["file2"]))
             r.columns["old_offset"] = np.where(two & self._seekable[source], r.extra, -1)
 
     def _paths(self, r: _Records) -> None:
@@ -259,38 +272,63 @@ class Decoder:
         given = names.waiting[wire.N_PATH1].take(ids)
         r.fill("path_arg", rows, np.where(has("path_out")[calls], 0, given["code"]))
         in_tree = has("path")[calls] | has("exec_path")[calls]
-        whole = np.where(in_tree, names.join(given["base"], given["code"]), given["code"])
-        empty = in_tree & (given["code"] == 0) & ((given["flags"] & wire.NF_UNREADABLE) == 0) & (given["id"] != 0)
-        if empty.any():
-            whole = self._itself(r, rows, given, empty, whole)
+        arguments = given["code"]
+        in_root = np.flatnonzero((given["flags"] & wire.NF_IN_ROOT != 0) & (arguments != 0))
+        if len(in_root):  # the base is the root: the path below it is an absolute one
+            arguments = arguments.copy()
+            arguments[in_root] = names.rooted(arguments[in_root])
+        whole = np.where(in_tree, names.join(given["base"], arguments), given["code"])
+        by_result = RESULT_FD[calls] & (r.ret[rows] >= 0)
+        itself = in_tree & ~by_result & self._is_descriptor(r, rows, given, EMPTY_PATH)
+        if itself.any():
+            whole[itself] = self._itself(r, rows[itself], given[itself])
         file = columns["file"]
         fill = (file[rows] == 0) | FD_AND_PATH[calls]
         file[rows[fill]] = whole[fill]
         two = has("path2")[calls] | has("text2")[calls]
         if two.any():
-            second = names.waiting[wire.N_PATH2].take(ids[two])
-            whole = np.where(has("path2")[calls[two]], names.join(second["base"], second["code"]), second["code"])
-            r.fill("old_file", rows[two], whole)
+            rows, ids, calls = rows[two], ids[two], calls[two]
+            second = names.waiting[wire.N_PATH2].take(ids)
+            whole = np.where(has("path2")[calls], names.join(second["base"], second["code"]), second["code"])
+            itself = has("path2")[calls] & self._is_descriptor(r, rows, second, EMPTY_PATH2)
+            whole[itself] = names.paths_of(names.file_places.find(second["base"][itself]))
+            r.fill("old_file", rows, whole)
 
-    def _itself(
-        self, r: _Records, rows: np.ndarray, given: np.ndarray, empty: np.ndarray, whole: np.ndarray
+    @staticmethod
+    def _is_descriptor(
+        r: _Records, rows: np.ndarray, given: np.ndarray, empty_path: tuple[np.ndarray, np.ndarray]
     ) -> np.ndarray:
-        """An empty path means the descriptor itself where the call's flags, or a null pointer, say so."""
-        names, columns, calls = self.names, r.columns, r.nr[rows]
-        args = r.raw["args"]
-        at = ROLE["at_flags"][calls]
-        asked = (at >= 0) & (args[rows, np.maximum(at, 0)] & _AT_EMPTY_PATH != 0)
-        itself = empty & ((given["flags"] & wire.NF_NULL != 0) & (r.ret[rows] != -_EFAULT) | asked)
-        base = at_most(given["base"], names.paths)
-        directory = ROLE["dirfd"][calls]
-        number = args[rows, np.maximum(directory, 0)].astype(np.int32)
-        own = itself & (directory >= 0) & (number >= 0)
+        """Whether a path is empty and means the descriptor: where the call's flags, or a null pointer, say so."""
+        empty = (given["code"] == 0) & (given["flags"] & wire.NF_UNREADABLE == 0) & (given["id"] != 0)
+        if not empty.any():
+            return np.asarray(empty)
+        argument, mask = (table[r.nr[rows]] for table in empty_path)
+        asked = (argument >= 0) & (r.raw["args"][rows, np.maximum(argument, 0)] & mask != 0)
+        result: np.ndarray = empty & ((given["flags"] & wire.NF_NULL != 0) & (r.ret[rows] != -_EFAULT) | asked)
+        return result
+
+    def _itself(self, r: _Records, rows: np.ndarray, given: np.ndarray) -> np.ndarray:
+        """Fill what is known of the descriptor that is meant; return the paths."""
+        names, columns = self.names, r.columns
+        base = names.file_places.find(given["base"])
+        directory = ROLE["dirfd"][r.nr[rows]]
+        number = r.raw["args"][rows, np.maximum(directory, 0)].astype(np.int32)
+        own = (directory >= 0) & (number >= 0)
         columns["fd"][rows[own]] = number[own]
         for name, table in (("file_kind", names.kinds), ("dev", names.devs), ("inode", names.inodes)):
-            columns[name][rows[itself]] = table[base[itself]]
-        if names.sockets[base[itself]].any():
-            r.fill("socket", rows[itself], names.sockets[base[itself]])
-        return np.where(empty, np.where(itself, names.paths_of(base), 0), whole)
+            columns[name][rows] = table[base]
+        if names.sockets[base].any():
+            r.fill("socket", rows, names.sockets[base])
+        return names.paths_of(base)
+
+
+def _state(flags: int) -> str:
+    """Return what a record's flags say of its call."""
+    if flags & wire.EF_IN_FLIGHT:
+        return "in flight"
+    if flags & wire.EF_REFUSED:
+        return "refused"
+    return "no return" if flags & wire.EF_NO_RETURN else "done"
 
 
 def _rare(r: _Records, operations: np.ndarray) -> None:

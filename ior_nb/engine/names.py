@@ -1,7 +1,10 @@
 """What names mean: files, paths, threads and processes, learned from the names ring as they come.
 
-Ids are dense, so a name is found by indexing an array with the ids of a whole frame. Python statements run once for
-each *distinct* name or pair of names, never for an event.
+A name is found by indexing arrays with the places of a whole frame's ids. Python statements run once for each
+*distinct* name or pair of names, never for an event.
+
+Memory does not grow with the length of a trace: when many ids are known the collector is asked which of them may still
+come (those in the kernel's map of files and in the slots of its threads), and the others are let go.
 """
 
 from __future__ import annotations
@@ -14,17 +17,19 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.collector import wire
+from ior_nb.engine.places import Places
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import Index, grown
 
-__all__ = ["CHUNK", "MAX_PID", "Names", "Waiting", "at_most"]
+__all__ = ["CHUNK", "MAX_PID", "Names", "Waiting"]
 
 CHUNK: Final = np.dtype([("len", "<u4"), ("page", "<u4"), *wire.CHUNK])
 MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
 _DISCARDED: Final = 1 << 30
 _REMEMBERED: Final = 1 << 20
 _TORN: Final = 4096  # chunks kept; the half-lost ones among them are the oldest and go first
-_ALIVE: Final = 1 << 18  # ids of files remembered at least; the kernel's map holds the last 65,536 that were used
+_MANY: Final = 1 << 17  # ids known before anybody asks which may still come; the kernel's map of files holds 65,536
+_YOUNG: Final = 1 << 14  # the last ones are not let go: on its way into the map an id is nowhere for a moment
 _DEATHS: Final = 65_536  # kept until somebody asks
 
 # The keyed hash of `Names._codes_of`: odd 64-bit multipliers, and masks for the last word of a name.
@@ -49,6 +54,9 @@ _KINDS: Final = {
 _SOCKET_FAMILIES: Final = {1: "unix", 2: "inet", 10: "inet6", 16: "netlink", 17: "packet", 40: "vsock"}
 _SOCKET_TYPES: Final = {1: "stream", 2: "dgram", 3: "raw", 4: "rdm", 5: "seqpacket", 6: "dccp", 10: "packet"}
 _PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 262: "mptcp"}
+
+
+_OF_FILES: Final = ("paths", "kinds", "sockets", "devs", "inodes")
 
 
 class Waiting:
@@ -90,19 +98,15 @@ class Waiting:
         return found
 
 
-def at_most(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Return the ids with those beyond the table (their names were lost) as 0, which stands for no name."""
-    return ids if not len(ids) or int(ids.max()) < len(table) else np.where(ids < len(table), ids, 0)
-
-
 class Names:
     """Everything learned about one collector's ids. One thread at a time uses it.
 
     Attributes:
-        paths: string codes by file id; a negative one is that of a name not used since the string table is new.
-        kinds, sockets: string codes by file id.
-        devs, inodes: numbers by file id.
-        comms: string codes by comm id.
+        file_places, comm_places: of the ids of files and of threads' names.
+        paths: string codes by place of a file; a negative one is that of a name not used since the string table is new.
+        kinds, sockets: string codes by place of a file.
+        devs, inodes: numbers by place of a file.
+        comms: string codes by place of a thread's name.
         parents, before: parent's pid, and whether it was there when the trace began, by pid.
         waiting: path arguments by kind of chunk.
     """
@@ -110,6 +114,9 @@ class Names:
     def __init__(self, tables: Mapping[str, StringTable]) -> None:
         self._tables = tables
         self._texts = tables["file"]
+        self.file_places, self.comm_places = Places(), Places()
+        self._enough = _MANY  # ids before it is asked which may still come
+        self._asked: tuple[int, int] | None = None  # places of files and comms when it was
         self.comms = np.zeros(1024, np.int32)
         self.paths = np.zeros(1024, np.int32)
         self.kinds = np.zeros(1024, np.int32)
@@ -126,7 +133,7 @@ class Names:
         self._hashed = np.zeros(1024, np.int32)  # string codes by number of the hash
         self._deaths: list[tuple[int, int]] = []
         self._root = self._texts.intern("/")
-        self._attic: list[str] = []  # names from before the string table, the one used last at the end
+        self._attic: list[str] = []  # names from before the string table
         tables["file_kind"].intern_many(list(_KINDS.values()))
 
     def begin(self, running: Mapping[int, int]) -> None:
@@ -140,7 +147,12 @@ class Names:
         for pid, parent in parents.items():
             self.parents[pid] = parent
 
-    def renew(self, tables: Mapping[str, StringTable]) -> None:
+    def renew_comms(self, tables: Mapping[str, StringTable]) -> None:
+        """Go on with another table of threads' names."""
+        old, self._tables = self._tables["comm"], tables
+        self.comms = tables["comm"].intern_many(old.at(self.comms))
+
+    def renew_paths(self, tables: Mapping[str, StringTable]) -> None:
         """Go on with another table of paths. Names get their new codes when they are used again.
 
         The collector says the name of a file once, so that of every id that may still come is kept.
@@ -149,24 +161,42 @@ class Names:
         self._root = self._texts.intern("/")
         resting = np.flatnonzero(self.paths < 0)
         used = np.flatnonzero(self.paths > 0)
-        resting = resting[np.argsort(-self.paths[resting])]  # the one used last at the end
-        kept = resting[max(0, len(resting) - max(0, _ALIVE - len(used))) :]
-        self._attic = [*map(self._attic.__getitem__, (-1 - self.paths[kept]).tolist()), *old.at(self.paths[used])]
-        self.paths[resting] = 0
-        self.paths[np.concatenate([kept, used])] = -1 - np.arange(len(self._attic))
+        self._attic = [*map(self._attic.__getitem__, (-1 - self.paths[resting]).tolist()), *old.at(self.paths[used])]
+        self.paths[np.concatenate([resting, used])] = -1 - np.arange(len(self._attic))
         self._joined.clear()
         self._absolutes[:] = 0
         self._by_hash = Index()
         for waiting in self.waiting.values():
             waiting.recode(old, self._texts)
 
-    def paths_of(self, ids: np.ndarray) -> np.ndarray:
-        """Return the string codes of files' paths: int32, shape (n,)."""
-        codes = self.paths.take(ids)
-        if self._attic and len(ids) and int(codes.min()) < 0:
-            back = np.unique(ids[codes < 0])
+    def ask(self) -> bool:
+        """Tell whether to ask the collector which ids may still come; `keep` takes the answer."""
+        files, comms = self.file_places.used, self.comm_places.used
+        if self._asked is not None or max(files, comms) <= self._enough:
+            return False
+        self._asked = files, comms
+        return True
+
+    def keep(self, payload: bytes) -> None:
+        """Take in an ALIVE frame, the answer: let the ids go that were known when it was asked and are not in it."""
+        if self._asked is None:
+            return
+        words = np.frombuffer(payload, "<u4")
+        files, comms = words[1 : 1 + words[0]], words[1 + words[0] :]
+        kept = _still_there(self.file_places, files, self._asked[0])
+        for name in _OF_FILES:
+            setattr(self, name, getattr(self, name)[kept])
+        self.comms = self.comms[_still_there(self.comm_places, comms, self._asked[1])]
+        self._asked = None
+        self._enough = max(_MANY, 2 * max(self.file_places.used, self.comm_places.used))
+
+    def paths_of(self, places: np.ndarray) -> np.ndarray:
+        """Return the string codes of the paths of files by their places: int32, shape (n,)."""
+        codes = self.paths.take(places)
+        if self._attic and len(places) and int(codes.min()) < 0:
+            back = np.unique(places[codes < 0])
             self.paths[back] = self._texts.intern_many([self._attic[-1 - code] for code in self.paths[back].tolist()])
-            codes = self.paths.take(ids)
+            codes = self.paths.take(places)
         return codes
 
     def learn(self, payload: bytes) -> None:
@@ -200,7 +230,7 @@ class Names:
             mine = np.flatnonzero(types == waiting_kind)
             if len(mine):
                 rows = np.empty(len(mine), Waiting.FIELDS)
-                rows["code"] = codes[mine]
+                rows["code"] = self._below_descriptor(heads["flags"][mine], codes[mine])
                 for field in ("id", "base", "flags"):
                     rows[field] = heads[field][mine]
                 waiting.add(rows)
@@ -208,16 +238,25 @@ class Names:
         if len(mine):
             self._take_files(heads[mine], codes[mine])
 
+    def _below_descriptor(self, flags: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Return codes with the kernel's /dev/fd/NUMBER/PATH as the path that was given, relative to the descriptor."""
+        rows = np.flatnonzero(flags & wire.NF_BY_DESCRIPTOR)
+        if len(rows):
+            texts = (_BY_DESCRIPTOR.sub("", self._texts[code]) for code in codes[rows].tolist())
+            codes[rows] = self._texts.intern_many(list(texts))
+        return codes
+
     def take_deaths(self) -> list[tuple[int, int]]:
         """Return (pid, boot clock ns) of the processes that ended since the last call."""
         found, self._deaths = self._deaths, []
         return found
 
     def _take_comms(self, chunks: np.ndarray) -> None:
-        self.comms = grown(self.comms, int(chunks["id"].max()) + 1)
+        places = self.comm_places.give(chunks["id"])
+        self.comms = grown(self.comms, self.comm_places.used)
         raw = chunks["text"].tobytes()
         cut = [raw[i : i + 16].split(b"\0", 1)[0] for i in range(0, len(raw), wire.CHUNK_TEXT)]
-        self.comms[chunks["id"]] = self._tables["comm"].intern_many([_readable(t) for t in cut])
+        self.comms[places] = self._tables["comm"].intern_many([_readable(t) for t in cut])
 
     def _assembled(self, chunks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Join the chunks of each name. Returns the first chunk of each, and the code of the whole text."""
@@ -281,23 +320,22 @@ class Names:
         return self._hashed.take(numbers)
 
     def _take_files(self, heads: np.ndarray, codes: np.ndarray) -> None:
-        ids = heads["id"]
-        top = int(ids.max())
-        for name in ("paths", "kinds", "sockets", "devs", "inodes"):
-            setattr(self, name, grown(getattr(self, name), top + 1))
+        places = self.file_places.give(heads["id"])
+        for name in _OF_FILES:
+            setattr(self, name, grown(getattr(self, name), self.file_places.used))
         mode = heads["mode"] & 0o170000
         dev = heads["dev"].astype(np.uint64)
         major, minor = dev >> np.uint64(20), dev & np.uint64(0xFFFFF)
         # os.makedev of glibc: minor's low byte, major's low 12 bits, then the rest of both.
-        self.devs[ids] = (
+        self.devs[places] = (
             (minor & np.uint64(0xFF))
             | (major & np.uint64(0xFFF)) << np.uint64(8)
             | (minor & np.uint64(0xFFFFFF00)) << np.uint64(12)
             | (major & np.uint64(0xFFFFF000)) << np.uint64(32)
         )
-        self.inodes[ids] = heads["inode"]
+        self.inodes[places] = heads["inode"]
         modes, inverse = np.unique(mode, return_inverse=True)
-        self.kinds[ids] = self._tables["file_kind"].intern_many([_KINDS.get(m, "anon") for m in modes.tolist()])[
+        self.kinds[places] = self._tables["file_kind"].intern_many([_KINDS.get(m, "anon") for m in modes.tolist()])[
             inverse
         ]
         plain = np.where(codes == 0, self._root, codes)
@@ -305,27 +343,33 @@ class Names:
         if special.any():
             rows = heads[special]
             names = [
-                _special_name(self._texts[code], flags, magic, inode)
-                for code, flags, magic, inode in zip(
+                _special_name(self._texts[code], flags, magic, inode, word)
+                for code, flags, magic, inode, word in zip(
                     codes[special].tolist(),
                     rows["flags"].tolist(),
                     rows["magic"].tolist(),
                     rows["inode"].tolist(),
+                    rows["time"].tolist(),
                     strict=True,
                 )
             ]
             plain[special] = self._texts.intern_many(names)
-        self.paths[ids] = plain
+        self.paths[places] = plain
         sockets = heads["socket"]
         described = np.flatnonzero(sockets)
+        self.sockets[places] = 0
         if len(described):
-            self.sockets[ids[described]] = self._tables["socket"].intern_many(
+            self.sockets[places[described]] = self._tables["socket"].intern_many(
                 [_socket_text(word) for word in sockets[described].tolist()]
             )
 
+    def rooted(self, codes: np.ndarray) -> np.ndarray:
+        """Return codes of the paths with a slash in front."""
+        return self._texts.intern_many([f"/{self._texts[code]}" for code in codes.tolist()])
+
     def join(self, bases: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Make path arguments absolute: codes of the base directory joined with the argument, once per pair."""
-        base = self.paths_of(np.minimum(bases, len(self.paths) - 1))
+        base = self.paths_of(self.file_places.find(bases))
         plain = (base == self._root) | (base == 0)
         self._absolutes = grown(self._absolutes, int(codes.max(initial=0)) + 1)
         result = np.where(plain, self._absolutes[codes], 0)
@@ -343,6 +387,15 @@ class Names:
         return result.astype(np.int32, copy=False)
 
 
+def _still_there(places: Places, alive: np.ndarray, asked: int) -> np.ndarray:
+    """Keep the ids alive and those that are newer than the question; return their places."""
+    kept = np.unique(np.concatenate([[0], places.find(alive), np.arange(max(asked - _YOUNG, 0), places.used)]))
+    places.keep(kept)
+    return kept
+
+
+_BY_DESCRIPTOR: Final = re.compile(r"^/dev/fd/\d+(?:/|$)")
+_ABOVE_ROOT: Final = re.compile(r"^(?:/+\.\.?(?=/|$))+/*")
 _REPEATED_SLASH: Final = re.compile(r"/(?:\.?/)+")
 
 
@@ -352,10 +405,12 @@ def _readable(raw: bytes) -> str:
 
 
 def _absolute(base: str, argument: str) -> str:
-    """Join a base directory and a path argument: `//` and `/./` are taken out, `..` stays."""
+    """Join a base directory and a path argument: `//` and `/./` are taken out; `..` stays, but for those above a root."""
     if not argument:
         return ""
     if argument.startswith("/"):
+        if "/." in argument:
+            argument = _ABOVE_ROOT.sub("/", argument)
         text = argument if base in ("", "/") else base + argument
     else:
         text = f"{base}/{argument}" if base else argument
@@ -366,7 +421,7 @@ def _absolute(base: str, argument: str) -> str:
     return text.rstrip("/") or "/" if len(text) > 1 else text
 
 
-def _special_name(text: str, flags: int, magic: int, inode: int) -> str:
+def _special_name(text: str, flags: int, magic: int, inode: int, word: int) -> str:
     """Name a file the way readlink of /proc/PID/fd/N does (each file system's d_dname)."""
     if flags & wire.NF_DETACHED:
         if magic == _PIPEFS:
@@ -378,7 +433,8 @@ def _special_name(text: str, flags: int, magic: int, inode: int) -> str:
         if magic == _PIDFS:
             return "anon_inode:[pidfd]"
         if magic == _NSFS:
-            return f"ns:[{inode}]"
+            kind = word.to_bytes(8, "little").partition(b"\0")[0]
+            return f"{_readable(kind) or 'ns'}:[{inode}]"
         return f"/{text} (deleted)"
     if flags & wire.NF_CUT:
         text = f"…{text}"

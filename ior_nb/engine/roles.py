@@ -11,7 +11,7 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.syscalls import ROLES, SYSCALLS
 
-__all__ = ["ANY_PATH", "CLASS", "FD_AND_PATH", "POSITIONED", "RESULT_FD", "ROLE", "has"]
+__all__ = ["ANY_PATH", "CLASS", "EMPTY_PATH", "EMPTY_PATH2", "FD_AND_PATH", "POSITIONED", "RESULT_FD", "ROLE", "has"]
 
 
 def _argument_of(role: str) -> np.ndarray:
@@ -36,6 +36,21 @@ for _call in SYSCALLS:
     CLASS[_call.number] = ("none", "read", "write", "transfer").index(_call.bytes_class)
 RESULT_FD: Final = _numbers(c.number for c in SYSCALLS if c.result == "fd")
 FD_AND_PATH: Final = _numbers(c.number for c in SYSCALLS if c.arg("fd") is not None and c.arg("path") is not None)
+
+
+def _empty_path(**bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return by syscall number which argument makes an empty path mean the descriptor (-1: none), and its bits."""
+    argument, mask = np.full(wire.SPECS, -1, np.int8), np.zeros(wire.SPECS, "<u8")
+    for role, bit in bits.items():
+        mine = ROLE[role] >= 0
+        argument[mine], mask[mine] = ROLE[role][mine], bit
+    return argument, mask
+
+
+_AT_EMPTY_PATH: Final = 0x1000
+_ANY: Final = (1 << 64) - 1
+EMPTY_PATH: Final = _empty_path(at_flags=_AT_EMPTY_PATH, move_flags=0x40, pick_flags=8, link_out=_ANY)
+EMPTY_PATH2: Final = _empty_path(link_flags=_AT_EMPTY_PATH, move_flags=4)
 
 
 @functools.cache

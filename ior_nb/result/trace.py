@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ior_nb.errors import ConfigError
+from ior_nb.result.held import Held
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, EventBatch
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     from ior_nb.result.comparison import Diff
     from ior_nb.runtime import Filter
 
-__all__ = ["MOST_ROWS", "Trace"]
-
-MOST_ROWS = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8 // 128
-"""Rows a trace keeps in memory: of 128 bytes, an eighth of the machine's memory. Beyond it the oldest go."""
+__all__ = ["Trace"]
 
 
 class Trace:
@@ -45,8 +42,8 @@ class Trace:
         accounting: where every call went.
         counters: exact counters by syscall name: {"calls", "errors", "bytes", "latency_ns"}; exact under sampling and
             loss, and of everything between attach and detach.
-        rows_let_go: rows that are no longer in memory, the oldest first, because there were more than `MOST_ROWS`; the
-            summary knows them all the same.
+        rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
+            it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
         recording: where the recording was published; None without one.
     """
@@ -67,9 +64,8 @@ class Trace:
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.finished = False
         self._tally = Tally()
-        self._batches: list[EventBatch] = []
+        self._held = Held()
         self._rows_kept = True
-        self._held = 0
         self._name: str | None = None  # found among all rows: views ask several times a second
         self.rows_let_go = 0
 
@@ -81,11 +77,7 @@ class Trace:
         if not keep:
             self._rows_kept = False
             return
-        self._batches.append(batch)
-        self._held += len(batch)
-        while self._held > MOST_ROWS and len(self._batches) > 1:
-            self._held -= len(self._batches[0])
-            self.rows_let_go += len(self._batches.pop(0))
+        self.rows_let_go += self._held.add(batch)
 
     def finish(self, *, window: tuple[int, int], accounting: Accounting, counters: dict[str, dict[str, int]]) -> None:
         """Close the books."""
@@ -93,7 +85,7 @@ class Trace:
         self.accounting = accounting
         self.counters = counters
         if self.rows_let_go:
-            older = f"only the last {self._held:,} rows are in memory, {self.rows_let_go:,} older ones are not"
+            older = f"only the last {self._held.rows:,} rows are in memory, {self.rows_let_go:,} older ones are not"
             self.notes += (f"{older}; a recording keeps all (%ior record, or record=)",)
         self.finished = True
 
@@ -112,7 +104,7 @@ class Trace:
         return self._name
 
     def _named(self) -> str:
-        cells = {int(number) for batch in self._batches for number in np.unique(batch["cell"])}
+        cells = {int(number) for batch in self.batches() for number in np.unique(batch["cell"])}
         if len(cells) != 1 or min(cells) < 0:
             return self.title
         (cell,) = cells
@@ -129,16 +121,14 @@ class Trace:
             raise ConfigError("the trace is still running; its rows are there after the `with` block")
         if not self._rows_kept:
             raise ConfigError("the rows of this trace were not kept in memory; read its recording")
-        if len(self._batches) != 1:
-            self._batches = [EventBatch.concat(self._batches)]
-        return self._batches[0]
+        return self._held.joined()
 
     def batches(self) -> tuple[EventBatch, ...]:
-        """Return the rows kept so far, in the pieces in which they came; also while the trace is running."""
-        return tuple(self._batches)
+        """Return the rows kept so far, in pieces, in order; also while the trace is running."""
+        return tuple(self._held.batches)
 
     def __len__(self) -> int:
-        return sum(len(b) for b in self._batches)
+        return self._held.rows
 
     def df(self) -> pd.DataFrame:
         """Return the rows as a DataFrame; text columns are categories."""

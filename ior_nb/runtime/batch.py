@@ -16,6 +16,8 @@ __all__ = ["EventBatch", "Row", "distinct", "new_tables"]
 
 
 _ABSENT: Final = {spec.name: np.array([spec.absent], spec.dtype) for spec in COLUMNS}
+_FRAME_BYTES: Final = 128 * len(COLUMNS)
+"""What a batch takes before it has rows: an array of numpy for each column."""
 for _value in _ABSENT.values():
     _value.flags.writeable = False
 
@@ -100,6 +102,12 @@ class EventBatch(Sequence["Row"]):
 
     def __repr__(self) -> str:
         return f"EventBatch({self._length} rows)"
+
+    @property
+    def nbytes(self) -> int:
+        """What the rows take, without their strings: those belong to the tables, which others have as well."""
+        of_arrays = sum(0 if _is_one_value(array) else array.nbytes for array in self._columns.values())
+        return of_arrays + _FRAME_BYTES
 
     @property
     def columns(self) -> Mapping[str, np.ndarray]:

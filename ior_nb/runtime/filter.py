@@ -21,7 +21,7 @@ __all__ = [
     "DIMENSIONS",
     "NUMBER_OPERATORS",
     "TEXT_OPERATORS",
-    "UNFINISHED",
+    "UNTIMED",
     "And",
     "Dimension",
     "Errors",
@@ -103,16 +103,18 @@ _COMPARE: Final[dict[str, Callable[[np.ndarray, int], np.ndarray]]] = {
     ">=": operator.ge,
 }
 NUMBER_OPERATORS: Final = tuple(_COMPARE)
-_NEED_A_RESULT: Final = ("latency", "ret")
-UNFINISHED: Final = ("no return", "in flight")
-"""States of rows that have no latency and no result."""
+_UNFINISHED: Final = ("no return", "in flight")
+UNTIMED: Final = (*_UNFINISHED, "refused")
+"""States of rows that have no latency; refused calls have a result."""
+_LACKING: Final = {"latency": UNTIMED, "ret": _UNFINISHED}
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
     """A comparison with a number: `pid=3`, `latency>=1000000`. Durations are nanoseconds, sizes bytes.
 
-    Calls that never return, or have not returned, match no comparison of latency or ret, `!=` included.
+    Calls that never return, or have not returned, match no comparison of latency or ret, `!=` included; refused ones
+    none of latency.
 
     Raises:
         ValueError: no such dimension or operator, or a value beyond 64 bits with sign.
@@ -137,11 +139,10 @@ class Number:
         else:  # no value of the column is that large, or that small
             always = ("!=", "<", "<=") if self.value > limits.max else ("!=", ">", ">=")
             result = np.full(len(batch), self.operator in always)
-        if self.dimension in _NEED_A_RESULT:
-            for state in UNFINISHED:
-                code = batch.tables["state"].code(state)
-                if code is not None:
-                    result &= batch["state"] != code
+        for state in _LACKING.get(self.dimension, ()):
+            code = batch.tables["state"].code(state)
+            if code is not None:
+                result &= batch["state"] != code
         return result
 
 

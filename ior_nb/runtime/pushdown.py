@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime.batch import EventBatch
-from ior_nb.runtime.filter import UNFINISHED
+from ior_nb.runtime.filter import UNTIMED
 from ior_nb.runtime.patterns import verdicts
 
 __all__ = ["COMM_BYTES", "Pushdown"]
@@ -84,7 +84,7 @@ class Pushdown:
         if self.latency_max_ns is not None:
             result &= batch["latency_ns"] <= self.latency_max_ns
         if self.latency_min_ns is not None or self.latency_max_ns is not None:
-            for state in UNFINISHED:
+            for state in UNTIMED:
                 code = batch.tables["state"].code(state)
                 if code is not None:
                     result &= batch["state"] != code

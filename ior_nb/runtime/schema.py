@@ -69,7 +69,9 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _number("epoll_events", "uint32", "", "event mask of an epoll_ctl"),
     _number("cell", "int32", "", "execution count of the notebook cell; -1 outside", absent=-1),
     _text(
-        "state", "done, in flight (not finished when the trace or its thread ended), or no return (exit and the like)"
+        "state",
+        "done, in flight (not finished when the trace or its thread ended), no return (exit and the like), or refused"
+        " (answered by a seccomp filter or a tracer before it began: no latency)",
     ),
     _number("first_on_tid", "bool", "", "whether this is the thread's first traced call: its gap means nothing"),
     _number("started_before", "bool", "", "whether the process was already running when the trace began"),

@@ -99,6 +99,10 @@ class Accounting:
     """Path texts that did not fit into the names ring: their rows lack a name."""
     unpaired: int = 0
     """Ends of calls whose beginning was before the trace."""
+    no_start: int = 0
+    """Ends of calls that are missing: their beginning was not seen, and nothing tells what they were."""
+    hidden: int = 0
+    """Programs that ran with other rights than the user's (set-uid), which are not shown to him."""
     compat: int = 0
     """32-bit calls: counted, not recorded, for their numbers mean other calls."""
     unknown: int = 0
@@ -126,6 +130,8 @@ class Accounting:
             self.died
             or self.lost_total
             or self.names_lost
+            or self.no_start
+            or self.hidden
             or self.compat
             or self.unknown
             or self.threads_lost
@@ -150,6 +156,8 @@ class Accounting:
         parts += [f"{count:,} lost ({reason})" for reason, count in self.lost.items() if count]
         for count, what in (
             (self.names_lost, "names lost"),
+            (self.no_start, "calls missing whose beginning was not seen"),
+            (self.hidden, "programs with other rights than yours not traced"),
             (self.compat, "32-bit calls not decoded"),
             (self.unknown, "calls of unknown number"),
             (self.threads_lost, "threads not followed"),
@@ -186,6 +194,8 @@ class Accounting:
                 "in_flight",
                 "names_lost",
                 "unpaired",
+                "no_start",
+                "hidden",
                 "compat",
                 "unknown",
                 "threads_lost",

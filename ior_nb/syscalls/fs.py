@@ -98,7 +98,13 @@ ROWS: tuple[Syscall, ...] = (
     row(
         "fsopen", "eventfd", "_fs_name:text flags", result="fd", doc="Start to configure a file system of a given type."
     ),
-    row("fspick", "pathname", "dfd:dirfd path flags", result="fd", doc="Start to reconfigure a mounted file system."),
+    row(
+        "fspick",
+        "pathname",
+        "dfd:dirfd path flags:pick_flags",
+        result="fd",
+        doc="Start to reconfigure a mounted file system.",
+    ),
     row("fstatfs", "fd", "fd buf", doc="Read size and type of the file system an open file is on."),
     row("fsync", "fd", "fd", doc="Write the data and metadata of a file to disk."),
     row("ftruncate", "fd", "fd length:", doc="Set the length of an open file."),
@@ -161,7 +167,7 @@ ROWS: tuple[Syscall, ...] = (
     row(
         "linkat",
         "name",
-        "olddfd:dirfd2 oldname:path2 newdfd:dirfd newname:path flags:at_flags",
+        "olddfd:dirfd2 oldname:path2 newdfd:dirfd newname:path flags:link_flags",
         doc="Give a file a second name, relative to directories.",
     ),
     row("listmount", "null", "req mnt_ids nr_mnt_ids flags", doc="List the mounts below a mount."),
@@ -215,7 +221,7 @@ ROWS: tuple[Syscall, ...] = (
     row(
         "move_mount",
         "two-fd",
-        "from_dfd:dirfd2 from_pathname:path2 to_dfd:dirfd to_pathname:path flags",
+        "from_dfd:dirfd2 from_pathname:path2 to_dfd:dirfd to_pathname:path flags:move_flags",
         doc="Move a mount, or attach a new one.",
     ),
     row("msync", "mem", "start len flags", doc="Write a memory-mapped part of a file to disk."),
@@ -313,7 +319,7 @@ ROWS: tuple[Syscall, ...] = (
     row(
         "readlinkat",
         "pathname",
-        "dfd:dirfd pathname:path buf bufsiz:size",
+        "dfd:dirfd pathname:path buf:link_out bufsiz:size",
         bytes="read",
         doc="Read where a symbolic link points, relative to a directory.",
     ),

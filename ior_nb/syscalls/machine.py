@@ -14,6 +14,7 @@ if _MACHINE in ("aarch64", "arm64"):
     from .aarch64 import (
         ARGUMENT_REGISTERS,
         COMPAT_BIT,
+        COMPAT_CHANGES_NAMES,
         COMPAT_WORD,
         NUMBERS,
         OPEN_FLAGS,
@@ -24,6 +25,7 @@ else:
     from .x86_64 import (
         ARGUMENT_REGISTERS,
         COMPAT_BIT,
+        COMPAT_CHANGES_NAMES,
         COMPAT_WORD,
         NUMBERS,
         OPEN_FLAGS,
@@ -34,6 +36,7 @@ else:
 __all__ = [
     "ARGUMENT_REGISTERS",
     "COMPAT_BIT",
+    "COMPAT_CHANGES_NAMES",
     "COMPAT_WORD",
     "FOREIGN",
     "NUMBERS",

@@ -16,7 +16,13 @@ ROWS: tuple[Syscall, ...] = (
     row("getsockopt", "fd", "fd level optname optval optlen", doc="Read a setting of a socket."),
     row("listen", "fd", "fd backlog", doc="Let a socket accept connections."),
     row("recvfrom", "fd", "fd ubuf size flags:recv_flags addr addr_len", bytes="read", doc="Receive from a socket."),
-    row("recvmmsg", "fd", "fd mmsg vlen flags timeout", doc="Receive several messages from a socket."),
+    row(
+        "recvmmsg",
+        "fd",
+        "fd mmsg:mmsghdr vlen flags:recv_flags timeout",
+        bytes="read",
+        doc="Receive several messages from a socket.",
+    ),
     row("recvmsg", "fd", "fd msg:msghdr flags:recv_flags", bytes="read", doc="Receive a message into several buffers."),
     row(
         "sendfile64",
@@ -25,7 +31,7 @@ ROWS: tuple[Syscall, ...] = (
         bytes="transfer",
         doc="Send a part of a file to a descriptor inside the kernel (sendfile).",
     ),
-    row("sendmmsg", "fd", "fd mmsg vlen flags", doc="Send several messages through a socket."),
+    row("sendmmsg", "fd", "fd mmsg:mmsghdr vlen flags", bytes="write", doc="Send several messages through a socket."),
     row("sendmsg", "fd", "fd msg:msghdr flags", bytes="write", doc="Send a message from several buffers."),
     row("sendto", "fd", "fd buff len:size flags addr addr_len", bytes="write", doc="Send through a socket."),
     row("setsockopt", "fd", "fd level optname optval optlen", doc="Change a setting of a socket."),

@@ -89,7 +89,6 @@ def test_every_call_seen_is_a_row(scenario: str, run_scenario: Callable[..., Ran
         seen=accounting.emitted,
         emitted=accounting.emitted,
         lost={"ring": 0, "buffer": 0},
-        unpaired=accounting.unpaired,  # the first return of a child belongs to its parent's call
     )
 
 

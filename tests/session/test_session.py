@@ -270,8 +270,11 @@ def test_the_oldest_rows_go_when_memory_would(
     session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trace holds a bounded number of rows, the last ones, says how many it let go, and counts them all."""
-    monkeypatch.setattr("ior_nb.result.trace.MOST_ROWS", 5)
+    monkeypatch.setattr("ior_nb.result.held._SMALL", 1)
     with trace(session=session) as found:
+        one = rows(boot_clock(), boot_clock(), fd=[0] * 2)
+        each = one.nbytes + sum({id(table): table.nbytes for table in one.tables.values()}.values())
+        found._held._most = each * 5 // 2
         for number in range(4):
             engine.emit(rows(boot_clock(), boot_clock(), fd=[number] * 2))
     assert found.batch["fd"].tolist() == [2, 2, 3, 3]

@@ -265,6 +265,9 @@ NEW_DESCRIPTOR = names(
     """
 )
 
+# Whose result counts messages: the bytes are the kernel's msg_len of each.
+BEYOND_BYTES = {"read": "recvmmsg", "write": "sendmmsg"}
+
 BY_ROLE = {
     "fd2": "copy_file_range sendfile64 splice tee",
     "offset": """
@@ -274,8 +277,13 @@ BY_ROLE = {
     "offset2_ptr": "copy_file_range sendfile64 splice",
     "open_flags": "mq_open open open_by_handle_at openat",
     "open_how": "openat2",
-    "recv_flags": "recvfrom recvmsg",
+    "recv_flags": "recvfrom recvmmsg recvmsg",
     "msghdr": "recvmsg sendmsg",
+    "mmsghdr": "recvmmsg sendmmsg",
+    "link_flags": "linkat",
+    "move_flags": "move_mount",
+    "pick_flags": "fspick",
+    "link_out": "readlinkat",
     "iovec": "preadv preadv2 process_vm_readv process_vm_writev pwritev pwritev2 readv vmsplice writev",
     "text": "fsopen memfd_create mq_open mq_unlink",
     "text2": "mount symlink symlinkat",
@@ -341,11 +349,10 @@ def test_kinds_are_those_in_use() -> None:
 
 @pytest.mark.parametrize("bytes_class", BYTES_CLASSES)
 def test_byte_class_equals_reference(bytes_class: str) -> None:
-    """Each byte class holds exactly the reference's names, `none` the rest."""
-    counted = set().union(*(names(text) for text in REFERENCE_BYTES.values()))
-    expected = (
-        {syscall.name for syscall in PINNED} - counted if bytes_class == "none" else names(REFERENCE_BYTES[bytes_class])
-    )
+    """Each byte class holds exactly the reference's names and those whose messages count, `none` the rest."""
+    reference = {name: names(text) | names(BEYOND_BYTES.get(name, "")) for name, text in REFERENCE_BYTES.items()}
+    counted = set().union(*reference.values())
+    expected = {syscall.name for syscall in PINNED} - counted if bytes_class == "none" else reference[bytes_class]
 
     assert expected == {syscall.name for syscall in PINNED if syscall.bytes_class == bytes_class}
 
@@ -566,8 +573,8 @@ def test_descriptor_kinds_have_a_descriptor(kind: str) -> None:
 
 @pytest.mark.parametrize("syscall", [s for s in SYSCALLS if s.bytes_class != "none"], ids=lambda s: s.name)
 def test_counted_calls_know_what_was_asked_for(syscall: Syscall) -> None:
-    """A call that counts bytes has a requested size, except getxattrat, which keeps it in a struct."""
-    assert roles(syscall) & {"size", "iovec", "msghdr"} or syscall.name == "getxattrat"
+    """A call that counts bytes has a requested size, or messages, except getxattrat, which keeps it in a struct."""
+    assert roles(syscall) & {"size", "iovec", "msghdr", "mmsghdr"} or syscall.name == "getxattrat"
 
 
 def test_two_descriptor_transfers_act_on_the_destination() -> None:

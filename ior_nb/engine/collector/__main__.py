@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 import traceback
@@ -179,14 +180,16 @@ class Collector:
         _check_rights()
         from ior_nb.engine.collector import cache
         from ior_nb.engine.collector.loader import NotHere
-        from ior_nb.engine.collector.tracer import Tracer
+        from ior_nb.engine.collector.tracer import Tracer, Viewer
 
+        pid, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         with _stderr_to_memory() as said:
             try:
                 self._tracer = Tracer(
                     event_bytes=request["event_bytes"],
                     name_bytes=request["name_bytes"],
                     way=request.get("way", "auto"),
+                    viewer=Viewer.of(pid, uid),
                 )
             except (NotHere, ImportError) as error:
                 raise Refused("SourceUnavailable", str(error), said()) from error
@@ -257,6 +260,14 @@ class Collector:
             self._put(Frame.COUNTERS, head + tracer.counters())
         unknown = tracer.stacks.unknown if tracer.stacks is not None else {}
         return {"totals": self._totals(), "queued": self._queued, "unknown_pythons": unknown}
+
+    def _do_alive(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Say which ids may still come: whatever was let go before has been sent before."""
+        tracer = self._loaded()
+        alive = tracer.alive()
+        self._flush()
+        self._put(Frame.ALIVE, alive)
+        return {}
 
     def _do_stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Detach, send the rest, the calls still open, and the counters."""

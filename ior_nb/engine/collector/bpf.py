@@ -26,6 +26,7 @@ __all__ = [
     "Refused",
     "attach_perf",
     "attach_raw",
+    "attach_traced",
     "condensed",
     "info_of",
     "unlimit_memory",
@@ -33,10 +34,12 @@ __all__ = [
 
 # Commands of bpf(2).
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _PROG_LOAD = range(6)
-_PROG_TEST_RUN, _INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 10, 15, 17
+_PROG_TEST_RUN, _INFO_BY_FD, _RAW_TRACEPOINT_OPEN, _MAP_LOOKUP_BATCH = 10, 15, 17, 24
 
 PROG_TRACEPOINT: Final = 5
 PROG_RAW_TRACEPOINT: Final = 17
+PROG_TRACING: Final = 26
+_AFTER_FUNCTION: Final = 25  # BPF_TRACE_FEXIT
 MAP_ARRAY: Final = 2
 UPDATE_ANY: Final = 0
 UPDATE_NOEXIST: Final = 1
@@ -169,6 +172,31 @@ class Map:
         found = (self.get(key) for key in list(self.keys()))
         return [value for value in found if value is not None]
 
+    def pieces(self, most: int = 8192) -> Iterator[memoryview]:
+        """Yield the values of a hash map one behind the other, up to `most` at a time: 0.1 us a value, `get` takes 4.
+
+        What is there all the time is in one of them, whatever comes and goes meanwhile.
+        """
+        keys = ctypes.create_string_buffer(most * self.spec.key_bytes)
+        values = ctypes.create_string_buffer(most * self.spec.value_bytes)
+        at = ctypes.create_string_buffer(8)
+        begun = 0
+        while True:
+            where = (begun, *map(ctypes.addressof, (at, keys, values)))
+            buffer = ctypes.create_string_buffer(struct.pack("<4QIIQQ", *where, most, self.fd, 0, 0), _ATTRIBUTES)
+            try:
+                _syscall(NUMBERS["bpf"], _MAP_LOOKUP_BATCH, buffer, _ATTRIBUTES)
+                last = False
+            except OSError as error:
+                if error.errno != errno.ENOENT:  # which says that these are the last ones
+                    raise
+                last = True
+            count = struct.unpack_from("<I", buffer, 32)[0]
+            yield memoryview(values).cast("B")[: count * self.spec.value_bytes]
+            if last:
+                return
+            begun = ctypes.addressof(at)
+
     def clear(self) -> None:
         """Delete every key of a hash map."""
         for key in list(self.keys()):
@@ -184,15 +212,17 @@ class Program:
 
     Args:
         name: what the kernel shows it as, cut to 15 bytes.
-        kind: PROG_RAW_TRACEPOINT or PROG_TRACEPOINT.
+        kind: PROG_RAW_TRACEPOINT, PROG_TRACEPOINT or PROG_TRACING.
         code: its instructions, with descriptors of maps in them.
+        after: the BTF id of the kernel function after which a program of PROG_TRACING runs.
 
     Raises:
         Refused: the kernel does not take it; with the verifier's words.
     """
 
-    def __init__(self, name: str, kind: int, code: bytes) -> None:
+    def __init__(self, name: str, kind: int, code: bytes, after: int = 0) -> None:
         self.name = name
+        self._after = after
         try:
             self.fd = self._load(kind, code, None)
         except OSError:
@@ -208,7 +238,7 @@ class Program:
     def _load(self, kind: int, code: bytes, log: ctypes.Array[ctypes.c_char] | None) -> int:
         instructions, licence = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(_LICENSE)
         attributes = struct.pack(
-            "<IIQQIIQII16s",
+            "<IIQQIIQII16s11I",
             kind,
             len(code) // 8,
             ctypes.addressof(instructions),
@@ -219,7 +249,8 @@ class Program:
             0,
             0,
             self.name.encode()[:15],
-        )
+            *(0, _AFTER_FUNCTION if self._after else 0, *[0] * 9),
+        ) + struct.pack("<I", self._after)
         return _bpf(_PROG_LOAD, attributes)[0]
 
     def misses(self) -> int:
@@ -243,6 +274,11 @@ def attach_raw(tracepoint: str, program: Program) -> int:
     """Attach a program to a raw tracepoint; return the descriptor that holds it there."""
     name = ctypes.create_string_buffer(tracepoint.encode())
     return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", ctypes.addressof(name), program.fd))[0]
+
+
+def attach_traced(program: Program) -> int:
+    """Attach a program of PROG_TRACING to its function; return the descriptor that holds it there."""
+    return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", 0, program.fd))[0]
 
 
 def attach_perf(number: int, program: Program) -> int:

@@ -18,7 +18,7 @@ VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 # BPF helpers without which there is no tracing; each with the Linux it came with.
 NEEDED_HELPERS: Final = {"probe_read_kernel": "5.5", "ktime_get_boot_ns": "5.8", "ringbuf_reserve": "5.8"}
 
-_STRUCT, _UNION, _ENUM, _TYPEDEF, _VAR = 4, 5, 6, 8, 14
+_STRUCT, _UNION, _ENUM, _TYPEDEF, _FUNC, _VAR = 4, 5, 6, 8, 12, 14
 _HEAD = struct.Struct("<III")  # name, info, size or type
 # Bytes after a type's 12-byte head, by kind: a fixed number, and a number for each member.
 _TAIL = {1: 4, 3: 12, 14: 4, 17: 4}
@@ -78,6 +78,10 @@ class Btf:
     def variable(self, name: str) -> int | None:
         """Return the type id of a variable (those of each CPU have one), None where there is none."""
         return next(iter(self._ids(name, _VAR)), None)
+
+    def function(self, name: str) -> int | None:
+        """Return the type id of a function, None where there is none of that name."""
+        return next(iter(self._ids(name, _FUNC)), None)
 
     def has_hook(self, tracepoint: str) -> bool:
         """Tell whether the kernel has a raw tracepoint."""

@@ -19,6 +19,7 @@ from ior_nb.engine.collector.bpf import (
     Program,
     attach_perf,
     attach_raw,
+    attach_traced,
 )
 
 __all__ = ["EVENTS", "HOOKS", "KINDS", "TOLD", "Hooks", "event_numbers"]
@@ -65,6 +66,17 @@ class Hooks:
         self._links[hook] = (
             attach_raw(hook, program) if self._numbers is None else attach_perf(self._numbers[hook], program)
         )
+
+    def watch_renames(self) -> bool:
+        """Attach the function that runs after each rename, whoever makes it; tell whether this kernel can."""
+        program = self._programs.get("on_rename")
+        if program is None:
+            return False
+        try:
+            self._links["rename"] = attach_traced(program)
+        except OSError:
+            return False
+        return True
 
     def detach(self) -> None:
         """Take all away, the last one first. Idempotent."""

@@ -19,7 +19,7 @@ from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
 from ior_nb.engine.collector.hooks import HOOKS, KINDS, Hooks, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
-from ior_nb.engine.collector.program import FUNCTIONS, TAILS, WANTED_PYTHON, Variant, possible_cpus, source
+from ior_nb.engine.collector.program import AFTER, FUNCTIONS, TAILS, WANTED_PYTHON, Variant, possible_cpus, source
 from ior_nb.engine.collector.python import STACKS_HERE
 from ior_nb.engine.collector.ring import PAGE
 
@@ -95,7 +95,7 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
         store.put(key, kept)
     image, loaded = found
     tails = loaded.maps["tails"]
-    for function, index in TAILS.items():
+    for index, function in enumerate(TAILS):
         tails.set(index.to_bytes(4, "little"), loaded.programs[function].fd.to_bytes(4, "little"))
 
     def preempted() -> None:
@@ -174,7 +174,8 @@ def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image,
     except LookupError as error:
         seen = f"Linux {platform.release()}, {platform.machine()}"
         raise NotHere(f"{error.args[0]} ({seen}); {SUPPORTED_KERNEL}") from error
-    image = compile_text(text, variant.functions)
+    after = {name: number for name, function in AFTER.items() if (number := btf.function(function)) is not None}
+    image = replace(compile_text(text, (*variant.functions, *after)), after=after)
     return image, load(image, _kinds(variant))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import struct
@@ -15,7 +16,14 @@ from ior_nb.engine.collector.btf import Btf
 from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
 from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls import NATIVE, Syscall
-from ior_nb.syscalls.machine import ARGUMENT_REGISTERS, COMPAT_BIT, COMPAT_WORD, NUMBERS, REGISTERS_START
+from ior_nb.syscalls.machine import (
+    ARGUMENT_REGISTERS,
+    COMPAT_BIT,
+    COMPAT_CHANGES_NAMES,
+    COMPAT_WORD,
+    NUMBERS,
+    REGISTERS_START,
+)
 
 HERE: Final = Path(__file__).resolve().parent
 
@@ -33,7 +41,13 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
         f"thread_info.{COMPAT_WORD}",
         "comm",
         "cgroups",
+        "seccomp.mode",
+        "ptrace",
+        "pending.signal",
+        "cred",
+        "real_parent",
     ),
+    "pt_regs": ("orig_ax|syscallno", "di|orig_x0"),
     "css_set": ("dfl_cgrp",),
     "cgroup": ("level", "kn", "ancestors|ancestor_ids"),  # the first since 6.1
     "kernfs_node": ("id",),
@@ -46,7 +60,8 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "ns_common": ("inum",),
     "files_struct": ("fdt",),
     "file": ("f_path", "f_pos", "f_flags"),
-    "inode": ("i_ino", "i_sb", "i_mode"),
+    "inode": ("i_ino", "i_sb", "i_mode", "i_private"),
+    "cred": ("euid", "cap_permitted"),
     "super_block": ("s_dev", "s_magic"),
     "dentry": ("d_hash", "d_parent", "d_name", "d_inode"),
     "vfsmount": ("mnt_root",),
@@ -54,19 +69,24 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "fs_struct": ("pwd", "root"),
     "socket_alloc": ("vfs_inode",),
     "socket": ("sk",),
+    "linux_binprm": ("filename",),
     "sock": ("__sk_common", "sk_type", "sk_protocol"),
     "sock_common": ("skc_family",),
 }
+# And what only some have; the program does without.
+WANTED_IF_THERE: Final[tuple[dict[str, tuple[str, ...]], ...]] = (
+    {"ns_common": ("ops",), "proc_ns_operations": ("name",)},
+    {"mm_struct": ("flags",)},
+)
 # And what it reads besides where it hangs at trace events.
 WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
-    "task_struct": ("children", "sibling", "thread_node", "real_parent"),
+    "task_struct": ("children", "sibling", "thread_node"),
     "signal_struct": ("thread_head",),
     "trace_event_raw_sys_enter": ("id", "args"),
     "trace_event_raw_sys_exit": ("ret",),
     "trace_event_raw_sched_process_fork": ("child_pid",),
-    "trace_event_raw_sched_process_exec": ("old_pid",),
+    "trace_event_raw_sched_process_exec": ("old_pid", "__data_loc_filename"),
 }
-# And where its functions may be skipped.
 WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
     "task_struct": ("thread",),
     "thread_struct": ("fsbase",),
@@ -75,18 +95,12 @@ WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
     "file": ("f_inode",),
     "dentry": ("d_name",),
 }
-WANTED_PREEMPTIBLE: Final[dict[str, tuple[str, ...]]] = {"pt_regs": ("orig_ax|syscallno",)}
-FUNCTIONS: Final = ("enter_walk", "exit_walk", "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
-PARTS: Final = (
-    "python.h types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()
-)  # of bpf/
-TAILS: Final = {"enter_walk": wire.TAIL_ENTER_WALK, "exit_walk": wire.TAIL_EXIT_WALK}
+TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused")
+# Functions that run after one of the kernel's own, where the kernel can do that.
+AFTER: Final = {"on_rename": "vfs_rename"}
+FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 # The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
-PYTHON_TAILS: Final = {
-    "python_walk": wire.TAIL_STACK,
-    "python_new": wire.TAIL_NEW_STACK,
-    "python_mapped": wire.TAIL_MAPPED,
-}
+PYTHON_TAILS: Final = {name: len(TAILS) + at for at, name in enumerate(("python_walk", "python_new", "python_mapped"))}
 PYTHON_HOOKS: Final = {
     "sched_process_fork": "python_fork",
     "sched_process_exec": "python_exec",
@@ -96,6 +110,9 @@ PYTHON_FUNCTIONS: Final = (*PYTHON_TAILS, *PYTHON_HOOKS.values())
 FACT_BYTES: Final = 4 << 20
 KNOWN_STACKS: Final = 32768
 KNOWN_CODES: Final = 16384
+PARTS: Final = (
+    "python.h types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()
+)  # of bpf/
 SHARES: Final = 5  # programs that may meet on a CPU
 
 # How a string argument is read (spec.how1, how2).
@@ -113,18 +130,26 @@ EXTRA: Final = {
     "msghdr": 7,
     "open_how": 8,
     "fds_out": 9,
+    "mmsghdr": 10,
 }
 SF_CHANGES_NAMES: Final = 1
 SF_EXEC: Final = 2
 SF_WRITES: Final = 4
+SF_FORKS: Final = 8
+SF_COMPAT_CHANGES_NAMES: Final = 16  # not this call, but the 32-bit call of this number
+SF_KNOWN: Final = 32
 # Calls after which a path known before may be another: renames of ancestors, mounts.
 CHANGES_NAMES: Final = frozenset(
     {"rename", "renameat", "renameat2", "mount", "umount", "move_mount", "pivot_root", "mount_setattr"}
 )
 
+# Whose submitted operations may be renames that end at any time: watched where renames themselves can not be.
+SUBMITS_RENAMES: Final = "io_uring_enter"
+FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
+
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I20B")  # struct spec of bpf/types.h
-CONFIG: Final = struct.Struct("<Q8I")  # struct config of bpf/types.h
+CONFIG: Final = struct.Struct("<2Q10I")  # struct config of bpf/types.h
 FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
 LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
 
@@ -171,7 +196,11 @@ class Slot(ctypes.LittleEndianStructure):
         return tuple(self.regs[_register(index) - 1] for index in range(len(ARGUMENT_REGISTERS)))
 
 
-STATES: Final = {"NONE": 0, "OPEN": 1, "SKIPPED": 2}  # of a slot
+KNOWN_BYTES: Final = 40  # struct known of bpf/types.h, and where its id is
+KNOWN_ID: Final = 32
+# Of a slot: no call; one whose end makes a row; one whose end does not; a child that has not returned yet; a thread
+# that may be in a call begun before; a refused call whose files are being named.
+STATES: Final = {"NONE": 0, "OPEN": 1, "SKIPPED": 2, "BORN": 3, "BEFORE": 4, "REFUSED": 5}
 MODES: Final = {"none": 0, "pids": 1, "all": 2, "uid": 3, "cgroup": 4}
 TARGET_IN: Final = 1
 TARGET_AT_EXEC: Final = 2
@@ -184,13 +213,13 @@ def _register(index: int | None) -> int:
     return 0 if index is None else 1 + (ARGUMENT_REGISTERS[index] - REGISTERS_START) // 8
 
 
-def spec(call: Syscall, *, enabled: bool, rate: int) -> bytes:
+def spec(call: Syscall, *, enabled: bool, rate: int, renames_seen: bool = True) -> bytes:
     """Return the `specs` row of a syscall: everything the kernel program has to know about it."""
-    return SWITCH.pack(rate, enabled) + _meaning(call)
+    return SWITCH.pack(rate, enabled) + _meaning(call, renames_seen)
 
 
 @functools.cache
-def _meaning(call: Syscall) -> bytes:
+def _meaning(call: Syscall, renames_seen: bool) -> bytes:
     """Return what of the row never changes."""
 
     def at(*roles: str) -> int:
@@ -206,9 +235,12 @@ def _meaning(call: Syscall) -> bytes:
     second = role_of("path2", "text2")
     extra = role_of(*EXTRA)
     flags = (
-        SF_CHANGES_NAMES * (call.name in CHANGES_NAMES)
+        SF_KNOWN
+        | SF_CHANGES_NAMES * (call.name in CHANGES_NAMES or (call.name == SUBMITS_RENAMES and not renames_seen))
+        | SF_COMPAT_CHANGES_NAMES * (call.number in COMPAT_CHANGES_NAMES)
         | SF_EXEC * (call.kind == "exec")
         | SF_WRITES * (call.bytes_class in ("write", "transfer"))
+        | SF_FORKS * (call.name in FORKS)
     )
     return SPEC.pack(
         0,
@@ -298,26 +330,32 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     layout = btf.offsets(WANTED)
     if variant.classic:
         layout |= btf.offsets(WANTED_CLASSIC)
-    defines = {f"O_{s}_{m}": o for (s, m), o in layout.items() if m}
-    if variant.preemptible:
-        (defines["O_pt_regs_number"],) = btf.offsets(WANTED_PREEMPTIBLE).values()
-    defines["O_task_struct_status"] = defines.pop(f"O_task_struct_thread_info.{COMPAT_WORD}")
+    for members in WANTED_IF_THERE:
+        with contextlib.suppress(LookupError):
+            layout |= btf.offsets(members)
+    defines = {f"O_{s}_{m.replace('.', '_')}": o for (s, m), o in layout.items() if m}
+    defines["O_pt_regs_number"], defines["O_pt_regs_first"] = (o for (s, m), o in layout.items() if s == "pt_regs")
+    defines["O_task_struct_status"] = layout["task_struct", f"thread_info.{COMPAT_WORD}"]
     defines["O_dentry_pprev"] = defines["O_dentry_d_hash"] + 8  # hlist_bl_node {next, pprev}
     defines["SIZE_upid"] = layout["upid", ""]
     defines |= {name: value for name, value in wire.CONSTANTS.items() if name != "MAX_FRAME"}
     defines |= {"H_PATH": HOW["path"], "H_TEXT": HOW["text"], "H_OUT": HOW["path_out"], "H_EXEC": HOW["exec_path"]}
     defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"], "NR_MMAP": NUMBERS["mmap"]}
-    names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS".split()
+    names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS MMSG".split()
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
-    defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES}
+    defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
+    defines |= {"SF_COMPAT_CHANGES_NAMES": SF_COMPAT_CHANGES_NAMES, "SF_KNOWN": SF_KNOWN}
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
     defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus}
-    defines |= {"SLOTS": 65536, "FILES": 65536, "SOCKFS_MAGIC": 0x534F434B}
+    defines |= {"SLOTS": 65536, "FILES": 65536, "SOCKFS_MAGIC": 0x534F434B, "NSFS_MAGIC": 0x6E736673}
     defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
     defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}
     defines |= {"TASK_BTF": int(variant.typed), "CLASSIC": int(variant.classic)}
+    defines["TASK_REGS"] = int(variant.typed and "task_pt_regs" in btf.helpers())
+    defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for index, name in enumerate(TAILS)}
+    defines |= {f"TAIL_{name.upper()}": index for name, index in PYTHON_TAILS.items()}
     defines["SHARES"] = SHARES if variant.preemptible else 1
     sizes = {
         "event": wire.EVENT_BYTES,
@@ -344,7 +382,20 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     return "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items())) + text + checks
 
 
-def all_specs(enabled: Iterable[int], rates: dict[int, int]) -> list[tuple[int, bytes]]:
-    """Return (number, row) for every system call of this machine."""
+def all_specs(enabled: Iterable[int], rates: dict[int, int], *, renames_seen: bool = True) -> list[tuple[int, bytes]]:
+    """Return (number, row) for every system call of this machine, and every number a 32-bit one matters for.
+
+    Args:
+        enabled: numbers of those that are on.
+        rates: sampling by number.
+        renames_seen: whether every rename is seen by itself (`AFTER`).
+    """
     chosen = frozenset(enabled)
-    return [(call.number, spec(call, enabled=call.number in chosen, rate=rates.get(call.number, 1))) for call in NATIVE]
+    rows = {
+        call.number: spec(
+            call, enabled=call.number in chosen, rate=rates.get(call.number, 1), renames_seen=renames_seen
+        )
+        for call in NATIVE
+    }
+    nothing = SPEC.pack(1, *[0] * 19, SF_COMPAT_CHANGES_NAMES)
+    return sorted((dict.fromkeys(COMPAT_CHANGES_NAMES, nothing) | rows).items())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
 import os
 import struct
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +20,8 @@ from ior_nb.engine.collector.loader import load_program
 from ior_nb.engine.collector.program import (
     CONFIG,
     INITIAL_PID_NAMESPACE,
+    KNOWN_BYTES,
+    KNOWN_ID,
     LIVE,
     MODES,
     STATES,
@@ -31,6 +35,7 @@ from ior_nb.engine.collector.program import (
 from ior_nb.engine.collector.ring import PAGE, Ring
 from ior_nb.engine.collector.stacks import Stacks
 
+_MAY_TRACE_ALL: Final = 19  # CAP_SYS_PTRACE
 _EXITING: Final = 0x4  # PF_EXITING: set before the hook on_task_exit runs
 
 
@@ -80,10 +85,38 @@ def living(pid: int) -> set[int]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks: programs that run with other rights than his are left out where processes are followed."""
+
+    uid: int = 0
+    """0 may see everything."""
+    rights: int = 0
+    """His capabilities, a bit each."""
+
+    @classmethod
+    def of(cls, pid: int, uid: int) -> Viewer:
+        """Return a process of a user."""
+        rights = 0
+        with contextlib.suppress(OSError, LookupError, ValueError):
+            words = Path(f"/proc/{pid}/status").read_text().split()
+            rights = int(words[words.index("CapPrm:") + 1], 16)
+        return cls(0 if rights >> _MAY_TRACE_ALL & 1 else uid, rights)
+
+    def may_see(self, pid: int) -> bool:
+        """Whether a process is his: the kernel gives its folder in /proc to root where it is not dumpable."""
+        try:
+            return self.uid in (0, Path(f"/proc/{pid}").stat().st_uid)
+        except OSError:
+            return True  # it is gone
+
+
 class Tracer:
     """Everything that touches the kernel."""
 
-    def __init__(self, *, event_bytes: int, name_bytes: int, way: str = "auto") -> None:
+    def __init__(self, *, event_bytes: int, name_bytes: int, way: str = "auto", viewer: Viewer = Viewer()) -> None:
+        self._viewer = viewer
+        self._hidden = 0
         self._namespace = Path("/proc/self/ns/pid").stat().st_ino
         self.loading = load_program(event_bytes=event_bytes, name_bytes=name_bytes, way=way)
         self._maps = self.loading.loaded.maps
@@ -95,6 +128,7 @@ class Tracer:
         self._counters = self._map("counters", self._counter_bytes * self.cpus)
         self._totals = self._map("totals", 8 * wire.TOTALS * self.cpus)
         self._scope_gen = 0
+        self._renames_seen = False
         self._filter = 0
         self._generation = 0
         self._wanted = 0
@@ -125,6 +159,7 @@ class Tracer:
         self._clear()
         scope = request["scope"]
         self._mode = scope["mode"]
+        self._renames_seen = self._hooks.watch_renames()
         self.set_specs(request["enabled"], {int(n): r for n, r in request["rates"].items()})
         for kind, numbers in ((0, request["ignore_tids"]), (1, [*request["ignore_pids"], os.getpid()])):
             for number in numbers:
@@ -197,7 +232,7 @@ class Tracer:
             self._maps[name].clear()
         self._counters[:] = bytes(len(self._counters))
         self._totals[:] = bytes(len(self._totals))
-        self._wanted = 0
+        self._wanted = self._hidden = 0
         generation = LIVE.unpack(self._maps["live"].get(_FIRST) or bytes(LIVE.size))[0]
         generation = (generation + 1) & 0xFFFFFFFF  # what was renamed while nothing was attached
         self._maps["live"].set(_FIRST, LIVE.pack(generation, 0, 0))
@@ -206,6 +241,8 @@ class Tracer:
         scope = self._scope
         raw = CONFIG.pack(
             scope.get("cgroup", 0),
+            self._viewer.rights,
+            self._viewer.uid,
             MODES[mode],
             scope.get("tid", 0),
             scope.get("uid", 0),
@@ -214,12 +251,13 @@ class Tracer:
             self._filter,
             self._wanted,
             self._namespace,
+            0,
         )
         self._maps["config"].set(_FIRST, raw)
 
     def set_specs(self, enabled: Iterable[int], rates: dict[int, int]) -> None:
         """Write every row of the syscall table: which are on, and one in how many makes a record."""
-        for number, row in all_specs(enabled, rates):
+        for number, row in all_specs(enabled, rates, renames_seen=self._renames_seen):
             if self._specs.get(number) != row:
                 self._maps["specs"].set(_key(number), row)
                 self._specs[number] = row
@@ -257,7 +295,9 @@ class Tracer:
         if scope.get("follow", True):
             while new := {pid: up for pid, up in descendants(roots).items() if pid not in met}:
                 met |= new.keys()
-                running |= {pid: up for pid, up in new.items() if self._add_target(pid, TARGET_IN)}
+                mine = {pid: up for pid, up in new.items() if self._viewer.may_see(pid)}
+                self._hidden += len(new) - len(mine)
+                running |= {pid: up for pid, up in mine.items() if self._add_target(pid, TARGET_IN)}
         return running
 
     def _add_target(self, pid: int, state: int) -> bool:
@@ -293,13 +333,14 @@ class Tracer:
             self._want(1)
             return
         self._maps["targets"].set(_key(pid), bytes([state]))
-        if state == TARGET_AT_EXEC or self._scope.get("tid"):
+        if state == TARGET_AT_EXEC:
             return
-        # Slots for its threads, so that the end of a call begun before is counted as one without a beginning.
+        # Slots for its threads, so that the end of a call begun before is known as one.
         ignored = self._maps["ignored"]
         for tid in tids:
-            slot = Slot(pid=pid, tid=tid, tgid=pid, scope_gen=self._scope_gen)
-            slot.ignored = any(ignored.get(_key64(k)) for k in (tid, 1 << 32 | pid))
+            slot = Slot(pid=pid, tid=tid, tgid=pid, scope_gen=self._scope_gen, state=STATES["BEFORE"])
+            others = self._scope.get("tid") not in (0, None, tid)
+            slot.ignored = others or any(ignored.get(_key64(k)) for k in (tid, 1 << 32 | pid))
             self._maps["slots"].set(_key(tid), bytes(slot), UPDATE_NOEXIST)
 
     # ---- what is counted
@@ -308,6 +349,7 @@ class Tracer:
         """Return the kernel program's totals since `start`, summed over CPUs."""
         values = struct.unpack_from(f"<{wire.TOTALS * self.cpus}Q", self._totals)
         totals = {name: sum(values[i :: wire.TOTALS]) for i, name in enumerate(wire.TOTAL_NAMES)}
+        totals["hidden"] += self._hidden
         totals["skipped_runs"] = self._hooks.misses() - self._misses_before
         return totals
 
@@ -341,6 +383,20 @@ class Tracer:
             )
         return b"".join(rows)
 
+    def alive(self) -> bytes:
+        """Return the ids of names that records may still have: the payload of an ALIVE frame, once the rings are empty.
+
+        Ids of files go from the map to the slots and not back, so the map is looked at first.
+        """
+        files = b"".join(_words(piece, KNOWN_BYTES, KNOWN_ID) for piece in self._maps["files"].pieces())
+        comms = b""
+        for piece in self._maps["slots"].pieces():
+            size = ctypes.sizeof(Slot)
+            for at in (KNOWN_ID + Slot.last.offset, *range(Slot.files.offset, Slot.names.offset, 4)):
+                files += _words(piece, size, at)
+            comms += _words(piece, size, Slot.comm_id.offset)
+        return struct.pack("<I", len(files) // 4) + files + comms
+
     def open_calls(self) -> int:
         """Return how many calls are open, sampled ones included; call it detached."""
         return len(self._open_slots())
@@ -352,6 +408,11 @@ class Tracer:
 
 _ONE: Final = b"\1"
 _FIRST: Final = bytes(4)
+
+
+def _words(values: memoryview, stride: int, at: int) -> bytes:
+    """Return the 32-bit word at the same place of each value."""
+    return values.cast("I")[at // 4 :: stride // 4].tobytes()
 
 
 def _key(number: int) -> bytes:

@@ -61,6 +61,7 @@ EF_IN_FLIGHT: Final = 4  # had not returned when the trace or the thread ended
 EF_NAMES_LOST: Final = 8  # its paths did not fit into the names ring
 EF_SAMPLED_OUT: Final = 16  # never leaves the kernel
 EF_KEPT_OUT: Final = 32  # audit: the filter would have kept it out
+EF_REFUSED: Final = 64  # a filter or a tracer answered it before it began; with EF_NO_RETURN: by a signal
 
 # Types and flags of a chunk.
 N_FILE: Final = 1
@@ -74,6 +75,8 @@ NF_DETACHED: Final = 2  # it never had a place in the tree: the text is the bare
 NF_CUT: Final = 4  # the path is longer than 4,095 bytes or 256 components: the front is missing
 NF_NULL: Final = 8  # the program passed a null pointer
 NF_UNREADABLE: Final = 16  # the program passed a pointer to nowhere
+NF_BY_DESCRIPTOR: Final = 32  # the kernel's words for a descriptor and a path below it: /dev/fd/NUMBER/PATH
+NF_IN_ROOT: Final = 64  # the call takes its directory for the root (RESOLVE_IN_ROOT)
 
 # The word that says what a socket is: whether one was found, its family, type and protocol.
 SOCKET_KNOWN: Final = 1 << 31
@@ -98,13 +101,15 @@ T_UNKNOWN: Final = 7
 T_SLOTS_FULL: Final = 8
 T_KILLED: Final = 9
 T_FILTERED: Final = 10
+T_NO_START: Final = 11
+T_HIDDEN: Final = 12
 # Records without a Python stack though it was asked for, by reason.
-T_NO_PYTHON: Final = 11  # no interpreter that is known in the process
-T_NO_STATE: Final = 12  # not a thread of Python's
-T_OTHER_THREAD: Final = 13  # the state the thread has is another thread's
-T_NO_FRAME: Final = 14  # no Python function is running
-T_UNREADABLE: Final = 15  # memory is not there, or says nothing for sure
-T_LOST_FACTS: Final = 16  # no room in the ring
+T_NO_PYTHON: Final = 13  # no interpreter that is known in the process
+T_NO_STATE: Final = 14  # not a thread of Python's
+T_OTHER_THREAD: Final = 15  # the state the thread has is another thread's
+T_NO_FRAME: Final = 16  # no Python function is running
+T_UNREADABLE: Final = 17  # memory is not there, or says nothing for sure
+T_LOST_FACTS: Final = 18  # no room in the ring
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -117,6 +122,8 @@ TOTAL_NAMES: Final = (
     "slots_full",
     "killed",
     "filtered",
+    "no_start",
+    "hidden",
     "no_python",
     "no_state",
     "other_thread",
@@ -129,7 +136,6 @@ WITHOUT_STACK: Final = TOTAL_NAMES[T_NO_PYTHON : T_LOST_FACTS + 1]
 # ---- facts: records of any size that say what Python stacks are, each behind the kernel's header; see python.c ----
 
 FRAMES: Final = 32  # of a stack at most
-TAIL_ENTER_WALK, TAIL_EXIT_WALK, TAIL_STACK, TAIL_NEW_STACK, TAIL_MAPPED = range(5)
 FACT_ASK: Final = 1
 FACT_CODE: Final = 2
 FACT_STACK: Final = 3
@@ -165,7 +171,9 @@ class Frame(IntEnum):
     """Ring records of `CHUNK`, each behind its 8-byte header."""
     COUNTERS = 5
     """JSON line with the CPU count, then the raw counters of each CPU."""
-    FACTS = 6
+    ALIVE = 6
+    """Ids that may still come, as 32-bit words: how many of files, those of files, those of threads' names."""
+    FACTS = 7
     """Ring records of `CODE` and `STACK`, each behind its 8-byte header, at multiples of 8."""
 
 

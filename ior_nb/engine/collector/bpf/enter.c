@@ -62,18 +62,13 @@ inline_ void files_at_enter(struct scratch *s, struct slot *slot, struct spec *s
     }
     if (spec->off2_ptr && word(slot, spec->off2_ptr)) read_user(&slot->extra, 8, (void *)word(slot, spec->off2_ptr));
   }
-  if (spec->how1 == H_PATH || spec->how1 == H_EXEC) s->ask[F_BASE1] = base_of(slot, task, spec->str1, spec->base1, 1);
-  if (spec->how2 == H_PATH) s->ask[F_BASE2] = base_of(slot, task, spec->str2, spec->base2, 2);
-}
-
-/* The slot of the calling thread, 0 when it is out of scope. */
-inline_ struct slot *in_scope(struct config *c, struct live *now, u32 tid, u32 tgid) {
-  struct slot *slot = slots.lookup(&tid);
-  if (slot && slot->scope_gen == c->scope_gen && c->mode <= M_ALL) return slot;
-  if (slot && slot->scope_gen != c->scope_gen && slot->scope_gen / SCOPE_ROUNDS == c->scope_gen / SCOPE_ROUNDS)
-    look_again(slot, c->scope_gen);
-  if (slot && slot->scope_gen == c->scope_gen && member(c, tid, tgid)) return slot;
-  return admit(c, now, slot, tid, tgid);
+  if (spec->how1 == H_PATH || spec->how1 == H_EXEC) {
+    u64 resolve = 0;
+    if (spec->extra == X_OPEN_HOW) read_user(&resolve, 8, (void *)(word(slot, spec->extra_arg) + 16));
+    if (resolve & RESOLVE_IN_ROOT) slot->rooted |= ROOTED_IN_ROOT;
+    s->ask[F_BASE1] = base_of(slot, task, spec->str1, spec->base1, 1, resolve & RESOLVE_IN_ROOT);
+  }
+  if (spec->how2 == H_PATH) s->ask[F_BASE2] = base_of(slot, task, spec->str2, spec->base2, 2, false);
 }
 
 /* Empty but for what outlives a call. */
@@ -83,6 +78,10 @@ inline_ void clear(struct slot *slot) {
   __builtin_memset(slot->files, 0, sizeof(slot->files));
   slot->names = 0; slot->rooted = 0; slot->stack = 0; slot->why = 0;
   slot->pos = -1; slot->extra = 0; slot->file_at = 0;
+}
+
+inline_ bool sampled_out(struct spec *spec) {
+  return spec->rate != 1 && (!spec->rate || bpf_get_prandom_u32() % spec->rate);
 }
 
 inline_ void only_counted(struct slot *slot, struct spec *spec) {
@@ -104,17 +103,17 @@ int on_enter(struct enter_args *ctx) {
   struct config *c = config.lookup(&zero);
   struct live *now = live.lookup(&zero);
   if (!c || !now) return 0;
-  struct slot *slot = in_scope(c, now, tid, tgid);
+  struct slot *slot = in_scope(BY_ENTER, c, now, tid, tgid);
   struct spec *spec = specs.lookup(&nr);
   if (!slot) {
-    if (spec && spec->flags & SF_CHANGES_NAMES) names_will_change(now, tid);
+    if (spec && may_change_names(spec, bpf_get_current_task())) names_will_change(now, tid);
     return 0;
   }
   if (slot->state == S_OPEN) count(T_KILLED);                       /* its exit never came */
   slot->nr = nr;
   slot->state = S_SKIPPED;
   if (!spec) { count(T_UNKNOWN); return 0; }
-  slot->changes_names = spec->flags & SF_CHANGES_NAMES;
+  slot->changes_names = may_change_names(spec, bpf_get_current_task());
   if (slot->ignored) return 0;
   if (slot->waiting) {
     if (!(spec->flags & SF_EXEC)) return 0;
@@ -124,7 +123,10 @@ int on_enter(struct enter_args *ctx) {
   }
   u64 task = bpf_get_current_task();
   if (is_compat(task)) { count(T_COMPAT); return 0; }
-  if (!spec->enabled) return 0;
+  if (!spec->enabled) {
+    if (!(spec->flags & SF_KNOWN)) count(T_UNKNOWN);
+    return 0;
+  }
   count(T_SEEN);
 #if CLASSIC
   slot->regs[ARG0] = ctx->args[0]; slot->regs[ARG1] = ctx->args[1]; slot->regs[ARG2] = ctx->args[2];
@@ -133,14 +135,14 @@ int on_enter(struct enter_args *ctx) {
   read_kernel(slot->regs, sizeof(slot->regs), (void *)(ctx->regs + REGISTERS_START));
 #endif
   clear(slot);
-  if (spec->rate != 1 && (!spec->rate || bpf_get_prandom_u32() % spec->rate)) { only_counted(slot, spec); return 0; }
+  if (sampled_out(spec)) { only_counted(slot, spec); return 0; }
   struct scratch *s = mine(BY_ENTER);
   if (!s) return 0;
   files_at_enter(s, slot, spec, task);
   find(s, slot, now->tree_generation);
   extra_at_enter(slot, spec, task);
   if (s->todo || spec->how1 == H_EXEC) tails.call(ctx, TAIL_ENTER_WALK);
-  if (stack_is_gone_later(spec)) tails.call(ctx, TAIL_STACK);
+  if (stack_is_gone_later(spec)) tails.call(ctx, TAIL_PYTHON_WALK);
   begin(slot, spec);
   return 0;
 }
@@ -150,8 +152,8 @@ int enter_walk(struct enter_args *ctx) {
   if (!walk_on(&w, BY_ENTER)) return 0;
   if (w.s->todo) name_one(w.s, w.slot, w.now);
   if (w.s->todo) tails.call(ctx, TAIL_ENTER_WALK);
-  if (w.spec->how1 == H_EXEC) send_first_path(w.s, w.slot, w.spec);
-  if (stack_is_gone_later(w.spec)) tails.call(ctx, TAIL_STACK);
+  if (w.spec->how1 == H_EXEC) send_program(w.s, w.slot, w.spec);
+  if (stack_is_gone_later(w.spec)) tails.call(ctx, TAIL_PYTHON_WALK);
   begin(w.slot, w.spec);
   return 0;
 }

@@ -10,6 +10,19 @@ inline_ bool is_compat(u64 task) {
   return rd32(task + O_task_struct_status) & COMPAT_BIT;
 }
 
+/* Whether a filter of seccomp or a tracer may answer calls of the current task before they begin. */
+inline_ bool restrained(void) {
+#if TASK_BTF
+  u64 current = typed_task();
+  u32 mode, traced;
+  LOAD32(mode, current, O_task_struct_seccomp_mode);
+  LOAD32(traced, current, O_task_struct_ptrace);
+  return mode || traced;
+#endif
+  u64 task = bpf_get_current_task();
+  return rd32(task + O_task_struct_seccomp_mode) || rd32(task + O_task_struct_ptrace);
+}
+
 inline_ void read_comm(u64 comm[2]) {
 #if TASK_BTF
   u64 current = typed_task();
@@ -84,14 +97,14 @@ inline_ u64 file_of(u64 task, u32 fd) {
 }
 
 /* The address of the path a relative or absolute string argument starts from. */
-inline_ u64 base_of(struct slot *slot, u64 task, u8 string, u8 directory, u8 bit) {
+inline_ u64 base_of(struct slot *slot, u64 task, u8 string, u8 directory, u8 bit, bool in_root) {
   char first = 0;
   s32 fd = directory ? word(slot, directory) : AT_FDCWD;
   u64 fs = rd(task + O_task_struct_fs);
   read_user(&first, 1, (void *)word(slot, string));
   if (first == '/') {
     slot->rooted |= bit;
-    return fs + O_fs_struct_root;
+    if (!in_root) return fs + O_fs_struct_root;
   }
   if (fd == AT_FDCWD) return fs + O_fs_struct_pwd;
   u64 f = file_of(task, fd);
@@ -156,6 +169,10 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
       u32 type = rd32(sock + O_sock_sk_type) & 0xffff, protocol = rd32(sock + O_sock_sk_protocol) & 0xffff;
       if (sock) head.socket = SOCKET_KNOWN | (family & 0xff) << SOCKET_FAMILY | (type & 0xf) << SOCKET_TYPE | protocol;
     }
+#ifdef O_ns_common_ops
+    if (head.magic == NSFS_MAGIC)                                   /* "net", "mnt", ...: its dentry has no name */
+      read_kernel(&head.time, 8, (void *)rd(rd(rd(d.inode + O_inode_i_private) + O_ns_common_ops) + O_proc_ns_operations_name));
+#endif
     u32 pos = *(volatile u32 *)&s->pos;
     if (!send_text(s, pos, (TEXT_END - pos) & 4095, &head)) return;
   }
@@ -164,6 +181,19 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
 }
 
 /* ---- calls that change names ---- */
+
+/* After a rename, whoever made it: a call of any process, io_uring, a file server. */
+int on_rename(void *ctx) {
+  u32 zero = 0;
+  struct live *now = live.lookup(&zero);
+  if (now) __sync_fetch_and_add(&now->tree_generation, 1);
+  return 0;
+}
+
+inline_ bool may_change_names(struct spec *spec, u64 task) {
+  u8 flags = spec->flags & (SF_CHANGES_NAMES | SF_COMPAT_CHANGES_NAMES);
+  return flags && flags & (is_compat(task) ? SF_COMPAT_CHANGES_NAMES : SF_CHANGES_NAMES);
+}
 
 /* A task out of scope begins a call after which a path known before may be another. */
 inline_ void names_will_change(struct live *now, u32 tid) {

@@ -58,32 +58,48 @@ inline_ int send_text(struct scratch *s, u32 from, u32 length, struct chunk *hea
   return 1;
 }
 
-/* Copy a user string and send it. Returns the flags of what was found. */
-inline_ u32 send_user_text(struct scratch *s, u64 user, u32 id, u32 type, u32 base, u32 rooted) {
-  struct chunk head = {};
-  head.id = id; head.type = type; head.base = base;
-  long got = 0;
-  if (!user) head.flags = NF_NULL;
+/* Send the string in s->text, of which `got` bytes were copied, its end included; negative: it could not be read. */
+inline_ int send_string(struct scratch *s, struct chunk *head, long got, u32 rooted) {
+  if (got < 0) { head->flags |= NF_UNREADABLE; got = 0; }
   else {
-    got = read_user_string(s->text, 4096, (void *)user);
-    if (got < 0) { head.flags = NF_UNREADABLE; got = 0; }
-    else {
-      if (got > 0) got -= 1;
-      /* The base was chosen at enter, when the string may not have been readable yet. */
-      if ((s->text[0] == '/') != !!rooted) head.base = 0;
-    }
+    if (got > 0) got -= 1;
+    /* The base was chosen at enter, when the string may not have been readable yet. */
+    if (!(head->flags & NF_BY_DESCRIPTOR) && (s->text[0] == '/') != !!rooted) head->base = 0;
   }
-  return send_text(s, 0, got & 4095, &head);
+  return send_text(s, 0, got & 4095, head);
+}
+
+/* Copy a user string and send it. Of a refused call the kernel has not read it either: where its page is not there, it is
+ * lost. */
+inline_ void send_user_text(struct scratch *s, struct slot *slot, u64 user, u32 type, u32 base, u32 rooted) {
+  struct chunk head = {};
+  int sent;
+  head.id = slot->names; head.type = type; head.base = base;
+  if (slot->rooted & ROOTED_IN_ROOT) head.flags = NF_IN_ROOT;
+  if (!user) {
+    head.flags |= NF_NULL;
+    sent = send_text(s, 0, 0, &head);
+  } else {
+    long got = read_user_string(s->text, 4096, (void *)user);
+    if (got < 0 && slot->flags & EF_REFUSED) count(T_LOST_NAMES);
+    sent = send_string(s, &head, got, rooted);
+  }
+  if (!sent) slot->flags |= EF_NAMES_LOST;
 }
 
 inline_ void send_first_path(struct scratch *s, struct slot *slot, struct spec *spec) {
   slot->names = next_id(s, &s->last_names);
-  if (!send_user_text(s, word(slot, spec->str1), slot->names, N_PATH1, slot->files[F_BASE1], slot->rooted & 1))
-    slot->flags |= EF_NAMES_LOST;
+  send_user_text(s, slot, word(slot, spec->str1), N_PATH1, slot->files[F_BASE1], slot->rooted & 1);
 }
 
 inline_ void send_second_path(struct scratch *s, struct slot *slot, struct spec *spec) {
   if (!slot->names) slot->names = next_id(s, &s->last_names);
-  if (!send_user_text(s, word(slot, spec->str2), slot->names, N_PATH2, slot->files[F_BASE2], slot->rooted & 2))
-    slot->flags |= EF_NAMES_LOST;
+  send_user_text(s, slot, word(slot, spec->str2), N_PATH2, slot->files[F_BASE2], slot->rooted & 2);
+}
+
+/* The program an exec is to run: at enter, for a success replaces the memory its name is in. In a child just forked that
+ * is often not there yet: then on_exec sends what the kernel has copied, or, where the call failed, its end does. */
+inline_ void send_program(struct scratch *s, struct slot *slot, struct spec *spec) {
+  u64 user = word(slot, spec->str1);
+  if (!user || read_user_string(s->text, 4096, (void *)user) >= 0) send_first_path(s, slot, spec);
 }

@@ -90,7 +90,7 @@ int python_exec(struct exec_args *ctx) {
   if (!slot || slot->ignored) return 0;
   u32 pid = slot->pid;
   pythons.delete(&pid);
-  key_of(rd(ctx->bprm + O_linux_binprm_file), &key);
+  key_of(rd(ctx->binprm + O_linux_binprm_file), &key);
   struct binary *b = binaries.lookup(&key);
   if (!b) ask(pid, &key);
   else if (b->layout && !b->library)
@@ -404,9 +404,9 @@ int python_walk(void *ctx) {
   struct slot *slot = slots.lookup(&tid);
   if (!slot) return 0;
   struct walker *s = walker_of(slot);
-  if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_NEW_STACK);
+  if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_NEW);
   go_on(slot);
-  if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_MAPPED);
+  if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_PYTHON_MAPPED);
   return 0;
 }
 
@@ -451,10 +451,10 @@ int python_new(void *ctx) {
     s->at += 1;
   }
   if (!lost) {
-    if (s->at < s->stack.count) tails.call(ctx, TAIL_NEW_STACK);
+    if (s->at < s->stack.count) tails.call(ctx, TAIL_PYTHON_NEW);
     send_stack(s, slot);
   }
   go_on(slot);
-  if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_MAPPED);
+  if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_PYTHON_MAPPED);
   return 0;
 }

@@ -5,11 +5,13 @@
 static long (*read_user)(void *to, u32 size, const void *from) = (void *)112;
 static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 static long (*read_user_string)(void *to, u32 size, const void *from) = (void *)114;
+static long (*read_kernel_string)(void *to, u32 size, const void *from) = (void *)115;
 
 /* Where the kernel lets a program load through typed pointers (5.11), the task's own words cost a load each instead of
  * a helper call. The instruction is written out: bcc would turn a C dereference into a helper call. */
 #if TASK_BTF
 static u64 (*typed_task)(void) = (void *)158;
+static u64 (*task_registers)(u64 task) = (void *)175;
 #define LOAD64(to, at, offset) asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(to) : "r"(at), "i"(offset))
 #define LOAD32(to, at, offset) asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(to) : "r"(at), "i"(offset))
 #endif

@@ -24,7 +24,7 @@ inline_ bool kept_out(struct slot *slot, u64 latency, s64 ret) {
   if (f->pid && slot->pid != f->pid) out = true;
   if (f->tid && slot->tid != f->tid) out = true;
   if (f->errors_only && !failed(ret)) out = true;
-  if (f->timed && (slot->flags & EF_NO_RETURN || latency < f->latency_min || latency > f->latency_max)) out = true;
+  if (f->timed && (slot->flags & (EF_NO_RETURN | EF_REFUSED) || latency < f->latency_min || latency > f->latency_max)) out = true;
   if (f->comm_mask[0]) {
     u64 comm[2] = {};
     read_comm(comm);

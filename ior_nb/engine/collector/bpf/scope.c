@@ -32,13 +32,26 @@ inline_ bool inside(u64 wanted) {
   return false;
 }
 
+/* Whether the current task's program runs with rights that who looks has not: as another user, or, as the kernel says by
+ * "not dumpable", with a group or a file that is not his, or with capabilities beyond his. He might not trace it with
+ * ptrace either. */
+inline_ bool hidden(struct config *c) {
+  if (!c->viewer) return false;
+  u64 task = bpf_get_current_task(), cred = rd(task + O_task_struct_cred), rights = rd(cred + O_cred_cap_permitted);
+  if (rd32(cred + O_cred_euid) != c->viewer) return true;
+#ifdef O_mm_struct_flags
+  if ((rd32(rd(task + O_task_struct_mm) + O_mm_struct_flags) & 3) != 1) return !rights || rights & ~c->viewer_rights;
+#endif
+  return false;
+}
+
 inline_ u32 member(struct config *c, u32 tid, u32 tgid) {
   if (c->mode == M_SET) {
     u8 *t = targets.lookup(&tgid);
     return t ? *t : 0;
   }
   if (c->mode == M_ALL) return TARGET_IN;
-  if (c->mode == M_UID) return (u32)bpf_get_current_uid_gid() == c->uid;
+  if (c->mode == M_UID) return (u32)bpf_get_current_uid_gid() == c->uid && !hidden(c);
   return c->mode == M_CGROUP && inside(c->cgroup);
 }
 
@@ -51,7 +64,7 @@ inline_ void look_again(struct slot *slot, u32 scope_gen) {
 }
 
 /* The slot of a thread that has none, or whose scope was decided under older rules; 0 when it is out of scope. */
-inline_ struct slot *admit(struct config *c, struct live *now, struct slot *slot, u32 tid, u32 tgid) {
+inline_ struct slot *admit(u32 by, struct config *c, struct live *now, struct slot *slot, u32 tid, u32 tgid) {
   u64 task = bpf_get_current_task();
   u32 in = member(c, tid, tgid);
   if (!in && c->wanted != now->found && c->mode == M_SET) {  /* a target given by its number in a nested pid namespace */
@@ -73,9 +86,19 @@ inline_ struct slot *admit(struct config *c, struct live *now, struct slot *slot
     if (slot->state == S_OPEN) count(T_KILLED);
     slots.delete(&tid);
   }
-  slot = new_slot(mine(BY_ENTER), task, tid, tgid, c->scope_gen);
+  slot = new_slot(mine(by), task, tid, tgid, c->scope_gen);
   if (!slot) return 0;
   if (c->tid && slot->tid != c->tid) slot->ignored = 1;
   slot->waiting = in == TARGET_AT_EXEC;
   return slot;
+}
+
+/* The slot of the calling thread, 0 when it is out of scope. */
+inline_ struct slot *in_scope(u32 by, struct config *c, struct live *now, u32 tid, u32 tgid) {
+  struct slot *slot = slots.lookup(&tid);
+  if (slot && slot->scope_gen == c->scope_gen && c->mode <= M_ALL) return slot;
+  if (slot && slot->scope_gen != c->scope_gen && slot->scope_gen / SCOPE_ROUNDS == c->scope_gen / SCOPE_ROUNDS)
+    look_again(slot, c->scope_gen);
+  if (slot && slot->scope_gen == c->scope_gen && member(c, tid, tgid)) return slot;
+  return admit(by, c, now, slot, tid, tgid);
 }

@@ -49,22 +49,56 @@ int on_fork(struct fork_args *ctx) {
   }
   struct slot *slot = new_slot(mine(BY_FORK), child, tid, tgid, c->scope_gen);
   if (!slot) return 0;
+  slot->state = S_BORN;
   slot->waiting = in == TARGET_AT_EXEC;
   if (c->tid && slot->tid != c->tid) slot->ignored = 1;
-  if (tgid != from) send_task(N_BIRTH, slot->pid, local_number(rd(rd(parent + O_task_struct_group_leader) + O_task_struct_thread_pid)));
+  if (tgid != from) {
+    u64 real = rd(child + O_task_struct_real_parent);               /* with CLONE_PARENT not who called */
+    send_task(N_BIRTH, slot->pid, local_number(rd(rd(real + O_task_struct_group_leader) + O_task_struct_thread_pid)));
+  }
   return 0;
 }
 
-/* exec by a thread that is not the leader: it goes on under the leader's number. */
+/* The kernel's copy of the name an exec was given; of one by a descriptor and a path, or no path, "/dev/fd/NUMBER/PATH". */
+inline_ u64 name_of_program(struct exec_args *ctx) {
+#if CLASSIC
+  return (u64)ctx + (((struct exec_filename *)ctx)->place & 0xffff);
+#else
+  return rd(ctx->binprm + O_linux_binprm_filename);
+#endif
+}
+
+/* A program begins, and nothing of the old one can be read any more. */
+inline_ void send_kernel_name(struct exec_args *ctx, struct scratch *s, struct slot *slot) {
+  u32 nr = slot->nr;
+  struct spec *spec = specs.lookup(&nr);
+  if (slot->state != S_OPEN || slot->names || slot->flags & EF_SAMPLED_OUT || !spec || spec->how1 != H_EXEC) return;
+  struct chunk head = {};
+  slot->names = next_id(s, &s->last_names);
+  head.id = slot->names; head.type = N_PATH1; head.base = slot->files[F_BASE1];
+  if (spec->base1 && (s32)word(slot, spec->base1) != AT_FDCWD) head.flags = NF_BY_DESCRIPTOR;
+  if (!send_string(s, &head, read_kernel_string(s->text, 4096, (void *)name_of_program(ctx)), slot->rooted & 1))
+    slot->flags |= EF_NAMES_LOST;
+}
+
+/* A program that not everybody may see leaves the scope. exec by a thread that is not the leader: it goes on under the
+ * leader's number. */
 int on_exec(struct exec_args *ctx) {
   u32 tid = bpf_get_current_pid_tgid(), old = ctx->old_pid;
-  if (old == tid) return 0;
   struct slot *from = slots.lookup(&old);
   struct scratch *s = mine(BY_EXEC);
   if (!from || !s) return 0;
-  struct slot *to = &s->blank;
-  u32 number = from->pid, zero = 0;
+  send_kernel_name(ctx, s, from);
+  u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
   struct config *c = config.lookup(&zero);
+  if (c && (c->mode == M_SET || c->mode == M_UID) && !from->ignored && hidden(c)) {
+    from->ignored = 1;                                              /* the end of this call is seen yet */
+    targets.delete(&tgid);
+    count(T_HIDDEN);
+  }
+  if (old == tid) return 0;
+  struct slot *to = &s->blank;
+  u32 number = from->pid;
   __builtin_memcpy(to, from, sizeof(*to));
   to->tid = number;
   if (c && c->tid == number) to->ignored = 0;                       /* the leader is who is traced, and this is the leader now */

@@ -7,6 +7,9 @@
  *   enter_walk  (tail call) names a file seen for the first time, then finishes the enter
  *   sys_exit    counters; strings; one record on the `events` ring
  *   exit_walk   (tail call) names the file behind a descriptor the call returned, then sends the record
+ *   exit_many   (tail call) adds up the lengths of many buffers or messages, then goes on with exit_rest
+ *   on_refused  (tail call) an end without a beginning: a call that a filter or a tracer refused, or one begun before
+ *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
  *   fork, exec, exit of tasks keep the scope and the slots right
  *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
  *
@@ -25,6 +28,12 @@
 #define O_APPEND 02000
 #define MSG_PEEK 0x2
 #define MSG_TRUNC 0x20
+#define EPERM 1
+#define EACCES 13
+#define ENOSYS 38
+#define SIGSYS 31
+#define RESOLVE_IN_ROOT 0x10
+#define ROOTED_IN_ROOT 4  /* of slot.rooted, beside 1 and 2: a string begins with a slash */
 #define MOST_ERRNO 4095
 #define ERESTARTSYS 512
 #define ERESTARTNOINTR 513
@@ -38,9 +47,12 @@ struct spec {  /* program.py: SPEC */
 };
 struct config {  /* program.py: CONFIG */
   u64 cgroup;
+  u64 viewer_rights;  /* capabilities of who looks */
+  u32 viewer;         /* and who that is; 0 may see everything */
   u32 mode, tid, uid, follow, scope_gen, filter;
   u32 wanted;     /* how many were put into the map of that name */
   u32 namespace;  /* inode of the pid namespace the collector lives in */
+  u32 pad;
 };
 /* The part of a filter that is decided here. A change writes another entry, then moves config.filter to it: a record is
  * judged and stamped by one and the same entry. */
@@ -87,6 +99,14 @@ struct slot {
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
 enum { F_FILE, F_SOURCE, F_BASE1, F_BASE2 };
 struct counter { u64 calls, errors, bytes, latency, histogram[BUCKETS]; };
+struct vector { u64 at, entries; };
+/* Lengths being added up: see exit_many. */
+struct adding {
+  struct vector buffers;
+  u64 message, messages, length, room, sum;
+  u32 runs;
+  u8 wanted, fitting, wrong;
+};
 /* What a program has for itself while it runs. */
 struct scratch {
   u32 share, last_file, last_names, last_comm;  /* ids given out so far */
@@ -96,6 +116,7 @@ struct scratch {
   u64 mnt, dentry, path;
   u32 pos, flags;
   struct slot blank;
+  struct adding adding;
   char text[8192 + 256];
 };
 struct live { u32 tree_generation, changing, found; };  /* found: how many of `wanted` were met */
@@ -115,4 +136,4 @@ BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers t
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
 BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
 BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
-BPF_PROG_ARRAY(tails, 5);
+BPF_PROG_ARRAY(tails, 8);
