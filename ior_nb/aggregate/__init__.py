@@ -8,13 +8,14 @@ Only finished calls have a latency; calls that never return, or had not returned
 """
 
 from ior_nb.aggregate.groups import Columns, Groups
-from ior_nb.aggregate.rows import CLASS_OF, CLASSES, classes, latencies, moved, source_files, ways
+from ior_nb.aggregate.rows import CLASS_OF, CLASSES, classes, latencies, moved, source_files, waits, ways
 from ior_nb.aggregate.tables import (
     directories,
     directory_of,
     errors,
     families,
     files,
+    lines,
     processes,
     syscalls,
     threads,
@@ -35,6 +36,7 @@ __all__ = [
     "files",
     "latencies",
     "latency_bins",
+    "lines",
     "moved",
     "processes",
     "slowest",
@@ -43,5 +45,6 @@ __all__ = [
     "threads",
     "timeline",
     "totals",
+    "waits",
     "ways",
 ]

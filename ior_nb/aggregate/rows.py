@@ -14,7 +14,7 @@ import numpy as np
 from ior_nb.runtime import EventBatch
 from ior_nb.syscalls import SYSCALLS
 
-__all__ = ["CLASSES", "CLASS_OF", "classes", "credited_rows", "latencies", "moved", "source_files", "ways"]
+__all__ = ["CLASSES", "CLASS_OF", "classes", "credited_rows", "latencies", "moved", "source_files", "waits", "ways"]
 
 CLASSES: Final = ("other", "read", "write", "transfer")
 """Byte classes of a row, by number; a transfer reads and writes."""
@@ -48,6 +48,24 @@ def latencies(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
     """Return the latency, int64, 0 where the call has none; and where it has one."""
     latency, done = batch["latency_ns"].view(np.int64), batch.done
     return (latency if done.all() else np.where(done, latency, 0)), done
+
+
+_WAITING: Final = frozenset(
+    c.name
+    for c in SYSCALLS
+    if c.kind in ("poll", "sleep", "futex", "accept")
+    or c.name in ("wait4", "waitid", "connect", "pause", "io_getevents")
+)
+_FROM_OTHERS: Final = ("pipe", "socket")
+
+
+def waits(batch: EventBatch) -> np.ndarray:
+    """Return which calls wait for somebody: polls, sleeps, waits for children, reads of pipes and sockets."""
+    names, kinds = batch.tables["syscall"], batch.tables["file_kind"]
+    waiting = np.array([name in _WAITING for name in names], bool).take(batch["syscall"])
+    others = np.array([kind in _FROM_OTHERS for kind in kinds], bool).take(batch["file_kind"])
+    read = classes(batch) == CLASSES.index("read")
+    return np.asarray(waiting | (others & read))
 
 
 def source_files(batch: EventBatch, transfers: np.ndarray) -> np.ndarray:

@@ -8,8 +8,10 @@ import os
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups, mean
-from ior_nb.aggregate.rows import credited_rows, latencies, moved
+from ior_nb.aggregate.rows import credited_rows, latencies, moved, waits
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import distinct
+from ior_nb.runtime.stacks import NO_FRAME, parsed
 
 __all__ = [
     "directories",
@@ -17,6 +19,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "lines",
     "processes",
     "syscalls",
     "threads",
@@ -179,6 +182,43 @@ def threads(batch: EventBatch) -> Columns:
         **_measures(groups, batch),
     }
     return ranked(columns, "time_ns", "calls")
+
+
+def lines(batch: EventBatch, *, library: bool = False) -> Columns:
+    """Return one group per line of Python, most time first; calls without a Python stack have the empty file.
+
+    Args:
+        batch: the rows.
+        library: the line that made the call itself, whoever's it is, instead of the user's own.
+    """
+    if library:
+        codes, stacks = distinct(batch["stack"], len(batch.tables["stack"]))[::-1]
+        frames = [(parsed(text) or (NO_FRAME,))[-1] for text in batch.tables["stack"].at(stacks)]
+        known = {frame: at for at, frame in enumerate(dict.fromkeys(frames))}
+        groups = Groups(np.array([known[frame] for frame in frames], np.int64).take(codes))
+        found = list(known)
+        names: Columns = {
+            "file": _objects([frame.file for frame in found]),
+            "line": np.array([frame.line for frame in found], np.int64),
+            "function": _objects([frame.function for frame in found]),
+        }
+    else:
+        groups = Groups(batch["py_file"], batch["py_line"], batch["py_func"])
+        first = groups.first()
+        names = {
+            "file": batch.text("py_file")[first],
+            "line": batch["py_line"][first].astype(np.int64),
+            "function": batch.text("py_func")[first],
+        }
+    measures = _measures(groups, batch)
+    measures["waiting_ns"] = groups.sum(np.where(waits(batch), latencies(batch)[0], 0))
+    return ranked({**names, **measures}, "time_ns", "calls")
+
+
+def _objects(texts: list[str]) -> np.ndarray:
+    found = np.empty(len(texts), object)
+    found[:] = texts
+    return found
 
 
 def errors(batch: EventBatch) -> Columns:

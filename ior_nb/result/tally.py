@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate import latencies, source_files, ways
+from ior_nb.result.lines import Annotated
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.runtime import Accounting, EventBatch, Recoder, StringTable
 from ior_nb.runtime.index import grown
@@ -162,6 +163,7 @@ class Tally:
         accounting: Accounting,
         notes: tuple[str, ...] = (),
         counters: Mapping[str, Mapping[str, int]] | None = None,
+        sources: tuple[Annotated, ...] = (),
     ) -> Summary:
         """Return what was added up so far.
 
@@ -172,6 +174,7 @@ class Tally:
             notes: what else the reader should know.
             counters: the kernel's exact counts by syscall, where rows are missing: they take the place of the sums of
                 rows; files, errors and the slowest calls then are those of the rows alone.
+            sources: cells with what their lines made.
         """
         with self._lock:
             self._add_errors()
@@ -203,6 +206,7 @@ class Tally:
             slowest=tuple(slowest),
             accounting=accounting,
             notes=notes,
+            sources=sources,
         )
 
     def _file_rows(self, codes: np.ndarray) -> list[FileRow]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ior_nb.errors import ConfigError
 from ior_nb.result.held import Held
+from ior_nb.result.lines import Annotated, LineTally, annotated
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, EventBatch
@@ -64,6 +65,9 @@ class Trace:
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.finished = False
         self._tally = Tally()
+        self._lines = LineTally()
+        self.cells: Mapping[str, int] = {}
+        """Number of each cell of the notebook by the name its code has for a file."""
         self._held = Held()
         self._rows_kept = True
         self._name: str | None = None  # found among all rows: views ask several times a second
@@ -74,6 +78,7 @@ class Trace:
     def add(self, batch: EventBatch, *, keep: bool = True) -> None:
         """Take in rows of the window."""
         self._tally.add(batch)
+        self._lines.add(batch)
         if not keep:
             self._rows_kept = False
             return
@@ -208,6 +213,25 @@ class Trace:
 
         return tables.files(self.batch)
 
+    def lines(self, file: str = "", *, library: bool = False) -> pd.DataFrame:
+        """Return one row per line of Python, most time first, with its text where that can be found.
+
+        Args:
+            file: only lines of files whose path ends so.
+            library: the line that made the call itself, whoever's it is, instead of the user's own.
+        """
+        from ior_nb.result import tables
+
+        return tables.lines(self.batch, file=file, library=library)
+
+    def annotated(self, file: str = "") -> list[Annotated]:
+        """Return the cells, or files, with what each of their lines made in the margin; most time first.
+
+        Args:
+            file: the files whose path ends so, of libraries too; else the cells.
+        """
+        return annotated(self._lines.costs(), file=file, cells=self.cells)
+
     def directories(self) -> pd.DataFrame:
         """Return one row per directory that holds files acted on, most bytes first."""
         from ior_nb.result import tables
@@ -296,6 +320,7 @@ class Trace:
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.started_at, found.returncode, found.origin = self.started_at, self.returncode, dict(self.origin)
+        found.cells = self.cells
         found.notes = (*self.notes, f"only rows where {to_text(chosen)}") if chosen.active else self.notes
         found.add(batch.take(passed))
         accounting = replace(
@@ -368,12 +393,14 @@ class Trace:
             notes += (f"recorded to {printable(str(self.recording))}",)
         if not self.finished:
             notes += ("still running",)
+        sources = tuple(self.annotated())
         return self._tally.summary(
             title=self.title,
             duration_s=self.duration_s,
             accounting=self.accounting,
             notes=notes,
             counters=self.counters if self.accounting.sampled_out or self.accounting.lost_total else None,
+            sources=sources,
         )
 
     def __repr__(self) -> str:

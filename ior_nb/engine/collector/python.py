@@ -21,6 +21,7 @@ __all__ = [
     "LAYOUT",
     "PYTHON",
     "STACKS_HERE",
+    "Elsewhere",
     "File",
     "Found",
     "Unknown",
@@ -79,6 +80,10 @@ class Unknown(Exception):
     """No interpreter whose stacks can be read; says why."""
 
 
+class Elsewhere(Unknown):
+    """Its interpreter is in a library, which is mapped later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a file says of the interpreter in it. Addresses are those of the file."""
@@ -122,6 +127,8 @@ def _parse(fd: int) -> tuple[list[tuple[int, int, int, int, int, int]], dict[str
             continue
         names_at, names_size = sections[section[6]][4:6]
         names = os.pread(fd, names_size, names_at)
+        if b"\0libpython3" in names:  # it needs one
+            symbols["libpython"] = 0
         wanted = {at.start(): at[1].decode() for at in _SYMBOLS.finditer(names)}
         table = os.pread(fd, section[5], section[4])
         for name, _, _, where, value, _ in struct.iter_unpack("<IBBHQQ", table[: len(table) // 24 * 24]):
@@ -152,6 +159,8 @@ def _inspect(fd: int) -> Found:
                 return os.pread(fd, size, offset + address - start)
         return b""
 
+    if "_PyRuntime" not in symbols and "libpython" in symbols:
+        raise Elsewhere("its interpreter is in a library")
     if "_PyRuntime" not in symbols or "Py_Version" not in symbols:
         raise Unknown("it has no symbols _PyRuntime and Py_Version")
     runtime = symbols["_PyRuntime"]

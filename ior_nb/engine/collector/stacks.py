@@ -18,7 +18,17 @@ from ior_nb.engine.collector.bpf import Program, attach_raw
 from ior_nb.engine.collector.hooks import KINDS
 from ior_nb.engine.collector.loader import Loading
 from ior_nb.engine.collector.program import FACT_BYTES, PYTHON_FUNCTIONS, PYTHON_HOOKS, PYTHON_TAILS
-from ior_nb.engine.collector.python import BINARY, PYTHON, File, Found, Unknown, candidates, inspect, layout_row
+from ior_nb.engine.collector.python import (
+    BINARY,
+    PYTHON,
+    Elsewhere,
+    File,
+    Found,
+    Unknown,
+    candidates,
+    inspect,
+    layout_row,
+)
 from ior_nb.engine.collector.ring import Ring
 
 __all__ = ["Stacks"]
@@ -99,7 +109,7 @@ class Stacks:
         for file in files:
             found = self._inspected(file)
             if isinstance(found, str):
-                if file.library or "python" in file.path.rpartition("/")[2]:
+                if found and (file.library or "python" in file.path.rpartition("/")[2]):
                     self.unknown[file.path] = found
                 self._maps["binaries"].set(file.key, _NOTHING)
                 continue
@@ -142,6 +152,8 @@ class Stacks:
             if key not in self._files:
                 try:
                     self._files[key] = inspect(fd)
+                except Elsewhere:
+                    self._files[key] = ""
                 except (Unknown, OSError) as error:
                     self._files[key] = str(error)
             return self._files[key]
