@@ -215,12 +215,6 @@ def lines(batch: EventBatch, *, library: bool = False) -> Columns:
     return ranked({**names, **measures}, "time_ns", "calls")
 
 
-def _objects(texts: list[str]) -> np.ndarray:
-    found = np.empty(len(texts), object)
-    found[:] = texts
-    return found
-
-
 def errors(batch: EventBatch) -> Columns:
     """Return one group per system call and error, most frequent first, with the first file it happened to."""
     failed = batch.take(batch["is_error"])

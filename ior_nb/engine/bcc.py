@@ -32,6 +32,7 @@ from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
 from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.text import printable
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
@@ -408,12 +409,9 @@ class BccEngine:
         elif kind is Frame.FACTS:
             self._decoder.stacks.learn(payload)
         elif kind is Frame.EVENTS:
-            step = _ROWS_AT_ONCE * EVENT.itemsize
+            step = ROWS_AT_ONCE * EVENT.itemsize
             for at in range(0, len(payload), step):
                 self._on_batch(self._decoder.events(payload[at : at + step]))
-
-
-_ROWS_AT_ONCE: Final = 32_768  # short enough that the GIL is not held for long
 
 
 def _as_error(message: dict[str, Any]) -> errors.SourceError | errors.ConfigError:

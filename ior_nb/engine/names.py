@@ -405,7 +405,7 @@ def _readable(raw: bytes) -> str:
 
 
 def _absolute(base: str, argument: str) -> str:
-    """Join a base directory and a path argument: `//` and `/./` are taken out; `..` stays, but for those above a root."""
+    """Join a base directory and a path argument: `//` and `/./` are taken out, and `..` above a root."""
     if not argument:
         return ""
     if argument.startswith("/"):

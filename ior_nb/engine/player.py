@@ -14,6 +14,7 @@ from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER
 from ior_nb.errors import SourceError
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import FOR_EVER
 from ior_nb.syscalls import BY_NAME
 
@@ -25,7 +26,6 @@ _TOTALS: Final = (
     "seen emitted sampled_out lost_ring lost_buffer lost_names unpaired compat unknown slots_full killed open "
     "skipped_runs"
 ).split()
-_ROWS_AT_ONCE: Final = 32_768  # short enough that the GIL is not held for long
 _TICK_NS: Final = 50_000_000  # rows that are due meanwhile go out together
 
 
@@ -148,11 +148,11 @@ class Player:
 
     def hand(self, batch: EventBatch, keep: np.ndarray | None = None) -> None:
         """Hand rows over; those `keep` (bool, shape (n,)) leaves out are only counted."""
-        for at in range(0, len(batch), _ROWS_AT_ONCE):
+        for at in range(0, len(batch), ROWS_AT_ONCE):
             self._go_on()
-            part = batch[at : at + _ROWS_AT_ONCE]
+            part = batch[at : at + ROWS_AT_ONCE]
             with self._books:
-                some = None if keep is None else keep[at : at + _ROWS_AT_ONCE]
+                some = None if keep is None else keep[at : at + ROWS_AT_ONCE]
                 if self._choose is not None:
                     part, some = self._choose(part)
                 kept = part if some is None else part.take(some)

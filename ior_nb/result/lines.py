@@ -256,7 +256,9 @@ def _annotated(
         for n in numbers
     )
     left = sum((cost for line, cost in costs.items() if line not in numbers), Cost())
-    more = (f"{left.calls:,} more calls of lines that cannot be told",) if left.calls else ()
+    more: tuple[str, ...] = ()
+    if left.calls:
+        more += (f"{left.calls:,} more calls of lines that cannot be told",)
     if not source:
         more += ("its text cannot be found here",)
     title = f"cell {number}" if number is not None else "a cell" if cell else path

@@ -23,7 +23,7 @@ from ior_nb.sinks.parquet import Recording, find
 
 __all__ = ["load"]
 
-_COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "died"))
+_COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "without_stack", "died"))
 _COUNTED: Final = ("calls", "errors", "bytes", "latency_ns")
 _ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine")
 _REASON: Final = re.compile(r"[a-z_]{1,20}")

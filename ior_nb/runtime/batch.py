@@ -12,9 +12,10 @@ import numpy as np
 from ior_nb.runtime.schema import COLUMNS, NAMES, TEXT_COLUMNS, column
 from ior_nb.runtime.strings import StringTable
 
-__all__ = ["EventBatch", "Row", "distinct", "new_tables"]
+__all__ = ["ROWS_AT_ONCE", "EventBatch", "Row", "distinct", "new_tables"]
 
-
+ROWS_AT_ONCE: Final = 32_768
+"""Rows of one step where many are worked off: short enough that other threads do not wait long for the GIL."""
 _ABSENT: Final = {spec.name: np.array([spec.absent], spec.dtype) for spec in COLUMNS}
 _FRAME_BYTES: Final = 128 * len(COLUMNS)
 """What a batch takes before it has rows: an array of numpy for each column."""

@@ -46,18 +46,18 @@ _REFRESH_S: Final = 1.0
 
 
 class _Feed:
-    """Whom an engine hands its rows to: nobody any more when the run has ended, for engines may hold on to it."""
+    """The function to which an engine hands its rows. An engine may keep it longer than the run: then it drops them."""
 
-    def __init__(self, take: Callable[[EventBatch], None]) -> None:
-        self._take: Callable[[EventBatch], None] | None = take
+    def __init__(self, receive: Callable[[EventBatch], None]) -> None:
+        self._receive: Callable[[EventBatch], None] | None = receive
 
     def __call__(self, batch: EventBatch) -> None:
-        if (take := self._take) is not None:
-            take(batch)
+        if (receive := self._receive) is not None:
+            receive(batch)
 
     def close(self) -> None:
         """Drop what comes from now on."""
-        self._take = None
+        self._receive = None
 
 
 class Run:
@@ -244,7 +244,7 @@ class Run:
         )
 
     def update(self) -> None:
-        """Count from now on, for somebody looks; ask for the engine's own counts once a second."""
+        """A view looks: count the rows from now on, and ask the engine for its own counts once a second."""
         if self._ended:
             return
         if not self.looked:
@@ -419,7 +419,7 @@ class Run:
             self._ignored |= fresh
 
     def ignore_new_service_threads(self) -> None:
-        """Leave out the threads that have begun to serve the notebook or the tracer since the run began."""
+        """Leave out the threads that began to serve the notebook or the tracer after the run had begun."""
         if self._messages:
             if threading.current_thread().name.startswith("ior-"):
                 self.ignore([threading.get_native_id()])  # first: looking for the others makes calls
@@ -431,12 +431,12 @@ class Run:
         return self._watched and not self._missed and not self.counted_since
 
     def watch(self) -> None:
-        """Somebody looks: from now on rows are decoded as they come, and statistics and trie are kept."""
+        """Decode rows as they come from now on, and keep statistics and trie: somebody looks, or a recording begins."""
         self._watched = True
         self.engine.go_live()
 
     def rows(self) -> EventBatch:
-        """Return the rows so far, everything that happened before included: all the owner keeps, or the stream's."""
+        """Return the rows of everything that has happened so far: all the owner keeps, or else those of the stream."""
         self.watch()
         self.engine.flush()
         if self.owner.plan.keep_rows:

@@ -79,7 +79,8 @@ class TracerSession(Bindings):
         self.shown: View | None = None
         self._kept: weakref.WeakSet[View] = weakref.WeakSet()
         self.listeners: list[Callable[[Trace], None]] = []
-        # Without these a recording would not be published at exit, and a forked child would think the run its own.
+        # Without the first, a recording would not be finished at exit. Without the second, a forked child would take
+        # the run of its parent for its own.
         reference = weakref.ref(self)
         atexit.register(lambda: _call(reference, TracerSession.close))
         os.register_at_fork(after_in_child=lambda: _call(reference, TracerSession._forget))
@@ -125,7 +126,7 @@ class TracerSession(Bindings):
         self.engine().open()
 
     def open_window(self, window: Books, stop: Callable[[], None]) -> None:
-        """Start a run for it, or let it join the one that is on. Called by the window.
+        """Start a run for a window, or let the window join the run that is on. The window calls this.
 
         Args:
             window: its books.
@@ -165,7 +166,7 @@ class TracerSession(Bindings):
             pass
 
     def close_window(self, window: Books) -> None:
-        """Take it off its run; the run ends with its owner. Called by the window."""
+        """Take a window off its run; the run ends with its owner. The window calls this."""
         with self._lock:
             run = self._run
             if run is None or window not in run.windows:
@@ -180,7 +181,7 @@ class TracerSession(Bindings):
                 self._show_past(run)
 
     def _show_past(self, run: Run) -> None:
-        """Leave an ended run on screen where somebody looks, as a finished trace; else let go of it."""
+        """Show an ended run as a finished trace if somebody looks at it; else let go of it."""
         if run.owner.trace.finished and (run.looked or self._watched()):
             self._past = Past(run.owner.trace, run.statistics, run.trie, counted=run.counts_all)
             self._past(self._context(self.filters.active))
@@ -190,7 +191,7 @@ class TracerSession(Bindings):
     # ---- cells
 
     def begin_cell(self, number: int) -> list[int]:
-        """Rows from now on belong to this cell, until `end_cell`."""
+        """Count the rows from now on to this cell, until `end_cell`."""
         return self._cells.begin(number)
 
     def end_cell(self, entry: list[int]) -> None:
@@ -263,7 +264,7 @@ class TracerSession(Bindings):
     # ---- views
 
     def announce(self, trace: Trace) -> None:
-        """Tell who wants to know (`listeners`) of a trace that was ended by a button or a verb."""
+        """Tell the `listeners` of a trace that a button or a verb has ended."""
         for listener in list(self.listeners):
             listener(trace)
 
@@ -272,7 +273,7 @@ class TracerSession(Bindings):
         self._kept.add(view)
 
     def left(self) -> None:
-        """Somebody has closed a dashboard: an ended trace nobody looks at any more may go."""
+        """A dashboard was closed: let go of an ended trace that nobody looks at any more."""
         with self._lock:
             if self.shown is not None and self.shown.closed:
                 self.shown = None
@@ -306,7 +307,7 @@ class TracerSession(Bindings):
                 self._engine = None
 
     def _forget(self) -> None:
-        """In a forked child: collector, run, sockets and pages are the parent's, and its threads may hold any lock."""
+        """Begin anew in a forked child: run, collector, pages are the parent's, and its threads may hold any lock."""
         self._begin(self._stream.capacity, self.filters.active)
         self._run = self._past = self._engine = self.shown = None
         self._recorder = Recorder(to_arrow=record_batch)

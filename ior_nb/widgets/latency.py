@@ -12,7 +12,7 @@ from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.filter import Node, Number, Text
 from ior_nb.runtime.statistics import Bucket, Histogram, SyscallRow
 from ior_nb.runtime.text import show_ns
-from ior_nb.widgets.given import LONGEST_NAME, text, whole
+from ior_nb.widgets.checked import LONGEST_NAME, text, whole
 from ior_nb.widgets.page import packed, script, still_table, style
 from ior_nb.widgets.panel import Panel
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ior_nb.runtime import LiveRuntime, Snapshot, TraceState
 from ior_nb.runtime.text import middle_cut, show_bytes, show_ns
-from ior_nb.widgets.given import value_of
+from ior_nb.widgets.checked import value_of
 from ior_nb.widgets.page import packed, script, still_table, style
 from ior_nb.widgets.panel import Panel
 

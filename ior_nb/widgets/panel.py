@@ -83,7 +83,7 @@ class Panel(anywidget.AnyWidget):
         return ""
 
     def greet(self) -> None:
-        """A view was drawn. What is not in `data` has to be sent to it."""
+        """Send to a view that was just drawn what is not in `data`."""
 
     def snapshot(self, top: int | None = None, by: str = "count") -> Snapshot | None:
         """Return the statistics now, None where there are none; all panels refreshed together share one.
@@ -130,7 +130,7 @@ class Panel(anywidget.AnyWidget):
     # ---- messages
 
     def expect(self) -> None:
-        """A view is about to be displayed: send even before it has said hello."""
+        """Send from now on: a view is about to be displayed and has not said hello yet."""
         self.views.expect(time.monotonic())
         ticker.wake()
 

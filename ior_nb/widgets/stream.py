@@ -23,7 +23,7 @@ import numpy as np
 from ior_nb.runtime import EventBatch, LiveRuntime, Row
 from ior_nb.runtime.filter import DIMENSIONS
 from ior_nb.runtime.text import middle_cut, show_bytes, show_count, show_ns
-from ior_nb.widgets.given import LONGEST_PATH, text
+from ior_nb.widgets.checked import LONGEST_PATH, text
 from ior_nb.widgets.page import packed, script, still_table, style
 from ior_nb.widgets.panel import Panel
 

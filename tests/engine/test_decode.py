@@ -30,7 +30,7 @@ def decoded(limit: int) -> Iterator[EventBatch]:
     """Yield the batches of the fixed generator."""
     decoder = Decoder(limit=limit)
     for frame in frames(ROWS, rows_in_frame=1_024):
-        decoder.names.take(frame.names)
+        decoder.names.learn(frame.names)
         yield decoder.events(frame.events)
 
 
@@ -117,10 +117,10 @@ def alive(*ids: int) -> bytes:
 def test_a_name_said_once_is_known_however_many_tables_later() -> None:
     """The name of a file that is used again after a long time is still known."""
     decoder = Decoder(limit=40)
-    decoder.names.take(named(1, "/old").tobytes())
+    decoder.names.learn(named(1, "/old").tobytes())
     seen = []
     for number in range(2, 1_501):
-        decoder.names.take(named(number, f"/new/{number}").tobytes())
+        decoder.names.learn(named(number, f"/new/{number}").tobytes())
         if number % 100 == 0:
             used = (number, number - 90, 1)
             seen.append(tuple(decoder.events(read_of(n)).text("file")[0] for n in used))

@@ -28,7 +28,7 @@ class Image:
     code: Mapping[str, bytes]
     """Instructions by function; where they name a map there is its place in `maps`."""
     after: Mapping[str, int] = field(default_factory=dict)
-    """Of functions that run after one of the kernel's: its BTF id. Where the kernel cannot do that they are left out."""
+    """Of functions that run after one of the kernel's: its BTF id. A kernel that cannot do that runs without them."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""

@@ -1,13 +1,9 @@
 import { middle, node, svg, write } from "./dom.js";
-import { familyColor, panel, unpacked } from "./panel.js";
+import { familyColor, NOTHING_YET, panel, unpacked } from "./panel.js";
 import { printable, showBytes, showCount, showNs, showRate, showShare } from "./text.js";
 
 export default panel((view) => {
-  const empty = node(
-    "div",
-    { class: "ior-empty" },
-    "Nothing has been traced yet. Start with the button above, or with %ior start in a cell.",
-  );
+  const empty = node("div", { class: "ior-empty" }, NOTHING_YET);
   const boxes = node("div", { class: "ov-boxes" });
   const tops = node("div", { class: "ov-tops" });
   const complete = node("div", { class: "ov-complete" });

@@ -2,7 +2,7 @@
 
 import { copyText } from "./copy.js";
 import { middle, node, svg, write } from "./dom.js";
-import { familyColor, panel } from "./panel.js";
+import { familyColor, NOTHING_YET, panel } from "./panel.js";
 import { COLUMNS, FAILED, narrowable, Rows, textsOf, tsv, WARNING } from "./rows.js";
 import { printable, showCount } from "./text.js";
 
@@ -464,7 +464,7 @@ export default panel((view) => {
             ? "No call has been seen yet. Rows come here as the traced processes make them."
             : state.traced
               ? "The trace has no rows."
-              : "Nothing has been traced yet. Start with the button above, or with %ior start in a cell.",
+              : NOTHING_YET,
       );
     for (const cell of head.children) {
       const direction =

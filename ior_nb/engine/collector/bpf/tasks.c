@@ -101,7 +101,7 @@ int on_exec(struct exec_args *ctx) {
   u32 number = from->pid;
   __builtin_memcpy(to, from, sizeof(*to));
   to->tid = number;
-  if (c && c->tid == number) to->ignored = 0;                       /* the leader is who is traced, and this is the leader now */
+  if (c && c->tid == number && targets.lookup(&tgid)) to->ignored = 0;  /* the leader is who is traced, and this is it now */
   slots.update(&tid, to);
   slots.delete(&old);
   return 0;
