@@ -67,14 +67,9 @@ def test_lines_add_up_to_all_calls_most_time_first() -> None:
     assert frame["calls"].tolist() == [3, 1, 1, 1]
     assert frame["source"].tolist() == ["frame = read_csv(name)", "done()", "", ""]
     assert frame["time_ns"].sum() == 311_030
-    assert frame.loc[0, ["line", "function", "errors", "bytes", "waiting_ns"]].tolist() == [
-        3,
-        "<module>",
-        1,
-        5120,
-        5000,
-    ]
-    assert frame.loc[1, "waiting_ns"] == 1000
+    assert (frame["line"].tolist()[0], frame["function"].tolist()[0]) == (3, "<module>")
+    assert (frame["errors"].tolist()[0], frame["bytes"].tolist()[0]) == (1, 5120)
+    assert frame["waiting_ns"].tolist()[:2] == [5000, 1000]
 
 
 def test_lines_of_libraries_are_those_that_made_the_call() -> None:
@@ -199,7 +194,7 @@ def test_a_recording_has_the_stacks_and_says_the_same(tmp_path: Path) -> None:
 
 def test_a_line_that_cannot_be_told_is_said() -> None:
     """Calls of the cell without a line number are not lost from sight."""
-    costs = {(Frame("<module>", CELL, 0),): lines.Cost(calls=7)}
+    costs: dict[tuple[Frame, ...], lines.Cost] = {(Frame("<module>", CELL, 0),): lines.Cost(calls=7)}
     (shown,) = annotated(costs)
 
     assert "7 more calls" in shown.text()
