@@ -8,7 +8,18 @@ Only finished calls have a latency; calls that never return, or had not returned
 """
 
 from ior_nb.aggregate.groups import Columns, Groups
-from ior_nb.aggregate.rows import CLASS_OF, CLASSES, classes, latencies, moved, source_files, waits, ways
+from ior_nb.aggregate.rows import (
+    CLASS_OF,
+    CLASSES,
+    classes,
+    latencies,
+    moved,
+    probe_rows,
+    source_files,
+    wait_rows,
+    waits_at,
+    ways,
+)
 from ior_nb.aggregate.tables import (
     directories,
     directory_of,
@@ -16,6 +27,7 @@ from ior_nb.aggregate.tables import (
     families,
     files,
     lines,
+    probes,
     processes,
     syscalls,
     threads,
@@ -38,6 +50,8 @@ __all__ = [
     "latency_bins",
     "lines",
     "moved",
+    "probe_rows",
+    "probes",
     "processes",
     "slowest",
     "source_files",
@@ -45,6 +59,7 @@ __all__ = [
     "threads",
     "timeline",
     "totals",
-    "waits",
+    "wait_rows",
+    "waits_at",
     "ways",
 ]

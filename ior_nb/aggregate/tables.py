@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups, mean
-from ior_nb.aggregate.rows import credited_rows, latencies, moved, waits
+from ior_nb.aggregate.rows import credited_rows, latencies, moved, wait_rows
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import distinct
 from ior_nb.runtime.stacks import NO_FRAME, parsed
@@ -20,6 +20,7 @@ __all__ = [
     "families",
     "files",
     "lines",
+    "probes",
     "processes",
     "syscalls",
     "threads",
@@ -36,7 +37,8 @@ def totals(batch: EventBatch) -> dict[str, int | float]:
     count = int(done.sum())
     return {
         "calls": len(batch),
-        "errors": int(batch["is_error"].sum()),
+        "errors": int(batch.failed.sum()),
+        "probes": int(batch["probe"].sum()),
         "in_flight": int(batch.in_flight.sum()),
         "bytes": int(batch["bytes"].sum(dtype=np.int64)),
         "bytes_read": int(read.sum()),
@@ -46,6 +48,7 @@ def totals(batch: EventBatch) -> dict[str, int | float]:
         "processes": len(np.unique(batch["pid"])),
         "threads": Groups(batch["pid"], batch["tid"]).count,
         "time_ns": int(latency.sum()),
+        "waiting_ns": int(latency[wait_rows(batch)].sum()),
         "mean_ns": float(latency.sum() / count) if count else 0.0,
         **{name: int(values[0]) if len(values) else 0 for name, values in percentiles.items()},
         "max_ns": int(latency.max(initial=0)),
@@ -73,7 +76,8 @@ def _measures(groups: Groups, batch: EventBatch) -> Columns:
     time = groups.sum(latency)
     return {
         "calls": groups.sizes(),
-        "errors": groups.sum(batch["is_error"]),
+        "errors": groups.sum(batch.failed),
+        "probes": groups.sum(batch["probe"]),
         "bytes": groups.sum(batch["bytes"]),
         "bytes_read": groups.sum(read),
         "bytes_written": groups.sum(written),
@@ -114,7 +118,8 @@ def files(batch: EventBatch) -> Columns:
     columns: Columns = {
         "file": batch.tables["file"].texts(keys[groups.first()]),
         "calls": calls,
-        "errors": groups.sum(np.concatenate([batch["is_error"], zeros.astype(bool)])),
+        "errors": groups.sum(np.concatenate([batch.failed, zeros.astype(bool)])),
+        "probes": groups.sum(np.concatenate([batch["probe"], zeros.astype(bool)])),
         "bytes_read": groups.sum(np.concatenate([own_read, read[credited]])),
         "bytes_written": groups.sum(np.concatenate([written, zeros])),
         "time_ns": groups.sum(latency),
@@ -141,7 +146,7 @@ def directories(batch: EventBatch) -> Columns:
     names = np.empty(len(numbers), object)
     names[:] = list(numbers)
     columns: Columns = {"directory": names, "files": groups.sizes()}
-    for name in ("calls", "errors", "bytes_read", "bytes_written", "time_ns"):
+    for name in ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns"):
         columns[name] = groups.sum(by_file[name])
     columns["max_ns"] = groups.max(by_file["max_ns"])
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
@@ -211,13 +216,21 @@ def lines(batch: EventBatch, *, library: bool = False) -> Columns:
             "function": batch.text("py_func")[first],
         }
     measures = _measures(groups, batch)
-    measures["waiting_ns"] = groups.sum(np.where(waits(batch), latencies(batch)[0], 0))
+    measures["waiting_ns"] = groups.sum(np.where(wait_rows(batch), latencies(batch)[0], 0))
     return ranked({**names, **measures}, "time_ns", "calls")
 
 
 def errors(batch: EventBatch) -> Columns:
     """Return one group per system call and error, most frequent first, with the first file it happened to."""
-    failed = batch.take(batch["is_error"])
+    return _failures(batch.take(batch.failed))
+
+
+def probes(batch: EventBatch) -> Columns:
+    """Return the same of the failures that are none: the answers to questions of normal work."""
+    return _failures(batch.take(batch["probe"]))
+
+
+def _failures(failed: EventBatch) -> Columns:
     groups = Groups(failed["syscall"], failed["ret"])
     first = groups.first()
     codes = (-failed["ret"][first]).tolist()

@@ -30,6 +30,7 @@ from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
+from ior_nb.engine.searches import Searches
 from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
 from ior_nb.runtime.batch import ROWS_AT_ONCE
@@ -92,6 +93,7 @@ class BccEngine:
         self._threads: list[threading.Thread] = []
         self._decoder = Decoder()
         self._on_batch: Callable[[EventBatch], None] = lambda batch: None
+        self._searches = Searches(self._hand_on)
         self._quiet = False
         self._raw: deque[tuple[Frame, bytes]] = deque()
         self._raw_bytes = 0
@@ -227,6 +229,7 @@ class BccEngine:
         """
         self.open()
         self._on_batch = on_batch
+        self._searches = Searches(self._hand_on)
         self._quiet = options.quiet
         self._raw.clear()
         self._raw_bytes = 0
@@ -368,6 +371,9 @@ class BccEngine:
             message = json.loads(payload)
             answer = self._waiting.get(message["id"])
             if answer is not None:
+                with self._decoding:
+                    if not self._quiet:  # whoever asked has to have what came before
+                        self._searches.flush()
                 answer.message = message
                 answer.ready.set()
         elif kind is Frame.COUNTERS:
@@ -396,6 +402,7 @@ class BccEngine:
         with self._decoding:
             while self._raw:
                 self._decode_one()
+            self._searches.flush()
             self._quiet = False
 
     def _decode(self, kind: Frame, payload: bytes) -> None:
@@ -411,7 +418,10 @@ class BccEngine:
         elif kind is Frame.EVENTS:
             step = ROWS_AT_ONCE * EVENT.itemsize
             for at in range(0, len(payload), step):
-                self._on_batch(self._decoder.events(payload[at : at + step]))
+                self._searches.take(self._decoder.events(payload[at : at + step]))
+
+    def _hand_on(self, batch: EventBatch) -> None:
+        self._on_batch(batch)
 
 
 def _as_error(message: dict[str, Any]) -> errors.SourceError | errors.ConfigError:

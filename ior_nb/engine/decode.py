@@ -16,11 +16,13 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.names import MAX_PID, Names
 from ior_nb.engine.roles import (
     ANY_PATH,
+    ASKING,
     CLASS,
     EMPTY_PATH,
     EMPTY_PATH2,
     FD_AND_PATH,
     POSITIONED,
+    PROBES,
     RESULT_FD,
     ROLE,
     has,
@@ -38,7 +40,10 @@ EVENT: Final = np.dtype(
     [("len", "<u4"), ("page", "<u4"), *((n, "<u8", (6,)) if t == "<6u8" else (n, t) for n, t in wire.EVENT)]
 )
 COUNTER: Final = np.dtype(
-    [("calls", "<u8"), ("errors", "<u8"), ("bytes", "<u8"), ("latency", "<u8"), ("histogram", "<u8", (wire.BUCKETS,))]
+    [
+        *((name, "<u8") for name in ("calls", "errors", "probes", "bytes", "latency")),
+        ("histogram", "<u8", (wire.BUCKETS,)),
+    ]
 )
 
 _EFAULT: Final = 14
@@ -184,6 +189,7 @@ class Decoder:
         failed = r.ret < 0
         rows = np.flatnonzero(failed)
         failed[rows] = is_error(r.ret[rows])
+        rows = rows[failed[rows]]
         r.columns = {
             "time_ns": raw["time"].copy(),
             "gap_ns": raw["gap"].copy(),
@@ -204,6 +210,8 @@ class Decoder:
             "inode": names.inodes.take(file),
             "file": names.paths_of(file),
         }
+        if len(rows):
+            self._probes(r, rows)
         if raw["generation"].any():
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
         if raw["stack"].any():
@@ -223,6 +231,16 @@ class Decoder:
             self._paths(r)
         _rare(r, self._operations)
         return EventBatch(r.columns, self.tables)
+
+    def _probes(self, r: _Records, failed: np.ndarray) -> None:
+        """Tell the answers to questions from failures, where call and error, or the request of an ioctl, say which."""
+        probe = PROBES[r.nr[failed], np.minimum(-r.ret[failed], PROBES.shape[1] - 1)]
+        index = ROLE["request"][r.nr[failed]]
+        asked = np.flatnonzero(probe & (index >= 0))
+        if len(asked):
+            requests = r.raw["args"][failed[asked], index[asked]].astype(np.uint32)  # the kernel looks at no more
+            probe[asked] = np.isin(requests, ASKING)
+        r.fill("probe", failed[probe], np.ones(int(probe.sum()), bool))
 
     def _descriptors(self, r: _Records) -> None:
         fd = r.columns["fd"] = r.column("fd", -1, "int32")

@@ -230,7 +230,8 @@ class Player:
             rows, number = rows.take(counted), number[counted]
         latency = rows["latency_ns"]
         np.add.at(self._counters["calls"], number, np.uint64(1))
-        np.add.at(self._counters["errors"], number, rows["is_error"].astype(np.uint64))
+        np.add.at(self._counters["errors"], number, rows.failed.astype(np.uint64))
+        np.add.at(self._counters["probes"], number, rows["probe"].astype(np.uint64))
         np.add.at(self._counters["bytes"], number, rows["bytes"])
         np.add.at(self._counters["latency"], number, latency)
         octave = np.frexp(latency.astype(np.float64))[1] - 1

@@ -20,6 +20,7 @@ from ior_nb.export.arrow import event_batch
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, new_tables
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.schema import NAMES
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
 from ior_nb.syscalls import SYSCALLS
@@ -218,7 +219,7 @@ class ReplayEngine:
             begin = max(self._player.clock(), self._played_to)
             due = begin
             for batch in recording.batches(
-                event_batch, start=start, end=end, tables=self._tables, rows_at_once=ROWS_AT_ONCE
+                event_batch, start=start, end=end, columns=NAMES, tables=self._tables, rows_at_once=ROWS_AT_ONCE
             ):
                 since = np.minimum(batch["time_ns"] - np.uint64(start), np.uint64(_LONGEST)).astype(np.int64)
                 moved = batch.with_columns(time_ns=(since + begin).astype(np.uint64))

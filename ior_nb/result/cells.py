@@ -63,7 +63,7 @@ def within(trace: Trace, ran: Iterable[tuple[int, int, int]], completeness: str)
     for batch in trace.batches():
         read, written = moved(batch)
         cells, at = np.unique(batch["cell"], return_inverse=True)
-        columns = [np.ones(len(batch), np.int64), batch["is_error"].astype(np.int64), read, written]
+        columns = [np.ones(len(batch), np.int64), batch.failed.astype(np.int64), read, written]
         sums = [np.zeros(len(cells), np.int64) for _ in columns]
         for total, values in zip(sums, columns, strict=True):
             np.add.at(total, at, values)

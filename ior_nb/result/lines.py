@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import latencies, waits
+from ior_nb.aggregate import latencies, wait_rows
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.stacks import NO_FRAME, Frame, is_cell, own_frame, parsed
@@ -68,10 +68,10 @@ class LineTally:
         latency = latencies(batch)[0]
         parts = {
             "calls": np.ones(len(batch), np.int64),
-            "errors": batch["is_error"].astype(np.int64),
+            "errors": batch.failed.astype(np.int64),
             "bytes": batch["bytes"].view(np.int64),
             "time": latency,
-            "waiting": np.where(waits(batch), latency, 0),
+            "waiting": np.where(wait_rows(batch), latency, 0),
         }
         with self._lock:
             own = self._stacks.codes(codes, batch.tables["stack"]).astype(np.intp)

@@ -17,6 +17,7 @@ from ior_nb.result.lines import Annotated, LineTally, annotated
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ior_nb.result.comparison import Diff
     from ior_nb.runtime import Filter
 
-__all__ = ["Trace"]
+__all__ = ["Trace", "clocks"]
 
 
 class Trace:
@@ -38,11 +39,12 @@ class Trace:
         title: what was traced, for headings.
         scope: whose calls were traced, in words.
         engine: name of the engine.
-        started_at: wall clock at the start, seconds since the epoch.
+        began, ended: its start and its end, each on the wall clock and on that of the rows.
         window: (t0, t1) on the boot clock, ns; rows started inside.
         accounting: where every call went.
-        counters: exact counters by syscall name: {"calls", "errors", "bytes", "latency_ns"}; exact under sampling and
-            loss, and of everything between attach and detach.
+        counters: exact counters by syscall name: {"calls", "errors", "probes", "bytes", "latency_ns"}; exact under
+            sampling and loss, and of everything between attach and detach. A file found later along a search path they
+            do not know: its misses are errors there.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
@@ -54,7 +56,7 @@ class Trace:
         self.scope = scope
         self.engine = engine
         self.options = dict(options or {})
-        self.started_at = time.time()
+        self.began = self.ended = moment()
         self.window = (0, 0)
         self.accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
@@ -84,9 +86,17 @@ class Trace:
             return
         self.rows_let_go += self._held.add(batch)
 
-    def finish(self, *, window: tuple[int, int], accounting: Accounting, counters: dict[str, dict[str, int]]) -> None:
-        """Close the books."""
+    def finish(
+        self,
+        *,
+        window: tuple[int, int],
+        accounting: Accounting,
+        counters: dict[str, dict[str, int]],
+        ended: Moment | None = None,
+    ) -> None:
+        """Close the books; a trace of another time or machine says when it ended."""
         self.window = window
+        self.ended = ended or moment(window[1])
         self.accounting = accounting
         self.counters = counters
         if self.rows_let_go:
@@ -95,6 +105,11 @@ class Trace:
         self.finished = True
 
     # ---- read by the user
+
+    @property
+    def started_at(self) -> float:
+        """Wall clock at the start, seconds since the epoch; 0 where unknown."""
+        return self.began.wall / 1e9
 
     @property
     def duration_s(self) -> float:
@@ -158,15 +173,10 @@ class Trace:
         """
         return self.export(path, format="parquet")
 
-    def metadata(self, begun: tuple[int, int] | None = None) -> dict[str, str]:
-        """Return what the footer of a recording says about the trace.
-
-        Args:
-            begun: when the recording began, on wall and boot clock, ns; with the trace by default.
-        """
+    def metadata(self) -> dict[str, str]:
+        """Return what the footer of a recording says about the trace."""
         import json
 
-        wall, boot = begun or (int(self.started_at * 1e9), self.window[0])
         pairs = {
             "ior_nb.version": VERSION,
             "ior_nb.hostname": platform.node(),
@@ -175,12 +185,12 @@ class Trace:
             "ior_nb.engine": self.engine,
             "ior_nb.title": self.title,
             "ior_nb.scope": self.scope,
-            "ior_nb.started_at_unix_nano": str(wall),
-            "ior_nb.started_at_boot_nano": str(boot),
+            "ior_nb.boot_id": boot_id(),
             "ior_nb.options": json.dumps(self.options),
         } | self.origin
+        pairs |= clocks("started", self.began)
         if self.finished:
-            pairs["ior_nb.ended_at_boot_nano"] = str(self.window[1])
+            pairs |= clocks("ended", self.ended)
             pairs["ior_nb.accounting"] = json.dumps(self.accounting.as_dict())
             pairs["ior_nb.counters"] = json.dumps(self.counters)
             if self.returncode is not None:
@@ -250,11 +260,23 @@ class Trace:
 
         return tables.errors(self.batch)
 
+    def probes(self) -> pd.DataFrame:
+        """Return the same of the failures that are no errors: answers to what programs ask as part of normal work."""
+        from ior_nb.result import tables
+
+        return tables.probes(self.batch)
+
     def slowest(self, n: int = 20) -> pd.DataFrame:
-        """Return the n calls that took longest, the slowest first."""
+        """Return the n calls that took longest, the slowest first, without those that waited for somebody else."""
         from ior_nb.result import tables
 
         return tables.slowest(self.batch, n, origin_ns=self._start())
+
+    def waiting(self, n: int = 20) -> pd.DataFrame:
+        """Return the n longest waits for a child, a timer, a lock or the other end of a pipe, the longest first."""
+        from ior_nb.result import tables
+
+        return tables.slowest(self.batch, n, origin_ns=self._start(), waiting=True)
 
     def timeline(self, slot_s: float | str | None = None) -> pd.DataFrame:
         """Return calls, errors, bytes and latency in equal slots of time; `plot("timeline")` draws them.
@@ -319,7 +341,7 @@ class Trace:
         flight = batch.in_flight
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
-        found.started_at, found.returncode, found.origin = self.started_at, self.returncode, dict(self.origin)
+        found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
         found.cells = self.cells
         found.notes = (*self.notes, f"only rows where {to_text(chosen)}") if chosen.active else self.notes
         found.add(batch.take(passed))
@@ -329,7 +351,7 @@ class Trace:
             in_flight=self.accounting.in_flight - dropped_flight,
             filtered=self.accounting.filtered + dropped,
         )
-        found.finish(window=self.window, accounting=accounting, counters={})
+        found.finish(window=self.window, accounting=accounting, counters={}, ended=self.ended)
         return found
 
     def diff(self, other: Trace, *, titles: tuple[str, str] | None = None) -> Diff:
@@ -414,6 +436,14 @@ class Trace:
         return {"text/plain": summary.text(), "text/html": summary.html()}
 
 
+def clocks(what: str, when: Moment) -> dict[str, str]:
+    """Return a moment as the footer of a recording has it; `what` is "started" or "ended"."""
+    return {
+        f"ior_nb.{what}_at_unix_nano": str(when.wall),
+        f"ior_nb.{what}_at_boot_nano": str(when.boot),
+    }
+
+
 def _told_apart(before: Trace, after: Trace) -> tuple[str, str]:
     names = before.name, after.name
     if names[0] != names[1]:
@@ -429,6 +459,7 @@ def counters_by_name(counters: np.ndarray, names: Mapping[int, str]) -> dict[str
         names[number]: {
             "calls": int(counters["calls"][number]),
             "errors": int(counters["errors"][number]),
+            "probes": int(counters["probes"][number]),
             "bytes": int(counters["bytes"][number]),
             "latency_ns": int(counters["latency"][number]),
         }

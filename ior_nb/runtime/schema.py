@@ -90,6 +90,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _text("py_func", "function of that line, by its qualified name"),
     _text("stack", "Python stack of the call, outermost first, `;` between `function (file:line)`; empty without one"),
     _text("host", "name of the machine the row was recorded on; empty for this one, while tracing"),
+    _number("probe", "bool", "", "whether the failure is the answer to a question of normal work, and no error"),
 )
 
 NAMES: Final[tuple[str, ...]] = tuple(c.name for c in COLUMNS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import platform
 import threading
 import warnings
 from typing import Final
@@ -10,6 +12,7 @@ import numpy as np
 
 from ior_nb import errors
 from ior_nb.engine.contract import account
+from ior_nb.export.arrow import record_batch
 from ior_nb.result.trace import Trace, counters_by_name
 from ior_nb.runtime import Accounting, EventBatch, RecordingController
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
@@ -17,7 +20,7 @@ from ior_nb.session.plan import Plan
 from ior_nb.sinks.parquet import Recorder
 from ior_nb.syscalls import SYSCALLS
 
-__all__ = ["Books", "files_of"]
+__all__ = ["Books", "files_of", "new_recorder"]
 
 _NAMES: Final = {c.number: c.name for c in SYSCALLS}
 
@@ -166,6 +169,11 @@ def _warn(text: str, kind: type[Warning]) -> None:
     """Warn, but not from a thread of ours: the text would appear somewhere in the notebook. The result has it too."""
     if not threading.current_thread().name.startswith("ior-"):
         warnings.warn(text, kind, stacklevel=3)
+
+
+def new_recorder() -> Recorder:
+    """Return a recorder whose rows say which machine they are of."""
+    return Recorder(to_arrow=functools.partial(record_batch, host=platform.node()))
 
 
 def files_of(recorder: RecordingController | None) -> set[str]:

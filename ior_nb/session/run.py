@@ -372,7 +372,7 @@ class Run:
             before = window.totals
             delta = {name: value - before.get(name, 0) for name, value in totals.items()}
             changed = counters.copy()
-            for name in ("calls", "errors", "bytes", "latency"):
+            for name in ("calls", "errors", "probes", "bytes", "latency"):
                 changed[name] -= window.counters[name]
             window.finish(delta | window.seen(delta), changed, None)
         finally:

@@ -12,7 +12,6 @@ import contextlib
 import importlib
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from contextvars import Context
@@ -22,12 +21,11 @@ from typing import Final, Protocol
 from ior_nb import errors
 from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Engine
-from ior_nb.export.arrow import record_batch
-from ior_nb.result.trace import Trace
+from ior_nb.result.trace import Trace, clocks
 from ior_nb.runtime import Filter, context_with_runtime_bindings, context_with_trace_filters
-from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.clock import moment
 from ior_nb.session.bindings import Bindings
-from ior_nb.session.books import Books
+from ior_nb.session.books import Books, new_recorder
 from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.own import service_threads
 from ior_nb.session.past import Past
@@ -73,7 +71,7 @@ class TracerSession(Bindings):
         self._engine: Engine | None = None
         self._run: Run | None = None
         self._past: Past | None = None  # the ended run on screen
-        self._recorder = Recorder(to_arrow=record_batch)
+        self._recorder = new_recorder()
         self._cells = CellTimes()
         self._traces: dict[int, Trace] = {}
         self.shown: View | None = None
@@ -228,10 +226,7 @@ class TracerSession(Bindings):
             run.watch()
         metadata = run.owner.trace.metadata() if run is not None else {}
         if metadata:  # rows of now on, not of the trace's beginning
-            metadata |= {
-                "ior_nb.started_at_unix_nano": str(time.time_ns()),
-                "ior_nb.started_at_boot_nano": str(boot_clock()),
-            }
+            metadata |= clocks("started", moment())
         recorder.start(path, metadata=metadata, generated=generated)
         if run is not None and recorder.worker_tid is not None:
             run.ignore([recorder.worker_tid])
@@ -241,6 +236,7 @@ class TracerSession(Bindings):
         if self._run is not None:
             with contextlib.suppress(errors.SourceError):  # what arrived is recorded, whatever became of the engine
                 self._run.flush()
+            self._recorder.set_metadata(clocks("ended", moment()))
         return self._recorder.stop()
 
     # ---- the filter of the session, for users
@@ -310,7 +306,7 @@ class TracerSession(Bindings):
         """Begin anew in a forked child: run, collector, pages are the parent's, and its threads may hold any lock."""
         self._begin(self._stream.capacity, self.filters.active)
         self._run = self._past = self._engine = self.shown = None
-        self._recorder = Recorder(to_arrow=record_batch)
+        self._recorder = new_recorder()
         self._kept = weakref.WeakSet()
 
     def __enter__(self) -> TracerSession:

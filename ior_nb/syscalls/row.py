@@ -112,6 +112,7 @@ ROLES: dict[str, str] = {
     "length": "enter: length of the address range mapped, unmapped or (before) remapped",
     "length2": "enter: length of the address range after remapping",
     "brk": "enter: requested end of the heap",
+    "request": "enter: what an ioctl asks for; `probes.py` knows which of them are questions",
 }
 
 

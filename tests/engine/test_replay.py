@@ -344,7 +344,40 @@ def test_load_makes_one_data_set_of_a_folder(fleet: Path) -> None:
     assert (found.title, found.engine) == ("3 recordings", "bcc")
     assert (found.accounting.seen, found.accounting.unaccounted) == (30, 0)
     assert found.window == (0, 9 * STEP + 1)
-    assert len(found.notes) == 3
+    assert len(found.notes) == 4
+    assert "no common time" in found.notes[0]
+
+
+def test_columns_that_are_not_ours_are_kept(tmp_path: Path) -> None:
+    """Columns a newer program or a user added are in every table, and in the file written again, with their types."""
+    table = pa.Table.from_batches([record_batch(events(4))])
+    for name, column in {
+        "shade": pa.array(["red", None, "red", "x"]),
+        "weight": pa.array([1.5, 2.5, None, 4]),
+        "level": pa.array([7, 8, 9, 10], pa.uint8()),
+        "when": pa.array([0, 1, 2, 3], pa.timestamp("us")),
+        "marks": pa.array([[1], [], None, [2, 3]], pa.list_(pa.int64())),
+    }.items():
+        table = table.append_column(name, column)
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = load(tmp_path / "a.parquet")
+    again = load(found.filter("pid>1000").to_parquet(tmp_path / "b.parquet"))
+
+    assert found.df()["shade"].dropna().tolist() == ["red", "red", "x"]
+    assert found.table()["marks"].to_pylist() == [[1], [], None, [2, 3]]
+    assert again.table().select(["shade", "weight", "level", "when", "marks"]).to_pydict() == {
+        name: column[1:3] for name, column in table.to_pydict().items() if name not in NAMES
+    }
+    assert [str(again.table().schema.field(n).type) for n in ("level", "when")] == ["uint8", "timestamp[us]"]
+
+
+def test_recordings_with_and_without_a_foreign_column_make_one_trace(tmp_path: Path) -> None:
+    """Rows of a recording that lacks a column have nothing there."""
+    table = pa.Table.from_batches([record_batch(events(2))]).append_column("level", pa.array([7, 8], pa.uint8()))
+    pq.write_table(table, tmp_path / "a.parquet")
+    record(tmp_path / "b", events(2))
+
+    assert load(tmp_path).table()["level"].to_pylist() == [7, 8, None, None]
 
 
 @pytest.mark.parametrize("options", [{}, {"filter": "file~3"}, {"start": 0.002, "end": 0.008}])

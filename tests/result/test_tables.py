@@ -22,6 +22,7 @@ from ior_nb.result import figures, tables
 from ior_nb.result.comparison import Diff
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime.clock import Moment
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
 from tests.events import HOSTILE, ROWS, latency, made, read_written
@@ -419,7 +420,7 @@ def test_a_wrong_filter_says_where() -> None:
 def titled(title: str, cells: list[int], started_at: float = 0.0) -> Trace:
     """Return a trace of that title with a row in each of the cells."""
     found = trace_of(batch(syscall=["read"] * len(cells), cell=list(cells)))
-    found.title, found.started_at = title, started_at
+    found.title, found.began = title, Moment(round(started_at * 1e9), 0)
     return found
 
 

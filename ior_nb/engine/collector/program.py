@@ -24,6 +24,7 @@ from ior_nb.syscalls.machine import (
     NUMBERS,
     REGISTERS_START,
 )
+from ior_nb.syscalls.probes import MOST_ERRNO, REQUESTS, SEARCHING, errnos
 
 HERE: Final = Path(__file__).resolve().parent
 
@@ -138,6 +139,7 @@ SF_WRITES: Final = 4
 SF_FORKS: Final = 8
 SF_COMPAT_CHANGES_NAMES: Final = 16  # not this call, but the 32-bit call of this number
 SF_KNOWN: Final = 32
+SF_SEARCHES: Final = 64
 # Calls after which a path known before may be another: renames of ancestors, mounts.
 CHANGES_NAMES: Final = frozenset(
     {"rename", "renameat", "renameat2", "mount", "umount", "move_mount", "pivot_root", "mount_setattr"}
@@ -148,7 +150,7 @@ SUBMITS_RENAMES: Final = "io_uring_enter"
 FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
-SPEC: Final = struct.Struct("<I20B")  # struct spec of bpf/types.h
+SPEC: Final = struct.Struct("<I21B7x2Q")  # struct spec of bpf/types.h
 CONFIG: Final = struct.Struct("<2Q10I")  # struct config of bpf/types.h
 FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
 LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
@@ -240,8 +242,10 @@ def _meaning(call: Syscall, renames_seen: bool) -> bytes:
         | SF_COMPAT_CHANGES_NAMES * (call.number in COMPAT_CHANGES_NAMES)
         | SF_EXEC * (call.kind == "exec")
         | SF_WRITES * (call.bytes_class in ("write", "transfer"))
+        | SF_SEARCHES * (call.name in SEARCHING)
         | SF_FORKS * (call.name in FORKS)
     )
+    probes = sum(1 << error for error in errnos(call.name, ("", "request")))
     return SPEC.pack(
         0,
         0,
@@ -264,6 +268,9 @@ def _meaning(call: Syscall, renames_seen: bool) -> bytes:
         at(extra) if extra else 0,
         at("iovcnt") if extra == "iovec" else 0,
         flags,
+        at("request"),
+        probes & (1 << 64) - 1,
+        probes >> 64,
     )[SWITCH.size :]
 
 
@@ -345,6 +352,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
     defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
     defines |= {"SF_COMPAT_CHANGES_NAMES": SF_COMPAT_CHANGES_NAMES, "SF_KNOWN": SF_KNOWN}
+    defines |= {"SF_SEARCHES": SF_SEARCHES, "MOST_PROBE": MOST_ERRNO}
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
@@ -378,8 +386,10 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         f'_Static_assert(__builtin_offsetof(struct slot, {name}) == {getattr(Slot, name).offset}, "slot.{name}");\n'
         for name, _ in Slot._fields_
     )
+    asks = " || ".join(f"(r) == {request}u" for request in REQUESTS.values())
     text = "".join((HERE / "bpf" / part).read_text() for part in parts)
-    return "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items())) + text + checks
+    values = "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items()))
+    return f"{values}#define ASKS(r) ({asks})\n{text}{checks}"
 
 
 def all_specs(enabled: Iterable[int], rates: dict[int, int], *, renames_seen: bool = True) -> list[tuple[int, bytes]]:
@@ -397,5 +407,5 @@ def all_specs(enabled: Iterable[int], rates: dict[int, int], *, renames_seen: bo
         )
         for call in NATIVE
     }
-    nothing = SPEC.pack(1, *[0] * 19, SF_COMPAT_CHANGES_NAMES)
+    nothing = SPEC.pack(1, *[0] * 19, SF_COMPAT_CHANGES_NAMES, 0, 0, 0)
     return sorted((dict.fromkeys(COMPAT_CHANGES_NAMES, nothing) | rows).items())

@@ -124,7 +124,7 @@ class Tracer:
         self.cpus = possible_cpus()
         self.events = Ring(self._fd("events"), event_bytes, wire.HEADER_BYTES + wire.EVENT_BYTES)
         self.names = Ring(self._fd("names"), name_bytes, wire.HEADER_BYTES + wire.CHUNK_BYTES)
-        self._counter_bytes = 8 * (4 + wire.BUCKETS) * wire.SPECS
+        self._counter_bytes = 8 * (5 + wire.BUCKETS) * wire.SPECS
         self._counters = self._map("counters", self._counter_bytes * self.cpus)
         self._totals = self._map("totals", 8 * wire.TOTALS * self.cpus)
         self._scope_gen = 0
@@ -354,7 +354,7 @@ class Tracer:
         return totals
 
     def counters(self) -> bytes:
-        """Return the raw counters of every CPU: u64[cpus][512][calls, errors, bytes, latency, 48 buckets]."""
+        """Return the raw counters of every CPU: u64[cpus][512][calls, errors, probes, bytes, latency, 48 buckets]."""
         return self._counters[: self._counter_bytes * self.cpus]
 
     def in_flight(self) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
+from ior_nb.aggregate import probe_rows
 from ior_nb.errors import RecordingError
 from ior_nb.runtime.batch import EventBatch, new_tables
 from ior_nb.runtime.schema import NAMES, TEXT_COLUMNS
@@ -121,7 +122,8 @@ class Recording:
     ) -> Iterator[EventBatch]:
         """Yield its rows in their order. A chain that breaks off ends there; a published file that does is an error.
 
-        A column the file lacks is absent; but `state` follows from the call, and `host` is that of the footer.
+        A column the file lacks is absent; but `state` and `probe` follow from the call, and `host` is that of the
+        footer. Columns that are not ours come along where all are wanted.
 
         Args:
             to_batch: makes a batch of Arrow rows; `ior_nb.export.arrow.event_batch`.
@@ -138,8 +140,10 @@ class Recording:
         if unknown := set(wanted).difference(NAMES):
             raise RecordingError(f"cannot read {printable(str(self.path))}: no column is called {', '.join(unknown)}.")
         needed = {*wanted, *(() if start is None and end is None else ("time_ns",))}
-        if "state" in wanted and "state" not in self.columns:
-            needed.add("syscall")
+        if {"state", "probe"}.intersection(wanted).difference(self.columns):
+            needed |= {"syscall", "ret", "is_error"}
+        if columns is None:
+            needed |= set(self.columns).difference(NAMES)
         read = [name for name in self.columns if name in needed] or ["time_ns"]
         tables = tables if tables is not None else new_tables()
         for rows in self._arrow([p for p in self._pieces if _overlaps(p, start, end)], read, rows_at_once):
@@ -185,6 +189,8 @@ class Recording:
             done, never = tables["state"].intern_many(["done", "no return"])
             calls = [code for name in _NEVER_RETURN if (code := tables["syscall"].code(name)) is not None]
             filled["state"] = np.where(np.isin(batch["syscall"], calls), never, done)
+        if "probe" in wanted and "probe" not in self.columns:
+            filled["probe"] = probe_rows(batch)
         if "host" in wanted and self.host:
             mine = np.int32(tables["host"].intern(self.host))
             given = batch["host"]

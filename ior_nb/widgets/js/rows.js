@@ -17,6 +17,7 @@ const UNFINISHED = 3;
  * @property {number | string} key
  * @property {number} kind
  * @property {boolean} first whether its gap means nothing
+ * @property {boolean} probe whether its failure is none
  * @property {number} seq
  * @property {number} time
  * @property {number} gap
@@ -181,7 +182,8 @@ function decoded({ columns, errors }, buffers, last) {
     rows.push({
       key: kind === WARNING ? `w${c.time[i]}` : c.seq[i],
       kind,
-      first: c.kind[i] > 7,
+      first: Boolean(c.kind[i] & 8),
+      probe: Boolean(c.kind[i] & 16),
       seq: c.seq[i],
       time: c.time[i],
       gap: c.gap[i],
@@ -193,7 +195,7 @@ function decoded({ columns, errors }, buffers, last) {
       family: words[c.family[i]].raw,
       fd: c.fd[i],
       ret: c.ret[i],
-      error: kind === FAILED ? errors[c.ret[i]] : undefined,
+      error: kind === FAILED || c.kind[i] & 16 ? errors[c.ret[i]] : undefined,
       bytes: c.bytes[i],
       file: words[c.file[i]],
       old: words[c.old_file[i]].raw ? words[c.old_file[i]] : null,

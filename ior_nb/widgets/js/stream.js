@@ -396,13 +396,14 @@ export default panel((view) => {
       }
       const here = row.key === rows.cursor,
         on = rows.selected.has(row.key);
-      const of = row.kind === FAILED ? " st-error" : row.kind === WARNING ? " st-warning" : "",
+      const of =
+          row.kind === FAILED ? " st-error" : row.kind === WARNING ? " st-warning" : row.probe ? " st-probe" : "",
         kind = `st-row${of}${on ? " st-selected" : ""}${here ? " st-here" : ""}`;
       if (element.className !== kind) {
         element.className = kind;
         element.setAttribute("aria-selected", on);
       }
-      const failed = row.error ?? "";
+      const failed = row.probe ? `${row.error ?? ""}: a probe, no error` : (row.error ?? "");
       if (element.title !== failed) element.title = failed; // where the column is too narrow, or gone
       if (here) active = element.id;
       const texts = textsOf(row);

@@ -94,6 +94,15 @@ export default panel((view) => {
       { key: "bytes", title: "bytes", kind: "bytes", width: 92, share: true, drop: 6, tip: "bytes moved" },
       { ...ERRORS, drop: 5, hint: (d, i) => d.errnos[i] },
       {
+        key: "probes",
+        title: "probes",
+        kind: "count",
+        width: 74,
+        share: true,
+        drop: 11,
+        tip: "calls that failed as part of normal work, which are no errors",
+      },
+      {
         key: "errnos",
         title: "errno",
         kind: "text",

@@ -44,6 +44,8 @@ struct spec {  /* program.py: SPEC */
   u32 rate;
   u8 enabled, fd, fd2, str1, how1, base1, str2, how2, base2, result;
   u8 bytes, size, rflags, off, off_ptr, off2_ptr, extra, extra_arg, extra_count, flags;
+  u8 request, pad[7];
+  u64 probes[2];  /* a bit an error that is none (syscalls/probes.py) */
 };
 struct config {  /* program.py: CONFIG */
   u64 cgroup;
@@ -98,7 +100,7 @@ struct slot {
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
 enum { F_FILE, F_SOURCE, F_BASE1, F_BASE2 };
-struct counter { u64 calls, errors, bytes, latency, histogram[BUCKETS]; };
+struct counter { u64 calls, errors, probes, bytes, latency, histogram[BUCKETS]; };
 struct vector { u64 at, entries; };
 /* Lengths being added up: see exit_many. */
 struct adding {
