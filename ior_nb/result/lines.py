@@ -16,7 +16,7 @@ from ior_nb.aggregate import latencies, wait_rows
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.stacks import NO_FRAME, Frame, is_cell, own_frame, parsed
-from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_ns
+from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
 __all__ = ["Annotated", "Cost", "LineTally", "annotated", "source_line", "source_of"]
 
@@ -137,7 +137,7 @@ class Annotated:
 
     def html(self) -> str:
         """Return self-contained HTML; every traced string is escaped."""
-        cell = "padding:0 8px;border:0;background:transparent;white-space:pre;text-align:right;"
+        cell = "padding:0 8px;border:0;background:transparent;white-space:pre;text-align:right;vertical-align:top;"
         code = f"{cell}text-align:left;font-family:var(--jp-code-font-family,ui-monospace,monospace);"
         head = "".join(
             f'<th style="{cell}opacity:.6;font-weight:normal">{name}</th>'
@@ -193,8 +193,13 @@ def _margin(cost: Cost) -> str:
 
 
 def _said(cost: Cost) -> list[str]:
-    calls, moved, time, waiting = _margin_cells(cost)
-    return [f"{calls} calls,", *([f"{moved},"] if moved else []), time, *([f"({waiting} waiting)"] if waiting else [])]
+    _, moved, time, waiting = _margin_cells(cost)
+    return [
+        f"{show_count(cost.calls, 'call')},",
+        *([f"{moved},"] if moved else []),
+        time,
+        *([f"({waiting} waiting)"] if waiting else []),
+    ]
 
 
 def _place(frame: Frame) -> str:

@@ -203,7 +203,8 @@ class Summary:
         ]
         for index, source in enumerate(self.sources[:_SOURCES]):
             state = "" if index else " open"
-            out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">Lines</summary>')
+            title = f"Lines: {escaped_html(source.title)}"
+            out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
             out.append(f"{source.html()}</details>")
         for index, (title, names, rows) in enumerate(self.tables()):
             state = " open" if index < 2 else ""

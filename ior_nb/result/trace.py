@@ -405,6 +405,7 @@ class Trace:
             notes=notes,
             duration_s=self.duration_s,
             metadata=self.metadata(),
+            sources=tuple(source.html() for source in self.annotated()),
             origin_ns=self._start(),
         )
 

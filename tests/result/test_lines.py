@@ -106,7 +106,7 @@ def test_libraries_below_a_line_can_be_unfolded() -> None:
     page = shown.html()
 
     assert page.count("<details>") == 1
-    assert "open  pandas/handles.py:70: 1 calls, 300 µs" in page
+    assert "open  pandas/handles.py:70: 1 call, 300 µs" in page
     assert "<script" not in page
 
 
@@ -135,6 +135,14 @@ def test_the_summary_of_a_trace_shows_the_cell() -> None:
 
     assert "frame = read_csv(name)" in trace.summary().text()
     assert "frame = read_csv(name)" in trace.summary().html()
+
+
+def test_the_report_shows_the_cell(tmp_path: Path) -> None:
+    """One page that needs nothing else has it too."""
+    page = a_trace().export(tmp_path / "x.html").read_text()
+
+    assert "frame = read_csv(name)" in page
+    assert "cell 12" in page
 
 
 def test_the_lesser_stacks_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:

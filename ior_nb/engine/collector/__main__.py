@@ -208,6 +208,12 @@ class Collector:
             "folder": str(cache.folder() or ""),
         }
 
+    def _do_lines(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Load what reads Python stacks, if that can be. {"why": why not; empty when all is well}."""
+        tracer = self._loaded()
+        tracer.load_stacks()
+        return {"why": tracer.no_stacks}
+
     def _do_trial(self, request: dict[str, Any]) -> dict[str, Any]:
         """Have a tiny program count a few calls; see `trial.examine`."""
         _check_rights()
