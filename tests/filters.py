@@ -124,7 +124,7 @@ def texts(dimension: str | None = None) -> st.SearchStrategy[Text]:
 
 def nodes() -> st.SearchStrategy[Node]:
     """A condition of any shape."""
-    leaf: st.SearchStrategy[Node] = texts() | numbers() | st.just(Errors())
+    leaf: st.SearchStrategy[Node] = texts() | numbers() | st.just(Errors()) | st.just(Probes())
 
     def larger(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
         several = st.lists(inner, min_size=2, max_size=4).map(tuple)

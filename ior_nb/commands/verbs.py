@@ -191,9 +191,8 @@ class Verbs:
         else:
             run.watch()
             run.refresh()
-            rows = self.session.stream_sequencer().reserve(0) - run.first_row
             active, total = run.probes.active_count()
-            print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
+            print(f"tracing {run.options.scope} with {run.engine.name}: {run.owner.rows:,} rows so far")
             if run.options.stacks and (missing := so_far(run.totals).stacks_line()):
                 print(missing)
             print(f"probes: {active} of {total} on; filter: {printable(to_text(run.filter))}")

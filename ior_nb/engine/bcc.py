@@ -31,9 +31,11 @@ from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
 from ior_nb.engine.searches import Searches
+from ior_nb.engine.sharing import Sharing
 from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
-from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
 from ior_nb.runtime.batch import ROWS_AT_ONCE
+from ior_nb.runtime.memory import memory_limit
 from ior_nb.runtime.text import printable
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
@@ -76,7 +78,7 @@ class BccEngine:
 
     def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES, way: str = "auto") -> None:
         self._ring_bytes = ring_bytes
-        self._buffer_bytes = buffer_bytes
+        self._buffer_bytes = min(buffer_bytes, memory_limit() // 8)  # a container may have less than both sides buffer
         self._way = way
         self.way = ""
         """Where the program hangs, once it is loaded."""
@@ -91,6 +93,7 @@ class BccEngine:
         self._waiting: dict[int, _Answer] = {}
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._sharing = Sharing()
         self._decoder = Decoder()
         self._on_batch: Callable[[EventBatch], None] = lambda batch: None
         self._searches = Searches(self._hand_on)
@@ -103,7 +106,7 @@ class BccEngine:
         self._skipping = False  # the kernel skipped calls: another way will be chosen when it is loaded anew
         self._owner = os.getpid()
         self._last_totals: dict[str, int] = {}
-        self.raw_limit = buffer_bytes
+        self.raw_limit = self._buffer_bytes
 
     # ---- life
 
@@ -147,9 +150,8 @@ class BccEngine:
                     buffer_bytes=self._buffer_bytes,
                     way=self._way,
                 )
-                self.way, self.compiled, self._notes = answer["way"], answer["compiled"], tuple(answer["notes"])
-                self.notes = self._notes
-                self._not_kept = answer["cache"]
+                self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
+                self.notes = self._notes = (*answer["notes"], *self._sharing.begin(answer["doing"]))
             except BaseException:
                 self._release()
                 raise
@@ -177,13 +179,14 @@ class BccEngine:
         self._decoder = Decoder()
         self._requests = queue.SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._pump, args=(ours,), name="ior-pump", daemon=True),
-            threading.Thread(target=self._control, args=(ours, self._requests), name="ior-control", daemon=True),
+            own.OwnThread(target=self._pump, args=(ours,), name="ior-pump", daemon=True),
+            own.OwnThread(target=self._control, args=(ours, self._requests), name="ior-control", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
 
     def _release(self) -> None:
+        self._sharing.end()
         connection, process = self._socket, self._process
         self._socket = self._process = None
         self._requests.put(None)
@@ -234,6 +237,7 @@ class BccEngine:
         self._raw.clear()
         self._raw_bytes = 0
         scope = options.scope
+        self._sharing.traced(True)
         answer = self._ask(
             "start",
             scope={
@@ -247,7 +251,8 @@ class BccEngine:
             },
             enabled=sorted(options.enabled),
             rates={str(n): r for n, r in options.rates.items()},
-            ignore_tids=[*options.ignore_tids, *self.thread_ids()],
+            owner=os.getpid(),
+            ignore_tids=list(self.thread_ids()) if self._sharing.works else own.not_users(),
             ignore_pids=list(options.ignore_pids),
             hurry=list(self.thread_ids()),
             filter=as_json(options.pushdown),
@@ -272,10 +277,6 @@ class BccEngine:
         """Judge calls that end from now on by another filter; their rows carry `generation` as `filter_epoch`."""
         self._ask("filter", filter=as_json(pushdown), generation=generation)
 
-    def ignore(self, tids: list[int]) -> None:
-        """Leave threads out from now on."""
-        self._ask("ignore", tids=tids)
-
     def flush(self) -> dict[str, int]:
         """Wait until everything that happened before has been handed to `on_batch` (quiet: has arrived).
 
@@ -299,6 +300,7 @@ class BccEngine:
         try:
             answer = self._ask("stop")
         finally:
+            self._sharing.traced(False)
             self.go_live()
             self._on_batch = lambda batch: None  # whom it went to, and his rows, are not ours to keep
         self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
@@ -350,7 +352,7 @@ class BccEngine:
         view = memoryview(buffer)
         failure: Exception
         try:
-            while count := connection.recv_into(buffer):
+            while count := self._sharing.read(connection, buffer):
                 for kind, payload in unpacker.feed(view[:count]):
                     self._receive(kind, payload)
             failure = errors.CollectorDied("the collector ended on its own; rows that had arrived are kept")
@@ -408,7 +410,7 @@ class BccEngine:
     def _decode(self, kind: Frame, payload: bytes) -> None:
         names = self._decoder.names
         if kind is Frame.NAMES:
-            names.learn(payload)
+            names.take(payload)
             if names.ask():  # nobody waits: this thread takes the answer, which is a frame
                 self._requests.put(pack_json(Frame.REQUEST, {"id": 0, "verb": "alive"}))
         elif kind is Frame.ALIVE:

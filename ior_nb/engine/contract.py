@@ -57,6 +57,7 @@ def account(
         skipped_runs=totals["skipped_runs"],
         without_stack={reason: totals[reason] for reason in WITHOUT_STACK if totals.get(reason)},
         outside_window=outside_window,
+        left_out=totals.get("left_out", 0),
     )
 
 
@@ -127,9 +128,6 @@ class Engine(Protocol):
 
     def deaths(self) -> list[tuple[int, int]]:
         """Return (pid, boot clock ns) of the processes that ended since the last call."""
-
-    def ignore(self, tids: list[int]) -> None:
-        """Leave threads out from now on."""
 
     def stop(self) -> Ended:
         """End the trace, the rest handed over."""

@@ -29,6 +29,7 @@ from ior_nb.engine.roles import (
 )
 from ior_nb.engine.stacks import Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
+from ior_nb.runtime.batch import MOST_STRINGS
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column, is_error
 from ior_nb.syscalls import SYSCALLS
@@ -141,7 +142,7 @@ class Decoder:
         stacks: what ids of Python stacks mean.
     """
 
-    def __init__(self, *, limit: int = 1 << 17) -> None:
+    def __init__(self, *, limit: int = MOST_STRINGS) -> None:
         self._limit = self._enough = limit
         self._room = np.empty(0, "<u8")
         self.tables: Mapping[str, StringTable] = new_tables()

@@ -18,6 +18,7 @@ import numpy as np
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.places import Places
+from ior_nb.engine.spelling import absolute, readable, socket_text, special_name
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import Index, grown
 
@@ -38,9 +39,6 @@ _KEYS: Final = np.frombuffer(os.urandom(8 * (_WORDS + 1)), "<u8") | np.uint64(1)
 _ENDS: Final = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 _SHIFT: Final = np.uint64(29)
 
-# include/uapi/linux/magic.h, and fs/pidfs.c
-_PIPEFS, _SOCKFS, _ANON, _NSFS, _PIDFS = 0x50495045, 0x534F434B, 0x09041934, 0x6E736673, 0x50494446
-
 _KINDS: Final = {
     0o100000: "file",
     0o040000: "directory",
@@ -51,11 +49,7 @@ _KINDS: Final = {
     0o120000: "link",
     0: "anon",
 }
-_SOCKET_FAMILIES: Final = {1: "unix", 2: "inet", 10: "inet6", 16: "netlink", 17: "packet", 40: "vsock"}
-_SOCKET_TYPES: Final = {1: "stream", 2: "dgram", 3: "raw", 4: "rdm", 5: "seqpacket", 6: "dccp", 10: "packet"}
-_PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 262: "mptcp"}
-
-
+_BY_DESCRIPTOR: Final = re.compile(r"^/dev/fd/\d+(?:/|$)")
 _OF_FILES: Final = ("paths", "kinds", "sockets", "devs", "inodes")
 
 
@@ -199,7 +193,7 @@ class Names:
             codes = self.paths.take(places)
         return codes
 
-    def learn(self, payload: bytes) -> None:
+    def take(self, payload: bytes) -> None:
         """Learn the names of a NAMES frame."""
         chunks = np.frombuffer(payload, CHUNK)
         if (chunks["len"] & _DISCARDED).any():
@@ -256,7 +250,7 @@ class Names:
         self.comms = grown(self.comms, self.comm_places.used)
         raw = chunks["text"].tobytes()
         cut = [raw[i : i + 16].split(b"\0", 1)[0] for i in range(0, len(raw), wire.CHUNK_TEXT)]
-        self.comms[places] = self._tables["comm"].intern_many([_readable(t) for t in cut])
+        self.comms[places] = self._tables["comm"].intern_many([readable(t) for t in cut])
 
     def _assembled(self, chunks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Join the chunks of each name. Returns the first chunk of each, and the code of the whole text."""
@@ -283,7 +277,7 @@ class Names:
         texts = []
         for k in long:
             last = first[k] + counts[k] - 1
-            texts.append(_readable(raw[first[k] * step : last * step + chunks["bytes"][last]]))
+            texts.append(readable(raw[first[k] * step : last * step + chunks["bytes"][last]]))
         codes[long] = self._texts.intern_many(texts)
         return heads, codes
 
@@ -314,7 +308,7 @@ class Names:
         numbers, rows = self._by_hash.number(hashes, known, np.arange(len(hashes)))
         if len(rows):
             raw, lengths = words.T[rows].tobytes(), sizes[rows].tolist()
-            new = [_readable(raw[k * used * 8 : k * used * 8 + n]) for k, n in enumerate(lengths)]
+            new = [readable(raw[k * used * 8 : k * used * 8 + n]) for k, n in enumerate(lengths)]
             self._hashed = grown(self._hashed, known + len(rows))
             self._hashed[known : known + len(rows)] = self._texts.intern_many(new)
         return self._hashed.take(numbers)
@@ -343,7 +337,7 @@ class Names:
         if special.any():
             rows = heads[special]
             names = [
-                _special_name(self._texts[code], flags, magic, inode, word)
+                special_name(self._texts[code], flags, magic, inode, word)
                 for code, flags, magic, inode, word in zip(
                     codes[special].tolist(),
                     rows["flags"].tolist(),
@@ -360,7 +354,7 @@ class Names:
         self.sockets[places] = 0
         if len(described):
             self.sockets[places[described]] = self._tables["socket"].intern_many(
-                [_socket_text(word) for word in sockets[described].tolist()]
+                [socket_text(word) for word in sockets[described].tolist()]
             )
 
     def rooted(self, codes: np.ndarray) -> np.ndarray:
@@ -379,7 +373,7 @@ class Names:
             if len(self._joined) > _REMEMBERED:
                 self._joined.clear()
             for pair in {pair for pair in pairs if pair not in self._joined}:
-                text = _absolute(self._texts[pair >> 32], self._texts[pair & 0xFFFFFFFF])
+                text = absolute(self._texts[pair >> 32], self._texts[pair & 0xFFFFFFFF])
                 code = self._joined[pair] = self._texts.intern(text)
                 if pair >> 32 == self._root:
                     self._absolutes[pair & 0xFFFFFFFF] = code
@@ -392,60 +386,3 @@ def _still_there(places: Places, alive: np.ndarray, asked: int) -> np.ndarray:
     kept = np.unique(np.concatenate([[0], places.find(alive), np.arange(max(asked - _YOUNG, 0), places.used)]))
     places.keep(kept)
     return kept
-
-
-_BY_DESCRIPTOR: Final = re.compile(r"^/dev/fd/\d+(?:/|$)")
-_ABOVE_ROOT: Final = re.compile(r"^(?:/+\.\.?(?=/|$))+/*")
-_REPEATED_SLASH: Final = re.compile(r"/(?:\.?/)+")
-
-
-def _readable(raw: bytes) -> str:
-    r"""Decode UTF-8; a byte that is none becomes `\xNN`."""
-    return raw.decode("utf-8", "backslashreplace")
-
-
-def _absolute(base: str, argument: str) -> str:
-    """Join a base directory and a path argument: `//` and `/./` are taken out, and `..` above a root."""
-    if not argument:
-        return ""
-    if argument.startswith("/"):
-        if "/." in argument:
-            argument = _ABOVE_ROOT.sub("/", argument)
-        text = argument if base in ("", "/") else base + argument
-    else:
-        text = f"{base}/{argument}" if base else argument
-    if "//" in text or "/." in text:
-        text = _REPEATED_SLASH.sub("/", text)
-    if text.endswith("/."):
-        text = text[:-1]
-    return text.rstrip("/") or "/" if len(text) > 1 else text
-
-
-def _special_name(text: str, flags: int, magic: int, inode: int, word: int) -> str:
-    """Name a file the way readlink of /proc/PID/fd/N does (each file system's d_dname)."""
-    if flags & wire.NF_DETACHED:
-        if magic == _PIPEFS:
-            return f"pipe:[{inode}]"
-        if magic == _SOCKFS:
-            return f"socket:[{inode}]"
-        if magic == _ANON:
-            return f"anon_inode:{text}"
-        if magic == _PIDFS:
-            return "anon_inode:[pidfd]"
-        if magic == _NSFS:
-            kind = word.to_bytes(8, "little").partition(b"\0")[0]
-            return f"{_readable(kind) or 'ns'}:[{inode}]"
-        return f"/{text} (deleted)"
-    if flags & wire.NF_CUT:
-        text = f"…{text}"
-    return f"{text} (deleted)" if flags & wire.NF_DELETED else text or "/"
-
-
-def _socket_text(word: int) -> str:
-    family, kind, protocol = word >> wire.SOCKET_FAMILY & 0xFF, word >> wire.SOCKET_TYPE & 0xF, word & 0xFFFF
-    names = (
-        _SOCKET_FAMILIES.get(family, str(family)),
-        _SOCKET_TYPES.get(kind, str(kind)),
-        _PROTOCOLS.get(protocol, str(protocol)) if family in (2, 10) else str(protocol),
-    )
-    return ":".join(names)

@@ -13,7 +13,7 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER
 from ior_nb.errors import SourceError
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime import EventBatch, own
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import FOR_EVER
 from ior_nb.syscalls import BY_NAME
@@ -81,7 +81,7 @@ class Player:
         self._on_batch = on_batch
         self._choose = choose
         self._playing = True
-        self._thread = threading.Thread(target=self._run, args=(play,), name=self._name, daemon=True)
+        self._thread = own.OwnThread(target=self._run, args=(play,), name=self._name, daemon=True)
         self._thread.start()
 
     def restart(self) -> None:

@@ -180,9 +180,6 @@ class ReplayEngine:
         """Return nothing: recordings have no ends of processes."""
         return []
 
-    def ignore(self, tids: list[int]) -> None:
-        """Nothing of this process is in a recording."""
-
     def stop(self) -> Ended:
         """End the playback: at the end of the recordings when it is as fast as possible, else at once.
 

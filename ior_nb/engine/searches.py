@@ -21,6 +21,7 @@ __all__ = ["WITHIN_NS", "Searches"]
 
 WITHIN_NS: Final = 100_000_000
 _MOST_HELD: Final = 1 << 18  # rows
+_MOST_NAMES: Final = 1 << 16
 _CODES: Final = -np.array(NOT_FOUND)
 
 
@@ -62,13 +63,15 @@ class Searches:
         self._first = 0  # number of the first batch held
         self._open = _none()
         self._names = StringTable()  # last components
+        self._paths: StringTable | None = None  # of the batches
+        self._name_of = np.zeros(0, np.int64)  # by code of a path: which of the names; -1 unknown
         self._calls: tuple[StringTable | None, np.ndarray] = (None, np.zeros(0, bool))
 
     def take(self, batch: EventBatch) -> None:
         """Take a batch; hand on what is told."""
         failed = np.flatnonzero(batch["is_error"])
         missed = failed[np.isin(batch["ret"][failed], _CODES)]
-        missed = missed[self._searching(batch, missed)]
+        missed = missed[self._searching(batch).take(batch["syscall"][missed])]
         if not self._held and not len(missed):
             self._deliver(batch)
             return
@@ -100,15 +103,15 @@ class Searches:
         ready, self._held = self._held[: until - self._first], self._held[until - self._first :]
         self._first = until
         self._rows -= sum(map(len, ready))
-        if not self._held:
-            self._names = StringTable()
+        if not self._held and len(self._names) > _MOST_NAMES:
+            self._names, self._paths = StringTable(), None
         for batch in ready:
             self._deliver(batch)
 
     def _tell(self, batch: EventBatch, number: int) -> None:
         """Mark the calls whose file this batch finds."""
-        found = np.flatnonzero(np.isin(batch["tid"], self._open.tid) & ~batch["is_error"])
-        found = found[self._searching(batch, found)]
+        found = np.flatnonzero(self._searching(batch).take(batch["syscall"]))
+        found = found[~batch["is_error"][found] & np.isin(batch["tid"][found], self._open.tid)]
         if not len(found):
             return
         keys = np.concatenate([self._open.tid, batch["tid"][found].astype(np.int64)]) << 32
@@ -128,16 +131,26 @@ class Searches:
             self._held[which - self._first] = held.with_columns(probe=probe)
         self._open = self._open.take(~told)
 
-    def _searching(self, batch: EventBatch, rows: np.ndarray) -> np.ndarray:
-        """Tell which of some rows are of calls that search."""
+    def _searching(self, batch: EventBatch) -> np.ndarray:
+        """Tell which system calls search, by their code in the batch."""
         calls = batch.tables["syscall"]
         if self._calls[0] is not calls or len(self._calls[1]) < len(calls):
             self._calls = calls, np.array([name in SEARCHING for name in calls], bool)
-        return np.asarray(self._calls[1].take(batch["syscall"][rows]))
+        return self._calls[1]
 
     def _last_components(self, batch: EventBatch, rows: np.ndarray) -> np.ndarray:
         """Return the name each of some rows looked for, as a number: what it wrote, for links lead to other names."""
-        written = batch["path_arg"][rows]
-        codes, which = np.unique(np.where(written != 0, written, batch["file"][rows]), return_inverse=True)
-        names = [path.rpartition("/")[2] for path in batch.tables["path_arg"].at(codes)]
-        return np.asarray(self._names.intern_many(names).astype(np.int64).take(which))
+        written, paths = batch["path_arg"][rows], batch.tables["path_arg"]
+        codes = np.where(written != 0, written, batch["file"][rows])
+        if self._paths is not paths:
+            self._paths, self._name_of = paths, np.zeros(0, np.int64)
+        if len(self._name_of) < len(paths):
+            more = np.full(len(paths) + len(paths) // 4 - len(self._name_of), -1)
+            self._name_of = np.concatenate([self._name_of, more])
+        found: np.ndarray = self._name_of.take(codes)
+        fresh = np.unique(codes[found < 0])
+        if len(fresh):
+            names = [path.rpartition("/")[2] for path in paths.at(fresh)]
+            self._name_of[fresh] = self._names.intern_many(names)
+            found = self._name_of.take(codes)
+        return found

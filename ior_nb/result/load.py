@@ -17,7 +17,7 @@ from ior_nb.export.arrow import event_batch
 from ior_nb.globalfilter import parse
 from ior_nb.result.axis import Axis, started, whole_number
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, EventBatch, Filter, new_tables
+from ior_nb.runtime import Accounting, EventBatch, Filter, new_tables, own
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.runtime.values import WITHOUT_STACK
 from ior_nb.sinks.parquet import Recording, find
@@ -32,6 +32,7 @@ _MOST: Final = 1 << 63
 _MOST_NOTES: Final = 20
 
 
+@own.ours
 def load(
     path_or_glob: str | Path | Iterable[str | Path],
     *,

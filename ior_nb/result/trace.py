@@ -16,7 +16,7 @@ from ior_nb.result.held import Held
 from ior_nb.result.lines import Annotated, LineTally, annotated
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
-from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime import Accounting, EventBatch, own
 from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Trace", "clocks"]
 
 
+@own.all_ours
 class Trace:
     """A trace. `trace()` hands it out at once; its results are there when the trace has ended.
 

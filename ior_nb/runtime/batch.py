@@ -12,13 +12,15 @@ import numpy as np
 from ior_nb.runtime.schema import COLUMNS, NAMES, TEXT_COLUMNS, column
 from ior_nb.runtime.strings import StringTable
 
-__all__ = ["ROWS_AT_ONCE", "EventBatch", "Row", "distinct", "new_tables"]
+__all__ = ["MOST_STRINGS", "ROWS_AT_ONCE", "EventBatch", "Row", "distinct", "new_tables", "renewed"]
 
 ROWS_AT_ONCE: Final = 32_768
 """Rows of one step where many are worked off: short enough that other threads do not wait long for the GIL."""
-_ABSENT: Final = {spec.name: np.array([spec.absent], spec.dtype) for spec in COLUMNS}
+MOST_STRINGS: Final = 1 << 17
+"""Of a table that more rows are still coded by; beyond, another one is begun, and old batches keep the old one."""
 _FRAME_BYTES: Final = 128 * len(COLUMNS)
 """What a batch takes before it has rows: an array of numpy for each column."""
+_ABSENT: Final = {spec.name: np.array([spec.absent], spec.dtype) for spec in COLUMNS}
 for _value in _ABSENT.values():
     _value.flags.writeable = False
 _NONE: Final[Mapping[str, np.ndarray]] = MappingProxyType({})
@@ -29,6 +31,12 @@ def new_tables() -> dict[str, StringTable]:
     paths = StringTable()
     shared = {"file": paths, "old_file": paths, "path_arg": paths}
     return {name: shared.get(name) or StringTable() for name in TEXT_COLUMNS}
+
+
+def renewed(tables: Mapping[str, StringTable], most: int) -> Mapping[str, StringTable]:
+    """Return the tables, those of more than `most` strings begun anew: who reads without end must not keep all."""
+    new = {id(table): StringTable() for table in tables.values() if len(table) > most}
+    return {name: new.get(id(table), table) for name, table in tables.items()} if new else tables
 
 
 class EventBatch(Sequence["Row"]):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from dataclasses import replace
 from pathlib import Path
@@ -24,15 +24,16 @@ from ior_nb.runtime import (
     TraceOptions,
     TraceRuntimeBindings,
     TraceState,
+    own,
     runtime_bindings_from_context,
     trace_filters_from_context,
 )
 from ior_nb.runtime.clock import boot_clock
-from ior_nb.session.books import Books, files_of
+from ior_nb.session import notebook
+from ior_nb.session.books import Books
 from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.fitted import with_tail
 from ior_nb.session.judges import Judges
-from ior_nb.session.own import messaging_descriptors, service_threads
 from ior_nb.session.plan import FRAMES_OF
 from ior_nb.session.probemanager import Manager
 from ior_nb.sinks.flamegraph import LiveTrie
@@ -70,7 +71,6 @@ class Run:
         engine: where the rows come from.
         owner: the books of the whole run.
         cells: when which cell of the notebook ran.
-        ignore_tids: threads that are left out.
         stop: ends the owner, for a view that asks for it.
     """
 
@@ -80,7 +80,6 @@ class Run:
         owner: Books,
         cells: CellTimes,
         *,
-        ignore_tids: Sequence[int] = (),
         stop: Callable[[], None] | None = None,
     ) -> None:
         self.engine = engine
@@ -88,18 +87,14 @@ class Run:
         self.windows: list[Books] = [owner]
         self._cells = cells
         self._stop = stop or self.end
-        self._ignored = {*ignore_tids, *owner.own_threads()}
         self.options = TraceOptions(
             scope=owner.plan.scope,
             enabled=owner.plan.enabled,
             rates=owner.plan.rates,
             stacks=FRAMES_OF[owner.plan.stacks],
-            ignore_tids=tuple(self._ignored),
             quiet=owner.plan.quiet,
         )
         owner.replays = engine.replays
-        self._messages = owner.plan.own and not engine.replays
-        self._messaging = messaging_descriptors() if self._messages else frozenset()
         self._lock = threading.Lock()  # between a change of the filter and the batch that is being counted
         # Rows of an engine that cannot wait come before anybody can look, and a dashboard must have counted them.
         self._watched = not owner.plan.quiet or not engine.can_wait
@@ -129,6 +124,7 @@ class Run:
         recorder = bindings.recorder()
         if recorder is not None and recorder.status().active:
             self._watched = True
+        served = None if self.engine.replays else notebook.here()
         self.options = replace(
             self.options,
             pushdown=self._judges.pushed,
@@ -137,6 +133,8 @@ class Run:
         )
         self.first_row = bindings.stream_sequencer().reserve(0)
         try:
+            if not self.engine.replays:
+                own.survey(served.threads() if served is not None else {})
             self.engine.start(self.options, self._feed)
             self._publish()
         except BaseException:
@@ -174,11 +172,6 @@ class Run:
     def _on_batch(self, batch: EventBatch) -> None:
         batch, passes = self._judges.judge(batch)
         batch = self._stamped(batch)
-        messaging = self._is_messaging(batch)
-        if messaging is not None:
-            for window in list(self.windows):
-                window.leave_out(batch.take(messaging))
-            batch, passes = batch.take(~messaging), None if passes is None else passes[~messaging]
         hidden = None if passes is None else ~passes
         for window in list(self.windows):
             window.receive(batch, hidden)
@@ -235,7 +228,7 @@ class Run:
             running=not trace.finished,
             title=str(trace.scope),
             engine=self.engine.name,
-            rows=self._bindings.stream_sequencer().reserve(0) - self.first_row,
+            rows=self.owner.rows,
             elapsed_s=max(0, boot_clock() - started) / 1e9 if started else 0.0,
             accounting=so_far(self.totals),
             notes=(*trace.notes, *([self._failure] if self._failure else [])),
@@ -255,7 +248,6 @@ class Run:
             return
         self._refreshed = now
         try:
-            self.ignore_new_service_threads()  # the ticker, and those a page made the notebook start
             self.refresh()
             self._failure = ""
         except errors.IorError as error:
@@ -318,21 +310,6 @@ class Run:
         """The filter in force."""
         return self._judges.filter
 
-    def _is_messaging(self, batch: EventBatch) -> np.ndarray | None:
-        """Which rows are not the user's: the kernel's main thread waking the one that prints, and our recordings."""
-        files = batch.tables["file"]
-        mask = np.zeros(len(batch), bool)
-        ours = [files_of(self._bindings.recorder()), *(window.own_files() for window in self.windows)]
-        for path in set().union(*ours):
-            if (code := files.code(path)) is not None:
-                mask |= batch["file"] == code
-        if self._messages and (eventfd := files.code("anon_inode:[eventfd]")) is not None:
-            waking = (batch["pid"] == os.getpid()) & (batch["file"] == eventfd)
-            if self._cells:  # a page may open channels later: who is woken between cells is not the user
-                self._messaging |= set(batch["fd"][waking & (batch["cell"] < 0)].tolist())
-            mask |= waking & np.isin(batch["fd"], list(self._messaging))
-        return mask if mask.any() else None
-
     def join(self, window: Books) -> None:
         """Let a window begin on this run.
 
@@ -348,8 +325,6 @@ class Run:
                 f"a trace of {mine.scope} is running, and {wanted.scope} with the calls and the filter asked for is "
                 "not all of it (see %ior status, %ior probes); stop it first (%ior stop)"
             )
-        if window.own_threads():
-            self.ignore(window.own_threads())
         if FRAMES_OF[wanted.stacks] > mine.stacks:
             window.trace.notes += ("Python stacks are as asked for by the trace that is running",)
         self.watch()
@@ -410,20 +385,6 @@ class Run:
         self.windows = []
         if interrupted is not None:
             raise interrupted
-
-    def ignore(self, tids: Iterable[int]) -> None:
-        """Leave threads out from now on."""
-        fresh = set(tids) - self._ignored
-        if fresh:
-            self.engine.ignore(sorted(fresh))
-            self._ignored |= fresh
-
-    def ignore_new_service_threads(self) -> None:
-        """Leave out the threads that began to serve the notebook or the tracer after the run had begun."""
-        if self._messages:
-            if threading.current_thread().name.startswith("ior-"):
-                self.ignore([threading.get_native_id()])  # first: looking for the others makes calls
-            self.ignore(service_threads())
 
     @property
     def counts_all(self) -> bool:

@@ -22,12 +22,11 @@ from ior_nb import errors
 from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Engine
 from ior_nb.result.trace import Trace, clocks
-from ior_nb.runtime import Filter, context_with_runtime_bindings, context_with_trace_filters
+from ior_nb.runtime import Filter, context_with_runtime_bindings, context_with_trace_filters, own
 from ior_nb.runtime.clock import moment
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.books import Books, new_recorder
 from ior_nb.session.celltimes import CellTimes
-from ior_nb.session.own import service_threads
 from ior_nb.session.past import Past
 from ior_nb.session.run import Run
 from ior_nb.sinks.parquet import Recorder
@@ -47,6 +46,7 @@ class View(Protocol):
         """Remove it. Idempotent."""
 
 
+@own.all_ours
 class TracerSession(Bindings):
     """The tracer of one process: what engines publish to and views read from, and the windows of users on its runs.
 
@@ -137,10 +137,7 @@ class TracerSession(Bindings):
                 self._run.join(window)
                 return
             window.trace.engine = engine.name  # only now is it known whether recordings stand in for it
-            ours = service_threads() if window.plan.own else ()
-            if self._recorder.worker_tid is not None:
-                ours += (self._recorder.worker_tid,)
-            run = Run(engine, window, self._cells, ignore_tids=ours, stop=stop)
+            run = Run(engine, window, self._cells, stop=stop)
             wanted = self.filters.active
             if window.plan.filter.active:
                 wanted = Filter.of([*wanted.parts(), *window.plan.filter.parts()])
@@ -228,8 +225,6 @@ class TracerSession(Bindings):
         if metadata:  # rows of now on, not of the trace's beginning
             metadata |= clocks("started", moment())
         recorder.start(path, metadata=metadata, generated=generated)
-        if run is not None and recorder.worker_tid is not None:
-            run.ignore([recorder.worker_tid])
 
     def stop_recording(self) -> Path | None:
         """Finish the recording; return where it is."""

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from ior_nb.engine.contract import Engine
 from ior_nb.result.trace import Trace
+from ior_nb.runtime import own
 from ior_nb.runtime.clock import FOR_EVER, boot_clock, moment
 from ior_nb.session.books import Books, new_recorder
 from ior_nb.session.child import Child
@@ -15,6 +16,7 @@ from ior_nb.session.session import TracerSession
 __all__ = ["Window"]
 
 
+@own.all_ours
 class Window(Books):
     """One `Trace` being made: a stretch of time on a run. A context manager that gives the trace."""
 

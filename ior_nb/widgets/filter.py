@@ -9,7 +9,7 @@ from typing import Any, Final
 import traitlets
 
 from ior_nb.errors import FilterSyntaxError, IorError
-from ior_nb.runtime import Filter, LiveRuntime
+from ior_nb.runtime import Filter, LiveRuntime, own
 from ior_nb.runtime.filter import DIMENSIONS, NUMBER_OPERATORS, TEXT_OPERATORS, Errors, Node, Number, Text
 from ior_nb.runtime.text import escaped_html, printable
 from ior_nb.widgets.checked import whole
@@ -85,6 +85,7 @@ class FilterPanel(Panel):
         self._applied = [str(body.get("view", "")), whole({"n": 0, **body}, "n", 0, 2**53)]
         self.runtime.filters.set(found)
 
+    @own.ours
     def _asked(self, _: Any, content: Any, buffers: Any) -> None:
         if isinstance(content, dict) and content.get("kind") == "ask":
             ticker.do(lambda: self._reply(content))

@@ -24,6 +24,7 @@ from ior_nb.commands.verbs import PARSERS, HelpShown, arguments_of
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.wire import Frame, Unpacker
 from ior_nb.engine.decode import Decoder, counters_of
+from ior_nb.export.arrow import record_batch
 from ior_nb.globalfilter import complete, parse, to_text
 from ior_nb.result.load import load
 from ior_nb.runtime.schema import TEXT_COLUMNS
@@ -81,23 +82,27 @@ _WORDS: Final = (
 )
 
 
+def _condition(random: Random) -> str:
+    if random.random() < 0.1:
+        return random.choice(("errors", "not errors", f"({_condition(random)})"))
+    if random.random() < 0.5:
+        name, value = random.choice((("latency", "1ms"), ("bytes", "4KiB"), ("pid", "1"), ("ret", "-2"), ("fd", "3")))
+        return f"{name}{random.choice(('=', '>', '>=', '<', '<=', '!='))}{value}"
+    name = random.choice(("file", "comm", "path", "syscall", "host"))
+    value = random.choice(("a", "*.csv", "read", "/tmp/*", '"a b"', '"é*"'))
+    return f"{name}{random.choice(('=', '~', '!=', '!~'))}{value}"
+
+
 def _filter_text(random: Random) -> str:
     if random.random() < 0.02:
         return random.choice(("(", "not ", "a=b and ", '"', "*")) * random.randrange(1, 400)
     words = [random.choice(_WORDS) for _ in range(random.randrange(1, 14))]
     if random.random() < 0.5:  # often right
-        words = []
-        for _ in range(random.randrange(1, 4)):
-            words += [
-                random.choice(("", "not ")),
-                random.choice(("file", "comm", "latency", "bytes", "pid", "syscall")),
-            ]
-            words += [
-                random.choice(("=", "~", "!=", ">=", "<")),
-                random.choice(_WORDS),
-                random.choice((" and ", " or ")),
-            ]
-        words.pop()
+        words = [
+            random.choice((" and ", " or ", " and not ")).join(
+                _condition(random) for _ in range(random.randrange(1, 5))
+            )
+        ]
     text = random.choice(("", " ", "")).join(words)
     if random.random() < 0.3 and text:
         at = random.randrange(len(text))
@@ -132,12 +137,10 @@ def _stream(random: Random) -> tuple[bytes, list[int]]:
     parts = []
     for _ in range(random.randrange(1, 5)):
         payload = random.randbytes(random.choice((0, 1, 7, 8, 100)))
-        head = wire.FRAME.pack(len(payload), random.choice(list(Frame)))
+        head = bytearray(wire.FRAME.pack(len(payload), random.choice(list(Frame))))
         if random.random() < 0.3:
-            head = bytearray(head)
             head[random.randrange(8)] = random.randrange(256)
-            head = bytes(head)
-        parts.append(head + payload)
+        parts.append(bytes(head) + payload)
     data = b"".join(parts)
     return data, sorted(random.randrange(len(data) + 1) for _ in range(random.randrange(4)))
 
@@ -198,7 +201,7 @@ def _decoder(made: list[tuple[Frame, bytes]], random: Random) -> bool:
     try:
         for kind, payload in made:
             if kind is Frame.NAMES:
-                decoder.names.learn(payload)
+                decoder.names.take(payload)
                 decoder.names.ask()
             elif kind is Frame.ALIVE:
                 decoder.names.keep(payload)
@@ -249,7 +252,7 @@ def _loaded(data: bytes, random: Random) -> bool:
 
 def _footer(random: Random) -> bytes:
     return recordings.with_footer(
-        pa.Table.from_batches([recordings.record_batch(recordings.rows())]), recordings._metadata(random), random
+        pa.Table.from_batches([record_batch(recordings.rows())]), recordings._metadata(random), random
     )
 
 

@@ -59,7 +59,7 @@ def rows(count: int = 60) -> EventBatch:
     """Return rows as the decoder makes them."""
     decoder = Decoder()
     (frame,) = frames(count, rows_in_frame=count)
-    decoder.names.learn(frame.names)
+    decoder.names.take(frame.names)
     batch = decoder.events(frame.events)
     return batch.with_columns(seq=np.arange(1, count + 1, dtype=np.uint64), cell=np.full(count, 3))
 

@@ -51,25 +51,25 @@ def _shown(trace: Trace, folder: Path) -> object:
     return texts
 
 
+def _asked(name: str, *arguments: str, **options: str) -> Callable[[Trace, Path], object]:
+    """Return what asks a trace for something; a figure is written out, as a page does."""
+
+    def ask(trace: Trace, folder: Path) -> object:
+        found = getattr(trace, name)(*arguments, **options)
+        return found.to_json() if hasattr(found, "to_plotly_json") else found
+
+    return ask
+
+
+_TABLES: Final = ("stats", "syscalls", "families", "files", "directories", "processes", "errors", "slowest", "timeline")
+
 SURFACES: Final[dict[str, Callable[[Trace, Path], object]]] = {
     "summary": _shown,
     "df": lambda trace, _: trace.df().describe(include="all"),
     "table": lambda trace, _: trace.table().validate(full=True),
-    **{
-        name: (lambda trace, _, name=name: getattr(trace, name)())
-        for name in (
-            *("stats", "syscalls", "families", "files", "directories", "processes", "errors", "slowest", "timeline"),
-            *("metadata", "batches", "__len__"),
-        )
-    },
-    **{
-        f"flame by {metric}": (lambda trace, _, metric=metric: trace.flame(metric=metric).to_json())
-        for metric in METRICS
-    },
-    **{
-        f"plot {what}": (lambda trace, _, what=what: trace.plot(what).to_json())
-        for what in ("timeline", "latency", "heatmap", "files")
-    },
+    **{name: _asked(name) for name in (*_TABLES, "metadata", "batches", "__len__")},
+    **{f"flame by {metric}": _asked("flame", metric=metric) for metric in METRICS},
+    **{f"plot {what}": _asked("plot", what) for what in ("timeline", "latency", "heatmap", "files")},
     "filter": lambda trace, _: trace.filter("latency>=1ms or errors or file~a or bytes>1 or pid>1").summary().text(),
     "diff": _diff,
     "statistics": _counted,

@@ -43,6 +43,7 @@ def rows() -> EventBatch:
         latency_ns=[300_000, 5000, 5000, 1000, 20, 10],
         bytes=[0, 4096, 1024, 0, 5, 6],
         is_error=[True, False, False, False, False, False],
+        ret=[-2, 4096, 1024, 0, 5, 6],
         file_kind=["file", "file", "pipe", "", "file", "file"],
         stack=[written(frames) for frames in places],
         py_file=[frame.file for frame in own],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import mmap
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -190,6 +191,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("waiting", ctypes.c_uint8),
         ("changes_names", ctypes.c_uint8),
         ("rooted", ctypes.c_uint8),
+        ("tells", ctypes.c_uint8),
         ("why", ctypes.c_uint8),
     )
 
@@ -301,6 +303,11 @@ def filter_row(wanted: dict[str, Any], generation: int) -> bytes:
     )
 
 
+def possible_threads() -> int:
+    """Return how many numbers threads can have on this machine, rounded up to whole pages of a byte each."""
+    return -(-int(Path("/proc/sys/kernel/pid_max").read_text()) // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
 def possible_cpus() -> int:
     """Return one more than the highest CPU number this machine can have."""
     text = Path("/sys/devices/system/cpu/possible").read_text()
@@ -328,7 +335,7 @@ class Variant:
         return (*FUNCTIONS, *PYTHON_FUNCTIONS) if self.python else FUNCTIONS
 
 
-def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int) -> str:
+def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int, threads: int) -> str:
     """Return the program's C text with its constants in front.
 
     Raises:
@@ -356,7 +363,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
-    defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus}
+    defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus, "THREADS": threads}
     defines |= {"SLOTS": 65536, "FILES": 65536, "SOCKFS_MAGIC": 0x534F434B, "NSFS_MAGIC": 0x6E736673}
     defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
     defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}

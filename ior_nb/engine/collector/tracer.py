@@ -128,6 +128,7 @@ class Tracer:
         self._counters = self._map("counters", self._counter_bytes * self.cpus)
         self._totals = self._map("totals", 8 * wire.TOTALS * self.cpus)
         self._scope_gen = 0
+        self._owner = 0
         self._renames_seen = False
         self._filter = 0
         self._generation = 0
@@ -138,6 +139,11 @@ class Tracer:
         self.no_stacks = ""
         """Why it cannot be."""
         self._misses_before = 0
+
+    def doing(self) -> tuple[int, int]:
+        """Return descriptor and size of the map in which the owner's threads say whose work they do, a byte each."""
+        spec = self._maps["doing"].spec
+        return self._maps["doing"].fd, spec.entries * spec.value_bytes
 
     def _fd(self, table: str) -> int:
         return self._maps[table].fd
@@ -164,7 +170,8 @@ class Tracer:
         for kind, numbers in ((0, request["ignore_tids"]), (1, [*request["ignore_pids"], os.getpid()])):
             for number in numbers:
                 self._maps["ignored"].set(_key64(kind << 32 | number), _ONE)
-        self._scope_gen = (self._scope_gen // wire.SCOPE_ROUNDS + 1) * wire.SCOPE_ROUNDS
+        self._scope_gen += 1
+        self._owner = request.get("owner", 0)
         self._scope = scope
         self._write_filter(request.get("filter") or {}, request.get("generation", 0))
         self._configure(self._mode)
@@ -251,7 +258,7 @@ class Tracer:
             self._filter,
             self._wanted,
             self._namespace,
-            0,
+            self._owner,
         )
         self._maps["config"].set(_FIRST, raw)
 
@@ -271,17 +278,6 @@ class Tracer:
         self._filter = (self._filter + 1) % wire.FILTERS
         self._generation = generation & 0xFF
         self._maps["filters"].set(_key(self._filter), filter_row(wanted, generation))
-
-    def ignore(self, tids: Iterable[int]) -> None:
-        """Leave threads out from now on, those already known included.
-
-        No slot is written: the kernel changes it at the same time, and one of the two would be lost. Each thread looks
-        into `ignored` again at its next call, because the number of the scope has changed.
-        """
-        for tid in tids:
-            self._maps["ignored"].set(_key64(tid), _ONE)
-        self._scope_gen += 1
-        self._configure(self._mode)
 
     def _seed(self, scope: dict[str, Any]) -> dict[int, int]:
         if scope["mode"] != "pids":
@@ -341,6 +337,7 @@ class Tracer:
             slot = Slot(pid=pid, tid=tid, tgid=pid, scope_gen=self._scope_gen, state=STATES["BEFORE"])
             others = self._scope.get("tid") not in (0, None, tid)
             slot.ignored = others or any(ignored.get(_key64(k)) for k in (tid, 1 << 32 | pid))
+            slot.tells = pid == self._owner
             self._maps["slots"].set(_key(tid), bytes(slot), UPDATE_NOEXIST)
 
     # ---- what is counted

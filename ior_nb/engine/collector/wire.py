@@ -87,7 +87,12 @@ SPECS: Final = 512  # rows of the syscall table; x32 twins begin at 512
 BUCKETS: Final = 48  # powers of two of nanoseconds
 TOTALS: Final = 32
 FILTERS: Final = 8  # entries a live change goes round in
-SCOPE_ROUNDS: Final = 256  # numbers of one scope: it changes for threads that are ignored from now on
+
+# Whose work a thread does: a byte a thread in the map `doing`, written by the process that traces (runtime/own.py).
+W_USERS: Final = 0
+W_NOTEBOOKS: Final = 1
+W_OURS: Final = 2
+DOING_THREADS: Final = 64  # bytes in one value of the map
 
 # Totals, one of each per CPU.
 T_SEEN: Final = 0
@@ -103,13 +108,14 @@ T_KILLED: Final = 9
 T_FILTERED: Final = 10
 T_NO_START: Final = 11
 T_HIDDEN: Final = 12
+T_LEFT_OUT: Final = 13
 # Records without a Python stack though it was asked for, by reason.
-T_NO_PYTHON: Final = 13  # no interpreter that is known in the process
-T_NO_STATE: Final = 14  # not a thread of Python's
-T_OTHER_THREAD: Final = 15  # the state the thread has is another thread's
-T_NO_FRAME: Final = 16  # no Python function is running
-T_UNREADABLE: Final = 17  # memory is not there, or says nothing for sure
-T_LOST_FACTS: Final = 18  # no room in the ring
+T_NO_PYTHON: Final = 14  # no interpreter that is known in the process
+T_NO_STATE: Final = 15  # not a thread of Python's
+T_OTHER_THREAD: Final = 16  # the state the thread has is another thread's
+T_NO_FRAME: Final = 17  # no Python function is running
+T_UNREADABLE: Final = 18  # memory is not there, or says nothing for sure
+T_LOST_FACTS: Final = 19  # no room in the ring
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -124,6 +130,7 @@ TOTAL_NAMES: Final = (
     "filtered",
     "no_start",
     "hidden",
+    "left_out",
     "no_python",
     "no_state",
     "other_thread",

@@ -87,7 +87,7 @@ int python_exec(struct exec_args *ctx) {
   forget(slot);
   forget(from);
   if (!slot) slot = from;
-  if (!slot || slot->ignored) return 0;
+  if (!slot) return 0;
   u32 pid = slot->pid;
   pythons.delete(&pid);
   key_of(rd(ctx->binprm + O_linux_binprm_file), &key);
@@ -120,7 +120,7 @@ int python_end(void *ctx) {
 int python_mapped(struct exit_args *ctx) {
   u32 tid = bpf_get_current_pid_tgid();
   struct slot *slot = slots.lookup(&tid);
-  if (!slot || slot->ignored) return 0;
+  if (!slot) return 0;
   u64 regs[8] = {};
   read_kernel(regs, sizeof(regs), (void *)(ctx->regs + REGISTERS_START));
   s64 ret = ctx->ret;
