@@ -258,6 +258,7 @@ class BccEngine:
             filter=as_json(options.pushdown),
             generation=options.generation,
             stacks=options.stacks,
+            programs=[os.path.realpath(sys.executable), *options.programs] if options.stacks else [],
             counter=[os.getpid(), counter_address()] if options.stacks else None,
         )
         self.notes = self._notes

@@ -71,6 +71,8 @@ class TraceOptions:
     """What the records of that filter carry, 0 to 255."""
     stacks: int = 0
     """Frames of a Python stack at most; 0 without stacks."""
+    programs: tuple[str, ...] = ()
+    """Files of programs that will be executed: an interpreter that is known before has stacks from its first call."""
     quiet: bool = False
     """Keep raw bytes and decode them when the trace ends, so that the traced code pays no Python for it."""
 

@@ -92,6 +92,7 @@ class Run:
             enabled=owner.plan.enabled,
             rates=owner.plan.rates,
             stacks=FRAMES_OF[owner.plan.stacks],
+            programs=(owner.plan.command.path,) if owner.plan.command is not None else (),
             quiet=owner.plan.quiet,
         )
         owner.replays = engine.replays

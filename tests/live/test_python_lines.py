@@ -156,3 +156,15 @@ def test_without_stacks_nothing_is_looked_for(session: TracerSession) -> None:
 
     assert not trace.batch["stack"].any()
     assert not trace.accounting.without_stack
+
+
+@pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="the system has no Python of its own")
+def test_a_command_has_stacks_from_its_first_call() -> None:
+    """Its interpreter is known before it runs, in a collector that has met none."""
+    command = ["/usr/bin/python3", "-S", "-c", "import os; os.stat('/')"]
+    with TracerSession() as session, ior_nb.trace(command=command, session=session) as trace:
+        pass
+
+    found = trace.batch.take(trace.batch.text("py_file") == "<string>")
+    assert found.text("py_func").tolist()[-1] == "<module>"
+    assert trace.accounting.without_stack.get("no_python", 0) == 0

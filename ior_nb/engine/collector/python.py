@@ -8,6 +8,8 @@ for sure has no layout: no stack is better than a wrong one.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import mmap
 import os
 import platform
 import re
@@ -28,6 +30,7 @@ __all__ = [
     "candidates",
     "inspect",
     "layout_row",
+    "mapped",
 ]
 
 LAYOUT: Final = struct.Struct("<25I")  # struct layout of bpf/python.c
@@ -212,7 +215,7 @@ class File:
     path: str
     """As the process was given it: elsewhere it may name another file."""
     span: str
-    """Of the first mapping."""
+    """Of the first mapping; empty where it is mapped no more."""
     at: dict[int, int]
     """Where each offset of the file is mapped."""
     library: bool
@@ -229,10 +232,9 @@ class File:
             OSError: this process may not.
         """
         flags = os.O_RDONLY | os.O_CLOEXEC
-        first, last = (int(n, 16) for n in self.span.split("-"))
-        for path in (f"/proc/{self.pid}/map_files/{first:x}-{last:x}", f"/proc/{self.pid}/exe"):
-            if self.library and path.endswith("exe"):
-                continue
+        span = "-".join(f"{int(n, 16):x}" for n in self.span.split("-")) if self.span else ""
+        ways = [f"/proc/{self.pid}/map_files/{span}", *([] if self.library else [f"/proc/{self.pid}/exe"])]
+        for path in ways if span else ():
             with contextlib.suppress(PermissionError):  # map_files takes CAP_CHECKPOINT_RESTORE
                 return os.open(path, flags)
         fd = os.open(f"/proc/{self.pid}/root{self.path}", flags | os.O_NONBLOCK)
@@ -262,3 +264,27 @@ def candidates(pid: int) -> list[File]:
             file = found.setdefault(key, File(pid, *key, path, span, {}, library and path != program))
             file.at.setdefault(int(offset, 16), int(span.split("-")[0], 16))
     return list(found.values())
+
+
+def mapped(path: str) -> File:
+    """Return a file nobody may have mapped yet, as the kernel numbers it; of a script, its interpreter.
+
+    Raises:
+        OSError: it is not there.
+        ValueError: it is empty.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        head = os.pread(fd, 256, 0)
+        if head.startswith(b"#!/"):
+            return mapped(os.fsdecode(head[2:].split(None, 1)[0]))
+        with mmap.mmap(fd, 1, mmap.MAP_PRIVATE) as memory:  # only a mapping tells the kernel's own numbers
+            byte = ctypes.c_char.from_buffer(memory)
+            at = ctypes.addressof(byte)
+            del byte  # else the mapping could not be closed
+            with open("/proc/self/maps", errors="surrogateescape") as lines:  # noqa: PTH123 # line by line
+                words = next(line.split(None, 5) for line in lines if int(line.split("-")[0], 16) == at)
+    finally:
+        os.close(fd)
+    major, minor = (int(n, 16) for n in words[3].split(":"))
+    return File(os.getpid(), major << 20 | minor, int(words[4]), os.path.realpath(path), "", {}, library=False)

@@ -5,12 +5,13 @@ Loaded when first asked for. A kernel that refuses it traces all the same, witho
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import select
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ior_nb.engine.collector import wire
@@ -28,6 +29,7 @@ from ior_nb.engine.collector.python import (
     candidates,
     inspect,
     layout_row,
+    mapped,
 )
 from ior_nb.engine.collector.ring import Ring
 
@@ -69,8 +71,13 @@ class Stacks:
         self.unknown: dict[str, str] = {}
         """Programs that may be Python and whose stacks cannot be read -> why."""
 
-    def start(self, frames: int) -> None:
-        """Look for stacks of so many frames at most from now on."""
+    def start(self, frames: int, programs: Iterable[str]) -> None:
+        """Look for stacks from now on.
+
+        Args:
+            frames: of a stack at most.
+            programs: files that will be executed.
+        """
         self._frames = frames
         self._rows.clear()
         for name in ("pythons", "binaries"):
@@ -80,6 +87,9 @@ class Stacks:
             self._maps["tails"].set(index.to_bytes(4, "little"), self._programs[name].fd.to_bytes(4, "little"))
         for hook, name in PYTHON_HOOKS.items():
             self._links.append(attach_raw(hook, self._programs[name]))
+        for path in programs:
+            with contextlib.suppress(OSError, ValueError):
+                self._meet(mapped(path))
 
     def stop(self) -> None:
         """Look for them no more. Idempotent."""
@@ -107,18 +117,14 @@ class Stacks:
         except OSError:
             return  # it is gone
         for file in files:
-            found = self._inspected(file)
+            found = self._meet(file)
             if isinstance(found, str):
                 if found and (file.library or "python" in file.path.rpartition("/")[2]):
                     self.unknown[file.path] = found
-                self._maps["binaries"].set(file.key, _NOTHING)
                 continue
-            row = self._row(found)
-            binary = BINARY.pack(found.runtime, found.segment, found.start, found.tls, row, file.library)
-            self._maps["binaries"].set(file.key, binary)
             where = file.at.get(found.segment_offset)
             if where is not None:
-                serial = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+                serial, row = time.clock_gettime_ns(time.CLOCK_MONOTONIC), self._row(found)
                 python = PYTHON.pack(where - found.segment + found.runtime, counter, found.tls, serial, row, 0)
                 self._maps["pythons"].set(pid.to_bytes(4, "little"), python)
         if asked is not None and asked not in [file.key for file in files]:
@@ -139,6 +145,16 @@ class Stacks:
             else:
                 facts.append(record)
         return b"".join(facts)
+
+    def _meet(self, file: File) -> Found | str:
+        """Look at a file and tell the kernel program; return what is known of it, or why nothing is."""
+        found = self._inspected(file)
+        binary = _NOTHING
+        if isinstance(found, Found):
+            row = self._row(found)
+            binary = BINARY.pack(found.runtime, found.segment, found.start, found.tls, row, file.library)
+        self._maps["binaries"].set(file.key, binary)
+        return found
 
     def _inspected(self, file: File) -> Found | str:
         """Return what is known of a file, or why nothing is; a file that has changed is looked at again."""

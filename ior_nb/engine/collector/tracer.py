@@ -183,7 +183,8 @@ class Tracer:
         if frames:
             self.load_stacks()
         try:
-            running = self._attach(scope, frames, tuple(request.get("counter") or (0, 0)))
+            counter = tuple(request.get("counter") or (0, 0))
+            running = self._attach(scope, frames, request.get("programs") or (), counter)
         except BaseException:
             self.detach()
             raise
@@ -204,12 +205,14 @@ class Tracer:
             except LookupError as error:
                 self.no_stacks = str(error.args[0])
 
-    def _attach(self, scope: dict[str, Any], frames: int, counter: tuple[int, int]) -> dict[int, int]:
+    def _attach(
+        self, scope: dict[str, Any], frames: int, programs: Iterable[str], counter: tuple[int, ...]
+    ) -> dict[int, int]:
         running: dict[int, int] = {}
         for hook in HOOKS:
             if hook == "sys_enter":  # everything else is in place: now the targets, then the calls
                 if frames and self.stacks is not None:
-                    self.stacks.start(frames)
+                    self.stacks.start(frames, programs)
                 running = self._seed(scope)
                 if frames and self.stacks is not None:
                     for pid in [*scope.get("pids", ()), *running] if scope["mode"] == "pids" else parents():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ior_nb.engine.collector import python
-from ior_nb.engine.collector.python import STACKS_HERE, Unknown, candidates, inspect, layout_row
+from ior_nb.engine.collector.python import STACKS_HERE, Unknown, candidates, inspect, layout_row, mapped
 
 pytestmark = pytest.mark.skipif(not STACKS_HERE, reason="frames are known on x86-64 only")
 
@@ -94,6 +94,19 @@ def test_what_is_not_known_for_sure_is_refused_with_its_reason(tmp_path: Path, d
     """No stack is better than a wrong one, and who has none is told why."""
     with pytest.raises(Unknown, match=why):
         inspected(tmp_path, data)
+
+
+def test_a_program_can_be_met_before_it_runs(tmp_path: Path) -> None:
+    """By the kernel's own numbers, which a mapping tells; of a script it is the interpreter."""
+    interpreter = Path(sys.executable).resolve()
+    (tmp_path / "script").write_text(f"#!{interpreter} -I\n")
+
+    direct, by_script = mapped(str(interpreter)), mapped(str(tmp_path / "script"))
+    fd = direct.open()
+
+    assert os.fstat(fd).st_ino == interpreter.stat().st_ino
+    assert direct.key == by_script.key
+    os.close(fd)
 
 
 def test_the_interpreter_of_this_process_is_found() -> None:
