@@ -16,7 +16,9 @@ from ior_nb.aggregate.groups import Columns, Groups, mean
 from ior_nb.aggregate.rows import credited_rows, latencies, moved, wait_rows
 from ior_nb.aggregate.unrecorded import as_group, into_groups, sums
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import distinct
 from ior_nb.runtime.completeness import UNRECORDED, Counters
+from ior_nb.runtime.stacks import NO_FRAME, parsed
 
 __all__ = [
     "directories",
@@ -24,6 +26,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "lines",
     "probes",
     "processes",
     "syscalls",
@@ -202,6 +205,38 @@ def threads(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
         **_measures(groups, batch),
     }
     return _averaged(as_group(ranked(columns, "time_ns", "calls"), "comm", unrecorded))
+
+
+def lines(batch: EventBatch, unrecorded: Counters = _ALL_ROWS, *, library: bool = False) -> Columns:
+    """Return one group per line of Python, most time first; calls without a Python stack have the empty file.
+
+    Args:
+        batch: the rows.
+        unrecorded: the calls that are no rows: a group of their own.
+        library: the line that made the call itself, whoever's it is, instead of the user's own.
+    """
+    if library:
+        codes, stacks = distinct(batch["stack"], len(batch.tables["stack"]))[::-1]
+        frames = [(parsed(text) or (NO_FRAME,))[-1] for text in batch.tables["stack"].at(stacks)]
+        known = {frame: at for at, frame in enumerate(dict.fromkeys(frames))}
+        groups = Groups(np.array([known[frame] for frame in frames], np.int64).take(codes))
+        found = list(known)
+        names: Columns = {
+            "file": _objects([frame.file for frame in found]),
+            "line": np.array([frame.line for frame in found], np.int64),
+            "function": _objects([frame.function for frame in found]),
+        }
+    else:
+        groups = Groups(batch["py_file"], batch["py_line"], batch["py_func"])
+        first = groups.first()
+        names = {
+            "file": batch.text("py_file")[first],
+            "line": batch["py_line"][first].astype(np.int64),
+            "function": batch.text("py_func")[first],
+        }
+    measures = _measures(groups, batch)
+    measures["waiting_ns"] = groups.sum(np.where(wait_rows(batch), latencies(batch)[0], 0))
+    return _averaged(as_group(ranked({**names, **measures}, "time_ns", "calls"), "function", unrecorded))
 
 
 def errors(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:

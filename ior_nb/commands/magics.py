@@ -96,6 +96,7 @@ class IorMagics(Magics):
             session = self.verbs.use(options.engine)
             window = trace(**trace_arguments(options), title="this cell", session=session, cell=number)
             result = window.__enter__()
+            result.cells = self.verbs.cell_files()
         except (errors.IorError, HelpShown) as error:
             raise refusal("nothing was run" if isinstance(error, HelpShown) else f"ior: {error}") from None
 

@@ -24,6 +24,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb import errors
+from ior_nb.engine.codecount import counter_address
 from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.collector.bpf import condensed
 from ior_nb.engine.collector.hooks import TOLD
@@ -36,6 +37,7 @@ from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTE
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.memory import memory_limit
+from ior_nb.runtime.text import printable
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
 
@@ -86,6 +88,7 @@ class BccEngine:
         self.compiled = False
         """Whether bcc had to compile it; else it came from the cache."""
         self._not_kept = ""
+        self._notes: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._lock = threading.RLock()
@@ -151,9 +154,8 @@ class BccEngine:
                     buffer_bytes=self._buffer_bytes,
                     way=self._way,
                 )
-                self.way, self.compiled, self.notes = answer["way"], answer["compiled"], tuple(answer["notes"])
-                self._not_kept = answer["cache"]
-                self.notes += self._sharing.begin(answer["doing"])
+                self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
+                self.notes = self._notes = (*answer["notes"], *self._sharing.begin(answer["doing"]))
             except BaseException:
                 self._release()
                 raise
@@ -258,7 +260,13 @@ class BccEngine:
             hurry=list(self.thread_ids()),
             filter=as_json(options.pushdown),
             generation=options.generation,
+            stacks=options.stacks,
+            programs=[os.path.realpath(sys.executable), *options.programs] if options.stacks else [],
+            counter=[os.getpid(), counter_address()] if options.stacks else None,
         )
+        self.notes = self._notes
+        if answer["no_stacks"]:
+            self.notes += (f"no Python lines: {answer['no_stacks']}",)
         roots = {int(p): up for p, up in answer["roots"].items()}
         running = {int(p): up for p, up in answer["running"].items()}
         self._decoder.names.begin(running if scope.at_exec else running | roots)
@@ -300,7 +308,9 @@ class BccEngine:
             self.go_live()
             self._on_batch = lambda batch: None  # whom it went to, and his rows, are not ours to keep
         self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
-        return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters)
+        unknown = answer.get("unknown_pythons", {})
+        notes = tuple(f"no Python lines of {printable(path)}: {why}" for path, why in unknown.items())
+        return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters, notes=notes)
 
     # ---- requests
 
@@ -409,6 +419,8 @@ class BccEngine:
                 self._requests.put(pack_json(Frame.REQUEST, {"id": 0, "verb": "alive"}))
         elif kind is Frame.ALIVE:
             names.keep(payload)
+        elif kind is Frame.FACTS:
+            self._decoder.stacks.learn(payload)
         elif kind is Frame.EVENTS:
             step = ROWS_AT_ONCE * EVENT.itemsize
             for at in range(0, len(payload), step):

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate import latencies, source_files, wait_rows, waits_at, ways
+from ior_nb.result.lines import Annotated
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
@@ -160,6 +161,7 @@ class Tally:
         completeness: Completeness,
         notes: tuple[str, ...] = (),
         counters: Mapping[str, Mapping[str, int]] | None = None,
+        sources: tuple[Annotated, ...] = (),
     ) -> Summary:
         """Return what was added up so far.
 
@@ -170,6 +172,7 @@ class Tally:
             notes: what else the reader should know.
             counters: the kernel's exact counts by syscall, where rows are missing: they take the place of the sums of
                 rows; files, errors and the slowest calls then are those of the rows alone.
+            sources: cells with what their lines made.
         """
         with self._lock:
             self._add_errors()
@@ -212,6 +215,7 @@ class Tally:
             waits=tuple(waits),
             completeness=completeness,
             notes=notes,
+            sources=sources,
         )
 
     def counted(self) -> dict[str, dict[str, int]]:

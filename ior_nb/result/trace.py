@@ -15,6 +15,7 @@ from ior_nb.aggregate import counted, missing
 from ior_nb.errors import ConfigError
 from ior_nb.result.axis import clocks
 from ior_nb.result.held import Held
+from ior_nb.result.lines import Annotated, LineTally, annotated
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
@@ -72,6 +73,9 @@ class Trace:
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.finished = False
         self._tally = Tally()
+        self._lines = LineTally()
+        self.cells: Mapping[str, int] = {}
+        """Number of each cell of the notebook by the name its code has for a file."""
         self._held = Held()
         self._rows_kept = True
         self._name: str | None = None  # found among all rows: views ask several times a second
@@ -83,6 +87,7 @@ class Trace:
     def add(self, batch: EventBatch, *, keep: bool = True) -> None:
         """Take in rows of the window."""
         self._tally.add(batch)
+        self._lines.add(batch)
         if not keep:
             self._rows_kept = False
             return
@@ -250,6 +255,25 @@ class Trace:
 
         return tables.files(self.batch, self.completeness)
 
+    def lines(self, file: str = "", *, library: bool = False) -> pd.DataFrame:
+        """Return one row per line of Python, most time first, with its text where that can be found.
+
+        Args:
+            file: only lines of files whose path ends so.
+            library: the line that made the call itself, whoever's it is, instead of the user's own.
+        """
+        from ior_nb.result import tables
+
+        return tables.lines(self.batch, self.completeness, file=file, library=library)
+
+    def annotated(self, file: str = "") -> list[Annotated]:
+        """Return the cells, or files, with what each of their lines made in the margin; most time first.
+
+        Args:
+            file: the files whose path ends so, of libraries too; else the cells.
+        """
+        return annotated(self._lines.costs(), file=file, cells=self.cells)
+
     def directories(self) -> pd.DataFrame:
         """Return one row per directory that holds files acted on, most bytes first."""
         from ior_nb.result import tables
@@ -350,6 +374,7 @@ class Trace:
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
+        found.cells = self.cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
@@ -420,6 +445,7 @@ class Trace:
             notes=notes,
             duration_s=self.duration_s,
             metadata=self.metadata(),
+            sources=tuple(source.html() for source in self.annotated()),
             origin_ns=self._start(),
         )
 
@@ -428,12 +454,14 @@ class Trace:
         notes = self.notes
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
+        sources = tuple(self.annotated())
         return self._tally.summary(
             title=self.title,
             duration_s=self.duration_s,
             completeness=self._told(),
             notes=notes,
             counters=self._exact() or None,
+            sources=sources,
         )
 
     def __repr__(self) -> str:

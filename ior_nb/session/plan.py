@@ -17,7 +17,7 @@ from ior_nb.globalfilter import parse, to_text
 from ior_nb.runtime import EventBatch, Filter, Scope
 from ior_nb.syscalls import BY_NUMBER, DEFAULT_FAMILIES, FAMILIES, SYSCALLS, Syscall, resolve, select
 
-__all__ = ["Command", "Plan", "Request", "enabled_calls", "parameters", "plan", "sampling_rates"]
+__all__ = ["FRAMES_OF", "Command", "Plan", "Request", "enabled_calls", "parameters", "plan", "sampling_rates"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,8 @@ class Plan:
     """Which rows the user does not want: bool, shape (n,)."""
     record: Path | None = None
     keep_rows: bool = True
+    stacks: str = "full"
+    """A key of `FRAMES_OF`."""
     quiet: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -88,11 +90,14 @@ class Request(TypedDict, total=False):
     own: bool
     record: str | Path | None
     keep_rows: bool
+    stacks: str | None
     cwd: str | Path | None
     env: Mapping[str, str] | None
     title: str | None
 
 
+FRAMES_OF: Final = {"off": 0, "lines": 12, "full": 32}
+"""What can be asked of Python stacks -> frames of each at most, the innermost."""
 _DEFAULTS: Final[Request] = {"system": False, "follow": True, "own": False, "keep_rows": True}
 """Of those that are not None where nobody asks."""
 
@@ -147,6 +152,7 @@ def plan(**asked: Unpack[Request]) -> Plan:
         leave_out=(lambda batch: batch["started_before"] & (batch["pid"] != os.getpid())) if wanted["own"] else None,
         record=Path(record).expanduser() if record is not None else None,
         keep_rows=wanted["keep_rows"],
+        stacks=_stacks(wanted.get("stacks"), own=mine or program is not None),
         quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )
@@ -170,6 +176,19 @@ def enabled_calls(families: str | Iterable[str] | None, syscalls: str | Iterable
     if not chosen:
         raise ConfigError("no system call is chosen: name at least one family or syscall")
     return chosen
+
+
+def _stacks(asked: str | None, *, own: bool) -> str:
+    """Return which Python stacks are wanted: all of them, unless it is said, where what is traced is the user's own.
+
+    Raises:
+        ConfigError: it is none of `FRAMES_OF`.
+    """
+    if asked is None:
+        return "full" if own else "off"
+    if asked not in FRAMES_OF:
+        raise ConfigError(f"stacks={asked!r}: choose from {', '.join(FRAMES_OF)}")
+    return asked
 
 
 def sampling_rates(sampling: Mapping[str, int]) -> dict[int, int]:

@@ -51,6 +51,9 @@ def trace(
             and another name is refused.
         record: also write a Parquet recording there.
         keep_rows: whether the rows stay in memory for `df()`; without them the summary and the recording remain.
+        stacks: the Python stack of every call: `full` (32 frames), `lines` (the innermost 12, which costs less where
+            an interpreter has no version of its code) or `off`; by default full where the traced program is this one or
+            a command, else off.
         cwd: working directory of the command.
         env: environment of the command.
         title: heading of the result.

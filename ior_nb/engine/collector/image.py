@@ -56,8 +56,38 @@ class Image:
 class Loaded:
     """A program in the kernel, attached to nothing yet."""
 
-    maps: Mapping[str, Map]
-    programs: Mapping[str, Program]
+    maps: dict[str, Map]
+    programs: dict[str, Program]
+
+    def add(self, image: Image, kinds: Mapping[str, int]) -> None:
+        """Load more functions of the image; they share the maps that are there.
+
+        Args:
+            image: where they are.
+            kinds: type of program by function.
+
+        Raises:
+            LookupError: it has no such function.
+            Refused: the kernel does not take them; none of them, and of their maps, is left.
+        """
+        maps: dict[str, Map] = {}
+        programs: dict[str, Program] = {}
+
+        def descriptor(index: int) -> int:
+            spec = image.maps[index]
+            if spec.name not in self.maps and spec.name not in maps:
+                maps[spec.name] = Map(spec)
+            return (self.maps.get(spec.name) or maps[spec.name]).fd
+
+        try:
+            for name, kind in kinds.items():
+                code = relocated(image.code[name], descriptor)
+                programs[name] = Program(name, kind, code, image.after.get(name, 0))
+        except BaseException:
+            Loaded(maps, programs).close()
+            raise
+        self.maps.update(maps)
+        self.programs.update(programs)
 
     def close(self) -> None:
         """Unload it."""
@@ -68,32 +98,21 @@ class Loaded:
 
 
 def load(image: Image, kinds: Mapping[str, int]) -> Loaded:
-    """Make the maps and load the functions.
+    """Load functions, with the maps they use.
 
     Args:
-        image: what to load.
+        image: where they are.
         kinds: type of program by function.
 
     Raises:
         Refused: the kernel does not take it; nothing is left of it.
     """
-    maps: dict[str, Map] = {}
-    programs: dict[str, Program] = {}
-    try:
-        for spec in image.maps:
-            maps[spec.name] = Map(spec)
-        descriptors = [maps[spec.name].fd for spec in image.maps]
-        for name, written in image.code.items():
-            code = relocated(written, lambda index: descriptors[index])
-            if name not in image.after:
-                programs[name] = Program(name, kinds[name], code)
-                continue
-            with contextlib.suppress(Refused):
-                programs[name] = Program(name, PROG_TRACING, code, image.after[name])
-    except BaseException:
-        Loaded(maps, programs).close()
-        raise
-    return Loaded(maps, programs)
+    loaded = Loaded({}, {})
+    loaded.add(image, kinds)
+    for name in image.after:
+        with contextlib.suppress(Refused):
+            loaded.add(image, {name: PROG_TRACING})
+    return loaded
 
 
 def relocated(code: bytes, new: Callable[[int], int]) -> bytes:

@@ -14,12 +14,15 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.btf import Btf
+from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
+from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls import NATIVE, Syscall
 from ior_nb.syscalls.machine import (
     ARGUMENT_REGISTERS,
     COMPAT_BIT,
     COMPAT_CHANGES_NAMES,
     COMPAT_WORD,
+    NUMBERS,
     REGISTERS_START,
 )
 from ior_nb.syscalls.probes import MOST_ERRNO, REQUESTS, SEARCHING, errnos
@@ -86,11 +89,32 @@ WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
     "trace_event_raw_sched_process_fork": ("child_pid",),
     "trace_event_raw_sched_process_exec": ("old_pid", "__data_loc_filename"),
 }
+WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
+    "task_struct": ("thread",),
+    "thread_struct": ("fsbase",),
+    "mm_struct": ("start_code",),
+    "linux_binprm": ("file",),
+    "file": ("f_inode",),
+    "dentry": ("d_name",),
+}
 TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused")
 # Functions that run after one of the kernel's own, where the kernel can do that.
 AFTER: Final = {"on_rename": "vfs_rename"}
 FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
-PARTS: Final = "types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()  # of bpf/
+# The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
+PYTHON_TAILS: Final = {name: len(TAILS) + at for at, name in enumerate(("python_walk", "python_new", "python_mapped"))}
+PYTHON_HOOKS: Final = {
+    "sched_process_fork": "python_fork",
+    "sched_process_exec": "python_exec",
+    "sched_process_exit": "python_end",
+}
+PYTHON_FUNCTIONS: Final = (*PYTHON_TAILS, *PYTHON_HOOKS.values())
+FACT_BYTES: Final = 4 << 20
+KNOWN_STACKS: Final = 32768
+KNOWN_CODES: Final = 16384
+PARTS: Final = (
+    "python.h types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()
+)  # of bpf/
 SHARES: Final = 5  # programs that may meet on a CPU
 
 # How a string argument is read (spec.how1, how2).
@@ -148,6 +172,8 @@ class Slot(ctypes.LittleEndianStructure):
         ("file_at", ctypes.c_uint64),
         ("comm", ctypes.c_uint64 * 2),
         ("ret", ctypes.c_int64),
+        ("python", ctypes.c_uint64 * 5),
+        ("memo", ctypes.c_uint64),
         ("files", ctypes.c_uint32 * 4),
         ("names", ctypes.c_uint32),
         ("comm_id", ctypes.c_uint32),
@@ -155,6 +181,8 @@ class Slot(ctypes.LittleEndianStructure):
         ("tid", ctypes.c_uint32),
         ("tgid", ctypes.c_uint32),
         ("scope_gen", ctypes.c_uint32),
+        ("memo_stack", ctypes.c_uint32),
+        ("stack", ctypes.c_uint32),
         ("nr", ctypes.c_uint16),
         ("state", ctypes.c_uint8),
         ("flags", ctypes.c_uint8),
@@ -164,6 +192,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("changes_names", ctypes.c_uint8),
         ("rooted", ctypes.c_uint8),
         ("tells", ctypes.c_uint8),
+        ("why", ctypes.c_uint8),
     )
 
     def arguments(self) -> tuple[int, ...]:
@@ -295,6 +324,15 @@ class Variant:
     """Another of its functions may run on the CPU before one has ended."""
     typed: bool
     """The task's own words are loaded through a typed pointer (Linux 5.11)."""
+    python: bool = True
+    """It has the part that reads Python stacks, where that can be. Trace events say too little for it."""
+    identity: bool = True
+    """Code objects are told apart by more than their addresses. Only a test goes without."""
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """What it is made of."""
+        return (*FUNCTIONS, *PYTHON_FUNCTIONS) if self.python else FUNCTIONS
 
 
 def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int, threads: int) -> str:
@@ -316,7 +354,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines["SIZE_upid"] = layout["upid", ""]
     defines |= {name: value for name, value in wire.CONSTANTS.items() if name != "MAX_FRAME"}
     defines |= {"H_PATH": HOW["path"], "H_TEXT": HOW["text"], "H_OUT": HOW["path_out"], "H_EXEC": HOW["exec_path"]}
-    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"]}
+    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"], "NR_MMAP": NUMBERS["mmap"]}
     names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS MMSG".split()
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
     defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
@@ -332,6 +370,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {"TASK_BTF": int(variant.typed), "CLASSIC": int(variant.classic)}
     defines["TASK_REGS"] = int(variant.typed and "task_pt_regs" in btf.helpers())
     defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for index, name in enumerate(TAILS)}
+    defines |= {f"TAIL_{name.upper()}": index for name, index in PYTHON_TAILS.items()}
     defines["SHARES"] = SHARES if variant.preemptible else 1
     sizes = {
         "event": wire.EVENT_BYTES,
@@ -342,13 +381,20 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         "slot": ctypes.sizeof(Slot),
         "live": LIVE.size,
     }
+    parts = list(PARTS)
+    if variant.python:
+        defines |= {f"O_{s}_{m}": o for (s, m), o in btf.offsets(WANTED_PYTHON).items()}
+        defines |= {"FACT_PAGES": FACT_BYTES // PAGE, "KNOWN_STACKS": KNOWN_STACKS, "KNOWN_CODES": KNOWN_CODES}
+        defines["IDENTITY"] = int(variant.identity)
+        sizes |= {"python": PYTHON.size, "layout": LAYOUT.size, "binary": BINARY.size, "ask": wire.ASK.size}
+        parts.append("python.c")
     checks = "".join(f'_Static_assert(sizeof(struct {name}) == {size}, "{name}");\n' for name, size in sizes.items())
     checks += "".join(
         f'_Static_assert(__builtin_offsetof(struct slot, {name}) == {getattr(Slot, name).offset}, "slot.{name}");\n'
         for name, _ in Slot._fields_
     )
     asks = " || ".join(f"(r) == {request}u" for request in REQUESTS.values())
-    text = "".join((HERE / "bpf" / part).read_text() for part in PARTS)
+    text = "".join((HERE / "bpf" / part).read_text() for part in parts)
     values = "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items()))
     return f"{values}#define ASKS(r) ({asks})\n{text}{checks}"
 
