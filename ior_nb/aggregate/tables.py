@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups, mean
-from ior_nb.aggregate.rows import credited_rows, latencies, moved
+from ior_nb.aggregate.rows import credited_rows, latencies, lives, moved
 from ior_nb.runtime import EventBatch
 
 __all__ = [
@@ -28,6 +28,7 @@ def totals(batch: EventBatch) -> dict[str, int | float]:
     """Return the totals of all rows by name."""
     read, written = moved(batch)
     latency, done = latencies(batch)
+    life = lives(batch)
     groups = Groups(np.zeros(len(batch), np.int64))
     percentiles = groups.percentiles(latency, done)
     count = int(done.sum())
@@ -40,8 +41,8 @@ def totals(batch: EventBatch) -> dict[str, int | float]:
         "bytes_written": int(written.sum()),
         "files": int(np.count_nonzero(np.union1d(batch["file"], batch["old_file"][credited_rows(batch)]))),
         "syscalls": len(np.unique(batch["syscall"])),
-        "processes": len(np.unique(batch["pid"])),
-        "threads": Groups(batch["pid"], batch["tid"]).count,
+        "processes": Groups(batch["pid"], life).count,
+        "threads": Groups(batch["pid"], life, batch["tid"]).count,
         "time_ns": int(latency.sum()),
         "mean_ns": float(latency.sum() / count) if count else 0.0,
         **{name: int(values[0]) if len(values) else 0 for name, values in percentiles.items()},
@@ -148,12 +149,12 @@ def directories(batch: EventBatch) -> Columns:
 
 
 def processes(batch: EventBatch) -> Columns:
-    """Return one group per process id, most calls first.
+    """Return one group per process, most calls first; an id that is used again is another process.
 
     A process is called what its main thread was called last, or, where that made no call, by its first name at all.
     """
     pid, comm, rows = batch["pid"], batch["comm"], np.arange(len(batch))
-    groups = Groups(pid)
+    groups = Groups(pid, lives(batch))
     main = groups.max(np.where((batch["tid"] == pid) & (comm != 0), rows, -1))
     named = groups.min(np.where(comm != 0, rows, len(batch)))
     source = np.where(main >= 0, main, np.where(named < len(batch), named, groups.first()))

@@ -197,6 +197,7 @@ class Decoder:
         }
         if raw["generation"].any():
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
+        names.in_their_time(at_pid, raw["time"], r.columns["ppid"], r.columns["started_before"])
         sockets = names.sockets.take(file_id)
         if sockets.any():
             r.columns["socket"] = sockets

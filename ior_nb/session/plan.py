@@ -283,6 +283,9 @@ def _group_of(tid: int) -> int | None:
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("Tgid:")), None)
 
 
+_CGROUP_LEVELS: Final = 63  # the loop of inside() in bpf/scope.c
+
+
 def _cgroup_id(cgroup: str | Path | int) -> int:
     if isinstance(cgroup, int):
         if cgroup <= 0:
@@ -291,4 +294,10 @@ def _cgroup_id(cgroup: str | Path | int) -> int:
     folder = Path(cgroup)
     if not (folder / "cgroup.procs").exists() or not (folder / "cgroup.controllers").exists():
         raise ConfigError(f"{str(cgroup)!r} is no folder of a version-2 control group (as under /sys/fs/cgroup)")
+    levels = sum((above / "cgroup.procs").exists() for above in folder.resolve().parents)
+    if levels > _CGROUP_LEVELS:
+        raise ConfigError(
+            f"{str(cgroup)!r} is {levels} levels below the first control group, and {_CGROUP_LEVELS} are looked at;"
+            " name one above it"
+        )
     return folder.stat().st_ino

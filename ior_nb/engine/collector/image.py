@@ -6,13 +6,12 @@ kernel.
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from ior_nb.engine.collector.bpf import PROG_TRACING, Map, MapSpec, Program, Refused
+from ior_nb.engine.collector.bpf import Map, MapSpec, Program
 
 __all__ = ["Image", "Loaded", "load", "relocated"]
 
@@ -27,16 +26,10 @@ class Image:
     maps: tuple[MapSpec, ...]
     code: Mapping[str, bytes]
     """Instructions by function; where they name a map there is its place in `maps`."""
-    after: Mapping[str, int] = field(default_factory=dict)
-    """Of functions that run after one of the kernel's: its BTF id. Where the kernel cannot do that they are left out."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
-        return {
-            "maps": [asdict(m) for m in self.maps],
-            "code": {name: code.hex() for name, code in self.code.items()},
-            "after": dict(self.after),
-        }
+        return {"maps": [asdict(m) for m in self.maps], "code": {name: code.hex() for name, code in self.code.items()}}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Image:
@@ -48,7 +41,6 @@ class Image:
         return cls(
             maps=tuple(MapSpec(**m) for m in data["maps"]),
             code={str(name): bytes.fromhex(code) for name, code in data["code"].items()},
-            after={str(name): int(function) for name, function in data["after"].items()},
         )
 
 
@@ -84,12 +76,7 @@ def load(image: Image, kinds: Mapping[str, int]) -> Loaded:
             maps[spec.name] = Map(spec)
         descriptors = [maps[spec.name].fd for spec in image.maps]
         for name, code in image.code.items():
-            code = relocated(code, lambda index: descriptors[index])
-            if name not in image.after:
-                programs[name] = Program(name, kinds[name], code)
-                continue
-            with contextlib.suppress(Refused):
-                programs[name] = Program(name, PROG_TRACING, code, image.after[name])
+            programs[name] = Program(name, kinds[name], relocated(code, lambda index: descriptors[index]))
     except BaseException:
         Loaded(maps, programs).close()
         raise

@@ -19,7 +19,7 @@ from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
 from ior_nb.engine.collector.hooks import HOOKS, KINDS, Hooks, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
-from ior_nb.engine.collector.program import AFTER, FUNCTIONS, TAILS, Variant, possible_cpus, source
+from ior_nb.engine.collector.program import FUNCTIONS, TAILS, Variant, possible_cpus, source
 from ior_nb.engine.collector.ring import PAGE
 
 __all__ = ["UNREADABLE", "WAYS", "Loading", "NotHere", "kernel_btf", "load_program"]
@@ -169,8 +169,8 @@ def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image,
     except LookupError as error:
         seen = f"Linux {platform.release()}, {platform.machine()}"
         raise NotHere(f"{error.args[0]} ({seen}); {SUPPORTED_KERNEL}") from error
-    after = {name: number for name, function in AFTER.items() if (number := btf.function(function)) is not None}
-    image = replace(compile_text(text, (*FUNCTIONS, *after)), after=after)
+    ring = ["on_ring"] if "O_io_kiocb_opcode" in text.partition("#if")[0] else []
+    image = compile_text(text, (*FUNCTIONS, *ring))
     return image, load(image, _kinds(variant))
 
 
@@ -185,7 +185,7 @@ def _from_cache(data: Any, variant: Variant) -> Loaded | None:
 
 
 def _kinds(variant: Variant) -> dict[str, int]:
-    return dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"])
+    return dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"]) | {"on_ring": KINDS["raw"]}
 
 
 def _key(btf: bytes, sizes: dict[str, int]) -> str:

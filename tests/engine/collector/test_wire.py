@@ -13,7 +13,7 @@ from ior_nb.engine.collector.wire import Frame, Unpacker, pack, pack_json
 from ior_nb.engine.decode import EVENT
 from ior_nb.engine.names import CHUNK
 from ior_nb.syscalls import BY_NAME, NATIVE
-from ior_nb.syscalls.machine import ARGUMENT_REGISTERS, REGISTERS_START
+from ior_nb.syscalls.machine import ARGUMENT_REGISTERS, COMPAT_CHANGES_NAMES, REGISTERS_START
 
 FRAMES = st.lists(st.tuples(st.sampled_from(list(Frame)), st.binary(max_size=50)), max_size=8)
 
@@ -74,10 +74,14 @@ def test_spec_rows_say_what_the_table_says() -> None:
 
 
 def test_every_syscall_has_a_spec_row() -> None:
-    """The table can be written whole, each number once."""
+    """The table can be written whole, each number once; numbers only 32-bit calls have are not on, and not known."""
     rows = program.all_specs({0}, {1: 0})
+    flags = {number: row[-1] for number, row in rows}
+    native = {call.number for call in NATIVE}
 
-    assert [number for number, _ in rows] == [call.number for call in NATIVE]
+    assert [number for number, _ in rows] == sorted(native | COMPAT_CHANGES_NAMES)
+    assert {number for number, bits in flags.items() if bits & program.SF_KNOWN} == native
+    assert {n for n, bits in flags.items() if bits & program.SF_COMPAT_CHANGES_NAMES} == COMPAT_CHANGES_NAMES
     assert all(len(row) == program.SPEC.size for _, row in rows)
 
 
