@@ -1,6 +1,6 @@
 # Each target does its own set-up: `make run` on a fresh machine is enough.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint docs bench matrix clean
+.PHONY: help setup run test lint docs bench matrix readers fuzz clean
 
 # Further arguments for the program a target starts, for example: make test ARGS='-k doctor'
 ARGS ?=
@@ -36,6 +36,14 @@ bench: ## measure against the numbers to reach (ARGS= goes to pytest)
 matrix: ## other kernels, releases of Debian, arm64 (ARGS= goes to tests.matrix, as in ARGS='--cell 6.1')
 	@scripts/setup --matrix
 	@exec .venv/bin/python -m tests.matrix $(ARGS)
+
+fuzz: ## hostile input of every kind, seeded (ARGS= goes to tests.fuzz, as in ARGS='--seconds 600')
+	@scripts/setup --test
+	@exec .venv/bin/python -m tests.fuzz $(ARGS)
+
+readers: ## other readers of Parquet, old ones too, over our recordings (ARGS= goes to tests.readers, as in ARGS=--write)
+	@scripts/setup --readers
+	@exec .venv/bin/python -m tests.readers $(ARGS)
 
 clean: ## remove the virtual environment and every cache
 	@rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis tests/js/node_modules

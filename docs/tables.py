@@ -8,6 +8,7 @@ function here and its row in `TABLES`.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import inspect
 import re
@@ -24,6 +25,7 @@ from ior_nb.globalfilter.values import UNITS
 from ior_nb.runtime import COLUMNS
 from ior_nb.runtime.filter import DIMENSIONS
 from ior_nb.syscalls import DEFAULT_FAMILIES, FAMILIES, SYSCALLS
+from ior_nb.syscalls.probes import RULES
 from ior_nb.widgets import PANELS
 
 __all__ = ["TABLES", "filled", "on_page_markdown"]
@@ -86,6 +88,20 @@ def dimensions() -> str:
         for d in DIMENSIONS.values()
     )
     return table(("name", "compared with", "what it is"), rows)
+
+
+def probes() -> str:
+    """The failures that are none."""
+    rows = (
+        (
+            _code(*(errno.errorcode[number] for number in rule.errnos)),
+            _code(*rule.calls) if rule.calls else "any",
+            rule.when,
+            rule.reason,
+        )
+        for rule in RULES
+    )
+    return table(("error", "of", "only of a", "why it is none"), rows)
 
 
 def exporters() -> str:
@@ -158,6 +174,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "options": options,
     "panels": panels,
     "places": places,
+    "probes": probes,
     "syscalls": syscalls,
     "verbs": verbs,
 }

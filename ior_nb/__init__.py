@@ -62,8 +62,14 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         import importlib
+        import sys
 
-        home = importlib.import_module(_HOMES[name])
+        bring = importlib.import_module
+        if "ior_nb.runtime.own" in sys.modules:  # else nothing is traced
+            from ior_nb.runtime import own
+
+            bring = own.ours(bring)
+        home = bring(_HOMES[name])
         return home if home.__name__ == f"ior_nb.{name}" else getattr(home, name)
     raise AttributeError(f"module 'ior_nb' has no attribute {name!r}")
 

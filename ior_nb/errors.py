@@ -36,9 +36,15 @@ class FilterSyntaxError(ConfigError):
     """
 
     def __init__(self, message: str, text: str, position: int) -> None:
-        super().__init__(f"{message}\n  {text}\n  {' ' * position}^")
+        before, behind = _visible(text[:position]), _visible(text[position:])
+        super().__init__(f"{_visible(message)}\n  {before}{behind}\n  {' ' * len(before)}^")
         self.text = text
         self.position = position
+
+
+def _visible(text: str) -> str:
+    """Return text with everything a terminal would act on, or not show, as an escape."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class SourceError(IorError):

@@ -40,6 +40,7 @@ def _complete(row: dict[str, Any]) -> dict[str, Any]:
         "family": BY_NAME[row["syscall"]].family,
         "ret": ret,
         "is_error": error,
+        "probe": error and row["probe"],
         "bytes": row["bytes"] if moves else 0,
         "old_file": row["old_file"] if row["syscall"] == "sendfile64" else "",
     }
@@ -64,6 +65,7 @@ def row() -> st.SearchStrategy[dict[str, Any]]:
             "path_arg": st.sampled_from(("", "rel")),
             "cell": st.sampled_from((-1, 0, 12)),
             "state": st.sampled_from(("done", "done", "done", "no return", "in flight", "refused")),
+            "probe": st.booleans(),
         }
     ).map(_complete)
 
@@ -84,6 +86,11 @@ def read_written(event: dict[str, Any]) -> tuple[int, int]:
         event["bytes"] if kind in ("read", "transfer") else 0,
         event["bytes"] if kind in ("write", "transfer") else 0,
     )
+
+
+def failed(event: dict[str, Any]) -> bool:
+    """Tell whether a row is an error: a probe is none."""
+    return bool(event["is_error"] and not event["probe"])
 
 
 def latency(event: dict[str, Any]) -> int:

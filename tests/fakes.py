@@ -86,9 +86,6 @@ class FakeEngine:
     def deaths(self) -> list[tuple[int, int]]:
         return []
 
-    def ignore(self, tids: list[int]) -> None:
-        """Nobody is traced."""
-
     def stop(self) -> Ended:
         return Ended(totals=dict(self.totals), counters=self.counters())
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from ior_nb.runtime import EventBatch, Filter
-from ior_nb.runtime.filter import And, Errors, Node, Not, Number, Or, Text
+from ior_nb.runtime.filter import And, Errors, Node, Not, Number, Or, Probes, Text
 from ior_nb.runtime.patterns import shortest_match
 from ior_nb.syscalls import BY_NAME
 from tests.fakes import batch
@@ -124,7 +124,7 @@ def texts(dimension: str | None = None) -> st.SearchStrategy[Text]:
 
 def nodes() -> st.SearchStrategy[Node]:
     """A condition of any shape."""
-    leaf: st.SearchStrategy[Node] = texts() | numbers() | st.just(Errors())
+    leaf: st.SearchStrategy[Node] = texts() | numbers() | st.just(Errors()) | st.just(Probes())
 
     def larger(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
         several = st.lists(inner, min_size=2, max_size=4).map(tuple)
@@ -162,7 +162,9 @@ def _term(r: random.Random, depth: int = 0) -> Node:
         patterns = (("=", comm), ("=", f"{comm[:7]}*"), ("~", f"^{comm}$"), ("~", f"^{comm[:3]}"), ("~", comm[1:4]))
         return Text("comm", *r.choice(patterns))
     if sort == 8:
-        return r.choice((Errors(), Number("ret", ">", r.choice(NUMBERS["ret"])), Text("file", "~", r.choice(FILES))))
+        return r.choice(
+            (Errors(), Probes(), Number("ret", ">", r.choice(NUMBERS["ret"])), Text("file", "~", r.choice(FILES)))
+        )
     if sort == 9:
         return Not(_term(r, depth + 1))
     several = tuple(_term(r, depth + 1) for _ in range(r.randint(2, 3)))
@@ -194,7 +196,9 @@ def passes(node: Node | None, row: Any) -> bool:
         case None:
             return True
         case Errors():
-            return bool(row["is_error"])
+            return bool(row["is_error"] and not row["probe"])
+        case Probes():
+            return bool(row["probe"])
         case Not(part):
             return not passes(part, row)
         case And(parts):

@@ -8,13 +8,25 @@ Only finished calls have a latency; calls that never return, or had not returned
 """
 
 from ior_nb.aggregate.groups import Columns, Groups
-from ior_nb.aggregate.rows import CLASS_OF, CLASSES, classes, latencies, moved, source_files, ways
+from ior_nb.aggregate.rows import (
+    CLASS_OF,
+    CLASSES,
+    classes,
+    latencies,
+    moved,
+    probe_rows,
+    source_files,
+    wait_rows,
+    waits_at,
+    ways,
+)
 from ior_nb.aggregate.tables import (
     directories,
     directory_of,
     errors,
     families,
     files,
+    probes,
     processes,
     syscalls,
     threads,
@@ -36,6 +48,8 @@ __all__ = [
     "latencies",
     "latency_bins",
     "moved",
+    "probe_rows",
+    "probes",
     "processes",
     "slowest",
     "source_files",
@@ -43,5 +57,7 @@ __all__ = [
     "threads",
     "timeline",
     "totals",
+    "wait_rows",
+    "waits_at",
     "ways",
 ]

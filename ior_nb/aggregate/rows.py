@@ -1,4 +1,4 @@
-"""The one rule for rows: how long a call took, which way its bytes went, and which file they were read from.
+"""The one rule for rows: how long a call took, which way its bytes went, which file they were read from, who waits.
 
 Every sum of the program (tables, summary, statistics) is made of these, of `EventBatch.done` and of
 `EventBatch.in_flight`.
@@ -14,8 +14,23 @@ import numpy as np
 from ior_nb.aggregate.groups import Groups
 from ior_nb.runtime import EventBatch
 from ior_nb.syscalls import SYSCALLS
+from ior_nb.syscalls.probes import MOST_ERRNO, errnos
+from ior_nb.syscalls.waits import ALWAYS, AT_KINDS, AT_OTHERS
 
-__all__ = ["CLASSES", "CLASS_OF", "classes", "credited_rows", "latencies", "lives", "moved", "source_files", "ways"]
+__all__ = [
+    "CLASSES",
+    "CLASS_OF",
+    "classes",
+    "credited_rows",
+    "latencies",
+    "lives",
+    "moved",
+    "probe_rows",
+    "source_files",
+    "wait_rows",
+    "waits_at",
+    "ways",
+]
 
 CLASSES: Final = ("other", "read", "write", "transfer")
 """Byte classes of a row, by number; a transfer reads and writes."""
@@ -80,3 +95,40 @@ def source_files(batch: EventBatch, transfers: np.ndarray) -> np.ndarray:
 def credited_rows(batch: EventBatch) -> np.ndarray:
     """Return the rows whose bytes were read from another file than `file`."""
     return np.flatnonzero(source_files(batch, classes(batch) == CLASSES.index("transfer")) != batch["file"])
+
+
+def probe_rows(batch: EventBatch) -> np.ndarray:
+    """Return which failures are probes by call and error alone, for rows nobody judged where they were traced."""
+    failed = np.flatnonzero(batch["is_error"])
+    found = np.zeros(len(batch), bool)
+    if len(failed):
+        table = np.zeros((len(batch.tables["syscall"]), MOST_ERRNO + 2), bool)
+        calls = batch["syscall"][failed]
+        for code in np.unique(calls).tolist():
+            table[code, list(errnos(batch.tables["syscall"][code], ("", "request")))] = True
+        found[failed] = table[calls, np.minimum(-batch["ret"][failed], MOST_ERRNO + 1)]
+    return found
+
+
+def waits_at(names: Iterable[str]) -> np.ndarray:
+    """Return which system calls wait: 2 always, 1 where the file has another end, 0 never; int8, shape (n,)."""
+    return np.array([2 if name in ALWAYS else 1 if name in AT_OTHERS else 0 for name in names], np.int8)
+
+
+def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
+    """Return which rows wait for somebody else: bool, shape (n,).
+
+    Args:
+        batch: the rows.
+        at: `waits_at` of each row, where it is known.
+    """
+    if at is None:
+        at = waits_at(batch.tables["syscall"]).take(batch["syscall"])
+    maybe = np.flatnonzero(at == 1)
+    found: np.ndarray = at == 2
+    if len(maybe):
+        kinds = batch.tables["file_kind"]
+        ends = np.zeros(len(kinds), bool)
+        ends[[code for kind in AT_KINDS if (code := kinds.code(kind)) is not None]] = True
+        found[maybe] = ends.take(batch["file_kind"][maybe])
+    return found

@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups, mean
-from ior_nb.aggregate.rows import credited_rows, latencies, lives, moved
+from ior_nb.aggregate.rows import credited_rows, latencies, lives, moved, wait_rows
 from ior_nb.runtime import EventBatch
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "probes",
     "processes",
     "syscalls",
     "threads",
@@ -34,7 +35,8 @@ def totals(batch: EventBatch) -> dict[str, int | float]:
     count = int(done.sum())
     return {
         "calls": len(batch),
-        "errors": int(batch["is_error"].sum()),
+        "errors": int(batch.failed.sum()),
+        "probes": int(batch["probe"].sum()),
         "in_flight": int(batch.in_flight.sum()),
         "bytes": int(batch["bytes"].sum(dtype=np.int64)),
         "bytes_read": int(read.sum()),
@@ -44,6 +46,7 @@ def totals(batch: EventBatch) -> dict[str, int | float]:
         "processes": Groups(batch["pid"], life).count,
         "threads": Groups(batch["pid"], life, batch["tid"]).count,
         "time_ns": int(latency.sum()),
+        "waiting_ns": int(latency[wait_rows(batch)].sum()),
         "mean_ns": float(latency.sum() / count) if count else 0.0,
         **{name: int(values[0]) if len(values) else 0 for name, values in percentiles.items()},
         "max_ns": int(latency.max(initial=0)),
@@ -71,7 +74,8 @@ def _measures(groups: Groups, batch: EventBatch) -> Columns:
     time = groups.sum(latency)
     return {
         "calls": groups.sizes(),
-        "errors": groups.sum(batch["is_error"]),
+        "errors": groups.sum(batch.failed),
+        "probes": groups.sum(batch["probe"]),
         "bytes": groups.sum(batch["bytes"]),
         "bytes_read": groups.sum(read),
         "bytes_written": groups.sum(written),
@@ -112,7 +116,8 @@ def files(batch: EventBatch) -> Columns:
     columns: Columns = {
         "file": batch.tables["file"].texts(keys[groups.first()]),
         "calls": calls,
-        "errors": groups.sum(np.concatenate([batch["is_error"], zeros.astype(bool)])),
+        "errors": groups.sum(np.concatenate([batch.failed, zeros.astype(bool)])),
+        "probes": groups.sum(np.concatenate([batch["probe"], zeros.astype(bool)])),
         "bytes_read": groups.sum(np.concatenate([own_read, read[credited]])),
         "bytes_written": groups.sum(np.concatenate([written, zeros])),
         "time_ns": groups.sum(latency),
@@ -139,7 +144,7 @@ def directories(batch: EventBatch) -> Columns:
     names = np.empty(len(numbers), object)
     names[:] = list(numbers)
     columns: Columns = {"directory": names, "files": groups.sizes()}
-    for name in ("calls", "errors", "bytes_read", "bytes_written", "time_ns"):
+    for name in ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns"):
         columns[name] = groups.sum(by_file[name])
     columns["max_ns"] = groups.max(by_file["max_ns"])
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
@@ -184,7 +189,15 @@ def threads(batch: EventBatch) -> Columns:
 
 def errors(batch: EventBatch) -> Columns:
     """Return one group per system call and error, most frequent first, with the first file it happened to."""
-    failed = batch.take(batch["is_error"])
+    return _failures(batch.take(batch.failed))
+
+
+def probes(batch: EventBatch) -> Columns:
+    """Return the same of the failures that are none: the answers to questions of normal work."""
+    return _failures(batch.take(batch["probe"]))
+
+
+def _failures(failed: EventBatch) -> Columns:
     groups = Groups(failed["syscall"], failed["ret"])
     first = groups.first()
     codes = (-failed["ret"][first]).tolist()

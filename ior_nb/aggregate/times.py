@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, mean
-from ior_nb.aggregate.rows import CLASSES, classes, latencies, moved
+from ior_nb.aggregate.rows import CLASSES, classes, latencies, moved, wait_rows
 from ior_nb.runtime import EventBatch
 
 __all__ = ["latency_bins", "slowest", "timeline"]
@@ -16,9 +16,15 @@ _STEPS: Final = (1, 2, 5)
 _MOST_SLOTS: Final = 100_000
 
 
-def slowest(batch: EventBatch, n: int = 20) -> EventBatch:
-    """Return the n finished calls that took longest, the slowest first, equal ones in order of completion."""
-    rows = np.flatnonzero(batch.done)
+def slowest(batch: EventBatch, n: int = 20, *, waiting: bool = False) -> EventBatch:
+    """Return the n finished calls that took longest, the slowest first, equal ones in order of completion.
+
+    Args:
+        batch: the rows.
+        n: how many, at most.
+        waiting: those that waited for somebody else, instead of those that did not.
+    """
+    rows = np.flatnonzero(batch.done & (wait_rows(batch) == waiting))
     latency = batch["latency_ns"][rows].astype(np.int64)
     n = max(0, n)
     if 0 < n < len(rows):
@@ -63,7 +69,8 @@ def timeline(batch: EventBatch, *, slot_ns: int | None = None, origin_ns: int | 
         "start_s": np.arange(count) * (slot / 1e9),
         "slot_s": np.full(count, slot / 1e9),
         "calls": np.bincount(at, minlength=count),
-        "errors": total(batch["is_error"]),
+        "errors": total(batch.failed),
+        "probes": total(batch["probe"]),
         "bytes_read": total(read),
         "bytes_written": total(written),
         "time_ns": time,

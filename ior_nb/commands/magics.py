@@ -6,7 +6,6 @@ import ast
 import contextlib
 import functools
 import importlib
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -20,6 +19,8 @@ from ior_nb.commands.verbs import PARSERS, VERBS, HelpShown, Parser, Verbs, argu
 from ior_nb.engine import ENGINES
 from ior_nb.export import EXPORTERS
 from ior_nb.result.trace import Trace
+from ior_nb.runtime import own
+from ior_nb.session import notebook
 from ior_nb.session.session import TracerSession, default_session
 from ior_nb.session.tracing import trace
 from ior_nb.session.window import Window
@@ -56,6 +57,7 @@ class IorMagics(Magics):
 
     @no_var_expand
     @line_cell_magic
+    @own.ours
     def ior(self, line: str, cell: str | None = None) -> Any:
         """Trace I/O system calls: `%%ior [options]` a cell, `%ior VERB` everything else (`%ior help`)."""
         __tracebackhide__ = True
@@ -78,6 +80,16 @@ class IorMagics(Magics):
     def window(self, line: str) -> Iterator[Window]:
         """Trace what runs inside; bind the result to `_ior` and show it, also when the code failed."""
         __tracebackhide__ = True  # the user's traceback is about the user's code
+        window, show = self._open_window(line)
+        try:
+            yield window
+        finally:
+            show()
+
+    @own.ours
+    def _open_window(self, line: str) -> tuple[Window, Callable[[], None]]:
+        """Return a window that is open, and what closes it and shows the result."""
+        __tracebackhide__ = True
         try:
             options = arguments_of(_cell_parser(), line)
             number = self._count()
@@ -86,14 +98,16 @@ class IorMagics(Magics):
             result = window.__enter__()
         except (errors.IorError, HelpShown) as error:
             raise UsageError("nothing was run" if isinstance(error, HelpShown) else f"ior: {error}") from None
-        try:
-            yield window
-        finally:
+
+        @own.ours
+        def show() -> None:
             window.end()
             self._bind(result, options.name)
             self.session.remember(number, result)
             if not options.no_display:
                 display(result)  # type: ignore[no-untyped-call]
+
+        return window, show
 
     def _count(self) -> int:
         """Return the number of the cell that runs, as its prompt shows it."""
@@ -142,12 +156,17 @@ class _Body:
     def run(self, done: Callable[[], None]) -> Any:
         """Run it; `done` is called right after the last statement. Returns the value of a last expression."""
         __tracebackhide__ = True
-        namespace = self._shell.user_ns
         try:
-            exec(self._code, namespace)
-            return eval(self._value, namespace) if self._value is not None else None
+            return self._execute()
         finally:
             done()
+
+    @own.users
+    def _execute(self) -> Any:
+        __tracebackhide__ = True
+        namespace = self._shell.user_ns
+        exec(self._code, namespace)
+        return eval(self._value, namespace) if self._value is not None else None
 
 
 # IPython itself runs the cell: value, output, line numbers, interrupt and top-level await are then as without the
@@ -197,6 +216,7 @@ class _WrapMarkedCell(ast.NodeTransformer):
         return ast.fix_missing_locations(module)
 
 
+@own.ours
 def cell_window(line: str) -> Any:
     """Return the context manager a marked cell runs in."""
     from IPython import get_ipython
@@ -226,10 +246,12 @@ def _complete(shell: Any, event: Any) -> list[str]:
 _loaded: dict[int, IorMagics] = {}
 
 
+@own.ours
 def load(shell: Any) -> None:
     """Register the magics with a shell. Idempotent."""
     if id(shell) in _loaded:
         return
+    notebook.here()
     magics = IorMagics(shell)
     shell.register_magics(magics)
     shell.set_hook("complete_command", _complete, str_key="%ior")
@@ -242,7 +264,7 @@ def load(shell: Any) -> None:
     shell.events.register("post_run_cell", magics.after_cell)
     # Loading the program takes most of a second: begin now, so that the first traced cell need not wait. Whatever
     # goes wrong here goes wrong again, and is told, when something is traced.
-    threading.Thread(target=_warm_up, args=(magics.session,), name="ior-warm-up", daemon=True).start()
+    own.OwnThread(target=_warm_up, args=(magics.session,), name="ior-warm-up", daemon=True).start()
     _loaded[id(shell)] = magics
 
 
@@ -260,6 +282,7 @@ def _warm_up(session: TracerSession) -> None:
     plotlyjs.compressed()
 
 
+@own.ours
 def unload(shell: Any) -> None:
     """End the trace and take the magics away."""
     magics = _loaded.pop(id(shell), None)

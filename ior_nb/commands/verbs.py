@@ -12,7 +12,7 @@ from IPython.display import display
 
 from ior_nb.commands.options import add_load_options, add_trace_options, load_arguments, trace_arguments
 from ior_nb.globalfilter import to_text
-from ior_nb.result.cells import CellLine, of_trace, within, written
+from ior_nb.result.cells import CellLine, as_text, of_trace, within
 from ior_nb.result.trace import Trace
 from ior_nb.runtime.text import printable
 from ior_nb.session.session import TracerSession, default_session
@@ -52,7 +52,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Refuse the line."""
-        raise UsageError(f"{self.prog}: {message}")
+        raise UsageError(f"{self.prog}: {printable(message)}")
 
     def exit(self, status: int = 0, message: str | None = None) -> Any:
         """Never end the kernel."""
@@ -176,9 +176,8 @@ class Verbs:
         else:
             run.watch()
             run.refresh()
-            rows = self.session.stream_sequencer().reserve(0) - run.first_row
             active, total = run.probes.active_count()
-            print(f"tracing {run.options.scope} with {run.engine.name}: {rows:,} rows so far")
+            print(f"tracing {run.options.scope} with {run.engine.name}: {run.owner.rows:,} rows so far")
             print(f"probes: {active} of {total} on; filter: {printable(to_text(run.filter))}")
         if how := self.session.engine().how:
             print(how)
@@ -324,7 +323,7 @@ class Verbs:
         if not lines:
             print("no cell has been traced yet (%%ior on a cell, or %ior start and then cells)")
             return
-        print(written(lines.values()))
+        print(as_text(lines.values()))
 
     def do_diff(self, line: str) -> Any:
         """Compare two traces."""

@@ -29,8 +29,12 @@ from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
+from ior_nb.engine.searches import Searches
+from ior_nb.engine.sharing import Sharing
 from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
-from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
+from ior_nb.runtime.batch import ROWS_AT_ONCE
+from ior_nb.runtime.memory import memory_limit
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
 
@@ -72,7 +76,7 @@ class BccEngine:
 
     def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES, way: str = "auto") -> None:
         self._ring_bytes = ring_bytes
-        self._buffer_bytes = buffer_bytes
+        self._buffer_bytes = min(buffer_bytes, memory_limit() // 8)  # a container may have less than both sides buffer
         self._way = way
         self.way = ""
         """Where the program hangs, once it is loaded."""
@@ -86,8 +90,10 @@ class BccEngine:
         self._waiting: dict[int, _Answer] = {}
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._sharing = Sharing()
         self._decoder = Decoder()
         self._on_batch: Callable[[EventBatch], None] = lambda batch: None
+        self._searches = Searches(self._hand_on)
         self._quiet = False
         self._raw: deque[tuple[Frame, bytes]] = deque()
         self._raw_bytes = 0
@@ -97,7 +103,7 @@ class BccEngine:
         self._skipping = False  # the kernel skipped calls: another way will be chosen when it is loaded anew
         self._owner = os.getpid()
         self._last_totals: dict[str, int] = {}
-        self.raw_limit = buffer_bytes
+        self.raw_limit = self._buffer_bytes
 
     # ---- life
 
@@ -143,6 +149,7 @@ class BccEngine:
                 )
                 self.way, self.compiled, self.notes = answer["way"], answer["compiled"], tuple(answer["notes"])
                 self._not_kept = answer["cache"]
+                self.notes += self._sharing.begin(answer["doing"])
             except BaseException:
                 self._release()
                 raise
@@ -170,13 +177,14 @@ class BccEngine:
         self._decoder = Decoder()
         self._requests = queue.SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._pump, args=(ours,), name="ior-pump", daemon=True),
-            threading.Thread(target=self._control, args=(ours, self._requests), name="ior-control", daemon=True),
+            own.OwnThread(target=self._pump, args=(ours,), name="ior-pump", daemon=True),
+            own.OwnThread(target=self._control, args=(ours, self._requests), name="ior-control", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
 
     def _release(self) -> None:
+        self._sharing.end()
         connection, process = self._socket, self._process
         self._socket = self._process = None
         self._requests.put(None)
@@ -222,10 +230,12 @@ class BccEngine:
         """
         self.open()
         self._on_batch = on_batch
+        self._searches = Searches(self._hand_on)
         self._quiet = options.quiet
         self._raw.clear()
         self._raw_bytes = 0
         scope = options.scope
+        self._sharing.traced(True)
         answer = self._ask(
             "start",
             scope={
@@ -239,7 +249,8 @@ class BccEngine:
             },
             enabled=sorted(options.enabled),
             rates={str(n): r for n, r in options.rates.items()},
-            ignore_tids=[*options.ignore_tids, *self.thread_ids()],
+            owner=os.getpid(),
+            ignore_tids=list(self.thread_ids()) if self._sharing.works else own.not_users(),
             ignore_pids=list(options.ignore_pids),
             hurry=list(self.thread_ids()),
             filter=as_json(options.pushdown),
@@ -258,10 +269,6 @@ class BccEngine:
     def set_filter(self, pushdown: Pushdown, generation: int) -> None:
         """Judge calls that end from now on by another filter; their rows carry `generation` as `filter_epoch`."""
         self._ask("filter", filter=as_json(pushdown), generation=generation)
-
-    def ignore(self, tids: list[int]) -> None:
-        """Leave threads out from now on."""
-        self._ask("ignore", tids=tids)
 
     def flush(self) -> dict[str, int]:
         """Wait until everything that happened before has been handed to `on_batch` (quiet: has arrived).
@@ -286,6 +293,7 @@ class BccEngine:
         try:
             answer = self._ask("stop")
         finally:
+            self._sharing.traced(False)
             self.go_live()
             self._on_batch = lambda batch: None  # whom it went to, and his rows, are not ours to keep
         self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
@@ -335,7 +343,7 @@ class BccEngine:
         view = memoryview(buffer)
         failure: Exception
         try:
-            while count := connection.recv_into(buffer):
+            while count := self._sharing.read(connection, buffer):
                 for kind, payload in unpacker.feed(view[:count]):
                     self._receive(kind, payload)
             failure = errors.CollectorDied("the collector ended on its own; rows that had arrived are kept")
@@ -356,6 +364,9 @@ class BccEngine:
             message = json.loads(payload)
             answer = self._waiting.get(message["id"])
             if answer is not None:
+                with self._decoding:
+                    if not self._quiet:  # whoever asked has to have what came before
+                        self._searches.flush()
                 answer.message = message
                 answer.ready.set()
         elif kind is Frame.COUNTERS:
@@ -384,18 +395,24 @@ class BccEngine:
         with self._decoding:
             while self._raw:
                 self._decode_one()
+            self._searches.flush()
             self._quiet = False
 
     def _decode(self, kind: Frame, payload: bytes) -> None:
+        names = self._decoder.names
         if kind is Frame.NAMES:
-            self._decoder.names.learn(payload)
+            names.take(payload)
+            if names.ask():  # nobody waits: this thread takes the answer, which is a frame
+                self._requests.put(pack_json(Frame.REQUEST, {"id": 0, "verb": "alive"}))
+        elif kind is Frame.ALIVE:
+            names.keep(payload)
         elif kind is Frame.EVENTS:
-            step = _ROWS_AT_ONCE * EVENT.itemsize
+            step = ROWS_AT_ONCE * EVENT.itemsize
             for at in range(0, len(payload), step):
-                self._on_batch(self._decoder.events(payload[at : at + step]))
+                self._searches.take(self._decoder.events(payload[at : at + step]))
 
-
-_ROWS_AT_ONCE: Final = 32_768  # short enough that the GIL is not held for long
+    def _hand_on(self, batch: EventBatch) -> None:
+        self._on_batch(batch)
 
 
 def _as_error(message: dict[str, Any]) -> errors.SourceError | errors.ConfigError:

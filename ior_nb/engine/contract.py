@@ -53,6 +53,7 @@ def account(
         threads_lost=totals["slots_full"],
         skipped_runs=totals["skipped_runs"],
         outside_window=outside_window,
+        left_out=totals.get("left_out", 0),
     )
 
 
@@ -123,9 +124,6 @@ class Engine(Protocol):
 
     def deaths(self) -> list[tuple[int, int]]:
         """Return (pid, boot clock ns) of the processes that ended since the last call."""
-
-    def ignore(self, tids: list[int]) -> None:
-        """Leave threads out from now on."""
 
     def stop(self) -> Ended:
         """End the trace, the rest handed over."""

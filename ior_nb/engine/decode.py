@@ -13,19 +13,22 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.collector import wire
-from ior_nb.engine.names import MAX_PID, Names, at_most
+from ior_nb.engine.names import MAX_PID, Names
 from ior_nb.engine.roles import (
     ANY_PATH,
+    ASKING,
     CLASS,
     EMPTY_PATH,
     EMPTY_PATH2,
     FD_AND_PATH,
     POSITIONED,
+    PROBES,
     RESULT_FD,
     ROLE,
     has,
 )
 from ior_nb.runtime import EventBatch, StringTable, new_tables
+from ior_nb.runtime.batch import MOST_STRINGS
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column, is_error
 from ior_nb.syscalls import SYSCALLS
@@ -37,7 +40,10 @@ EVENT: Final = np.dtype(
     [("len", "<u4"), ("page", "<u4"), *((n, "<u8", (6,)) if t == "<6u8" else (n, t) for n, t in wire.EVENT)]
 )
 COUNTER: Final = np.dtype(
-    [("calls", "<u8"), ("errors", "<u8"), ("bytes", "<u8"), ("latency", "<u8"), ("histogram", "<u8", (wire.BUCKETS,))]
+    [
+        *((name, "<u8") for name in ("calls", "errors", "probes", "bytes", "latency")),
+        ("histogram", "<u8", (wire.BUCKETS,)),
+    ]
 )
 
 _EFAULT: Final = 14
@@ -134,8 +140,8 @@ class Decoder:
         names: what ids mean.
     """
 
-    def __init__(self, *, limit: int = 1 << 20) -> None:
-        self._limit = limit
+    def __init__(self, *, limit: int = MOST_STRINGS) -> None:
+        self._limit = self._enough = limit
         self._room = np.empty(0, "<u8")
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
@@ -160,26 +166,30 @@ class Decoder:
         Returns:
             One row a record, in the ring's order. `seq`, `cell` and `filter_epoch` are the session's to fill.
         """
-        if len(self.tables["file"]) > self._limit:
+        if len(self.tables["file"]) > self._enough:
             paths = StringTable()
             self.tables = {**self.tables, "file": paths, "old_file": paths, "path_arg": paths}
-            self.names.renew(self.tables)
+            self.names.renew_paths(self.tables)
+            self._enough = max(self._limit, 2 * len(paths))  # what still waits came along
+        if len(self.tables["comm"]) > self._limit:
+            self.tables = {**self.tables, "comm": StringTable()}
+            self.names.renew_comms(self.tables)
         self._room = grown(self._room, len(payload) // 8)
         r = _Records(payload, self._room)
         names, raw, nr = self.names, r.raw, r.nr
-        file_id = at_most(raw["file"].astype(np.intp), names.paths)
-        comm_id = at_most(raw["comm"].astype(np.intp), names.comms)
+        file, comm = names.file_places.find(raw["file"]), names.comm_places.find(raw["comm"])
         pid = raw["pid"].copy()
         at_pid = np.minimum(pid, MAX_PID).astype(np.intp)
         flags = raw["flags"].copy()
         failed = r.ret < 0
         rows = np.flatnonzero(failed)
         failed[rows] = is_error(r.ret[rows])
+        rows = rows[failed[rows]]
         r.columns = {
             "time_ns": raw["time"].copy(),
             "gap_ns": raw["gap"].copy(),
             "latency_ns": raw["latency"].copy(),
-            "comm": names.comms.take(comm_id),
+            "comm": names.comms.take(comm),
             "pid": pid,
             "tid": raw["tid"].copy(),
             "syscall": self._syscalls.take(nr),
@@ -190,15 +200,17 @@ class Decoder:
             "first_on_tid": (flags & wire.EF_FIRST).view(bool),
             "ppid": names.parents.take(at_pid),
             "started_before": names.before.take(at_pid),
-            "file_kind": names.kinds.take(file_id),
-            "dev": names.devs.take(file_id),
-            "inode": names.inodes.take(file_id),
-            "file": names.paths_of(file_id),
+            "file_kind": names.kinds.take(file),
+            "dev": names.devs.take(file),
+            "inode": names.inodes.take(file),
+            "file": names.paths_of(file),
         }
+        if len(rows):
+            self._probes(r, rows)
         if raw["generation"].any():
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
         names.in_their_time(at_pid, raw["time"], r.columns["ppid"], r.columns["started_before"])
-        sockets = names.sockets.take(file_id)
+        sockets = names.sockets.take(file)
         if sockets.any():
             r.columns["socket"] = sockets
         self._descriptors(r)
@@ -210,6 +222,16 @@ class Decoder:
         _rare(r, self._operations)
         return EventBatch(r.columns, self.tables)
 
+    def _probes(self, r: _Records, failed: np.ndarray) -> None:
+        """Tell the answers to questions from failures, where call and error, or the request of an ioctl, say which."""
+        probe = PROBES[r.nr[failed], np.minimum(-r.ret[failed], PROBES.shape[1] - 1)]
+        index = ROLE["request"][r.nr[failed]]
+        asked = np.flatnonzero(probe & (index >= 0))
+        if len(asked):
+            requests = r.raw["args"][failed[asked], index[asked]].astype(np.uint32)  # the kernel looks at no more
+            probe[asked] = np.isin(requests, ASKING)
+        r.fill("probe", failed[probe], np.ones(int(probe.sum()), bool))
+
     def _descriptors(self, r: _Records) -> None:
         fd = r.columns["fd"] = r.column("fd", -1, "int32")
         if r.any(RESULT_FD):
@@ -219,7 +241,7 @@ class Decoder:
             rows = np.flatnonzero(has("fds_out")[r.nr] & (r.ret == 0))
             fd[rows] = (r.extra[rows] & 0xFFFFFFFF).astype(np.int32)
         if r.any(has("fd2")):
-            r.columns["old_file"] = self.names.paths_of(at_most(r.raw["file2"], self.names.paths))
+            r.columns["old_file"] = self.names.paths_of(self.names.file_places.find(r.raw["file2"]))
 
     def _bytes(self, r: _Records) -> None:
         """Bytes asked for, and bytes moved: the rule of `payload` in bpf/exit.c, over columns."""
@@ -247,7 +269,7 @@ class Decoder:
         r.columns["offset"] = np.where(good, r.raw["pos"], -1)
         if r.any(has("fd2")):
             two = has("fd2").take(r.nr)
-            source = self.names.kinds[at_most(r.raw["file2"], self.names.kinds)]
+            source = self.names.kinds.take(self.names.file_places.find(r.raw["file2"]))
             r.columns["old_offset"] = np.where(two & self._seekable[source], r.extra, -1)
 
     def _paths(self, r: _Records) -> None:
@@ -277,7 +299,7 @@ class Decoder:
             second = names.waiting[wire.N_PATH2].take(ids)
             whole = np.where(has("path2")[calls], names.join(second["base"], second["code"]), second["code"])
             itself = has("path2")[calls] & self._is_descriptor(r, rows, second, EMPTY_PATH2)
-            whole[itself] = names.paths_of(at_most(second["base"][itself], names.paths))
+            whole[itself] = names.paths_of(names.file_places.find(second["base"][itself]))
             r.fill("old_file", rows, whole)
 
     @staticmethod
@@ -296,7 +318,7 @@ class Decoder:
     def _itself(self, r: _Records, rows: np.ndarray, given: np.ndarray) -> np.ndarray:
         """Fill what is known of the descriptor that is meant; return the paths."""
         names, columns = self.names, r.columns
-        base = at_most(given["base"], names.paths)
+        base = names.file_places.find(given["base"])
         directory = ROLE["dirfd"][r.nr[rows]]
         number = r.raw["args"][rows, np.maximum(directory, 0)].astype(np.int32)
         own = (directory >= 0) & (number >= 0)

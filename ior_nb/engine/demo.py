@@ -97,9 +97,6 @@ class DemoEngine:
         """Return nothing: nobody of the demo ends."""
         return []
 
-    def ignore(self, tids: list[int]) -> None:
-        """None of them is in the demo."""
-
     def stop(self) -> Ended:
         """End; calls that have not ended yet never began."""
         return self._player.stop()

@@ -1,7 +1,10 @@
 """What names mean: files, paths, threads and processes, learned from the names ring as they come.
 
-Ids are dense, so a name is found by indexing an array with the ids of a whole frame. Python statements run once for
-each *distinct* name or pair of names, never for an event.
+A name is found by indexing arrays with the places of a whole frame's ids. Python statements run once for each
+*distinct* name or pair of names, never for an event.
+
+Memory does not grow with the length of a trace: when many ids are known the collector is asked which of them may still
+come (those in the kernel's map of files and in the slots of its threads), and the others are let go.
 """
 
 from __future__ import annotations
@@ -14,18 +17,21 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.collector import wire
+from ior_nb.engine.places import Places
+from ior_nb.engine.spelling import absolute, readable, socket_text, special_name
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import Index, grown
 
-__all__ = ["CHUNK", "MAX_PID", "Names", "Waiting", "at_most"]
+__all__ = ["CHUNK", "MAX_PID", "Names", "Waiting"]
 
 CHUNK: Final = np.dtype([("len", "<u4"), ("page", "<u4"), *wire.CHUNK])
 MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
 _DISCARDED: Final = 1 << 30
 _REMEMBERED: Final = 1 << 20
 _TORN: Final = 4096  # chunks kept; the half-lost ones among them are the oldest and go first
-_ALIVE: Final = 1 << 18  # ids of files remembered at least; the kernel's map holds the last 65,536 that were used
 _PAST: Final = 65_536  # numbers in use again, whose earlier processes are remembered
+_MANY: Final = 1 << 17  # ids known before anybody asks which may still come; the kernel's map of files holds 65,536
+_YOUNG: Final = 1 << 14  # the last ones are not let go: on its way into the map an id is nowhere for a moment
 _DEATHS: Final = 65_536  # kept until somebody asks
 
 # The keyed hash of `Names._codes_of`: odd 64-bit multipliers, and masks for the last word of a name.
@@ -33,9 +39,6 @@ _WORDS: Final = wire.CHUNK_TEXT // 8
 _KEYS: Final = np.frombuffer(os.urandom(8 * (_WORDS + 1)), "<u8") | np.uint64(1)
 _ENDS: Final = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 _SHIFT: Final = np.uint64(29)
-
-# include/uapi/linux/magic.h, and fs/pidfs.c
-_PIPEFS, _SOCKFS, _ANON, _NSFS, _PIDFS = 0x50495045, 0x534F434B, 0x09041934, 0x6E736673, 0x50494446
 
 _KINDS: Final = {
     0o100000: "file",
@@ -47,9 +50,8 @@ _KINDS: Final = {
     0o120000: "link",
     0: "anon",
 }
-_SOCKET_FAMILIES: Final = {1: "unix", 2: "inet", 10: "inet6", 16: "netlink", 17: "packet", 40: "vsock"}
-_SOCKET_TYPES: Final = {1: "stream", 2: "dgram", 3: "raw", 4: "rdm", 5: "seqpacket", 6: "dccp", 10: "packet"}
-_PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 262: "mptcp"}
+_BY_DESCRIPTOR: Final = re.compile(r"^/dev/fd/\d+(?:/|$)")
+_OF_FILES: Final = ("paths", "kinds", "sockets", "devs", "inodes")
 
 
 class Waiting:
@@ -91,19 +93,15 @@ class Waiting:
         return found
 
 
-def at_most(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Return the ids with those beyond the table (their names were lost) as 0, which stands for no name."""
-    return ids if not len(ids) or int(ids.max()) < len(table) else np.where(ids < len(table), ids, 0)
-
-
 class Names:
     """Everything learned about one collector's ids. One thread at a time uses it.
 
     Attributes:
-        paths: string codes by file id; a negative one is that of a name not used since the string table is new.
-        kinds, sockets: string codes by file id.
-        devs, inodes: numbers by file id.
-        comms: string codes by comm id.
+        file_places, comm_places: of the ids of files and of threads' names.
+        paths: string codes by place of a file; a negative one is that of a name not used since the string table is new.
+        kinds, sockets: string codes by place of a file.
+        devs, inodes: numbers by place of a file.
+        comms: string codes by place of a thread's name.
         parents, before: parent's pid, and whether it was there when the trace began, by pid.
         waiting: path arguments by kind of chunk.
     """
@@ -111,6 +109,9 @@ class Names:
     def __init__(self, tables: Mapping[str, StringTable]) -> None:
         self._tables = tables
         self._texts = tables["file"]
+        self.file_places, self.comm_places = Places(), Places()
+        self._enough = _MANY  # ids before it is asked which may still come
+        self._asked: tuple[int, int] | None = None  # places of files and comms when it was
         self.comms = np.zeros(1024, np.int32)
         self.paths = np.zeros(1024, np.int32)
         self.kinds = np.zeros(1024, np.int32)
@@ -129,7 +130,7 @@ class Names:
         self._past: dict[int, list[tuple[int, bool, int]]] = {}  # pid -> earlier lives: parent, before, until when
         self._deaths: list[tuple[int, int]] = []
         self._root = self._texts.intern("/")
-        self._attic: list[str] = []  # names from before the string table, the one used last at the end
+        self._attic: list[str] = []  # names from before the string table
         tables["file_kind"].intern_many(list(_KINDS.values()))
 
     def begin(self, running: Mapping[int, int]) -> None:
@@ -145,7 +146,12 @@ class Names:
         for pid, parent in parents.items():
             self.parents[pid] = parent
 
-    def renew(self, tables: Mapping[str, StringTable]) -> None:
+    def renew_comms(self, tables: Mapping[str, StringTable]) -> None:
+        """Go on with another table of threads' names."""
+        old, self._tables = self._tables["comm"], tables
+        self.comms = tables["comm"].intern_many(old.at(self.comms))
+
+    def renew_paths(self, tables: Mapping[str, StringTable]) -> None:
         """Go on with another table of paths. Names get their new codes when they are used again.
 
         The collector says the name of a file once, so that of every id that may still come is kept.
@@ -154,27 +160,45 @@ class Names:
         self._root = self._texts.intern("/")
         resting = np.flatnonzero(self.paths < 0)
         used = np.flatnonzero(self.paths > 0)
-        resting = resting[np.argsort(-self.paths[resting])]  # the one used last at the end
-        kept = resting[max(0, len(resting) - max(0, _ALIVE - len(used))) :]
-        self._attic = [*map(self._attic.__getitem__, (-1 - self.paths[kept]).tolist()), *old.at(self.paths[used])]
-        self.paths[resting] = 0
-        self.paths[np.concatenate([kept, used])] = -1 - np.arange(len(self._attic))
+        self._attic = [*map(self._attic.__getitem__, (-1 - self.paths[resting]).tolist()), *old.at(self.paths[used])]
+        self.paths[np.concatenate([resting, used])] = -1 - np.arange(len(self._attic))
         self._joined.clear()
         self._absolutes[:] = 0
         self._by_hash = Index()
         for waiting in self.waiting.values():
             waiting.recode(old, self._texts)
 
-    def paths_of(self, ids: np.ndarray) -> np.ndarray:
-        """Return the string codes of files' paths: int32, shape (n,)."""
-        codes = self.paths.take(ids)
-        if self._attic and len(ids) and int(codes.min()) < 0:
-            back = np.unique(ids[codes < 0])
+    def ask(self) -> bool:
+        """Tell whether to ask the collector which ids may still come; `keep` takes the answer."""
+        files, comms = self.file_places.used, self.comm_places.used
+        if self._asked is not None or max(files, comms) <= self._enough:
+            return False
+        self._asked = files, comms
+        return True
+
+    def keep(self, payload: bytes) -> None:
+        """Take in an ALIVE frame, the answer: let the ids go that were known when it was asked and are not in it."""
+        if self._asked is None:
+            return
+        words = np.frombuffer(payload, "<u4")
+        files, comms = words[1 : 1 + words[0]], words[1 + words[0] :]
+        kept = _still_there(self.file_places, files, self._asked[0])
+        for name in _OF_FILES:
+            setattr(self, name, getattr(self, name)[kept])
+        self.comms = self.comms[_still_there(self.comm_places, comms, self._asked[1])]
+        self._asked = None
+        self._enough = max(_MANY, 2 * max(self.file_places.used, self.comm_places.used))
+
+    def paths_of(self, places: np.ndarray) -> np.ndarray:
+        """Return the string codes of the paths of files by their places: int32, shape (n,)."""
+        codes = self.paths.take(places)
+        if self._attic and len(places) and int(codes.min()) < 0:
+            back = np.unique(places[codes < 0])
             self.paths[back] = self._texts.intern_many([self._attic[-1 - code] for code in self.paths[back].tolist()])
-            codes = self.paths.take(ids)
+            codes = self.paths.take(places)
         return codes
 
-    def learn(self, payload: bytes) -> None:
+    def take(self, payload: bytes) -> None:
         """Learn the names of a NAMES frame."""
         chunks = np.frombuffer(payload, CHUNK)
         if (chunks["len"] & _DISCARDED).any():
@@ -259,10 +283,11 @@ class Names:
         return found
 
     def _take_comms(self, chunks: np.ndarray) -> None:
-        self.comms = grown(self.comms, int(chunks["id"].max()) + 1)
+        places = self.comm_places.give(chunks["id"])
+        self.comms = grown(self.comms, self.comm_places.used)
         raw = chunks["text"].tobytes()
         cut = [raw[i : i + 16].split(b"\0", 1)[0] for i in range(0, len(raw), wire.CHUNK_TEXT)]
-        self.comms[chunks["id"]] = self._tables["comm"].intern_many([_readable(t) for t in cut])
+        self.comms[places] = self._tables["comm"].intern_many([readable(t) for t in cut])
 
     def _assembled(self, chunks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Join the chunks of each name. Returns the first chunk of each, and the code of the whole text."""
@@ -289,7 +314,7 @@ class Names:
         texts = []
         for k in long:
             last = first[k] + counts[k] - 1
-            texts.append(_readable(raw[first[k] * step : last * step + chunks["bytes"][last]]))
+            texts.append(readable(raw[first[k] * step : last * step + chunks["bytes"][last]]))
         codes[long] = self._texts.intern_many(texts)
         return heads, codes
 
@@ -320,29 +345,28 @@ class Names:
         numbers, rows = self._by_hash.number(hashes, known, np.arange(len(hashes)))
         if len(rows):
             raw, lengths = words.T[rows].tobytes(), sizes[rows].tolist()
-            new = [_readable(raw[k * used * 8 : k * used * 8 + n]) for k, n in enumerate(lengths)]
+            new = [readable(raw[k * used * 8 : k * used * 8 + n]) for k, n in enumerate(lengths)]
             self._hashed = grown(self._hashed, known + len(rows))
             self._hashed[known : known + len(rows)] = self._texts.intern_many(new)
         return self._hashed.take(numbers)
 
     def _take_files(self, heads: np.ndarray, codes: np.ndarray) -> None:
-        ids = heads["id"]
-        top = int(ids.max())
-        for name in ("paths", "kinds", "sockets", "devs", "inodes"):
-            setattr(self, name, grown(getattr(self, name), top + 1))
+        places = self.file_places.give(heads["id"])
+        for name in _OF_FILES:
+            setattr(self, name, grown(getattr(self, name), self.file_places.used))
         mode = heads["mode"] & 0o170000
         dev = heads["dev"].astype(np.uint64)
         major, minor = dev >> np.uint64(20), dev & np.uint64(0xFFFFF)
         # os.makedev of glibc: minor's low byte, major's low 12 bits, then the rest of both.
-        self.devs[ids] = (
+        self.devs[places] = (
             (minor & np.uint64(0xFF))
             | (major & np.uint64(0xFFF)) << np.uint64(8)
             | (minor & np.uint64(0xFFFFFF00)) << np.uint64(12)
             | (major & np.uint64(0xFFFFF000)) << np.uint64(32)
         )
-        self.inodes[ids] = heads["inode"]
+        self.inodes[places] = heads["inode"]
         modes, inverse = np.unique(mode, return_inverse=True)
-        self.kinds[ids] = self._tables["file_kind"].intern_many([_KINDS.get(m, "anon") for m in modes.tolist()])[
+        self.kinds[places] = self._tables["file_kind"].intern_many([_KINDS.get(m, "anon") for m in modes.tolist()])[
             inverse
         ]
         plain = np.where(codes == 0, self._root, codes)
@@ -350,7 +374,7 @@ class Names:
         if special.any():
             rows = heads[special]
             names = [
-                _special_name(self._texts[code], flags, magic, inode, word)
+                special_name(self._texts[code], flags, magic, inode, word)
                 for code, flags, magic, inode, word in zip(
                     codes[special].tolist(),
                     rows["flags"].tolist(),
@@ -361,12 +385,13 @@ class Names:
                 )
             ]
             plain[special] = self._texts.intern_many(names)
-        self.paths[ids] = plain
+        self.paths[places] = plain
         sockets = heads["socket"]
         described = np.flatnonzero(sockets)
+        self.sockets[places] = 0
         if len(described):
-            self.sockets[ids[described]] = self._tables["socket"].intern_many(
-                [_socket_text(word) for word in sockets[described].tolist()]
+            self.sockets[places[described]] = self._tables["socket"].intern_many(
+                [socket_text(word) for word in sockets[described].tolist()]
             )
 
     def rooted(self, codes: np.ndarray) -> np.ndarray:
@@ -375,7 +400,7 @@ class Names:
 
     def join(self, bases: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Make path arguments absolute: codes of the base directory joined with the argument, once per pair."""
-        base = self.paths_of(np.minimum(bases, len(self.paths) - 1))
+        base = self.paths_of(self.file_places.find(bases))
         plain = (base == self._root) | (base == 0)
         self._absolutes = grown(self._absolutes, int(codes.max(initial=0)) + 1)
         result = np.where(plain, self._absolutes[codes], 0)
@@ -385,7 +410,7 @@ class Names:
             if len(self._joined) > _REMEMBERED:
                 self._joined.clear()
             for pair in {pair for pair in pairs if pair not in self._joined}:
-                text = _absolute(self._texts[pair >> 32], self._texts[pair & 0xFFFFFFFF])
+                text = absolute(self._texts[pair >> 32], self._texts[pair & 0xFFFFFFFF])
                 code = self._joined[pair] = self._texts.intern(text)
                 if pair >> 32 == self._root:
                     self._absolutes[pair & 0xFFFFFFFF] = code
@@ -393,58 +418,8 @@ class Names:
         return result.astype(np.int32, copy=False)
 
 
-_BY_DESCRIPTOR: Final = re.compile(r"^/dev/fd/\d+(?:/|$)")
-_ABOVE_ROOT: Final = re.compile(r"^(?:/+\.\.?(?=/|$))+/*")
-_REPEATED_SLASH: Final = re.compile(r"/(?:\.?/)+")
-
-
-def _readable(raw: bytes) -> str:
-    r"""Decode UTF-8; a byte that is none becomes `\xNN`."""
-    return raw.decode("utf-8", "backslashreplace")
-
-
-def _absolute(base: str, argument: str) -> str:
-    """Join a base directory and a path argument: `//` and `/./` are taken out; `..` stays, but not above a root."""
-    if not argument:
-        return ""
-    if argument.startswith("/"):
-        if "/." in argument:
-            argument = _ABOVE_ROOT.sub("/", argument)
-        text = argument if base in ("", "/") else base + argument
-    else:
-        text = f"{base}/{argument}" if base else argument
-    if "//" in text or "/." in text:
-        text = _REPEATED_SLASH.sub("/", text)
-    if text.endswith("/."):
-        text = text[:-1]
-    return text.rstrip("/") or "/" if len(text) > 1 else text
-
-
-def _special_name(text: str, flags: int, magic: int, inode: int, word: int) -> str:
-    """Name a file the way readlink of /proc/PID/fd/N does (each file system's d_dname)."""
-    if flags & wire.NF_DETACHED:
-        if magic == _PIPEFS:
-            return f"pipe:[{inode}]"
-        if magic == _SOCKFS:
-            return f"socket:[{inode}]"
-        if magic == _ANON:
-            return f"anon_inode:{text}"
-        if magic == _PIDFS:
-            return "anon_inode:[pidfd]"
-        if magic == _NSFS:
-            kind = word.to_bytes(8, "little").partition(b"\0")[0]
-            return f"{_readable(kind) or 'ns'}:[{inode}]"
-        return f"/{text} (deleted)"
-    if flags & wire.NF_CUT:
-        text = f"…{text}"
-    return f"{text} (deleted)" if flags & wire.NF_DELETED else text or "/"
-
-
-def _socket_text(word: int) -> str:
-    family, kind, protocol = word >> wire.SOCKET_FAMILY & 0xFF, word >> wire.SOCKET_TYPE & 0xF, word & 0xFFFF
-    names = (
-        _SOCKET_FAMILIES.get(family, str(family)),
-        _SOCKET_TYPES.get(kind, str(kind)),
-        _PROTOCOLS.get(protocol, str(protocol)) if family in (2, 10) else str(protocol),
-    )
-    return ":".join(names)
+def _still_there(places: Places, alive: np.ndarray, asked: int) -> np.ndarray:
+    """Keep the ids alive and those that are newer than the question; return their places."""
+    kept = np.unique(np.concatenate([[0], places.find(alive), np.arange(max(asked - _YOUNG, 0), places.used)]))
+    places.keep(kept)
+    return kept

@@ -13,7 +13,8 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER
 from ior_nb.errors import SourceError
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime import EventBatch, own
+from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import FOR_EVER
 from ior_nb.syscalls import BY_NAME
 
@@ -25,7 +26,6 @@ _TOTALS: Final = (
     "seen emitted sampled_out lost_ring lost_buffer lost_names unpaired compat unknown slots_full killed open "
     "skipped_runs"
 ).split()
-_ROWS_AT_ONCE: Final = 32_768  # short enough that the GIL is not held for long
 _TICK_NS: Final = 50_000_000  # rows that are due meanwhile go out together
 
 
@@ -81,7 +81,7 @@ class Player:
         self._on_batch = on_batch
         self._choose = choose
         self._playing = True
-        self._thread = threading.Thread(target=self._run, args=(play,), name=self._name, daemon=True)
+        self._thread = own.OwnThread(target=self._run, args=(play,), name=self._name, daemon=True)
         self._thread.start()
 
     def restart(self) -> None:
@@ -148,11 +148,11 @@ class Player:
 
     def hand(self, batch: EventBatch, keep: np.ndarray | None = None) -> None:
         """Hand rows over; those `keep` (bool, shape (n,)) leaves out are only counted."""
-        for at in range(0, len(batch), _ROWS_AT_ONCE):
+        for at in range(0, len(batch), ROWS_AT_ONCE):
             self._go_on()
-            part = batch[at : at + _ROWS_AT_ONCE]
+            part = batch[at : at + ROWS_AT_ONCE]
             with self._books:
-                some = None if keep is None else keep[at : at + _ROWS_AT_ONCE]
+                some = None if keep is None else keep[at : at + ROWS_AT_ONCE]
                 if self._choose is not None:
                     part, some = self._choose(part)
                 kept = part if some is None else part.take(some)
@@ -230,7 +230,8 @@ class Player:
             rows, number = rows.take(counted), number[counted]
         latency = rows["latency_ns"]
         np.add.at(self._counters["calls"], number, np.uint64(1))
-        np.add.at(self._counters["errors"], number, rows["is_error"].astype(np.uint64))
+        np.add.at(self._counters["errors"], number, rows.failed.astype(np.uint64))
+        np.add.at(self._counters["probes"], number, rows["probe"].astype(np.uint64))
         np.add.at(self._counters["bytes"], number, rows["bytes"])
         np.add.at(self._counters["latency"], number, latency)
         octave = np.frexp(latency.astype(np.float64))[1] - 1

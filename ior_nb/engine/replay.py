@@ -18,14 +18,15 @@ from ior_nb.engine.contract import Ended, Engine
 from ior_nb.engine.player import Player, sampled
 from ior_nb.export.arrow import event_batch
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, new_tables
+from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.schema import NAMES
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
 from ior_nb.syscalls import SYSCALLS
 
 __all__ = ["ReplayEngine", "StandIn", "of_environment", "working"]
 
-_ROWS_AT_ONCE: Final = 32_768
 _CALLS: Final = 512  # system calls have smaller numbers
 _LONGEST: Final = 1 << 61  # a damaged recording may say anything; its rows lie no further apart than this, ns
 
@@ -179,9 +180,6 @@ class ReplayEngine:
         """Return nothing: recordings have no ends of processes."""
         return []
 
-    def ignore(self, tids: list[int]) -> None:
-        """Nothing of this process is in a recording."""
-
     def stop(self) -> Ended:
         """End the playback: at the end of the recordings when it is as fast as possible, else at once.
 
@@ -218,7 +216,7 @@ class ReplayEngine:
             begin = max(self._player.clock(), self._played_to)
             due = begin
             for batch in recording.batches(
-                event_batch, start=start, end=end, tables=self._tables, rows_at_once=_ROWS_AT_ONCE
+                event_batch, start=start, end=end, columns=NAMES, tables=self._tables, rows_at_once=ROWS_AT_ONCE
             ):
                 since = np.minimum(batch["time_ns"] - np.uint64(start), np.uint64(_LONGEST)).astype(np.int64)
                 moved = batch.with_columns(time_ns=(since + begin).astype(np.uint64))

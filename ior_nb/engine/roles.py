@@ -10,8 +10,21 @@ import numpy as np
 
 from ior_nb.engine.collector import wire
 from ior_nb.syscalls import ROLES, SYSCALLS
+from ior_nb.syscalls.probes import MOST_ERRNO, REQUESTS, errnos
 
-__all__ = ["ANY_PATH", "CLASS", "EMPTY_PATH", "EMPTY_PATH2", "FD_AND_PATH", "POSITIONED", "RESULT_FD", "ROLE", "has"]
+__all__ = [
+    "ANY_PATH",
+    "ASKING",
+    "CLASS",
+    "EMPTY_PATH",
+    "EMPTY_PATH2",
+    "FD_AND_PATH",
+    "POSITIONED",
+    "PROBES",
+    "RESULT_FD",
+    "ROLE",
+    "has",
+]
 
 
 def _argument_of(role: str) -> np.ndarray:
@@ -34,6 +47,12 @@ ROLE: Final = {role: _argument_of(role) for role in ROLES}
 CLASS: Final = np.zeros(wire.SPECS, np.int8)
 for _call in SYSCALLS:
     CLASS[_call.number] = ("none", "read", "write", "transfer").index(_call.bytes_class)
+PROBES: Final = np.zeros((wire.SPECS, MOST_ERRNO + 2), bool)
+"""By number and error, those beyond `MOST_ERRNO` as one: whether that failure is a probe."""
+for _call in SYSCALLS:
+    PROBES[_call.number, list(errnos(_call.name, ("", "request")))] = True
+ASKING: Final = np.array(sorted(REQUESTS.values()))
+"""What else has to be so: requests of an ioctl that ask."""
 RESULT_FD: Final = _numbers(c.number for c in SYSCALLS if c.result == "fd")
 FD_AND_PATH: Final = _numbers(c.number for c in SYSCALLS if c.arg("fd") is not None and c.arg("path") is not None)
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ior_nb.engine.collector.rights import missing_rights
 
@@ -44,14 +44,22 @@ def spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-S", "-c", _START.format(root=str(_ROOT)), "--owner", str(os.getpid())]
     if missing_rights() is not None and sudo_works():
         command = ["sudo", "-n", "--", *command]
-    return subprocess.Popen(
-        command,
-        stdin=theirs.fileno(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        start_new_session=True,
-    )
+    with _without_debugger():
+        return subprocess.Popen(
+            command,
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
+
+
+def _without_debugger() -> contextlib.AbstractContextManager[None]:
+    """A debugger that is attached puts itself before every Python program one starts, which then waits for it."""
+    patched: Any = sys.modules.get("_pydev_bundle.pydev_monkey")
+    skip = getattr(patched, "skip_subprocess_arg_patch", None)
+    return contextlib.nullcontext() if skip is None else skip()
 
 
 def sudo_works() -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate import probe_rows
 from ior_nb.runtime import EventBatch, new_tables
 from ior_nb.runtime.schema import is_error
 from ior_nb.syscalls import BY_NAME
@@ -297,7 +298,8 @@ class Workload:
             "gap_ns": np.where(none, 0, calls.begins - previous).astype(np.uint64),
             "first_on_tid": none,
         }
-        return EventBatch(columns, self.tables)
+        batch = EventBatch(columns, self.tables)
+        return batch.with_columns(probe=probe_rows(batch))
 
     def _draw(self, begin: float) -> Slice:
         random, count = self._random, self._rows

@@ -26,44 +26,60 @@ __all__ = ["compact", "encodable", "event_batch", "record_batch", "schema", "tab
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def schema(metadata: Mapping[str, str] | None = None) -> pa.Schema:
-    """Return the Arrow schema of an event batch: every column of ours, in order, none nullable."""
+def schema(extras: Mapping[str, np.ndarray] | None = None) -> pa.Schema:
+    """Return the Arrow schema of an event batch: every column of ours, in order, none nullable, then foreign ones."""
     import pyarrow as pa
 
     fields = [pa.field(c.name, _arrow_type(c), nullable=False) for c in COLUMNS]
-    return pa.schema(fields, metadata=dict(metadata) if metadata else None)
+    for name, values in (extras or {}).items():
+        kind = _foreign(values).type
+        fields.append(pa.field(name, pa.string() if pa.types.is_null(kind) else kind))
+    return pa.schema(fields)
 
 
-def record_batch(batch: EventBatch) -> pa.RecordBatch:
+def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None = None) -> pa.RecordBatch:
     """Return the rows as an Arrow record batch with dictionaries of its own.
 
     Text that UTF-8 cannot encode (lone surrogates) is escaped, a byte as backslash, x and two hex digits.
+
+    Args:
+        batch: the rows.
+        host: name of the machine of rows that do not say theirs; a file says it in every row.
+        wanted: the schema, where the rows are part of others that all have one; by default that of these rows.
     """
     import pyarrow as pa
 
+    wanted = wanted or schema(batch.extras)
     arrays = []
     for column in COLUMNS:
         values = batch[column.name]
         if column.text:
-            codes, texts = compact(values, batch.tables[column.name])
+            codes, texts = compact(values, batch.tables[column.name], encodable(host) if column.name == "host" else "")
             arrays.append(pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string())))
         else:
             arrays.append(pa.array(values))
-    return pa.RecordBatch.from_arrays(arrays, schema=schema())
+    arrays += [_foreign(values, wanted.field(name).type) for name, values in batch.extras.items()]
+    return pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
 
 def table(batches: Iterable[EventBatch]) -> pa.Table:
-    """Return the rows of all batches as one Arrow table; its chunks share one dictionary per text column."""
+    """Return the rows of all batches as one Arrow table; its chunks share one dictionary per text column.
+
+    Args:
+        batches: the rows, all with the extras of the first.
+    """
     import pyarrow as pa
 
-    return pa.Table.from_batches([record_batch(b) for b in batches], schema=schema()).unify_dictionaries()
+    several = list(batches)
+    wanted = schema(several[0].extras if several else None)
+    return pa.Table.from_batches([record_batch(b, wanted=wanted) for b in several], schema=wanted).unify_dictionaries()
 
 
 def event_batch(rows: pa.Table | pa.RecordBatch, tables: Mapping[str, StringTable] | None = None) -> EventBatch:
     """Return the rows of an Arrow table or record batch.
 
-    Missing columns and nulls get the schema's "does not apply" value; columns that are not ours are left out. Text may
-    be dictionary-coded or plain; invalid UTF-8 is escaped.
+    Missing columns and nulls get the schema's "does not apply" value; columns that are not ours are the batch's extras.
+    Text may be dictionary-coded or plain; invalid UTF-8 is escaped.
 
     Args:
         rows: for example a recording that was read.
@@ -93,15 +109,17 @@ def event_batch(rows: pa.Table | pa.RecordBatch, tables: Mapping[str, StringTabl
             raise ConfigError(
                 f"cannot use column {column.name!r}: expected {wanted}, got {values.type} ({error})"
             ) from error
-    return EventBatch(columns, tables)
+    extras = {name: _as_numpy(rows.column(name)) for name in rows.schema.names if name not in columns}
+    return EventBatch(columns, tables, extras)
 
 
-def compact(codes: np.ndarray, table: StringTable) -> tuple[np.ndarray, list[str]]:
+def compact(codes: np.ndarray, table: StringTable, empty: str = "") -> tuple[np.ndarray, list[str]]:
     """Renumber the codes of a text column over the strings it uses.
 
     Args:
         codes: int32, shape (n,).
         table: the strings the codes point at.
+        empty: what stands for an empty text.
 
     Returns:
         The new codes, int32, shape (n,), and the distinct strings they point at, ready for UTF-8.
@@ -110,10 +128,13 @@ def compact(codes: np.ndarray, table: StringTable) -> tuple[np.ndarray, list[str
     texts = table.at(used)
     try:
         "".join(texts).encode()
+        unchanged = not empty
     except UnicodeEncodeError:
-        # Escaping may make two strings equal, and a dictionary holds each value once.
+        unchanged = False
+    if not unchanged:
+        # Two strings may become equal, and a dictionary holds each value once.
         numbered: dict[str, int] = {}
-        escaped = [numbered.setdefault(encodable(text), len(numbered)) for text in texts]
+        escaped = [numbered.setdefault(encodable(text) or empty, len(numbered)) for text in texts]
         codes = np.array(escaped, dtype=np.int32)[codes]
         texts = list(numbered)
     return codes, texts
@@ -135,6 +156,26 @@ def _escape(match: re.Match[str]) -> str:
     # Python keeps an undecodable byte as U+DC00 + byte (PEP 383); any other surrogate has three bytes of its own.
     data = bytes([code - 0xDC00]) if 0xDC80 <= code <= 0xDCFF else match[0].encode("utf-8", "surrogatepass")
     return "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def _foreign(values: np.ndarray, kind: pa.DataType | None = None) -> pa.Array:
+    """Return a column that is not ours as Arrow has it."""
+    import pyarrow as pa
+
+    return pa.array(values, kind, from_pandas=False) if values.dtype != object else pa.array(values.tolist(), kind)
+
+
+def _as_numpy(values: pa.ChunkedArray) -> np.ndarray:
+    """Return a column that is not ours: of its own type where that has no nulls and numpy has it, else of objects."""
+    import pyarrow as pa
+
+    kind = values.type
+    if not values.null_count and (pa.types.is_primitive(kind) and not pa.types.is_time(kind)):
+        numbers: np.ndarray = values.to_numpy()
+        return numbers
+    objects = np.empty(len(values), object)
+    objects[:] = values.to_pylist()
+    return objects
 
 
 def _numbers(values: pa.ChunkedArray, column: Column) -> np.ndarray:

@@ -17,6 +17,7 @@ def arrowfile(batch: EventBatch, about: About) -> Iterator[bytes]:
 
     metadata = {"ior_nb.title": about.title, "ior_nb.completeness": about.completeness}
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema(metadata)) as file:
-        file.write_batch(record_batch(batch))
+    wanted = schema(batch.extras).with_metadata(metadata)
+    with pa.ipc.new_file(sink, wanted) as file:
+        file.write_batch(record_batch(batch, wanted=wanted))
     yield sink.getvalue().to_pybytes()

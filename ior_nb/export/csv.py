@@ -1,4 +1,4 @@
-"""CSV: the 22 columns of ior's stream export, quoted by RFC 4180."""
+"""CSV: the 22 columns of ior's stream export and `probe`, quoted by RFC 4180."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ __all__ = ["HEADER", "csv"]
 
 HEADER: Final = tuple(
     "seq time_ns gap_ns latency_ns comm pid tid syscall fd ret bytes file error family requested_sleep_ns nfds "
-    "timeout_ns address_space_bytes old_file epoll_op epoll_target_fd epoll_events".split()
+    "timeout_ns address_space_bytes old_file epoll_op epoll_target_fd epoll_events "
+    "probe".split()
 )
 """Only ever appended to."""
 _COLUMN: Final = {"error": "is_error"}

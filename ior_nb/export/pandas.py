@@ -26,4 +26,4 @@ def dataframe(batch: EventBatch) -> pd.DataFrame:
             columns[column.name] = pd.Categorical.from_codes(codes, categories=pd.Index(texts))
         else:
             columns[column.name] = values
-    return pd.DataFrame(columns, copy=True)
+    return pd.DataFrame({**columns, **batch.extras}, copy=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ior_nb.export.about import About
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import record_batch, schema
 from ior_nb.runtime import EventBatch
 from ior_nb.sinks.parquet import Chain, link
 
@@ -23,11 +23,12 @@ def parquetfile(batch: EventBatch, about: About) -> Iterator[bytes]:
     pairs = {
         k.encode(errors="backslashreplace"): v.encode(errors="backslashreplace") for k, v in about.metadata.items()
     }
-    none = link(record_batch(batch[:0]), pairs)
+    wanted, host = schema(batch.extras), about.metadata.get("ior_nb.hostname", "")
+    none = link(record_batch(batch[:0], wanted=wanted), pairs)
     with tempfile.TemporaryFile() as file:
         chain = Chain(file.fileno(), none)
         for at in range(0, len(batch), _GROUP):
-            chain.append(link(record_batch(batch[at : at + _GROUP])))
+            chain.append(link(record_batch(batch[at : at + _GROUP], host=host, wanted=wanted)))
         chain.finish(none)
         while piece := file.read(_PIECE):
             yield piece

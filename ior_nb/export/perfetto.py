@@ -82,6 +82,7 @@ def _slices(batch: EventBatch, start: int) -> bytes:
         decimal(batch["seq"]),
         optional(done, ',"ret":', decimal(ret)),
         _taken(names, which),
+        optional(batch["probe"], ',"probe":', decimal(batch["probe"])),
         spelled(batch, "file", lambda text: f',"file":{json.dumps(text)}' if text else ""),
         spelled(batch, "old_file", lambda text: f',"old_file":{json.dumps(text)}' if text else ""),
         optional(batch["fd"] >= 0, ',"fd":', decimal(batch["fd"])),

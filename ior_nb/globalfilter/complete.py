@@ -32,6 +32,7 @@ _WORDS: Final = {
     "_RPAR": (")", "close the parenthesis"),
     "NOT": ("not", "the rows that do not match"),
     "_ERRORS": ("errors", "failed calls only"),
+    "_PROBES": ("probes", "calls that failed as part of normal work"),
     "LPAR": ("(", "group conditions"),
 }
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")

@@ -21,6 +21,7 @@ from ior_nb.runtime.filter import (
     Not,
     Number,
     Or,
+    Probes,
     Text,
 )
 from ior_nb.runtime.patterns import NEGATIONS, exact_value, matcher, shortest_match
@@ -129,8 +130,10 @@ def _dimension(token: Token) -> Dimension:
         raise Problem(f"{_CONDITION}, found {word!r}", position)
     if name == "all":
         raise Problem("all stands alone: it is the filter that lets everything pass", position)
-    close = get_close_matches(name, [*WORDS, "errors"], n=2)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {' '.join(DIMENSIONS)} errors; {_QUOTE}"
+    close = get_close_matches(name, [*WORDS, "errors", "probes"], n=2)
+    hint = (
+        f"did you mean {' or '.join(close)}?" if close else f"there are {' '.join(DIMENSIONS)} errors probes; {_QUOTE}"
+    )
     raise Problem(f"unknown dimension {word!r}; {hint}", position)
 
 
@@ -238,6 +241,10 @@ def grammar() -> Lark:
         @v_args(inline=True)
         def errors(self) -> _Built:
             return _Built(Errors(), 1)
+
+        @v_args(inline=True)
+        def probes(self) -> _Built:
+            return _Built(Probes(), 1)
 
         @v_args(inline=True)
         def negation(self, opening: Token, part: _Built) -> _Built:

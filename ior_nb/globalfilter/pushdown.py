@@ -1,7 +1,8 @@
 """What of a filter an engine can decide at the source, and what is left for the mask.
 
 The law: `pushed.mask(batch) & rest.mask(batch) == filter.mask(batch)`. Only terms that all have to match are looked at,
-and a term is pushed whole or not at all; whatever is not exactly expressible stays in the rest.
+and a term is pushed whole or not at all; whatever is not exactly expressible stays in the rest. `errors` and `probes`
+are pushed and stay: which of the two a failure is, is told later, also by calls that did not fail.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime.batch import EventBatch, new_tables
-from ior_nb.runtime.filter import Errors, Filter, Node, Number, Text, leaves
+from ior_nb.runtime.filter import Errors, Filter, Node, Number, Probes, Text, leaves
 from ior_nb.runtime.patterns import exact_value, fold
 from ior_nb.runtime.pushdown import COMM_BYTES, Pushdown
 from ior_nb.syscalls import SYSCALLS
+from ior_nb.syscalls.probes import SEARCHING
 
 __all__ = ["split"]
 
@@ -33,14 +35,16 @@ def split(filter: Filter) -> tuple[Pushdown, Filter]:  # noqa: A002 - the field'
             rest.append(part)
         else:
             pushed = more
+            if isinstance(part, Errors | Probes):
+                rest.append(part)
     return pushed, Filter.of(rest)
 
 
 def _with(pushed: Pushdown, part: Node) -> Pushdown | None:
     """Return the conditions with one more term, None when it cannot be taken."""
     match part:
-        case Errors():
-            return replace(pushed, errors_only=True)
+        case Errors() | Probes():
+            return replace(pushed, errors_only=True, finders=SEARCHING)
         case Number("pid", "=", value) if value in _PIDS and pushed.pid in (None, value):
             return replace(pushed, pid=value)
         case Number("tid", "=", value) if value in _PIDS and pushed.tid in (None, value):

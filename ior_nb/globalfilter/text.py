@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ior_nb.globalfilter.values import quoted, shown_number
-from ior_nb.runtime.filter import DIMENSIONS, And, Errors, Filter, Node, Not, Number, Or, Text
+from ior_nb.runtime.filter import DIMENSIONS, And, Errors, Filter, Node, Not, Number, Or, Probes, Text
 
 __all__ = ["node_text", "to_text"]
 
@@ -22,6 +22,8 @@ def node_text(node: Node) -> str:
             return f"{dimension}{operator}{quoted(pattern)}"
         case Errors():
             return "errors"
+        case Probes():
+            return "probes"
         case Not(part):
             return f"not {_inside(part, And, Or)}"
         case And(parts):

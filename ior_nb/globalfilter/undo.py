@@ -77,4 +77,4 @@ def _change(before: Filter, after: Filter) -> str:
 
 
 def _names(part: Node) -> Iterable[str]:
-    return dict.fromkeys(getattr(leaf, "dimension", "errors") for leaf in leaves(part))
+    return dict.fromkeys(getattr(leaf, "dimension", type(leaf).__name__.lower()) for leaf in leaves(part))

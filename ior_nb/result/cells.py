@@ -15,7 +15,7 @@ from ior_nb.runtime.text import show_bytes, show_ns
 if TYPE_CHECKING:
     from ior_nb.result.trace import Trace
 
-__all__ = ["CellLine", "of_trace", "within", "written"]
+__all__ = ["CellLine", "as_text", "of_trace", "within"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def within(trace: Trace, ran: Iterable[tuple[int, int, int]], completeness: str)
     for batch in trace.batches():
         read, written = moved(batch)
         cells, at = np.unique(batch["cell"], return_inverse=True)
-        columns = [np.ones(len(batch), np.int64), batch["is_error"].astype(np.int64), read, written]
+        columns = [np.ones(len(batch), np.int64), batch.failed.astype(np.int64), read, written]
         sums = [np.zeros(len(cells), np.int64) for _ in columns]
         for total, values in zip(sums, columns, strict=True):
             np.add.at(total, at, values)
@@ -80,7 +80,7 @@ def within(trace: Trace, ran: Iterable[tuple[int, int, int]], completeness: str)
     return lines
 
 
-def written(lines: Iterable[CellLine]) -> str:
+def as_text(lines: Iterable[CellLine]) -> str:
     """Return the lines as a table, by number."""
     rows = [f"{'cell':>5} {'calls':>12} {'read':>11} {'written':>11} {'errors':>8} {'took':>9}  completeness"]
     rows += [

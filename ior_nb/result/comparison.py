@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ior_nb import aggregate
 from ior_nb.result import figures, tables
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime import EventBatch, own
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_ns
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _TOTALS: Final = (
 )
 
 
+@own.all_ours
 class Diff:
     """Two traces side by side: `Trace.diff` makes one.
 

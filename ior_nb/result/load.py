@@ -15,21 +15,23 @@ import numpy as np
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import event_batch
 from ior_nb.globalfilter import parse
+from ior_nb.result.axis import Axis, started, whole_number
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, EventBatch, Filter, new_tables
+from ior_nb.runtime import Accounting, EventBatch, Filter, new_tables, own
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
 
 __all__ = ["load"]
 
 _COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "died"))
-_COUNTED: Final = ("calls", "errors", "bytes", "latency_ns")
-_ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine")
+_COUNTED: Final = ("calls", "errors", "probes", "bytes", "latency_ns")
+_ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
 _REASON: Final = re.compile(r"[a-z_]{1,20}")
 _MOST: Final = 1 << 63
 _MOST_NOTES: Final = 20
 
 
+@own.ours
 def load(
     path_or_glob: str | Path | Iterable[str | Path],
     *,
@@ -43,9 +45,11 @@ def load(
         ior_nb.load("run.parquet").df()
         ior_nb.load("fleet/", filter="errors")        # a folder: one data set, its machines in the column `host`
 
-    Files are read in row groups, one after the other, in the order of their names. `cell` and `time_ns` stay those of
-    each recording: boot clocks of different machines have nothing in common. So does `seq` of a single recording; the
-    rows of several are numbered anew from 1, in the order in which they are read, for each counted from its own start.
+    Files are read in row groups, one after the other, in the order of their names. `cell` stays that of each, and so
+    does `seq` of a single one; the rows of several are numbered anew from 1, in the order in which they are read.
+    Recordings of several machines, or of a machine before and after it started anew, are put on one time axis by the
+    wall clocks in their footers: `time_ns` then is on the boot clock of the machine that has run longest. Columns that
+    are not ours are kept.
 
     Args:
         path_or_glob: a file, a pattern, a folder (every `.parquet` below it), or several of these.
@@ -67,9 +71,10 @@ def load(
     recordings = [Recording(path) for path in find(path_or_glob)]
     tables = new_tables()
     parts = []
-    trace = _empty_trace(recordings)
+    axis = Axis([r.metadata for r in recordings])
+    trace = _empty_trace(recordings, axis)
     read = 0
-    for recording in recordings:
+    for index, recording in enumerate(recordings):
         part = _Part(recording)
         begins = recording.span()[0] if start is not None or end is not None else 0
         limits = (
@@ -81,23 +86,24 @@ def load(
             read += len(rows)
             kept = part.count(rows if len(recordings) == 1 else rows.with_columns(seq=numbers), wanted)
             if len(kept):
+                kept = axis.moved(index, kept)
                 trace.add(kept, keep=keep_rows)
         part.close(limits)
         parts.append(part)
     if not keep_rows:
         trace.add(EventBatch.empty(tables), keep=False)
-    _close(trace, parts, whole=start is None and end is None and not wanted.active)
+    _close(trace, parts, axis, whole=start is None and end is None and not wanted.active)
     return trace
 
 
-def _empty_trace(recordings: list[Recording]) -> Trace:
+def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
     """Return a trace without rows that says what the footers say."""
     footers = [r.metadata for r in recordings]
     first = footers[0]
     name = middle_cut(printable(recordings[0].path.name), 80)
     alone = len(recordings) == 1
     title = (_shown(first, "ior_nb.title") or name) if alone else f"{len(recordings)} recordings"
-    notes = tuple(note for r in recordings for note in _notes(r, named=not alone))
+    notes = (*axis.notes, *(note for r in recordings for note in _notes(r, named=not alone)))
     if any(r.made_up for r in recordings):
         notes = ("demo data: made up, nothing was traced", *notes)
         title = title if "demo data" in title else f"{title} (demo data)"
@@ -108,25 +114,28 @@ def _empty_trace(recordings: list[Recording]) -> Trace:
         options=_options(first) if alone else None,
     )
     trace.notes = notes[:_MOST_NOTES]
-    trace.started_at = min((s for f in footers if (s := _started(f))), default=0.0)
+    trace.began = axis.began
     if alone:
         trace.recording = recordings[0].path
-        trace.returncode = _whole_number(first.get("ior_nb.returncode"))
-        trace.origin = {"ior_nb.machine": ""} | {key: first[key] for key in _ORIGIN if key in first}
-        if recordings[0].host:
-            trace.origin["ior_nb.hostname"] = recordings[0].host
+        trace.returncode = whole_number(first.get("ior_nb.returncode"))
+    # What is not known, or not the same in all, is not what this machine is either.
+    trace.origin = {key: first.get(key, "") for key in _ORIGIN if len({f.get(key, "") for f in footers}) == 1}
+    trace.origin = dict.fromkeys(("ior_nb.machine", "ior_nb.boot_id"), "") | trace.origin
+    if len({r.host for r in recordings}) == 1 and recordings[0].host:
+        trace.origin["ior_nb.hostname"] = recordings[0].host
     return trace
 
 
-def _close(trace: Trace, parts: list[_Part], *, whole: bool) -> None:
+def _close(trace: Trace, parts: list[_Part], axis: Axis, *, whole: bool) -> None:
     """Add the books of all recordings up."""
-    if len({part.recording.host for part in parts}) == 1:
-        known = [p.window for p in parts if p.window != (0, 0)]
+    if axis.common:
+        known = [axis.window(i, p.window) for i, p in enumerate(parts) if p.window != (0, 0)]
         window = (min(w[0] for w in known), max(w[1] for w in known)) if known else (0, 0)
     else:  # what their clocks have in common is only how long they ran
         window = (0, max(p.window[1] - p.window[0] for p in parts))
     trace.finish(
         window=window,
+        ended=axis.at(window[1]),
         accounting=_sum([p.accounting for p in parts]),
         counters=_added([_counters(p.recording.metadata) for p in parts]) if whole else {},
     )
@@ -167,7 +176,7 @@ class _Part:
         self.window = (low, end if last is None else max(min(end, last), low))
         rows = self._done + self._refused + self._flying
         recorded = _accounting(footer)
-        dropped = _whole_number(footer.get("ior.rows_dropped")) or 0
+        dropped = whole_number(footer.get("ior.rows_dropped")) or 0
         if recorded is None:
             counted_only = _counted_only(footer)
             recorded = Accounting(
@@ -208,8 +217,8 @@ def _notes(recording: Recording, *, named: bool) -> Iterable[str]:
     by = f"ior {_shown(footer, 'ior.version')}".rstrip() if _is_of_ior(footer) else ""
     if "ior_nb.version" in footer:
         by = f"ior-nb {_shown(footer, 'ior_nb.version')} with {_shown(footer, 'ior_nb.engine', '?')}"
-    started = _started(footer)
-    when = f"{datetime.fromtimestamp(started, UTC):%Y-%m-%d %H:%M:%S} UTC" if started else ""
+    began = started(footer) / 1e9
+    when = f"{datetime.fromtimestamp(began, UTC):%Y-%m-%d %H:%M:%S} UTC" if began else ""
     parts = [f"{word} {what}" for word, what in (("on", host), ("at", when), ("by", by)) if what]
     name = middle_cut(printable(recording.path.name), 60)
     if parts:
@@ -235,24 +244,8 @@ def _is_of_ior(footer: Mapping[str, str]) -> bool:
     return "ior_nb.version" not in footer and any(key.startswith("ior.") for key in footer)
 
 
-def _whole_number(text: object) -> int | None:
-    """Return a number of the size of a count; None for anything else."""
-    if isinstance(text, str) and re.fullmatch(r"-?\d{1,19}", text):
-        text = int(text)
-    return text if isinstance(text, int) and not isinstance(text, bool) and abs(text) < _MOST else None
-
-
-def _started(footer: Mapping[str, str]) -> float:
-    """Return seconds since the epoch; 0 where unknown."""
-    for key in ("ior_nb.started_at_unix_nano", "ior.started_at_unix_nano"):
-        value = _whole_number(footer.get(key))
-        if value is not None and value > 0:
-            return value / 1e9
-    return 0.0
-
-
 def _window(footer: Mapping[str, str]) -> tuple[int, int]:
-    begin, end = (_whole_number(footer.get(f"ior_nb.{n}_at_boot_nano")) for n in ("started", "ended"))
+    begin, end = (whole_number(footer.get(f"ior_nb.{n}_at_boot_nano")) for n in ("started", "ended"))
     return (begin, end) if begin is not None and end is not None and 0 <= begin <= end else (0, 0)
 
 
@@ -284,7 +277,7 @@ def _all_counts(found: object) -> dict[str, int] | None:
     """Return a map of counts; None when anything in it is none."""
     if not isinstance(found, dict):
         return None
-    counts = {str(name): number for name, value in found.items() if (number := _whole_number(value)) is not None}
+    counts = {str(name): number for name, value in found.items() if (number := whole_number(value)) is not None}
     return counts if len(counts) == len(found) and min(counts.values(), default=0) >= 0 else None
 
 
@@ -293,16 +286,14 @@ def _counters(footer: Mapping[str, str]) -> dict[str, dict[str, int]]:
     counters: dict[str, dict[str, int]] = {}
     for name, values in found.items() if _is_map(found) else ():
         if _is_map(values) and re.fullmatch(r"\w{1,40}", name, re.ASCII):
-            counters[name] = {k: _whole_number(values.get(k)) or 0 for k in _COUNTED}
+            counters[name] = {k: whole_number(values.get(k)) or 0 for k in _COUNTED}
     return counters
 
 
 def _counted_only(footer: Mapping[str, str]) -> int:
     """Return how many calls `ior` counted without recording them, because they were sampled."""
     found = _json(footer, "ior.sampling.totals")
-    counts = (
-        [_whole_number(one.get("counted_only")) for one in found if _is_map(one)] if isinstance(found, list) else []
-    )
+    counts = [whole_number(one.get("counted_only")) for one in found if _is_map(one)] if isinstance(found, list) else []
     return sum(c for c in counts if c is not None and c > 0)
 
 

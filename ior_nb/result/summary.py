@@ -58,6 +58,18 @@ class SlowRow:
     comm: str
 
 
+_SLOW_HEAD: Final = ["time", "bytes", "call", "process", "file"]
+_ERROR_HEAD: Final = ["calls", "call", "error", "for example"]
+
+
+def _slow_cells(rows: tuple[SlowRow, ...]) -> list[list[str]]:
+    return [[show_ns(r.latency_ns), show_bytes(r.bytes), r.syscall, f"{r.comm} {r.pid}", r.file] for r in rows]
+
+
+def _error_cells(rows: tuple[ErrorRow, ...]) -> list[list[str]]:
+    return [[f"{r.calls:,}", r.syscall, r.error, r.example] for r in rows]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """What a trace found, ready to be shown. Tables hold the first rows; totals are of everything."""
@@ -75,6 +87,14 @@ class Summary:
     syscalls: tuple[CallRow, ...]
     failures: tuple[ErrorRow, ...]
     slowest: tuple[SlowRow, ...]
+    probes: int = 0
+    """Failures that are none: answers to questions of normal work. `errors` has the others."""
+    waiting_ns: int = 0
+    """What of `latency_ns` was spent waiting for somebody else."""
+    answers: tuple[ErrorRow, ...] = ()
+    """Which probes."""
+    waits: tuple[SlowRow, ...] = ()
+    """The longest waits; they are not among the slowest."""
     accounting: Accounting
     notes: tuple[str, ...] = ()
     """Things the reader should know: a recording, rows not kept."""
@@ -86,10 +106,13 @@ class Summary:
             f"{show_bytes(self.bytes_read)} read",
             f"{show_bytes(self.bytes_written)} written",
             show_count(self.distinct_files, "file"),
-            f"{show_ns(self.latency_ns)} in calls",
+            f"{show_ns(self.latency_ns - self.waiting_ns)} in calls",
         ]
-        if self.errors:
-            parts.append(show_count(self.errors, "error"))
+        if self.waiting_ns:
+            parts.append(f"{show_ns(self.waiting_ns)} waiting")
+        if self.errors or self.probes:
+            probes = f"; {show_count(self.probes, 'probe')}" if self.probes else ""
+            parts.append(f"{self.errors:,} failed{probes}")
         if self.processes > 1:
             parts.append(show_count(self.processes, "process", "processes"))
         return ", ".join(parts)
@@ -128,16 +151,23 @@ class Summary:
             ),
             (
                 "Slowest",
-                ["time", "bytes", "call", "process", "file"],
-                [
-                    [show_ns(r.latency_ns), show_bytes(r.bytes), r.syscall, f"{r.comm} {r.pid}", r.file]
-                    for r in self.slowest
-                ],
+                _SLOW_HEAD,
+                _slow_cells(self.slowest),
+            ),
+            (
+                "Waiting",
+                _SLOW_HEAD,
+                _slow_cells(self.waits),
             ),
             (
                 "Errors",
-                ["calls", "call", "error", "for example"],
-                [[f"{r.calls:,}", r.syscall, r.error, r.example] for r in self.failures],
+                _ERROR_HEAD,
+                _error_cells(self.failures),
+            ),
+            (
+                "Probes, which are no errors",
+                _ERROR_HEAD,
+                _error_cells(self.answers),
             ),
         ]
         return [table for table in found if table[2]]

@@ -24,6 +24,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "probes",
     "processes",
     "slowest",
     "stats",
@@ -109,15 +110,21 @@ def errors(batch: EventBatch) -> pd.DataFrame:
     return _frame(aggregate.errors(batch))
 
 
-def slowest(batch: EventBatch, n: int = 20, *, origin_ns: int | None = None) -> pd.DataFrame:
+def probes(batch: EventBatch) -> pd.DataFrame:
+    """Return one row per system call and error that is none, most frequent first, with a file it happened to."""
+    return _frame(aggregate.probes(batch))
+
+
+def slowest(batch: EventBatch, n: int = 20, *, origin_ns: int | None = None, waiting: bool = False) -> pd.DataFrame:
     """Return the n calls that took longest, the slowest first.
 
     Args:
         batch: the rows.
         n: how many, at most.
         origin_ns: what `start_s` counts from, on the boot clock; by default the earliest row.
+        waiting: those that waited for somebody else, instead of those that did not.
     """
-    found = aggregate.slowest(batch, n)
+    found = aggregate.slowest(batch, n, waiting=waiting)
     start_s = (found["time_ns"].astype(np.int64) - _origin(batch, origin_ns)) / 1e9
     text = ("syscall", "file", "comm")
     return _frame(
@@ -158,7 +165,9 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    measures = [c for c in ("calls", "errors", "bytes_read", "bytes_written", "time_ns") if c in before.columns]
+    measures = [
+        c for c in ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns") if c in before.columns
+    ]
     ranks = [c for c in ("mean_ns", "p50_ns", "p90_ns", "p95_ns", "p99_ns", "p999_ns", "max_ns") if c in before.columns]
     names = pd.Index(sorted(set(before[key]) | set(after[key])), dtype=object)
     sides = [t.set_index(key)[measures + ranks].reindex(names, fill_value=0) for t in (before, after)]

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import latencies, source_files, ways
+from ior_nb.aggregate import latencies, source_files, wait_rows, waits_at, ways
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.runtime import Accounting, EventBatch, Recoder, StringTable
 from ior_nb.runtime.index import grown
@@ -27,7 +27,7 @@ _FILES: Final = 1 << 18
 _FAILURES: Final = 1 << 14
 """Failed rows put aside before they are counted."""
 _PIDS: Final = 1 + (1 << 22)  # PID_MAX_LIMIT of the kernel; recordings may have any
-_COUNTED: Final = {"calls": "calls", "errors": "errors", "bytes": "bytes", "latency": "latency_ns"}
+_COUNTED: Final = ("calls", "bytes", "latency_ns")
 
 
 class Tally:
@@ -39,17 +39,18 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
-        self._calls = _Columns(("calls", "errors", "bytes", "latency", "max"))
+        self._calls = _Columns(("calls", "errors", "probes", "bytes", "latency", "waiting", "max"))
         self._files = _Columns(("calls", "read", "written", "latency"))
         self._dropped = 0  # files
-        self._errors: dict[tuple[int, int], tuple[int, str]] = {}  # (syscall, ret) -> count, file of the last
-        self._failed: list[tuple[np.ndarray, np.ndarray, np.ndarray, StringTable]] = []  # call, ret, file, its table
+        # (syscall, 1 for a probe, ret) -> count, file of the last
+        self._errors: dict[tuple[int, int, int], tuple[int, str]] = {}
+        self._failed: list[tuple[np.ndarray, np.ndarray, np.ndarray, StringTable]] = []  # call * 2 + probe, ret, file
         self._failures = 0
         self._seen = np.zeros(1024, bool)
         self._strange: set[int] = set()  # processes
-        self._slow: EventBatch | None = None
-        self._bar = 0
+        self._slow, self._waits = _Longest(), _Longest()
         self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
+        self._waits_at = np.zeros(0, np.int8)
 
     def add(self, batch: EventBatch) -> None:
         """Count these rows. Calls in flight count as calls, without a latency."""
@@ -66,7 +67,7 @@ class Tally:
         failed = np.flatnonzero(batch["is_error"])
         names = self._call_names.own
         if self._ways.shape[1] < len(names):
-            self._ways = ways(names)
+            self._ways, self._waits_at = ways(names), waits_at(names)
         self._calls.grow(len(names))
         self._files.grow(len(self._file_names.own))
         np.add.at(self._calls.columns["calls"], call, 1)
@@ -79,8 +80,11 @@ class Tally:
         if moved.any():
             self._add_bytes(batch, call, file, moved)
         if len(failed):
-            np.add.at(self._calls.columns["errors"], call[failed], 1)
-            self._failed.append((call[failed], batch["ret"][failed], batch["file"][failed], tables["file"]))
+            probe = batch["probe"][failed]
+            np.add.at(self._calls.columns["errors"], call[failed[~probe]], 1)
+            np.add.at(self._calls.columns["probes"], call[failed[probe]], 1)
+            keys = call[failed] * 2 + probe
+            self._failed.append((keys, batch["ret"][failed], batch["file"][failed], tables["file"]))
             self._failures += len(failed)
             if self._failures >= _FAILURES:
                 self._add_errors()
@@ -91,7 +95,13 @@ class Tally:
             self._strange.update(pids[strange].tolist())
             pids = pids[~strange]
         self._seen[pids] = True
-        self._keep_slowest(batch, latency)
+        waits = wait_rows(batch, self._waits_at.take(call))
+        if waits.any():
+            rows = np.flatnonzero(waits)
+            np.add.at(self._calls.columns["waiting"], call[rows], latency[rows])
+            self._waits.add(batch.take(rows), latency[rows])
+            latency = np.where(waits, -1, latency)
+        self._slow.add(batch, latency)
         if len(self._file_names.own) > _FILES:
             self._drop_files()
 
@@ -116,9 +126,10 @@ class Tally:
         begins = np.cumsum([0, *(len(part[0]) for part in waiting)])
         keys, at, counts = np.unique(calls.astype(np.int64) << 16 | -rets, return_index=True, return_counts=True)
         for key, position, count in zip(keys.tolist(), at.tolist(), counts.tolist(), strict=True):
-            known = self._errors.get((key >> 16, -(key & 0xFFFF)), (0, ""))[0]
+            way = key >> 17, key >> 16 & 1, -(key & 0xFFFF)
+            known = self._errors.get(way, (0, ""))[0]
             table = waiting[int(np.searchsorted(begins, position, side="right")) - 1][3]
-            self._errors[key >> 16, -(key & 0xFFFF)] = known + count, table[int(files[position])]
+            self._errors[way] = known + count, table[int(files[position])]
 
     def _drop_files(self) -> None:
         """Forget the lesser half of the files."""
@@ -139,20 +150,6 @@ class Tally:
         moved = columns["read"][used] + columns["written"][used]
         ranked: np.ndarray = used[np.lexsort((columns["latency"][used], columns["calls"][used], moved))[::-1]]
         return ranked
-
-    def _keep_slowest(self, batch: EventBatch, latency: np.ndarray) -> None:
-        """Remember the slowest rows so far; a batch with none of them costs one maximum."""
-        if self._slow is not None:
-            self._slow = self._slow.recoded(batch.tables)  # lest these few rows keep the strings of old tables
-        if self._slow is not None and len(self._slow) >= SLOWEST and int(latency.max()) <= self._bar:
-            return
-        best = np.argpartition(latency, -SLOWEST)[-SLOWEST:] if len(batch) > SLOWEST else np.arange(len(batch))
-        slow = batch.take(best)
-        if self._slow is not None:
-            slow = EventBatch.concat([self._slow, slow])
-        order = np.argsort(-slow["latency_ns"].astype(np.int64), kind="stable")[:SLOWEST]
-        self._slow = slow.take(order)
-        self._bar = int(self._slow["latency_ns"].min())
 
     def summary(
         self,
@@ -179,11 +176,18 @@ class Tally:
             moved = (self._calls.columns["bytes"][: self._ways.shape[1]] * self._ways).sum(axis=1)
             ranked = self._ranked_files()
             files, calls = self._file_rows(ranked[:TOP]), self._call_rows()
-            failures, slowest = self._error_rows(), self._slow_rows()
+            failures, answers = self._error_rows(0), self._error_rows(1)
+            slowest, waits = self._slow.rows(), self._waits.rows()
+            known = {
+                self._call_names.own[code]: count
+                for code, count in enumerate(self._calls.columns["probes"].tolist())
+                if count
+            }
             processes = int(np.count_nonzero(self._seen)) + len(self._strange)
             distinct_files = len(ranked) + self._dropped
         if counters:
-            calls, totals, moved = _exact(counters, {row.syscall: row.max_ns for row in calls})
+            exact, sums, moved = _exact(counters, {row.syscall: row.max_ns for row in calls}, known)
+            calls, totals = exact, totals | sums
             notes += (
                 "totals and system calls are exact counts; files, errors and slowest calls are of the rows alone",
             )
@@ -201,6 +205,10 @@ class Tally:
             syscalls=tuple(calls),
             failures=tuple(failures),
             slowest=tuple(slowest),
+            probes=totals["probes"],
+            waiting_ns=totals["waiting"],
+            answers=tuple(answers),
+            waits=tuple(waits),
             accounting=accounting,
             notes=notes,
         )
@@ -217,29 +225,63 @@ class Tally:
         names = ("calls", "errors", "bytes", "latency", "max")
         return [CallRow(calls[code], *(int(columns[n][code]) for n in names)) for code in best.tolist()]
 
-    def _error_rows(self) -> list[ErrorRow]:
+    def _error_rows(self, probe: int) -> list[ErrorRow]:
         names = self._call_names.own
-        ranked = sorted(self._errors.items(), key=lambda item: -item[1][0])[:TOP]
+        ranked = sorted((e for e in self._errors.items() if e[0][1] == probe), key=lambda item: -item[1][0])[:TOP]
         return [
             ErrorRow(names[call], errno.errorcode.get(-ret, str(ret)), count, file)
-            for (call, ret), (count, file) in ranked
+            for (call, _, ret), (count, file) in ranked
         ]
-
-    def _slow_rows(self) -> list[SlowRow]:
-        return [SlowRow(r.syscall, r.file, r.latency_ns, r.bytes, r.pid, r.comm) for r in self._slow or ()]
 
 
 def _exact(
-    counters: Mapping[str, Mapping[str, int]], slowest: Mapping[str, int]
+    counters: Mapping[str, Mapping[str, int]], slowest: Mapping[str, int], probes: Mapping[str, int]
 ) -> tuple[list[CallRow], dict[str, int], np.ndarray]:
-    """Return rows, totals, and bytes read and written of the kernel's counters; `slowest` are latencies by name."""
+    """Return rows, totals, and bytes read and written of the kernel's counters.
+
+    Args:
+        counters: by name of the call.
+        slowest: latencies by name.
+        probes: those of the rows by name. Searches are only told from rows, so there may be more of them.
+    """
+    asked = {name: max(c.get("probes", 0), probes.get(name, 0)) for name, c in counters.items()}
+    failed = {n: max(c["errors"] + c.get("probes", 0) - asked[n], 0) for n, c in counters.items()}
     rows = [
-        CallRow(name, c["calls"], c["errors"], c["bytes"], c["latency_ns"], slowest.get(name, 0))
+        CallRow(name, c["calls"], failed[name], c["bytes"], c["latency_ns"], slowest.get(name, 0))
         for name, c in counters.items()
     ]
-    totals = {name: sum(c[key] for c in counters.values()) for name, key in _COUNTED.items()}
+    totals = {name.removesuffix("_ns"): sum(c[name] for c in counters.values()) for name in _COUNTED}
+    totals |= {"errors": sum(failed.values()), "probes": sum(asked.values())}
     moved = (ways(counters) * [c["bytes"] for c in counters.values()]).sum(axis=1)
     return sorted(rows, key=lambda row: (-row.latency_ns, row.syscall))[:TOP], totals, moved
+
+
+class _Longest:
+    """The rows that took longest so far."""
+
+    def __init__(self) -> None:
+        self._kept: EventBatch | None = None
+        self._bar = -1
+
+    def add(self, batch: EventBatch, latency: np.ndarray) -> None:
+        """Remember the slowest rows so far; a batch with none of them costs one maximum. A negative latency is none."""
+        if self._kept is not None:
+            self._kept = self._kept.recoded(batch.tables)  # lest these few rows keep the strings of old tables
+        if int(latency.max()) < 0 or (
+            self._kept is not None and len(self._kept) >= SLOWEST and int(latency.max()) <= self._bar
+        ):
+            return
+        best = np.argpartition(latency, -SLOWEST)[-SLOWEST:] if len(batch) > SLOWEST else np.arange(len(batch))
+        slow = batch.take(best[latency[best] >= 0])
+        if self._kept is not None:
+            slow = EventBatch.concat([self._kept, slow])
+        order = np.argsort(-slow["latency_ns"].astype(np.int64), kind="stable")[:SLOWEST]
+        self._kept = slow.take(order)
+        self._bar = int(self._kept["latency_ns"].min())
+
+    def rows(self) -> list[SlowRow]:
+        """Return them, the slowest first."""
+        return [SlowRow(r.syscall, r.file, r.latency_ns, r.bytes, r.pid, r.comm) for r in self._kept or ()]
 
 
 class _Columns:

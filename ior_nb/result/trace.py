@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ior_nb.errors import ConfigError
+from ior_nb.result.held import Held
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
-from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime import Accounting, EventBatch, own
+from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION
 
@@ -27,12 +28,10 @@ if TYPE_CHECKING:
     from ior_nb.result.comparison import Diff
     from ior_nb.runtime import Filter
 
-__all__ = ["MOST_ROWS", "Trace"]
-
-MOST_ROWS = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8 // 128
-"""Rows a trace keeps in memory: of 128 bytes, an eighth of the machine's memory. Beyond it the oldest go."""
+__all__ = ["Trace", "clocks"]
 
 
+@own.all_ours
 class Trace:
     """A trace. `trace()` hands it out at once; its results are there when the trace has ended.
 
@@ -40,13 +39,14 @@ class Trace:
         title: what was traced, for headings.
         scope: whose calls were traced, in words.
         engine: name of the engine.
-        started_at: wall clock at the start, seconds since the epoch.
+        began, ended: its start and its end, each on the wall clock and on that of the rows.
         window: (t0, t1) on the boot clock, ns; rows started inside.
         accounting: where every call went.
-        counters: exact counters by syscall name: {"calls", "errors", "bytes", "latency_ns"}; exact under sampling and
-            loss, and of everything between attach and detach.
-        rows_let_go: rows that are no longer in memory, the oldest first, because there were more than `MOST_ROWS`; the
-            summary knows them all the same.
+        counters: exact counters by syscall name: {"calls", "errors", "probes", "bytes", "latency_ns"}; exact under
+            sampling and loss, and of everything between attach and detach. A file found later along a search path they
+            do not know: its misses are errors there.
+        rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
+            it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
         recording: where the recording was published; None without one.
     """
@@ -56,7 +56,7 @@ class Trace:
         self.scope = scope
         self.engine = engine
         self.options = dict(options or {})
-        self.started_at = time.time()
+        self.began = self.ended = moment()
         self.window = (0, 0)
         self.accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
@@ -67,9 +67,8 @@ class Trace:
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.finished = False
         self._tally = Tally()
-        self._batches: list[EventBatch] = []
+        self._held = Held()
         self._rows_kept = True
-        self._held = 0
         self._name: str | None = None  # found among all rows: views ask several times a second
         self.rows_let_go = 0
 
@@ -81,23 +80,32 @@ class Trace:
         if not keep:
             self._rows_kept = False
             return
-        self._batches.append(batch)
-        self._held += len(batch)
-        while self._held > MOST_ROWS and len(self._batches) > 1:
-            self._held -= len(self._batches[0])
-            self.rows_let_go += len(self._batches.pop(0))
+        self.rows_let_go += self._held.add(batch)
 
-    def finish(self, *, window: tuple[int, int], accounting: Accounting, counters: dict[str, dict[str, int]]) -> None:
-        """Close the books."""
+    def finish(
+        self,
+        *,
+        window: tuple[int, int],
+        accounting: Accounting,
+        counters: dict[str, dict[str, int]],
+        ended: Moment | None = None,
+    ) -> None:
+        """Close the books; a trace of another time or machine says when it ended."""
         self.window = window
+        self.ended = ended or moment(window[1])
         self.accounting = accounting
         self.counters = counters
         if self.rows_let_go:
-            older = f"only the last {self._held:,} rows are in memory, {self.rows_let_go:,} older ones are not"
+            older = f"only the last {self._held.rows:,} rows are in memory, {self.rows_let_go:,} older ones are not"
             self.notes += (f"{older}; a recording keeps all (%ior record, or record=)",)
         self.finished = True
 
     # ---- read by the user
+
+    @property
+    def started_at(self) -> float:
+        """Wall clock at the start, seconds since the epoch; 0 where unknown."""
+        return self.began.wall / 1e9
 
     @property
     def duration_s(self) -> float:
@@ -112,7 +120,7 @@ class Trace:
         return self._name
 
     def _named(self) -> str:
-        cells = {int(number) for batch in self._batches for number in np.unique(batch["cell"])}
+        cells = {int(number) for batch in self.batches() for number in np.unique(batch["cell"])}
         if len(cells) != 1 or min(cells) < 0:
             return self.title
         (cell,) = cells
@@ -129,16 +137,14 @@ class Trace:
             raise ConfigError("the trace is still running; its rows are there after the `with` block")
         if not self._rows_kept:
             raise ConfigError("the rows of this trace were not kept in memory; read its recording")
-        if len(self._batches) != 1:
-            self._batches = [EventBatch.concat(self._batches)]
-        return self._batches[0]
+        return self._held.joined()
 
     def batches(self) -> tuple[EventBatch, ...]:
-        """Return the rows kept so far, in the pieces in which they came; also while the trace is running."""
-        return tuple(self._batches)
+        """Return the rows kept so far, in pieces, in order; also while the trace is running."""
+        return tuple(self._held.batches)
 
     def __len__(self) -> int:
-        return sum(len(b) for b in self._batches)
+        return self._held.rows
 
     def df(self) -> pd.DataFrame:
         """Return the rows as a DataFrame; text columns are categories."""
@@ -163,15 +169,10 @@ class Trace:
         """
         return self.export(path, format="parquet")
 
-    def metadata(self, begun: tuple[int, int] | None = None) -> dict[str, str]:
-        """Return what the footer of a recording says about the trace.
-
-        Args:
-            begun: when the recording began, on wall and boot clock, ns; with the trace by default.
-        """
+    def metadata(self) -> dict[str, str]:
+        """Return what the footer of a recording says about the trace."""
         import json
 
-        wall, boot = begun or (int(self.started_at * 1e9), self.window[0])
         pairs = {
             "ior_nb.version": VERSION,
             "ior_nb.hostname": platform.node(),
@@ -180,12 +181,12 @@ class Trace:
             "ior_nb.engine": self.engine,
             "ior_nb.title": self.title,
             "ior_nb.scope": self.scope,
-            "ior_nb.started_at_unix_nano": str(wall),
-            "ior_nb.started_at_boot_nano": str(boot),
+            "ior_nb.boot_id": boot_id(),
             "ior_nb.options": json.dumps(self.options),
         } | self.origin
+        pairs |= clocks("started", self.began)
         if self.finished:
-            pairs["ior_nb.ended_at_boot_nano"] = str(self.window[1])
+            pairs |= clocks("ended", self.ended)
             pairs["ior_nb.accounting"] = json.dumps(self.accounting.as_dict())
             pairs["ior_nb.counters"] = json.dumps(self.counters)
             if self.returncode is not None:
@@ -236,11 +237,23 @@ class Trace:
 
         return tables.errors(self.batch)
 
+    def probes(self) -> pd.DataFrame:
+        """Return the same of the failures that are no errors: answers to what programs ask as part of normal work."""
+        from ior_nb.result import tables
+
+        return tables.probes(self.batch)
+
     def slowest(self, n: int = 20) -> pd.DataFrame:
-        """Return the n calls that took longest, the slowest first."""
+        """Return the n calls that took longest, the slowest first, without those that waited for somebody else."""
         from ior_nb.result import tables
 
         return tables.slowest(self.batch, n, origin_ns=self._start())
+
+    def waiting(self, n: int = 20) -> pd.DataFrame:
+        """Return the n longest waits for a child, a timer, a lock or the other end of a pipe, the longest first."""
+        from ior_nb.result import tables
+
+        return tables.slowest(self.batch, n, origin_ns=self._start(), waiting=True)
 
     def timeline(self, slot_s: float | str | None = None) -> pd.DataFrame:
         """Return calls, errors, bytes and latency in equal slots of time; `plot("timeline")` draws them.
@@ -305,7 +318,7 @@ class Trace:
         flight = batch.in_flight
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
-        found.started_at, found.returncode, found.origin = self.started_at, self.returncode, dict(self.origin)
+        found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
         found.notes = (*self.notes, f"only rows where {to_text(chosen)}") if chosen.active else self.notes
         found.add(batch.take(passed))
         accounting = replace(
@@ -314,7 +327,7 @@ class Trace:
             in_flight=self.accounting.in_flight - dropped_flight,
             filtered=self.accounting.filtered + dropped,
         )
-        found.finish(window=self.window, accounting=accounting, counters={})
+        found.finish(window=self.window, accounting=accounting, counters={}, ended=self.ended)
         return found
 
     def diff(self, other: Trace, *, titles: tuple[str, str] | None = None) -> Diff:
@@ -397,6 +410,14 @@ class Trace:
         return {"text/plain": summary.text(), "text/html": summary.html()}
 
 
+def clocks(what: str, when: Moment) -> dict[str, str]:
+    """Return a moment as the footer of a recording has it; `what` is "started" or "ended"."""
+    return {
+        f"ior_nb.{what}_at_unix_nano": str(when.wall),
+        f"ior_nb.{what}_at_boot_nano": str(when.boot),
+    }
+
+
 def _told_apart(before: Trace, after: Trace) -> tuple[str, str]:
     names = before.name, after.name
     if names[0] != names[1]:
@@ -412,6 +433,7 @@ def counters_by_name(counters: np.ndarray, names: Mapping[int, str]) -> dict[str
         names[number]: {
             "calls": int(counters["calls"][number]),
             "errors": int(counters["errors"][number]),
+            "probes": int(counters["probes"][number]),
             "bytes": int(counters["bytes"][number]),
             "latency_ns": int(counters["latency"][number]),
         }

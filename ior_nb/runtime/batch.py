@@ -12,12 +12,18 @@ import numpy as np
 from ior_nb.runtime.schema import COLUMNS, NAMES, TEXT_COLUMNS, column
 from ior_nb.runtime.strings import StringTable
 
-__all__ = ["EventBatch", "Row", "distinct", "new_tables"]
+__all__ = ["MOST_STRINGS", "ROWS_AT_ONCE", "EventBatch", "Row", "distinct", "new_tables", "renewed"]
 
-
+ROWS_AT_ONCE: Final = 32_768
+"""Rows of one step where many are worked off: short enough that other threads do not wait long for the GIL."""
+MOST_STRINGS: Final = 1 << 17
+"""Of a table that more rows are still coded by; beyond, another one is begun, and old batches keep the old one."""
+_FRAME_BYTES: Final = 128 * len(COLUMNS)
+"""What a batch takes before it has rows: an array of numpy for each column."""
 _ABSENT: Final = {spec.name: np.array([spec.absent], spec.dtype) for spec in COLUMNS}
 for _value in _ABSENT.values():
     _value.flags.writeable = False
+_NONE: Final[Mapping[str, np.ndarray]] = MappingProxyType({})
 
 
 def new_tables() -> dict[str, StringTable]:
@@ -27,6 +33,12 @@ def new_tables() -> dict[str, StringTable]:
     return {name: shared.get(name) or StringTable() for name in TEXT_COLUMNS}
 
 
+def renewed(tables: Mapping[str, StringTable], most: int) -> Mapping[str, StringTable]:
+    """Return the tables, those of more than `most` strings begun anew: who reads without end must not keep all."""
+    new = {id(table): StringTable() for table in tables.values() if len(table) > most}
+    return {name: new.get(id(table), table) for name, table in tables.items()} if new else tables
+
+
 class EventBatch(Sequence["Row"]):
     """An immutable batch of events: who has it can read its columns, and nobody can write into them through it.
 
@@ -34,15 +46,22 @@ class EventBatch(Sequence["Row"]):
         columns: one array for each column of the schema, all of one length, typed as the schema says. Text
             columns hold int32 codes. A missing column is filled with the schema's "does not apply" value.
         tables: the string table of each text column. Batches of one trace share them.
+        extras: columns the schema does not have, which a loaded recording does: they go where the rows go, and into
+            every table and file made of them, but nothing here knows what they mean.
 
     Raises:
         ValueError: lengths differ, or a column is not in the schema.
     """
 
-    __slots__ = ("_columns", "_length", "tables")
+    __slots__ = ("_columns", "_length", "extras", "tables")
 
-    def __init__(self, columns: Mapping[str, np.ndarray], tables: Mapping[str, StringTable]) -> None:
-        lengths = {len(a) for a in columns.values()}
+    def __init__(
+        self,
+        columns: Mapping[str, np.ndarray],
+        tables: Mapping[str, StringTable],
+        extras: Mapping[str, np.ndarray] = _NONE,
+    ) -> None:
+        lengths = {len(a) for a in (*columns.values(), *extras.values())}
         if len(lengths) > 1:
             raise ValueError(f"columns of different lengths: { {n: len(a) for n, a in columns.items()} }")
         unknown = set(columns) - set(NAMES)
@@ -58,12 +77,20 @@ class EventBatch(Sequence["Row"]):
                 array = _read_only(array.astype(absent.dtype, copy=False).view())  # the caller's own stays as it is
             self._columns[name] = array
         self.tables: Mapping[str, StringTable] = tables
+        self.extras: Mapping[str, np.ndarray] = extras
 
     @classmethod
-    def _of(cls, columns: dict[str, np.ndarray], length: int, tables: Mapping[str, StringTable]) -> EventBatch:
+    def _of(
+        cls,
+        columns: dict[str, np.ndarray],
+        length: int,
+        tables: Mapping[str, StringTable],
+        extras: Mapping[str, np.ndarray] = _NONE,
+    ) -> EventBatch:
         """Return a batch of columns that are complete, typed and in order: they were those of a batch."""
         batch = cls.__new__(cls)
         batch._columns, batch._length, batch.tables = columns, length, tables  # noqa: SLF001 - its own class
+        batch.extras = extras
         return batch
 
     @classmethod
@@ -93,13 +120,23 @@ class EventBatch(Sequence["Row"]):
         """Join batches that share their tables."""
         length = sum(map(len, batches))
         columns = {name: _concatenated([b[name] for b in batches], length) for name in NAMES}
-        return cls._of(columns, length, batches[0].tables)
+        extras = {
+            name: np.concatenate([b.extras.get(name, np.full(len(b), None)) for b in batches])
+            for name in dict.fromkeys(name for b in batches for name in b.extras)
+        }
+        return cls._of(columns, length, batches[0].tables, extras or _NONE)
 
     def __len__(self) -> int:
         return self._length
 
     def __repr__(self) -> str:
         return f"EventBatch({self._length} rows)"
+
+    @property
+    def nbytes(self) -> int:
+        """What the rows take, without their strings: those belong to the tables, which others have as well."""
+        of_arrays = sum(0 if _is_one_value(array) else array.nbytes for array in self._columns.values())
+        return of_arrays + sum(array.nbytes for array in self.extras.values()) + _FRAME_BYTES
 
     @property
     def columns(self) -> Mapping[str, np.ndarray]:
@@ -117,7 +154,8 @@ class EventBatch(Sequence["Row"]):
             return self._columns[index]
         if isinstance(index, slice):
             length = len(range(self._length)[index])
-            return EventBatch._of({n: a[index] for n, a in self._columns.items()}, length, self.tables)
+            extras = {n: a[index] for n, a in self.extras.items()} if self.extras else _NONE
+            return EventBatch._of({n: a[index] for n, a in self._columns.items()}, length, self.tables, extras)
         at = range(self._length)[index]
         return Row(self, at)
 
@@ -133,6 +171,13 @@ class EventBatch(Sequence["Row"]):
     def in_flight(self) -> np.ndarray:
         """Which calls had begun and not ended when the trace ended: bool, shape (n,)."""
         return self._of_state("in flight")
+
+    @property
+    def failed(self) -> np.ndarray:
+        """Which calls are errors: bool, shape (n,). A probe that got "no" for an answer is none, though `is_error`."""
+        failed = self._columns["is_error"]
+        probe = self._columns["probe"]
+        return failed if _is_one_value(probe) and not probe[:1].any() else failed & ~probe
 
     def _of_state(self, name: str) -> np.ndarray:
         code = self.tables["state"].code(name)
@@ -150,7 +195,8 @@ class EventBatch(Sequence["Row"]):
             n: _repeated(a[:1], count) if _is_one_value(a) else _read_only(a.take(rows))
             for n, a in self._columns.items()
         }
-        return EventBatch._of(columns, count, self.tables)
+        extras = {n: a[rows] for n, a in self.extras.items()} if self.extras else _NONE
+        return EventBatch._of(columns, count, self.tables, extras)
 
     def with_columns(self, **columns: np.ndarray) -> EventBatch:
         """Return the same rows with some columns replaced."""
@@ -159,7 +205,7 @@ class EventBatch(Sequence["Row"]):
             if name not in replaced or len(array) != self._length:
                 raise ValueError(f"no column {name!r} of {len(array)} rows in a batch of {self._length}")
             replaced[name] = _read_only(array.astype(_ABSENT[name].dtype, copy=False).view())
-        return EventBatch._of(replaced, self._length, self.tables)
+        return EventBatch._of(replaced, self._length, self.tables, self.extras)
 
     def recoded(self, tables: Mapping[str, StringTable]) -> EventBatch:
         """Return the same rows with the text columns coded by `tables`."""
@@ -171,7 +217,7 @@ class EventBatch(Sequence["Row"]):
             if mine is not theirs:
                 used, codes = distinct(columns[name], len(mine))
                 columns[name] = _read_only(theirs.intern_many(mine.at(used)).take(codes))
-        return EventBatch._of(columns, self._length, tables)
+        return EventBatch._of(columns, self._length, tables, self.extras)
 
 
 def distinct(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

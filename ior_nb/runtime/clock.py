@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ["FOR_EVER", "boot_clock"]
+__all__ = ["FOR_EVER", "Moment", "boot_clock", "boot_id", "moment"]
 
 FOR_EVER: Final = 1 << 63
 
@@ -23,6 +23,28 @@ def _time_namespace_offset() -> int:
 
 
 _OFFSET: Final = _time_namespace_offset()
+
+
+class Moment(NamedTuple):
+    """One moment on two clocks, ns."""
+
+    wall: int
+    """Since the epoch."""
+    boot: int
+    """On the boot clock."""
+
+
+def moment(boot: int | None = None) -> Moment:
+    """Return a moment of the boot clock, now by default, on both clocks, as they stand to each other now."""
+    wall, now = time.time_ns(), boot_clock()
+    return Moment(wall, now) if boot is None else Moment(wall - now + boot, boot)
+
+
+def boot_id() -> str:
+    """Return what tells this machine's boot clock from all others; empty where the kernel does not say."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
 
 
 def boot_clock() -> int:

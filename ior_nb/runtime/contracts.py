@@ -4,9 +4,9 @@ Data flows one way. An engine produces `EventBatch`es, a run stamps them and fee
 the sinks. The starter of a trace puts its sinks and controls into the open views through a `RuntimePublisher`, and the
 views read them from there. Neither side knows the other.
 
-Threads: one thread feeds the sinks, any thread may read them, and each call is atomic. No call here lasts longer than a
-copy of the data, but `TraceStarter` and what its docstring names. A method that cannot do its work raises an
-`ior_nb.errors.IorError`; no return value reports a failure.
+Threads: one thread feeds the sinks, any thread may read them, and each call is atomic. A call takes no longer than a
+copy of the data; only a `TraceStarter` may. A method that cannot do its work raises an `ior_nb.errors.IorError`; no
+return value reports a failure.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ class EventSink(StreamSource, Protocol):
 
 @runtime_checkable
 class SnapshotSource(Protocol):
-    """Read side of the statistics."""
+    """The read side of the statistics."""
 
     def snapshot(self, *, top: int | None = ..., by: str = ...) -> Snapshot | None:
-        """Return the statistics, None without an engine. After an exception a view keeps the last good ones.
+        """Return the statistics, or None when there is no engine. After an exception a view keeps the last good ones.
 
         A source may leave the two arguments out: views then show the rows it gives.
 
@@ -164,7 +164,7 @@ class LiveTrace(Protocol):
         """Return what is going on."""
 
     def update(self) -> None:
-        """Bring the published sources up to date, for somebody looks at them."""
+        """Bring the published sources up to date: a view is about to read them."""
 
     def reset(self) -> None:
         """Begin the aggregates anew; a finished trace refuses."""
@@ -223,7 +223,7 @@ class RuntimePublisher(Protocol):
         """Publish the probe control."""
 
     def set_live_filter_setter(self, setter: Callable[[Filter], None] | None) -> None:
-        """Publish what puts a new filter into the running pipeline, probes untouched; `filter_epoch` is its number."""
+        """Publish the function that puts a new filter into the running pipeline. It leaves the probes alone."""
 
     def set_live_trace(self, trace: LiveTrace | None) -> None:
         """Publish the trace itself."""

@@ -30,6 +30,7 @@ __all__ = [
     "Not",
     "Number",
     "Or",
+    "Probes",
     "Text",
     "leaves",
     "node_of_value",
@@ -191,7 +192,16 @@ class Errors:
 
     def mask(self, batch: EventBatch) -> np.ndarray:
         """Return bool, shape (n,)."""
-        return batch["is_error"].copy()
+        return batch.failed.copy()
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Calls that failed as part of normal work, which are no errors."""
+
+    def mask(self, batch: EventBatch) -> np.ndarray:
+        """Return bool, shape (n,)."""
+        return batch["probe"].copy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +248,7 @@ class Not:
         return ~self.part.mask(batch)
 
 
-Leaf = Number | Text | Errors
+Leaf = Number | Text | Errors | Probes
 Node = Leaf | And | Or | Not
 
 

@@ -1,10 +1,11 @@
 """What a dashboard is given: the read side of what a `RuntimePublisher` published, and the few things a view may ask.
 
-Panels know these contracts and nothing else. Every method may be called from any thread: the ticker's, or the one the
-kernel handles a click in. What cannot be done raises an `ior_nb.errors.IorError`, whose text is for the user.
+Panels know these contracts and nothing else. Any thread may call any method: the ticker's thread, or the one in which
+the kernel handles a click. A method that cannot do its work raises an `ior_nb.errors.IorError`, whose text is for the
+user.
 
-Three sources have more members here than `contracts` asks of a published object. Where an object lacks them, they are
-made of those it has.
+Three sources have more members here than `contracts` asks of a published object. Where a published object lacks them,
+the session makes them from those it has.
 """
 
 from __future__ import annotations
@@ -166,4 +167,4 @@ class LiveRuntime(Protocol):
         """Return the probe control; None when no trace runs."""
 
     def update(self) -> None:
-        """Bring the sources up to date. The ticker calls it before panels are refreshed, for somebody looks at them."""
+        """Bring the sources up to date. The ticker calls this before it refreshes the panels that somebody looks at."""

@@ -36,7 +36,9 @@ class Pushdown:
     latency_max_ns: int | None = None
     """At most that long."""
     errors_only: bool = False
-    """Failed calls only: a result of -4095..-1 that is no restart code."""
+    """Failed calls only, with a result of -4095..-1 that is no restart code, and those of `finders`."""
+    finders: tuple[str, ...] = ()
+    """System calls whose success may tell that a failure before it was none; the kernel knows them by their row."""
     comm: str = ""
     """What the name of the thread is, or begins with, byte for byte; empty for any. At most 15 bytes of UTF-8."""
     comm_prefix: bool = False
@@ -89,7 +91,9 @@ class Pushdown:
                 if code is not None:
                     result &= batch["state"] != code
         if self.errors_only:
-            result &= batch["is_error"]
+            table = batch.tables["syscall"]
+            finders = [code for name in self.finders if (code := table.code(name)) is not None]
+            result &= batch["is_error"] | np.isin(batch["syscall"], finders)
         if self.comm:
             # Exact also where the name has a star.
             ask = ("=", f"{self.comm}*") if self.comm_prefix else ("~", f"^{self.comm}$")

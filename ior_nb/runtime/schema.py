@@ -86,6 +86,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _text("path_arg", "path as the program wrote it; empty where the call takes none"),
     _text("socket", "family:type:protocol of the socket in `file`; empty for other files"),
     _text("host", "name of the machine the row was recorded on; empty for this one, while tracing"),
+    _number("probe", "bool", "", "whether the failure is the answer to a question of normal work, and no error"),
 )
 
 NAMES: Final[tuple[str, ...]] = tuple(c.name for c in COLUMNS)

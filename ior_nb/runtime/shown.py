@@ -42,7 +42,8 @@ class FlameColumns(NamedTuple):
     """
 
     ids: np.ndarray
-    """Of 53 bits, made from the names on the way to the node: the same in every refresh. The root's is 0."""
+    """A node has the same id in every refresh: it is made from the names on the way to the node. The root has 0. Ids
+    have 53 bits, for that is what a number of a browser holds."""
     parents: np.ndarray
     """Id of the parent, -1 for the root."""
     labels: np.ndarray

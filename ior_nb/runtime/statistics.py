@@ -103,6 +103,8 @@ class SyscallRow:
     """Calls: exact where the kernel's counters were merged. Those in flight are in."""
     errors: int = 0
     """Calls that failed: exact as `count` is."""
+    probes: int = 0
+    """Calls that failed as part of normal work, which are no errors."""
     bytes: int = 0
     """Bytes moved, each counted once: exact as `count` is."""
     latency_total_ns: int = 0
@@ -166,6 +168,8 @@ class FamilyRow:
     """Calls, as in `SyscallRow`."""
     errors: int = 0
     """Calls that failed."""
+    probes: int = 0
+    """Calls that failed as part of normal work."""
     bytes: int = 0
     """Bytes moved, each counted once."""
     bytes_read: int = 0
@@ -294,6 +298,10 @@ class Snapshot:
     """All calls: exact where the kernel's counters were merged. Those in flight are in."""
     errors: int = 0
     """Calls that failed."""
+    probes: int = 0
+    """Calls that failed as part of normal work, which are no errors."""
+    waiting_ns: int = 0
+    """What of `latency_total_ns` the recorded calls waited for somebody else."""
     bytes: int = 0
     """Bytes moved, each counted once."""
     bytes_read: int = 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable, Sequence
-from typing import overload
+from typing import Final, overload
 
 import numpy as np
 
 __all__ = ["Recoder", "StringTable"]
+
+_INT_BYTES: Final = sys.getsizeof(1 << 20)
 
 
 class StringTable(Sequence[str]):
@@ -17,11 +20,12 @@ class StringTable(Sequence[str]):
     Reading needs no lock; `intern` and `intern_many` may be called from any thread.
     """
 
-    __slots__ = ("__weakref__", "_codes", "_lock", "_texts")
+    __slots__ = ("__weakref__", "_bytes", "_codes", "_lock", "_texts")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts: list[str] = [""]
         self._codes: dict[str, int] = {"": 0}
+        self._bytes = 0  # of the strings alone
         self._lock = threading.Lock()
         self.intern_many(texts)
 
@@ -38,6 +42,12 @@ class StringTable(Sequence[str]):
     def __repr__(self) -> str:
         return f"StringTable({len(self)} strings)"
 
+    @property
+    def nbytes(self) -> int:
+        """What it takes, strings and all."""
+        numbers = _INT_BYTES * len(self._texts)
+        return self._bytes + numbers + sys.getsizeof(self._texts) + sys.getsizeof(self._codes)
+
     def intern(self, text: str) -> int:
         """Return the code of `text`, giving it the next one when it is new."""
         code = self._codes.get(text)
@@ -46,6 +56,7 @@ class StringTable(Sequence[str]):
                 code = self._codes.get(text)
                 if code is None:
                     code = len(self._texts)
+                    self._bytes += sys.getsizeof(text)
                     self._texts.append(text)
                     self._codes[text] = code
         return code
@@ -58,6 +69,7 @@ class StringTable(Sequence[str]):
             with self._lock:
                 new = dict.fromkeys([text for text in texts if text not in self._codes])
                 first = len(self._texts)
+                self._bytes += sum(map(sys.getsizeof, new))
                 self._texts.extend(new)  # first: whoever finds the code must find the text
                 self._codes.update(zip(new, range(first, first + len(new)), strict=True))
             codes = list(map(self._codes.__getitem__, texts))

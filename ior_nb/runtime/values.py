@@ -52,8 +52,6 @@ class TraceOptions:
     """Numbers of the system calls that are on."""
     rates: Mapping[int, int] = field(default_factory=dict)
     """Sampling by syscall number: 0 counts only, 1 records all (the default), N one in N."""
-    ignore_tids: tuple[int, ...] = ()
-    """Threads that are never traced."""
     ignore_pids: tuple[int, ...] = ()
     """Processes that are never traced."""
     pushdown: Pushdown = field(default_factory=Pushdown)
@@ -99,7 +97,9 @@ class Accounting:
     skipped_runs: int = 0
     """Runs of our program the kernel skipped (it was interrupted by itself): calls may be missing."""
     outside_window: int = 0
-    """Calls just before or after the cell, and the notebook's own messaging; not part of `seen`."""
+    """Calls just before or after the cell; not part of `seen`."""
+    left_out: int = 0
+    """Calls that were work of the tracer or of the notebook, not of the user; not part of `seen`."""
     died: bool = False
     """Whether the engine failed before the trace ended: what came after is missing, and nobody counted it."""
 
@@ -174,6 +174,7 @@ class Accounting:
                 "threads_lost",
                 "skipped_runs",
                 "outside_window",
+                "left_out",
             )
         }
         return numbers | {"lost": dict(self.lost), "died": self.died, "complete": self.complete}

@@ -123,6 +123,6 @@ class Bindings:
         return self._live
 
     def update(self) -> None:
-        """Bring what is on screen up to date, for somebody looks at it."""
+        """Bring what is on screen up to date: a view is about to read it."""
         if (live := self._live) is not None:
             live.update()

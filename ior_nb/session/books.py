@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import platform
 import threading
 import warnings
 from typing import Final
@@ -10,14 +12,15 @@ import numpy as np
 
 from ior_nb import errors
 from ior_nb.engine.contract import account
+from ior_nb.export.arrow import record_batch
 from ior_nb.result.trace import Trace, counters_by_name
-from ior_nb.runtime import Accounting, EventBatch, RecordingController
+from ior_nb.runtime import Accounting, EventBatch, own
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
 from ior_nb.session.plan import Plan
 from ior_nb.sinks.parquet import Recorder
 from ior_nb.syscalls import SYSCALLS
 
-__all__ = ["Books", "files_of"]
+__all__ = ["Books", "new_recorder"]
 
 _NAMES: Final = {c.number: c.name for c in SYSCALLS}
 
@@ -27,6 +30,7 @@ class Books:
 
     Attributes:
         replays: whether the rows are of another time, and belong to the trace whenever they began.
+        rows: how many have been received and kept.
         calls: on a run that traces more than was asked for, the numbers of the calls that were.
         totals, counters: what the engine had counted when the window was opened.
 
@@ -46,28 +50,13 @@ class Books:
         self._t0 = self._t1 = FOR_EVER
         self._counts = {"done": 0, "flight": 0, "filtered": 0, "outside_done": 0, "outside_flight": 0}
         self._recorder: Recorder | None = None
-        self._rows = 0
-
-    def own_threads(self) -> tuple[int, ...]:
-        """Threads of this window that must not be traced."""
-        tid = None if self._recorder is None else self._recorder.worker_tid
-        return () if tid is None else (tid,)
+        self.rows = 0
 
     def stop_clock(self, why: str) -> None:
         """The run ends before the window does."""
         if self._t1 == FOR_EVER:
             self._t1 = boot_clock()
             self.trace.notes += (why,)
-
-    def own_files(self) -> set[str]:
-        """Files of ours that the trace must not show."""
-        return files_of(self._recorder)
-
-    def leave_out(self, batch: EventBatch) -> None:
-        """Count rows that are nobody's business but the notebook's."""
-        flight = batch.in_flight
-        self._counts["outside_done"] += int((~flight).sum())
-        self._counts["outside_flight"] += int(flight.sum())
 
     def receive(self, batch: EventBatch, hidden: np.ndarray | None) -> None:
         """Take the rows that began inside the window, without those a filter or the run keeps out."""
@@ -104,7 +93,7 @@ class Books:
         counts["done"] += len(rows) - in_flight
         if not len(rows):
             return
-        self._rows += len(rows)
+        self.rows += len(rows)
         if self.replays:
             low, high = self._times
             self._times = min(low, int(rows["time_ns"].min())), max(high, int(rows["time_ns"].max()) + 1)
@@ -128,7 +117,7 @@ class Books:
         """Close the books of the trace."""
         counts = self._counts
         window = (self._t0, min(self._t1, boot_clock()))
-        if self.replays and self._rows:
+        if self.replays and self.rows:
             window = self._times
         if totals is None:
             rows = counts["done"] + counts["flight"]
@@ -164,13 +153,10 @@ class Books:
 
 def _warn(text: str, kind: type[Warning]) -> None:
     """Warn, but not from a thread of ours: the text would appear somewhere in the notebook. The result has it too."""
-    if not threading.current_thread().name.startswith("ior-"):
+    if not isinstance(threading.current_thread(), own.OwnThread):
         warnings.warn(text, kind, stacklevel=3)
 
 
-def files_of(recorder: RecordingController | None) -> set[str]:
-    """Return the files a recorder is writing."""
-    if recorder is None:
-        return set()
-    status = recorder.status()
-    return {str(status.temporary_path)} if status.active and status.temporary_path is not None else set()
+def new_recorder() -> Recorder:
+    """Return a recorder whose rows say which machine they are of."""
+    return Recorder(to_arrow=functools.partial(record_batch, host=platform.node()))

@@ -8,12 +8,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import LiveTrace, RecordingState, Task, TraceState
 from ior_nb.session.bindings import Bindings
-from ior_nb.session.plan import plan
+from ior_nb.session.plan import Request, plan
 from ior_nb.session.session import TracerSession
 from ior_nb.session.window import Window
 
@@ -57,10 +56,10 @@ class Control:
             raise ConfigError("this dashboard shows a finished trace; %ior start, and another dashboard, trace anew")
         if state.running:
             raise ConfigError("a trace is running; stop it first")
-        wanted: dict[str, Any] = {"system": system}
-        if not system and (pid or tid):
+        wanted: Request = {"system": system, "families": families or None}
+        if not system:
             wanted |= {"pid": pid or None, "tid": tid or None}
-        Window(self._session, plan(families=families or None, **wanted)).__enter__()
+        Window(self._session, plan(**wanted)).__enter__()
         self._bindings.update()
 
     def stop(self) -> None:

@@ -19,7 +19,7 @@ from ior_nb.runtime import (
     runtime_publisher_from_context,
     trace_filters_from_context,
 )
-from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import RingBuffer
@@ -28,7 +28,6 @@ __all__ = ["Past"]
 
 _MOST_ROWS: Final = 2_000_000
 """Rows of a finished trace that are counted again when somebody asks for something else: about two seconds."""
-_ROWS_AT_ONCE: Final = 32_768
 
 
 class Past:
@@ -54,7 +53,7 @@ class Past:
         fixed: bool = False,
     ) -> None:
         self.trace = trace
-        self._statistics = Statistics(clock=boot_clock) if statistics is None else statistics
+        self._statistics = Statistics() if statistics is None else statistics
         self._trie = LiveTrie() if trie is None else trie
         self._keeps, self._fixed = counted, fixed
         self._counting = threading.RLock()  # by one thread at a time
@@ -169,4 +168,4 @@ class Past:
                 "narrow it with Trace.filter(...) first"
             )
         rows = rows.take(wanted.mask(rows)) if wanted.active else rows
-        return (rows[at : at + _ROWS_AT_ONCE] for at in range(0, len(rows), _ROWS_AT_ONCE))
+        return (rows[at : at + ROWS_AT_ONCE] for at in range(0, len(rows), ROWS_AT_ONCE))

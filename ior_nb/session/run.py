@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from dataclasses import replace
 from pathlib import Path
@@ -24,15 +24,16 @@ from ior_nb.runtime import (
     TraceOptions,
     TraceRuntimeBindings,
     TraceState,
+    own,
     runtime_bindings_from_context,
     trace_filters_from_context,
 )
 from ior_nb.runtime.clock import boot_clock
-from ior_nb.session.books import Books, files_of
+from ior_nb.session import notebook
+from ior_nb.session.books import Books
 from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.fitted import with_tail
 from ior_nb.session.judges import Judges
-from ior_nb.session.own import messaging_descriptors, service_threads
 from ior_nb.session.probemanager import Manager
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
@@ -45,18 +46,18 @@ _REFRESH_S: Final = 1.0
 
 
 class _Feed:
-    """Whom an engine hands its rows to: nobody any more when the run has ended, for engines may hold on to it."""
+    """The function to which an engine hands its rows. An engine may keep it longer than the run: then it drops them."""
 
-    def __init__(self, take: Callable[[EventBatch], None]) -> None:
-        self._take: Callable[[EventBatch], None] | None = take
+    def __init__(self, receive: Callable[[EventBatch], None]) -> None:
+        self._receive: Callable[[EventBatch], None] | None = receive
 
     def __call__(self, batch: EventBatch) -> None:
-        if (take := self._take) is not None:
-            take(batch)
+        if (receive := self._receive) is not None:
+            receive(batch)
 
     def close(self) -> None:
         """Drop what comes from now on."""
-        self._take = None
+        self._receive = None
 
 
 class Run:
@@ -69,7 +70,6 @@ class Run:
         engine: where the rows come from.
         owner: the books of the whole run.
         cells: when which cell of the notebook ran.
-        ignore_tids: threads that are left out.
         stop: ends the owner, for a view that asks for it.
     """
 
@@ -79,7 +79,6 @@ class Run:
         owner: Books,
         cells: CellTimes,
         *,
-        ignore_tids: Sequence[int] = (),
         stop: Callable[[], None] | None = None,
     ) -> None:
         self.engine = engine
@@ -87,17 +86,13 @@ class Run:
         self.windows: list[Books] = [owner]
         self._cells = cells
         self._stop = stop or self.end
-        self._ignored = {*ignore_tids, *owner.own_threads()}
         self.options = TraceOptions(
             scope=owner.plan.scope,
             enabled=owner.plan.enabled,
             rates=owner.plan.rates,
-            ignore_tids=tuple(self._ignored),
             quiet=owner.plan.quiet,
         )
         owner.replays = engine.replays
-        self._messages = owner.plan.own and not engine.replays
-        self._messaging = messaging_descriptors() if self._messages else frozenset()
         self._lock = threading.Lock()  # between a change of the filter and the batch that is being counted
         # Rows of an engine that cannot wait come before anybody can look, and a dashboard must have counted them.
         self._watched = not owner.plan.quiet or not engine.can_wait
@@ -108,7 +103,7 @@ class Run:
         self.first_row = 1
         self.counted_since = 0
         """Boot clock from which on statistics and trie count, where that is not from the begin on; else 0."""
-        self.statistics = Statistics(clock=boot_clock)
+        self.statistics = Statistics()
         self.trie = LiveTrie()
         self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs, engine.syscalls)
         self._feed = _Feed(self._on_batch)
@@ -127,6 +122,7 @@ class Run:
         recorder = bindings.recorder()
         if recorder is not None and recorder.status().active:
             self._watched = True
+        served = None if self.engine.replays else notebook.here()
         self.options = replace(
             self.options,
             pushdown=self._judges.pushed,
@@ -135,6 +131,8 @@ class Run:
         )
         self.first_row = bindings.stream_sequencer().reserve(0)
         try:
+            if not self.engine.replays:
+                own.survey(served.threads() if served is not None else {})
             self.engine.start(self.options, self._feed)
             self._publish()
         except BaseException:
@@ -172,11 +170,6 @@ class Run:
     def _on_batch(self, batch: EventBatch) -> None:
         batch, passes = self._judges.judge(batch)
         batch = self._stamped(batch)
-        messaging = self._is_messaging(batch)
-        if messaging is not None:
-            for window in list(self.windows):
-                window.leave_out(batch.take(messaging))
-            batch, passes = batch.take(~messaging), None if passes is None else passes[~messaging]
         hidden = None if passes is None else ~passes
         for window in list(self.windows):
             window.receive(batch, hidden)
@@ -233,7 +226,7 @@ class Run:
             running=not trace.finished,
             title=str(trace.scope),
             engine=self.engine.name,
-            rows=self._bindings.stream_sequencer().reserve(0) - self.first_row,
+            rows=self.owner.rows,
             elapsed_s=max(0, boot_clock() - started) / 1e9 if started else 0.0,
             accounting=so_far(self.totals),
             notes=(*trace.notes, *([self._failure] if self._failure else [])),
@@ -242,7 +235,7 @@ class Run:
         )
 
     def update(self) -> None:
-        """Count from now on, for somebody looks; ask for the engine's own counts once a second."""
+        """A view looks: count the rows from now on, and ask the engine for its own counts once a second."""
         if self._ended:
             return
         if not self.looked:
@@ -253,7 +246,6 @@ class Run:
             return
         self._refreshed = now
         try:
-            self.ignore_new_service_threads()  # the ticker, and those a page made the notebook start
             self.refresh()
             self._failure = ""
         except errors.IorError as error:
@@ -316,21 +308,6 @@ class Run:
         """The filter in force."""
         return self._judges.filter
 
-    def _is_messaging(self, batch: EventBatch) -> np.ndarray | None:
-        """Which rows are not the user's: the kernel's main thread waking the one that prints, and our recordings."""
-        files = batch.tables["file"]
-        mask = np.zeros(len(batch), bool)
-        ours = [files_of(self._bindings.recorder()), *(window.own_files() for window in self.windows)]
-        for path in set().union(*ours):
-            if (code := files.code(path)) is not None:
-                mask |= batch["file"] == code
-        if self._messages and (eventfd := files.code("anon_inode:[eventfd]")) is not None:
-            waking = (batch["pid"] == os.getpid()) & (batch["file"] == eventfd)
-            if self._cells:  # a page may open channels later: who is woken between cells is not the user
-                self._messaging |= set(batch["fd"][waking & (batch["cell"] < 0)].tolist())
-            mask |= waking & np.isin(batch["fd"], list(self._messaging))
-        return mask if mask.any() else None
-
     def join(self, window: Books) -> None:
         """Let a window begin on this run.
 
@@ -346,8 +323,6 @@ class Run:
                 f"a trace of {mine.scope} is running, and {wanted.scope} with the calls and the filter asked for is "
                 "not all of it (see %ior status, %ior probes); stop it first (%ior stop)"
             )
-        if window.own_threads():
-            self.ignore(window.own_threads())
         self.watch()
         if wanted.enabled != self.probes.enabled:
             window.calls = frozenset(wanted.enabled)
@@ -368,7 +343,7 @@ class Run:
             before = window.totals
             delta = {name: value - before.get(name, 0) for name, value in totals.items()}
             changed = counters.copy()
-            for name in ("calls", "errors", "bytes", "latency"):
+            for name in ("calls", "errors", "probes", "bytes", "latency"):
                 changed[name] -= window.counters[name]
             window.finish(delta | window.seen(delta), changed, None)
         finally:
@@ -405,32 +380,18 @@ class Run:
         if interrupted is not None:
             raise interrupted
 
-    def ignore(self, tids: Iterable[int]) -> None:
-        """Leave threads out from now on."""
-        fresh = set(tids) - self._ignored
-        if fresh:
-            self.engine.ignore(sorted(fresh))
-            self._ignored |= fresh
-
-    def ignore_new_service_threads(self) -> None:
-        """Leave out the threads that have begun to serve the notebook or the tracer since the run began."""
-        if self._messages:
-            if threading.current_thread().name.startswith("ior-"):
-                self.ignore([threading.get_native_id()])  # first: looking for the others makes calls
-            self.ignore(service_threads())
-
     @property
     def counts_all(self) -> bool:
         """Whether statistics and trie hold every row that passed the filter."""
         return self._watched and not self._missed and not self.counted_since
 
     def watch(self) -> None:
-        """Somebody looks: from now on rows are decoded as they come, and statistics and trie are kept."""
+        """Decode rows as they come from now on, and keep statistics and trie: somebody looks, or a recording begins."""
         self._watched = True
         self.engine.go_live()
 
     def rows(self) -> EventBatch:
-        """Return the rows so far, everything that happened before included: all the owner keeps, or the stream's."""
+        """Return the rows of everything that has happened so far: all the owner keeps, or else those of the stream."""
         self.watch()
         self.engine.flush()
         if self.owner.plan.keep_rows:

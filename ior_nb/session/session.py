@@ -12,7 +12,6 @@ import contextlib
 import importlib
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from contextvars import Context
@@ -22,14 +21,12 @@ from typing import Final, Protocol
 from ior_nb import errors
 from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Engine
-from ior_nb.export.arrow import record_batch
-from ior_nb.result.trace import Trace
-from ior_nb.runtime import Filter, context_with_runtime_bindings, context_with_trace_filters
-from ior_nb.runtime.clock import boot_clock
+from ior_nb.result.trace import Trace, clocks
+from ior_nb.runtime import Filter, context_with_runtime_bindings, context_with_trace_filters, own
+from ior_nb.runtime.clock import moment
 from ior_nb.session.bindings import Bindings
-from ior_nb.session.books import Books
+from ior_nb.session.books import Books, new_recorder
 from ior_nb.session.celltimes import CellTimes
-from ior_nb.session.own import service_threads
 from ior_nb.session.past import Past
 from ior_nb.session.run import Run
 from ior_nb.sinks.parquet import Recorder
@@ -49,6 +46,7 @@ class View(Protocol):
         """Remove it. Idempotent."""
 
 
+@own.all_ours
 class TracerSession(Bindings):
     """The tracer of one process: what engines publish to and views read from, and the windows of users on its runs.
 
@@ -73,13 +71,14 @@ class TracerSession(Bindings):
         self._engine: Engine | None = None
         self._run: Run | None = None
         self._past: Past | None = None  # the ended run on screen
-        self._recorder = Recorder(to_arrow=record_batch)
+        self._recorder = new_recorder()
         self._cells = CellTimes()
         self._traces: dict[int, Trace] = {}
         self.shown: View | None = None
         self._kept: weakref.WeakSet[View] = weakref.WeakSet()
         self.listeners: list[Callable[[Trace], None]] = []
-        # Without these a recording would not be published at exit, and a forked child would think the run its own.
+        # Without the first, a recording would not be finished at exit. Without the second, a forked child would take
+        # the run of its parent for its own.
         reference = weakref.ref(self)
         atexit.register(lambda: _call(reference, TracerSession.close))
         os.register_at_fork(after_in_child=lambda: _call(reference, TracerSession._forget))
@@ -125,7 +124,7 @@ class TracerSession(Bindings):
         self.engine().open()
 
     def open_window(self, window: Books, stop: Callable[[], None]) -> None:
-        """Start a run for it, or let it join the one that is on. Called by the window.
+        """Start a run for a window, or let the window join the run that is on. The window calls this.
 
         Args:
             window: its books.
@@ -138,10 +137,7 @@ class TracerSession(Bindings):
                 self._run.join(window)
                 return
             window.trace.engine = engine.name  # only now is it known whether recordings stand in for it
-            ours = service_threads() if window.plan.own else ()
-            if self._recorder.worker_tid is not None:
-                ours += (self._recorder.worker_tid,)
-            run = Run(engine, window, self._cells, ignore_tids=ours, stop=stop)
+            run = Run(engine, window, self._cells, stop=stop)
             wanted = self.filters.active
             if window.plan.filter.active:
                 wanted = Filter.of([*wanted.parts(), *window.plan.filter.parts()])
@@ -165,7 +161,7 @@ class TracerSession(Bindings):
             pass
 
     def close_window(self, window: Books) -> None:
-        """Take it off its run; the run ends with its owner. Called by the window."""
+        """Take a window off its run; the run ends with its owner. The window calls this."""
         with self._lock:
             run = self._run
             if run is None or window not in run.windows:
@@ -180,7 +176,7 @@ class TracerSession(Bindings):
                 self._show_past(run)
 
     def _show_past(self, run: Run) -> None:
-        """Leave an ended run on screen where somebody looks, as a finished trace; else let go of it."""
+        """Show an ended run as a finished trace if somebody looks at it; else let go of it."""
         if run.owner.trace.finished and (run.looked or self._watched()):
             self._past = Past(run.owner.trace, run.statistics, run.trie, counted=run.counts_all)
             self._past(self._context(self.filters.active))
@@ -190,7 +186,7 @@ class TracerSession(Bindings):
     # ---- cells
 
     def begin_cell(self, number: int) -> list[int]:
-        """Rows from now on belong to this cell, until `end_cell`."""
+        """Count the rows from now on to this cell, until `end_cell`."""
         return self._cells.begin(number)
 
     def end_cell(self, entry: list[int]) -> None:
@@ -227,19 +223,15 @@ class TracerSession(Bindings):
             run.watch()
         metadata = run.owner.trace.metadata() if run is not None else {}
         if metadata:  # rows of now on, not of the trace's beginning
-            metadata |= {
-                "ior_nb.started_at_unix_nano": str(time.time_ns()),
-                "ior_nb.started_at_boot_nano": str(boot_clock()),
-            }
+            metadata |= clocks("started", moment())
         recorder.start(path, metadata=metadata, generated=generated)
-        if run is not None and recorder.worker_tid is not None:
-            run.ignore([recorder.worker_tid])
 
     def stop_recording(self) -> Path | None:
         """Finish the recording; return where it is."""
         if self._run is not None:
             with contextlib.suppress(errors.SourceError):  # what arrived is recorded, whatever became of the engine
                 self._run.flush()
+            self._recorder.set_metadata(clocks("ended", moment()))
         return self._recorder.stop()
 
     # ---- the filter of the session, for users
@@ -263,7 +255,7 @@ class TracerSession(Bindings):
     # ---- views
 
     def announce(self, trace: Trace) -> None:
-        """Tell who wants to know (`listeners`) of a trace that was ended by a button or a verb."""
+        """Tell the `listeners` of a trace that a button or a verb has ended."""
         for listener in list(self.listeners):
             listener(trace)
 
@@ -272,7 +264,7 @@ class TracerSession(Bindings):
         self._kept.add(view)
 
     def left(self) -> None:
-        """Somebody has closed a dashboard: an ended trace nobody looks at any more may go."""
+        """A dashboard was closed: let go of an ended trace that nobody looks at any more."""
         with self._lock:
             if self.shown is not None and self.shown.closed:
                 self.shown = None
@@ -306,10 +298,10 @@ class TracerSession(Bindings):
                 self._engine = None
 
     def _forget(self) -> None:
-        """In a forked child: collector, run, sockets and pages are the parent's, and its threads may hold any lock."""
+        """Begin anew in a forked child: run, collector, pages are the parent's, and its threads may hold any lock."""
         self._begin(self._stream.capacity, self.filters.active)
         self._run = self._past = self._engine = self.shown = None
-        self._recorder = Recorder(to_arrow=record_batch)
+        self._recorder = new_recorder()
         self._kept = weakref.WeakSet()
 
     def __enter__(self) -> TracerSession:

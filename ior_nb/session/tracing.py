@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from ior_nb.errors import ConfigError
 from ior_nb.result.trace import Trace
+from ior_nb.runtime import own
 from ior_nb.session.past import Past
 from ior_nb.session.plan import Request, parameters, plan
 from ior_nb.session.session import TracerSession, default_session, engine_name
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["dashboard", "shows", "trace"]
 
 
+@own.ours
 def trace(
     *, engine: str = "auto", session: TracerSession | None = None, cell: int = -1, **wanted: Unpack[Request]
 ) -> Window:
@@ -80,6 +82,7 @@ def _with_keywords(of: Callable[..., Window]) -> None:
 _with_keywords(trace)
 
 
+@own.ours
 def dashboard(
     trace: Trace | None = None, panels: Sequence[str] = (), *, session: TracerSession | None = None
 ) -> Dashboard:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 
 from ior_nb.engine.contract import Engine
-from ior_nb.export.arrow import record_batch
 from ior_nb.result.trace import Trace
-from ior_nb.runtime.clock import FOR_EVER, boot_clock
-from ior_nb.session.books import Books
+from ior_nb.runtime import own
+from ior_nb.runtime.clock import FOR_EVER, boot_clock, moment
+from ior_nb.session.books import Books, new_recorder
 from ior_nb.session.child import Child
 from ior_nb.session.plan import Plan
 from ior_nb.session.session import TracerSession
-from ior_nb.sinks.parquet import Recorder
 
 __all__ = ["Window"]
 
 
+@own.all_ours
 class Window(Books):
     """One `Trace` being made: a stretch of time on a run. A context manager that gives the trace."""
 
@@ -35,13 +34,13 @@ class Window(Books):
             self.trace.scope = str(self.plan.scope)
         try:
             if self.plan.record is not None:
-                self._recorder = Recorder(to_arrow=record_batch)
+                self._recorder = new_recorder()
                 self._recorder.start(self.plan.record, metadata=self.trace.metadata(), block=True)
             self._session.open_window(self, self.stop)
             self._describe(self._session.engine())
             self._entry = self._session.begin_cell(self._cell) if self._cell >= 0 else None
-            self.trace.started_at = time.time()
-            self._t0 = boot_clock()
+            self.trace.began = moment()
+            self._t0 = self.trace.began.boot
             self.trace.window = (self._t0, self._t0)
             if self._child is not None:
                 self._child.release()

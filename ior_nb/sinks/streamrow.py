@@ -35,7 +35,7 @@ class Sequencer:
 
 
 class RingBuffer:
-    """The last `capacity` rows. Pushing and reading are thread-safe; a batch larger than the ring leaves its end.
+    """The last `capacity` rows. Any thread may push and read; of a batch larger than the ring its end stays.
 
     Attributes:
         total_pushed: rows ever pushed, overwritten ones included.
@@ -54,7 +54,7 @@ class RingBuffer:
         return self._rows
 
     def push(self, batch: EventBatch) -> None:
-        """Append rows; the oldest make room. Costs nothing per row: batches are kept, not copied."""
+        """Append rows; the oldest make room. A row costs nothing: the ring keeps the batches and copies none."""
         if not len(batch):
             return
         with self._lock:

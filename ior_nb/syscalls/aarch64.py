@@ -5,10 +5,10 @@ Sources in the kernel tree: `include/uapi/asm-generic/unistd.h` and `scripts/sys
 `arch/arm64/include/uapi/asm/fcntl.h` (flags of an open).
 """
 
-from .table import read_numbers
+from .table import SHARED, read_numbers
 
 # As in `x86_64.py`. Of two calls that do the same this architecture has only the newer one (openat, no open). Numbers
-# 244 to 259 and 295 to 423 are unused.
+# 244 to 259 and 295 to 423 are unused, those from 424 on stand in `table.py`.
 _TABLE = """
 0   io_setup io_destroy io_submit io_cancel io_getevents setxattr lsetxattr fsetxattr getxattr lgetxattr
 10  fgetxattr listxattr llistxattr flistxattr removexattr lremovexattr fremovexattr getcwd lookup_dcookie eventfd2
@@ -46,18 +46,9 @@ _TABLE = """
 275 sched_getattr renameat2 seccomp getrandom memfd_create
 280 bpf execveat userfaultfd membarrier mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc
 290 pkey_free statx io_pgetevents rseq kexec_file_load
-424 pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount
-430 fsopen fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2
-440 process_madvise epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset
-445 landlock_add_rule landlock_restrict_self memfd_secret process_mrelease futex_waitv
-450 set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack futex_wake
-455 futex_wait futex_requeue statmount listmount lsm_get_self_attr
-460 lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat
-465 listxattrat removexattrat open_tree_attr file_getattr file_setattr
-470 listns rseq_slice_yield
 """
 
-NUMBERS: dict[str, int] = read_numbers(_TABLE)
+NUMBERS: dict[str, int] = read_numbers(_TABLE) | SHARED
 """Number of each system call by its kernel name."""
 
 ARGUMENT_REGISTERS: tuple[int, ...] = (0, 8, 16, 24, 32, 40)

@@ -112,6 +112,7 @@ ROLES: dict[str, str] = {
     "length": "enter: length of the address range mapped, unmapped or (before) remapped",
     "length2": "enter: length of the address range after remapping",
     "brk": "enter: requested end of the heap",
+    "request": "enter: what an ioctl asks for; `probes.py` knows which of them are questions",
 }
 
 
@@ -177,7 +178,8 @@ class Syscall:
 
 # To add a system call:
 #
-# 1. Give its number in the table of each architecture that has it (`x86_64.py`, `aarch64.py`).
+# 1. Give its number: in `table.py` from 424 on, else in the table of each architecture that has it (`x86_64.py`,
+#    `aarch64.py`).
 # 2. Add a row to the module of its family, in alphabetical order:
 #
 #        row("openat", "open", "dfd:dirfd filename:path flags:open_flags mode", result="fd", doc="Open a file.")

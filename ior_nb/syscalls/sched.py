@@ -13,7 +13,6 @@ ROWS: tuple[Syscall, ...] = (
         "sched_getaffinity",
         "null",
         "pid len:size user_mask_ptr",
-        bytes="read",
         doc="Ask which CPUs a thread may run on.",
     ),
     row("sched_getattr", "null", "pid uattr usize flags", doc="Ask for the scheduling settings of a thread."),

@@ -5,10 +5,11 @@ Sources in the kernel tree: `arch/x86/entry/syscalls/syscall_64.tbl` (numbers), 
 with the same names, and its place in `machine.py`.
 """
 
-from .table import read_numbers
+from .table import SHARED, read_numbers
 
 # The names are those of the entry points (newfstat, not fstat), which are also the tracepoints' names. Each line starts
-# with the number of its first name. Numbers 337 to 423 are unused, 512 to 547 belong to the x32 ABI.
+# with the number of its first name. Numbers 337 to 423 are unused, those from 424 on stand in `table.py`, 512 to 547
+# belong to the x32 ABI.
 _TABLE = """
 0   read write open close newstat newfstat newlstat poll lseek mmap
 10  mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64 readv
@@ -50,18 +51,9 @@ _TABLE = """
 315 sched_getattr renameat2 seccomp getrandom memfd_create
 320 kexec_file_load bpf execveat userfaultfd membarrier mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect
 330 pkey_alloc pkey_free statx io_pgetevents rseq uretprobe uprobe
-424 pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount
-430 fsopen fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2
-440 process_madvise epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset
-445 landlock_add_rule landlock_restrict_self memfd_secret process_mrelease futex_waitv
-450 set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack futex_wake
-455 futex_wait futex_requeue statmount listmount lsm_get_self_attr
-460 lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat
-465 listxattrat removexattrat open_tree_attr file_getattr file_setattr
-470 listns rseq_slice_yield
 """
 
-NUMBERS: dict[str, int] = read_numbers(_TABLE)
+NUMBERS: dict[str, int] = read_numbers(_TABLE) | SHARED
 """Number of each system call by its kernel name."""
 
 ARGUMENT_REGISTERS: tuple[int, ...] = (112, 104, 96, 56, 72, 64)

@@ -10,7 +10,7 @@ import traitlets
 
 from ior_nb.runtime import LiveRuntime
 from ior_nb.runtime.text import escaped_html, show_ns
-from ior_nb.widgets.chips import chips, done
+from ior_nb.widgets.chips import act_on, chips
 from ior_nb.widgets.page import script, style
 from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.ticker import ticker
@@ -97,7 +97,7 @@ class Bar(Panel):
             if seconds not in AUTO_RESET_S:
                 raise ValueError(f"automatic reset every {seconds} s is not offered")
             self._auto_reset_s, self._reset_at = seconds, time.monotonic()
-        elif not done(runtime.filters, what, body):
+        elif not act_on(runtime.filters, what, body):
             super().act(what, body)
 
     def still(self) -> str:

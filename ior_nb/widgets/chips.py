@@ -8,7 +8,7 @@ from typing import Any
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import Filter, FilterControl
 
-__all__ = ["chips", "done"]
+__all__ = ["act_on", "chips"]
 
 
 def chips(filters: FilterControl) -> list[str]:
@@ -16,7 +16,7 @@ def chips(filters: FilterControl) -> list[str]:
     return [filters.text(Filter(part)) for part in filters.active.parts()]
 
 
-def done(filters: FilterControl, what: str, body: Mapping[str, Any]) -> bool:
+def act_on(filters: FilterControl, what: str, body: Mapping[str, Any]) -> bool:
     """Do what a chip or its buttons ask for: `drop` one term, `clear`, `undo`; False when it is something else.
 
     Raises:

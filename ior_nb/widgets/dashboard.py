@@ -11,7 +11,7 @@ from typing import Final
 import ipywidgets
 from IPython.display import display, update_display
 
-from ior_nb.runtime import LiveRuntime
+from ior_nb.runtime import LiveRuntime, own
 from ior_nb.widgets import PANELS, make_panel
 from ior_nb.widgets.bar import Bar
 from ior_nb.widgets.panel import Panel
@@ -39,6 +39,7 @@ _STILL_STYLE: Final = """<style>
 </style>"""
 
 
+@own.all_ours
 class Dashboard:
     """All panels over one runtime. Display it as often as you like; `close` ends it.
 

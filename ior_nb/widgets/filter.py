@@ -9,11 +9,11 @@ from typing import Any, Final
 import traitlets
 
 from ior_nb.errors import FilterSyntaxError, IorError
-from ior_nb.runtime import Filter, LiveRuntime
+from ior_nb.runtime import Filter, LiveRuntime, own
 from ior_nb.runtime.filter import DIMENSIONS, NUMBER_OPERATORS, TEXT_OPERATORS, Errors, Node, Number, Text
 from ior_nb.runtime.text import escaped_html, printable
-from ior_nb.widgets.chips import chips, done
-from ior_nb.widgets.given import whole
+from ior_nb.widgets.checked import whole
+from ior_nb.widgets.chips import act_on, chips
 from ior_nb.widgets.page import script, style
 from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.ticker import ticker
@@ -67,7 +67,7 @@ class FilterPanel(Panel):
         """`apply` a text (with edits of fields not in it yet), `drop` a chip, `clear`, `undo`."""
         if what == "apply":
             self._apply(body)
-        elif not done(self.runtime.filters, what, body):
+        elif not act_on(self.runtime.filters, what, body):
             super().act(what, body)
 
     def still(self) -> str:
@@ -85,6 +85,7 @@ class FilterPanel(Panel):
         self._applied = [str(body.get("view", "")), whole({"n": 0, **body}, "n", 0, 2**53)]
         self.runtime.filters.set(found)
 
+    @own.ours
     def _asked(self, _: Any, content: Any, buffers: Any) -> None:
         if isinstance(content, dict) and content.get("kind") == "ask":
             ticker.do(lambda: self._reply(content))

@@ -16,11 +16,11 @@ import numpy as np
 import traitlets
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import FlameColumns, FlameSource, Frame, LiveRuntime
+from ior_nb.runtime import FlameColumns, FlameSource, Frame, LiveRuntime, own
 from ior_nb.runtime.filter import Node, Number, Or, Text, node_of_value
 from ior_nb.runtime.shown import FOLDED
 from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
-from ior_nb.widgets.given import LONGEST_NAME, pairs, text, texts
+from ior_nb.widgets.checked import LONGEST_NAME, pairs, text, texts
 from ior_nb.widgets.page import packed, script, style
 from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.plotlyjs import bundle_name
@@ -74,7 +74,7 @@ class FlamePanel(Panel):
             "ids": columns.ids,
             "parents": _rows_of(columns.ids, columns.parents),
             "labels": columns.labels,
-            "fields": columns.fields.astype(np.int32),
+            "fields": columns.fields,
             "totals": columns.totals,
         }
         if trie.height_field:
@@ -133,6 +133,7 @@ class FlamePanel(Panel):
         self._since = time.time()
         return None
 
+    @own.ours
     def _zoomed(self, _: Any, content: Any, buffers: Any) -> None:
         """A view was zoomed. No `act`: nobody waits for the answer, the page already shows what it has."""
         if self.closed or not isinstance(content, dict) or content.get("kind") != "focus":

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from ior_nb.runtime import LiveRuntime, Snapshot, SnapshotSource
+from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.filter import Node, Number, Text
 from ior_nb.runtime.statistics import Bucket, Histogram, SyscallRow
 from ior_nb.runtime.text import show_ns
-from ior_nb.widgets.given import LONGEST_NAME, text, whole
+from ior_nb.widgets.checked import LONGEST_NAME, text, whole
 from ior_nb.widgets.page import packed, script, still_table, style
 from ior_nb.widgets.panel import Panel
 
@@ -54,7 +54,7 @@ class LatencyMap:
         """Take the new calls over; return whether the map has changed. It moves on while a trace runs."""
         slot_ns, end_ns = snapshot.series_slot_ns, snapshot.series_end_ns
         # The statistics know their slot; this machine's clock, where it is the one of the rows, knows it to the point.
-        now = min(max(time.clock_gettime_ns(time.CLOCK_BOOTTIME), end_ns - slot_ns), end_ns - 1)
+        now = min(max(boot_clock(), end_ns - slot_ns), end_ns - 1)
         before, counts = self._before, snapshot.latency_counts
         if (
             before is None

@@ -9,7 +9,7 @@ import numpy as np
 
 from ior_nb.runtime import LiveRuntime, Snapshot, TraceState
 from ior_nb.runtime.text import middle_cut, show_bytes, show_ns
-from ior_nb.widgets.given import value_of
+from ior_nb.widgets.checked import value_of
 from ior_nb.widgets.page import packed, script, still_table, style
 from ior_nb.widgets.panel import Panel
 
@@ -81,9 +81,11 @@ class OverviewPanel(Panel):
         head = [
             ["calls", f"{snapshot.calls:,}"],
             ["errors", f"{snapshot.errors:,}"],
+            ["probes", f"{snapshot.probes:,}"],
             ["read", show_bytes(snapshot.bytes_read)],
             ["written", show_bytes(snapshot.bytes_written)],
             ["mean latency", show_ns(snapshot.latency_mean_ns)],
+            ["waiting", show_ns(snapshot.waiting_ns)],
             ["mean gap", show_ns(snapshot.gap_mean_ns)],
         ]
         tops = _tops(snapshot)
@@ -114,10 +116,12 @@ def _numbers(s: Snapshot) -> dict[str, float]:
         "written": s.bytes_written,
         "written_rate": s.window.written_bytes_per_s,
         "errors": s.errors,
+        "probes": s.probes,
         "errors_rate": s.window.errors_per_s,
         "errors_share": s.errors / s.calls if s.calls else 0.0,
         "latency": s.latency_mean_ns,
         "latency_total": s.latency_total_ns,
+        "waiting": s.waiting_ns,
         "gap": s.gap_mean_ns,
         "in_flight": s.in_flight,
     }

@@ -49,13 +49,13 @@ def packed(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return columns in the form `unpacked` of panel.js reads: typed buffers, not JSON.
 
     Args:
-        columns: name -> numpy array (bool, int32 and float32 as they are, other numbers as float64) or a sequence of
-            str. NUL is the one character a text may not have; it is dropped.
+        columns: name -> numpy array (bool, int8, int32 and float32 as they are, other numbers as float64) or a sequence
+            of str. NUL is the one character a text may not have; it is dropped.
     """
     result: dict[str, Any] = {}
     for name, values in columns.items():
         if isinstance(values, np.ndarray) and values.dtype != object:
-            kind = {"b1": "u1", "i4": "i4", "f4": "f4"}.get(values.dtype.str[1:], "f8")
+            kind = {"b1": "u1", "i1": "i1", "i4": "i4", "f4": "f4"}.get(values.dtype.str[1:], "f8")
             result[name] = {"t": kind, "b": np.ascontiguousarray(values, kind).tobytes()}
         else:
             texts = [str(v).replace("\0", "") for v in values]

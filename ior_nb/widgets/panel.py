@@ -21,7 +21,7 @@ import anywidget
 import traitlets
 
 from ior_nb.errors import IorError
-from ior_nb.runtime import Filter, LiveRuntime, Snapshot
+from ior_nb.runtime import Filter, LiveRuntime, Snapshot, own
 from ior_nb.runtime.filter import Node, node_of_value
 from ior_nb.widgets.page import script, style
 from ior_nb.widgets.ticker import ticker
@@ -83,7 +83,7 @@ class Panel(anywidget.AnyWidget):
         return ""
 
     def greet(self) -> None:
-        """A view was drawn. What is not in `data` has to be sent to it."""
+        """Send to a view that was just drawn what is not in `data`."""
 
     def snapshot(self, top: int | None = None, by: str = "count") -> Snapshot | None:
         """Return the statistics now, None where there are none; all panels refreshed together share one.
@@ -130,10 +130,11 @@ class Panel(anywidget.AnyWidget):
     # ---- messages
 
     def expect(self) -> None:
-        """A view is about to be displayed: send even before it has said hello."""
+        """Send from now on: a view is about to be displayed and has not said hello yet."""
         self.views.expect(time.monotonic())
         ticker.wake()
 
+    @own.ours
     def _receive(self, _: Any, content: Any, buffers: Any) -> None:
         if self.closed or not isinstance(content, dict):
             return
@@ -170,6 +171,7 @@ class Panel(anywidget.AnyWidget):
 
     # ---- life
 
+    @own.ours
     def close(self) -> None:
         """Remove the views and the widget. Idempotent."""
         if not self.closed:
@@ -181,6 +183,7 @@ class Panel(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"<{self.name} panel of ior-nb>"
 
+    @own.ours
     def _repr_mimebundle_(self, **options: Any) -> Any:
         self.expect()
         bundle = super()._repr_mimebundle_(**options)

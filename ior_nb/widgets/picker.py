@@ -11,7 +11,7 @@ import numpy as np
 from ior_nb.errors import IorError
 from ior_nb.runtime import LiveRuntime, Task
 from ior_nb.runtime.text import escaped_html
-from ior_nb.widgets.given import texts, whole
+from ior_nb.widgets.checked import texts, whole
 from ior_nb.widgets.page import packed, script, style
 from ior_nb.widgets.panel import Panel
 

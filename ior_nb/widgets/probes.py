@@ -10,7 +10,7 @@ import numpy as np
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import LiveRuntime, ProbeControl, ProbeState
 from ior_nb.runtime.text import show_count
-from ior_nb.widgets.given import LONGEST_NAME, text, texts, whole
+from ior_nb.widgets.checked import LONGEST_NAME, text, texts, whole
 from ior_nb.widgets.page import packed, script, still_table, style
 from ior_nb.widgets.panel import Panel
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import LiveRuntime, RecordingState
 from ior_nb.runtime.text import show_bytes, show_count
-from ior_nb.widgets.given import LONGEST_PATH, text
+from ior_nb.widgets.checked import LONGEST_PATH, text
 from ior_nb.widgets.page import script, still_table, style
 from ior_nb.widgets.panel import Panel
 

@@ -23,7 +23,7 @@ import numpy as np
 from ior_nb.runtime import EventBatch, LiveRuntime, Row
 from ior_nb.runtime.filter import DIMENSIONS
 from ior_nb.runtime.text import middle_cut, show_bytes, show_count, show_ns
-from ior_nb.widgets.given import LONGEST_PATH, text
+from ior_nb.widgets.checked import LONGEST_PATH, text
 from ior_nb.widgets.page import packed, script, still_table, style
 from ior_nb.widgets.panel import Panel
 
@@ -42,7 +42,7 @@ _SILENT_S: Final = 5.0
 _REPEAT_S: Final = 2.0
 _STILL_ROWS: Final = 20
 _TEXTS: Final = ("comm", "syscall", "family", "file", "old_file")
-# What a row is to the view; 8 is added where the gap means nothing.
+# What a row is to the view; 8 is added where the gap means nothing, 16 to a probe.
 _KINDS: Final = {"warning": 2, "in flight": 3, "no return": 4}
 _NARROWING: Final = ("comm", "pid", "tid", "syscall", "fd", "ret", "bytes", "file", "latency", "gap")
 
@@ -127,7 +127,7 @@ class StreamPanel(Panel):
             self._zero = self.runtime.control.state().origin_ns or int(rows["time_ns"].min())
         self._part += 1
         columns = packed(_numbers(rows, self._zero or 0) | texts | {"words": words})
-        failures = rows["ret"][rows["is_error"]]
+        failures = rows["ret"][rows["is_error"]]  # probes as well: they have a name too
         content = {
             "kind": "rows",
             "why": why,
@@ -196,7 +196,7 @@ def _still_row(row: Row) -> list[str]:
         return ["", "", "", "warning", "", "", row.file]
     ret, latency = str(row.ret), show_ns(row.latency_ns)
     if row.is_error:
-        ret += f" {errno.errorcode.get(-row.ret, '')}"
+        ret += f" {errno.errorcode.get(-row.ret, '')}{' (probe)' if row.probe else ''}"
     elif row.state != "done":
         ret, latency = "", row.state
     return [latency, row.comm, str(row.pid), row.syscall, ret, show_bytes(row.bytes), middle_cut(row.file, 80)]
@@ -216,12 +216,12 @@ def _words(rows: EventBatch) -> tuple[list[str], dict[str, np.ndarray]]:
 
 def _numbers(rows: EventBatch, zero: int) -> dict[str, np.ndarray]:
     """Return the columns of numbers; times are relative to `zero`."""
-    state, kind = rows["state"], rows["is_error"].astype(np.int32)
+    state, kind = rows["state"], rows.failed.astype(np.int32)
     for name, number in _KINDS.items():
         code = rows.tables["state"].code(name)
         if code is not None:
             kind[state == code] = number
-    kind += 8 * (rows["first_on_tid"] | (kind == 2))
+    kind += 8 * (rows["first_on_tid"] | (kind == 2)) + 16 * rows["probe"]
     columns = {
         "seq": rows["seq"],
         "time": rows["time_ns"].astype(np.int64) - zero,

@@ -29,6 +29,7 @@ _NUMBERS: Final = {
     "total": "latency_total_ns",
     "bytes": "bytes",
     "errors": "errors",
+    "probes": "probes",
     "inflight": "in_flight",
     "timed": "timed",
     "measured": "measured",

@@ -12,7 +12,7 @@ import numpy as np
 from ior_nb.runtime import LiveRuntime, Snapshot
 from ior_nb.runtime.statistics import Activity
 from ior_nb.runtime.text import show_bytes, show_ns
-from ior_nb.widgets.given import value_of
+from ior_nb.widgets.checked import value_of
 from ior_nb.widgets.page import still_table
 from ior_nb.widgets.panel import Panel
 

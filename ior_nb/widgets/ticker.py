@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ior_nb.runtime import own
+
 if TYPE_CHECKING:
     from ior_nb.runtime import LiveRuntime, Snapshot
 
@@ -68,7 +70,7 @@ class Ticker:
             self._panels.append(panel)
             self._hook()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ior-ticker", daemon=True)
+                self._thread = own.OwnThread(target=self._run, name="ior-ticker", daemon=True)
                 self._thread.start()
 
     def remove(self, panel: Ticked) -> None:

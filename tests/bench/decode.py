@@ -50,7 +50,7 @@ def _pipeline(rows: int) -> tuple[list[Row], list[EventBatch]]:
     done = 0
     for frame in frames(rows):
         t0 = time.thread_time()
-        decoder.names.learn(frame.names)
+        decoder.names.take(frame.names)
         t1 = time.thread_time()
         batch = decoder.events(frame.events)
         t2 = time.thread_time()
@@ -85,7 +85,7 @@ def _first_frame() -> float:
     frame = next(frames(100))
     decoder = Decoder()
     begin = time.thread_time()
-    decoder.names.learn(frame.names)
+    decoder.names.take(frame.names)
     decoder.events(frame.events)
     return time.thread_time() - begin
 
@@ -95,7 +95,7 @@ def _decode_only(rows: int, size: int) -> Row:
     spent = 0.0
     for frame in frames(rows, rows_in_frame=size):
         begin = time.thread_time()
-        decoder.names.learn(frame.names)
+        decoder.names.take(frame.names)
         decoder.events(frame.events)
         spent += time.thread_time() - begin
     return Row(what=f"Decoder in frames of {size:,}", measured=f"{_million(rows / spent):.2f} M/s")

@@ -49,7 +49,7 @@ class _Pipeline:
 
     def feed(self, frame: Frames) -> None:
         """What the pump does with two frames."""
-        self.decoder.names.learn(frame.names)
+        self.decoder.names.take(frame.names)
         self.engine.emit(self.decoder.events(frame.events))
 
     def close(self) -> None:

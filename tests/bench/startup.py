@@ -139,6 +139,7 @@ def parts() -> dict[str, float]:
         event_pages=4096,
         name_pages=2048,
         cpus=program.possible_cpus(),
+        threads=program.possible_threads(),
     )
     compiled = compiler.compile_text(text, program.FUNCTIONS)
     done("compile")

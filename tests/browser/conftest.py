@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -74,6 +75,7 @@ class Lab:
                 *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={self.port}"),
                 *("--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"),
                 "--JupyterNotebookApp.expose_app_in_browser=True",
+                "--ServerApp.disable_check_xsrf=True",  # or its kernels could be ended by a page alone
                 f"--ServerApp.root_dir={folder}",
             ],
             stdout=self._log,
@@ -91,6 +93,16 @@ class Lab:
             else:
                 return
         raise TimeoutError((folder / "lab.log").read_text())
+
+    def sessions(self) -> set[str]:
+        """Return the ids of the open notebooks; each has a kernel."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/sessions", timeout=10) as answer:
+            return {session["id"] for session in json.load(answer)}
+
+    def end(self, session: str) -> None:
+        """End the kernel of a notebook."""
+        address = f"http://127.0.0.1:{self.port}/api/sessions/{session}"
+        urllib.request.urlopen(urllib.request.Request(address, method="DELETE"), timeout=30).close()
 
     def stop(self) -> None:
         """End the server and its kernels."""
@@ -111,7 +123,7 @@ class Notebook:
         self.external: list[str] = []
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        context.route("**/*", self._route)
+        self.page.route("**/*", self._route)
         self.page.goto(f"http://127.0.0.1:{lab.port}/{place}/{path.name}?reset")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         self.page.wait_for_function(
@@ -176,6 +188,34 @@ def context(chromium: str) -> Iterator[BrowserContext]:
         yield opened
         opened.close()
         browser.close()
+
+
+@contextlib.contextmanager
+def tidy(lab: Lab, context: BrowserContext) -> Iterator[None]:
+    """Close what is opened meanwhile, page and kernel, however it ends."""
+    pages, sessions = list(context.pages), lab.sessions()
+    try:
+        yield
+    finally:
+        for page in context.pages:
+            if page not in pages:
+                page.close()
+        for session in lab.sessions() - sessions:
+            lab.end(session)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tidy_module(lab: Lab, context: BrowserContext) -> Iterator[None]:
+    """What the fixtures of a module open is closed with it, also when they fail in their start."""
+    with tidy(lab, context):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def tidy_test(lab: Lab, context: BrowserContext) -> Iterator[None]:
+    """What a test opens is closed with it."""
+    with tidy(lab, context):
+        yield
 
 
 def write_notebook(path: Path, *cells: str, kernel: str = "python3") -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -62,7 +61,7 @@ WATCH: Final = """() => {
 
 
 @pytest.fixture(scope="module")
-def page(lab: Lab, context: BrowserContext) -> Iterator[Page]:
+def page(lab: Lab, context: BrowserContext) -> Page:
     """A page with the whole dashboard over a running trace of made-up calls, with a filter in force."""
     notebook = Notebook(context, lab, write_notebook(lab.folder / "accessible.ipynb", SHOW))
     notebook.page.set_default_timeout(20_000)
@@ -70,8 +69,7 @@ def page(lab: Lab, context: BrowserContext) -> Iterator[Page]:
     notebook.run(0)
     notebook.page.locator(".ov-top", has_text="processes").locator(".ov-row").first.click()
     notebook.page.locator(".bar-chip").wait_for()
-    yield notebook.page
-    notebook.page.close()
+    return notebook.page
 
 
 def tab(page: Page, name: str) -> None:

@@ -86,7 +86,6 @@ def test_the_view_moves_while_a_cell_runs(lab: Lab, context: BrowserContext, ker
     assert "hostname" in notebook.cell(4).inner_text()
     assert notebook.complaints == []
     assert notebook.external == []
-    notebook.page.close()
 
 
 def test_a_reload_two_views_and_a_new_trace(lab: Lab, context: BrowserContext) -> None:
@@ -114,7 +113,6 @@ def test_a_reload_two_views_and_a_new_trace(lab: Lab, context: BrowserContext) -
     notebook.run(7)
     until(lambda: calls(notebook, 2) > 50)
     assert notebook.complaints == []
-    notebook.page.close()
 
 
 def test_nothing_is_left_behind(lab: Lab, context: BrowserContext) -> None:
@@ -137,7 +135,6 @@ def test_nothing_is_left_behind(lab: Lab, context: BrowserContext) -> None:
     until(lambda: "mean latency" in shown.inner_text())
     again.page.wait_for_timeout(1000)
     assert "model not found" not in shown.inner_text()
-    again.page.close()
 
 
 def test_the_other_notebook_application_shows_it_too(lab: Lab, context: BrowserContext) -> None:
@@ -148,4 +145,3 @@ def test_the_other_notebook_application_shows_it_too(lab: Lab, context: BrowserC
         notebook.run(index)
     until(lambda: calls(notebook, 2) > 50)
     assert notebook.external == []
-    notebook.page.close()

@@ -118,4 +118,3 @@ def test_filter_record_and_pick(lab: Lab, context: BrowserContext) -> None:
     assert page.evaluate("() => window.hacked") is None
     assert notebook.complaints == []
     assert notebook.external == []
-    page.close()

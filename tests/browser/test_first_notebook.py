@@ -44,7 +44,6 @@ def test_the_first_notebook_runs_in_jupyterlab(lab: Lab, context: BrowserContext
     notebook.page.evaluate(
         "() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})"
     )
-    notebook.page.close()
 
 
 def test_hostile_names_are_text_in_the_page(lab: Lab, context: BrowserContext) -> None:
@@ -68,4 +67,3 @@ def test_hostile_names_are_text_in_the_page(lab: Lab, context: BrowserContext) -
     assert page.evaluate("() => window.hacked") is None
     assert "0 calls" in notebook.cell(2).inner_text()
     assert "UsageError" in notebook.cell(3).inner_text()
-    page.close()

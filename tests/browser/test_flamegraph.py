@@ -88,11 +88,9 @@ def test_zoom_search_filter_and_theme(lab: Lab, context: BrowserContext) -> None
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('.fl-crumbs [aria-current]')?.textContent === '/ab'")
     notebook.run(4)
-    page.wait_for_function("() => document.querySelector('.fl-crumbs .fl-gone')?.textContent === '/ab'", timeout=10_000)
+    page.wait_for_function("() => document.querySelector('.fl-crumbs .fl-gone')?.textContent === '/ab'")
     notebook.run(5)
-    page.wait_for_function(
-        "() => document.querySelector('.fl-crumbs [aria-current]')?.textContent === '/ab'", timeout=10_000
-    )
+    page.wait_for_function("() => document.querySelector('.fl-crumbs [aria-current]')?.textContent === '/ab'")
     page.evaluate(FOCUS)
     page.keyboard.press("u")
     assert crumbs.locator("[aria-current]").inner_text() == "newfstatat"
@@ -100,7 +98,7 @@ def test_zoom_search_filter_and_theme(lab: Lab, context: BrowserContext) -> None
     # Frame -> filter of the dashboard: /ab and what is below, not /abc.
     page.evaluate(FOCUS)
     page.keyboard.press("f")
-    page.wait_for_function("() => document.querySelector('.fl-none').textContent.includes('filter')", timeout=10_000)
+    page.wait_for_function("() => document.querySelector('.fl-none').textContent.includes('filter')")
     notebook.run(6)
     text = notebook.cell(6).inner_text()
     assert "newfstatat" in text
@@ -133,13 +131,10 @@ def test_zoom_search_filter_and_theme(lab: Lab, context: BrowserContext) -> None
 
     light = ink()
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-    page.wait_for_function(
-        "was => document.querySelector('.fl-plot').layout.font.color !== was", arg=light, timeout=10_000
-    )
+    page.wait_for_function("was => document.querySelector('.fl-plot').layout.font.color !== was", arg=light)
     page.wait_for_selector("#jupyterlab-splash", state="detached")
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
     page.wait_for_selector("#jupyterlab-splash", state="detached")
     notebook.run(7)
     assert notebook.external == []
     assert notebook.complaints == []
-    page.close()

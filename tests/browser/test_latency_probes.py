@@ -109,4 +109,3 @@ def test_a_bar_narrows_and_a_checkbox_stops_its_rows(lab: Lab, context: BrowserC
     assert page.evaluate("() => window.hacked") is None
     assert notebook.complaints == []
     assert notebook.external == []
-    page.close()

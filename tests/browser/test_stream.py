@@ -114,4 +114,3 @@ def test_the_stream_follows_pauses_searches_and_narrows(lab: Lab, context: Brows
     assert page.evaluate("() => window.hacked") is None
     assert notebook.complaints == []
     assert notebook.external == []
-    page.close()

@@ -104,7 +104,6 @@ def notebook(lab: Lab, context: BrowserContext) -> Any:
     yield opened
     assert opened.complaints == []
     assert opened.external == []
-    opened.page.close()
 
 
 def test_the_table_of_system_calls(notebook: Notebook) -> None:

@@ -65,4 +65,3 @@ def test_the_dashboard_is_a_page_of_its_own(voila: str, context: BrowserContext)
     assert page.locator(".ior-still").evaluate_all("nodes => nodes.filter(n => n.offsetParent !== null).length") == 0
     ours = [url for url in asked if not url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))]
     assert [url for url in ours if "awesome" not in url] == []  # Voilà's own template asks for its icons
-    page.close()

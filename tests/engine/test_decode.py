@@ -30,7 +30,7 @@ def decoded(limit: int) -> Iterator[EventBatch]:
     """Yield the batches of the fixed generator."""
     decoder = Decoder(limit=limit)
     for frame in frames(ROWS, rows_in_frame=1_024):
-        decoder.names.learn(frame.names)
+        decoder.names.take(frame.names)
         yield decoder.events(frame.events)
 
 
@@ -109,21 +109,83 @@ def read_of(number: int) -> bytes:
     return event.tobytes()
 
 
-def test_a_name_said_once_is_known_however_many_tables_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name of a file that is used again after a long time is still known; of those long gone few are kept."""
-    monkeypatch.setattr("ior_nb.engine.names._ALIVE", 200)
+def alive(*ids: int) -> bytes:
+    """Return the ALIVE frame of these files and no threads."""
+    return np.array([len(ids), *ids], "<u4").tobytes()
+
+
+def test_a_name_said_once_is_known_however_many_tables_later() -> None:
+    """The name of a file that is used again after a long time is still known."""
     decoder = Decoder(limit=40)
-    decoder.names.learn(named(1, "/old").tobytes())
+    decoder.names.take(named(1, "/old").tobytes())
     seen = []
     for number in range(2, 1_501):
-        decoder.names.learn(named(number, f"/new/{number}").tobytes())
+        decoder.names.take(named(number, f"/new/{number}").tobytes())
         if number % 100 == 0:
             used = (number, number - 90, 1)
             seen.append(tuple(decoder.events(read_of(n)).text("file")[0] for n in used))
 
     assert seen == [(f"/new/{n}", f"/new/{n - 90}", "/old") for n in range(100, 1_501, 100)]
-    assert len(decoder.names._attic) <= 200
     assert len(decoder.tables["file"]) <= 142
+
+
+def test_ids_that_come_no_more_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files the collector still knows keep their names however long they rest; the rest takes no room for good."""
+    monkeypatch.setattr("ior_nb.engine.names._MANY", 100)
+    monkeypatch.setattr("ior_nb.engine.names._YOUNG", 10)
+    decoder = Decoder(limit=40)
+    decoder.names._enough = 100
+    decoder.names.take(named(7, "/held").tobytes())
+    first = decoder.events(read_of(7))
+    asked, most = 0, 0
+    for number in range(1_000, 5_000):
+        decoder.names.take(named(number * 128, f"/new/{number}").tobytes())
+        if decoder.names.ask():
+            asked += 1
+            late = named(number * 128 + 1, "/late").tobytes()  # comes after the question, and is not in the answer
+            decoder.names.take(late)
+            decoder.names.keep(alive(7))
+            assert decoder.events(read_of(number * 128 + 1)).text("file").tolist() == ["/late"]
+        most = max(most, decoder.names.file_places.used)
+    last = decoder.events(read_of(7))
+
+    assert asked > 20
+    assert most <= 250
+    assert len(decoder.names.paths) <= 500
+    assert first.text("file").tolist() == last.text("file").tolist() == ["/held"]
+    assert decoder.events(read_of(1_000 * 128)).text("file").tolist() == [""]
+
+
+def test_ids_take_the_room_of_their_number_not_of_their_size() -> None:
+    """Ids far apart, as on a machine of many processors, take no more room than ids side by side."""
+    decoders = [Decoder(), Decoder()]
+    for decoder, step in zip(decoders, (1, 1 << 17), strict=True):
+        for number in range(1, 2_000):
+            decoder.names.take(named(number * step, f"/{number}").tobytes())
+    near, far = decoders
+
+    assert far.names.paths.nbytes == near.names.paths.nbytes
+    assert far.events(read_of(1_999 << 17)).text("file").tolist() == ["/1999"]
+    assert far.events(read_of(1_999)).text("file").tolist() == [""]
+
+
+def test_the_names_of_threads_begin_anew_too() -> None:
+    """Any number of threads, each with a name of its own, take a bounded table; a thread's name stays known."""
+    decoder = Decoder(limit=40)
+    batches = []
+    event = np.zeros(1, EVENT)
+    event["len"], event["nr"], event["comm"], event["pid"] = wire.EVENT_BYTES, resolve("read").number, 1, 1
+    for number in range(1, 300):
+        chunk = np.zeros(1, CHUNK)
+        chunk["len"], chunk["id"], chunk["type"], chunk["parts"] = wire.CHUNK_BYTES, number, wire.N_COMM, 1
+        chunk["text"] = np.array([f"worker-{number}".encode()], f"S{wire.CHUNK_TEXT}").view(f"V{wire.CHUNK_TEXT}")
+        decoder.names.take(chunk.tobytes())
+        if number == 1 or number % 50 == 0:
+            batch = decoder.events(event.tobytes())
+            batches.append(batch)
+            assert batch.text("comm").tolist() == ["worker-1"]
+
+    assert len({id(batch.tables["comm"]) for batch in batches}) > 2
 
 
 def test_a_recoder_has_one_code_for_a_string_of_any_table() -> None:

@@ -170,7 +170,7 @@ def test_load_gives_what_the_trace_said_about_itself(tmp_path: Path) -> None:
         engine.emit(batch(time_ns=[now], syscall=["read"], state=["in flight"]))
         engine.totals |= {"seen": 5, "sampled_out": 2, "open": 1}
     before.returncode = 3
-    before.counters = {"read": {"calls": 9, "errors": 1, "bytes": 3, "latency_ns": 7}}
+    before.counters = {"read": {"calls": 9, "errors": 1, "probes": 2, "bytes": 3, "latency_ns": 7}}
     after = load(before.to_parquet(tmp_path / "b.parquet"))
 
     for name in ("title", "scope", "engine", "options", "window", "counters", "returncode", "accounting"):
@@ -344,7 +344,40 @@ def test_load_makes_one_data_set_of_a_folder(fleet: Path) -> None:
     assert (found.title, found.engine) == ("3 recordings", "bcc")
     assert (found.accounting.seen, found.accounting.unaccounted) == (30, 0)
     assert found.window == (0, 9 * STEP + 1)
-    assert len(found.notes) == 3
+    assert len(found.notes) == 4
+    assert "no common time" in found.notes[0]
+
+
+def test_columns_that_are_not_ours_are_kept(tmp_path: Path) -> None:
+    """Columns a newer program or a user added are in every table, and in the file written again, with their types."""
+    table = pa.Table.from_batches([record_batch(events(4))])
+    for name, column in {
+        "shade": pa.array(["red", None, "red", "x"]),
+        "weight": pa.array([1.5, 2.5, None, 4]),
+        "level": pa.array([7, 8, 9, 10], pa.uint8()),
+        "when": pa.array([0, 1, 2, 3], pa.timestamp("us")),
+        "marks": pa.array([[1], [], None, [2, 3]], pa.list_(pa.int64())),
+    }.items():
+        table = table.append_column(name, column)
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = load(tmp_path / "a.parquet")
+    again = load(found.filter("pid>1000").to_parquet(tmp_path / "b.parquet"))
+
+    assert found.df()["shade"].dropna().tolist() == ["red", "red", "x"]
+    assert found.table()["marks"].to_pylist() == [[1], [], None, [2, 3]]
+    assert again.table().select(["shade", "weight", "level", "when", "marks"]).to_pydict() == {
+        name: column[1:3] for name, column in table.to_pydict().items() if name not in NAMES
+    }
+    assert [str(again.table().schema.field(n).type) for n in ("level", "when")] == ["uint8", "timestamp[us]"]
+
+
+def test_recordings_with_and_without_a_foreign_column_make_one_trace(tmp_path: Path) -> None:
+    """Rows of a recording that lacks a column have nothing there."""
+    table = pa.Table.from_batches([record_batch(events(2))]).append_column("level", pa.array([7, 8], pa.uint8()))
+    pq.write_table(table, tmp_path / "a.parquet")
+    record(tmp_path / "b", events(2))
+
+    assert load(tmp_path).table()["level"].to_pylist() == [7, 8, None, None]
 
 
 @pytest.mark.parametrize("options", [{}, {"filter": "file~3"}, {"start": 0.002, "end": 0.008}])
@@ -552,12 +585,13 @@ def test_hosts_in_the_rows_beat_the_footer(tmp_path: Path) -> None:
 
 
 def test_times_beyond_the_signed_range_are_found(tmp_path: Path) -> None:
-    """Statistics of unsigned times are read as such."""
+    """Statistics of unsigned times are read as such; a row with such a time is no row."""
     path = record(tmp_path / "a", events(2, time_ns=[5, 2**64 - 1]), group_rows=1)
 
     assert Recording(path).span() == (5, 2**64 - 1)
     assert len(load(path, end=1.0)) == 1
-    assert len(list(Recording(path).batches(event_batch, start=2**64 - 1, end=2**65))) == 1
+    with pytest.raises(errors.RecordingError, match="18446744073709551615 is no time of a boot clock"):
+        list(Recording(path).batches(event_batch, start=2**64 - 1, end=2**65))
     assert list(Recording(path).batches(event_batch, start=2**64)) == []
 
 
@@ -811,8 +845,8 @@ def test_replay_of_a_damaged_recording_keeps_what_came_before(tmp_path: Path) ->
 
 
 def test_replay_of_hostile_times_ends(tmp_path: Path, heard: Listener) -> None:
-    """Times and latencies of any size neither stop the playback nor break it."""
-    hostile = [0, 2**64 - 1, 1, 2**63, 2**63 - 1]
+    """Times and latencies as large as they may be, in any order, neither stop the playback nor break it."""
+    hostile = [0, 2**61, 1, 2**60, 7]
     path = record(tmp_path / "a", events(5, time_ns=hostile, latency_ns=hostile[::-1]))
     for speed in (None, 1e-9, 1e30):
         engine = ReplayEngine(path, speed)
@@ -821,6 +855,59 @@ def test_replay_of_hostile_times_ends(tmp_path: Path, heard: Listener) -> None:
         engine.stop()
 
     assert heard.seq.count(4) >= 1
+
+
+@pytest.mark.parametrize("column", ["time_ns", "latency_ns", "gap_ns", "bytes", "address_space_bytes"])
+def test_numbers_that_cannot_be_counted_are_refused(column: str, tmp_path: Path, heard: Listener) -> None:
+    """Values no kernel gives, or whose sum no number holds, end a load and a playback in one error that names them."""
+    path = record(tmp_path / "a", events(5).with_columns(**{column: np.full(5, 2**62, np.uint64)}))
+    with pytest.raises(errors.RecordingError, match=rf"a\.parquet: the column {column} is damaged") as refused:
+        load(path)
+    engine = ReplayEngine(path)
+    engine.start(OPTIONS, heard)
+    with pytest.raises(errors.SourceError, match=f"the column {column} is damaged"):
+        engine.flush()
+    engine.close()
+
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("ret", [-(2**63), -4096, 0, 7, 2**63 - 1])
+def test_a_failure_without_an_errno_is_refused(ret: int, tmp_path: Path) -> None:
+    """A row that failed has a result that says how; any result may be one of a call that did not fail."""
+    fine = record(tmp_path / "fine", events(3, ret=[ret, 1, -2], is_error=[False, False, True]))
+    damaged = record(tmp_path / "damaged", events(3, ret=[ret, 1, -2], is_error=[True, False, True]))
+
+    assert load(fine).summary().errors == 1
+    assert len(load(fine).errors()) == 1
+    with pytest.raises(errors.RecordingError, match=f"{ret} is no error"):
+        load(damaged)
+
+
+def test_a_bomb_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows than bytes can hold, or a column larger than the memory there is, is an error at once."""
+    path = record(tmp_path / "a", events(300))
+    monkeypatch.setattr("ior_nb.sinks.parquet.scan._MANY_ROWS", 10)
+    monkeypatch.setattr("ior_nb.sinks.parquet.scan._ROWS_A_BYTE", 0.001)
+    with pytest.raises(errors.RecordingError, match="it says it has 300 rows in"):
+        load(path)
+    monkeypatch.undo()
+    monkeypatch.setattr("ior_nb.sinks.parquet.scan.memory_limit", lambda: 8_000)
+    with pytest.raises(errors.RecordingError, match="at once, too much for this machine"):
+        load(path)
+
+
+def test_a_recording_of_any_number_of_names_takes_bounded_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """String tables begin anew while a long recording is read; its rows are the same."""
+    path = record(tmp_path / "a", events(3_000), group_rows=100)
+    monkeypatch.setattr("ior_nb.sinks.parquet.scan.MOST_STRINGS", 200)
+    pieces = list(Recording(path).batches(event_batch, rows_at_once=100))
+
+    assert max(len(piece.tables["file"]) for piece in pieces) <= 301
+    assert [name for piece in pieces for name in piece.text("file")] == [f"/file/{i}" for i in range(3_000)]
+    assert load(path).batch.text("file").tolist() == [f"/file/{i}" for i in range(3_000)]
 
 
 def test_closing_a_session_closes_its_engine(recording: Path) -> None:

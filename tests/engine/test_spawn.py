@@ -112,3 +112,12 @@ def test_the_engine_says_how_it_traces(way: str, compiled: bool, not_kept: str, 
     engine._socket = object()  # type: ignore[assignment]
 
     assert engine.how == line
+
+
+def test_buffers_are_no_larger_than_the_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a small container neither side buffers what a large machine would."""
+    large = BccEngine(buffer_bytes=1 << 20)
+    monkeypatch.setattr("ior_nb.engine.bcc.memory_limit", lambda: 64 << 20)
+    small = BccEngine()
+
+    assert (large.raw_limit, small.raw_limit) == (1 << 20, 8 << 20)

@@ -53,11 +53,6 @@ def test_schema_has_every_column_in_order_and_none_nullable() -> None:
     assert not any(f.nullable for f in result)
 
 
-def test_schema_carries_metadata() -> None:
-    """Metadata becomes that of the Arrow schema."""
-    assert schema({"ior.mode": "cell"}).metadata == {b"ior.mode": b"cell"}
-
-
 def test_record_batch_is_valid_and_has_the_schema() -> None:
     """A record batch passes Arrow's own full check and has the schema's types."""
     result = record_batch(events(["/a", "/b", "/a"]))
@@ -167,7 +162,7 @@ def test_table_of_nothing_is_empty() -> None:
 
 
 def test_event_batch_takes_plain_strings_and_fills_missing_columns() -> None:
-    """A table of another program may have plain text and few columns; foreign columns are left out."""
+    """A table of another program may have plain text and few columns; foreign columns come along."""
     result = event_batch(pa.table({"seq": [1, 2], "file": ["/a", None], "nobody": ["knows", "me"], "fd": [None, 4]}))
 
     assert result.text("file").tolist() == ["/a", ""]
@@ -175,6 +170,7 @@ def test_event_batch_takes_plain_strings_and_fills_missing_columns() -> None:
     assert result["fd"].tolist() == [-1, 4]
     assert result["cell"].tolist() == [-1, -1]
     assert result.text("comm").tolist() == ["", ""]
+    assert result.extras["nobody"].tolist() == ["knows", "me"]
 
 
 def test_event_batch_takes_dictionaries_with_nulls_and_narrow_indices() -> None:

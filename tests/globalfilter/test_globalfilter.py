@@ -17,10 +17,12 @@ from ior_nb.runtime import EventBatch
 from ior_nb.runtime.filter import DIMENSIONS, And, Errors, Node, Not, Number, Or, Text
 from ior_nb.runtime.pushdown import Pushdown
 from ior_nb.syscalls import BY_NAME, FAMILIES, NATIVE, SYSCALLS
+from ior_nb.syscalls.probes import SEARCHING
 from tests.fakes import batch
 from tests.filters import batches, filters, many_rows, pushable
 
 ROOT = Path(__file__).resolve().parents[2]
+FAILED_OF_TWO = Pushdown(pid=1, tid=2, errors_only=True, finders=SEARCHING)
 MS = 1_000_000
 
 
@@ -343,7 +345,7 @@ def calls(*names: str) -> tuple[tuple[int, str], ...]:
         ("pid=3 and pid=4", Pushdown(pid=3), "pid=4"),
         ("pid=3 and pid=3", Pushdown(pid=3), "all"),
         ("pid!=3 and pid=0 and tid=-1", Pushdown(), "pid!=3 and pid=0 and tid=-1"),
-        ("errors and errors", Pushdown(errors_only=True), "all"),
+        ("errors and probes", Pushdown(errors_only=True, finders=SEARCHING), "errors and probes"),
         ("not errors", Pushdown(), "not errors"),
         ("errors or pid=3", Pushdown(), "errors or pid=3"),
         ("latency>=1ms", Pushdown(latency_min_ns=MS), "all"),
@@ -371,7 +373,7 @@ def calls(*names: str) -> tuple[tuple[int, str], ...]:
         ("comm=a\\xff", Pushdown(), None),
         ("comm~^1/*", Pushdown(), None),
         ('comm="\\ud800"', Pushdown(), None),
-        ("file~x and pid=1 and (errors and tid=2)", Pushdown(pid=1, tid=2, errors_only=True), "file~x"),
+        ("file~x and pid=1 and (errors and tid=2)", FAILED_OF_TWO, "file~x and errors"),
     ],
 )
 def test_only_what_is_exactly_expressible_is_pushed(whole: str, pushed: Pushdown, rest: str | None) -> None:

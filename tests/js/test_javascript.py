@@ -98,6 +98,7 @@ def finds(query: str, text: str) -> bool:
 
 COLUMNS: Final[dict[str, Any]] = {
     "flags": np.array([True, False, True]),
+    "tiny": np.array([-128, 127], np.int8),
     "small": np.array([-(2**31), 0, 2**31 - 1], np.int32),
     "large": np.array([-(2**53), 2**53, 7], np.int64),
     "unsigned": np.array([0, 2**32, 1], np.uint64),

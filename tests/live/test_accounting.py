@@ -39,7 +39,8 @@ def sums_of_rows(trace: Trace) -> dict[str, dict[str, int]]:
     return {
         name: {
             "calls": int(mine.sum()),
-            "errors": int(batch["is_error"][mine].sum()),
+            "errors": int((batch["is_error"] & ~batch["probe"])[mine].sum()),
+            "probes": int(batch["probe"][mine].sum()),
             "bytes": int(batch["bytes"][mine].sum()),
             "latency_ns": int(batch["latency_ns"][mine].sum()),
         }

@@ -124,57 +124,6 @@ said["killed"] -= capacity
     assert said == {"seen": 0, "killed": 0, "lost_ring": 11, "emitted": 0, "rows": 0}
 
 
-def test_ignoring_a_thread_keeps_what_is_known_of_the_others(by_hand: Callable[[str], dict[str, Any]]) -> None:
-    """`ignore` silences the thread from its next call on, writes no slot, and no other thread begins anew by it."""
-    said = by_hand(
-        """
-script = '''
-import os, sys, threading
-fd, tids, go = os.open("/etc/passwd", os.O_RDONLY), [0, 0], threading.Barrier(3)
-def work(number):
-    tids[number] = threading.get_native_id()
-    go.wait()
-    while True:
-        go.wait()
-        os.pread(fd, 7, 0)
-        go.wait()
-for number in range(2):
-    threading.Thread(target=work, args=(number,), daemon=True).start()
-go.wait()
-print(*tids, flush=True)
-for line in sys.stdin:
-    go.wait()
-    go.wait()
-    print("done", flush=True)
-'''
-child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-one, two = map(int, child.stdout.readline().split())
-def turn():
-    child.stdin.write("go\\n")
-    child.stdin.flush()
-    child.stdout.readline()
-    return sorted([e["tid"] == two, e["flags"] & wire.EF_FIRST] for e in drained())
-start(calls=(PREAD,), pids=(child.pid,))
-said["at first"] = turn()
-said["again"] = turn()
-tracer.ignore([one])
-said["ignored"] = turn()
-for number in range(wire.SCOPE_ROUNDS):
-    tracer.ignore([number + 5_000_000])
-said["often"] = turn()
-start(calls=(PREAD,), pids=(child.pid,))
-said["next trace"] = turn()
-kill(child)
-"""
-    )
-
-    assert said["at first"] == [[False, 1], [True, 1]]
-    assert said["again"] == [[False, 0], [True, 0]]
-    assert said["ignored"] == [[True, 0]]
-    assert said["often"] in ([[True, 0]], [[True, 1]])
-    assert said["next trace"] == [[False, 1], [True, 1]]
-
-
 def test_the_dead_are_no_targets(by_hand: Callable[[str], dict[str, Any]]) -> None:
     """A descendant that ended while the targets were being put in place leaves no entry to whoever gets its number."""
     said = by_hand(
@@ -201,45 +150,112 @@ undead.wait()
     assert said == {"gone": [False] * 3, "undead": [False] * 3, "alive": [True] * 3}
 
 
-def test_ignoring_a_thread_loses_nothing_it_does_meanwhile(by_hand: Callable[[str], dict[str, Any]]) -> None:
-    """A call that ends while its thread is being ignored has ended: it is not taken for one that never did."""
+AS_OWNER = """
+import mmap, threading
+descriptor, size = tracer.doing()
+doing = mmap.mmap(descriptor, size)
+fd = os.open("/etc/passwd", os.O_RDONLY)
+me = threading.get_native_id()
+def reads(count):
+    for _ in range(count):
+        os.pread(fd, 7, 0)
+def counted():
+    return [tracer.totals()[name] for name in ("seen", "left_out")]
+CODE = "import os, sys\\nfor _ in range(1009): os.pread(int(sys.argv[1]), 7, 0)"
+def execute():
+    os.set_inheritable(fd, True)
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", CODE, str(fd)])
+getpid, os.getpid = os.getpid, lambda: 0  # a collector ignores its own process
+start(calls=(PREAD,), owner=getpid())
+os.getpid = getpid
+"""
+
+
+def test_a_call_is_left_out_while_its_thread_does_other_work(by_hand: Callable[[str], dict[str, Any]]) -> None:
+    """A thread's byte decides call by call, without a request: what it keeps out makes no row, and is counted."""
     said = by_hand(
-        """
-script = '''
-import os, select
-os.read(0, 1)
-while True:
-    os.read(0, 1)
-    os.write(1, b"x")
-    select.select([0], [], [])
-'''
-child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-def blocked():
-    while not open(f"/proc/{child.pid}/syscall").read().startswith(f"{READ} 0x0 "):
-        time.sleep(0.001)
-def answer():
-    child.stdin.write(b"a")
-    child.stdout.read(1)
-blocked()
-start(pids=(child.pid,))
-child.stdin.write(b"a")
-while not tracer.totals()["seen"]:
-    time.sleep(0.001)
-blocked()
-slots = tracer._maps["slots"]
-keys, moments = slots.keys, [answer]
-def looked_at():
-    found = list(keys())
-    moments.pop()()
-    return found
-slots.keys = looked_at
-tracer.ignore([child.pid])
-for moment in moments:
-    moment()
-answer()
-said = {name: tracer.totals()[name] for name in ("seen", "emitted", "killed")}
-kill(child)
+        AS_OWNER
+        + """
+for state, count in ((0, 3), (1, 5), (2, 7), (0, 11)):
+    doing[me] = state
+    reads(count)
+said["counted"] = counted()
+said["rows"] = len(drained())
 """
     )
 
-    assert said == {"seen": 1, "emitted": 1, "killed": 0}
+    assert said == {"counted": [14, 12], "rows": 14}
+
+
+def test_threads_belong_to_the_work_that_began_them(by_hand: Callable[[str], dict[str, Any]]) -> None:
+    """A thread has its beginner's byte from its first call on; its number is the user's again when it has ended."""
+    said = by_hand(
+        AS_OWNER
+        + """
+def born(state):
+    doing[me] = state
+    seen = []
+    def work():
+        seen.append((threading.get_native_id(), doing[threading.get_native_id()]))
+        reads(10)
+    thread = threading.Thread(target=work)
+    thread.start()
+    doing[me] = 0
+    thread.join()
+    number, at_first = seen[0]
+    while os.path.exists(f"/proc/self/task/{number}"):
+        time.sleep(0.001)
+    return at_first, doing[number]
+said["born"] = [born(state) for state in (0, 1, 2)]
+said["counted"] = counted()
+"""
+    )
+
+    assert said == {"born": [[0, 0], [1, 0], [2, 0]], "counted": [10, 20]}
+
+
+def test_processes_are_the_users_but_for_the_tracers_own(by_hand: Callable[[str], dict[str, Any]]) -> None:
+    """A child is in from its first call on with all it begins, and out with all of that in the tracer's own work."""
+    said = by_hand(
+        AS_OWNER
+        + """
+def forked(state):
+    before = counted()
+    doing[me] = state
+    pid = os.fork()
+    if not pid:
+        reads(10)
+        if not os.fork():
+            execute()
+        os.wait()
+        os._exit(0)
+    doing[me] = 0
+    os.waitpid(pid, 0)
+    return [after - old for after, old in zip(counted(), before)]
+found = [forked(state) for state in (0, 1, 2)]
+said["in"] = [seen >= 1019 and left_out == 0 for seen, left_out in found[:2]]
+said["left out"] = found[2][0] == 0 and found[2][1] >= 1019
+"""
+    )
+
+    assert said == {"in": [True, True], "left out": True}
+
+
+def test_a_forked_child_says_for_itself_until_it_executes(by_hand: Callable[[str], dict[str, Any]]) -> None:
+    """A child has the mapping, under its own number; a program it executes is the user's whatever the byte says."""
+    said = by_hand(
+        AS_OWNER
+        + """
+child = os.fork()
+if not child:
+    reads(3)
+    doing[os.getpid()] = 1
+    reads(5)
+    execute()
+os.waitpid(child, 0)
+seen, said["left out"] = counted()
+said["seen"] = seen >= 1012
+"""
+    )
+
+    assert said == {"seen": True, "left out": 5}

@@ -63,10 +63,29 @@ class Kernel:
             if reply["msg_type"] == "complete_reply":
                 return list(reply["content"]["matches"])
 
+    def attach_debugger(self) -> None:
+        """Attach it as JupyterLab does, by the control channel."""
+        about = {"clientID": "test", "clientName": "test", "adapterID": "", "pathFormat": "path"}
+        lines = {"linesStartAt1": True, "columnsStartAt1": True}
+        for number, (command, arguments) in enumerate(
+            [("initialize", about | lines), ("attach", {}), ("configurationDone", {})], 1
+        ):
+            content = {"type": "request", "seq": number, "command": command, "arguments": arguments}
+            message = self.client.session.msg("debug_request", content)
+            self.client.control_channel.send(message)
+            asked = message["header"]["msg_id"]
+            while self.client.get_control_msg(timeout=30)["parent_header"].get("msg_id") != asked:
+                pass
+
 
 @pytest.fixture(scope="module")
 def kernel() -> Iterator[Kernel]:
     """One kernel with the extension loaded."""
+    yield from started()
+
+
+def started() -> Iterator[Kernel]:
+    """Start a kernel with the extension loaded, and end it."""
     manager, client = start_new_kernel(kernel_name="python3")
     try:
         made = Kernel(client, manager)

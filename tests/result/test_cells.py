@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ior_nb.result.cells import of_trace, within, written
+from ior_nb.result.cells import as_text, of_trace, within
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting
 from ior_nb.runtime.clock import FOR_EVER
@@ -38,7 +38,7 @@ def test_cells_within_a_trace_have_their_sums(finished: bool) -> None:
 def test_lines_of_cells_are_in_their_order() -> None:
     """The table has a head and a line a cell, by number, whatever order they come in."""
     own = of_trace(2, trace_of(finished=True))
-    text = written([*within(trace_of(finished=True), RAN, "lost 3").values(), own])
+    text = as_text([*within(trace_of(finished=True), RAN, "lost 3").values(), own])
     words = [line.split() for line in text.splitlines()]
 
     assert words[0][0] == "cell"

@@ -123,6 +123,31 @@ def test_an_empty_trace_has_an_empty_summary() -> None:
     assert np.isfinite(found.duration_s)
 
 
+def test_probes_and_waits_are_told_apart() -> None:
+    """Answers of normal work are counted and listed apart from failures, and waits apart from slow calls."""
+    rows = batch(
+        syscall=["ioctl", "ioctl", "ioctl", "openat", "read", "read", "wait4"],
+        file=["/a", "/b", "/b", "/none", "/a", "pipe:[7]", ""],
+        file_kind=["file", "file", "file", "", "file", "pipe", ""],
+        ret=[-25, -25, -25, -2, 10, 10, 5],
+        is_error=[True, True, True, True, False, False, False],
+        probe=[True, True, True, False, False, False, False],
+        latency_ns=[1, 1, 1, 50, 40, 3000, 2000],
+    )
+    tally = Tally()
+    tally.add(rows)
+    found = tally.summary(title="t", duration_s=1.0, accounting=Accounting())
+
+    assert found.headline().endswith("93 ns in calls, 5 µs waiting, 1 failed; 3 probes")
+    assert [(r.syscall, r.error, r.calls, r.example) for r in found.failures] == [("openat", "ENOENT", 1, "/none")]
+    assert [(r.syscall, r.error, r.calls, r.example) for r in found.answers] == [("ioctl", "ENOTTY", 3, "/a")]
+    assert [(r.syscall, r.latency_ns) for r in found.waits] == [("read", 3000), ("wait4", 2000)]
+    assert [r.latency_ns for r in found.slowest] == [50, 40, 1, 1, 1]
+    assert [title for title, _, _ in found.tables()][2:] == [
+        *("Slowest", "Waiting", "Errors", "Probes, which are no errors")
+    ]
+
+
 def test_sampled_rows_do_not_make_the_totals_small() -> None:
     """Where rows are missing by sampling or loss, totals and calls are the kernel's exact counts; a note says so."""
     tally = Tally()

@@ -145,20 +145,6 @@ def test_rows_that_were_not_kept_are_not_made_up(session: TracerSession, engine:
         result.df()
 
 
-def test_the_kernels_own_messaging_is_left_out(session: TracerSession, engine: FakeEngine) -> None:
-    """Writes to the notebook kernel's wake-up descriptors are no rows, and no part of what was seen."""
-    with trace(session=session) as result:
-        run = session.running
-        assert run is not None
-        run._messaging = frozenset({9})
-        now = boot_clock()
-        engine.emit(rows(now, now, fd=[9, 8], file=["anon_inode:[eventfd]"] * 2))
-
-    assert result.batch["fd"].tolist() == [8]
-    assert (result.accounting.seen, result.accounting.outside_window) == (1, 1)
-    assert result.accounting.unaccounted == 0
-
-
 def test_unknown_engines_are_refused() -> None:
     """An engine that does not exist is a mistake of the user."""
     with pytest.raises(errors.ConfigError, match="bcc"):
@@ -270,8 +256,11 @@ def test_the_oldest_rows_go_when_memory_would(
     session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trace holds a bounded number of rows, the last ones, says how many it let go, and counts them all."""
-    monkeypatch.setattr("ior_nb.result.trace.MOST_ROWS", 5)
+    monkeypatch.setattr("ior_nb.result.held._SMALL", 1)
     with trace(session=session) as found:
+        one = rows(boot_clock(), boot_clock(), fd=[0] * 2)
+        each = one.nbytes + sum({id(table): table.nbytes for table in one.tables.values()}.values())
+        found._held._most = each * 5 // 2
         for number in range(4):
             engine.emit(rows(boot_clock(), boot_clock(), fd=[number] * 2))
     assert found.batch["fd"].tolist() == [2, 2, 3, 3]

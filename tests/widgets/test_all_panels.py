@@ -26,7 +26,7 @@ def test_an_error_stays_until_a_refresh_has_worked(
     def fail(*_: Any) -> None:
         raise RuntimeError("broken")
 
-    runtime.feed(runtime.calls(50))
+    runtime.feed(runtime.calls(400))  # of every sort: some have failed
     runtime.control.running = False
     make = functools.partial(make_panel, name)
     panel, healthy = opened(make, runtime), opened(make, runtime)

@@ -26,7 +26,7 @@ Open = Callable[..., Panel]
 def numbers(panel: Panel, name: str) -> np.ndarray:
     """Return a column of numbers as the page gets it."""
     column = panel.data["columns"][name]
-    return np.frombuffer(column["b"], {"f8": "f8", "i4": "i4"}[column["t"]])
+    return np.frombuffer(column["b"], {"f8": "f8", "i4": "i4", "i1": "i1"}[column["t"]])
 
 
 def labels(panel: Panel) -> list[str]:

@@ -10,6 +10,7 @@ everything it had loaded.
 from __future__ import annotations
 
 import argparse
+import array
 import collections
 import contextlib
 import json
@@ -57,6 +58,7 @@ class Collector:
         self._unpacker = Unpacker()
         self._queue: collections.deque[memoryview] = collections.deque()
         self._queued = 0
+        self._handed: list[int] = []  # descriptors that go with the next bytes
         self._limit = 512 << 20
         self._tracer: Any = None
         self._dropped_events = self._dropped_in_flight = 0
@@ -123,9 +125,11 @@ class Collector:
         while self._queue:
             buffers = [self._queue[i] for i in range(min(len(self._queue), 16))]
             try:
-                sent = self._socket.sendmsg(buffers)
+                handed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd])) for fd in self._handed]
+                sent = self._socket.sendmsg(buffers, handed)
             except (BlockingIOError, InterruptedError):
                 return
+            self._handed = []
             self._queued -= sent
             while sent:
                 first = self._queue[0]
@@ -190,6 +194,8 @@ class Collector:
             except Exception as error:  # bcc raises bare Exception when the compiler fails
                 raise Refused("ProgramRejected", str(error), said()) from error
         loading = self._tracer.loading
+        descriptor, size = self._tracer.doing()
+        self._handed = [descriptor]
         return {
             "pid": os.getpid(),
             "cpus": self._tracer.cpus,
@@ -198,6 +204,7 @@ class Collector:
             "notes": loading.notes,
             "cache": loading.cache,
             "folder": str(cache.folder() or ""),
+            "doing": size,
         }
 
     def _do_trial(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -238,11 +245,6 @@ class Collector:
         self._loaded().set_filter(request["filter"], request["generation"])
         return {}
 
-    def _do_ignore(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Leave threads out from now on. {"tids": [...]}."""
-        self._loaded().ignore(request["tids"])
-        return {}
-
     def _do_flush(self, request: dict[str, Any]) -> dict[str, Any]:
         """A barrier: what happened before it was sent before its answer. With {"counters": true} they go along."""
         tracer = self._loaded()
@@ -251,6 +253,14 @@ class Collector:
             head = json.dumps({"cpus": tracer.cpus}).encode() + b"\n"
             self._put(Frame.COUNTERS, head + tracer.counters())
         return {"totals": self._totals(), "queued": self._queued}
+
+    def _do_alive(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Say which ids may still come: whatever was let go before has been sent before."""
+        tracer = self._loaded()
+        alive = tracer.alive()
+        self._flush()
+        self._put(Frame.ALIVE, alive)
+        return {}
 
     def _do_stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Detach, send the rest, the calls still open, and the counters."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import mmap
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ior_nb.syscalls.machine import (
     COMPAT_WORD,
     REGISTERS_START,
 )
+from ior_nb.syscalls.probes import MOST_ERRNO, REQUESTS, SEARCHING, errnos
 
 HERE: Final = Path(__file__).resolve().parent
 
@@ -113,6 +115,7 @@ SF_WRITES: Final = 4
 SF_FORKS: Final = 8
 SF_COMPAT_CHANGES_NAMES: Final = 16  # not this call, but the 32-bit call of this number
 SF_KNOWN: Final = 32
+SF_SEARCHES: Final = 64
 # Calls after which a path known before may be another: renames of ancestors, mounts.
 CHANGES_NAMES: Final = frozenset(
     {"rename", "renameat", "renameat2", "mount", "umount", "move_mount", "pivot_root", "mount_setattr"}
@@ -123,7 +126,7 @@ SUBMITS_RENAMES: Final = "io_uring_enter"
 FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
-SPEC: Final = struct.Struct("<I20B")  # struct spec of bpf/types.h
+SPEC: Final = struct.Struct("<I21B7x2Q")  # struct spec of bpf/types.h
 CONFIG: Final = struct.Struct("<2Q10I")  # struct config of bpf/types.h
 FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
 LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
@@ -159,6 +162,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("waiting", ctypes.c_uint8),
         ("changes_names", ctypes.c_uint8),
         ("rooted", ctypes.c_uint8),
+        ("tells", ctypes.c_uint8),
     )
 
     def arguments(self) -> tuple[int, ...]:
@@ -166,6 +170,8 @@ class Slot(ctypes.LittleEndianStructure):
         return tuple(self.regs[_register(index) - 1] for index in range(len(ARGUMENT_REGISTERS)))
 
 
+KNOWN_BYTES: Final = 40  # struct known of bpf/types.h, and where its id is
+KNOWN_ID: Final = 32
 # Of a slot: no call; one whose end makes a row; one whose end does not; a child that has not returned yet; a thread
 # that may be in a call begun before; a refused call whose files are being named.
 STATES: Final = {"NONE": 0, "OPEN": 1, "SKIPPED": 2, "BORN": 3, "BEFORE": 4, "REFUSED": 5}
@@ -208,8 +214,10 @@ def _meaning(call: Syscall, watches_ring: bool) -> bytes:
         | SF_COMPAT_CHANGES_NAMES * (call.number in COMPAT_CHANGES_NAMES)
         | SF_EXEC * (call.kind == "exec")
         | SF_WRITES * (call.bytes_class in ("write", "transfer"))
+        | SF_SEARCHES * (call.name in SEARCHING)
         | SF_FORKS * (call.name in FORKS)
     )
+    probes = sum(1 << error for error in errnos(call.name, ("", "request")))
     return SPEC.pack(
         0,
         0,
@@ -232,6 +240,9 @@ def _meaning(call: Syscall, watches_ring: bool) -> bytes:
         at(extra) if extra else 0,
         at("iovcnt") if extra == "iovec" else 0,
         flags,
+        at("request"),
+        probes & (1 << 64) - 1,
+        probes >> 64,
     )[SWITCH.size :]
 
 
@@ -262,6 +273,11 @@ def filter_row(wanted: dict[str, Any], generation: int) -> bytes:
     )
 
 
+def possible_threads() -> int:
+    """Return how many numbers threads can have on this machine, rounded up to whole pages of a byte each."""
+    return -(-int(Path("/proc/sys/kernel/pid_max").read_text()) // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
 def possible_cpus() -> int:
     """Return one more than the highest CPU number this machine can have."""
     text = Path("/sys/devices/system/cpu/possible").read_text()
@@ -280,7 +296,7 @@ class Variant:
     """The task's own words are loaded through a typed pointer (Linux 5.11)."""
 
 
-def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int) -> str:
+def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int, threads: int) -> str:
     """Return the program's C text with its constants in front.
 
     Raises:
@@ -306,10 +322,11 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
     defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
     defines |= {"SF_COMPAT_CHANGES_NAMES": SF_COMPAT_CHANGES_NAMES, "SF_KNOWN": SF_KNOWN}
+    defines |= {"SF_SEARCHES": SF_SEARCHES, "MOST_PROBE": MOST_ERRNO}
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
-    defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus}
+    defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus, "THREADS": threads}
     defines |= {"SLOTS": 65536, "FILES": 65536, "SOCKFS_MAGIC": 0x534F434B, "NSFS_MAGIC": 0x6E736673}
     defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
     defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}
@@ -331,8 +348,10 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         f'_Static_assert(__builtin_offsetof(struct slot, {name}) == {getattr(Slot, name).offset}, "slot.{name}");\n'
         for name, _ in Slot._fields_
     )
+    asks = " || ".join(f"(r) == {request}u" for request in REQUESTS.values())
     text = "".join((HERE / "bpf" / part).read_text() for part in PARTS)
-    return "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items())) + text + checks
+    values = "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items()))
+    return f"{values}#define ASKS(r) ({asks})\n{text}{checks}"
 
 
 def all_specs(enabled: Iterable[int], rates: dict[int, int], *, watches_ring: bool = True) -> list[tuple[int, bytes]]:
@@ -350,5 +369,5 @@ def all_specs(enabled: Iterable[int], rates: dict[int, int], *, watches_ring: bo
         )
         for call in NATIVE
     }
-    nothing = SPEC.pack(1, *[0] * 19, SF_COMPAT_CHANGES_NAMES)
+    nothing = SPEC.pack(1, *[0] * 19, SF_COMPAT_CHANGES_NAMES, 0, 0, 0)
     return sorted((dict.fromkeys(COMPAT_CHANGES_NAMES, nothing) | rows).items())

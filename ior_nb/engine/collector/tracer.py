@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
 import os
 import struct
@@ -19,6 +20,8 @@ from ior_nb.engine.collector.loader import load_program
 from ior_nb.engine.collector.program import (
     CONFIG,
     INITIAL_PID_NAMESPACE,
+    KNOWN_BYTES,
+    KNOWN_ID,
     LIVE,
     MODES,
     STATES,
@@ -120,15 +123,21 @@ class Tracer:
         self.cpus = possible_cpus()
         self.events = Ring(self._fd("events"), event_bytes, wire.HEADER_BYTES + wire.EVENT_BYTES)
         self.names = Ring(self._fd("names"), name_bytes, wire.HEADER_BYTES + wire.CHUNK_BYTES)
-        self._counter_bytes = 8 * (4 + wire.BUCKETS) * wire.SPECS
+        self._counter_bytes = 8 * (5 + wire.BUCKETS) * wire.SPECS
         self._counters = self._map("counters", self._counter_bytes * self.cpus)
         self._totals = self._map("totals", 8 * wire.TOTALS * self.cpus)
         self._scope_gen = 0
+        self._owner = 0
         self._filter = 0
         self._generation = 0
         self._wanted = 0
         self._specs: dict[int, bytes] = {}
         self._misses_before = 0
+
+    def doing(self) -> tuple[int, int]:
+        """Return descriptor and size of the map in which the owner's threads say whose work they do, a byte each."""
+        spec = self._maps["doing"].spec
+        return self._maps["doing"].fd, spec.entries * spec.value_bytes
 
     def _fd(self, table: str) -> int:
         return self._maps[table].fd
@@ -153,7 +162,8 @@ class Tracer:
         for kind, numbers in ((0, request["ignore_tids"]), (1, [*request["ignore_pids"], os.getpid()])):
             for number in numbers:
                 self._maps["ignored"].set(_key64(kind << 32 | number), _ONE)
-        self._scope_gen = (self._scope_gen // wire.SCOPE_ROUNDS + 1) * wire.SCOPE_ROUNDS
+        self._scope_gen += 1
+        self._owner = request.get("owner", 0)
         self._scope = scope
         self._write_filter(request.get("filter") or {}, request.get("generation", 0))
         self._configure(self._mode)
@@ -216,7 +226,7 @@ class Tracer:
             self._filter,
             self._wanted,
             self._namespace,
-            0,
+            self._owner,
         )
         self._maps["config"].set(_FIRST, raw)
 
@@ -236,17 +246,6 @@ class Tracer:
         self._filter = (self._filter + 1) % wire.FILTERS
         self._generation = generation & 0xFF
         self._maps["filters"].set(_key(self._filter), filter_row(wanted, generation))
-
-    def ignore(self, tids: Iterable[int]) -> None:
-        """Leave threads out from now on, those already known included.
-
-        No slot is written: the kernel changes it at the same time, and one of the two would be lost. Each thread looks
-        into `ignored` again at its next call, because the number of the scope has changed.
-        """
-        for tid in tids:
-            self._maps["ignored"].set(_key64(tid), _ONE)
-        self._scope_gen += 1
-        self._configure(self._mode)
 
     def _seed(self, scope: dict[str, Any]) -> dict[int, int]:
         if scope["mode"] != "pids":
@@ -306,6 +305,7 @@ class Tracer:
             slot = Slot(pid=pid, tid=tid, tgid=pid, scope_gen=self._scope_gen, state=STATES["BEFORE"])
             others = self._scope.get("tid") not in (0, None, tid)
             slot.ignored = others or any(ignored.get(_key64(k)) for k in (tid, 1 << 32 | pid))
+            slot.tells = pid == self._owner
             self._maps["slots"].set(_key(tid), bytes(slot), UPDATE_NOEXIST)
 
     # ---- what is counted
@@ -319,7 +319,7 @@ class Tracer:
         return totals
 
     def counters(self) -> bytes:
-        """Return the raw counters of every CPU: u64[cpus][512][calls, errors, bytes, latency, 48 buckets]."""
+        """Return the raw counters of every CPU: u64[cpus][512][calls, errors, probes, bytes, latency, 48 buckets]."""
         return self._counters[: self._counter_bytes * self.cpus]
 
     def in_flight(self) -> bytes:
@@ -348,6 +348,20 @@ class Tracer:
             )
         return b"".join(rows)
 
+    def alive(self) -> bytes:
+        """Return the ids of names that records may still have: the payload of an ALIVE frame, once the rings are empty.
+
+        Ids of files go from the map to the slots and not back, so the map is looked at first.
+        """
+        files = b"".join(_words(piece, KNOWN_BYTES, KNOWN_ID) for piece in self._maps["files"].pieces())
+        comms = b""
+        for piece in self._maps["slots"].pieces():
+            size = ctypes.sizeof(Slot)
+            for at in (KNOWN_ID + Slot.last.offset, *range(Slot.files.offset, Slot.names.offset, 4)):
+                files += _words(piece, size, at)
+            comms += _words(piece, size, Slot.comm_id.offset)
+        return struct.pack("<I", len(files) // 4) + files + comms
+
     def open_calls(self) -> int:
         """Return how many calls are open, sampled ones included; call it detached."""
         return len(self._open_slots())
@@ -359,6 +373,11 @@ class Tracer:
 
 _ONE: Final = b"\1"
 _FIRST: Final = bytes(4)
+
+
+def _words(values: memoryview, stride: int, at: int) -> bytes:
+    """Return the 32-bit word at the same place of each value."""
+    return values.cast("I")[at // 4 :: stride // 4].tobytes()
 
 
 def _key(number: int) -> bytes:

@@ -87,7 +87,12 @@ SPECS: Final = 512  # rows of the syscall table; x32 twins begin at 512
 BUCKETS: Final = 48  # powers of two of nanoseconds
 TOTALS: Final = 16
 FILTERS: Final = 8  # entries a live change goes round in
-SCOPE_ROUNDS: Final = 256  # numbers of one scope: it changes for threads that are ignored from now on
+
+# Whose work a thread does: a byte a thread in the map `doing`, written by the process that traces (runtime/own.py).
+W_USERS: Final = 0
+W_NOTEBOOKS: Final = 1
+W_OURS: Final = 2
+DOING_THREADS: Final = 64  # bytes in one value of the map
 
 # Totals, one of each per CPU.
 T_SEEN: Final = 0
@@ -103,6 +108,7 @@ T_KILLED: Final = 9
 T_FILTERED: Final = 10
 T_NO_START: Final = 11
 T_HIDDEN: Final = 12
+T_LEFT_OUT: Final = 13
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -117,6 +123,7 @@ TOTAL_NAMES: Final = (
     "filtered",
     "no_start",
     "hidden",
+    "left_out",
 )
 
 CONSTANTS: Final[dict[str, int]] = {
@@ -144,6 +151,8 @@ class Frame(IntEnum):
     """Ring records of `CHUNK`, each behind its 8-byte header."""
     COUNTERS = 5
     """JSON line with the CPU count, then the raw counters of each CPU."""
+    ALIVE = 6
+    """Ids that may still come, as 32-bit words: how many of files, those of files, those of threads' names."""
 
 
 def pack(kind: Frame, payload: bytes) -> bytes:

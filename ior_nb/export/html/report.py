@@ -90,9 +90,11 @@ def _totals(batch: EventBatch, about: About) -> str:
         ("read", show_bytes(moved[0]), speeds[0], "read"),
         ("written", show_bytes(moved[1]), speeds[1], "write"),
         ("time in calls", show_ns(found["time_ns"]), f"median {show_ns(found['p50_ns'])}", ""),
+        ("of it waiting", show_ns(found["waiting_ns"]), "for others", ""),
         ("files", f"{found['files']:,}", "", ""),
         ("processes", f"{found['processes']:,}", show_count(int(found["threads"]), "thread"), ""),
         ("errors", f"{found['errors']:,}", f"{found['errors'] / found['calls']:.2%} of calls", "error"),
+        ("probes", f"{found['probes']:,}", "no errors", ""),
     ]
     cells = [
         f'<div class="tile {kind if value not in ("0", "0 B") else ""}"><b>{value}</b>'

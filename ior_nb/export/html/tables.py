@@ -41,8 +41,10 @@ def all_tables(batch: EventBatch, about: About) -> str:
         (
             _files(aggregate.files(batch), "Files", "file", opened=True),
             _syscalls(batch),
-            _slowest(batch, about),
-            _errors(batch),
+            _slowest(batch, about, "Slowest calls", waiting=False),
+            _slowest(batch, about, "Longest waits", waiting=True),
+            _errors("Errors", aggregate.errors(batch)),
+            _errors("Probes, which are no errors", aggregate.probes(batch)),
             _processes(batch),
             _files(aggregate.directories(batch), "Directories", "directory", opened=False),
         )
@@ -84,8 +86,9 @@ def _syscalls(batch: EventBatch) -> str:
     return _section("System calls", columns)
 
 
-def _slowest(batch: EventBatch, about: About) -> str:
-    found = aggregate.slowest(batch, 20)
+def _slowest(batch: EventBatch, about: About, title: str, *, waiting: bool) -> str:
+    found = aggregate.slowest(batch, 20, waiting=waiting)
+    total = int((batch.done & (aggregate.wait_rows(batch) == waiting)).sum())
     start = about.origin_ns if about.origin_ns is not None else int(batch["time_ns"].min())
     columns = [
         _Column("time", found["latency_ns"].tolist(), show_ns, main=True),
@@ -96,11 +99,10 @@ def _slowest(batch: EventBatch, about: About) -> str:
         _Column("call", found.text("syscall").tolist()),
         _Column("file", found.text("file").tolist(), path=True),
     ]
-    return _section("Slowest calls", columns, total=int(batch.done.sum()))
+    return _section(title, columns, total=total)
 
 
-def _errors(batch: EventBatch) -> str:
-    found = aggregate.errors(batch)
+def _errors(title: str, found: aggregate.Columns) -> str:
     columns = [
         _Column("calls", found["calls"].tolist(), _count, main=True),
         _Column("files", found["files"].tolist(), _count),
@@ -109,7 +111,7 @@ def _errors(batch: EventBatch) -> str:
         _Column("meaning", found["message"].tolist()),
         _Column("for example", found["example"].tolist(), path=True),
     ]
-    return _section("Errors", columns)
+    return _section(title, columns)
 
 
 def _processes(batch: EventBatch) -> str:

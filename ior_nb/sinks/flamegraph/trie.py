@@ -162,13 +162,7 @@ class LiveTrie:
         Raises:
             ConfigError: there is no such metric; nothing changed.
         """
-        name = checked_metric(name)
-        with self._lock:
-            if name == self._count_field:
-                return
-            self._count_field = name
-            self._restart()
-        self._refill()
+        self._measure(checked_metric(name), self._height_field)
 
     def set_height_field(self, name: str) -> None:
         """Set the second metric, empty for none, and start again from nothing; nothing happens for the same one.
@@ -176,11 +170,13 @@ class LiveTrie:
         Raises:
             ConfigError: there is no such metric; nothing changed.
         """
-        name = checked_metric(name, optional=True)
+        self._measure(self._count_field, checked_metric(name, optional=True))
+
+    def _measure(self, count_field: str, height_field: str) -> None:
         with self._lock:
-            if name == self._height_field:
+            if (count_field, height_field) == (self._count_field, self._height_field):
                 return
-            self._height_field = name
+            self._count_field, self._height_field = count_field, height_field
             self._restart()
         self._refill()
 

@@ -16,6 +16,8 @@ import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+import numpy as np
+
 from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, decode, encode
 
 if TYPE_CHECKING:
@@ -28,33 +30,20 @@ _LENGTH: Final = struct.Struct("<Q")
 _TAIL: Final = struct.Struct("<I4s")  # length of the footer before it, magic
 _SLACK: Final = 128 << 10  # room kept for the metadata that is only known at the end
 
-# Columns that a dictionary does not suit. Bytes a row, in groups of 131,072 rows (the recorder's are twice as long),
-# behind zstd: as differences of neighbours, plain, and in a dictionary; byte by byte where that beats them.
-_ENCODINGS: Final = {
-    "seq": "DELTA_BINARY_PACKED",
-    "time_ns": "DELTA_BINARY_PACKED",  # 2.1, 2.2, 4.2; by bytes 2.9
-    "gap_ns": "BYTE_STREAM_SPLIT",  # 2.4, 2.6, 3.5; by bytes 2.3
-    "latency_ns": "BYTE_STREAM_SPLIT",  # 2.1, 1.9, 2.1; by bytes 1.8
-    "pid": "BYTE_STREAM_SPLIT",  # in a dictionary as long, and twice as slow; likewise the next ones
-    "ppid": "BYTE_STREAM_SPLIT",
-    "cell": "BYTE_STREAM_SPLIT",
-    "bytes": "BYTE_STREAM_SPLIT",
-    "inode": "BYTE_STREAM_SPLIT",  # in a dictionary 1.7; by bytes 1.5
-    "offset": "PLAIN",  # 3.4, 2.5, 2.8
-    # Few calls fill these: zstd makes nothing of zeros without a dictionary too, in half the time.
-    **dict.fromkeys(
-        (
-            "address_space_bytes",
-            "requested_sleep_ns",
-            "nfds",
-            "timeout_ns",
-            "epoll_target_fd",
-            "epoll_events",
-            "old_offset",
-        ),
-        "PLAIN",
-    ),
-}
+# Columns that a dictionary does not suit. Bytes a row in groups of 262,144 rows, behind zstd. By bytes gap_ns would
+# take 2.1, but DuckDB before 2.0, Polars before 1.0 and fastparquet refuse BYTE_STREAM_SPLIT of integers.
+_PLAIN: Final = (
+    "gap_ns",  # plain 2.4, in a dictionary 2.7
+    "latency_ns",  # 1.8, 1.9
+    "offset",  # of random reads 1.9, 1.2; of others a dictionary finds nothing, and takes longest to find that
+    # Few calls fill these, or all alike: zstd makes nothing of them without a dictionary too, in half the time.
+    *("ppid", "cell", "address_space_bytes", "requested_sleep_ns", "nfds", "timeout_ns", "old_offset"),
+    *("epoll_target_fd", "epoll_events"),
+)
+# Columns that are differences of neighbours, where no reader gets these wrong: seq takes nothing instead of 1.0 plain,
+# time_ns 2.0 instead of 2.2, each in half the time.
+_DELTAS: Final = ("seq", "time_ns")
+_DELTA_BITS: Final = 28  # fastparquet 2026.9 reads wider ones wrong, without a word, or crashes; Polars 0.20 from 56 on
 # A higher level takes longer and saves nothing, but here: 2.18 bytes at level 1, 2.04 at 3; at 5, 1.99 in 2.5 times the
 # processor time.
 _LEVELS: Final = {"offset": 3}
@@ -87,9 +76,10 @@ def link(rows: pa.RecordBatch, metadata: Mapping[bytes, bytes] | None = None) ->
         version="2.6",  # 1.0 has no unsigned numbers
         compression="zstd",
         compression_level={name: _LEVELS.get(name, 1) for name in names},
-        use_dictionary=[name for name in names if name not in _ENCODINGS],
+        use_dictionary=[name for name in names if name not in _PLAIN and name not in _DELTAS],
         dictionary_pagesize_limit=16 << 20,  # beyond it text is repeated in every row
-        column_encoding={name: _ENCODINGS[name] for name in names if name in _ENCODINGS},
+        column_encoding={name: _encoding(rows, name) for name in names if name in _PLAIN or name in _DELTAS},
+        data_page_version="1.0",  # in pages of version 2 booleans are RLE, which Polars 1.0 cannot read
         write_statistics=[name for name in names if name in _STATISTICS],
         write_batch_size=1 << 15,  # of the default, a thousand values, each costs a call
         write_page_checksum=True,
@@ -213,6 +203,15 @@ def links(file: BinaryIO) -> tuple[list[tuple[int, int]], int]:
             return found, end
         found.append((begin, length))
         end = begin + length
+
+
+def _encoding(rows: pa.RecordBatch, name: str) -> str:
+    """Return how a column without a dictionary is written, in these rows."""
+    if name in _DELTAS:
+        steps = np.diff(rows.column(name).to_numpy().view(np.int64))
+        if not len(steps) or int(steps.max()) - int(steps.min()) < 1 << _DELTA_BITS:
+            return "DELTA_BINARY_PACKED"
+    return "PLAIN"
 
 
 def _footer(data: bytes) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ior_nb.errors import RecordingError
-from ior_nb.runtime import EventBatch, RecordingState
+from ior_nb.runtime import EventBatch, RecordingState, own
 from ior_nb.sinks.parquet.chain import Chain, link
 from ior_nb.sinks.parquet.rows import RowQueue
 from ior_nb.sinks.parquet.target import Target
@@ -52,12 +52,6 @@ class Recorder:
         )
         self._turns = threading.Lock()  # one start or stop at a time
         self._recording: _Recording | None = None  # the running one, or the last
-
-    @property
-    def worker_tid(self) -> int | None:
-        """Kernel's id of the writing thread, so that a trace can leave it out; None when there is none."""
-        recording = self._recording
-        return recording.worker.native_id if recording is not None and recording.worker.is_alive() else None
 
     def start(
         self,
@@ -153,7 +147,7 @@ class _Recording:
     ) -> None:
         self.stopped = False
         self.discarded = False
-        self.worker = threading.Thread(target=self._run, name="ior-recorder", daemon=True)
+        self.worker = own.OwnThread(target=self._run, name="ior-recorder", daemon=True)
         self._target = target
         self._to_arrow = to_arrow
         self._queue = queue

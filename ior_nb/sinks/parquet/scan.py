@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
+from ior_nb.aggregate import probe_rows
 from ior_nb.errors import RecordingError
-from ior_nb.runtime.batch import EventBatch, new_tables
+from ior_nb.runtime.batch import MOST_STRINGS, EventBatch, new_tables, renewed
+from ior_nb.runtime.memory import memory_limit
 from ior_nb.runtime.schema import NAMES, TEXT_COLUMNS
 from ior_nb.runtime.strings import StringTable
-from ior_nb.runtime.text import printable
+from ior_nb.runtime.text import printable, show_bytes
+from ior_nb.sinks.parquet.bounds import Bounds
 from ior_nb.sinks.parquet.chain import links
 from ior_nb.sinks.parquet.reader import CORE, checked, opened, unfinished
 from ior_nb.syscalls import SYSCALLS
@@ -31,6 +34,9 @@ ToBatch = Callable[["pa.RecordBatch", Mapping[str, StringTable]], EventBatch]
 
 _NEVER_RETURN: Final = tuple(c.name for c in SYSCALLS if c.result == "none")
 _HOSTS: Final = ("ior_nb.hostname", "ior.hostname")
+_MANY_ROWS: Final = 4_000_000
+_ROWS_A_BYTE: Final = 4
+"""More rows are in no file: times and latencies differ, which takes a byte at the least. Ours have 15 bytes a row."""
 _BROKEN: Final = (OSError, ValueError, RuntimeError, MemoryError, KeyError)  # pyarrow's own are among these
 
 
@@ -121,14 +127,16 @@ class Recording:
     ) -> Iterator[EventBatch]:
         """Yield its rows in their order. A chain that breaks off ends there; a published file that does is an error.
 
-        A column the file lacks is absent; but `state` follows from the call, and `host` is that of the footer.
+        A column the file lacks is absent; but `state` and `probe` follow from the call, and `host` is that of the
+        footer. Columns that are not ours come along where all are wanted.
 
         Args:
             to_batch: makes a batch of Arrow rows; `ior_nb.export.arrow.event_batch`.
             start: only rows with `time_ns` from here on.
             end: only rows with `time_ns` before this.
             columns: names of the columns wanted; all by default, the others are absent.
-            tables: string tables to code the text with; the batches share new ones by default.
+            tables: string tables to code the text with; the batches share new ones by default. Tables that have
+                become long are begun anew.
             rows_at_once: longest batch; a row group is not read at once either.
 
         Raises:
@@ -138,17 +146,22 @@ class Recording:
         if unknown := set(wanted).difference(NAMES):
             raise RecordingError(f"cannot read {printable(str(self.path))}: no column is called {', '.join(unknown)}.")
         needed = {*wanted, *(() if start is None and end is None else ("time_ns",))}
-        if "state" in wanted and "state" not in self.columns:
-            needed.add("syscall")
+        if {"state", "probe"}.intersection(wanted).difference(self.columns):
+            needed |= {"syscall", "ret", "is_error"}
+        if columns is None:
+            needed |= set(self.columns).difference(NAMES)
         read = [name for name in self.columns if name in needed] or ["time_ns"]
         tables = tables if tables is not None else new_tables()
+        bounds = Bounds()
         for rows in self._arrow([p for p in self._pieces if _overlaps(p, start, end)], read, rows_at_once):
+            tables = renewed(tables, MOST_STRINGS)
             try:
                 batch = self._completed(to_batch(rows, tables), wanted)
+                if start is not None or end is not None:
+                    batch = _between(batch, start, end)
+                bounds.check(batch)
             except ValueError as error:  # a column holds something else than it should
                 raise RecordingError(f"cannot read {printable(str(self.path))}: {printable(str(error))}") from error
-            if start is not None or end is not None:
-                batch = _between(batch, start, end)
             if len(batch):
                 yield batch
 
@@ -185,6 +198,8 @@ class Recording:
             done, never = tables["state"].intern_many(["done", "no return"])
             calls = [code for name in _NEVER_RETURN if (code := tables["syscall"].code(name)) is not None]
             filled["state"] = np.where(np.isin(batch["syscall"], calls), never, done)
+        if "probe" in wanted and "probe" not in self.columns:
+            filled["probe"] = probe_rows(batch)
         if "host" in wanted and self.host:
             mine = np.int32(tables["host"].intern(self.host))
             given = batch["host"]
@@ -214,8 +229,15 @@ class Recording:
             pairs = parquet.metadata.metadata or {}
             self.metadata = {_text(k): _text(v) for k, v in pairs.items() if k != b"ARROW:schema"}
         where = [parquet.metadata.schema.column(i).path for i in range(parquet.metadata.num_columns)].index("time_ns")
+        if parquet.metadata.num_rows > max(_MANY_ROWS, _ROWS_A_BYTE * length):
+            raise RecordingError(
+                f"it is no recording: it says it has {parquet.metadata.num_rows:,} rows in {length:,} bytes."
+            )
         for group in range(parquet.metadata.num_row_groups):
             about = parquet.metadata.row_group(group)
+            largest = max(about.column(i).total_uncompressed_size for i in range(about.num_columns))
+            if largest > memory_limit() // 8:
+                raise RecordingError(f"a column of it takes {show_bytes(largest)} at once, too much for this machine.")
             low, high = _range(about.column(where).statistics)
             self._pieces.append(_Piece(begin, length, group, about.num_rows, low, high))
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ior_nb.aggregate import ways
+from ior_nb.aggregate import waits_at, ways
 from ior_nb.runtime import EventBatch, StringTable
 from ior_nb.runtime.index import grown
 from ior_nb.sinks.statsengine.activity import Part
@@ -62,13 +62,16 @@ class Exact:
         self.measured = self.recorded - rows["untimed"]
         self.rows = self._sums(rows["count"], rows["errors"], rows["bytes"], rows["latency"], self.measured)
         self.count, self.timed, self.errors = self.recorded, self.measured, rows["errors"]
+        self.probes = rows["probes"]
         self.bytes, self.latency = rows["bytes"], rows["latency"]
         self.octaves: np.ndarray | None = None
         if calls.counted is not None:
             kernel = {name: _fit(values, n) for name, values in calls.counted.items()}
             self.count = np.maximum(self.recorded - self.in_flight, kernel["calls"]) + self.in_flight
             self.timed = np.maximum(self.measured, kernel["timed"])
-            self.errors = np.maximum(self.errors, kernel["errors"])
+            # Searches are told from rows alone: of what failed, the kernel counts fewer as probes.
+            self.probes = np.maximum(self.probes, kernel["probes"])
+            self.errors = np.maximum(self.errors, kernel["errors"] + kernel["probes"] - self.probes)
             self.bytes = np.maximum(self.bytes, kernel["bytes"])
             self.latency = np.maximum(self.latency, kernel["latency"])
             self.octaves = kernel["octaves"]
@@ -117,6 +120,7 @@ class Calls:
     Attributes:
         names, families: by entry.
         reads, writes: 1 where the call's bytes count as read, as written; by entry.
+        waits: whether the call waits, as `waits_at` has it; by entry.
         columns: int64 by entry; `count` has all rows, `untimed` those without a latency.
         histogram: log-linear, shape (entries, BUCKETS).
         recent: calls of each entry in the slots of the sliding window.
@@ -131,10 +135,11 @@ class Calls:
         self._codes_of: StringTable | None = None
         self.columns = {
             name: np.zeros(64, np.int64)
-            for name in ("count", "in_flight", "untimed", "errors", "bytes", "latency", "min", "max")
+            for name in ("count", "in_flight", "untimed", "errors", "probes", "bytes", "latency", "min", "max")
         }
         self.columns["min"][:] = _NEVER
         self.reads, self.writes = np.zeros(64, np.int64), np.zeros(64, np.int64)
+        self.waits = np.zeros(64, np.int8)
         self.histogram = np.zeros((64, BUCKETS), np.int64)
         self.errnos = Table(("count",), limit=1 << 16)
         self.recent = Series(64, TREND_SLOTS)
@@ -162,10 +167,12 @@ class Calls:
             self.columns = {column: grown(values, self.used) for column, values in self.columns.items()}
             self.columns["min"][before:] = _NEVER
             self.reads, self.writes = grown(self.reads, self.used), grown(self.writes, self.used)
+            self.waits = grown(self.waits, self.used)
             more = np.zeros((len(self.reads) - before, BUCKETS), np.int64)
             self.histogram = np.concatenate([self.histogram, more])
             self.recent.widen(len(self.reads))
         self.reads[entry], self.writes[entry] = ways([name])[:, 0]
+        self.waits[entry] = waits_at([name])[0]
         return entry
 
     def entries(
@@ -203,6 +210,9 @@ class Calls:
         if len(part.untimed):
             np.add.at(columns["untimed"], entries[part.untimed], 1)
             np.add.at(columns["in_flight"], entries[batch.in_flight], 1)
+        probe = np.flatnonzero(batch["probe"])
+        if len(probe):
+            np.add.at(columns["probes"], entries[probe], 1)
         if len(failed):
             np.add.at(columns["errors"], entries[failed], 1)
             keys = entries[failed] * ERRNOS + (-batch["ret"][failed] & (ERRNOS - 1))
@@ -251,6 +261,7 @@ class Calls:
         self.counted = {
             "calls": calls,
             "errors": since("errors"),
+            "probes": since("probes"),
             "bytes": since("bytes"),
             "latency": since("latency"),
             "timed": np.minimum(octaves.sum(axis=1), calls),

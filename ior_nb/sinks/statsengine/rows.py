@@ -86,6 +86,7 @@ class CallRows:
         return {
             "count": count,
             "errors": int(exact.errors[at].sum()),
+            "probes": int(exact.probes[at].sum()),
             "bytes": int(exact.bytes[at].sum()),
             "rate": per_second(count, elapsed_s),
             "window_rate": per_second(int(self._recent[at].sum()), window_s),

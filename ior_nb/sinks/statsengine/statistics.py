@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import latencies, source_files
+from ior_nb.aggregate import latencies, source_files, wait_rows
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.statistics import Rates, Snapshot
 from ior_nb.sinks.statsengine.activity import Part
 from ior_nb.sinks.statsengine.calls import Calls, Exact, Totals
@@ -31,10 +32,6 @@ _SMALL: Final = 512
 _WAITING: Final = 4096
 """So many rows wait at most."""
 _MEASURES: Final = ("calls", "errors", "bytes", "read", "written", "latency", "timed", "address", "gap", "gaps")
-
-
-def _boot_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def _signed(column: np.ndarray) -> np.ndarray:
@@ -60,7 +57,7 @@ class Statistics:
     def __init__(
         self,
         *,
-        clock: Callable[[], int] = _boot_ns,
+        clock: Callable[[], int] = boot_clock,
         wall_clock: Callable[[], float] = time.time,
         top: int = 64,
         files: int = 1 << 17,
@@ -90,7 +87,7 @@ class Statistics:
         self._series = Series(len(_MEASURES), _SLOTS)
         self._decades = np.zeros(8, np.int64)
         self._gap_decades = np.zeros(8, np.int64)
-        self._address = 0
+        self._address = self._waited = 0
         self._gap_total = 0
         self._gaps = 0
         self._spread = np.zeros(len(Totals._fields), np.int64)
@@ -140,9 +137,12 @@ class Statistics:
         counts = np.bincount(entries, minlength=calls.used)
         latency, done = latencies(batch)
         read, written, sources = self._moved(batch, entries, np.flatnonzero(counts))
-        failed, untimed = np.flatnonzero(batch["is_error"]), np.flatnonzero(~done)
+        failed, untimed = np.flatnonzero(batch.failed), np.flatnonzero(~done)
         part = Part(latency=latency, read=read, written=written, failed=failed, untimed=untimed)
         calls.add(batch, entries, counts, part)
+        at = calls.waits.take(entries)
+        if at.any():
+            self._waited += int(latency[wait_rows(batch, at)].sum())
         timed = latency[done] if len(untimed) else latency
         calls.add_latencies(entries[done] if len(untimed) else entries, timed)
         self._decades += decades_of(timed)
@@ -202,7 +202,7 @@ class Statistics:
         firsts = batch["first_on_tid"]
         values: dict[str, np.ndarray | int | None] = {
             "calls": 1,
-            "errors": batch["is_error"].astype(np.int64),
+            "errors": batch.failed.astype(np.int64),
             "bytes": _signed(batch["bytes"]),
             "read": part.read,
             "written": part.written,
@@ -228,7 +228,7 @@ class Statistics:
 
         Args:
             counters: the kernel's cumulative counters by syscall number: structured array with `calls`, `errors`,
-                `bytes`, `latency` and `histogram` (powers of two).
+                `probes`, `bytes`, `latency` and `histogram` (powers of two).
         """
         now = self._clock()
         with self._lock:
@@ -296,7 +296,7 @@ class Statistics:
             file_rows = FileRows(self._files)
             process_rows = ProcessRows(self._processes)
             latencies, gaps = self._decades.copy(), self._gap_decades.copy()
-            gap_total, gap_count, address = self._gap_total, self._gaps, self._address
+            gap_total, gap_count, address, waited = self._gap_total, self._gaps, self._address, self._waited
         exact = call_rows.exact
         exact.bring_together(call_rows.histogram)
         totals, hidden = exact.totals, exact.hidden()
@@ -310,6 +310,8 @@ class Statistics:
             elapsed_s=elapsed,
             calls=totals.calls,
             errors=totals.errors,
+            probes=int(exact.probes.sum()),
+            waiting_ns=waited,
             bytes=totals.bytes,
             bytes_read=totals.read,
             bytes_written=totals.written,

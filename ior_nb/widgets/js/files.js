@@ -10,7 +10,6 @@ export default panel((view) => {
   const full = node("div"),
     any = emptyOr(view, full);
   let by = "files",
-    as = "table",
     data = {},
     raw = null;
 
@@ -81,6 +80,7 @@ export default panel((view) => {
   const map = treemap(view, {
     hint: "Click a file to show only it; click a directory to zoom, with Shift to show only it.",
     boxes,
+    onswitch: () => draw(raw),
   });
   const group = choices(
     "rows",
@@ -93,19 +93,8 @@ export default panel((view) => {
       draw(raw);
     },
   );
-  const kind = choices(
-    "view",
-    [
-      ["table", "Table"],
-      ["treemap", "Treemap"],
-    ],
-    (value) => {
-      as = value;
-      draw(raw);
-    },
-  );
   full.append(
-    node("div", { class: "ior-row tb-bar-row" }, kind, group, parts.files.bar, parts.directories.bar, map.bar),
+    node("div", { class: "ior-row tb-bar-row" }, map.kind, group, parts.files.bar, parts.directories.bar, map.bar),
     parts.files.element,
     parts.directories.element,
     map.element,
@@ -172,13 +161,12 @@ export default panel((view) => {
       directories.name = directories.directory;
       data = { totals: next.totals, files, directories };
     }
-    group.hidden = as !== "table";
+    group.hidden = map.shown();
     for (const [name, part] of Object.entries(parts)) {
-      part.bar.hidden = part.element.hidden = as !== "table" || by !== name;
+      part.bar.hidden = part.element.hidden = map.shown() || by !== name;
       if (!part.element.hidden) part.show(data[name], data.totals, name);
     }
-    if (map.element.hidden === (as === "treemap")) map.open(as === "treemap");
-    else map.draw();
+    map.draw();
   }
   return {
     draw,

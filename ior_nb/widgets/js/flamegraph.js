@@ -1,5 +1,5 @@
 import { middle, node, write } from "./dom.js";
-import { familyColor, panel, unpacked } from "./panel.js";
+import { familyColor, NOTHING_YET, panel, unpacked } from "./panel.js";
 import { plotlyOf, plotlyText } from "./plotlyjs.js";
 import { grouped, printable, SHOW, showCount, showShare } from "./text.js";
 
@@ -177,11 +177,7 @@ export default panel((view) => {
     node("div", { class: "fl-foot" }, chosen, enter, funnel),
     legend,
   );
-  const empty = node(
-    "div",
-    { class: "ior-empty", hidden: true },
-    "Nothing has been traced yet. Start with the button above, or with %ior start in a cell.",
-  );
+  const empty = node("div", { class: "ior-empty", hidden: true }, NOTHING_YET);
   view.body.append(empty, full);
   view.body.setAttribute("data-lm-suppress-shortcuts", "true"); // else the notebook takes our keys for its own
 

@@ -1,13 +1,9 @@
 import { middle, node, svg, write } from "./dom.js";
-import { familyColor, panel, unpacked } from "./panel.js";
+import { familyColor, NOTHING_YET, panel, unpacked } from "./panel.js";
 import { printable, showBytes, showCount, showNs, showRate, showShare } from "./text.js";
 
 export default panel((view) => {
-  const empty = node(
-    "div",
-    { class: "ior-empty" },
-    "Nothing has been traced yet. Start with the button above, or with %ior start in a cell.",
-  );
+  const empty = node("div", { class: "ior-empty" }, NOTHING_YET);
   const boxes = node("div", { class: "ov-boxes" });
   const tops = node("div", { class: "ov-tops" });
   const complete = node("div", { class: "ov-complete" });
@@ -42,7 +38,7 @@ export default panel((view) => {
   box("calls", "calls", [1, 1]);
   box("throughput", "bytes moved", [1, 1]);
   box("latency", "mean latency", [1, 1]);
-  box("errors", "errors", [1, 1]);
+  box("errors", "errors", [1, 1, 1]);
   for (const cell of [cells.errors]) cell.spark.remove();
 
   function sparkline({ area, line }, series) {
@@ -117,7 +113,7 @@ export default panel((view) => {
       set(
         "latency",
         n.latency ? showNs(n.latency) : "–",
-        `${showNs(n.latency_total)} in calls`,
+        `${showNs(n.latency_total)} in calls${n.waiting ? `, ${showNs(n.waiting)} of it waiting` : ""}`,
         `mean gap ${n.gap ? showNs(n.gap) : "–"}  ${data.running ? trend(data.trends.gap) : ""}`,
       );
       write(cells.throughput.heading, data.running ? trend(data.trends.throughput) : "");
@@ -126,6 +122,7 @@ export default panel((view) => {
         "errors",
         showCount(n.errors),
         `${showShare(n.errors_share)} of the calls`,
+        n.probes ? `${showCount(n.probes)} probes, which are none` : "",
         data.running ? `${showRate(n.errors_rate)} now` : "",
       );
       cells.errors.value.classList.toggle("ov-bad", n.errors > 0);

@@ -33,8 +33,10 @@ import { printable } from "./text.js";
  * @property {() => void} [close]
  */
 
+export const NOTHING_YET = "Nothing has been traced yet. Start with the button above, or with %ior start in a cell.";
+
 /** @type {Record<string, any>} */
-const TYPES = { u1: Uint8Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
+const TYPES = { u1: Uint8Array, i1: Int8Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
 const UTF8 = new TextDecoder();
 /**
  * Columns made by `packed` in page.py: name -> typed array or array of strings.

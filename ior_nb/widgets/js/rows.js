@@ -17,6 +17,7 @@ const UNFINISHED = 3;
  * @property {number | string} key
  * @property {number} kind
  * @property {boolean} first whether its gap means nothing
+ * @property {boolean} probe whether its failure is none
  * @property {number} seq
  * @property {number} time
  * @property {number} gap
@@ -62,6 +63,16 @@ function shortBytes(count) {
   return showBytes(count);
 }
 
+/** @returns {Column} that shows a number as it is */
+function number(name, width, doc) {
+  return { name, width, num: true, dim: name, doc, key: (r) => r[name], text: (r) => String(r[name]) };
+}
+
+/** @returns {Column} that shows a word */
+function word(name, width, doc) {
+  return { name, width, dim: name, doc, key: (r) => r[name].shown, text: (r) => r[name].shown };
+}
+
 /** @type {Column[]} */
 export const COLUMNS = [
   {
@@ -105,53 +116,11 @@ export const COLUMNS = [
     key: (r) => (r.kind >= UNFINISHED ? -1 : r.latency),
     text: (r) => (r.kind < UNFINISHED ? (r.latency ? showNs(r.latency) : "–") : r.kind === UNFINISHED ? "in flight" : "–"),
   },
-  {
-    name: "comm",
-    width: 112,
-    drop: 8,
-    dim: "comm",
-    doc: "name of the thread",
-    key: (r) => r.comm.shown,
-    text: (r) => r.comm.shown,
-  },
-  {
-    name: "pid",
-    width: 66,
-    num: true,
-    drop: 7,
-    dim: "pid",
-    doc: "process",
-    key: (r) => r.pid,
-    text: (r) => String(r.pid),
-  },
-  {
-    name: "tid",
-    width: 66,
-    num: true,
-    drop: 3,
-    dim: "tid",
-    doc: "thread",
-    key: (r) => r.tid,
-    text: (r) => String(r.tid),
-  },
-  {
-    name: "syscall",
-    width: 126,
-    dim: "syscall",
-    doc: "system call; the colour is its family's",
-    key: (r) => r.syscall.shown,
-    text: (r) => r.syscall.shown,
-  },
-  {
-    name: "fd",
-    width: 44,
-    num: true,
-    drop: 6,
-    dim: "fd",
-    doc: "descriptor",
-    key: (r) => r.fd,
-    text: (r) => (r.fd < 0 ? "" : String(r.fd)),
-  },
+  { ...word("comm", 112, "name of the thread"), drop: 8 },
+  { ...number("pid", 66, "process"), drop: 7 },
+  { ...number("tid", 66, "thread"), drop: 3 },
+  word("syscall", 126, "system call; the colour is its family's"),
+  { ...number("fd", 44, "descriptor"), drop: 6, text: (r) => (r.fd < 0 ? "" : String(r.fd)) },
   {
     name: "ret",
     width: 104,
@@ -181,11 +150,7 @@ export const COLUMNS = [
     text: (r) => (r.bytes ? shortBytes(r.bytes) : ""),
   },
   {
-    name: "file",
-    width: 220,
-    dim: "file",
-    doc: "file acted on ← source of a rename or link",
-    key: (r) => r.file.shown,
+    ...word("file", 220, "file acted on ← source of a rename or link"),
     text: (r) => (r.old ? `${r.file.shown} ← ${r.old.shown}` : r.file.shown),
   },
 ];
@@ -217,7 +182,8 @@ function decoded({ columns, errors }, buffers, last) {
     rows.push({
       key: kind === WARNING ? `w${c.time[i]}` : c.seq[i],
       kind,
-      first: c.kind[i] > 7,
+      first: Boolean(c.kind[i] & 8),
+      probe: Boolean(c.kind[i] & 16),
       seq: c.seq[i],
       time: c.time[i],
       gap: c.gap[i],
@@ -229,7 +195,7 @@ function decoded({ columns, errors }, buffers, last) {
       family: words[c.family[i]].raw,
       fd: c.fd[i],
       ret: c.ret[i],
-      error: kind === FAILED ? errors[c.ret[i]] : undefined,
+      error: kind === FAILED || c.kind[i] & 16 ? errors[c.ret[i]] : undefined,
       bytes: c.bytes[i],
       file: words[c.file[i]],
       old: words[c.old_file[i]].raw ? words[c.old_file[i]] : null,

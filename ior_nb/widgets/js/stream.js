@@ -2,7 +2,7 @@
 
 import { copyText } from "./copy.js";
 import { middle, node, svg, write } from "./dom.js";
-import { familyColor, panel } from "./panel.js";
+import { familyColor, NOTHING_YET, panel } from "./panel.js";
 import { COLUMNS, FAILED, narrowable, Rows, textsOf, tsv, WARNING } from "./rows.js";
 import { printable, showCount } from "./text.js";
 
@@ -396,13 +396,14 @@ export default panel((view) => {
       }
       const here = row.key === rows.cursor,
         on = rows.selected.has(row.key);
-      const of = row.kind === FAILED ? " st-error" : row.kind === WARNING ? " st-warning" : "",
+      const of =
+          row.kind === FAILED ? " st-error" : row.kind === WARNING ? " st-warning" : row.probe ? " st-probe" : "",
         kind = `st-row${of}${on ? " st-selected" : ""}${here ? " st-here" : ""}`;
       if (element.className !== kind) {
         element.className = kind;
         element.setAttribute("aria-selected", on);
       }
-      const failed = row.error ?? "";
+      const failed = row.probe ? `${row.error ?? ""}: a probe, no error` : (row.error ?? "");
       if (element.title !== failed) element.title = failed; // where the column is too narrow, or gone
       if (here) active = element.id;
       const texts = textsOf(row);
@@ -464,7 +465,7 @@ export default panel((view) => {
             ? "No call has been seen yet. Rows come here as the traced processes make them."
             : state.traced
               ? "The trace has no rows."
-              : "Nothing has been traced yet. Start with the button above, or with %ior start in a cell.",
+              : NOTHING_YET,
       );
     for (const cell of head.children) {
       const direction =

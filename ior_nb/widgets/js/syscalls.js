@@ -10,7 +10,6 @@ export default panel((view) => {
   const full = node("div"),
     any = emptyOr(view, full);
   let by = "syscalls",
-    as = "table",
     data = {};
 
   /** @returns {Column} */
@@ -95,6 +94,15 @@ export default panel((view) => {
       { key: "bytes", title: "bytes", kind: "bytes", width: 92, share: true, drop: 6, tip: "bytes moved" },
       { ...ERRORS, drop: 5, hint: (d, i) => d.errnos[i] },
       {
+        key: "probes",
+        title: "probes",
+        kind: "count",
+        width: 74,
+        share: true,
+        drop: 11,
+        tip: "calls that failed as part of normal work, which are no errors",
+      },
+      {
         key: "errnos",
         title: "errno",
         kind: "text",
@@ -118,6 +126,7 @@ export default panel((view) => {
   const map = treemap(view, {
     hint: "Click a system call to show only it; click a family to zoom, with Shift to show only it.",
     boxes,
+    onswitch: () => draw(data),
   });
   const group = choices(
     "rows",
@@ -131,19 +140,8 @@ export default panel((view) => {
       draw(data);
     },
   );
-  const kind = choices(
-    "view",
-    [
-      ["table", "Table"],
-      ["treemap", "Treemap"],
-    ],
-    (value) => {
-      as = value;
-      draw(data);
-    },
-  );
   full.append(
-    node("div", { class: "ior-row tb-bar-row" }, kind, group, parts.bar, map.bar),
+    node("div", { class: "ior-row tb-bar-row" }, map.kind, group, parts.bar, map.bar),
     parts.element,
     map.element,
   );
@@ -187,10 +185,9 @@ export default panel((view) => {
     if (!any(next)) return;
     if (next !== data || !next.totals)
       data = { totals: next.totals, syscalls: unpacked(next.syscalls), families: unpacked(next.families) };
-    group.hidden = parts.bar.hidden = parts.element.hidden = as !== "table";
-    if (map.element.hidden === (as === "treemap")) map.open(as === "treemap");
-    else map.draw();
-    if (as === "table") parts.show(data[by], data.totals, by === "syscalls" ? "system calls" : "families");
+    group.hidden = parts.bar.hidden = parts.element.hidden = map.shown();
+    map.draw();
+    if (!map.shown()) parts.show(data[by], data.totals, by === "syscalls" ? "system calls" : "families");
   }
   return {
     draw,

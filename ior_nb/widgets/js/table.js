@@ -4,6 +4,7 @@ import { copyText } from "./copy.js";
 import { node, svg, write } from "./dom.js";
 /** @import { View } from "./panel.js" */
 
+import { NOTHING_YET } from "./panel.js";
 import { printable, SHOW, showCount, showShare } from "./text.js";
 
 /**
@@ -709,7 +710,7 @@ export const ERRORS = {
 };
 
 const EMPTY = {
-  nothing: "Nothing has been traced yet. Start with the button above, or with %ior start in a cell.",
+  nothing: NOTHING_YET,
   waiting: "No call has been seen yet. Run a cell that reads or writes something.",
   filtered: "No call has passed the filter so far. Undo or clear it above.",
 };

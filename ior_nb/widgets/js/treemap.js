@@ -2,6 +2,7 @@
 
 import { node, write } from "./dom.js";
 import { plotlyOf, plotlyText } from "./plotlyjs.js";
+import { choices } from "./table.js";
 import { printable, SHOW, showShare } from "./text.js";
 
 const MAP_MS = 2000; // between two pictures: plotly takes about 0.1 s for one
@@ -17,14 +18,33 @@ const MAP_MS = 2000; // between two pictures: plotly takes about 0.1 s for one
  * @property {boolean} [leaf]
  */
 /**
- * A treemap drawn by plotly. A click zooms into a box that has boxes, and narrows by one that has none.
+ * A treemap drawn by plotly, in place of a table. A click zooms into a box that has boxes, and narrows by one that has
+ * none. `kind` are the buttons that choose between table and treemap; `shown()` tells which it is.
  *
  * @param {View} view
  * @param {object} what
  * @param {string} what.hint
  * @param {(metric: string) => Map<string, Box>} what.boxes by id, the root first, at most 300
+ * @param {() => void} what.onswitch the other one is shown from now on
  */
-export function treemap(view, { hint, boxes }) {
+export function treemap(view, { hint, boxes, onswitch }) {
+  const kind = choices(
+    "view",
+    [
+      ["table", "Table"],
+      ["treemap", "Treemap"],
+    ],
+    (value) => {
+      on = false; // until the panel has put its table away, or back
+      element.hidden = bar.hidden = value !== "treemap";
+      onswitch();
+      on = !element.hidden;
+      if (on) {
+        view.complain("");
+        draw(true);
+      }
+    },
+  );
   const metric = node(
     "select",
     { "aria-label": "size of the boxes", onchange: () => draw(true) },
@@ -181,17 +201,11 @@ export function treemap(view, { hint, boxes }) {
     return false; // no zoom
   }
   return {
+    kind,
     element,
     bar,
     draw,
-    open(now) {
-      on = now;
-      element.hidden = bar.hidden = !now;
-      if (now) {
-        view.complain("");
-        draw(true);
-      }
-    },
+    shown: () => !element.hidden,
     close() {
       on = false;
       clearTimeout(timer);

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +14,7 @@ from ior_nb.export.arrow import event_batch, record_batch
 from ior_nb.runtime.batch import EventBatch, new_tables
 from ior_nb.runtime.schema import NAMES
 from ior_nb.sinks.parquet import Recorder, read
+from tests import fakes
 from tests.sinks.parquet.recordings import REFERENCE_COLUMNS, events, names, numbers, record
 
 
@@ -114,3 +117,31 @@ def test_encodings_suit_the_columns(tmp_path: Path) -> None:
     assert "RLE_DICTIONARY" in chunks["file"].encodings
     assert {c.compression for c in chunks.values()} == {"ZSTD"}
     assert chunks["time_ns"].statistics.max == 10**15 + 4999 * 1009
+
+
+def test_no_column_needs_an_encoding_that_readers_refuse(tmp_path: Path) -> None:
+    """Every page is PLAIN, a dictionary, or of deltas that no reader gets wrong: of 28 bits at most, else PLAIN."""
+    near = events(1000)
+    far = near.with_columns(time_ns=near["time_ns"] + (near["seq"] % np.uint64(2)) * np.uint64(1 << 28))
+    encodings = []
+    for number, rows in enumerate((near, far)):
+        group = pq.read_metadata(record(tmp_path / str(number), rows)).row_group(0)
+        columns = [group.column(i) for i in range(group.num_columns)]
+        encodings.append({c.path_in_schema: set(c.encodings) for c in columns})
+
+    assert {e for kinds in encodings for kind in kinds.values() for e in kind} == {
+        *("PLAIN", "RLE", "RLE_DICTIONARY", "DELTA_BINARY_PACKED")
+    }
+    assert [kinds["time_ns"] for kinds in encodings] == [{"RLE", "DELTA_BINARY_PACKED"}, {"RLE", "PLAIN"}]
+    assert all("DELTA_BINARY_PACKED" in kinds["seq"] for kinds in encodings)
+
+
+def test_rows_say_which_machine_they_are_of(tmp_path: Path) -> None:
+    """A recorder that knows the machine writes its name into rows that have none, and leaves those of others alone."""
+    recorder = Recorder(functools.partial(record_batch, host="here"))
+    recorder.start(tmp_path / "a")
+    recorder.record(fakes.batch(seq=[1, 2, 3], host=["", "there", "here"]))
+    path = recorder.stop()
+    assert path is not None
+
+    assert pq.read_table(path)["host"].to_pylist() == ["here", "there", "here"]

@@ -111,7 +111,7 @@ int on_enter(struct enter_args *ctx) {
   slot->state = S_SKIPPED;
   if (!spec) { count(T_UNKNOWN); return 0; }
   slot->changes_names = may_change_names(spec, bpf_get_current_task());
-  if (slot->ignored) return 0;
+  if (left_out(slot)) { if (spec->enabled) count(T_LEFT_OUT); return 0; }
   if (slot->waiting) {
     if (!(spec->flags & SF_EXEC)) return 0;
     u8 in = TARGET_IN;

@@ -22,11 +22,21 @@ inline_ u32 log2_of(u64 v) {
   return r + (v >> 1);
 }
 
+/* Whether a failure is the answer to a question of normal work. */
+inline_ bool probes(struct slot *slot, struct spec *spec, s64 ret) {
+  u64 error = -ret;
+  if (error > MOST_PROBE || !(spec->probes[error >> 6 & 1] >> (error & 63) & 1)) return false;
+  return !spec->request || ASKS((u32)word(slot, spec->request));
+}
+
 inline_ void measure(struct slot *slot, struct spec *spec, u64 latency, s64 ret) {
   struct counter *n = count_call(slot);
   if (!n) return;
   n->bytes += payload(slot, spec, ret);
-  if (failed(ret)) n->errors += 1;
+  if (failed(ret)) {
+    if (probes(slot, spec, ret)) n->probes += 1;
+    else n->errors += 1;
+  }
   if (slot->flags & EF_REFUSED) return;                             /* it took no time that anybody knows */
   n->latency += latency;
   u32 bucket = log2_of(latency);
@@ -270,7 +280,7 @@ int on_refused(struct exit_args *ctx) {
     if (!slot) return 0;
     slot->state = S_BEFORE;
   }
-  bool it = !slot->ignored && !slot->waiting && never_began(slot, spec ? spec->flags & SF_FORKS : 0, ctx->ret);
+  bool it = !left_out(slot) && !slot->waiting && never_began(slot, spec ? spec->flags & SF_FORKS : 0, ctx->ret);
   slot->state = S_NONE;
   if (!it) return 0;
   if (!registers) { count(T_NO_START); return 0; }

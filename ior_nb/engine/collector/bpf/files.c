@@ -37,22 +37,27 @@ inline_ void read_comm(u64 comm[2]) {
 struct dentry_head { u64 pprev, parent, hash_len, name, inode; };
 
 /* Which file a dentry stands for: its inode's number (addresses of freed inodes come again, for pipes within
- * microseconds), and whether it has lost its place in the tree. */
-inline_ u64 identity(struct dentry_head *d) { return rd(d->inode + O_inode_i_ino) << 1 | !d->pprev; }
+ * microseconds), and whether it has lost its place in the tree. Anonymous inodes are one and the same, and their names
+ * have no hash: an eventfd and a timerfd differ in the first letters alone. */
+inline_ u64 identity(u64 dentry, struct dentry_head *d) {
+  u64 number = rd(d->inode + O_inode_i_ino) << 1 | !d->pprev;
+  if (d->parent == dentry && d->hash_len >> 32) number ^= rd(d->name) * 0x9e3779b97f4a7c15ULL;
+  return number;
+}
 
-inline_ bool unchanged(struct known *k, struct dentry_head *d, u32 generation) {
+inline_ bool unchanged(struct known *k, u64 dentry, struct dentry_head *d, u32 generation) {
   return k->generation == generation && k->parent == d->parent && k->hash_len == d->hash_len &&
-         k->inode == identity(d);
+         k->inode == identity(dentry, d);
 }
 
 /* The id of a file already named and unchanged, else 0. A thread mostly stays with one file: its slot remembers it. */
 inline_ u32 known_file(struct where *at, u32 generation, struct slot *slot) {
   struct dentry_head d = {};
   read_kernel(&d, sizeof(d), (void *)(at->dentry + O_dentry_pprev));
-  if (slot->last_at.dentry == at->dentry && slot->last_at.mnt == at->mnt && unchanged(&slot->last, &d, generation))
+  if (slot->last_at.dentry == at->dentry && slot->last_at.mnt == at->mnt && unchanged(&slot->last, at->dentry, &d, generation))
     return slot->last.id;
   struct known *k = files.lookup(at);
-  if (!k || !unchanged(k, &d, generation)) return 0;
+  if (!k || !unchanged(k, at->dentry, &d, generation)) return 0;
   slot->last_at = *at;
   slot->last = *k;
   return k->id;
@@ -146,7 +151,7 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
     *(volatile u64 *)&s->dentry = c.parent;
   }
   if (i == 256) s->flags |= NF_CUT;
-  struct known fresh = {.parent = d.parent, .hash_len = d.hash_len, .inode = identity(&d),
+  struct known fresh = {.parent = d.parent, .hash_len = d.hash_len, .inode = identity(key.dentry, &d),
                         .path = s->path, .generation = generation};
   struct known *old = files.lookup(&key);
   if (old && old->path == fresh.path && old->inode == fresh.inode) {

@@ -23,7 +23,10 @@ inline_ bool kept_out(struct slot *slot, u64 latency, s64 ret) {
   bool out = !(f->calls[(slot->nr >> 6) & 7] >> (slot->nr & 63) & 1);
   if (f->pid && slot->pid != f->pid) out = true;
   if (f->tid && slot->tid != f->tid) out = true;
-  if (f->errors_only && !failed(ret)) out = true;
+  struct spec *spec;
+  u32 nr = slot->nr;
+  /* What finds a file tells that those looked for before were no failures (engine/searches.py). */
+  if (f->errors_only && !failed(ret) && !((spec = specs.lookup(&nr)) && spec->flags & SF_SEARCHES)) out = true;
   if (f->timed && (slot->flags & (EF_NO_RETURN | EF_REFUSED) || latency < f->latency_min || latency > f->latency_max)) out = true;
   if (f->comm_mask[0]) {
     u64 comm[2] = {};

@@ -1,15 +1,30 @@
 /* Whose calls are traced, and the slot each thread has. */
 
-inline_ struct slot *new_slot(struct scratch *s, u64 task, u32 tid, u32 tgid, u32 scope_gen) {
+/* The byte that says whose work a thread does; 0 for one that says nothing. */
+inline_ u8 *doing_of(struct slot *slot) {
+  u32 at = slot->tid / DOING_THREADS;
+  if (!slot->tells) return 0;
+  struct doing *d = doing.lookup(&at);
+  return d ? &d->of[slot->tid & (DOING_THREADS - 1)] : 0;
+}
+
+/* Whether what a thread does now is not the user's. */
+inline_ bool left_out(struct slot *slot) {
+  u8 *whose = doing_of(slot);
+  return slot->ignored || (whose && *(volatile u8 *)whose);
+}
+
+inline_ struct slot *new_slot(struct scratch *s, u64 task, u32 tid, u32 tgid, struct config *c) {
   if (!s) return 0;
   struct slot *b = &s->blank;
   __builtin_memset(b, 0, sizeof(*b));
-  b->tgid = tgid; b->scope_gen = scope_gen;
+  b->tgid = tgid; b->scope_gen = c->scope_gen;
   b->tid = local_number(rd(task + O_task_struct_thread_pid));
   b->pid = local_number(rd(rd(task + O_task_struct_group_leader) + O_task_struct_thread_pid));
   if (!b->tid) { b->tid = tid; b->pid = tgid; }  /* not visible from our namespace: the kernel's own numbers */
   u64 key = b->tid, group = 1ULL << 32 | b->pid;
   b->ignored = ignored.lookup(&key) || ignored.lookup(&group);
+  b->tells = b->pid == c->owner;
   if (slots.update(&tid, b)) { count(T_SLOTS_FULL); return 0; }
   return slots.lookup(&tid);
 }
@@ -56,14 +71,6 @@ inline_ u32 member(struct config *c, u32 tid, u32 tgid) {
   return c->mode == M_CGROUP && inside(c->cgroup);
 }
 
-/* Threads were added to `ignored` since this one's slot was made. The flag is set here, by the thread itself, for a slot
- * written from outside would overwrite what its thread has changed meanwhile; on_enter pays nothing for the check. */
-inline_ void look_again(struct slot *slot, u32 scope_gen) {
-  u64 key = slot->tid, group = 1ULL << 32 | slot->pid;
-  if (ignored.lookup(&key) || ignored.lookup(&group)) slot->ignored = 1;
-  slot->scope_gen = scope_gen;
-}
-
 /* The slot of a thread that has none, or whose scope was decided under older rules; 0 when it is out of scope. */
 inline_ struct slot *admit(u32 by, struct config *c, struct live *now, struct slot *slot, u32 tid, u32 tgid) {
   u64 task = bpf_get_current_task();
@@ -87,7 +94,7 @@ inline_ struct slot *admit(u32 by, struct config *c, struct live *now, struct sl
     if (slot->state == S_OPEN) count(T_KILLED);
     slots.delete(&tid);
   }
-  slot = new_slot(mine(by), task, tid, tgid, c->scope_gen);
+  slot = new_slot(mine(by), task, tid, tgid, c);
   if (!slot) return 0;
   if (c->tid && slot->tid != c->tid) slot->ignored = 1;
   slot->waiting = in == TARGET_AT_EXEC;
@@ -98,8 +105,6 @@ inline_ struct slot *admit(u32 by, struct config *c, struct live *now, struct sl
 inline_ struct slot *in_scope(u32 by, struct config *c, struct live *now, u32 tid, u32 tgid) {
   struct slot *slot = slots.lookup(&tid);
   if (slot && slot->scope_gen == c->scope_gen && c->mode <= M_ALL) return slot;
-  if (slot && slot->scope_gen != c->scope_gen && slot->scope_gen / SCOPE_ROUNDS == c->scope_gen / SCOPE_ROUNDS)
-    look_again(slot, c->scope_gen);
   if (slot && slot->scope_gen == c->scope_gen && member(c, tid, tgid)) return slot;
   return admit(by, c, now, slot, tid, tgid);
 }

@@ -23,6 +23,16 @@ inline_ u64 child_of(u64 parent, u32 tid) {
 }
 #endif
 
+/* What is begun in the course of a work belongs to it: its threads, and where it is the tracer's its processes too. Every
+ * other process is the user's from its start, whatever its parent does at the moment. */
+inline_ void born_by(struct slot *by, struct slot *slot, bool thread) {
+  u8 *theirs = doing_of(by), whose = theirs ? *theirs : 0;
+  slot->tells = by->tells;
+  u8 *its = doing_of(slot);
+  if (its) *its = thread ? whose : 0;
+  if (by->ignored == WITH_ALL || (!thread && whose == W_OURS)) slot->ignored = WITH_ALL;
+}
+
 int on_fork(struct fork_args *ctx) {
 #if CLASSIC
   u64 parent = bpf_get_current_task();
@@ -47,8 +57,10 @@ int on_fork(struct fork_args *ctx) {
     if (!c->follow) return 0;
     targets.update(&tgid, &value);
   }
-  struct slot *slot = new_slot(mine(BY_FORK), child, tid, tgid, c->scope_gen);
+  u32 me = bpf_get_current_pid_tgid();
+  struct slot *by = slots.lookup(&me), *slot = new_slot(mine(BY_FORK), child, tid, tgid, c);
   if (!slot) return 0;
+  if (by) born_by(by, slot, tgid == from);
   slot->state = S_BORN;
   slot->waiting = in == TARGET_AT_EXEC;
   if (c->tid && slot->tid != c->tid) slot->ignored = 1;
@@ -88,6 +100,7 @@ int on_exec(struct exec_args *ctx) {
   struct slot *from = slots.lookup(&old);
   struct scratch *s = mine(BY_EXEC);
   if (!from || !s) return 0;
+  from->tells = 0;                                                  /* the mapping has gone with the program before */
   send_kernel_name(ctx, s, from);
   u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
   struct config *c = config.lookup(&zero);
@@ -101,6 +114,7 @@ int on_exec(struct exec_args *ctx) {
   u32 number = from->pid;
   __builtin_memcpy(to, from, sizeof(*to));
   to->tid = number;
+  if (c && c->tid == number && targets.lookup(&tgid)) to->ignored = 0;  /* the leader is who is traced, and this is it now */
   slots.update(&tid, to);
   slots.delete(&old);
   return 0;
@@ -115,6 +129,8 @@ int on_task_exit(void *ctx) {
   u32 pid = 0;
   if (slot) {
     pid = slot->pid;
+    u8 *whose = doing_of(slot);
+    if (whose) *whose = 0;                                          /* its number may come again */
     u32 nr = slot->nr;
     struct spec *spec = specs.lookup(&nr);
     if (slot->state == S_OPEN && spec && spec->result != R_NEVER) {

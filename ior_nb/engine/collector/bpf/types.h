@@ -44,6 +44,8 @@ struct spec {  /* program.py: SPEC */
   u32 rate;
   u8 enabled, fd, fd2, str1, how1, base1, str2, how2, base2, result;
   u8 bytes, size, rflags, off, off_ptr, off2_ptr, extra, extra_arg, extra_count, flags;
+  u8 request, pad[7];
+  u64 probes[2];  /* a bit an error that is none (syscalls/probes.py) */
 };
 struct config {  /* program.py: CONFIG */
   u64 cgroup;
@@ -52,7 +54,7 @@ struct config {  /* program.py: CONFIG */
   u32 mode, tid, uid, follow, scope_gen, filter;
   u32 wanted;     /* how many were put into the map of that name */
   u32 namespace;  /* inode of the pid namespace the collector lives in */
-  u32 pad;
+  u32 owner;      /* the process we work for, as our pid namespace numbers it */
 };
 /* The part of a filter that is decided here. A change writes another entry, then moves config.filter to it: a record is
  * judged and stamped by one and the same entry. */
@@ -92,10 +94,12 @@ struct slot {
   u32 files[4], names, comm_id, pid, tid, tgid, scope_gen;
   u16 nr;
   u8 state, flags, generation, ignored, waiting, changes_names, rooted;
+  u8 tells;  /* its byte of `doing` says whose work it does: a thread of the owner, or of a fork of it */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
+enum { ALONE = 1, WITH_ALL };  /* slot.ignored: the thread, or it and all that it begins */
 enum { F_FILE, F_SOURCE, F_BASE1, F_BASE2 };
-struct counter { u64 calls, errors, bytes, latency, histogram[BUCKETS]; };
+struct counter { u64 calls, errors, probes, bytes, latency, histogram[BUCKETS]; };
 struct vector { u64 at, entries; };
 /* Lengths being added up: see exit_many. */
 struct adding {
@@ -116,6 +120,9 @@ struct scratch {
   struct adding adding;
   char text[8192 + 256];
 };
+/* Whose work a thread does, a byte each by its number in our pid namespace (runtime/own.py: USERS, NOTEBOOKS, OURS). The
+ * owner has it mapped: a thread writes its own byte, without a system call; what is not the user's work is left out. */
+struct doing { u8 of[DOING_THREADS]; };
 struct live { u32 tree_generation, changing, found; };  /* found: how many of `wanted` were met */
 
 BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
@@ -126,6 +133,7 @@ BPF_ARRAY(filters, struct filter, FILTERS);
 BPF_ARRAY(live, struct live, 1);
 BPF_F_TABLE("array", u32, struct counter, counters, NCPU * SPECS, 1024);     /* BPF_F_MMAPABLE */
 BPF_F_TABLE("array", u32, u64, totals, NCPU * TOTALS, 1024);
+BPF_F_TABLE("array", u32, struct doing, doing, THREADS / DOING_THREADS, 1024);
 BPF_F_TABLE("hash", u32, struct slot, slots, SLOTS, 1);                      /* BPF_F_NO_PREALLOC */
 BPF_TABLE("lru_hash", struct where, struct known, files, FILES);
 BPF_HASH(targets, u32, u8, 65536);    /* thread group ids as the kernel numbers them -> TARGET_* */

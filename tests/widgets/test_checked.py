@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ior_nb.widgets.given import text, texts, whole
+from ior_nb.widgets.checked import text, texts, whole
 
 
 def test_good_values_come_out_as_they_are() -> None:

@@ -1,0 +1,104 @@
+"""One time axis for recordings of several machines, by the pairs of clocks in their footers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.clock import Moment
+
+__all__ = ["Axis", "started", "whole_number"]
+
+_MOST: Final = 1 << 63
+_SANE: Final = 1 << 62
+"""Clocks of real machines differ by less, ns: anybody may have written a footer."""
+_STARTS: Final = ("ior_nb.started_at_unix_nano", "ior.started_at_unix_nano")
+_CLOCKS: Final = ("ior_nb.boot_id", "ior_nb.hostname", "ior.hostname")
+
+
+class Axis:
+    """The clocks of recordings, and how far each is moved to be on one.
+
+    A boot clock is the same in all recordings of one run of a machine, whatever is done to its wall clock. Two of them
+    are joined by wall clocks: by the difference to the boot clock at the start of a recording and at its end, and in
+    between by a straight line. So the axis is as right as the machines' wall clocks are.
+
+    Args:
+        footers: of the recordings.
+    """
+
+    def __init__(self, footers: Sequence[Mapping[str, str]]) -> None:
+        self._pairs = [_pairs(footer) for footer in footers]
+        clocks = [next((text for key in _CLOCKS if (text := footer.get(key))), "") for footer in footers]
+        one = len(set(clocks)) == 1
+        known = [pairs[0] for pairs in self._pairs if pairs]
+        self.common = one or len(known) == len(footers)
+        """Whether all rows are on one axis; else the times are those of each recording."""
+        self.notes: tuple[str, ...] = ()
+        """What the reader has to know of it."""
+        self._moves = not one and self.common
+        if not self.common:
+            self.notes = ("the recordings are of several machines, and not all say when they began: no common time",)
+        elif self._moves:
+            self.notes = ("several machines on one time axis, as exact as their wall clocks are",)
+        # The machine that has run longest: so no time becomes less than nothing.
+        self._base = min((pair.wall - pair.boot for pair in known), default=0)
+        starts = [wall for footer in footers if (wall := started(footer))]
+        first = min(starts, default=0)
+        self.began = self.at(first - self._base) if known and self.common else Moment(first, 0)
+        """The start of the first recording; zeros where unknown."""
+
+    def at(self, boot: int) -> Moment:
+        """Return a moment of the axis on both clocks."""
+        return Moment(self._base + boot if self._base else 0, boot)
+
+    def window(self, index: int, times: tuple[int, int]) -> tuple[int, int]:
+        """Return a stretch of time of one recording on the axis."""
+        begin, end = (int(t) for t in self._on_axis(index, np.array(times, np.int64)))
+        return begin, end
+
+    def moved(self, index: int, batch: EventBatch) -> EventBatch:
+        """Return rows of one recording with their times on the axis."""
+        if not self._moves:
+            return batch
+        times = np.minimum(batch["time_ns"], np.uint64(_SANE)).astype(np.int64)
+        return batch.with_columns(time_ns=self._on_axis(index, times).astype(np.uint64))
+
+    def _on_axis(self, index: int, times: np.ndarray) -> np.ndarray:
+        if not self._moves:
+            return times
+        pairs = self._pairs[index]
+        first, last = pairs[0], pairs[-1]
+        moved = times + (first.wall - first.boot - self._base)
+        drift = (last.wall - last.boot) - (first.wall - first.boot)
+        if drift:
+            share = np.clip((times - first.boot) / (last.boot - first.boot), 0, 1)
+            moved += (drift * share).astype(np.int64)
+        return np.asarray(np.maximum(moved, 0))
+
+
+def started(footer: Mapping[str, str]) -> int:
+    """Return when a recording began, ns since the epoch; 0 where unknown."""
+    return next((wall for key in _STARTS if (wall := whole_number(footer.get(key)) or 0) > 0), 0)
+
+
+def whole_number(text: object) -> int | None:
+    """Return a number of the size of a count; None for anything else."""
+    if isinstance(text, str) and re.fullmatch(r"-?\d{1,19}", text):
+        text = int(text)
+    return text if isinstance(text, int) and not isinstance(text, bool) and abs(text) < _MOST else None
+
+
+def _pairs(footer: Mapping[str, str]) -> tuple[Moment, ...]:
+    """Return the moments a footer has on both clocks: none, its start, or its start and its end."""
+    found: list[Moment] = []
+    for what in ("started", "ended"):
+        wall, boot = (whole_number(footer.get(f"ior_nb.{what}_at_{clock}_nano")) for clock in ("unix", "boot"))
+        later = boot is not None and (not found or boot > found[-1].boot)
+        if wall is not None and boot is not None and later and 0 < boot < wall < _SANE:
+            found.append(Moment(wall, boot))
+    return tuple(found)
