@@ -16,17 +16,26 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ior_nb import errors
 from ior_nb.commands.options import add_trace_options, trace_arguments
+from ior_nb.runtime.text import printable, printable_lines
 from ior_nb.version import VERSION
 
 __all__ = ["main"]
 
 
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that says what it was given without letting it act on the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the line."""
+        super().error(printable_lines(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ior-nb", description="Trace I/O system calls with eBPF.")
+    parser = _Parser(prog="ior-nb", description="Trace I/O system calls with eBPF.")
     parser.add_argument("--version", action="version", version=f"ior-nb {VERSION}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     tracing = verbs.add_parser(
@@ -52,12 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from ior_nb.doctor import diagnose, report
 
         findings = diagnose()
-        print(report(findings))
+        print(printable_lines(report(findings)))
         return 1 if any(f.ok is False for f in findings) else 0
     try:
         return _trace(options)
     except (errors.ConfigError, errors.SourceError, errors.RecordingError) as error:
-        print(f"ior-nb: {error}", file=sys.stderr)
+        print(printable_lines(f"ior-nb: {error}"), file=sys.stderr)
         return 2
 
 
@@ -83,7 +92,7 @@ def _trace(options: argparse.Namespace) -> int:
     with window as result:
         if not command:
             if not options.quiet:
-                print(f"ior-nb: tracing {result.scope}; Ctrl-C ends it", file=sys.stderr, flush=True)
+                print(printable(f"ior-nb: tracing {result.scope}; Ctrl-C ends it"), file=sys.stderr, flush=True)
             _wait(ended, options.duration, options.pid or options.tid)
         elif options.duration is not None:
             timer = threading.Timer(options.duration, window.signal, (signal.SIGTERM,))
@@ -118,6 +127,8 @@ def _as_json(result: Any) -> dict[str, Any]:
     return {
         "engine": result.engine,
         "events": accounting["emitted"] + accounting["in_flight"],
+        "completeness": result.completeness.line(),
+        "caveats": list(result.caveats),
         "accounting": accounting,
         "duration_s": result.duration_s,
         "recording": str(result.recording) if result.recording else None,

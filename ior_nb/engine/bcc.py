@@ -70,6 +70,7 @@ class BccEngine:
     replays = False
     can_wait = True
     filters = True
+    caveats: tuple[str, ...] = ()
     syscalls = NATIVE
     title = ""
     notes: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ import numpy as np
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions
 from ior_nb.syscalls import Syscall
 
-__all__ = ["Ended", "Engine", "account", "so_far"]
+__all__ = ["Ended", "Engine", "Feed", "account", "so_far"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,22 @@ class Ended:
     """The kernel program's totals, `lost_buffer` of the collector, and `open`: calls that had not returned."""
     counters: np.ndarray
     """Exact counters by syscall number: structured array, shape (512,)."""
+
+
+class Feed:
+    """The function to which an engine hands its rows. An engine may keep it longer than the run: then it drops them."""
+
+    def __init__(self, receive: Callable[[EventBatch], None]) -> None:
+        self._receive: Callable[[EventBatch], None] | None = receive
+
+    def __call__(self, batch: EventBatch) -> None:
+        """Hand rows over, as long as somebody takes them."""
+        if (receive := self._receive) is not None:
+            receive(batch)
+
+    def close(self) -> None:
+        """Drop what comes from now on."""
+        self._receive = None
 
 
 def account(
@@ -96,6 +112,10 @@ class Engine(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader of a result has to know; there when a trace has been started."""
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What narrowed the rows before they came here, in words; there when a trace has been started."""
 
     @property
     def how(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ior_nb.runtime import Accounting
+from ior_nb.runtime import Accounting, Completeness
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
 __all__ = ["CallRow", "ErrorRow", "FileRow", "SlowRow", "Summary"]
@@ -95,9 +95,14 @@ class Summary:
     """Which probes."""
     waits: tuple[SlowRow, ...] = ()
     """The longest waits; they are not among the slowest."""
-    accounting: Accounting
+    completeness: Completeness
     notes: tuple[str, ...] = ()
     """Things the reader should know: a recording, rows not kept."""
+
+    @property
+    def accounting(self) -> Accounting:
+        """Where every call went."""
+        return self.completeness.accounting
 
     def headline(self) -> str:
         """Return the totals in one line."""
@@ -174,7 +179,7 @@ class Summary:
 
     def text(self, width: int = 110) -> str:
         """Return plain text, nothing wider than `width`, safe on a terminal."""
-        lines = [self.headline(), self.accounting.line(), *self.notes]
+        lines = [printable(line) for line in (self.headline(), *self.completeness.lines(), *self.notes)]
         for title, names, rows in self.tables():
             shown = [[printable(cell) for cell in row] for row in rows]
             widths = [max(len(names[i]), *(len(row[i]) for row in shown)) for i in range(len(names))]
@@ -187,12 +192,13 @@ class Summary:
 
     def html(self) -> str:
         """Return self-contained HTML that fits a light and a dark page; every traced string is escaped."""
-        warn = "" if self.accounting.complete else "color:#c62828;"
+        warn = "" if self.completeness.complete else "color:#c62828;"
+        about, *caveats = self.completeness.lines()
         out = [
             f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto">',
             f"<div><b>{escaped_html(self.headline())}</b></div>",
-            f'<div style="opacity:.75;{warn}">{escaped_html(self.accounting.line())}</div>',
-            *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in self.notes),
+            f'<div style="opacity:.75;{warn}">{escaped_html(about)}</div>',
+            *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in (*caveats, *self.notes)),
         ]
         for index, (title, names, rows) in enumerate(self.tables()):
             state = " open" if index < 2 else ""

@@ -292,12 +292,18 @@ def _cgroup_id(cgroup: str | Path | int) -> int:
             raise ConfigError(f"{cgroup} is no id of a control group")
         return cgroup
     folder = Path(cgroup)
-    if not (folder / "cgroup.procs").exists() or not (folder / "cgroup.controllers").exists():
-        raise ConfigError(f"{str(cgroup)!r} is no folder of a version-2 control group (as under /sys/fs/cgroup)")
+    try:
+        for name in ("cgroup.procs", "cgroup.controllers"):
+            (folder / name).stat()
+        number = folder.stat().st_ino
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise ConfigError(
+            f"{str(cgroup)!r:.300} is no folder of a version-2 control group (as under /sys/fs/cgroup)"
+        ) from error
     levels = sum((above / "cgroup.procs").exists() for above in folder.resolve().parents)
     if levels > _CGROUP_LEVELS:
         raise ConfigError(
-            f"{str(cgroup)!r} is {levels} levels below the first control group, and {_CGROUP_LEVELS} are looked at;"
-            " name one above it"
+            f"{str(cgroup)!r:.300} is {levels} levels below the first control group, and {_CGROUP_LEVELS} are looked"
+            " at; name one above it"
         )
-    return folder.stat().st_ino
+    return number

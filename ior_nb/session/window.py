@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import NoReturn
 
 from ior_nb.engine.contract import Engine
 from ior_nb.result.trace import Trace
@@ -54,9 +55,18 @@ class Window(Books):
             raise
         return self.trace
 
+    def __getattr__(self, name: str) -> NoReturn:
+        if hasattr(Trace, name):
+            raise AttributeError(
+                f"this is no trace yet, and has no {name!r}: `with ior_nb.trace(...) as t:` runs it, "
+                f"and after the block t.{name} is there"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def _describe(self, engine: Engine) -> None:
         """Say what is traced, where the engine knows better than the plan."""
         self.trace.notes += engine.notes
+        self.inherit(engine.caveats)
         if engine.title:
             self.trace.title = f"{self.plan.title} ({engine.title})" if self.plan.named else engine.title
             self.trace.scope = engine.title

@@ -196,7 +196,7 @@ def test_refused_calls_are_in_the_tables(session: TracerSession, program: str) -
 
 @pytest.mark.parametrize(("way", "refused", "missing"), [("tracepoint", 10, 0), ("raw-preemptible", 0, 10)])
 def test_refused_calls_are_told_in_every_way(way: str, refused: int, missing: int, program: str) -> None:
-    """At trace events they are rows too; where runs of the program may be skipped nothing tells, and they are counted."""
+    """At trace events they are rows too; where runs of the program may be skipped nothing tells: counted."""
     warned = pytest.warns(errors.LostEventsWarning, match="10 calls missing") if missing else contextlib.nullcontext()
     with warned, own_session(way=way) as session:
         t, rows = run(session, program, "paths")

@@ -77,8 +77,8 @@ export default panel((view) => {
         },
         bar,
         label,
-        node("span", { class: "ior-num" }, showCount(row.count)),
-        node("span", { class: "ior-num ior-dim" }, showBytes(row.bytes)),
+        node("span", { class: "ior-num" }, `${row.least}${showCount(row.count)}`),
+        node("span", { class: "ior-num ior-dim" }, `${row.least}${showBytes(row.bytes)}`),
       );
     });
     return node(
