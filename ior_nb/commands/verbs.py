@@ -35,7 +35,7 @@ VERBS: Final = {
     "probes": "probes: what is traced; probes on|off NAMES, probes rate NAME=N change it while a trace runs",
     "reset": "begin the live statistics and the flame graph anew",
     "cells": "the traced cells, those run while %ior start traced too: calls, bytes, time, loss",
-    "diff": "diff A B: compare two traced cells by their numbers (or variables)",
+    "diff": "diff [--rows-only] A B: compare two traced cells by their numbers (or variables)",
     "record": "record PATH: write every row to a Parquet file from now on; record stop: finish it",
     "load": "load PATH [--start S] [--end S] [--filter TEXT]: a recording (several, a folder) as a trace, as _ior",
     "export": "export PATH: the last trace as a file; the ending says the format",
@@ -370,11 +370,13 @@ class Verbs:
     def do_diff(self, line: str) -> Any:
         """Compare two traces."""
         words = words_of("%ior diff", line)
+        rows_only = "--rows-only" in words
+        words = [word for word in words if word != "--rows-only"]
         if len(words) != 2:
             raise UsageError("%ior diff A B: two numbers of traced cells (%ior cells lists them) or names of variables")
         before, after = (self._trace_named(word) for word in words)
         first, second = (f"cell {word}" if word.isdigit() else word for word in words)
-        return before.diff(after, titles=(first, second))
+        return before.diff(after, titles=(first, second), rows_only=rows_only)
 
     def _trace_named(self, word: str) -> Trace:
         found = self.session.traces().get(int(word)) if word.isdigit() else self._shell.user_ns.get(word)

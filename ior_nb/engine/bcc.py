@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -44,6 +45,7 @@ _HELP: Final = (
     "Give this process CAP_BPF and CAP_PERFMON (run Jupyter as root, or allow `sudo -n` for it); "
     "`ior-nb doctor` shows what is missing."
 )
+_ENGINES: Final[weakref.WeakSet[BccEngine]] = weakref.WeakSet()  # of this process: no trace shows their collectors
 
 
 class _Answer:
@@ -92,6 +94,7 @@ class BccEngine:
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._sharing = Sharing()
+        _ENGINES.add(self)
         self._decoder = Decoder()
         self._on_batch: Callable[[EventBatch], None] = lambda batch: None
         self._searches = Searches(self._hand_on)
@@ -252,7 +255,7 @@ class BccEngine:
             rates={str(n): r for n, r in options.rates.items()},
             owner=os.getpid(),
             ignore_tids=list(self.thread_ids()) if self._sharing.works else own.not_users(),
-            ignore_pids=list(options.ignore_pids),
+            ignore_pids=[pid for engine in list(_ENGINES) if (pid := engine.collector_pid) is not None],
             hurry=list(self.thread_ids()),
             filter=as_json(options.pushdown),
             generation=options.generation,

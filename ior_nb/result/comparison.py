@@ -59,7 +59,8 @@ class Diff:
             if not (side.exact or rows_only):
                 raise ConfigError(
                     f"cannot compare {printable(title)}: {side.line()}. The exact counts cannot stand in for these "
-                    "calls; trace without sampling or filter, or compare the rows alone: a.diff(b, rows_only=True)"
+                    "calls; trace without sampling or filter, or compare the rows alone: a.diff(b, rows_only=True), "
+                    "%ior diff --rows-only A B"
                 )
         self.before = before
         self.after = after

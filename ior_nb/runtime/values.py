@@ -52,8 +52,6 @@ class TraceOptions:
     """Numbers of the system calls that are on."""
     rates: Mapping[int, int] = field(default_factory=dict)
     """Sampling by syscall number: 0 counts only, 1 records all (the default), N one in N."""
-    ignore_pids: tuple[int, ...] = ()
-    """Processes that are never traced."""
     pushdown: Pushdown = field(default_factory=Pushdown)
     """What of the filter to decide at the source."""
     generation: int = 0

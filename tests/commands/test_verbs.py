@@ -128,3 +128,14 @@ def test_what_was_not_entered_is_no_trace(verbs: Verbs) -> None:
     with pytest.raises(AttributeError, match="has no attribute 'dff'"):
         window.dff()
     assert not hasattr(window, "df")
+
+
+def test_cells_of_a_sampled_trace_are_compared_by_their_rows_when_asked(verbs: Verbs, engine: FakeEngine) -> None:
+    """Exact counts know no cells: a comparison is refused, and says how to compare the rows alone."""
+    engine.totals |= {"seen": 97, "sampled_out": 97}
+    found = traced(verbs, engine)
+    verbs.session.remember(7, found.filter("cell=7"))
+    with pytest.raises(ConfigError, match=r"97 counted only.*%ior diff --rows-only A B"):
+        verbs.run("diff", "7 7")
+
+    assert "97 counted only" in repr(verbs.run("diff", "--rows-only 7 7"))

@@ -76,10 +76,10 @@ def test_two_collectors_at_once_are_both_told() -> None:
     with (
         TracerSession(engine=BccEngine()) as one,
         TracerSession(engine=BccEngine()) as two,
-        trace(session=one, families="FS,Process") as outer,
+        trace(session=one, families="FS,Network,AIO,Process") as outer,
     ):
         os.pread(zero, 3, 0)
-        with trace(session=two, families="FS,Process") as inner:
+        with trace(session=two, families="FS,Network,AIO,Process") as inner:
             os.pread(zero, 5, 0)
         inner.df()
         os.pread(zero, 7, 0)

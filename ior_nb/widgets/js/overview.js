@@ -137,8 +137,8 @@ export default panel((view) => {
         tops._drawn = performance.now();
         tops.replaceChildren(...Object.entries(data.tops).map(([title, rows]) => top(title, rows)));
       }
-      write(complete, [data.accounting, ...data.notes].filter(Boolean).map(printable).join("  ·  "));
-      complete.classList.toggle("ov-bad", !data.complete);
+      write(complete, [data.told ? "" : data.accounting, ...data.notes].filter(Boolean).map(printable).join("  ·  "));
+      complete.classList.toggle("ov-bad", !data.complete && !data.told);
     },
   };
 });
