@@ -15,11 +15,23 @@
     IorWarning(UserWarning)
     └─ LostEventsWarning                    the result is not complete, and says by how much
 
-A message says what failed, what was seen, and what to do.
+A message says what failed, what was seen, and what to do. It may have names in it that others made: as text no
+character of it acts on a terminal, but the ends of its lines.
 """
 
 
-class IorError(Exception):
+class _Harmless(Exception):
+    """An exception whose text is printable, in lines."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if text.isascii() and text.isprintable():
+            return text
+        shown = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+        return "".join(shown)
+
+
+class IorError(_Harmless):
     """Base of all errors of this package."""
 
 
@@ -98,7 +110,7 @@ class SessionClosed(IorError, RuntimeError):
     """The object was used after it was closed."""
 
 
-class IorWarning(UserWarning):
+class IorWarning(_Harmless, UserWarning):
     """Base of all warnings of this package."""
 
 

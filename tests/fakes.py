@@ -37,6 +37,7 @@ class FakeEngine:
     syscalls = SYSCALLS
     title = ""
     notes: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
     how = ""
 
     def __init__(self) -> None:

@@ -2,7 +2,8 @@
 
 Every function takes an `EventBatch` and returns a dictionary of numpy arrays, one entry per group; text is an object
 array. Everything is exact and computed from the rows, sums are integers, and groups are never left out: calls without
-a file are the group with the empty name, so that the sums of a table are the totals of the trace.
+a file are the group with the empty name, calls that were counted and are no rows the one called `(not recorded)`, so
+that the sums of a table are the totals of the trace.
 
 Only finished calls have a latency; calls that never return, or had not returned, count as calls and nothing else.
 """
@@ -26,6 +27,7 @@ from ior_nb.aggregate.tables import (
     errors,
     families,
     files,
+    lines,
     probes,
     processes,
     syscalls,
@@ -33,13 +35,16 @@ from ior_nb.aggregate.tables import (
     totals,
 )
 from ior_nb.aggregate.times import latency_bins, slowest, timeline
+from ior_nb.aggregate.unrecorded import added, counted, missing
 
 __all__ = [
     "CLASSES",
     "CLASS_OF",
     "Columns",
     "Groups",
+    "added",
     "classes",
+    "counted",
     "directories",
     "directory_of",
     "errors",
@@ -47,6 +52,8 @@ __all__ = [
     "files",
     "latencies",
     "latency_bins",
+    "lines",
+    "missing",
     "moved",
     "probe_rows",
     "probes",

@@ -1,15 +1,24 @@
-"""One group per system call, family, file, directory, process, thread name or error; and the totals."""
+"""One group per system call, family, file, directory, process, thread name or error; and the totals.
+
+Each takes the calls that were counted and are no rows (`Completeness.unrecorded`), and has them in its sums. What only
+rows can tell (percentiles, which file, which process) is of the rows: the column `recorded` says of how many.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+from typing import Final
 
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups, mean
-from ior_nb.aggregate.rows import credited_rows, latencies, moved, wait_rows
+from ior_nb.aggregate.rows import credited_rows, latencies, lives, moved, wait_rows
+from ior_nb.aggregate.unrecorded import as_group, into_groups, sums
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import distinct
+from ior_nb.runtime.completeness import UNRECORDED, Counters
+from ior_nb.runtime.stacks import NO_FRAME, parsed
 
 __all__ = [
     "directories",
@@ -17,6 +26,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "lines",
     "probes",
     "processes",
     "syscalls",
@@ -25,77 +35,89 @@ __all__ = [
 ]
 
 
-def totals(batch: EventBatch) -> dict[str, int | float]:
-    """Return the totals of all rows by name."""
+_ALL_ROWS: Final[Counters] = {}
+
+
+def totals(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> dict[str, int | float]:
+    """Return the totals by name; files, processes, threads and percentiles are those of the rows."""
     read, written = moved(batch)
     latency, done = latencies(batch)
+    life = lives(batch)
     groups = Groups(np.zeros(len(batch), np.int64))
     percentiles = groups.percentiles(latency, done)
-    count = int(done.sum())
+    more = {name: int(values.sum()) for name, values in sums(unrecorded).items() if values.dtype != object}
+    count, time = int(done.sum()) + more["timed"], int(latency.sum()) + more["time_ns"]
     return {
-        "calls": len(batch),
-        "errors": int(batch.failed.sum()),
-        "probes": int(batch["probe"].sum()),
+        "calls": len(batch) + more["calls"],
+        "recorded": len(batch),
+        "errors": int(batch.failed.sum()) + more["errors"],
+        "probes": int(batch["probe"].sum()) + more["probes"],
         "in_flight": int(batch.in_flight.sum()),
-        "bytes": int(batch["bytes"].sum(dtype=np.int64)),
-        "bytes_read": int(read.sum()),
-        "bytes_written": int(written.sum()),
+        "bytes": int(batch["bytes"].sum(dtype=np.int64)) + more["bytes"],
+        "bytes_read": int(read.sum()) + more["bytes_read"],
+        "bytes_written": int(written.sum()) + more["bytes_written"],
         "files": int(np.count_nonzero(np.union1d(batch["file"], batch["old_file"][credited_rows(batch)]))),
-        "syscalls": len(np.unique(batch["syscall"])),
-        "processes": len(np.unique(batch["pid"])),
-        "threads": Groups(batch["pid"], batch["tid"]).count,
-        "time_ns": int(latency.sum()),
+        "syscalls": len({*batch.tables["syscall"].texts(np.unique(batch["syscall"])), *unrecorded}),
+        "processes": Groups(batch["pid"], life).count,
+        "threads": Groups(batch["pid"], life, batch["tid"]).count,
+        "time_ns": time,
         "waiting_ns": int(latency[wait_rows(batch)].sum()),
-        "mean_ns": float(latency.sum() / count) if count else 0.0,
+        "mean_ns": time / count if count else 0.0,
         **{name: int(values[0]) if len(values) else 0 for name, values in percentiles.items()},
         "max_ns": int(latency.max(initial=0)),
     }
 
 
-def syscalls(batch: EventBatch) -> Columns:
+def syscalls(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return one group per system call, most time first; percentiles and mean are of finished calls."""
     groups = Groups(batch["syscall"])
     first = groups.first()
     columns: Columns = {
         "syscall": batch.text("syscall")[first],
         "family": batch.text("family")[first],
-        **_measures(groups, batch),
+        **_measures(groups, batch, recorded=True),
         **groups.percentiles(*latencies(batch)),
     }
     columns["max_ns"] = columns.pop("max_ns")  # behind the percentiles
-    return ranked(columns, "time_ns", "calls")
+    return ranked(_averaged(into_groups(columns, "syscall", unrecorded)), "time_ns", "calls")
 
 
-def _measures(groups: Groups, batch: EventBatch) -> Columns:
-    """Return what every table of calls has."""
+def _measures(groups: Groups, batch: EventBatch, *, recorded: bool = False) -> Columns:
+    """Return what every table of calls has; `recorded` where missing calls go to the groups of rows."""
     latency, done = latencies(batch)
     read, written = moved(batch)
-    time = groups.sum(latency)
     return {
         "calls": groups.sizes(),
+        **({"recorded": groups.sizes()} if recorded else {}),
         "errors": groups.sum(batch.failed),
         "probes": groups.sum(batch["probe"]),
         "bytes": groups.sum(batch["bytes"]),
         "bytes_read": groups.sum(read),
         "bytes_written": groups.sum(written),
-        "time_ns": time,
-        "mean_ns": mean(time, groups.sum(done)),
+        "time_ns": groups.sum(latency),
+        "timed": groups.sum(done),
         "max_ns": groups.max(latency),
     }
 
 
-def families(batch: EventBatch) -> Columns:
+def _averaged(columns: Columns) -> Columns:
+    """Return the columns with the mean in the place of how many calls it is of."""
+    means = mean(columns["time_ns"], columns["timed"])
+    return {"mean_ns" if name == "timed" else name: means if name == "timed" else v for name, v in columns.items()}
+
+
+def families(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return one group per family of system calls, most time first."""
     groups = Groups(batch["family"])
     columns: Columns = {
         "family": batch.text("family")[groups.first()],
         "syscalls": groups.distinct(batch["syscall"]),
-        **_measures(groups, batch),
+        **_measures(groups, batch, recorded=True),
     }
-    return ranked(columns, "time_ns", "calls")
+    return ranked(_averaged(into_groups(columns, "family", unrecorded)), "time_ns", "calls")
 
 
-def files(batch: EventBatch) -> Columns:
+def files(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return one group per file, most bytes first; calls without a file have the empty name.
 
     A transfer between two descriptors is a call on its destination; the bytes read are credited to its source.
@@ -120,13 +142,13 @@ def files(batch: EventBatch) -> Columns:
         "bytes_read": groups.sum(np.concatenate([own_read, read[credited]])),
         "bytes_written": groups.sum(np.concatenate([written, zeros])),
         "time_ns": groups.sum(latency),
-        "mean_ns": mean(groups.sum(latency), timed),
+        "timed": timed,
         "max_ns": groups.max(latency),
     }
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
     columns = ranked(columns, "bytes", "calls", "time_ns")
     del columns["bytes"]
-    return columns
+    return _averaged(as_group(columns, "file", unrecorded))
 
 
 def directory_of(file: str) -> str:
@@ -135,7 +157,7 @@ def directory_of(file: str) -> str:
     return (head or "/") if slash else "." if file else ""
 
 
-def directories(batch: EventBatch) -> Columns:
+def directories(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return one group per directory, most bytes first; calls without a file have the empty name."""
     by_file = files(batch)
     numbers: dict[str, int] = {}
@@ -149,16 +171,16 @@ def directories(batch: EventBatch) -> Columns:
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
     columns = ranked(columns, "bytes", "calls", "time_ns")
     del columns["bytes"]
-    return columns
+    return as_group(columns, "directory", unrecorded)
 
 
-def processes(batch: EventBatch) -> Columns:
-    """Return one group per process id, most calls first.
+def processes(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
+    """Return one group per process, most calls first; an id that is used again is another process.
 
     A process is called what its main thread was called last, or, where that made no call, by its first name at all.
     """
     pid, comm, rows = batch["pid"], batch["comm"], np.arange(len(batch))
-    groups = Groups(pid)
+    groups = Groups(pid, lives(batch))
     main = groups.max(np.where((batch["tid"] == pid) & (comm != 0), rows, -1))
     named = groups.min(np.where(comm != 0, rows, len(batch)))
     source = np.where(main >= 0, main, np.where(named < len(batch), named, groups.first()))
@@ -172,10 +194,10 @@ def processes(batch: EventBatch) -> Columns:
         "first_ns": groups.min(batch["time_ns"].astype(np.int64)),
         "last_ns": groups.max(end),
     }
-    return ranked(columns, "calls", "time_ns")
+    return _averaged(as_group(ranked(columns, "calls", "time_ns"), "comm", unrecorded))
 
 
-def threads(batch: EventBatch) -> Columns:
+def threads(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return one group per name of a thread, most time first."""
     groups = Groups(batch["comm"])
     columns: Columns = {
@@ -183,20 +205,55 @@ def threads(batch: EventBatch) -> Columns:
         "threads": groups.distinct(batch["tid"]),
         **_measures(groups, batch),
     }
-    return ranked(columns, "time_ns", "calls")
+    return _averaged(as_group(ranked(columns, "time_ns", "calls"), "comm", unrecorded))
 
 
-def errors(batch: EventBatch) -> Columns:
-    """Return one group per system call and error, most frequent first, with the first file it happened to."""
-    return _failures(batch.take(batch.failed))
+def lines(batch: EventBatch, unrecorded: Counters = _ALL_ROWS, *, library: bool = False) -> Columns:
+    """Return one group per line of Python, most time first; calls without a Python stack have the empty file.
+
+    Args:
+        batch: the rows.
+        unrecorded: the calls that are no rows: a group of their own.
+        library: the line that made the call itself, whoever's it is, instead of the user's own.
+    """
+    if library:
+        codes, stacks = distinct(batch["stack"], len(batch.tables["stack"]))[::-1]
+        frames = [(parsed(text) or (NO_FRAME,))[-1] for text in batch.tables["stack"].at(stacks)]
+        known = {frame: at for at, frame in enumerate(dict.fromkeys(frames))}
+        groups = Groups(np.array([known[frame] for frame in frames], np.int64).take(codes))
+        found = list(known)
+        names: Columns = {
+            "file": _objects([frame.file for frame in found]),
+            "line": np.array([frame.line for frame in found], np.int64),
+            "function": _objects([frame.function for frame in found]),
+        }
+    else:
+        groups = Groups(batch["py_file"], batch["py_line"], batch["py_func"])
+        first = groups.first()
+        names = {
+            "file": batch.text("py_file")[first],
+            "line": batch["py_line"][first].astype(np.int64),
+            "function": batch.text("py_func")[first],
+        }
+    measures = _measures(groups, batch)
+    measures["waiting_ns"] = groups.sum(np.where(wait_rows(batch), latencies(batch)[0], 0))
+    return _averaged(as_group(ranked({**names, **measures}, "time_ns", "calls"), "function", unrecorded))
 
 
-def probes(batch: EventBatch) -> Columns:
+def errors(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
+    """Return one group per system call and error, most frequent first, with the first file it happened to.
+
+    Of failures that are no rows only the system call is known: they are behind the others, `(not recorded)`.
+    """
+    return _failures(batch.take(batch.failed), unrecorded, "errors")
+
+
+def probes(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return the same of the failures that are none: the answers to questions of normal work."""
-    return _failures(batch.take(batch["probe"]))
+    return _failures(batch.take(batch["probe"]), unrecorded, "probes")
 
 
-def _failures(failed: EventBatch) -> Columns:
+def _failures(failed: EventBatch, unrecorded: Counters, measure: str) -> Columns:
     groups = Groups(failed["syscall"], failed["ret"])
     first = groups.first()
     codes = (-failed["ret"][first]).tolist()
@@ -210,7 +267,19 @@ def _failures(failed: EventBatch) -> Columns:
         "files": groups.distinct(failed["file"]),
         "example": np.where(file != "", file, failed.text("path_arg")[first]) if len(first) else file,
     }
-    return ranked(columns, "calls")
+    columns = ranked(columns, "calls")
+    failures = {name: row[measure] for name, row in unrecorded.items() if row.get(measure)}
+    if failures:
+        blank = {name: np.zeros(len(failures), values.dtype) for name, values in columns.items()}
+        texts = {name: _objects([""] * len(failures)) for name, values in columns.items() if values.dtype == object}
+        known = {
+            "syscall": _objects(list(failures)),
+            "error": _objects([UNRECORDED] * len(failures)),
+            "calls": np.array(list(failures.values()), np.int64),
+        }
+        behind = ranked(blank | texts | known, "calls")
+        columns = {name: np.concatenate([values, behind[name]]) for name, values in columns.items()}
+    return columns
 
 
 def _objects(values: list[str]) -> np.ndarray:

@@ -20,11 +20,11 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ior_nb import errors
 from ior_nb.commands.options import add_trace_options, trace_arguments
-from ior_nb.runtime.text import printable
+from ior_nb.runtime.text import printable, printable_lines
 from ior_nb.version import VERSION
 
 if TYPE_CHECKING:
@@ -40,8 +40,16 @@ _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _HANDED_ON: Final = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
 
 
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that says what it was given without letting it act on the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the line."""
+        super().error(printable_lines(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ior-nb", description="Trace I/O system calls with eBPF.")
+    parser = _Parser(prog="ior-nb", description="Trace I/O system calls with eBPF.")
     parser.add_argument("--version", action="version", version=f"ior-nb {VERSION}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     tracing = verbs.add_parser(
@@ -73,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from ior_nb.doctor import diagnose, report
 
         findings = diagnose()
-        print(report(findings))
+        print(printable_lines(report(findings)))
         return 1 if any(f.ok is False for f in findings) else 0
     try:
         return _trace(options)
@@ -166,6 +174,8 @@ def _as_json(result: Trace) -> dict[str, Any]:
     return {
         "engine": result.engine,
         "events": accounting["emitted"] + accounting["in_flight"],
+        "completeness": result.completeness.line(),
+        "caveats": list(result.caveats),
         "accounting": accounting,
         "duration_s": result.duration_s,
         "recording": str(result.recording) if result.recording else None,

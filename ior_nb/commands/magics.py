@@ -15,7 +15,7 @@ from IPython.display import display
 
 from ior_nb import errors
 from ior_nb.commands.options import add_trace_options, trace_arguments
-from ior_nb.commands.verbs import PARSERS, VERBS, HelpShown, Parser, Verbs, arguments_of
+from ior_nb.commands.verbs import PARSERS, VERBS, HelpShown, Parser, Verbs, arguments_of, refusal
 from ior_nb.engine import ENGINES
 from ior_nb.export import EXPORTERS
 from ior_nb.result.trace import Trace
@@ -66,9 +66,9 @@ class IorMagics(Magics):
         except HelpShown:
             return None
         except errors.ConfigError as error:
-            raise UsageError(f"ior: {error}") from None
+            raise refusal(f"ior: {error}") from None
         except (errors.SourceError, errors.RecordingError, errors.SessionClosed) as error:
-            raise UsageError(f"ior: {error}") from None
+            raise refusal(f"ior: {error}") from None
 
     def _cell(self, line: str, cell: str) -> Any:
         __tracebackhide__ = True
@@ -96,8 +96,9 @@ class IorMagics(Magics):
             session = self.verbs.use(options.engine)
             window = trace(**trace_arguments(options), title="this cell", session=session, cell=number)
             result = window.__enter__()
+            result.cells = self.verbs.cell_files()
         except (errors.IorError, HelpShown) as error:
-            raise UsageError("nothing was run" if isinstance(error, HelpShown) else f"ior: {error}") from None
+            raise refusal("nothing was run" if isinstance(error, HelpShown) else f"ior: {error}") from None
 
         @own.ours
         def show() -> None:

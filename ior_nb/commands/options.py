@@ -8,7 +8,7 @@ from typing import Any
 from ior_nb.engine import ENGINES
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
-from ior_nb.session.plan import Request
+from ior_nb.session.plan import FRAMES_OF, Request
 
 __all__ = ["add_load_options", "add_trace_options", "load_arguments", "trace_arguments"]
 
@@ -63,6 +63,11 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
         )
     else:
         parser.set_defaults(keep_rows=False)
+    how.add_argument(
+        "--stacks",
+        choices=FRAMES_OF,
+        help="the Python stack of every call (default: full, off for --uid, --cgroup, --system, --pid)",
+    )
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
     how.add_argument(
         "--record-mode",

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from IPython.core.error import UsageError
 from IPython.display import display
 
 from ior_nb.commands.options import add_load_options, add_trace_options, load_arguments, trace_arguments
+from ior_nb.engine.contract import so_far
 from ior_nb.globalfilter import to_text
 from ior_nb.result.cells import CellLine, as_text, of_trace, within
 from ior_nb.result.trace import Trace
-from ior_nb.runtime.text import printable
+from ior_nb.runtime.text import printable, printable_lines
 from ior_nb.session.session import TracerSession, default_session
 from ior_nb.session.tracing import dashboard, shows, trace
 from ior_nb.session.window import Window
 from ior_nb.syscalls import FAMILIES
 
-__all__ = ["PARSERS", "VERBS", "HelpShown", "Parser", "Verbs", "arguments_of"]
+__all__ = ["PARSERS", "VERBS", "HelpShown", "Parser", "Verbs", "arguments_of", "refusal", "say"]
 
 # Verb -> what `%ior help` says. A new verb is a row here and a method `do_VERB` below.
 VERBS: Final = {
@@ -33,8 +35,9 @@ VERBS: Final = {
     "filter": "filter TEXT: let only these rows pass, from now on; filter undo, filter clear, filter alone shows it",
     "probes": "probes: what is traced; probes on|off NAMES, probes rate NAME=N change it while a trace runs",
     "reset": "begin the live statistics and the flame graph anew",
+    "lines": "lines [-f FILE] [--library]: what each line of the last trace's cells (or of a file) made",
     "cells": "the traced cells, those run while %ior start traced too: calls, bytes, time, loss",
-    "diff": "diff A B: compare two traced cells by their numbers (or variables)",
+    "diff": "diff [--rows-only] A B: compare two traced cells by their numbers (or variables)",
     "record": "record PATH: write every row to a Parquet file from now on; record stop: finish it",
     "load": "load PATH [--start S] [--end S] [--filter TEXT]: a recording (several, a folder) as a trace, as _ior",
     "export": "export PATH: the last trace as a file; the ending says the format",
@@ -43,8 +46,22 @@ VERBS: Final = {
 }
 
 
+def say(text: str) -> None:
+    """Print lines; names in them do not act on a terminal."""
+    print(printable_lines(text))
+
+
+def refusal(text: str) -> UsageError:
+    """Return the error of a line that cannot be done; IPython prints its text, in which no name acts on a terminal."""
+    return UsageError(printable_lines(text))
+
+
 class HelpShown(Exception):
     """`--help` has been printed; there is nothing left to do."""
+
+
+_RECORDING: Final = re.compile(r"'((?:[^']|'')*\.parquet)'", re.IGNORECASE)
+_TRACE: Final = re.compile(r"\btrace\b", re.IGNORECASE)
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,7 +69,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Refuse the line."""
-        raise UsageError(f"{self.prog}: {printable(message)}")
+        raise refusal(f"{self.prog}: {message}")
 
     def exit(self, status: int = 0, message: str | None = None) -> Any:
         """Never end the kernel."""
@@ -71,8 +88,21 @@ def _load_parser() -> Parser:
     return parser
 
 
+def _lines_parser() -> Parser:
+    parser = Parser(prog="%ior lines", description=VERBS["lines"])
+    parser.add_argument(
+        "-f", "--file", default="", metavar="FILE", help="files whose path ends so, instead of the cells"
+    )
+    parser.add_argument("--library", action="store_true", help="a table of the lines that made the calls themselves")
+    return parser
+
+
 # Verbs that take options. `--help` and completion read them.
-PARSERS: Final[dict[str, Callable[[], Parser]]] = {"start": _start_parser, "load": _load_parser}
+PARSERS: Final[dict[str, Callable[[], Parser]]] = {
+    "start": _start_parser,
+    "load": _load_parser,
+    "lines": _lines_parser,
+}
 
 
 def words_of(name: str, line: str) -> list[str]:
@@ -80,7 +110,7 @@ def words_of(name: str, line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError as error:
-        raise UsageError(f"{name}: {error}") from None
+        raise refusal(f"{name}: {error}") from None
 
 
 def arguments_of(parser: Parser, line: str) -> argparse.Namespace:
@@ -128,8 +158,19 @@ class Verbs:
         """Return the trace the shell has as `_ior`."""
         found = self._shell.user_ns.get("_ior")
         if not isinstance(found, Trace):
-            raise UsageError("ior: nothing has been traced yet (%%ior on a cell, or %ior start)")
+            raise self._nothing()
         return found
+
+    def _nothing(self) -> UsageError:
+        """Return the error where `_ior` is no trace: none was made, or the name is another thing's, or nobody's."""
+        cells = self.session.traces()
+        if not cells and not self._over_cells:
+            return UsageError("ior: nothing has been traced yet (%%ior on a cell, or %ior start)")
+        gone = "is no trace any more" if "_ior" in self._shell.user_ns else "is not there any more"
+        how = f"; `%ior show {max(cells)}` shows the last one (%ior cells lists them)" if cells else ""
+        return UsageError(
+            f"ior: the variable _ior, which has the last trace, {gone}{how}; %%ior on a cell makes a new one"
+        )
 
     # ---- tracing
 
@@ -145,7 +186,7 @@ class Verbs:
         except BaseException:
             self._window = None
             raise
-        print(f"tracing {window.trace.scope}; %ior stop ends it")
+        say(f"tracing {window.trace.scope}; %ior stop ends it")
 
     def do_stop(self, line: str) -> None:
         """End it and show the result."""
@@ -164,8 +205,8 @@ class Verbs:
         """A trace over cells has ended: here, or with the button of the dashboard."""
         self._window = None
         self._bind(trace)
-        done = trace.accounting
-        said = "complete" if done.complete else f"of the whole trace: {done.line()}"
+        told = trace.completeness.told()
+        said = f"of the whole trace: {told}" if told else "complete"
         self._over_cells |= within(trace, self.session.cells(), said)
 
     def do_status(self, line: str) -> None:
@@ -177,15 +218,20 @@ class Verbs:
             run.watch()
             run.refresh()
             active, total = run.probes.active_count()
-            print(f"tracing {run.options.scope} with {run.engine.name}: {run.owner.rows:,} rows so far")
+            told = run.completeness().told()
+            say(f"tracing {run.options.scope} with {run.engine.name}: {run.owner.rows:,} rows so far")
+            if run.options.stacks and (missing := so_far(run.totals).stacks_line()):
+                say(missing)
             print(f"probes: {active} of {total} on; filter: {printable(to_text(run.filter))}")
+            if told:
+                say(told)
         if how := self.session.engine().how:
-            print(how)
+            say(how)
         recording = self.session.recorder().status()
         if recording.active:
-            print(f"recording to {recording.path}: {recording.rows_written:,} rows, {recording.rows_dropped:,} dropped")
+            say(f"recording to {recording.path}: {recording.rows_written:,} rows, {recording.rows_dropped:,} dropped")
         elif recording.error:
-            print(f"the last recording failed: {recording.error}")
+            say(f"the last recording failed: {recording.error}")
 
     def do_filter(self, line: str) -> None:
         """Show or change the filter."""
@@ -231,7 +277,7 @@ class Verbs:
         for state in manager.states():
             if state.error or (state.active and state.rate != 1):
                 rate = "counted only" if state.rate == 0 else f"one in {state.rate}"
-                print(f"  {state.syscall}: {state.error or rate}")
+                say(f"  {state.syscall}: {state.error or rate}")
 
     def do_reset(self, line: str) -> None:
         """Begin the live aggregates anew."""
@@ -286,7 +332,9 @@ class Verbs:
             return self.last().df()
         from ior_nb.export.pandas import dataframe
 
-        return dataframe(run.rows())
+        rows = run.rows()
+        run.refresh()
+        return dataframe(rows, run.completeness())
 
     def do_sql(self, line: str) -> Any:
         """Query rows with DuckDB; returns a DataFrame."""
@@ -297,17 +345,53 @@ class Verbs:
         except ImportError:
             raise UsageError("ior: SQL needs DuckDB: pip install duckdb") from None
         from ior_nb.export.arrow import table
+        from ior_nb.export.frame import told
+        from ior_nb.result.load import lacking_of
 
         run = self.session.running
         last = self._shell.user_ns.get("_ior")
         batch = run.rows() if run is not None else last.batch if isinstance(last, Trace) else None
+        if run is not None:
+            run.refresh()
+        lacking = [found for path in _RECORDING.findall(line) if (found := lacking_of(path.replace("''", "'")))]
+        if batch is not None and _TRACE.search(line):
+            lacking.insert(0, last.completeness if run is None else run.completeness())
         with duckdb.connect(config={"python_enable_replacements": "false"}) as connection:
             if batch is not None:
                 connection.register("trace", table([batch]))
             try:
-                return connection.sql(line).df()
+                return told(connection.sql(line).df(), *lacking)
+            except duckdb.CatalogException as error:
+                if batch is None and "Table with name trace" in str(error):
+                    raise self._nothing() from None
+                raise refusal(f"ior: {str(error).splitlines()[0]}") from None
             except duckdb.Error as error:
-                raise UsageError(f"ior: {str(error).splitlines()[0]}") from None
+                raise refusal(f"ior: {str(error).splitlines()[0]}") from None
+
+    def cell_files(self) -> Mapping[str, int]:
+        """Return the number of each cell by the name its code has for a file."""
+        known = getattr(self._shell.compile, "_filename_map", None)  # IPython 8 and later, for its own tracebacks
+        return known if isinstance(known, dict) else {}
+
+    def do_lines(self, line: str) -> Any:
+        """Show the lines of Python that made calls."""
+        options = arguments_of(PARSERS["lines"](), line)
+        found = self._shell.user_ns.get("_ior") if self._window is None else self._window.trace
+        if not isinstance(found, Trace):
+            found = self.last()
+        if self.session.running is not None:
+            self.session.running.watch()
+            self.session.running.flush()
+        if options.library:
+            return found.lines(options.file, library=True)
+        sources = found.annotated(options.file)
+        if not sources:
+            what = f"lines of {printable(options.file)}" if options.file else "cells with lines of Python"
+            missing = found.accounting.stacks_line()
+            print(f"no {what} in this trace" + (f"; {missing}" if missing else ""))
+        for source in sources:
+            display(source)  # type: ignore[no-untyped-call]
+        return None
 
     def do_cells(self, line: str) -> None:
         """List the traced cells."""
@@ -315,24 +399,26 @@ class Verbs:
         run = self.session.running
         if self._window is not None and run is not None:
             run.watch()
-            totals = run.engine.flush()
-            lost = totals["lost_ring"] + totals["lost_buffer"]
-            said = f"of the trace so far: {lost:,} calls lost" if lost else "complete so far"
+            run.refresh()
+            told = run.completeness().told()
+            said = f"of the whole trace {told}" if told else "complete so far"
             lines |= within(self._window.trace, self.session.cells(), said)
         lines |= {number: of_trace(number, found) for number, found in self.session.traces().items()}
         if not lines:
             print("no cell has been traced yet (%%ior on a cell, or %ior start and then cells)")
             return
-        print(as_text(lines.values()))
+        say(as_text(lines.values()))
 
     def do_diff(self, line: str) -> Any:
         """Compare two traces."""
         words = words_of("%ior diff", line)
+        rows_only = "--rows-only" in words
+        words = [word for word in words if word != "--rows-only"]
         if len(words) != 2:
             raise UsageError("%ior diff A B: two numbers of traced cells (%ior cells lists them) or names of variables")
         before, after = (self._trace_named(word) for word in words)
         first, second = (f"cell {word}" if word.isdigit() else word for word in words)
-        return before.diff(after, titles=(first, second))
+        return before.diff(after, titles=(first, second), rows_only=rows_only)
 
     def _trace_named(self, word: str) -> Trace:
         found = self.session.traces().get(int(word)) if word.isdigit() else self._shell.user_ns.get(word)
@@ -340,7 +426,7 @@ class Verbs:
         if found is None and word.isdigit() and isinstance(last, Trace) and int(word) in last.batch["cell"]:
             found = last.filter(f"cell={word}")  # of a trace that went on over cells
         if not isinstance(found, Trace):
-            raise UsageError(f"ior: {word} is neither a traced cell (%ior cells lists them), a trace, nor a panel")
+            raise refusal(f"ior: {word} is neither a traced cell (%ior cells lists them), a trace, nor a panel")
         return found
 
     def do_load(self, line: str) -> None:
@@ -357,7 +443,7 @@ class Verbs:
         words = words_of("%ior export", line)
         if len(words) != 1:
             raise UsageError("%ior export PATH: the ending says the format")
-        print(f"wrote {self.last().export(words[0])}")
+        say(f"wrote {self.last().export(words[0])}")
 
     def do_record(self, line: str) -> None:
         """Start or stop a recording of the session."""
@@ -368,16 +454,16 @@ class Verbs:
             published = self.session.stop_recording()
             if published is None:
                 raise UsageError("ior: nothing is being recorded (%ior record PATH begins)")
-            print(f"recorded to {published}")
+            say(f"recorded to {published}")
             return
         self.session.record(words[0])
-        print(f"recording to {self.session.recorder().status().path}; `%ior record stop` finishes it")
+        say(f"recording to {self.session.recorder().status().path}; `%ior record stop` finishes it")
 
     def do_doctor(self, line: str) -> None:
         """Examine the machine."""
         from ior_nb.doctor import diagnose, report
 
-        print(report(diagnose()))
+        say(report(diagnose()))
 
     def do_help(self, line: str) -> None:
         """List the verbs."""

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,8 @@ class Answers:
     """Empty where the trial was refused: then nothing was loaded."""
     seconds: float = 0.0
     """How long loading took."""
+    lines: dict[str, Any] = field(default_factory=dict)
+    """About Python stacks; empty where nothing was loaded."""
 
 
 def ask() -> Answers:
@@ -55,10 +57,11 @@ def ask() -> Answers:
             sizes = {"event_bytes": RING_BYTES, "name_bytes": NAME_RING_BYTES, "buffer_bytes": BUFFER_BYTES}
             load = _answer(collector, "load", **sizes)
         seconds = time.monotonic() - began
+        lines = _answer(collector, "lines") if load.get("ok") else {}
     finally:
         collector.hang_up()
         collector.close()
-    return Answers(trial, load, seconds)
+    return Answers(trial, load, seconds, lines)
 
 
 def _answer(collector: Collector, verb: str, **arguments: Any) -> dict[str, Any]:
@@ -99,6 +102,8 @@ def judge(answers: Answers, host: Host, place: Place) -> list[Finding]:
     findings = [_trial(answers.trial, place)]
     if answers.load.get("ok"):
         findings += [_hooks(answers.load, place), _program(answers.load, answers.seconds, host)]
+        if answers.lines:
+            findings.append(_lines(answers.lines))
     elif answers.load:
         findings.append(_refused(answers.load, host, place))
     return findings
@@ -139,6 +144,11 @@ def _program(answer: dict[str, Any], seconds: float, host: Host) -> Finding:
     own = not host.is_root and enough(host.capabilities("CapEff"))  # else root's folder is meant
     todo = "set XDG_CACHE_HOME to a folder of this user's own before Jupyter starts"
     return Finding("program", None, f"{seen}: {why}", todo if own and why.startswith("nothing is kept") else "")
+
+
+def _lines(answer: dict[str, Any]) -> Finding:
+    why = answer["why"] if answer["ok"] else _reason(answer)
+    return Finding("lines", None if why else True, f"calls have no lines of Python: {why}" if why else "of Python")
 
 
 def _refused(answer: dict[str, Any], host: Host, place: Place) -> Finding:

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb import errors
+from ior_nb.engine.codecount import counter_address
 from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.collector.bpf import condensed
 from ior_nb.engine.collector.hooks import TOLD
@@ -31,6 +33,7 @@ from ior_nb.real import Event, Lock, RLock, SimpleQueue, Thread, current
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.memory import memory_limit
+from ior_nb.runtime.text import printable
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
 
@@ -40,6 +43,7 @@ _HELP: Final = (
     "Give this process CAP_BPF and CAP_PERFMON (run Jupyter as root, or allow `sudo -n` for it); "
     "`ior-nb doctor` shows what is missing."
 )
+_ENGINES: Final[weakref.WeakSet[BccEngine]] = weakref.WeakSet()  # of this process: no trace shows their collectors
 
 
 class _Answer:
@@ -66,6 +70,7 @@ class BccEngine:
     replays = False
     can_wait = True
     filters = True
+    caveats: tuple[str, ...] = ()
     syscalls = NATIVE
     title = ""
     notes: tuple[str, ...] = ()
@@ -79,6 +84,7 @@ class BccEngine:
         self.compiled = False
         """Whether bcc had to compile it; else it came from the cache."""
         self._not_kept = ""
+        self._notes: tuple[str, ...] = ()
         self._collector: Collector | None = None
         self._lock = RLock()
         self._ids = itertools.count(1)
@@ -87,6 +93,7 @@ class BccEngine:
         self._threads: list[Thread] = []
         self._taking = False  # the pump is at work on what the collector sent
         self._sharing = Sharing()
+        _ENGINES.add(self)
         self._decoder = Decoder()
         self._on_batch: Callable[[EventBatch], None] = lambda batch: None
         self._searches = Searches(self._hand_on)
@@ -143,9 +150,8 @@ class BccEngine:
                     buffer_bytes=self._buffer_bytes,
                     way=self._way,
                 )
-                self.way, self.compiled, self.notes = answer["way"], answer["compiled"], tuple(answer["notes"])
-                self._not_kept = answer["cache"]
-                self.notes += self._sharing.begin(answer["doing"])
+                self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
+                self.notes = self._notes = (*answer["notes"], *self._sharing.begin(answer["doing"]))
             except BaseException:
                 self._release()
                 raise
@@ -233,11 +239,17 @@ class BccEngine:
             rates={str(n): r for n, r in options.rates.items()},
             owner=os.getpid(),
             ignore_tids=list(self.thread_ids()) if self._sharing.works else own.not_users(),
-            ignore_pids=list(options.ignore_pids),
+            ignore_pids=[pid for engine in list(_ENGINES) if (pid := engine.collector_pid) is not None],
             hurry=list(self.thread_ids()),
             filter=as_json(options.pushdown),
             generation=options.generation,
+            stacks=options.stacks,
+            programs=[os.path.realpath(sys.executable), *options.programs] if options.stacks else [],
+            counter=[os.getpid(), counter_address()] if options.stacks else None,
         )
+        self.notes = self._notes
+        if answer["no_stacks"]:
+            self.notes += (f"no Python lines: {answer['no_stacks']}",)
         roots = {int(p): up for p, up in answer["roots"].items()}
         running = {int(p): up for p, up in answer["running"].items()}
         self._decoder.names.begin(running if scope.at_exec else running | roots)
@@ -279,7 +291,9 @@ class BccEngine:
             self.go_live()
             self._on_batch = lambda batch: None  # whom it went to, and his rows, are not ours to keep
         self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
-        return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters)
+        unknown = answer.get("unknown_pythons", {})
+        notes = tuple(f"no Python lines of {printable(path)}: {why}" for path, why in unknown.items())
+        return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters, notes=notes)
 
     # ---- requests
 
@@ -400,6 +414,8 @@ class BccEngine:
                 self._requests.put(pack_json(Frame.REQUEST, {"id": 0, "verb": "alive"}))
         elif kind is Frame.ALIVE:
             names.keep(payload)
+        elif kind is Frame.FACTS:
+            self._decoder.stacks.learn(payload)
         elif kind is Frame.EVENTS:
             step = ROWS_AT_ONCE * EVENT.itemsize
             for at in range(0, len(payload), step):

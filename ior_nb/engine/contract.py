@@ -9,9 +9,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime.values import WITHOUT_STACK
 from ior_nb.syscalls import Syscall
 
-__all__ = ["Ended", "Engine", "account", "so_far"]
+__all__ = ["Ended", "Engine", "Feed", "account", "so_far"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,24 @@ class Ended:
     """The kernel program's totals, `lost_buffer` of the collector, and `open`: calls that had not returned."""
     counters: np.ndarray
     """Exact counters by syscall number: structured array, shape (512,)."""
+    notes: tuple[str, ...] = ()
+    """What the reader of the result has to know, as far as only the end tells."""
+
+
+class Feed:
+    """The function to which an engine hands its rows. An engine may keep it longer than the run: then it drops them."""
+
+    def __init__(self, receive: Callable[[EventBatch], None]) -> None:
+        self._receive: Callable[[EventBatch], None] | None = receive
+
+    def __call__(self, batch: EventBatch) -> None:
+        """Hand rows over, as long as somebody takes them."""
+        if (receive := self._receive) is not None:
+            receive(batch)
+
+    def close(self) -> None:
+        """Drop what comes from now on."""
+        self._receive = None
 
 
 def account(
@@ -52,6 +71,7 @@ def account(
         unknown=totals["unknown"],
         threads_lost=totals["slots_full"],
         skipped_runs=totals["skipped_runs"],
+        without_stack={reason: totals[reason] for reason in WITHOUT_STACK if totals.get(reason)},
         outside_window=outside_window,
         left_out=totals.get("left_out", 0),
     )
@@ -96,6 +116,10 @@ class Engine(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader of a result has to know; there when a trace has been started."""
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What narrowed the rows before they came here, in words; there when a trace has been started."""
 
     @property
     def how(self) -> str:

@@ -43,6 +43,7 @@ class DemoEngine:
     title = "demo data"
     notes: tuple[str, ...] = ("demo data: made up, nothing was traced",)
     how = ""
+    caveats: tuple[str, ...] = ()
 
     def __init__(
         self,

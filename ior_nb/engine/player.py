@@ -13,9 +13,10 @@ from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER
 from ior_nb.errors import SourceError
 from ior_nb.real import Condition, Lock, Thread, current
-from ior_nb.runtime import EventBatch, own
+from ior_nb.runtime import Accounting, EventBatch, own
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import FOR_EVER
+from ior_nb.runtime.completeness import COUNTED, Counters
 from ior_nb.syscalls import BY_NAME
 
 __all__ = ["Player", "sampled"]
@@ -24,7 +25,7 @@ Choice = Callable[[EventBatch], tuple[EventBatch, "np.ndarray | None"]]
 
 _TOTALS: Final = (
     "seen emitted sampled_out lost_ring lost_buffer lost_names unpaired compat unknown slots_full killed open "
-    "skipped_runs"
+    "skipped_runs filtered"
 ).split()
 _TICK_NS: Final = 50_000_000  # rows that are due meanwhile go out together
 
@@ -176,6 +177,25 @@ class Player:
             if to > at:
                 self.hand(batch[at:to], None if keep is None else keep[at:to])
                 at = to
+
+    def miss(self, books: Accounting, counters: Counters) -> None:
+        """Count calls that will never be rows.
+
+        Args:
+            books: where they went, and what else is missing.
+            counters: the same by system call, where that is known.
+        """
+        gone = {"sampled_out": books.sampled_out, "lost_ring": books.lost_total, "filtered": books.filtered}
+        seen = sum(gone.values())
+        gone |= {"lost_names": books.names_lost, "compat": books.compat, "unknown": books.unknown, "seen": seen}
+        gone |= {"slots_full": books.threads_lost, "skipped_runs": books.skipped_runs, "unpaired": books.unpaired}
+        with self._books:
+            for name, count in gone.items():
+                self._totals[name] += count
+            for name, row in counters.items():
+                if (call := BY_NAME.get(name)) is not None:
+                    for field, measure in zip(("calls", "errors", "probes", "bytes", "latency"), COUNTED, strict=True):
+                        self._counters[field][call.number] += np.uint64(row[measure])
 
     def numbers(self, rows: EventBatch) -> np.ndarray:
         """Return the numbers of the rows' system calls, -1 for names that are none; all rows share their tables."""

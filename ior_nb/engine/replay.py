@@ -13,13 +13,15 @@ from typing import Final
 import numpy as np
 
 from ior_nb import errors
+from ior_nb.aggregate import added, counted, missing
 from ior_nb.engine.contract import Ended, Engine
 from ior_nb.engine.player import Player, sampled
 from ior_nb.export.arrow import event_batch
 from ior_nb.real import Event
-from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, new_tables
+from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions, new_tables
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.completeness import accounting_of, caveats_of, counters_of
 from ior_nb.runtime.schema import NAMES
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
@@ -120,6 +122,11 @@ class ReplayEngine:
         return f"replay of {middle_cut(names[0], 60)}{more}{label}"
 
     @property
+    def caveats(self) -> tuple[str, ...]:
+        """What narrowed the rows of the recordings."""
+        return tuple(dict.fromkeys(caveat for r in self._recordings for caveat in caveats_of(r.metadata)))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """That the times are moved; that something is missing at the end; that the data is of the demo."""
         notes = ["played back: the times are moved to the playback's"]
@@ -215,9 +222,14 @@ class ReplayEngine:
             end = None if t1 is None else first + round(t1 * 1e9)
             begin = max(self._player.clock(), self._played_to)
             due = begin
+            books = accounting_of(recording.metadata) or Accounting()
+            partial = bool(books.sampled_out or books.lost_total)
+            rows: dict[str, dict[str, int]] = {}
             for batch in recording.batches(
                 event_batch, start=start, end=end, columns=NAMES, tables=self._tables, rows_at_once=ROWS_AT_ONCE
             ):
+                if partial:
+                    rows = added(rows, counted(batch))
                 since = np.minimum(batch["time_ns"] - np.uint64(start), np.uint64(_LONGEST)).astype(np.int64)
                 moved = batch.with_columns(time_ns=(since + begin).astype(np.uint64))
                 # Rows stand in the order in which the calls finished, and that is when each was there.
@@ -231,6 +243,7 @@ class ReplayEngine:
                     times = np.maximum(np.maximum.accumulate(times), due)
                     due = int(times[-1])
                     self._player.pace(moved, times)
+            self._player.miss(books, missing(counters_of(recording.metadata), rows) if partial else {})
 
 
 class StandIn(ReplayEngine):

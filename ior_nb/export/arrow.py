@@ -62,17 +62,19 @@ def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None 
     return pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
 
-def table(batches: Iterable[EventBatch]) -> pa.Table:
+def table(batches: Iterable[EventBatch], metadata: Mapping[str, str] | None = None) -> pa.Table:
     """Return the rows of all batches as one Arrow table; its chunks share one dictionary per text column.
 
     Args:
         batches: the rows, all with the extras of the first.
+        metadata: what the schema says of them.
     """
     import pyarrow as pa
 
     several = list(batches)
     wanted = schema(several[0].extras if several else None)
-    return pa.Table.from_batches([record_batch(b, wanted=wanted) for b in several], schema=wanted).unify_dictionaries()
+    rows = pa.Table.from_batches([record_batch(b, wanted=wanted) for b in several], schema=wanted).unify_dictionaries()
+    return rows.replace_schema_metadata({k: encodable(v) for k, v in metadata.items()} if metadata else None)
 
 
 def event_batch(rows: pa.Table | pa.RecordBatch, tables: Mapping[str, StringTable] | None = None) -> EventBatch:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ior_nb.export.about import About
-from ior_nb.export.arrow import record_batch, schema
+from ior_nb.export.arrow import encodable, record_batch, schema
 from ior_nb.runtime import EventBatch
 
 __all__ = ["arrowfile"]
 
 
 def arrowfile(batch: EventBatch, about: About) -> Iterator[bytes]:
-    """Yield the file, every column of the schema in it; its metadata has the title and the completeness line."""
+    """Yield the file, every column of the schema in it; its metadata is that of a recording."""
     import pyarrow as pa
 
-    metadata = {"ior_nb.title": about.title, "ior_nb.completeness": about.completeness}
     sink = pa.BufferOutputStream()
+    metadata = {name: encodable(text) for name, text in about.pairs().items()}
     wanted = schema(batch.extras).with_metadata(metadata)
     with pa.ipc.new_file(sink, wanted) as file:
         file.write_batch(record_batch(batch, wanted=wanted))

@@ -1,4 +1,8 @@
-"""CSV: the 22 columns of ior's stream export and `probe`, quoted by RFC 4180."""
+"""CSV: the 22 columns of ior's stream export, and some of ours, quoted by RFC 4180.
+
+A spreadsheet runs what begins like a formula, a terminal what begins with ESC; traced names are written so that neither
+does. Where rows are missing a last column says so, in the first row: the format has no other room for it.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +10,56 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
+
 from ior_nb.export.about import About
-from ior_nb.export.joined import decimal, joined, spelled
+from ior_nb.export.joined import decimal, joined, optional, spelled
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.schema import TEXT_COLUMNS
+from ior_nb.runtime.text import printable
 
 __all__ = ["HEADER", "csv"]
 
 HEADER: Final = tuple(
     "seq time_ns gap_ns latency_ns comm pid tid syscall fd ret bytes file error family requested_sleep_ns nfds "
     "timeout_ns address_space_bytes old_file epoll_op epoll_target_fd epoll_events "
-    "probe".split()
+    "probe py_file py_line py_func stack".split()
 )
 """Only ever appended to."""
 _COLUMN: Final = {"error": "is_error"}
 _NEEDS_QUOTES: Final = re.compile(r'[",\r\n]|^\s|^\\\.$')  # as Go's encoding/csv has it; `\.` ends a COPY of PostgreSQL
+_FORMULA: Final = frozenset("=+-@")
 _ROWS: Final = 65_536
 
 
-def csv(batch: EventBatch, about: About) -> Iterator[bytes]:
-    """Yield a header row and one row per event; text as traced, numbers in decimal, `error` true or false."""
-    yield (",".join(HEADER) + "\n").encode()
+def csv(batch: EventBatch, about: About, *, raw: bool = False) -> Iterator[bytes]:
+    """Yield a header row and one row per event; numbers in decimal, `error` true or false.
+
+    Args:
+        batch: the rows.
+        about: what they lack. Where that is anything, the column `completeness` is there, filled in the first row.
+        raw: write text as traced: without escapes for control characters, and without an apostrophe in front of what a
+            spreadsheet takes for a formula.
+    """
+    spelling = _quoted if raw else _harmless
+    told = about.told
+    yield (",".join([*HEADER, "completeness"] if told else HEADER) + "\n").encode()
+    if told and not len(batch):
+        yield f"{',' * len(HEADER)}{_harmless(told)}\n".encode()
     for at in range(0, len(batch), _ROWS):
         part = batch[at : at + _ROWS]
         cells: list[Any] = []
         for heading in HEADER:
             name = _COLUMN.get(heading, heading)
-            cells += [spelled(part, name, _quoted) if name in TEXT_COLUMNS else decimal(part[name]), ","]
+            cells += [spelled(part, name, spelling) if name in TEXT_COLUMNS else decimal(part[name]), ","]
+        if told:
+            cells += [optional(np.arange(at, at + len(part)) == 0, _harmless(told)), ","]
         yield joined([*cells[:-1], "\n"])
+
+
+def _harmless(text: str) -> str:
+    shown = printable(text)
+    return _quoted(f"'{shown}" if shown[:1] in _FORMULA else shown)
 
 
 def _quoted(text: str) -> str:

@@ -16,18 +16,23 @@ def folded(
 ) -> Iterator[bytes]:
     r"""Yield the lines, sorted by stack in byte order; stacks that weigh nothing are left out.
 
-    Characters that end a line, or a frame, are written as escapes (`\x0a`, `\x3b`): no traced name forges one.
+    Control characters, and what ends a frame, are written as escapes (`\x0a`, `\x3b`): no traced name forges a line,
+    or breaks the XML that a flame graph is. Calls that were counted and are no rows are stacks of their own; what the
+    rows lack is said by a first stack that weighs nothing.
 
     Args:
         batch: the rows.
-        about: not part of the format.
+        about: what the rows lack.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
         metric: what the numbers are: count, duration, bytes or gap.
 
     Raises:
         ConfigError: an unknown field or metric.
     """
-    found = stacks(batch, fields, [metric])
+    found = stacks(batch, fields, [metric], about.unrecorded)
     weights = found.weights[metric_name(metric)].tolist()
     lines = [f"{one_line(frames)} {weight}\n" for frames, weight in zip(found.frames, weights, strict=True) if weight]
+    if about.told:
+        told = about.told.replace(";", ",")  # which would end the frame
+        yield f"{one_line([f'[{told}]'])} 0\n".encode()
     yield "".join(lines).encode()

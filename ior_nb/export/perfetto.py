@@ -30,7 +30,7 @@ def perfetto(batch: EventBatch, about: About) -> Iterator[bytes]:
     other = {
         "exporter": f"ior-nb {VERSION}",
         "title": about.title,
-        "completeness": about.completeness,
+        "completeness": about.completeness.line() if about.completeness is not None else "",
         "start_boot_ns": str(int(batch["time_ns"].min())) if len(batch) else "",
     }
     yield f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":['.encode()

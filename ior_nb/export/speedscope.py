@@ -24,7 +24,7 @@ def speedscope(
 
     Args:
         batch: the rows.
-        about: its title names the file.
+        about: its title names the file; behind it stands what the rows lack.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
         metric: what is shown first: count, duration, bytes or gap.
 
@@ -33,6 +33,7 @@ def speedscope(
     """
     chosen = metric_name(metric)
     found = stacks(batch, fields)
+    title = f"{about.title} ({about.told})" if about.told else about.title
     numbers: dict[str, int] = {}
     samples = [[numbers.setdefault(name, len(numbers)) for name in frames] for frames in found.frames]
     shown = [m for m in METRICS if m == chosen or found.total(m)]
@@ -43,7 +44,7 @@ def speedscope(
         profiles.append(
             {
                 "type": "sampled",
-                "name": f"{about.title}: {name}",
+                "name": f"{title}: {name}",
                 "unit": METRICS[name],
                 "startValue": 0,
                 "endValue": found.total(name),
@@ -54,7 +55,7 @@ def speedscope(
     yield json.dumps(
         {
             "$schema": SCHEMA,
-            "name": about.title,
+            "name": title,
             "exporter": f"ior-nb {VERSION}",
             "activeProfileIndex": shown.index(chosen),
             "shared": {"frames": [{"name": name} for name in numbers]},

@@ -6,7 +6,6 @@ number of frames, none where it does not apply.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,13 +16,16 @@ from ior_nb.aggregate import CLASS_OF, Groups, latencies
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import compact
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.completeness import Counters
 from ior_nb.runtime.frames import ALIASES, FIELDS
 from ior_nb.runtime.schema import column
+from ior_nb.runtime.text import printable
 
 __all__ = [
     "DEFAULT_FIELDS",
     "FIELDS",
     "METRICS",
+    "NOT_RECORDED",
     "UNKNOWN",
     "Stacks",
     "Tree",
@@ -33,28 +35,21 @@ __all__ = [
     "tree",
 ]
 
+_NONE: Final[Counters] = {}
 UNKNOWN: Final = "[unknown]"
 """The one frame of a stack that would have none."""
 DEFAULT_FIELDS: Final = ("comm", "syscall", "path")
 METRICS: Final = {"count": "none", "duration": "nanoseconds", "bytes": "bytes", "gap": "nanoseconds"}
 """What a frame's width can mean, and its unit as speedscope calls it."""
+_COUNTED_AS: Final = {"count": "calls", "duration": "latency_ns", "bytes": "bytes"}
 
-# What str.splitlines, JavaScript or a terminal takes for the end of a line; a traced name must not forge one.
-_LINE_ENDS: Final = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+NOT_RECORDED: Final = "[not recorded]"
+"""The frame above the system calls of calls that were counted and are no rows."""
 
 
 def one_line(frames: Sequence[str]) -> str:
     """Return a stack as text, frames joined by `;`; one in a name is an escape, so that none can forge a frame."""
     return ";".join(frame.replace(";", "\\x3b") for frame in frames)
-
-
-def _one_line(frame: str) -> str:
-    return _LINE_ENDS.sub(_escape, frame)
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +79,42 @@ def metric_name(metric: str) -> str:
 
 
 def stacks(
-    batch: EventBatch, fields: str | Sequence[str] = DEFAULT_FIELDS, metrics: Sequence[str] = tuple(METRICS)
+    batch: EventBatch,
+    fields: str | Sequence[str] = DEFAULT_FIELDS,
+    metrics: Sequence[str] = tuple(METRICS),
+    unrecorded: Counters = _NONE,
 ) -> Stacks:
-    """Return the stacks of all rows. In `duration` only finished calls weigh.
+    """Return the stacks of all rows. In `duration` only finished calls weigh. Names in frames are printable.
 
     Args:
         batch: the rows.
         fields: keys of `FIELDS`, root first, as a sequence or separated by commas.
         metrics: what to add up.
+        unrecorded: calls that were counted and are no rows; of their stacks only the system call is known.
 
     Raises:
         ConfigError: an unknown field or metric, a field given twice, or none at all.
     """
     names = _field_names(fields)
     metrics = [metric_name(m) for m in metrics]
-    if not len(batch):
-        return Stacks([], {m: np.zeros(0, np.int64) for m in metrics})
+    found, sums = _of_rows(batch, names, metrics) if len(batch) else ([], {m: np.zeros(0, np.int64) for m in metrics})
+    found += [(NOT_RECORDED, name) for name in unrecorded]
+    for m in metrics:
+        more = [row[_COUNTED_AS[m]] if m in _COUNTED_AS else 0 for row in unrecorded.values()]
+        sums[m] = np.concatenate([sums[m], np.array(more, np.int64)])
+    order = sorted(range(len(found)), key=lambda i: one_line(found[i]).encode())
+    return Stacks([found[i] for i in order], {m: values[order] for m, values in sums.items()})
+
+
+def _of_rows(
+    batch: EventBatch, names: Sequence[str], metrics: Sequence[str]
+) -> tuple[list[tuple[str, ...]], dict[str, np.ndarray]]:
     keys, of_value = [], []
     for name in names:
         row = FIELDS[name]
         codes, values = _distinct(batch, row.column)
         keys.append(codes)
-        of_value.append([tuple(map(_one_line, row.frames(value))) for value in values])
+        of_value.append([tuple(map(printable, row.frames(value))) for value in values])
     groups = Groups(*keys)
     first = groups.first()
     sums = {m: groups.sum(_weight(batch, m)) for m in metrics}
@@ -116,9 +125,7 @@ def stacks(
         for parts in zip(*columns, strict=True)
     ]
     merged = Groups(np.array(at, np.int64))  # different values may give equal frames
-    found = list(numbers)
-    order = sorted(range(len(found)), key=lambda i: one_line(found[i]).encode())
-    return Stacks([found[i] for i in order], {m: merged.sum(values)[order] for m, values in sums.items()})
+    return list(numbers), {m: merged.sum(values) for m, values in sums.items()}
 
 
 def _field_names(fields: str | Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from ior_nb.globalfilter.text import node_text
 from ior_nb.real import Lock
-from ior_nb.runtime.filter import Filter, Node, leaves
+from ior_nb.runtime.filter import Filter, Node, Or, leaves
 
 __all__ = ["DEPTH", "FilterStack"]
 
@@ -73,7 +73,8 @@ def _change(before: Filter, after: Filter) -> str:
     came = [part for part in new if part not in old]
     named = {name for part in came for name in _names(part)}
     gone = [name for part in old if part not in new for name in _names(part) if name not in named]
-    return " ".join([*map(node_text, came), *(f"clear {name}" for name in dict.fromkeys(gone))])
+    terms = [f"({node_text(part)})" if isinstance(part, Or) and len(came) > 1 else node_text(part) for part in came]
+    return " ".join([*terms, *(f"clear {name}" for name in dict.fromkeys(gone))])
 
 
 def _names(part: Node) -> Iterable[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -10,8 +9,9 @@ import numpy as np
 
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import Moment
+from ior_nb.runtime.completeness import whole_number
 
-__all__ = ["Axis", "started", "whole_number"]
+__all__ = ["Axis", "clocks", "started"]
 
 _MOST: Final = 1 << 63
 _SANE: Final = 1 << 62
@@ -86,13 +86,6 @@ def started(footer: Mapping[str, str]) -> int:
     return next((wall for key in _STARTS if (wall := whole_number(footer.get(key)) or 0) > 0), 0)
 
 
-def whole_number(text: object) -> int | None:
-    """Return a number of the size of a count; None for anything else."""
-    if isinstance(text, str) and re.fullmatch(r"-?\d{1,19}", text):
-        text = int(text)
-    return text if isinstance(text, int) and not isinstance(text, bool) and abs(text) < _MOST else None
-
-
 def _pairs(footer: Mapping[str, str]) -> tuple[Moment, ...]:
     """Return the moments a footer has on both clocks: none, its start, or its start and its end."""
     found: list[Moment] = []
@@ -102,3 +95,11 @@ def _pairs(footer: Mapping[str, str]) -> tuple[Moment, ...]:
         if wall is not None and boot is not None and later and 0 < boot < wall < _SANE:
             found.append(Moment(wall, boot))
     return tuple(found)
+
+
+def clocks(what: str, when: Moment) -> dict[str, str]:
+    """Return a moment as the footer of a recording has it; `what` is "started" or "ended"."""
+    return {
+        f"ior_nb.{what}_at_unix_nano": str(when.wall),
+        f"ior_nb.{what}_at_boot_nano": str(when.boot),
+    }

@@ -41,7 +41,7 @@ def of_trace(number: int, trace: Trace) -> CellLine:
         bytes_read=found.bytes_read,
         bytes_written=found.bytes_written,
         took_ns=round(found.duration_s * 1e9),
-        completeness="complete" if found.accounting.complete else found.accounting.line(),
+        completeness=found.completeness.told() or "complete",
     )
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ior_nb import aggregate
+from ior_nb.errors import ConfigError
 from ior_nb.result import figures, tables
-from ior_nb.runtime import EventBatch, own
+from ior_nb.runtime import Completeness, EventBatch, own
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_ns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Diff"]
+__all__ = ["Diff", "told_apart"]
 
 _SHOWN: Final = 8
 _HEAD: Final = ("calls before", "after", "time before", "after", "change", "")
@@ -36,22 +38,54 @@ class Diff:
     Args:
         before: the rows of the one.
         after: the rows of the other.
+        lacking: what the rows of both lack. Calls that were counted and are no rows are in all sums.
         titles: what they are called.
+        rows_only: compare rows too that lack calls nobody counted by name.
+
+    Raises:
+        ConfigError: they do, so that a difference would say nothing.
     """
 
-    def __init__(self, before: EventBatch, after: EventBatch, *, titles: tuple[str, str] = ("before", "after")) -> None:
+    def __init__(
+        self,
+        before: EventBatch,
+        after: EventBatch,
+        *,
+        lacking: tuple[Completeness, Completeness] = (Completeness(), Completeness()),
+        titles: tuple[str, str] = ("before", "after"),
+        rows_only: bool = False,
+    ) -> None:
+        for title, side in zip(titles, lacking, strict=True):
+            if not (side.exact or rows_only):
+                raise ConfigError(
+                    f"cannot compare {printable(title)}: {side.line()}. The exact counts cannot stand in for these "
+                    "calls; trace without sampling or filter, or compare the rows alone: a.diff(b, rows_only=True), "
+                    "%ior diff --rows-only A B"
+                )
         self.before = before
         self.after = after
+        self.lacking = lacking
         self.titles = titles
+
+    def told(self) -> list[str]:
+        """Return what the rows of both lack, and what was done about it, in lines; none where they are whole."""
+        lines = [f"{t}: {s.told()}" for t, s in zip(self.titles, self.lacking, strict=True) if s.told()]
+        if any(side.unrecorded for side in self.lacking):
+            lines.append(
+                "totals and system calls are exact counts, percentiles are of the rows; files are not compared"
+            )
+        return [printable(line) for line in lines]
 
     def totals(self) -> pd.DataFrame:
         """Return the totals of both and the difference, one row per measure."""
         import pandas as pd
 
-        one, two = (aggregate.totals(batch) for batch in (self.before, self.after))
-        return pd.DataFrame(
-            {"before": one.values(), "after": two.values(), "delta": [two[name] - one[name] for name in one]},
-            index=pd.Index(list(one), name="measure"),
+        one, two = self._totals()
+        return self._told(
+            pd.DataFrame(
+                {"before": one.values(), "after": two.values(), "delta": [two[name] - one[name] for name in one]},
+                index=pd.Index(list(one), name="measure"),
+            )
         )
 
     def syscalls(self) -> pd.DataFrame:
@@ -82,14 +116,27 @@ class Diff:
         Raises:
             ConfigError: an unknown field or metric.
         """
-        return figures.diff_flame(self.before, self.after, fields, metric)
+        return figures.diff_flame(self.before, self.after, fields, metric, self.lacking, self.told())
 
     def _by(self, table: Any, key: str) -> pd.DataFrame:
-        return tables.diff(table(self.before), table(self.after), key)
+        sides = zip((self.before, self.after), self.lacking, strict=True)
+        before, after = (table(batch, lacking) for batch, lacking in sides)
+        return self._told(tables.diff(before, after, key))
+
+    def _totals(self) -> list[dict[str, int | float]]:
+        sides = zip((self.before, self.after), self.lacking, strict=True)
+        return [aggregate.totals(batch, lacking.unrecorded) for batch, lacking in sides]
+
+    def _told(self, frame: pd.DataFrame) -> pd.DataFrame:
+        from ior_nb.export.frame import told
+
+        shown = told(frame, *self.lacking)
+        shown.attrs["completeness"] = "; ".join(self.told()) or "complete"
+        return shown
 
     def _tables(self) -> list[tuple[str, tuple[str, ...], list[list[str]]]]:
         """Return title, headings and rows of what is shown; the text is raw."""
-        one, two = (aggregate.totals(batch) for batch in (self.before, self.after))
+        one, two = self._totals()
         found: list[tuple[str, tuple[str, ...], list[list[str]]]] = [
             (
                 "Totals",
@@ -97,7 +144,10 @@ class Diff:
                 [[show(one[name]), show(two[name]), _ratio(one[name], two[name]), name] for name, show in _TOTALS],
             )
         ]
-        for title, table, key in (("System calls", self.syscalls(), "syscall"), ("Files", self.files(), "file")):
+        shown = [("System calls", self.syscalls(), "syscall")]
+        if not any(side.unrecorded for side in self.lacking):  # else nobody knows what a change of a file's calls means
+            shown.append(("Files", self.files(), "file"))
+        for title, table, key in shown:
             rows = [
                 [
                     f"{r['calls_before']:,}",
@@ -116,7 +166,7 @@ class Diff:
         return f"{self.titles[0]} → {self.titles[1]}"
 
     def __repr__(self) -> str:
-        lines = [printable(self._heading())]
+        lines = [printable(self._heading()), *self.told()]
         for title, names, rows in self._tables():
             shown = [[printable(cell) for cell in row] for row in rows]
             widths = [max(len(row[i]) for row in [list(names), *shown]) for i in range(len(names) - 1)]
@@ -129,6 +179,7 @@ class Diff:
     def _repr_html_(self) -> str:
         cell = "padding:1px 10px 1px 0;border:0;background:transparent;white-space:nowrap;text-align:"
         out = [f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto"><b>{escaped_html(self._heading())}</b>']
+        out += [f'<div style="opacity:.75">{escaped_html(line)}</div>' for line in self.told()]
         for title, names, rows in self._tables():
             aligned = ["right"] * (len(names) - 1) + ["left"]
             look = f"{HTML_FONT}font-variant-numeric:tabular-nums;color:inherit;border-collapse:collapse"
@@ -145,6 +196,15 @@ class Diff:
                 ]
             out.append("</tr></table>")
         return "".join([*out, "</div>"])
+
+
+def told_apart(names: tuple[str, str], started_at: tuple[float, float]) -> tuple[str, str]:
+    """Return what two traces are called, told apart by when they began where that is the same."""
+    if names[0] != names[1]:
+        return names
+    clocks = [time.strftime("%H:%M:%S", time.localtime(at)) for at in started_at]
+    marks = clocks if clocks[0] != clocks[1] else ["before", "after"]
+    return f"{names[0]} ({marks[0]})", f"{names[1]} ({marks[1]})"
 
 
 def _ratio(before: float, after: float) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import html
 import inspect
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,12 +17,14 @@ import numpy as np
 from ior_nb import aggregate
 from ior_nb.errors import ConfigError
 from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, metric_name, stacks, tree
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime import Completeness, EventBatch
 from ior_nb.runtime.text import middle_cut, printable, show_bytes, show_ns
 
 __all__ = ["FIGURES", "diff_flame", "flame", "heatmap", "label", "largest_files", "latency", "plot", "timeline"]
 
 MOST_FRAMES: Final = 400
+_WHOLE: Final = Completeness()
+_TITLE_WIDTH: Final = 130  # characters of a title, in what a notebook has room for
 _SINCE: Final = "time since the start of the trace, seconds"
 _FRAME_FONT: Final = 12
 _ASSUMED_WIDTH: Final = 900  # px of a notebook's output: a figure knows no width before it is drawn
@@ -43,13 +46,19 @@ def label(text: str, width: int = 120) -> str:
     return html.escape(middle_cut(printable(text), width)).replace("$", "&#36;")
 
 
-def flame(batch: EventBatch, fields: str | Sequence[str] = DEFAULT_FIELDS, metric: str = "count") -> Any:
+def flame(
+    batch: EventBatch,
+    fields: str | Sequence[str] = DEFAULT_FIELDS,
+    metric: str = "count",
+    lacking: Completeness = _WHOLE,
+) -> Any:
     """Return an icicle of the stacks, the 400 heaviest frames; what is left out is blank space under its parent.
 
     Args:
         batch: the rows.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
         metric: what widths mean: count, duration, bytes or gap.
+        lacking: what the rows lack; the picture is of the rows, and its title says so.
 
     Raises:
         ConfigError: an unknown field or metric.
@@ -78,7 +87,8 @@ def flame(batch: EventBatch, fields: str | Sequence[str] = DEFAULT_FIELDS, metri
         height=110 + 26 * (1 + max(nodes.depths[i] for i in shown)),
         margin={"t": 30, "l": 4, "r": 4, "b": 4},
     )
-    return figure.update_layout(title={"text": f"{metric}: {show(int(totals[0]))}", "font": {"size": 13}})
+    of = " in the rows" if lacking.partial else ""
+    return _headed(figure, f"{metric}: {show(int(totals[0]))}{of}", [lacking.told()])
 
 
 def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
@@ -225,6 +235,8 @@ def diff_flame(
     after: EventBatch,
     fields: str | Sequence[str] = DEFAULT_FIELDS,
     metric: str = "duration",
+    lacking: tuple[Completeness, Completeness] = (_WHOLE, _WHOLE),
+    told: Sequence[str] = (),
 ) -> Any:
     """Return an icicle of two traces: red grew, blue shrank, grey stayed.
 
@@ -235,12 +247,15 @@ def diff_flame(
         after: the rows of the other.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
         metric: what is compared: duration, count, bytes or gap.
+        lacking: what the rows of both lack.
+        told: that in lines.
 
     Raises:
         ConfigError: an unknown field or metric.
     """
     metric = metric_name(metric)
-    one, two = (stacks(b, fields, [metric]) for b in (before, after))
+    sides = zip((before, after), lacking, strict=True)
+    one, two = (stacks(batch, fields, [metric], lack.unrecorded) for batch, lack in sides)
     both = _together(one.frames, one.weights[metric], two.frames, two.weights[metric])
     nodes = tree(both)
     shown = nodes.largest("both", MOST_FRAMES)
@@ -268,7 +283,7 @@ def diff_flame(
         margin={"t": 30, "l": 4, "r": 4, "b": 4},
     )
     heading = f"{metric}: {show(int(old[0]))} → {show(int(new[0]))} (red grew, blue shrank)"
-    return figure.update_layout(title={"text": heading, "font": {"size": 13}})
+    return _headed(figure, heading, told)
 
 
 def _together(
@@ -297,12 +312,15 @@ FIGURES: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
-def plot(batch: EventBatch, what: str, *, origin_ns: int | None = None, **options: Any) -> Any:
-    """Return the figure of that name.
+def plot(
+    batch: EventBatch, what: str, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None, **options: Any
+) -> Any:
+    """Return the figure of that name; what its rows lack stands in its title.
 
     Args:
         batch: the rows.
         what: a name of `FIGURES`.
+        lacking: what the rows lack.
         origin_ns: what times count from, where the figure has some; by default the earliest row.
         **options: of the figure.
 
@@ -311,14 +329,39 @@ def plot(batch: EventBatch, what: str, *, origin_ns: int | None = None, **option
     """
     if what not in FIGURES:
         raise ConfigError(f"there is no figure {what!r}; choose from {', '.join(FIGURES)}")
-    known = [name for name in inspect.signature(FIGURES[what]).parameters if name != "batch"]
-    if "origin_ns" in known:
-        known.remove("origin_ns")
-        options["origin_ns"] = origin_ns
-    for option in options.keys() - {"origin_ns"}:
+    given = {"origin_ns": origin_ns, "lacking": lacking}
+    parameters = inspect.signature(FIGURES[what]).parameters
+    known = [name for name in parameters if name != "batch" and name not in given]
+    for option in options:
         if option not in known:
             raise ConfigError(f"the figure {what} has no option {option!r}; it has {', '.join(known) or 'none'}")
-    return FIGURES[what](batch, **options)
+    figure = FIGURES[what](batch, **options, **{name: value for name, value in given.items() if name in parameters})
+    return figure if "lacking" in parameters else _headed(figure, "", [lacking.told()])
+
+
+def _headed(figure: Any, heading: str, told: Iterable[str]) -> Any:
+    """Return a figure with a heading, and in smaller lines below it what its rows lack."""
+    lines = [piece for line in told for piece in textwrap.wrap(printable(line), _TITLE_WIDTH)]
+    if not heading and not lines:
+        return figure
+    small = [f"<span style='font-size:11px'>{label(line, _TITLE_WIDTH)}</span>" for line in lines]
+    title: dict[str, Any] = {
+        "text": "<br>".join([*([label(heading)] if heading else []), *small]),
+        "font": {"size": 13},
+    }
+    if not lines:
+        return figure.update_layout(title=title)
+    # At the top, above the legend; what they take is added to the height, for the plot needs its own.
+    more, layout = 16 * len(lines), figure.layout
+    title |= {
+        "x": 0.01,
+        "xanchor": "left",
+        "y": 1,
+        "yanchor": "top",
+        "yref": "container",
+        "pad": {"t": 16 if heading else 6},
+    }
+    return figure.update_layout(title=title, height=layout.height + more, margin={"t": layout.margin.t + more})
 
 
 def _figure(*traces: dict[str, Any], **layout: Any) -> Any:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.errors import ConfigError
+from ior_nb.aggregate import added
+from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.export.arrow import event_batch
-from ior_nb.globalfilter import parse
-from ior_nb.result.axis import Axis, started, whole_number
+from ior_nb.globalfilter import parse, to_text
+from ior_nb.result.axis import Axis, started
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, EventBatch, Filter, new_tables, own
+from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, new_tables, own
+from ior_nb.runtime.completeness import (
+    accounting_of,
+    caveats_of,
+    counters_of,
+    is_map,
+    json_of,
+    only_where,
+    whole_number,
+)
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
 
-__all__ = ["load"]
+__all__ = ["lacking_of", "load"]
 
-_COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "died"))
-_COUNTED: Final = ("calls", "errors", "probes", "bytes", "latency_ns")
+_COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "without_stack", "died"))
 _ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
-_REASON: Final = re.compile(r"[a-z_]{1,20}")
 _MOST: Final = 1 << 63
 _MOST_NOTES: Final = 20
 
@@ -92,8 +98,23 @@ def load(
         parts.append(part)
     if not keep_rows:
         trace.add(EventBatch.empty(tables), keep=False)
+    if start is not None or end is not None:
+        trace.caveats += (f"only calls that began from {low:g} s on{'' if end is None else f', before {high:g} s'}",)
+    if wanted.active:
+        trace.caveats += (only_where([to_text(wanted)]),)
     _close(trace, parts, axis, whole=start is None and end is None and not wanted.active)
     return trace
+
+
+def lacking_of(path_or_glob: str) -> Completeness | None:
+    """Return what the rows of recordings lack, by their footers; None where that cannot be read."""
+    try:
+        recordings = [Recording(path) for path in find(path_or_glob)]
+    except RecordingError:
+        return None
+    books = [replace(accounting_of(r.metadata) or Accounting(), died=r.unfinished) for r in recordings]
+    caveats = [caveat for r in recordings for caveat in caveats_of(r.metadata)]
+    return Completeness(accounting=_sum(books), caveats=tuple(dict.fromkeys(caveats)))
 
 
 def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
@@ -114,6 +135,11 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
         options=_options(first) if alone else None,
     )
     trace.notes = notes[:_MOST_NOTES]
+    trace.caveats = tuple(
+        caveat if alone else f"{middle_cut(printable(r.path.name), 60)}: {caveat}"
+        for r in recordings
+        for caveat in caveats_of(r.metadata)
+    )[:_MOST_NOTES]
     trace.began = axis.began
     if alone:
         trace.recording = recordings[0].path
@@ -133,11 +159,15 @@ def _close(trace: Trace, parts: list[_Part], axis: Axis, *, whole: bool) -> None
         window = (min(w[0] for w in known), max(w[1] for w in known)) if known else (0, 0)
     else:  # what their clocks have in common is only how long they ran
         window = (0, max(p.window[1] - p.window[0] for p in parts))
+    stored = [counters_of(part.recording.metadata) for part in parts]
+    counters: dict[str, dict[str, int]] = {}
+    for one in stored if whole and all(stored) else ():  # of some alone they would be no totals
+        counters = added(counters, one)
     trace.finish(
         window=window,
         ended=axis.at(window[1]),
         accounting=_sum([p.accounting for p in parts]),
-        counters=_added([_counters(p.recording.metadata) for p in parts]) if whole else {},
+        counters=dict(sorted(counters.items())),
     )
 
 
@@ -175,7 +205,7 @@ class _Part:
         low = begin if first is None else min(first, end)  # a stretch behind the end is an empty one there
         self.window = (low, end if last is None else max(min(end, last), low))
         rows = self._done + self._refused + self._flying
-        recorded = _accounting(footer)
+        recorded = accounting_of(footer)
         dropped = whole_number(footer.get("ior.rows_dropped")) or 0
         if recorded is None:
             counted_only = _counted_only(footer)
@@ -249,74 +279,31 @@ def _window(footer: Mapping[str, str]) -> tuple[int, int]:
     return (begin, end) if begin is not None and end is not None and 0 <= begin <= end else (0, 0)
 
 
-def _json(footer: Mapping[str, str], key: str) -> Any:
-    try:
-        return json.loads(footer.get(key, "null"))
-    except (ValueError, RecursionError):
-        return None
-
-
 def _options(footer: Mapping[str, str]) -> dict[str, str]:
-    found = _json(footer, "ior_nb.options")
-    return {printable(k): printable(v) for k, v in found.items() if isinstance(v, str)} if _is_map(found) else {}
-
-
-def _accounting(footer: Mapping[str, str]) -> Accounting | None:
-    found = _json(footer, "ior_nb.accounting")
-    if not _is_map(found):
-        return None
-    counts = _all_counts({name: found.get(name, 0) for name in _COUNTS})
-    lost = _all_counts(found.get("lost", {}))
-    if counts is None or lost is None or not all(map(_REASON.fullmatch, lost)):
-        return None
-    rest: dict[str, Any] = dict(counts)
-    return Accounting(lost=lost, died=found.get("died") is True, **rest)
-
-
-def _all_counts(found: object) -> dict[str, int] | None:
-    """Return a map of counts; None when anything in it is none."""
-    if not isinstance(found, dict):
-        return None
-    counts = {str(name): number for name, value in found.items() if (number := whole_number(value)) is not None}
-    return counts if len(counts) == len(found) and min(counts.values(), default=0) >= 0 else None
-
-
-def _counters(footer: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    found = _json(footer, "ior_nb.counters")
-    counters: dict[str, dict[str, int]] = {}
-    for name, values in found.items() if _is_map(found) else ():
-        if _is_map(values) and re.fullmatch(r"\w{1,40}", name, re.ASCII):
-            counters[name] = {k: whole_number(values.get(k)) or 0 for k in _COUNTED}
-    return counters
+    found = json_of(footer, "ior_nb.options")
+    return {printable(k): printable(v) for k, v in found.items() if isinstance(v, str)} if is_map(found) else {}
 
 
 def _counted_only(footer: Mapping[str, str]) -> int:
     """Return how many calls `ior` counted without recording them, because they were sampled."""
-    found = _json(footer, "ior.sampling.totals")
-    counts = [whole_number(one.get("counted_only")) for one in found if _is_map(one)] if isinstance(found, list) else []
+    found = json_of(footer, "ior.sampling.totals")
+    counts = [whole_number(one.get("counted_only")) for one in found if is_map(one)] if isinstance(found, list) else []
     return sum(c for c in counts if c is not None and c > 0)
-
-
-def _is_map(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
 
 
 # ---- sums
 
 
 def _sum(books: list[Accounting]) -> Accounting:
-    lost: dict[str, int] = {}
-    for one in books:
-        for reason, count in one.lost.items():
-            lost[reason] = lost.get(reason, 0) + count
+    lost = _added_up([one.lost for one in books])
+    without = _added_up([one.without_stack for one in books])
     counts: dict[str, Any] = {name: sum(getattr(one, name) for one in books) for name in _COUNTS}
-    return Accounting(lost=lost, died=any(one.died for one in books), **counts)
+    return Accounting(lost=lost, without_stack=without, died=any(one.died for one in books), **counts)
 
 
-def _added(counters: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
-    total: dict[str, dict[str, int]] = {}
-    for one in counters:
-        for name, values in one.items():
-            before = total.get(name, dict.fromkeys(_COUNTED, 0))
-            total[name] = {k: before[k] + v for k, v in values.items()}
-    return dict(sorted(total.items()))
+def _added_up(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for reason, count in part.items():
+            total[reason] = total.get(reason, 0) + count
+    return total

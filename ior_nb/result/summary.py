@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ior_nb.runtime import Accounting
+from ior_nb.result.lines import Annotated
+from ior_nb.runtime import Accounting, Completeness
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
 __all__ = ["CallRow", "ErrorRow", "FileRow", "SlowRow", "Summary"]
 
+_SOURCES: Final = 3
+"""Cells shown at most."""
 _FIGURES: Final = "font-variant-numeric:tabular-nums;color:inherit;"
 
 
@@ -95,9 +98,16 @@ class Summary:
     """Which probes."""
     waits: tuple[SlowRow, ...] = ()
     """The longest waits; they are not among the slowest."""
-    accounting: Accounting
+    completeness: Completeness
     notes: tuple[str, ...] = ()
     """Things the reader should know: a recording, rows not kept."""
+    sources: tuple[Annotated, ...] = ()
+    """Cells with what each of their lines made, most time first."""
+
+    @property
+    def accounting(self) -> Accounting:
+        """Where every call went."""
+        return self.completeness.accounting
 
     def headline(self) -> str:
         """Return the totals in one line."""
@@ -174,7 +184,9 @@ class Summary:
 
     def text(self, width: int = 110) -> str:
         """Return plain text, nothing wider than `width`, safe on a terminal."""
-        lines = [self.headline(), self.accounting.line(), *self.notes]
+        lines = [printable(line) for line in (self.headline(), *self.completeness.lines(), *self.notes)]
+        for source in self.sources[:_SOURCES]:
+            lines += ["", source.text(width)]
         for title, names, rows in self.tables():
             shown = [[printable(cell) for cell in row] for row in rows]
             widths = [max(len(names[i]), *(len(row[i]) for row in shown)) for i in range(len(names))]
@@ -187,13 +199,19 @@ class Summary:
 
     def html(self) -> str:
         """Return self-contained HTML that fits a light and a dark page; every traced string is escaped."""
-        warn = "" if self.accounting.complete else "color:#c62828;"
+        warn = "" if self.completeness.complete else "color:#c62828;"
+        about, *caveats = self.completeness.lines()
         out = [
             f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto">',
             f"<div><b>{escaped_html(self.headline())}</b></div>",
-            f'<div style="opacity:.75;{warn}">{escaped_html(self.accounting.line())}</div>',
-            *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in self.notes),
+            f'<div style="opacity:.75;{warn}">{escaped_html(about)}</div>',
+            *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in (*caveats, *self.notes)),
         ]
+        for index, source in enumerate(self.sources[:_SOURCES]):
+            state = "" if index else " open"
+            title = f"Lines: {escaped_html(source.title)}"
+            out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
+            out.append(f"{source.html()}</details>")
         for index, (title, names, rows) in enumerate(self.tables()):
             state = " open" if index < 2 else ""
             out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')

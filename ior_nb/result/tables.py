@@ -1,7 +1,9 @@
 """DataFrames that answer the usual questions about a batch: which calls, files, processes, errors, when, how slow.
 
 Durations are nanoseconds (`_ns`), sizes bytes, times seconds (`_s`). Everything is exact, nothing is left out: calls
-without a file have the empty name, so a column of sums adds up to the total of the trace. Text is raw, as traced.
+without a file have the empty name, calls that were counted and are no rows the name `(not recorded)`, so a column of
+sums adds up to the total of the trace. What the rows lack stands in `attrs` and below the table. Text is raw, as
+traced.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import numpy as np
 from ior_nb import aggregate
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
-from ior_nb.runtime import EventBatch
+from ior_nb.result.lines import source_line
+from ior_nb.runtime import Completeness, EventBatch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +27,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "lines",
     "probes",
     "processes",
     "slowest",
@@ -33,20 +37,24 @@ __all__ = [
     "timeline",
 ]
 
+_WHOLE: Final = Completeness()
 _UNITS: Final = {"_ns": "ns", "_s": "s", "bytes": "bytes"}
 _SLOW: Final = ("latency_ns", "syscall", "file", "bytes", "ret", "comm", "pid", "tid", "fd", "cell", "seq")
 
 
-def stats(batch: EventBatch, *, duration_s: float = 0.0) -> pd.DataFrame:
+def stats(batch: EventBatch, lacking: Completeness = _WHOLE, *, duration_s: float = 0.0) -> pd.DataFrame:
     """Return the totals: one row per measure, with its value and unit.
 
     Args:
         batch: the rows.
+        lacking: what they lack.
         duration_s: length of the trace; with it, rates are there too.
     """
     import pandas as pd
 
-    values: dict[str, int | float] = dict(aggregate.totals(batch))
+    from ior_nb.export.frame import told
+
+    values: dict[str, int | float] = dict(aggregate.totals(batch, lacking.unrecorded))
     if duration_s > 0:
         values |= {
             "duration_s": duration_s,
@@ -54,10 +62,11 @@ def stats(batch: EventBatch, *, duration_s: float = 0.0) -> pd.DataFrame:
             "read_bytes_per_s": values["bytes_read"] / duration_s,
             "written_bytes_per_s": values["bytes_written"] / duration_s,
         }
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {"value": pd.Series(list(values.values()), dtype=object).to_numpy(), "unit": [_unit(n) for n in values]},
         index=pd.Index(list(values), name="measure"),
     )
+    return told(frame, lacking)
 
 
 def _unit(name: str) -> str:
@@ -66,61 +75,89 @@ def _unit(name: str) -> str:
     return next((unit for end, unit in _UNITS.items() if name.endswith(end) or name.startswith(end)), "")
 
 
-def syscalls(batch: EventBatch) -> pd.DataFrame:
+def syscalls(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per system call, most time first, with exact percentiles of its finished calls."""
-    return _frame(aggregate.syscalls(batch))
+    return _frame(aggregate.syscalls(batch, lacking.unrecorded), lacking)
 
 
-def families(batch: EventBatch) -> pd.DataFrame:
+def families(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per family of system calls, most time first."""
-    return _frame(aggregate.families(batch))
+    return _frame(aggregate.families(batch, lacking.unrecorded), lacking)
 
 
-def files(batch: EventBatch) -> pd.DataFrame:
+def files(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source."""
-    return _frame(aggregate.files(batch))
+    return _frame(aggregate.files(batch, lacking.unrecorded), lacking)
 
 
-def directories(batch: EventBatch) -> pd.DataFrame:
+def directories(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per directory that holds files acted on, most bytes first."""
-    return _frame(aggregate.directories(batch))
+    return _frame(aggregate.directories(batch, lacking.unrecorded), lacking)
 
 
-def processes(batch: EventBatch, *, origin_ns: int | None = None) -> pd.DataFrame:
+def lines(batch: EventBatch, lacking: Completeness = _WHOLE, *, file: str = "", library: bool = False) -> pd.DataFrame:
+    """Return one row per line of Python, most time first, with its text where that can be found.
+
+    Args:
+        batch: the rows.
+        lacking: what they lack.
+        file: only lines of files whose path ends so.
+        library: the line that made the call itself, whoever's it is, instead of the user's own.
+    """
+    columns = aggregate.lines(batch, lacking.unrecorded, library=library)
+    if file:
+        chosen = np.array([name.endswith(file) for name in columns["file"]], bool)
+        columns = {name: values[chosen] for name, values in columns.items()}
+    found = np.empty(len(columns["file"]), object)
+    found[:] = [source_line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
+    return _frame({**columns, "source": found}, lacking)
+
+
+def processes(batch: EventBatch, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:
     """Return one row per process, most calls first, with its first and last activity in seconds since the start.
 
     Args:
         batch: the rows.
+        lacking: what they lack.
         origin_ns: the start on the boot clock; by default the earliest row.
     """
-    columns = aggregate.processes(batch)
+    columns = aggregate.processes(batch, lacking.unrecorded)
     start = _origin(batch, origin_ns)
     for name in ("first", "last"):
-        columns[f"{name}_s"] = (columns.pop(f"{name}_ns") - start) / 1e9
-    return _frame(columns)
+        seconds_since = (columns.pop(f"{name}_ns") - start) / 1e9
+        columns[f"{name}_s"] = np.where(columns["threads"] > 0, seconds_since, np.nan)  # unknown of missing calls
+    return _frame(columns, lacking)
 
 
-def threads(batch: EventBatch) -> pd.DataFrame:
+def threads(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per name of a thread, most time first."""
-    return _frame(aggregate.threads(batch))
+    return _frame(aggregate.threads(batch, lacking.unrecorded), lacking)
 
 
-def errors(batch: EventBatch) -> pd.DataFrame:
+def errors(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per system call and error, most frequent first, with a file it happened to."""
-    return _frame(aggregate.errors(batch))
+    return _frame(aggregate.errors(batch, lacking.unrecorded), lacking)
 
 
-def probes(batch: EventBatch) -> pd.DataFrame:
+def probes(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per system call and error that is none, most frequent first, with a file it happened to."""
-    return _frame(aggregate.probes(batch))
+    return _frame(aggregate.probes(batch, lacking.unrecorded), lacking)
 
 
-def slowest(batch: EventBatch, n: int = 20, *, origin_ns: int | None = None, waiting: bool = False) -> pd.DataFrame:
+def slowest(
+    batch: EventBatch,
+    n: int = 20,
+    lacking: Completeness = _WHOLE,
+    *,
+    origin_ns: int | None = None,
+    waiting: bool = False,
+) -> pd.DataFrame:
     """Return the n calls that took longest, the slowest first.
 
     Args:
         batch: the rows.
         n: how many, at most.
+        lacking: what the rows lack.
         origin_ns: what `start_s` counts from, on the boot clock; by default the earliest row.
         waiting: those that waited for somebody else, instead of those that did not.
     """
@@ -128,15 +165,23 @@ def slowest(batch: EventBatch, n: int = 20, *, origin_ns: int | None = None, wai
     start_s = (found["time_ns"].astype(np.int64) - _origin(batch, origin_ns)) / 1e9
     text = ("syscall", "file", "comm")
     return _frame(
-        {"start_s": start_s} | {name: found.text(name) if name in text else found[name].copy() for name in _SLOW}
+        {"start_s": start_s} | {name: found.text(name) if name in text else found[name].copy() for name in _SLOW},
+        lacking,
     )
 
 
-def timeline(batch: EventBatch, *, slot_s: float | str | None = None, origin_ns: int | None = None) -> pd.DataFrame:
+def timeline(
+    batch: EventBatch,
+    lacking: Completeness = _WHOLE,
+    *,
+    slot_s: float | str | None = None,
+    origin_ns: int | None = None,
+) -> pd.DataFrame:
     """Return equal slots of time, quiet ones too. A call belongs to the slot it started in.
 
     Args:
         batch: the rows.
+        lacking: what they lack; when a missing call was, nobody knows.
         slot_s: length of a slot in seconds, or with its unit, as in `1ms`; by default the shortest of 1, 2 or 5 times a
             power of ten that makes at most 60.
         origin_ns: start of the first slot on the boot clock; by default the earliest row.
@@ -147,7 +192,7 @@ def timeline(batch: EventBatch, *, slot_s: float | str | None = None, origin_ns:
     slot = None if slot_s is None else seconds(slot_s, "slot_s")
     try:
         slot_ns = None if slot is None else round(slot * 1e9)
-        return _frame(aggregate.timeline(batch, slot_ns=slot_ns, origin_ns=origin_ns))
+        return _frame(aggregate.timeline(batch, slot_ns=slot_ns, origin_ns=origin_ns), lacking)
     except (ValueError, OverflowError) as error:
         raise ConfigError(f"slot_s={slot:g}: {error}") from error
 
@@ -166,7 +211,9 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     import pandas as pd
 
     measures = [
-        c for c in ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns") if c in before.columns
+        c
+        for c in ("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns")
+        if c in before.columns
     ]
     ranks = [c for c in ("mean_ns", "p50_ns", "p90_ns", "p95_ns", "p99_ns", "p999_ns", "max_ns") if c in before.columns]
     names = pd.Index(sorted(set(before[key]) | set(after[key])), dtype=object)
@@ -179,7 +226,7 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         result["time_ratio"] = new / old
     order = np.lexsort([-np.abs(result[name]) for name in ("calls_delta", "time_ns_delta")])
-    return _frame({name: values[order] for name, values in result.items()})
+    return pd.DataFrame({name: _series(values[order]) for name, values in result.items()})
 
 
 def _origin(batch: EventBatch, origin_ns: int | None) -> int:
@@ -188,10 +235,12 @@ def _origin(batch: EventBatch, origin_ns: int | None) -> int:
     return int(batch["time_ns"].min()) if len(batch) else 0
 
 
-def _frame(columns: aggregate.Columns) -> pd.DataFrame:
+def _frame(columns: aggregate.Columns, lacking: Completeness) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame({name: _series(values) for name, values in columns.items()})
+    from ior_nb.export.frame import told
+
+    return told(pd.DataFrame({name: _series(values) for name, values in columns.items()}), lacking)
 
 
 def _series(values: np.ndarray) -> pd.Series:

@@ -14,8 +14,10 @@ import numpy as np
 
 from ior_nb.aggregate import latencies, source_files, wait_rows, waits_at, ways
 from ior_nb.real import Lock
+from ior_nb.result.lines import Annotated
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
-from ior_nb.runtime import Accounting, EventBatch, Recoder, StringTable
+from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
+from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.index import grown
 
 __all__ = ["Tally"]
@@ -156,19 +158,21 @@ class Tally:
         *,
         title: str,
         duration_s: float,
-        accounting: Accounting,
+        completeness: Completeness,
         notes: tuple[str, ...] = (),
         counters: Mapping[str, Mapping[str, int]] | None = None,
+        sources: tuple[Annotated, ...] = (),
     ) -> Summary:
         """Return what was added up so far.
 
         Args:
             title: heading.
             duration_s: length of the trace.
-            accounting: where every call went.
+            completeness: what the rows lack.
             notes: what else the reader should know.
             counters: the kernel's exact counts by syscall, where rows are missing: they take the place of the sums of
                 rows; files, errors and the slowest calls then are those of the rows alone.
+            sources: cells with what their lines made.
         """
         with self._lock:
             self._add_errors()
@@ -209,9 +213,19 @@ class Tally:
             waiting_ns=totals["waiting"],
             answers=tuple(answers),
             waits=tuple(waits),
-            accounting=accounting,
+            completeness=completeness,
             notes=notes,
+            sources=sources,
         )
+
+    def counted(self) -> dict[str, dict[str, int]]:
+        """Return calls, errors, bytes and time of all rows by system call; those in flight are in."""
+        with self._lock:
+            columns = self._calls.columns
+            return {
+                self._call_names.own[code]: {key: int(columns[key.removesuffix("_ns")][code]) for key in COUNTED}
+                for code in np.flatnonzero(columns["calls"]).tolist()
+            }
 
     def _file_rows(self, codes: np.ndarray) -> list[FileRow]:
         columns, paths = self._files.columns, self._file_names.own

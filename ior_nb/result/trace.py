@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ior_nb.aggregate import counted, missing
 from ior_nb.errors import ConfigError
+from ior_nb.result.axis import clocks
 from ior_nb.result.held import Held
+from ior_nb.result.lines import Annotated, LineTally, annotated
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
-from ior_nb.runtime import Accounting, EventBatch, own
+from ior_nb.runtime import Accounting, Completeness, EventBatch, own
 from ior_nb.runtime.clock import Moment, boot_id, moment
+from ior_nb.runtime.completeness import Counters, only_where
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION
 
@@ -41,10 +45,11 @@ class Trace:
         engine: name of the engine.
         began, ended: its start and its end, each on the wall clock and on that of the rows.
         window: (t0, t1) on the boot clock, ns; rows started inside.
-        accounting: where every call went.
+        accounting: where every call went; while it runs, as far as somebody has looked.
         counters: exact counters by syscall name: {"calls", "errors", "probes", "bytes", "latency_ns"}; exact under
-            sampling and loss, and of everything between attach and detach. A file found later along a search path they
-            do not know: its misses are errors there.
+            sampling and loss, and of all calls, those a filter keeps out too. A file found later along a search path
+            they do not know: its misses are errors there.
+        caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
@@ -67,20 +72,26 @@ class Trace:
         self.recording_error = ""
         self.records_command = False
         self.notes: tuple[str, ...] = ()
+        self.caveats: tuple[str, ...] = ()
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.finished = False
         self._tally = Tally()
+        self._lines = LineTally()
+        self.cells: Mapping[str, int] = {}
+        """Number of each cell of the notebook by the name its code has for a file."""
         self._held = Held()
         self._rows_kept = True
         self._name: str | None = None  # found among all rows: views ask several times a second
         self.rows_let_go = 0
+        self._unrecorded: Counters | None = None  # of a finished trace: its rows change no more
 
     # ---- filled by the session
 
     def add(self, batch: EventBatch, *, keep: bool = True) -> None:
         """Take in rows of the window."""
         self._tally.add(batch)
+        self._lines.add(batch)
         if not keep:
             self._rows_kept = False
             return
@@ -99,9 +110,6 @@ class Trace:
         self.ended = ended or moment(window[1])
         self.accounting = accounting
         self.counters = counters
-        if self.rows_let_go:
-            older = f"only the last {self._held.rows:,} rows are in memory, {self.rows_let_go:,} older ones are not"
-            self.notes += (f"{older}; a recording keeps all (%ior record, or record=)",)
         self.finished = True
 
     # ---- read by the user
@@ -117,6 +125,31 @@ class Trace:
         return (self.window[1] - self.window[0]) / 1e9
 
     @property
+    def completeness(self) -> Completeness:
+        """What the rows lack: the one value that every table, figure and export of the trace carries."""
+        return replace(self._told(), unrecorded=self._missing())
+
+    def _told(self) -> Completeness:
+        """Return it for who adds nothing up: the rows need not be looked at."""
+        exact = not (self.accounting.sampled_out or self.accounting.lost_total) or bool(self._exact())
+        told = Completeness(accounting=self.accounting, caveats=self.caveats, let_go=self.rows_let_go, exact=exact)
+        return told if self.finished else replace(told, running=True)
+
+    def _missing(self) -> Counters:
+        """Return the calls that are no rows at hand, by system call; nothing where only their number is known."""
+        if not self.finished or not self._rows_kept:
+            return {}
+        if self._unrecorded is None:
+            whole = self._exact() or (self._tally.counted() if self.rows_let_go else {})
+            self._unrecorded = missing(whole, counted(self.batch, flying=whole is not self.counters)) if whole else {}
+        return self._unrecorded
+
+    def _exact(self) -> Counters:
+        """Return the counters where rows are missing and all rows are wanted: they know no filter."""
+        lacking = self.accounting.sampled_out or self.accounting.lost_total
+        return self.counters if lacking and not (self.accounting.filtered or self.caveats) else {}
+
+    @property
     def name(self) -> str:
         """What tells the trace from others: the cell all its rows are of, or its title."""
         if self._name is None or not self.finished:
@@ -127,7 +160,7 @@ class Trace:
         cells = {int(number) for batch in self.batches() for number in np.unique(batch["cell"])}
         if len(cells) != 1 or min(cells) < 0:
             return self.title
-        (cell,) = cells
+        cell = cells.pop()
         return f"cell {cell}" if self.title == "this cell" else f"{self.title} (cell {cell})"
 
     @property
@@ -140,7 +173,10 @@ class Trace:
         if not self.finished:
             raise ConfigError("the trace is still running; its rows are there after the `with` block")
         if not self._rows_kept:
-            raise ConfigError("the rows of this trace were not kept in memory; read its recording")
+            how = "and it was not recorded: trace with its rows (no keep_rows=False, no --no-rows), or record it"
+            if self.recording is not None:
+                how = f"its recording has them: ior_nb.load({str(self.recording)!r})"
+            raise ConfigError(f"the rows of this trace were not kept in memory; {how}")
         return self._held.joined()
 
     def batches(self) -> tuple[EventBatch, ...]:
@@ -154,13 +190,13 @@ class Trace:
         """Return the rows as a DataFrame; text columns are categories."""
         from ior_nb.export.pandas import dataframe
 
-        return dataframe(self.batch)
+        return dataframe(self.batch, self.completeness)
 
     def table(self) -> pa.Table:
-        """Return the rows as an Arrow table."""
+        """Return the rows as an Arrow table; the metadata of its schema is that of a recording."""
         from ior_nb.export.arrow import table
 
-        return table([self.batch])
+        return table([self.batch], self.metadata())
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.table().__arrow_c_stream__(requested_schema)
@@ -196,7 +232,7 @@ class Trace:
         pairs |= clocks("started", self.began)
         if self.finished:
             pairs |= clocks("ended", self.ended)
-            pairs["ior_nb.accounting"] = json.dumps(self.accounting.as_dict())
+            pairs |= self._told().pairs()
             pairs["ior_nb.counters"] = json.dumps(self.counters)
             if self.returncode is not None:
                 pairs["ior_nb.returncode"] = str(self.returncode)
@@ -208,61 +244,80 @@ class Trace:
         """Return the totals, one row per measure: calls, errors, bytes, time, exact percentiles, rates."""
         from ior_nb.result import tables
 
-        return tables.stats(self.batch, duration_s=self.duration_s)
+        return tables.stats(self.batch, self.completeness, duration_s=self.duration_s)
 
     def syscalls(self) -> pd.DataFrame:
         """Return one row per system call, most time first, with exact percentiles of its finished calls."""
         from ior_nb.result import tables
 
-        return tables.syscalls(self.batch)
+        return tables.syscalls(self.batch, self.completeness)
 
     def families(self) -> pd.DataFrame:
         """Return one row per family of system calls, most time first."""
         from ior_nb.result import tables
 
-        return tables.families(self.batch)
+        return tables.families(self.batch, self.completeness)
 
     def files(self) -> pd.DataFrame:
         """Return one row per file, most bytes first. Calls without a file have the empty name, so sums are totals."""
         from ior_nb.result import tables
 
-        return tables.files(self.batch)
+        return tables.files(self.batch, self.completeness)
+
+    def lines(self, file: str = "", *, library: bool = False) -> pd.DataFrame:
+        """Return one row per line of Python, most time first, with its text where that can be found.
+
+        Args:
+            file: only lines of files whose path ends so.
+            library: the line that made the call itself, whoever's it is, instead of the user's own.
+        """
+        from ior_nb.result import tables
+
+        return tables.lines(self.batch, self.completeness, file=file, library=library)
+
+    def annotated(self, file: str = "") -> list[Annotated]:
+        """Return the cells, or files, with what each of their lines made in the margin; most time first.
+
+        Args:
+            file: the files whose path ends so, of libraries too; else the cells.
+        """
+        return annotated(self._lines.costs(), file=file, cells=self.cells)
 
     def directories(self) -> pd.DataFrame:
         """Return one row per directory that holds files acted on, most bytes first."""
         from ior_nb.result import tables
 
-        return tables.directories(self.batch)
+        return tables.directories(self.batch, self.completeness)
 
     def processes(self) -> pd.DataFrame:
         """Return one row per process, most calls first."""
         from ior_nb.result import tables
 
-        return tables.processes(self.batch, origin_ns=self._start())
+        return tables.processes(self.batch, self.completeness, origin_ns=self._start())
 
     def errors(self) -> pd.DataFrame:
         """Return one row per system call and error, most frequent first, with a file it happened to."""
         from ior_nb.result import tables
 
-        return tables.errors(self.batch)
+        return tables.errors(self.batch, self.completeness)
 
     def probes(self) -> pd.DataFrame:
         """Return the same of the failures that are no errors: answers to what programs ask as part of normal work."""
         from ior_nb.result import tables
 
-        return tables.probes(self.batch)
+        return tables.probes(self.batch, self.completeness)
 
     def slowest(self, n: int = 20) -> pd.DataFrame:
         """Return the n calls that took longest, the slowest first, without those that waited for somebody else."""
         from ior_nb.result import tables
 
-        return tables.slowest(self.batch, n, origin_ns=self._start())
+        return tables.slowest(self.batch, n, self.completeness, origin_ns=self._start())
 
     def waiting(self, n: int = 20) -> pd.DataFrame:
         """Return the n longest waits for a child, a timer, a lock or the other end of a pipe, the longest first."""
         from ior_nb.result import tables
 
-        return tables.slowest(self.batch, n, origin_ns=self._start(), waiting=True)
+        return tables.slowest(self.batch, n, self.completeness, origin_ns=self._start(), waiting=True)
 
     def timeline(self, slot_s: float | str | None = None) -> pd.DataFrame:
         """Return calls, errors, bytes and latency in equal slots of time; `plot("timeline")` draws them.
@@ -276,7 +331,7 @@ class Trace:
         """
         from ior_nb.result import tables
 
-        return tables.timeline(self.batch, slot_s=slot_s, origin_ns=self._start())
+        return tables.timeline(self.batch, self.completeness, slot_s=slot_s, origin_ns=self._start())
 
     # ---- pictures: plotly figures
 
@@ -292,7 +347,7 @@ class Trace:
         """
         from ior_nb.result import figures
 
-        return figures.flame(self.batch, fields, metric)
+        return figures.flame(self.batch, fields, metric, self.completeness)
 
     def plot(self, what: str = "timeline", **options: Any) -> Any:
         """Return a plotly figure: `timeline`, `latency`, `heatmap`, `files` or `flame`.
@@ -304,7 +359,7 @@ class Trace:
         """
         from ior_nb.result import figures
 
-        return figures.plot(self.batch, what, origin_ns=self._start(), **options)
+        return figures.plot(self.batch, what, self.completeness, origin_ns=self._start(), **options)
 
     # ---- other traces
 
@@ -328,7 +383,10 @@ class Trace:
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
-        found.notes = (*self.notes, f"only rows where {to_text(chosen)}") if chosen.active else self.notes
+        found.cells = self.cells
+        found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
+        if chosen.active:
+            found.caveats += (only_where([to_text(chosen)]),)
         found.add(batch.take(passed))
         accounting = replace(
             self.accounting,
@@ -339,22 +397,29 @@ class Trace:
         found.finish(window=self.window, accounting=accounting, counters={}, ended=self.ended)
         return found
 
-    def diff(self, other: Trace, *, titles: tuple[str, str] | None = None) -> Diff:
+    def diff(self, other: Trace, *, titles: tuple[str, str] | None = None, rows_only: bool = False) -> Diff:
         """Return what changed from this trace to the other: by system call, file, latency, and as a flame graph.
 
         Args:
             other: the trace after.
             titles: what the two are called; by default their cells, or their titles, told apart where they are equal.
+            rows_only: compare the rows of a trace too that lacks calls which nobody counted by name.
 
         Raises:
-            ConfigError: the other is no trace.
+            ConfigError: the other is no trace; or one of the two lacks calls that the exact counts cannot stand in for.
         """
-        from ior_nb.result.comparison import Diff
+        from ior_nb.result.comparison import Diff, told_apart
 
         if not isinstance(other, Trace):
             kind = type(other).__name__
             raise ConfigError(f"a trace is compared with another, not with {other!r:.80} ({kind}); see %ior cells")
-        return Diff(self.batch, other.batch, titles=titles or _told_apart(self, other))
+        return Diff(
+            self.batch,
+            other.batch,
+            lacking=(self.completeness, other.completeness),
+            titles=titles or told_apart((self.name, other.name), (self.started_at, other.started_at)),
+            rows_only=rows_only,
+        )
 
     def export(self, target: str | Path, *, format: str | None = None, **options: Any) -> Path:  # noqa: A002
         """Write the rows to a file; return its path.
@@ -385,11 +450,11 @@ class Trace:
         return About(
             title=self.title,
             facts=(self.scope, show_ns(self.duration_s * 1e9), when, host, f"engine {self.engine}"),
-            completeness=self.accounting.line(),
-            complete=self.accounting.complete and not self.accounting.unaccounted,
+            completeness=self.completeness,
             notes=notes,
             duration_s=self.duration_s,
             metadata=self.metadata(),
+            sources=tuple(source.html() for source in self.annotated()),
             origin_ns=self._start(),
         )
 
@@ -398,14 +463,14 @@ class Trace:
         notes = self.notes
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
-        if not self.finished:
-            notes += ("still running",)
+        sources = tuple(self.annotated())
         return self._tally.summary(
             title=self.title,
             duration_s=self.duration_s,
-            accounting=self.accounting,
+            completeness=self._told(),
             notes=notes,
-            counters=self.counters if self.accounting.sampled_out or self.accounting.lost_total else None,
+            counters=self._exact() or None,
+            sources=sources,
         )
 
     def __repr__(self) -> str:
@@ -417,35 +482,3 @@ class Trace:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         summary = self.summary()
         return {"text/plain": summary.text(), "text/html": summary.html()}
-
-
-def clocks(what: str, when: Moment) -> dict[str, str]:
-    """Return a moment as the footer of a recording has it; `what` is "started" or "ended"."""
-    return {
-        f"ior_nb.{what}_at_unix_nano": str(when.wall),
-        f"ior_nb.{what}_at_boot_nano": str(when.boot),
-    }
-
-
-def _told_apart(before: Trace, after: Trace) -> tuple[str, str]:
-    names = before.name, after.name
-    if names[0] != names[1]:
-        return names
-    clocks = [time.strftime("%H:%M:%S", time.localtime(t.started_at)) for t in (before, after)]
-    marks = clocks if clocks[0] != clocks[1] else ["before", "after"]
-    return f"{names[0]} ({marks[0]})", f"{names[1]} ({marks[1]})"
-
-
-def counters_by_name(counters: np.ndarray, names: Mapping[int, str]) -> dict[str, dict[str, int]]:
-    """Return the kernel's counters of every syscall that was called."""
-    return {
-        names[number]: {
-            "calls": int(counters["calls"][number]),
-            "errors": int(counters["errors"][number]),
-            "probes": int(counters["probes"][number]),
-            "bytes": int(counters["bytes"][number]),
-            "latency_ns": int(counters["latency"][number]),
-        }
-        for number in np.flatnonzero(counters["calls"]).tolist()
-        if number in names
-    }

@@ -5,6 +5,7 @@ Read `contracts` first, then `live`.
 """
 
 from ior_nb.runtime.batch import EventBatch, Row, new_tables
+from ior_nb.runtime.completeness import Completeness
 from ior_nb.runtime.context import (
     context_with_runtime_bindings,
     context_with_trace_filters,
@@ -49,6 +50,7 @@ from ior_nb.runtime.statistics import (
     FamilyRow,
     FileRow,
     Histogram,
+    LineRow,
     ProcessRow,
     Rates,
     Snapshot,
@@ -64,6 +66,7 @@ __all__ = [
     "Activity",
     "Bucket",
     "Column",
+    "Completeness",
     "Configurator",
     "DirectoryRow",
     "EventBatch",
@@ -78,6 +81,7 @@ __all__ = [
     "FlameSource",
     "Frame",
     "Histogram",
+    "LineRow",
     "LiveRuntime",
     "LiveTrace",
     "LiveTrieSource",

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ior_nb.errors import RecordingError
-from ior_nb.runtime.values import Accounting
+from ior_nb.runtime.completeness import Completeness
 
 __all__ = [
     "FOLDED",
@@ -137,8 +137,8 @@ class TraceState:
     """Rows so far."""
     elapsed_s: float = 0.0
     """How long it has run, or ran."""
-    accounting: Accounting = field(default_factory=Accounting)
-    """Where the calls went."""
+    completeness: Completeness = field(default_factory=Completeness)
+    """Where the calls went, and what the rows lack."""
     notes: tuple[str, ...] = ()
     """What the user should know, as `demo data: made up, nothing was traced`. Raw: escape them."""
     warnings: int = 0

@@ -8,7 +8,16 @@ from __future__ import annotations
 import html
 import unicodedata
 
-__all__ = ["HTML_FONT", "escaped_html", "middle_cut", "printable", "show_bytes", "show_count", "show_ns"]
+__all__ = [
+    "HTML_FONT",
+    "escaped_html",
+    "middle_cut",
+    "printable",
+    "printable_lines",
+    "show_bytes",
+    "show_count",
+    "show_ns",
+]
 
 HTML_FONT = "font:13px/1.45 var(--jp-ui-font-family,system-ui,-apple-system,'Segoe UI',sans-serif);"
 """Style of what is shown in a page: Jupyter's own font where that is, a plain one elsewhere. Tables need it again: in
@@ -29,6 +38,11 @@ def _shown(character: str) -> str:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines for a terminal: nothing in it acts but the ends of its lines."""
+    return text if text.isascii() and text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
 def escaped_html(text: str) -> str:

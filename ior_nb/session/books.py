@@ -5,17 +5,22 @@ from __future__ import annotations
 import functools
 import platform
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from ior_nb import errors
-from ior_nb.engine.contract import account
+from ior_nb.aggregate import added, counted, missing
+from ior_nb.engine.contract import account, so_far
 from ior_nb.export.arrow import record_batch
+from ior_nb.globalfilter import to_text
 from ior_nb.real import current
-from ior_nb.result.trace import Trace, counters_by_name
-from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.result.trace import Trace
+from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
+from ior_nb.runtime.completeness import only_where
 from ior_nb.session.plan import Plan
 from ior_nb.sinks.parquet import Recorder
 from ior_nb.syscalls import SYSCALLS
@@ -53,6 +58,35 @@ class Books:
         self._recorder: Recorder | None = None
         self.rows = 0
         self._warnings: list[tuple[str, type[errors.IorWarning]]] = []
+        self._outside: dict[str, dict[str, int]] = {}  # what the rows counted that are not the trace's
+        self._in_force: list[str] = []
+        self._inherited: tuple[str, ...] = ()
+
+    def narrow(self, wanted: Filter) -> None:
+        """From now on the filter of the session lets only these rows pass; the trace says so."""
+        if (text := to_text(wanted)) not in self._in_force[-1:]:
+            self._in_force.append(text)
+        plan = self.plan
+        found = (
+            *self._inherited,
+            only_where(self._in_force),
+            only_where([to_text(plan.filter)]),
+            "without processes that ran before the trace" if plan.leave_out is not None else "",
+            "only the system calls asked for, of those that are traced" if self.calls is not None else "",
+        )
+        self.trace.caveats = tuple(dict.fromkeys(caveat for caveat in found if caveat))
+
+    def inherit(self, caveats: tuple[str, ...]) -> None:
+        """The rows were narrowed before they came here."""
+        self._inherited = caveats
+        self.trace.caveats = tuple(dict.fromkeys([*caveats, *self.trace.caveats]))
+
+    def so_far(self, totals: Mapping[str, int]) -> Completeness:
+        """Return what the rows of a trace that goes on lack, by what the engine has counted."""
+        self.trace.accounting = so_far(totals)
+        lacking = self.trace.completeness
+        kept = () if self.plan.keep_rows else ("only the last rows, as many as the stream keeps",)
+        return replace(lacking, caveats=lacking.caveats + kept)
 
     def stop_clock(self, why: str) -> None:
         """The run ends before the window does."""
@@ -75,6 +109,8 @@ class Books:
             inside = inside & ~hidden
         counts["outside_done"] += int((outside & ~flight).sum())
         counts["outside_flight"] += int((outside & flight).sum())
+        if outside.any():
+            self._outside = added(self._outside, counted(batch.take(outside)))
         if self.calls is not None:
             names = batch.tables["syscall"]
             codes = [code for n in self.calls if (code := names.code(_NAMES[n])) is not None]
@@ -135,7 +171,8 @@ class Books:
                 in_flight=in_flight,
                 outside_window=outside,
             )
-        named = counters_by_name(counters, _NAMES) if counters is not None and len(counters) else {}
+        named = _by_name(counters) if counters is not None and len(counters) else {}
+        named = missing(named, self._outside)
         if self.calls is not None:
             named = {name: row for name, row in named.items() if name in {_NAMES[n] for n in self.calls}}
         self.trace.finish(window=window, accounting=accounting, counters=named)
@@ -164,3 +201,18 @@ class Books:
 def new_recorder() -> Recorder:
     """Return a recorder whose rows say which machine they are of."""
     return Recorder(to_arrow=functools.partial(record_batch, host=platform.node()))
+
+
+def _by_name(counters: np.ndarray) -> dict[str, dict[str, int]]:
+    """Return the kernel's counters of every syscall that was called."""
+    return {
+        _NAMES[number]: {
+            "calls": int(counters["calls"][number]),
+            "errors": int(counters["errors"][number]),
+            "probes": int(counters["probes"][number]),
+            "bytes": int(counters["bytes"][number]),
+            "latency_ns": int(counters["latency"][number]),
+        }
+        for number in np.flatnonzero(counters["calls"]).tolist()
+        if number in _NAMES
+    }

@@ -38,6 +38,10 @@ _SERVES: Final = (
     ("kernel._stdout.pub_thread", "schedule"),
     ("kernel", "_input_request"),
     ("", "showtraceback"),
+    ("displayhook", "start_displayhook"),  # a cell's value; the value itself makes what is shown of it
+    ("displayhook", "write_output_prompt"),
+    ("displayhook", "write_format_data"),
+    ("displayhook", "finish_displayhook"),
     ("", "run_cell"),  # all but the code it runs
     ("history_manager", "_stop_save_thread"),  # by a hook before each fork
     ("history_manager", "_restart_thread_if_stopped"),

@@ -8,10 +8,15 @@ from contextvars import Context
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
+from ior_nb.engine.decode import COUNTER
 from ior_nb.errors import ConfigError, SourceError
+from ior_nb.globalfilter import to_text
 from ior_nb.real import Lock, RLock
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import (
+    Completeness,
     EventBatch,
     Filter,
     RuntimePublisher,
@@ -20,9 +25,11 @@ from ior_nb.runtime import (
     trace_filters_from_context,
 )
 from ior_nb.runtime.batch import ROWS_AT_ONCE
+from ior_nb.runtime.completeness import COUNTED, Counters
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import RingBuffer
+from ior_nb.syscalls import BY_NAME
 
 __all__ = ["Past"]
 
@@ -113,7 +120,7 @@ class Past:
             engine=trace.engine,
             rows=trace.accounting.emitted + trace.accounting.in_flight,
             elapsed_s=trace.duration_s,
-            accounting=trace.accounting,
+            completeness=self._completeness(),
             notes=trace.notes,
             fixed=self._fixed,
             origin_ns=trace.window[0],
@@ -132,10 +139,13 @@ class Past:
                 return
             start, end = self.trace.window
             now = [start]
-            statistics = Statistics(clock=lambda: now[0])  # began with the trace; each snapshot reads the clock again
+            # Began with the trace; each snapshot reads the clock again. When a missing call was, nobody knows.
+            statistics = Statistics(clock=lambda: now[0], drain_ns=max(end - start, 1))
             now[0] = end
             for part in self._passing(wanted):
                 statistics.ingest(part)
+            if not wanted.active and self.trace.completeness.unrecorded:
+                statistics.merge_counters(_by_number(self.trace.counters))
             with self._publishing:
                 if self._over:
                     return
@@ -157,6 +167,10 @@ class Past:
 
     # ---- rows
 
+    def _completeness(self) -> Completeness:
+        lacking = self.trace.completeness
+        return lacking.narrowed(to_text(self._wanted)) if self._wanted.active else lacking
+
     def _rows(self) -> Iterator[EventBatch]:
         return self._passing(self._counted or Filter())
 
@@ -169,3 +183,13 @@ class Past:
             )
         rows = rows.take(wanted.mask(rows)) if wanted.active else rows
         return (rows[at : at + ROWS_AT_ONCE] for at in range(0, len(rows), ROWS_AT_ONCE))
+
+
+def _by_number(counters: Counters) -> np.ndarray:
+    """Return exact counters as the kernel has them; how slow which call was, they no longer tell."""
+    known = {BY_NAME[name].number: row for name, row in counters.items() if name in BY_NAME}
+    found = np.zeros(max(known, default=0) + 1, COUNTER)
+    for number, row in known.items():
+        for field, measure in zip(("calls", "errors", "probes", "bytes", "latency"), COUNTED, strict=True):
+            found[field][number] = row.get(measure, 0)
+    return found

@@ -18,7 +18,7 @@ from ior_nb.runtime import EventBatch, Filter, Scope
 from ior_nb.sinks.parquet.target import PRIVATE
 from ior_nb.syscalls import BY_NUMBER, DEFAULT_FAMILIES, FAMILIES, SYSCALLS, Syscall, resolve, select
 
-__all__ = ["Command", "Plan", "Request", "enabled_calls", "parameters", "plan", "sampling_rates"]
+__all__ = ["FRAMES_OF", "Command", "Plan", "Request", "enabled_calls", "parameters", "plan", "sampling_rates"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,8 @@ class Plan:
     record_mode: int = PRIVATE
     record_command: bool = False
     keep_rows: bool = True
+    stacks: str = "full"
+    """A key of `FRAMES_OF`."""
     quiet: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -95,11 +97,14 @@ class Request(TypedDict, total=False):
     record_mode: int | None
     record_command: bool
     keep_rows: bool
+    stacks: str | None
     cwd: str | Path | None
     env: Mapping[str, str] | None
     title: str | None
 
 
+FRAMES_OF: Final = {"off": 0, "lines": 12, "full": 32}
+"""What can be asked of Python stacks -> frames of each at most, the innermost."""
 _DEFAULTS: Final[Request] = {"system": False, "follow": True, "own": False, "record_command": False, "keep_rows": True}
 """Of those that are not None where nobody asks."""
 
@@ -156,6 +161,7 @@ def plan(**asked: Unpack[Request]) -> Plan:
         record_mode=_mode(wanted.get("record_mode")),
         record_command=wanted["record_command"],
         keep_rows=wanted["keep_rows"],
+        stacks=_stacks(wanted.get("stacks"), own=mine or program is not None),
         quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )
@@ -187,6 +193,19 @@ def enabled_calls(families: str | Iterable[str] | None, syscalls: str | Iterable
     if not chosen:
         raise ConfigError("no system call is chosen: name at least one family or syscall")
     return chosen
+
+
+def _stacks(asked: str | None, *, own: bool) -> str:
+    """Return which Python stacks are wanted: all of them, unless it is said, where what is traced is the user's own.
+
+    Raises:
+        ConfigError: it is none of `FRAMES_OF`.
+    """
+    if asked is None:
+        return "full" if own else "off"
+    if asked not in FRAMES_OF:
+        raise ConfigError(f"stacks={asked!r}: choose from {', '.join(FRAMES_OF)}")
+    return asked
 
 
 def sampling_rates(sampling: Mapping[str, int]) -> dict[int, int]:
@@ -301,12 +320,27 @@ def _group_of(tid: int) -> int | None:
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("Tgid:")), None)
 
 
+_CGROUP_LEVELS: Final = 63  # the loop of inside() in bpf/scope.c
+
+
 def _cgroup_id(cgroup: str | Path | int) -> int:
     if isinstance(cgroup, int):
         if cgroup <= 0:
             raise ConfigError(f"{cgroup} is no id of a control group")
         return cgroup
     folder = Path(cgroup)
-    if not (folder / "cgroup.procs").exists() or not (folder / "cgroup.controllers").exists():
-        raise ConfigError(f"{str(cgroup)!r} is no folder of a version-2 control group (as under /sys/fs/cgroup)")
-    return folder.stat().st_ino
+    try:
+        for name in ("cgroup.procs", "cgroup.controllers"):
+            (folder / name).stat()
+        number = folder.stat().st_ino
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise ConfigError(
+            f"{str(cgroup)!r:.300} is no folder of a version-2 control group (as under /sys/fs/cgroup)"
+        ) from error
+    levels = sum((above / "cgroup.procs").exists() for above in folder.resolve().parents)
+    if levels > _CGROUP_LEVELS:
+        raise ConfigError(
+            f"{str(cgroup)!r:.300} is {levels} levels below the first control group, and {_CGROUP_LEVELS} are looked"
+            " at; name one above it"
+        )
+    return number

@@ -14,10 +14,12 @@ from typing import Final
 import numpy as np
 
 from ior_nb import errors
-from ior_nb.engine.contract import Engine, so_far
-from ior_nb.export import export
+from ior_nb.engine.contract import Engine, Feed
+from ior_nb.export import About, export
+from ior_nb.globalfilter import to_text
 from ior_nb.real import Lock
 from ior_nb.runtime import (
+    Completeness,
     EventBatch,
     Filter,
     StringTable,
@@ -34,6 +36,7 @@ from ior_nb.session.books import Books
 from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.fitted import with_tail
 from ior_nb.session.judges import Judges
+from ior_nb.session.plan import FRAMES_OF
 from ior_nb.session.probemanager import Manager
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
@@ -43,21 +46,6 @@ __all__ = ["Run"]
 
 _REFRESH_S: Final = 1.0
 """How often the engine's own counts are asked for."""
-
-
-class _Feed:
-    """The function to which an engine hands its rows. An engine may keep it longer than the run: then it drops them."""
-
-    def __init__(self, receive: Callable[[EventBatch], None]) -> None:
-        self._receive: Callable[[EventBatch], None] | None = receive
-
-    def __call__(self, batch: EventBatch) -> None:
-        if (receive := self._receive) is not None:
-            receive(batch)
-
-    def close(self) -> None:
-        """Drop what comes from now on."""
-        self._receive = None
 
 
 class Run:
@@ -90,6 +78,8 @@ class Run:
             scope=owner.plan.scope,
             enabled=owner.plan.enabled,
             rates=owner.plan.rates,
+            stacks=FRAMES_OF[owner.plan.stacks],
+            programs=(owner.plan.command.path,) if owner.plan.command is not None else (),
             quiet=owner.plan.quiet,
         )
         owner.replays = engine.replays
@@ -106,7 +96,7 @@ class Run:
         self.statistics = Statistics()
         self.trie = LiveTrie()
         self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs, engine.syscalls)
-        self._feed = _Feed(self._on_batch)
+        self._feed = Feed(self._on_batch)
         self.looked = False
         """Whether a view has looked at it."""
         self._ended = self._published = False
@@ -214,6 +204,8 @@ class Run:
         with self._lock:  # before the engine knows: the first row of the new epoch must find its aggregates
             self._judges.use(wanted, epoch)
             self._begin_anew(counters)
+        for window in list(self.windows):
+            window.narrow(wanted)
         self.engine.set_filter(pushed, epoch & 0xFF)
 
     # ---- LiveTrace
@@ -228,7 +220,7 @@ class Run:
             engine=self.engine.name,
             rows=self.owner.rows,
             elapsed_s=max(0, boot_clock() - started) / 1e9 if started else 0.0,
-            accounting=so_far(self.totals),
+            completeness=self.completeness(),
             notes=(*trace.notes, *([self._failure] if self._failure else [])),
             origin_ns=0 if self.engine.replays else started,
             counted_s=max(0, boot_clock() - self.counted_since) / 1e9 if self.counted_since else 0.0,
@@ -276,8 +268,10 @@ class Run:
 
     def export(self, path: str, wanted: Filter) -> Path:
         """Write the rows so far that a filter accepts to a file."""
-        rows = self.rows()
-        return export(rows.take(wanted.mask(rows)) if wanted.active else rows, path)
+        rows, lacking = self.rows(), self.completeness()
+        if wanted.active:
+            rows, lacking = rows.take(wanted.mask(rows)), lacking.narrowed(to_text(wanted))
+        return export(rows, path, about=About(title=str(self.owner.trace.scope), completeness=lacking))
 
     # ---- for the session and the verbs
 
@@ -290,13 +284,23 @@ class Run:
         if self._ended:  # meanwhile: these may be another trace's
             return
         self.totals = totals
+        self.owner.so_far(totals)
         lost = totals["lost_ring"] + totals["lost_buffer"] + totals["lost_names"]
         if lost > self._lost_before:
             text = f"{lost - self._lost_before:,} events or names were lost; the totals of system calls stay exact"
             self._bindings.stream_buffer().push(warning(text, boot_clock(), self._tables))
             self._lost_before = lost
-        if not self.filter.active and (lost or totals["sampled_out"]):
+        if self._is_counted(totals):
             self.statistics.merge_counters(self.engine.counters())
+
+    def _is_counted(self, totals: Mapping[str, int]) -> bool:
+        """Whether the counters know calls that are no rows, and all calls are wanted: they know no filter."""
+        missing = totals["lost_ring"] + totals["lost_buffer"] + totals["sampled_out"]
+        return bool(missing) and not self.filter.active
+
+    def completeness(self) -> Completeness:
+        """Return what the rows so far lack."""
+        return self.owner.so_far(self.totals)
 
     def _begin_anew(self, counters: np.ndarray) -> None:
         self.counted_since = boot_clock()
@@ -323,6 +327,8 @@ class Run:
                 f"a trace of {mine.scope} is running, and {wanted.scope} with the calls and the filter asked for is "
                 "not all of it (see %ior status, %ior probes); stop it first (%ior stop)"
             )
+        if FRAMES_OF[wanted.stacks] > mine.stacks:
+            window.trace.notes += ("Python stacks are as asked for by the trace that is running",)
         self.watch()
         if wanted.enabled != self.probes.enabled:
             window.calls = frozenset(wanted.enabled)
@@ -363,9 +369,12 @@ class Run:
         interrupted: BaseException | None = None
         totals: dict[str, int] | None = None
         counters: np.ndarray | None = None
+        notes: tuple[str, ...] = ()
         try:
             ended = self.engine.stop()
-            totals, counters = ended.totals, ended.counters
+            totals, counters, notes = ended.totals, ended.counters, ended.notes
+            if self._is_counted(totals):
+                self.statistics.merge_counters(counters)
         except errors.SourceError as error:
             failure = error
         except BaseException as error:  # an interrupt: the hooks must go all the same
@@ -375,6 +384,7 @@ class Run:
                 totals, counters = ended.totals, ended.counters
         self._feed.close()
         for window in self.windows:
+            window.trace.notes += notes
             window.finish(totals, counters, failure)
         self.windows = []
         if interrupted is not None:

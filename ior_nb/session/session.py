@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib
+import json
 import os
 import weakref
 from collections.abc import Callable
@@ -21,8 +22,9 @@ from ior_nb import errors
 from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Engine
 from ior_nb.real import Lock
-from ior_nb.result.trace import Trace, clocks
-from ior_nb.runtime import Filter, context_with_runtime_bindings, context_with_trace_filters, own
+from ior_nb.result.axis import clocks
+from ior_nb.result.trace import Trace
+from ior_nb.runtime import Completeness, Filter, context_with_runtime_bindings, context_with_trace_filters, own
 from ior_nb.runtime.clock import moment
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.books import Books, new_recorder
@@ -74,6 +76,7 @@ class TracerSession(Bindings):
         self._run: Run | None = None
         self._past: Past | None = None  # the ended run on screen
         self._recorder = new_recorder()
+        self._lacks: list[str] = []  # what the traces of a recording lack
         self._cells = CellTimes()
         self._traces: dict[int, Trace] = {}
         self.shown: View | None = None
@@ -137,7 +140,9 @@ class TracerSession(Bindings):
             window.plan = window.plan.within(engine.syscalls)
             if self._run is not None:
                 self._run.join(window)
+                window.narrow(self.filters.active)
                 return
+            window.narrow(self.filters.active)
             window.trace.engine = engine.name  # only now is it known whether recordings stand in for it
             run = Run(engine, window, self._cells, stop=stop)
             wanted = self.filters.active
@@ -170,6 +175,7 @@ class TracerSession(Bindings):
             try:
                 run.end()
             finally:
+                self._tell_recording(window.trace.completeness)
                 self._show_past(run)
 
     def _show_past(self, run: Run) -> None:
@@ -229,6 +235,7 @@ class TracerSession(Bindings):
         metadata = run.owner.trace.metadata() if run is not None else {}
         if metadata:  # rows of now on, not of the trace's beginning
             metadata |= clocks("started", moment())
+        self._lacks = []
         recorder.start(path, metadata=metadata, generated=generated)
         begun.append(Path(path))
 
@@ -239,9 +246,16 @@ class TracerSession(Bindings):
     def _stop_recording(self) -> Path | None:
         if self._run is not None:
             with contextlib.suppress(errors.SourceError):  # what arrived is recorded, whatever became of the engine
-                self._run.flush()
+                self._run.refresh()
+            self._tell_recording(self._run.completeness())
             self._recorder.set_metadata(clocks("ended", moment()))
         return self._recorder.stop()
+
+    def _tell_recording(self, lacking: Completeness) -> None:
+        """Let the recording that is on say what the rows of a trace lack that it has."""
+        if lacking.told():
+            self._lacks.append(f"of a trace that was: {lacking.line()}")
+            self._recorder.set_metadata({"ior_nb.caveats": json.dumps(self._lacks)})
 
     # ---- the filter of the session, for users
 

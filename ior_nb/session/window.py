@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from types import TracebackType
+from typing import NoReturn
 
 from ior_nb.engine.contract import Engine
 from ior_nb.errors import IorError, SourceUnavailable
@@ -52,6 +53,14 @@ class Window:
     def __del__(self) -> None:
         if self._begun and self._stretch.running and os.getpid() == self._owner:  # interrupted before `__exit__` began
             self._session.worker.later(self._stretch.take_back)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if hasattr(Trace, name):
+            raise AttributeError(
+                f"this is no trace yet, and has no {name!r}: `with ior_nb.trace(...) as t:` runs it, "
+                f"and after the block t.{name} is there"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def trace(self) -> Trace:
@@ -151,6 +160,7 @@ class Stretch(Books):
     def _describe(self, engine: Engine) -> None:
         """Say what is traced, where the engine knows better than the plan."""
         self.trace.notes += engine.notes
+        self.inherit(engine.caveats)
         if engine.title:
             self.trace.title = f"{self.plan.title} ({engine.title})" if self.plan.named else engine.title
             self.trace.scope = engine.title

@@ -64,8 +64,8 @@ class Bar(Panel):
             "undo": filters.labels[-1] if filters.labels else "",
             "chips": chips(filters),
             "warnings": state.warnings,
-            "complete": state.accounting.complete and not state.accounting.unaccounted,
-            "accounting": state.accounting.line() if state.accounting.seen else "",
+            "complete": state.completeness.complete,
+            "accounting": state.completeness.line() if state.completeness.accounting.seen else "",
             "notes": list(state.notes),
             "recording": str(recording.path or "") if recording.active else "",
             "auto_reset": self._auto_reset_s,
@@ -99,6 +99,9 @@ class Bar(Panel):
             self._auto_reset_s, self._reset_at = seconds, time.monotonic()
         elif not act_on(runtime.filters, what, body):
             super().act(what, body)
+
+    def lacking(self) -> None:
+        """Return nothing: the panels below say it, and the bar has a line of its own."""
 
     def still(self) -> str:
         """Return the status as a line."""

@@ -170,10 +170,10 @@ class FlamePanel(Panel):
         if columns is None or trie is None or not columns.totals[0]:
             return ""
         unit = trie.choices().metrics.get(trie.count_field, "")
-        caption = (
-            f"flame graph: {trie.count_field} by {', '.join(trie.fields)}; {_shown(columns.totals[0], unit)} in all"
-        )
-        return f"<figure><figcaption>{escaped_html(caption)}</figcaption>{_icicle(columns, unit)}</figure>"
+        whole = f"{_shown(columns.totals[0], unit)} in {'the rows' if self._told else 'all'}"
+        caption = f"flame graph: {trie.count_field} by {', '.join(trie.fields)}; {whole}"
+        picture = _icicle(columns, unit, " of the rows" if self._told else "")
+        return f"<figure><figcaption>{escaped_html(caption)}</figcaption>{picture}</figure>"
 
 
 def _place(trie: FlameSource, field: str) -> int:
@@ -215,6 +215,8 @@ def _merged(parts: list[FlameColumns]) -> FlameColumns:
 
 # ---- from a frame to a filter
 
+_DIMENSION: Final = {"python": "stack", "func": "py_func"}
+"""Field -> dimension of a filter, where they are not called the same."""
 _ABSENT: Final = "^$"
 _NUMBERS: Final = frozenset({"pid", "tid", "cell"})
 
@@ -261,9 +263,12 @@ def _term(field: str, names: Sequence[str], *, whole: bool) -> Node:
         # A mere prefix would match /a/bc too. `=` has no escape for a star.
         below = Text("file", "~", f"^{path}/") if "*" in path else Text("file", "=", f"{path}/*")
         return Or((node_of_value("file", path), below)) if path != "/" else below
+    if field == "python" and names:
+        stack = ";".join(names)
+        return node_of_value("stack", stack) if whole else Text("stack", "~", f"^{stack}")
     if not names:
-        return Number("cell", "=", -1) if field == "cell" else Text(field, "~", _ABSENT)
-    return node_of_value(field, int(names[0]) if field in _NUMBERS else names[0])
+        return Number("cell", "=", -1) if field == "cell" else Text(_DIMENSION.get(field, field), "~", _ABSENT)
+    return node_of_value(_DIMENSION.get(field, field), int(names[0]) if field in _NUMBERS else names[0])
 
 
 # ---- the static picture
@@ -279,8 +284,8 @@ def _shown(value: float, unit: str) -> str:
     return show_ns(value) if unit == "ns" else show_bytes(value) if unit == "bytes" else show_count(int(value), "call")
 
 
-def _icicle(columns: FlameColumns, unit: str) -> str:
-    """Return an SVG of the largest frames."""
+def _icicle(columns: FlameColumns, unit: str, of: str = "") -> str:
+    """Return an SVG of the largest frames; `of` says what their shares are shares of."""
     scale = _WIDE / float(columns.totals[0])
     parents = _rows_of(columns.ids, columns.parents)
     largest = np.argsort(-columns.totals, kind="stable")[:_BOXES]
@@ -306,7 +311,7 @@ def _icicle(columns: FlameColumns, unit: str) -> str:
         x, width, depth = places[row]
         raw = str(columns.labels[row]) if row else "all"
         share = columns.totals[row] / columns.totals[0]
-        title = escaped_html(f"{middle_cut(printable(raw), 90)}: {_shown(columns.totals[row], unit)}, {share:.1%}")
+        title = escaped_html(f"{middle_cut(printable(raw), 90)}: {_shown(columns.totals[row], unit)}, {share:.1%}{of}")
         fits = int(width / 7)
         text = escaped_html(middle_cut(printable(raw), fits)) if fits >= 3 else ""
         hue = int.from_bytes(blake2b(raw.encode(errors="replace"), digest_size=2).digest()) % 360

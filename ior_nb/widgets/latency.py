@@ -225,7 +225,7 @@ class LatencyPanel(Panel):
         calls = snapshot.syscalls[:10]
         return "".join(
             [
-                _table("latency of calls", snapshot.latency_histogram),
+                _table("latency of calls", snapshot.latency_histogram, snapshot.timed),
                 _table("gap between the calls of a thread", snapshot.gap_histogram),
                 still_table(
                     ["call", "p50", "p90", "p95", "p99", "p99.9", "max"],
@@ -311,7 +311,9 @@ def _interval(bucket: Bucket) -> str:
     return f"{lower} - {upper}" if bucket.lower_ns else f"under {upper}"
 
 
-def _table(title: str, histogram: Histogram) -> str:
+def _table(title: str, histogram: Histogram, timed: int = 0) -> str:
+    if histogram.total < timed:
+        title += f", {histogram.total:,} of {timed:,}: of the rows"
     total, running, rows = max(histogram.total, 1), 0, []
     for bucket in histogram.buckets:
         running += bucket.count

@@ -36,7 +36,7 @@ class OverviewPanel(Panel):
         """Return the numbers of the snapshot, 60 s of series, and the five heaviest of everything."""
         state, snapshot = self.runtime.control.state(), self.snapshot()
         version = None if snapshot is None else _version(snapshot, running=state.running)
-        key = (state.running, state.title, state.notes, state.accounting, version)
+        key = (state.running, state.title, state.notes, state.completeness.line(), version)
         if key == self._key:
             return None
         shown = {"empty": True} if snapshot is None else self._shown(snapshot, state)
@@ -62,8 +62,8 @@ class OverviewPanel(Panel):
             ),
             "slot_s": snapshot.series_slot_ns / 1e9,
             "tops": _tops(snapshot),
-            "complete": state.accounting.complete and not state.accounting.unaccounted,
-            "accounting": state.accounting.line() if state.accounting.seen else "",
+            "complete": state.completeness.complete,
+            "accounting": state.completeness.line() if state.completeness.accounting.seen else "",
             "notes": list(state.notes),
         }
 
@@ -94,7 +94,14 @@ class OverviewPanel(Panel):
             tables.append(
                 still_table(
                     [title, "calls", "bytes"],
-                    [[middle_cut(r["text"], 60), f"{r['count']:,}", show_bytes(r["bytes"])] for r in rows],
+                    [
+                        [
+                            middle_cut(r["text"], 60),
+                            f"{r['least']}{r['count']:,}",
+                            f"{r['least']}{show_bytes(r['bytes'])}",
+                        ]
+                        for r in rows
+                    ],
                 )
             )
         return "".join(tables)
@@ -132,17 +139,23 @@ def _trend(trend: Any) -> list[Any]:
 
 
 def _tops(s: Snapshot) -> dict[str, list[dict[str, Any]]]:
-    def row(dimension: str, value: str | int, text: str, count: int, moved: int, family: str = "") -> dict[str, Any]:
+    def row(
+        dimension: str, value: str | int, text: str, count: int, moved: int, *, family: str = "", least: bool = False
+    ) -> dict[str, Any]:
         return {
-            "dimension": dimension, "value": value, "text": text, "count": count, "bytes": moved, "family": family
+            "dimension": dimension, "value": value, "text": text, "count": count, "bytes": moved, "family": family,
+            "least": "≥ " if least else "",
         }  # fmt: skip
 
     files = [r for r in s.files if not r.special][:_TOP]
     processes = [r for r in s.processes if not r.special][:_TOP]
     return {
-        "syscalls": [row("syscall", r.name, r.name, r.count, r.bytes, r.family) for r in s.syscalls[:_TOP]],
-        "files": [row("file", r.path, r.path, r.count, r.bytes_read + r.bytes_written) for r in files],
+        "syscalls": [row("syscall", r.name, r.name, r.count, r.bytes, family=r.family) for r in s.syscalls[:_TOP]],
+        "files": [
+            row("file", r.path, r.path, r.count, r.bytes_read + r.bytes_written, least=r.at_least) for r in files
+        ],
         "processes": [
-            row("pid", r.pid, f"{r.label} {r.comm}", r.count, r.bytes_read + r.bytes_written) for r in processes
+            row("pid", r.pid, f"{r.label} {r.comm}", r.count, r.bytes_read + r.bytes_written, least=r.at_least)
+            for r in processes
         ],
     }

@@ -21,8 +21,9 @@ import anywidget
 import traitlets
 
 from ior_nb.errors import IorError
-from ior_nb.runtime import Filter, LiveRuntime, Snapshot, own
+from ior_nb.runtime import Completeness, Filter, LiveRuntime, Snapshot, own
 from ior_nb.runtime.filter import Node, node_of_value
+from ior_nb.runtime.text import escaped_html
 from ior_nb.widgets.page import script, style
 from ior_nb.widgets.ticker import ticker
 from ior_nb.widgets.views import Views
@@ -48,7 +49,8 @@ class Panel(anywidget.AnyWidget):
     _css = style()
 
     data = traitlets.Dict().tag(sync=True)
-    """What is shown; replaced as a whole. `n` numbers the refreshes, `error` is for the strip on top."""
+    """What is shown; replaced as a whole. `n` numbers the refreshes; `error`, and `told` (what the rows lack), are for
+    the strip on top."""
 
     closed = True
     """Until it is whole, and again when it has been closed."""
@@ -59,7 +61,8 @@ class Panel(anywidget.AnyWidget):
         self.closed = False
         self.views = Views()
         self._next = 0.0
-        self._error = ""
+        self._error = self._told = ""
+        self._kind: Any = None
         self.on_msg(self._receive)
         ticker.add(self)
 
@@ -82,6 +85,10 @@ class Panel(anywidget.AnyWidget):
         """Return the last state as static HTML, for the saved notebook; empty when there is nothing to show."""
         return ""
 
+    def lacking(self) -> Completeness | None:
+        """Return what the rows lack; None where others say it."""
+        return self.runtime.control.state().completeness
+
     def greet(self) -> None:
         """Send to a view that was just drawn what is not in `data`."""
 
@@ -101,6 +108,11 @@ class Panel(anywidget.AnyWidget):
         """Push the term for a value the view shows: a click on it."""
         self.narrow(node_of_value(dimension, value, directory=directory))
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What `content` gave last."""
+        return {k: v for k, v in self.data.items() if k not in ("n", "error", "told")}
+
     # ---- called by the ticker
 
     def wanted(self, now: float, busy_since: float | None) -> bool:
@@ -112,18 +124,22 @@ class Panel(anywidget.AnyWidget):
         if self.closed or (now < self._next and not force):
             return
         began = time.perf_counter()
+        told, kind = self._told, self._kind
         try:
             data = self.content()
-            error = ""
+            error, lacking = "", self.lacking()
+            if lacking is not None:
+                told = lacking.told()
+                kind = (lacking.caveats, lacking.running) if told else None
         except Exception as problem:
             data, error = None, str(problem) or type(problem).__name__
             if error != self._error and not isinstance(problem, IorError):
                 _LOG.exception("a refresh of the panel %s failed", self.name)
-        if data is None and error != self._error:
-            data = {k: v for k, v in self.data.items() if k not in ("n", "error")}
+        if data is None and (error, kind) != (self._error, self._kind):  # numbers that grow wait for others to be sent
+            data = self.shown
         if data is not None:
-            self._error = error
-            self.data = {**data, "n": self.data.get("n", 0) + 1, "error": error}
+            self._error, self._told, self._kind = error, told, kind
+            self.data = {**data, "n": self.data.get("n", 0) + 1, "error": error, "told": told}
         # A view that is expensive now (a slow machine, a huge table) is refreshed less often: a tenth of a core.
         self._next = now + max(self.every_s, 10 * (time.perf_counter() - began))
 
@@ -180,6 +196,11 @@ class Panel(anywidget.AnyWidget):
             self.layout.close()
             super().close()
 
+    def picture(self) -> str:
+        """Return the static picture with what its rows lack above it."""
+        still = self.still()
+        return f'<p style="opacity:.75">{escaped_html(self._told)}</p>{still}' if still and self._told else still
+
     def __repr__(self) -> str:
         return f"<{self.name} panel of ior-nb>"
 
@@ -187,7 +208,7 @@ class Panel(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **options: Any) -> Any:
         self.expect()
         bundle = super()._repr_mimebundle_(**options)
-        if bundle and (still := self.still()):
+        if bundle and (still := self.picture()):
             data, metadata = bundle
             return data | {"text/html": still}, metadata
         return bundle

@@ -66,7 +66,7 @@ class StreamPanel(Panel):
         self._looked = self._repeated = 0.0
         self._exported: list[Any] = [0, ""]  # how often, and where to
         self.runtime = runtime
-        super().__init__(runtime, data=self._state() | {"n": 0, "error": ""}, **traits)
+        super().__init__(runtime, data=self._state() | {"n": 0, "error": "", "told": ""}, **traits)
 
     def content(self) -> dict[str, Any] | None:
         """Send the rows that came as a message of their own; return the small state when it alone changed."""
@@ -99,7 +99,7 @@ class StreamPanel(Panel):
             limit = MOST_ROWS
         if not why and not len(rows):
             state = self._state()
-            return None if state == {k: v for k, v in self.data.items() if k not in ("n", "error")} else state
+            return None if state == self.shown else state
         if why != "again" or self._asked:
             self._partial = limit < HELD
         self._asked = False

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from ior_nb.export import About, export
+from ior_nb.runtime import Completeness
 from tests.events import HOSTILE, made
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
@@ -35,7 +36,7 @@ def open_report(context: BrowserContext, folder: Path, scheme: str) -> tuple[Pag
         }
         for i in range(40)
     ]
-    path = export(made(rows), folder / "report.html", about=About(title="<i>cell</i> 3", completeness="complete: 40"))
+    path = export(made(rows), folder / "report.html", about=About(title="<i>cell</i> 3", completeness=Completeness()))
     assert context.browser is not None
     page = context.browser.new_context(color_scheme=scheme, viewport={"width": 1200, "height": 1300}).new_page()  # type: ignore[arg-type]
     seen: list[str] = []

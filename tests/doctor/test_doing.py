@@ -277,3 +277,20 @@ def test_a_collector_that_cannot_be_started_is_a_failure(monkeypatch: pytest.Mon
     monkeypatch.setattr(doing, "spawn", refuse)
 
     assert "Resource temporarily unavailable" in ask().trial["message"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "finding"),
+    [
+        ({"ok": True, "why": ""}, Finding("lines", True, "of Python")),
+        (
+            {"ok": True, "why": "this is aarch64"},
+            Finding("lines", None, "calls have no lines of Python: this is aarch64"),
+        ),
+    ],
+)
+def test_what_reads_lines_of_python_is_tried(machine: Machine, answer: dict[str, Any], finding: Finding) -> None:
+    """Without it all else works, so it is no failure; why it cannot be is said."""
+    found = judge(Answers(TRIED, LOADED, 0.1, answer), machine.host, find(machine.host)[0])
+
+    assert found[-1] == finding

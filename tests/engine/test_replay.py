@@ -349,6 +349,16 @@ def test_load_makes_one_data_set_of_a_folder(fleet: Path) -> None:
     assert "no common time" in found.notes[0]
 
 
+def test_recordings_without_that_column_have_their_probes_told(tmp_path: Path) -> None:
+    """Call and error say which failures of an older file are probes; searches it cannot tell."""
+    calls = ["newfstatat", "ioctl", "openat", "read"]
+    rows = events(4, syscall=calls, state=["done"] * 4, ret=[-2, -25, -2, -5], is_error=[True] * 4)
+    found = load(old_file(tmp_path / "a.parquet", rows))
+
+    assert found.batch["probe"].tolist() == [True, True, False, False]
+    assert found.summary().headline().endswith("2 failed; 2 probes, 3 processes")
+
+
 def test_columns_that_are_not_ours_are_kept(tmp_path: Path) -> None:
     """Columns a newer program or a user added are in every table, and in the file written again, with their types."""
     table = pa.Table.from_batches([record_batch(events(4))])
@@ -896,6 +906,24 @@ def test_a_bomb_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("ior_nb.sinks.parquet.scan.memory_limit", lambda: 8_000)
     with pytest.raises(errors.RecordingError, match="at once, too much for this machine"):
         load(path)
+    monkeypatch.undo()
+    monkeypatch.setattr("ior_nb.sinks.parquet.reader.memory_limit", lambda: 8_000)
+    with pytest.raises(errors.RecordingError, match="the texts of the column file take"):
+        load(path)
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_text_longer_than_any_name_is_refused(dictionary: bool, tmp_path: Path) -> None:
+    """64 KiB and more are no name of anything; two paths, each byte escaped, are."""
+    for size in (4 * 4_096 * 2, (1 << 16) + 1):
+        written = pa.Table.from_batches([record_batch(events(3))])
+        index = written.column_names.index("path_arg")
+        written = written.set_column(index, "path_arg", pa.array(["x" * size, "", "y"]))
+        pq.write_table(written, tmp_path / f"{size}.parquet", use_dictionary=dictionary)
+
+    assert len(load(tmp_path / f"{4 * 4_096 * 2}.parquet").batch.text("path_arg")[0]) == 4 * 4_096 * 2
+    with pytest.raises(errors.RecordingError, match="path_arg is damaged: a text in it has 65,537 bytes"):
+        load(tmp_path / f"{(1 << 16) + 1}.parquet")
 
 
 def test_a_recording_of_any_number_of_names_takes_bounded_tables(

@@ -30,7 +30,9 @@ from ior_nb.export.csv import HEADER
 from ior_nb.export.stacks import METRICS, one_line, stacks, tree
 from ior_nb.result.figures import flame
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime import Accounting, Completeness, EventBatch
+from ior_nb.runtime.completeness import COUNTED
+from ior_nb.runtime.text import printable
 from tests.events import HOSTILE, ROWS, latency, made
 from tests.fakes import batch
 
@@ -59,11 +61,7 @@ def plain_frames(event: Event) -> tuple[str, ...]:
     """Return the frames comm, syscall and path of a row."""
 
     def parts(text: str) -> list[str]:
-        escaped = re.sub(
-            "[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]",
-            lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}",
-            encodable(text),
-        )
+        escaped = printable(encodable(text))
         return [escaped] if escaped else []
 
     path = [c for part in parts(event["file"]) for c in re.findall("/[^/]*|[^/]+", part)]
@@ -328,6 +326,23 @@ def test_speedscope_reads_folded_stacks_and_its_own_format(
     assert (timed["unit"], timed["total"]) == ("nanoseconds", sum(map(latency, rows)))
 
 
+def test_speedscope_reads_what_rows_lack(speedscope: Callable[[list[Path]], list[list[Any]]], tmp_path: Path) -> None:
+    """A folded file has calls that are no rows as a stack, and words that weigh nothing; the other one has a name."""
+    books = Accounting(seen=99, emitted=3, sampled_out=96)
+    missing = {"pread64": {"calls": 96, "errors": 0, "bytes": 10, "latency_ns": 50}}
+    about = About(title="t", completeness=Completeness(accounting=books, unrecorded=missing))
+    files = [
+        export(made(hostile_rows()[:3]), tmp_path / f"x.{end}", about=about) for end in ("folded", "speedscope.json")
+    ]
+    folded, own = speedscope(files)
+    counted = next(p for p in own if p["name"].endswith(": count"))
+
+    assert folded[0]["total"] == 99
+    assert [["[not recorded]", "pread64"], 96] in folded[0]["stacks"]
+    assert counted["total"] == 3
+    assert "96 counted only" in counted["name"]
+
+
 def test_speedscope_reads_trace_events(speedscope: Callable[[list[Path]], list[list[Any]]], tmp_path: Path) -> None:
     """The importer of speedscope finds one profile per thread, with every call and the time of all."""
     rows = hostile_rows()
@@ -351,15 +366,15 @@ def test_csv_has_the_columns_of_the_reference() -> None:
     assert ",".join(HEADER) == (
         "seq,time_ns,gap_ns,latency_ns,comm,pid,tid,syscall,fd,ret,bytes,file,error,family,requested_sleep_ns,nfds,"
         "timeout_ns,address_space_bytes,old_file,epoll_op,epoll_target_fd,epoll_events,"
-        "probe"
+        "probe,py_file,py_line,py_func,stack"
     )
-    assert len(HEADER) == 23
+    assert len(HEADER) == 27
 
 
 @given(ROWS)
 def test_csv_reads_back_as_the_rows(rows: list[Event]) -> None:
-    """A strict RFC 4180 reader gets every value back, quotes, commas and line ends in names too."""
-    text = written(made(rows), "csv").decode()
+    """A strict RFC 4180 reader gets every value back as traced, quotes, commas and line ends in names too."""
+    text = written(made(rows), "csv", raw=True).decode()
     found = list(reader.DictReader(io.StringIO(text, newline=""), strict=True))
 
     assert text.startswith(",".join(HEADER) + "\n")
@@ -372,11 +387,36 @@ def test_csv_reads_back_as_the_rows(rows: list[Event]) -> None:
         assert line["error"] == str(event["is_error"]).lower()
 
 
+@given(ROWS)
+def test_csv_is_no_formula_and_no_escape_sequence(rows: list[Event]) -> None:
+    """No cell begins as a formula does, and no character acts on a terminal; nothing else of a name changes."""
+    text = written(made(rows), "csv").decode()
+    found = list(reader.DictReader(io.StringIO(text, newline=""), strict=True))
+
+    assert text.replace("\n", "") == printable(text.replace("\n", ""))
+    for line, event in zip(found, rows, strict=True):
+        for name in ("comm", "syscall", "family", "file", "old_file"):
+            shown = printable(encodable(event[name]))
+            assert line[name] == (f"'{shown}" if shown[:1] in "=+-@" and shown else shown)
+
+
+def test_csv_says_in_its_first_row_what_the_rows_lack() -> None:
+    """A last column is there where rows are missing, filled once; without rows it is all there is."""
+    lacking = About(completeness=Completeness(accounting=Accounting(seen=9, emitted=2, sampled_out=7)))
+    lines = written(batch(file=["/a", "/b"]), "csv", lacking).decode().splitlines()
+    none = written(batch(file=[]), "csv", lacking).decode().splitlines()
+
+    assert lines[0] == none[0] == f"{','.join(HEADER)},completeness"
+    assert lines[1].endswith(',"complete: 9 calls seen, 2 recorded, 7 counted only"')
+    assert lines[2].endswith(",")
+    assert none[1:] == [f'{"," * len(HEADER)}"complete: 9 calls seen, 2 recorded, 7 counted only"']
+
+
 def test_csv_quotes_only_what_needs_it() -> None:
     """Plain values stand bare; a quote inside a quoted value is doubled."""
     lines = written(batch(file=["/plain", 'a"b', "x,y", " z", ""]), "csv").decode().split("\n")[1:6]
 
-    assert [line.split(",", 11)[11].rsplit(",", 11)[0] for line in lines] == ["/plain", '"a""b"', '"x,y"', '" z"', ""]
+    assert [line.split(",", 11)[11].rsplit(",", 15)[0] for line in lines] == ["/plain", '"a""b"', '"x,y"', '" z"', ""]
 
 
 @given(ROWS)
@@ -438,7 +478,8 @@ ALLOWED_ATTRIBUTES: Final = frozenset(
 @given(ROWS, st.sampled_from(HOSTILE))
 def test_report_is_self_contained_and_escapes_what_was_traced(rows: list[Event], title: str) -> None:
     """No address, no foreign script, and no traced byte becomes a tag, an attribute or an invisible character."""
-    about = About(title=title, facts=(title,), completeness=title, complete=False, notes=(title,), duration_s=2.5)
+    lacking = Completeness(caveats=(title,), unrecorded={"read": dict.fromkeys(COUNTED, 3)})
+    about = About(title=title, facts=(title,), completeness=lacking, notes=(title,), duration_s=2.5)
     text = written(made(rows), "html", about).decode()
     page = Page(text)
 
@@ -472,10 +513,20 @@ def test_report_script_is_the_one_the_policy_allows() -> None:
 
 def test_report_shows_totals_and_names() -> None:
     """The page has the totals, the completeness line and every name as text."""
-    about = About(title="my cell", completeness="INCOMPLETE: 3 lost (ring)", complete=False, notes=("a note",))
+    lacking = Completeness(accounting=Accounting(lost={"ring": 3}), caveats=("only rows where errors",))
+    about = About(title="my cell", completeness=lacking, notes=("a note",))
     text = " ".join(Page(written(some(), "html", about).decode()).text)
 
-    for wanted in ("my cell", "INCOMPLETE: 3 lost (ring)", "a note", "/srv/api/lib", "openat", "105 B", "4.04 µs"):
+    for wanted in (
+        "my cell",
+        "3 lost (ring)",
+        "only rows where errors",
+        "a note",
+        "/srv/api/lib",
+        "openat",
+        "105 B",
+        "4.04 µs",
+    ):
         assert wanted in text
 
 

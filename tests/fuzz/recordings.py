@@ -151,7 +151,7 @@ def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
 
 
 def _column(table: pa.Table, name: str, random: Random) -> pa.Array:
-    count, kind = len(table), table.schema.field(name).type
+    count, kind = len(table), _table().schema.field(name).type
     number = random.choice(INTEGERS)
     if random.random() < 0.7:  # of its own type
         if pa.types.is_dictionary(kind):

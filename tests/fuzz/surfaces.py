@@ -10,9 +10,13 @@ from ior_nb.engine.replay import ReplayEngine
 from ior_nb.export import EXPORTERS
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Scope, TraceOptions
+from ior_nb.session.desk import Desk
+from ior_nb.session.session import TracerSession
 from ior_nb.sinks.flamegraph import METRICS, LiveTrie
 from ior_nb.sinks.statsengine import Statistics
 from ior_nb.syscalls import SYSCALLS
+from ior_nb.widgets import PANELS, make_panel
+from tests.fakes import FakeEngine
 
 __all__ = ["SURFACES", "played"]
 
@@ -42,13 +46,29 @@ def _counted(trace: Trace, folder: Path) -> object:
     return [statistics.snapshot(by=by) for by in ("count", "bytes", "latency")], trie.snapshot_tree()
 
 
+def _panels(trace: Trace, folder: Path) -> object:
+    with TracerSession(engine=FakeEngine()) as session:
+        desk = Desk(session, trace)
+        for name in PANELS:
+            panel = make_panel(name, desk)
+            try:
+                panel.refresh(0.0, force=True)
+                assert not panel.data.get("error"), f"{name}: {panel.data['error']}"
+                panel.still()
+            finally:
+                panel.close()
+    return desk
+
+
 def _shown(trace: Trace, folder: Path) -> object:
     summary = trace.summary()
-    texts = summary.text(100), summary.html(), repr(trace), trace._repr_html_()
-    for text in texts:
+    texts = [summary.text(100), repr(trace)]
+    pages = [summary.html(), trace._repr_html_()]
+    for text in (*texts, *pages):
         assert "\x1b" not in text, "an escape byte on its way to a terminal"
-        assert "<script" not in text, "markup of a stranger"
-    return texts
+    for page in pages:
+        assert "<script" not in page, "markup of a stranger"
+    return texts, pages
 
 
 def _asked(name: str, *arguments: str, **options: str) -> Callable[[Trace, Path], object]:
@@ -73,6 +93,7 @@ SURFACES: Final[dict[str, Callable[[Trace, Path], object]]] = {
     "filter": lambda trace, _: trace.filter("latency>=1ms or errors or file~a or bytes>1 or pid>1").summary().text(),
     "diff": _diff,
     "statistics": _counted,
+    "panels": _panels,
     **{f"export {name}": _export(name) for name in EXPORTERS},
 }
 """By name; each takes the trace and a folder for its files."""

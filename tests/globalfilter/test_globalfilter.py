@@ -441,6 +441,8 @@ def test_the_oldest_of_more_than_fifty_levels_is_dropped() -> None:
         ("pid=1 and comm~x", "pid=2", "pid=2 clear comm"),
         ("latency>=1ms", "latency>=2ms", "latency>=2ms"),
         ("pid=1 and (errors or fd=3)", "all", "clear pid clear errors clear fd"),
+        ("all", "comm~x and (file=/a or errors) and pid=1", "comm~x (file=/a or errors) pid=1"),
+        ("pid=1", "pid=1 and (file=/a or errors)", "file=/a or errors"),
     ],
 )
 def test_a_label_says_what_came_and_what_went(before: str, after: str, label: str) -> None:

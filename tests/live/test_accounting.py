@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import subprocess
@@ -23,6 +24,7 @@ from ior_nb.runtime import Accounting
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
 from ior_nb.syscalls.machine import NUMBERS
+from ior_nb.syscalls.probes import SEARCHING
 
 if TYPE_CHECKING:
     from tests.live.conftest import Ran, Workload
@@ -36,10 +38,13 @@ def sums_of_rows(trace: Trace) -> dict[str, dict[str, int]]:
     """Return what the counters have to be, by the rows: calls in flight are not counted."""
     batch = trace.batch.take(trace.batch.text("state") != "in flight")
     names = batch.text("syscall")
+    searched = np.isin(names, SEARCHING) & np.isin(batch["ret"], [-errno.ENOENT, -errno.ENOTDIR])
     return {
         name: {
             "calls": int(mine.sum()),
-            "errors": int(batch["is_error"][mine].sum()),
+            # Searches are told from rows alone.
+            "errors": int((batch.failed | batch["probe"] & searched)[mine].sum()),
+            "probes": int((batch["probe"] & ~searched)[mine].sum()),
             "bytes": int(batch["bytes"][mine].sum()),
             "latency_ns": int(batch["latency_ns"][mine].sum()),
         }

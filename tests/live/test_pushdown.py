@@ -145,7 +145,7 @@ def test_the_kernel_judges_as_the_mask_does(world: Any) -> None:
 def test_what_the_kernel_keeps_out_is_counted(session: TracerSession) -> None:
     """A filter given to a trace leaves its rows alone in the result; the rest is in the accounting as filtered."""
     os.stat("/etc/hostname")
-    with trace(session=session, syscalls=STAT, filter="errors and file~nowhere") as found:
+    with trace(session=session, syscalls=STAT, filter="probes and file~nowhere") as found:
         for number in range(31):
             with contextlib.suppress(OSError):
                 os.stat("/etc/hostname" if number % 2 else f"/nowhere/{number}")

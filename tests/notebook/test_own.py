@@ -185,6 +185,21 @@ def test_an_attached_debugger_leaves_no_row(fresh: Kernel) -> None:
 
     assert meanwhile == STAT * 5
     assert rows(fresh) == STAT * 5
+    assert "10 of 10 calls counted" in fresh.run("%ior doctor").text  # a collector that starts does not wait for it
+
+
+def test_tracing_without_the_magics_meets_the_notebook_too() -> None:
+    """`ior_nb.trace()` in a cell of a kernel that has not loaded them: the block's calls, and later cells' alone."""
+    for kernel in started(load=False):
+        kernel.run("import asyncio, ior_nb, os")
+        kernel.run(f"with ior_nb.trace(families='{FAMILIES}') as t:\n    os.stat('/etc/hostname'); print('x')")
+        kernel.run(f"window = ior_nb.trace(families='{FAMILIES}'); u = window.__enter__()")
+        kernel.run("1 / 0")
+        kernel.run("print('x', flush=True); await asyncio.sleep(0.2); os.stat('/etc/hostname')")
+        kernel.run("window.end()")
+        names = kernel.run("print([list(x.batch.text('syscall')) for x in (t, u)])").text.strip()
+
+        assert names in (str([["newfstatat"], [*asked, "newfstatat"]]) for asked in ([], ["getpid"]))
 
 
 def test_rows_are_counted_as_the_user_gets_them(kernel: Kernel) -> None:

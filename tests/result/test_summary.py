@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ior_nb.result.comparison import Diff
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
-from ior_nb.runtime import Accounting, new_tables
+from ior_nb.runtime import Accounting, Completeness, new_tables
 from tests.fakes import batch
 
 EVENTS = st.lists(
@@ -43,7 +43,7 @@ def summary_of(parts: list[list[tuple[str, str, int, int, int]]]) -> Summary:
                     pid=[1] * len(part),
                 )
             )
-    return tally.summary(title="test", duration_s=1.0, accounting=Accounting())
+    return tally.summary(title="test", duration_s=1.0, completeness=Completeness())
 
 
 @given(st.lists(EVENTS, max_size=3))
@@ -108,14 +108,14 @@ def test_a_transfer_reads_from_its_source() -> None:
             pid=[1],
         )
     )
-    found = tally.summary(title="t", duration_s=1.0, accounting=Accounting())
+    found = tally.summary(title="t", duration_s=1.0, completeness=Completeness())
 
     assert {r.file: (r.bytes_read, r.bytes_written) for r in found.files} == {"/to": (0, 100), "/from": (100, 0)}
 
 
 def test_an_empty_trace_has_an_empty_summary() -> None:
     """Nothing traced is shown as nothing, without an error."""
-    found = Tally().summary(title="t", duration_s=0.0, accounting=Accounting())
+    found = Tally().summary(title="t", duration_s=0.0, completeness=Completeness())
 
     assert found.calls == 0
     assert found.tables() == []
@@ -136,7 +136,7 @@ def test_probes_and_waits_are_told_apart() -> None:
     )
     tally = Tally()
     tally.add(rows)
-    found = tally.summary(title="t", duration_s=1.0, accounting=Accounting())
+    found = tally.summary(title="t", duration_s=1.0, completeness=Completeness())
 
     assert found.headline().endswith("93 ns in calls, 5 µs waiting, 1 failed; 3 probes")
     assert [(r.syscall, r.error, r.calls, r.example) for r in found.failures] == [("openat", "ENOENT", 1, "/none")]
@@ -153,7 +153,9 @@ def test_sampled_rows_do_not_make_the_totals_small() -> None:
     tally = Tally()
     tally.add(batch(syscall=["read"], file=["/a"], bytes=[10], latency_ns=[5], ret=[10], is_error=[False], pid=[1]))
     counters = {"read": {"calls": 1000, "errors": 1, "bytes": 9990, "latency_ns": 7000}}
-    found = tally.summary(title="t", duration_s=1.0, accounting=Accounting(sampled_out=999), counters=counters)
+    found = tally.summary(
+        title="t", duration_s=1.0, completeness=Completeness(accounting=Accounting(sampled_out=999)), counters=counters
+    )
 
     assert (found.calls, found.errors, found.bytes_read, found.latency_ns) == (1000, 1, 9990, 7000)
     assert [(r.syscall, r.calls) for r in found.syscalls] == [("read", 1000)]

@@ -26,6 +26,8 @@ from ior_nb.syscalls import BY_NAME, SYSCALLS
         ({"tid": 1 << 22}, "no thread 4194304"),
         ({"uid": -1}, "no user -1"),
         ({"cgroup": "/nowhere"}, "no folder of a version-2 control group"),
+        ({"cgroup": "x" * 5_000}, "no folder of a version-2 control group"),
+        ({"cgroup": "/sys\0"}, "no folder of a version-2 control group"),
         ({"cgroup": 0}, "no id of a control group"),
         ({"pid": 1, "system": True}, "exclude each other"),
         ({"command": ["/no/such/program"]}, "command not found"),

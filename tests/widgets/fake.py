@@ -11,7 +11,17 @@ from comm.base_comm import BaseComm
 
 from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.globalfilter import FilterStack, complete, parse, to_text
-from ior_nb.runtime import Accounting, EventBatch, Filter, RecordingState, StringTable, Suggestion, Task, TraceState
+from ior_nb.runtime import (
+    Accounting,
+    Completeness,
+    EventBatch,
+    Filter,
+    RecordingState,
+    StringTable,
+    Suggestion,
+    Task,
+    TraceState,
+)
 from ior_nb.runtime.batch import new_tables
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.session.probemanager import Manager
@@ -103,7 +113,7 @@ class FakeControl:
             engine="fake",
             rows=rows,
             elapsed_s=12.5,
-            accounting=self.accounting,
+            completeness=Completeness(accounting=self.accounting),
             warnings=self.runtime.ring.warning_count,
         )
 

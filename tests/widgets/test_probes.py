@@ -126,7 +126,7 @@ def test_a_refusal_is_shown_at_the_probe_until_a_change_succeeds(
         assert panel.data["n"] > before
         assert panel.data["handled"] == {"p": change}
     assert shown(panel)["read"]
-    assert by_name(panel, "errors") == {"read": "the kernel refused <b>\u202e"}
+    assert by_name(panel, "errors") == {"read": "the kernel refused <b>\\u202e"}
     monkeypatch.undo()
     assert done(panel, "set", names=["read"], on=False, page="p", change=3) == ""
     assert by_name(panel, "errors") == {}

@@ -99,6 +99,16 @@ def test_the_columns_say_what_the_rows_say(runtime: FakeRuntime, page: Page) -> 
     assert content["errors"] == {"-13": "EACCES"}
 
 
+def test_probes_are_marked_and_no_errors(runtime: FakeRuntime, page: Page) -> None:
+    """A failure that is none has the name of its error, and another mark than a failure."""
+    runtime.feed(runtime.calls(2, ret=-25, is_error=True, probe=True, first_on_tid=False))
+    content = page.rows()
+
+    assert content["columns"]["kind"] == [16, 16]
+    assert content["errors"] == {"-25": "ENOTTY"}
+    assert "-25 ENOTTY (probe)" in page.panel.still()
+
+
 def test_warnings_and_unfinished_calls_are_marked(runtime: FakeRuntime, page: Page) -> None:
     """A warning, a call in flight and one that never returns are told apart from failures."""
     runtime.ring.push(warning("kernel lost 3 calls", 1))

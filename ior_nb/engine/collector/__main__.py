@@ -73,6 +73,8 @@ class Collector:
             poller.register(self._owner_fd, select.POLLIN)
         while True:
             poller.register(self._socket, select.POLLIN | (select.POLLOUT if self._queue else 0))
+            if self._tracer is not None and self._tracer.stacks is not None:
+                poller.register(self._tracer.stacks, select.POLLIN)
             # With unsent data the socket wakes us; the rings are looked at all the same, at their own pace.
             ready = dict(poller.poll(None if not self._running and not self._queue else self._nap * 1000))
             if self._owner_fd in ready:
@@ -94,16 +96,22 @@ class Collector:
     # ---- rings to queue to socket
 
     def _drain(self) -> None:
-        """Move what the rings hold to the queue: names before the events that use them."""
+        """Move what the rings hold to the queue: names and stacks before the events that use them."""
         tracer = self._tracer
         until = tracer.events.produced
-        fullest = max(tracer.events.waiting / tracer.events.size, tracer.names.waiting / tracer.names.size)
+        stacks = tracer.stacks
+        rings = [tracer.events, tracer.names] if stacks is None else [tracer.events, tracer.names, stacks.facts]
+        fullest = max(ring.waiting / ring.size for ring in rings)
         names_until = tracer.names.produced
+        facts_until = stacks.facts.produced if stacks is not None else 0
         deadline = 0.0
         while True:
             while names := tracer.names.read(names_until):
                 self._put(Frame.NAMES, names)
-            if tracer.names.produced - tracer.names.waiting >= names_until:
+            if stacks is not None and (facts := stacks.drain(facts_until)):
+                self._put(Frame.FACTS, facts)
+            whole = tracer.names.produced - tracer.names.waiting >= names_until
+            if whole and (stacks is None or stacks.facts.produced - stacks.facts.waiting >= facts_until):
                 break
             deadline = deadline or time.monotonic() + 0.005
             if time.monotonic() > deadline:
@@ -208,6 +216,12 @@ class Collector:
             "doing": size,
         }
 
+    def _do_lines(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Load what reads Python stacks, if that can be. {"why": why not; empty when all is well}."""
+        tracer = self._loaded()
+        tracer.load_stacks()
+        return {"why": tracer.no_stacks}
+
     def _do_trial(self, request: dict[str, Any]) -> dict[str, Any]:
         """Have a tiny program count a few calls; see `trial.examine`."""
         _check_rights()
@@ -253,7 +267,8 @@ class Collector:
         if request.get("counters"):
             head = json.dumps({"cpus": tracer.cpus}).encode() + b"\n"
             self._put(Frame.COUNTERS, head + tracer.counters())
-        return {"totals": self._totals(), "queued": self._queued}
+        unknown = tracer.stacks.unknown if tracer.stacks is not None else {}
+        return {"totals": self._totals(), "queued": self._queued, "unknown_pythons": unknown}
 
     def _do_alive(self, request: dict[str, Any]) -> dict[str, Any]:
         """Say which ids may still come: whatever was let go before has been sent before."""

@@ -20,7 +20,7 @@ _LEAST: Final = 0.0008
 _NAMES: Final = {"duration": "time", "count": "calls", "bytes": "bytes", "gap": "gaps"}
 
 
-def flame_graph(batch: EventBatch, fields: str | Sequence[str], first: str) -> str:
+def flame_graph(batch: EventBatch, fields: str | Sequence[str], first: str, *, partial: bool) -> str:
     """Return the section; `first` is the metric it opens with."""
     metrics = [m for m in ("duration", "count", "bytes") if m != first]
     found = stacks(batch, fields)
@@ -42,11 +42,11 @@ def flame_graph(batch: EventBatch, fields: str | Sequence[str], first: str) -> s
         f'<span class="legend">{legend}</span><span class="grow"></span>'
         '<input type="search" id="search" class="js-only" placeholder="find a frame" aria-label="find a frame">'
         '<button type="button" id="reset" class="js-only">reset</button></div>'
-        f"{''.join(_graph(nodes, m) for m in ordered)}</section>"
+        f"{''.join(_graph(nodes, m, 'the rows' if partial else 'all') for m in ordered)}</section>"
     )
 
 
-def _graph(nodes: Tree, metric: str) -> str:
+def _graph(nodes: Tree, metric: str, whole_of: str) -> str:
     assert metric in METRICS
     numbers = nodes.largest(metric, _LIMIT, _LEAST)
     totals = nodes.totals[metric].tolist()
@@ -72,7 +72,8 @@ def _graph(nodes: Tree, metric: str) -> str:
         )
     height = (1 + max(nodes.depths[n] for n in numbers)) * _ROW
     left_out = len(nodes.names) - len(numbers)
-    hint = f"{_amount(totals[0], metric)} in all" + (f"; {left_out:,} narrow frames are not drawn" if left_out else "")
+    more = f"; {left_out:,} narrow frames are not drawn" if left_out else ""
+    hint = f"{_amount(totals[0], metric)} in {whole_of}{more}"
     return (
         f'<div class="graph g-{metric}"><svg height="{height}" role="img" aria-label="flame graph by {_NAMES[metric]}">'
         f'{"".join(boxes)}</svg><p class="hint">{hint}</p></div>'

@@ -45,11 +45,12 @@ def html(
     if len(batch):
         body += [
             _totals(batch, about),
-            flame_graph(batch, fields, first),
+            flame_graph(batch, fields, first, partial=about.partial),
             '<div class="pair">',
             timeline_charts(batch, about),
             latency_chart(batch),
             "</div>",
+            *(f'<section class="source">{source}</section>' for source in about.sources),
             all_tables(batch, about),
         ]
     else:
@@ -70,17 +71,23 @@ def _heading(about: About) -> str:
     out = [f"<header><h1>{escaped_html(about.title)}</h1>"]
     if about.facts:
         out.append(f'<p class="facts">{" · ".join(escaped_html(fact) for fact in about.facts)}</p>')
-    if about.completeness:
+    caveats: list[str] = []
+    if (lacking := about.completeness) is not None:
+        line, *caveats = lacking.lines()
         out.append(
-            f'<p class="pill {"good" if about.complete else "bad"}">{"✓" if about.complete else "⚠"} '
-            f"{escaped_html(about.completeness)}</p>"
+            f'<p class="pill {"good" if lacking.complete else "bad"}">{"✓" if lacking.complete else "⚠"} '
+            f"{escaped_html(line)}</p>"
         )
-    out += [f'<p class="facts">{escaped_html(note)}</p>' for note in about.notes]
+        if lacking.unrecorded:
+            caveats.append(
+                "totals and system calls are exact counts; flame graph, charts and percentiles are of the rows alone"
+            )
+    out += [f'<p class="facts">{escaped_html(note)}</p>' for note in (*caveats, *about.notes)]
     return "".join([*out, "</header>"])
 
 
 def _totals(batch: EventBatch, about: About) -> str:
-    found = aggregate.totals(batch)
+    found = aggregate.totals(batch, about.unrecorded)
     length = about.duration_s
     rate = f"{found['calls'] / length:,.0f} per second" if length else ""
     moved = [found["bytes_read"], found["bytes_written"]]

@@ -39,14 +39,14 @@ def all_tables(batch: EventBatch, about: About) -> str:
     """Return the sections with files, system calls, slowest calls, errors, processes and directories."""
     return "".join(
         (
-            _files(aggregate.files(batch), "Files", "file", opened=True),
-            _syscalls(batch),
+            _files(aggregate.files(batch, about.unrecorded), "Files", "file", opened=True),
+            _syscalls(batch, about),
             _slowest(batch, about, "Slowest calls", waiting=False),
             _slowest(batch, about, "Longest waits", waiting=True),
-            _errors("Errors", aggregate.errors(batch)),
-            _errors("Probes, which are no errors", aggregate.probes(batch)),
-            _processes(batch),
-            _files(aggregate.directories(batch), "Directories", "directory", opened=False),
+            _errors("Errors", aggregate.errors(batch, about.unrecorded)),
+            _errors("Probes, which are no errors", aggregate.probes(batch, about.unrecorded)),
+            _processes(batch, about),
+            _files(aggregate.directories(batch, about.unrecorded), "Directories", "directory", opened=False),
         )
     )
 
@@ -71,8 +71,8 @@ def _files(found: aggregate.Columns, title: str, name: str, *, opened: bool) -> 
     return _section(title, columns, opened=opened, more=more)
 
 
-def _syscalls(batch: EventBatch) -> str:
-    found = aggregate.syscalls(batch)
+def _syscalls(batch: EventBatch, about: About) -> str:
+    found = aggregate.syscalls(batch, about.unrecorded)
     ranks = [("median", "p50_ns"), ("p90", "p90_ns"), ("p99", "p99_ns"), ("slowest", "max_ns")]
     columns = [
         _Column("time", found["time_ns"].tolist(), show_ns, main=True),
@@ -114,8 +114,8 @@ def _errors(title: str, found: aggregate.Columns) -> str:
     return _section(title, columns)
 
 
-def _processes(batch: EventBatch) -> str:
-    found = aggregate.processes(batch)
+def _processes(batch: EventBatch, about: About) -> str:
+    found = aggregate.processes(batch, about.unrecorded)
     columns = [
         _Column("calls", found["calls"].tolist(), _count, main=True),
         _Column("errors", found["errors"].tolist(), _count, alarm=True),

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from ior_nb.errors import RecordingError
+from ior_nb.runtime.memory import memory_limit
 from ior_nb.runtime.schema import TEXT_COLUMNS
-from ior_nb.runtime.text import printable
+from ior_nb.runtime.text import printable, show_bytes
 from ior_nb.sinks.parquet.chain import links
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CORE", "opened", "read", "read_chain", "unfinished"]
 
+_LONGEST: Final = 1 << 16
+"""Of a text, in bytes. Paths have 4,096 at most; two of them may be joined, and each byte be written as four."""
 # Without these it is no recording; later columns may be missing in the files of older programs.
 CORE: Final = frozenset({"seq", "time_ns", "latency_ns", "pid", "tid", "syscall", "ret"})
 
@@ -106,7 +109,7 @@ def checked(rows: pa.RecordBatch) -> pa.RecordBatch:
     """Return rows just read; a checksum does not cover every page header, and what hangs on it must not be believed.
 
     Raises:
-        ValueError: text points outside its dictionary.
+        ValueError: text points outside its dictionary, or is longer than any name.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -116,7 +119,19 @@ def checked(rows: pa.RecordBatch) -> pa.RecordBatch:
             ends = pc.min_max(column.indices).as_py()
             if ends["max"] is not None and not 0 <= ends["min"] <= ends["max"] < len(column.dictionary):
                 raise ValueError(f"the column {name} is damaged: its text points outside its dictionary")
+            words = column.dictionary
+            longest = pc.max(pc.binary_length(words)).as_py() if _is_text(words.type) else 0
+            if (longest or 0) > _LONGEST:
+                raise ValueError(f"the column {name} is damaged: a text in it has {longest:,} bytes")
+            if words.nbytes > memory_limit() // 8:
+                raise ValueError(f"the texts of the column {name} take {show_bytes(words.nbytes)} at once")
     return rows
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_binary, pa.types.is_large_string))
 
 
 @contextlib.contextmanager

@@ -257,14 +257,15 @@ class Calls:
             return summed
 
         octaves = since("histogram")[:, :OCTAVES]
-        calls = since("calls")
+        calls, latency = since("calls"), since("latency")
         self.counted = {
             "calls": calls,
             "errors": since("errors"),
             "probes": since("probes"),
             "bytes": since("bytes"),
-            "latency": since("latency"),
-            "timed": np.minimum(octaves.sum(axis=1), calls),
+            "latency": latency,
+            # Counters that were stored are without their powers of two.
+            "timed": np.where(octaves.any(axis=1) | (latency == 0), np.minimum(octaves.sum(axis=1), calls), calls),
             "octaves": octaves,
         }
         missing: np.ndarray = calls - self.columns["count"][: self.used] + self.columns["in_flight"][: self.used]

@@ -231,6 +231,8 @@ export default panel((view) => {
     }
     return best;
   }
+  // Frames are of rows alone: where calls are missing, theirs are shares of what was recorded.
+  const share = () => (view.data.told ? "of the rows" : "of all");
   const amount = (value, unit) => (unit ? SHOW[unit](value) : `${showCount(value)} ${value === 1 ? "call" : "calls"}`);
 
   // ---- zoom, selection, filter
@@ -649,7 +651,7 @@ export default panel((view) => {
   function hover(i) {
     const lines = [
       node_text(name(i)),
-      `${amount(rows.totals[i], rows.unit)}, ${showShare(rows.totals[i] / rows.totals[0])} of all`,
+      `${amount(rows.totals[i], rows.unit)}, ${showShare(rows.totals[i] / rows.totals[0])} ${share()}`,
     ];
     if (rows.heights) lines.push(second(i));
     if (rows.family[i]) lines.push(`family ${printable(rows.family[i])}`);
@@ -744,7 +746,7 @@ export default panel((view) => {
         parts =
           i === undefined
             ? ["no calls now"]
-            : [amount(rows.totals[i], rows.unit), `${showShare(rows.totals[i] / rows.totals[0] || 0)} of all`];
+            : [amount(rows.totals[i], rows.unit), `${showShare(rows.totals[i] / rows.totals[0] || 0)} ${share()}`];
       if (i !== undefined && top) parts.push(`${showShare(rows.totals[i] / rows.totals[top] || 0)} of the zoom`);
       if (i !== undefined && rows.heights) parts.push(second(i));
       parts.push(`depth ${path.length}`);

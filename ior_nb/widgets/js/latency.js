@@ -85,7 +85,7 @@ export default panel((view) => {
       if (step) event.preventDefault();
       next?.focus();
     });
-    function draw(rows) {
+    function draw(rows, whole = 0) {
       if (bars.length !== rows.length) {
         bars = rows.map(([lower, upper]) => {
           const fill = node("span", { class: "lt-fill" }),
@@ -115,7 +115,8 @@ export default panel((view) => {
         if (button.title !== say) button.title = say;
         button.disabled = !count;
       });
-      write(total, sum ? `${showCount(sum)} ${of}` : `no ${of} yet`);
+      const part = sum < whole ? ` of ${showCount(whole)}` : "";
+      write(total, sum ? `${showCount(sum)}${part} ${of}${part && ": those that were recorded"}` : `no ${of} yet`);
     }
     return { made, draw };
   }
@@ -543,7 +544,7 @@ export default panel((view) => {
       empty.hidden = !data.empty;
       full.hidden = data.empty;
       if (data.empty) return;
-      latency.draw(data.latency);
+      latency.draw(data.latency, data.map.timed);
       gap.draw(data.gap);
       estimate.hidden = data.exact;
       columns = unpacked(data.percentiles);

@@ -77,8 +77,8 @@ export default panel((view) => {
         },
         bar,
         label,
-        node("span", { class: "ior-num" }, showCount(row.count)),
-        node("span", { class: "ior-num ior-dim" }, showBytes(row.bytes)),
+        node("span", { class: "ior-num" }, `${row.least}${showCount(row.count)}`),
+        node("span", { class: "ior-num ior-dim" }, `${row.least}${showBytes(row.bytes)}`),
       );
     });
     return node(
@@ -137,8 +137,8 @@ export default panel((view) => {
         tops._drawn = performance.now();
         tops.replaceChildren(...Object.entries(data.tops).map(([title, rows]) => top(title, rows)));
       }
-      write(complete, [data.accounting, ...data.notes].filter(Boolean).map(printable).join("  ·  "));
-      complete.classList.toggle("ov-bad", !data.complete);
+      write(complete, [data.told ? "" : data.accounting, ...data.notes].filter(Boolean).map(printable).join("  ·  "));
+      complete.classList.toggle("ov-bad", !data.complete && !data.told);
     },
   };
 });

@@ -159,6 +159,7 @@ export function panel(build) {
       const lines = [];
       if (complaint) lines.push(complaint);
       if (data.error) lines.push(data.error);
+      if (data.told) lines.push(data.told);
       if (gone) lines.push("The kernel has ended: this is the last state.");
       else if (deaf)
         lines.push(

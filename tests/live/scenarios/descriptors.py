@@ -236,7 +236,7 @@ def retbytes(c: Calls) -> None:
     c.call("process_vm_readv", os.getpid(), iovecs(there), 1, iovecs(here), 1, 0, bytes=18)
     c.call("process_vm_writev", os.getpid(), iovecs(here), 1, iovecs(there), 1, 0, bytes=18)
     folder = Fd(os.open(c.folder, os.O_RDONLY))
-    c.call("getdents64", folder, buffer(4096), 4096, ret=at_least(1), bytes=ANY)
+    c.call("getdents64", folder, buffer(4096), 4096, ret=at_least(1))
 
 
 @scenario("retbytes-messages")

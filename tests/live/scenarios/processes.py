@@ -42,7 +42,7 @@ def sched_basic(c: Calls) -> None:
     c.call("sched_yield")
     c.call("sched_getscheduler", 0)
     c.call("sched_getparam", 0, buffer(4))
-    c.call("sched_getaffinity", 0, 128, buffer(128), bytes=True)
+    c.call("sched_getaffinity", 0, 128, buffer(128))
     c.call("sched_get_priority_max", 1, ret=99)
 
 

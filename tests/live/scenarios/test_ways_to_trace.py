@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,12 @@ from tests.live.scenarios.program import command
 
 IOR_NB = [sys.executable, "-m", "ior_nb"]
 WAIT_S = 30
+ATTACHED = {
+    "anon_inode:bpf_link",
+    "anon_inode:bpf-raw-tracepoint",
+    "anon_inode:bpf_perf_link",
+    "anon_inode:[perf_event]",
+}
 
 
 def told(folder: Path) -> dict[str, Any]:
@@ -197,11 +203,10 @@ def _until_traced(tracer: subprocess.Popen[str]) -> None:
     while time.monotonic() < deadline:
         for pid in _children(tracer.pid):
             try:
-                links = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+                links = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
             except OSError:
                 continue
-            if any("bpf-prog" in link or "bpf_link" in link or "bpf-link" in link for link in links):
-                time.sleep(0.2)  # from attached to started there is nothing to be seen from outside
+            if links & ATTACHED:
                 return
         time.sleep(0.01)
     raise AssertionError("the tracer has not started")
@@ -223,13 +228,13 @@ def _children(pid: int) -> set[int]:
 
 
 @pytest.fixture
-def sleeping() -> Any:
-    """A process that does little for long."""
-    code = "import os, time\nwhile True:\n os.stat('/etc/hostname'); time.sleep(0.01)\n"
-    child = subprocess.Popen([sys.executable, "-S", "-c", code])
+def sleeping() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does little for long, and writes a byte each time."""
+    code = "import os, time\nwhile True:\n os.stat('/etc/hostname'); os.write(1, b'.'); time.sleep(0.01)\n"
+    child = subprocess.Popen([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE)
     yield child
     child.kill()
-    child.wait()
+    child.communicate()
 
 
 def _traces(sleeping: subprocess.Popen[bytes], recording: Path, **options: Any) -> subprocess.Popen[str]:
@@ -237,6 +242,11 @@ def _traces(sleeping: subprocess.Popen[bytes], recording: Path, **options: Any) 
     command = [*IOR_NB, "trace", "--json", "--pid", str(sleeping.pid), "-o", str(recording)]
     tracer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
     _until_traced(tracer)
+    assert sleeping.stdout is not None
+    os.set_blocking(sleeping.stdout.fileno(), False)
+    sleeping.stdout.read()  # what it did before
+    os.set_blocking(sleeping.stdout.fileno(), True)
+    sleeping.stdout.read(50)
     return tracer
 
 

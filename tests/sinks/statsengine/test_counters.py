@@ -252,3 +252,33 @@ def test_unknown_numbers_of_the_counters_are_counted() -> None:
     found = made.snapshot()
 
     assert [(r.name, r.family, r.count) for r in found.syscalls] == [("#500", "", 3)]
+
+
+def test_probes_are_no_errors_in_rows_and_in_counters() -> None:
+    """Rows say which failures are probes, searches among them; what has no row the kernel tells as far as it can."""
+    failures = [Event(syscall="openat", ret=-2)] * 5 + [Event(syscall="newfstat", ret=-2)] * 3
+    recorded = rows(failures)
+    probe = np.array([True] * 3 + [False] * 2 + [True] * 3)
+    made, _ = fed([])
+    made.ingest(recorded.with_columns(probe=probe))
+    alone = made.snapshot()
+    counters = np.zeros(512, COUNTER)
+    for name, calls, errors, probes in (("openat", 9, 9, 0), ("newfstat", 7, 1, 6)):
+        one = counters[BY_NAME[name].number : BY_NAME[name].number + 1]
+        one["calls"], one["errors"], one["probes"] = calls, errors, probes
+    made.merge_counters(counters)
+    whole = made.snapshot()
+    merged = {row.name: (row.errors, row.probes) for row in whole.syscalls}
+
+    assert (alone.errors, alone.probes) == (2, 6)
+    assert {row.name: row.errors_by_errno for row in alone.syscalls} == {"openat": {"ENOENT": 2}, "newfstat": {}}
+    assert merged == {"openat": (6, 3), "newfstat": (1, 6)}
+    assert (whole.errors, whole.probes) == (7, 9)
+
+
+def test_waiting_is_a_sum_of_its_own() -> None:
+    """What calls wait for others is summed apart, and is part of the time of all calls."""
+    made, _ = fed([[Event(syscall="wait4", latency=700), Event(syscall="newfstat", latency=50)]])
+    found = made.snapshot()
+
+    assert (found.waiting_ns, found.latency_total_ns) == (700, 750)

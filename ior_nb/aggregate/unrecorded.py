@@ -1,0 +1,131 @@
+"""Calls that were counted and are no rows: what tables add, so that their sums are the totals of the trace.
+
+The kernel counts every call by its name, also those that were sampled out or lost. Where the groups of a table are
+system calls or families, the missing calls go to their groups; where nobody knows to which they belong, they are a
+group of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate.groups import Columns, Groups
+from ior_nb.aggregate.rows import latencies, ways
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.completeness import COUNTED, UNRECORDED, Counters
+from ior_nb.syscalls import BY_NAME
+
+__all__ = ["added", "as_group", "counted", "into_groups", "missing", "sums"]
+
+_MEASURES: Final = ("calls", "errors", "probes", "bytes", "bytes_read", "bytes_written", "time_ns", "timed")
+
+
+def counted(batch: EventBatch, *, flying: bool = False) -> dict[str, dict[str, int]]:
+    """Return what the kernel counts, of these rows: calls that have ended, by name of the system call.
+
+    Args:
+        batch: the rows.
+        flying: count those in flight too.
+    """
+    ended = ~batch.in_flight
+    rows = batch if flying or ended.all() else batch.take(ended)
+    groups = Groups(rows["syscall"])
+    failed, probes = groups.sum(rows.failed), groups.sum(rows["probe"])
+    columns = (groups.sizes(), failed, probes, groups.sum(rows["bytes"]), groups.sum(latencies(rows)[0]))
+    names = rows.tables["syscall"].texts(rows["syscall"][groups.first()]) if len(rows) else ()
+    return {
+        name: dict(zip(COUNTED, row, strict=True))
+        for name, *row in zip(names, *(c.tolist() for c in columns), strict=True)
+    }
+
+
+def added(one: Counters, more: Counters) -> dict[str, dict[str, int]]:
+    """Return the sum of two counters by system call."""
+    return {
+        name: {measure: one.get(name, {}).get(measure, 0) + more.get(name, {}).get(measure, 0) for measure in COUNTED}
+        for name in dict.fromkeys([*one, *more])
+    }
+
+
+def missing(whole: Counters, rows: Counters) -> dict[str, dict[str, int]]:
+    """Return what the whole has and the rows have not, without what they have in common."""
+    found = {}
+    for name, row in whole.items():
+        known = rows.get(name, {})
+        left = {measure: max(row.get(measure, 0) - known.get(measure, 0), 0) for measure in COUNTED}
+        # Rows know more probes than the kernel does, and their errors are fewer: of both together none is missing.
+        failed = sum(row.get(kind, 0) - known.get(kind, 0) for kind in ("errors", "probes"))
+        left["probes"] = min(left["probes"], max(failed, 0))
+        left["errors"] = max(failed, 0) - left["probes"]
+        if left["calls"]:
+            found[name] = left
+    return found
+
+
+def sums(unrecorded: Counters) -> Columns:
+    """Return the missing calls as columns, a row for each system call."""
+    names = list(unrecorded)
+    values = {
+        measure: np.array([unrecorded[name].get(key, 0) for name in names], np.int64)
+        for measure, key in zip(("calls", "errors", "probes", "bytes", "time_ns"), COUNTED, strict=True)
+    }
+    read, written = ways(names) * values["bytes"]
+    return {
+        "syscall": _objects(names),
+        "family": _objects([BY_NAME[name].family if name in BY_NAME else "" for name in names]),
+        **values,
+        "bytes_read": read,
+        "bytes_written": written,
+        "timed": values["calls"],
+    }
+
+
+def into_groups(columns: Columns, key: str, unrecorded: Counters) -> Columns:
+    """Return the groups of system calls or families with the missing calls in them.
+
+    Args:
+        columns: the groups; `timed` is how many calls their time is of.
+        key: the column that names them, `syscall` or `family`.
+        unrecorded: the missing calls.
+    """
+    if not unrecorded:
+        return columns
+    more = sums(unrecorded)
+    names = columns[key].tolist()
+    numbers = {name: at for at, name in enumerate(dict.fromkeys([*names, *more[key].tolist()]))}
+    grown = {name: _grown(values, len(numbers)) for name, values in columns.items()}
+    grown[key] = _objects(list(numbers))
+    at = np.array([numbers[name] for name in more[key].tolist()])
+    for name in _MEASURES:
+        if name in grown:
+            np.add.at(grown[name], at, more[name])
+    if "family" in grown and key != "family":
+        grown["family"][at] = more["family"]
+    if key == "family":
+        grown["syscalls"] = np.maximum(grown["syscalls"], np.bincount(at, minlength=len(numbers)))
+    return grown
+
+
+def as_group(columns: Columns, column: str, unrecorded: Counters) -> Columns:
+    """Return the groups with one more behind them: all missing calls, `(not recorded)` in that column."""
+    if not unrecorded:
+        return columns
+    totals = {name: int(values.sum()) for name, values in sums(unrecorded).items() if name in _MEASURES}
+    grown = {name: _grown(values, len(values) + 1) for name, values in columns.items()}
+    for name in grown.keys() & totals.keys():
+        grown[name][-1] = totals[name]
+    grown[column][-1] = UNRECORDED
+    return grown
+
+
+def _grown(values: np.ndarray, size: int) -> np.ndarray:
+    fill = np.full(size - len(values), "", object) if values.dtype == object else np.zeros(size - len(values))
+    return np.concatenate([values, fill.astype(values.dtype)])
+
+
+def _objects(values: list[str]) -> np.ndarray:
+    result = np.empty(len(values), object)
+    result[:] = values
+    return result
