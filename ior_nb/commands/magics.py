@@ -96,6 +96,7 @@ class IorMagics(Magics):
             session = self.verbs.use(options.engine)
             window = trace(**trace_arguments(options), title="this cell", session=session, cell=number)
             result = window.__enter__()
+            result.cells = self.verbs.cell_files()
         except (errors.IorError, HelpShown) as error:
             raise refusal("nothing was run" if isinstance(error, HelpShown) else f"ior: {error}") from None
 
@@ -264,7 +265,8 @@ def load(shell: Any) -> None:
     shell.events.register("post_run_cell", magics.after_cell)
     # Loading the program takes most of a second: begin now, so that the first traced cell need not wait. Whatever
     # goes wrong here goes wrong again, and is told, when something is traced.
-    own.OwnThread(target=_warm_up, args=(magics.session,), name="ior-warm-up", daemon=True).start()
+    with contextlib.suppress(OSError):  # no more threads
+        own.OwnThread(_warm_up, magics.session, name="ior-warm-up").start()
     _loaded[id(shell)] = magics
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ior_nb.engine import ENGINES
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
-from ior_nb.session.plan import Request
+from ior_nb.session.plan import FRAMES_OF, Request
 
 __all__ = ["add_load_options", "add_trace_options", "load_arguments", "trace_arguments"]
 
@@ -18,6 +18,13 @@ def _sampling(text: str) -> tuple[str, int]:
     if not sign or not rate.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=N (0 counts only, 1 records all, N one in N)")
     return name, int(rate)
+
+
+def _mode(text: str) -> int:
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no mode of a file, such as 640") from None
 
 
 def _engines() -> str:
@@ -56,7 +63,21 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
         )
     else:
         parser.set_defaults(keep_rows=False)
+    how.add_argument(
+        "--stacks",
+        choices=FRAMES_OF,
+        help="the Python stack of every call (default: full, off for --uid, --cgroup, --system, --pid)",
+    )
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
+    how.add_argument(
+        "--record-mode",
+        type=_mode,
+        metavar="MODE",
+        help="who may read and write it, as 640 or 644 (default: 600, you alone)",
+    )
+    how.add_argument(
+        "--record-command", action="store_true", help="keep the whole command line in it, not the program's name alone"
+    )
 
 
 def _seconds(text: str) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from IPython.core.error import UsageError
 from IPython.display import display
 
 from ior_nb.commands.options import add_load_options, add_trace_options, load_arguments, trace_arguments
+from ior_nb.engine.contract import so_far
 from ior_nb.globalfilter import to_text
 from ior_nb.result.cells import CellLine, as_text, of_trace, within
 from ior_nb.result.trace import Trace
@@ -34,6 +35,7 @@ VERBS: Final = {
     "filter": "filter TEXT: let only these rows pass, from now on; filter undo, filter clear, filter alone shows it",
     "probes": "probes: what is traced; probes on|off NAMES, probes rate NAME=N change it while a trace runs",
     "reset": "begin the live statistics and the flame graph anew",
+    "lines": "lines [-f FILE] [--library]: what each line of the last trace's cells (or of a file) made",
     "cells": "the traced cells, those run while %ior start traced too: calls, bytes, time, loss",
     "diff": "diff [--rows-only] A B: compare two traced cells by their numbers (or variables)",
     "record": "record PATH: write every row to a Parquet file from now on; record stop: finish it",
@@ -86,8 +88,21 @@ def _load_parser() -> Parser:
     return parser
 
 
+def _lines_parser() -> Parser:
+    parser = Parser(prog="%ior lines", description=VERBS["lines"])
+    parser.add_argument(
+        "-f", "--file", default="", metavar="FILE", help="files whose path ends so, instead of the cells"
+    )
+    parser.add_argument("--library", action="store_true", help="a table of the lines that made the calls themselves")
+    return parser
+
+
 # Verbs that take options. `--help` and completion read them.
-PARSERS: Final[dict[str, Callable[[], Parser]]] = {"start": _start_parser, "load": _load_parser}
+PARSERS: Final[dict[str, Callable[[], Parser]]] = {
+    "start": _start_parser,
+    "load": _load_parser,
+    "lines": _lines_parser,
+}
 
 
 def words_of(name: str, line: str) -> list[str]:
@@ -205,6 +220,8 @@ class Verbs:
             active, total = run.probes.active_count()
             told = run.completeness().told()
             say(f"tracing {run.options.scope} with {run.engine.name}: {run.owner.rows:,} rows so far")
+            if run.options.stacks and (missing := so_far(run.totals).stacks_line()):
+                say(missing)
             print(f"probes: {active} of {total} on; filter: {printable(to_text(run.filter))}")
             if told:
                 say(told)
@@ -350,6 +367,31 @@ class Verbs:
                 raise refusal(f"ior: {str(error).splitlines()[0]}") from None
             except duckdb.Error as error:
                 raise refusal(f"ior: {str(error).splitlines()[0]}") from None
+
+    def cell_files(self) -> Mapping[str, int]:
+        """Return the number of each cell by the name its code has for a file."""
+        known = getattr(self._shell.compile, "_filename_map", None)  # IPython 8 and later, for its own tracebacks
+        return known if isinstance(known, dict) else {}
+
+    def do_lines(self, line: str) -> Any:
+        """Show the lines of Python that made calls."""
+        options = arguments_of(PARSERS["lines"](), line)
+        found = self._shell.user_ns.get("_ior") if self._window is None else self._window.trace
+        if not isinstance(found, Trace):
+            found = self.last()
+        if self.session.running is not None:
+            self.session.running.watch()
+            self.session.running.flush()
+        if options.library:
+            return found.lines(options.file, library=True)
+        sources = found.annotated(options.file)
+        if not sources:
+            what = f"lines of {printable(options.file)}" if options.file else "cells with lines of Python"
+            missing = found.accounting.stacks_line()
+            print(f"no {what} in this trace" + (f"; {missing}" if missing else ""))
+        for source in sources:
+            display(source)  # type: ignore[no-untyped-call]
+        return None
 
     def do_cells(self, line: str) -> None:
         """List the traced cells."""

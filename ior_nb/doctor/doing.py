@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +23,7 @@ from ior_nb.engine.collector.bpf import condensed
 from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.collector.rights import enough
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
-from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
+from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, Collector, spawn, waited
 
 __all__ = ["Answers", "ask", "judge"]
 
@@ -41,31 +39,34 @@ class Answers:
     """Empty where the trial was refused: then nothing was loaded."""
     seconds: float = 0.0
     """How long loading took."""
+    lines: dict[str, Any] = field(default_factory=dict)
+    """About Python stacks; empty where nothing was loaded."""
 
 
 def ask() -> Answers:
     """Start a collector; have it try, then load."""
-    ours, theirs = socket.socketpair()
-    with ours:
-        try:
-            process = spawn(theirs)
-        except OSError as error:
-            return Answers(_failed(f"the collector process cannot be started: {error}"), {})
-        finally:
-            theirs.close()
-        trial = _answer(ours, process.pid, "trial")
+    try:
+        collector = spawn()
+    except OSError as error:
+        return Answers(_failed(f"the collector process cannot be started: {error.strerror or error}"), {})
+    try:
+        trial = _answer(collector, "trial")
         load: dict[str, Any] = {}
         began = time.monotonic()
         if trial["ok"]:
             sizes = {"event_bytes": RING_BYTES, "name_bytes": NAME_RING_BYTES, "buffer_bytes": BUFFER_BYTES}
-            load = _answer(ours, process.pid, "load", **sizes)
+            load = _answer(collector, "load", **sizes)
         seconds = time.monotonic() - began
-    _end(process)
-    return Answers(trial, load, seconds)
+        lines = _answer(collector, "lines") if load.get("ok") else {}
+    finally:
+        collector.hang_up()
+        collector.close()
+    return Answers(trial, load, seconds, lines)
 
 
-def _answer(connection: socket.socket, pid: int, verb: str, **arguments: Any) -> dict[str, Any]:
+def _answer(collector: Collector, verb: str, **arguments: Any) -> dict[str, Any]:
     unpacker = Unpacker()
+    connection = collector.socket
     received: list[bytes] = []
 
     def more(seconds: float) -> bool:
@@ -77,17 +78,18 @@ def _answer(connection: socket.socket, pid: int, verb: str, **arguments: Any) ->
         return True
 
     try:
-        connection.sendall(pack_json(Frame.REQUEST, {"id": 0, "verb": verb, **arguments}))
-        while waited(more, pid, most_s=_MOST_S):
+        collector.send(pack_json(Frame.REQUEST, {"id": 0, "verb": verb, **arguments}))
+        while waited(more, collector.pid, most_s=_MOST_S):
             data = received.pop()
             if not data:
-                return _failed("the collector ended on its own")
+                said = collector.said()
+                return _failed(f"the collector ended on its own{f' ({said})' if said else ''}")
             for kind, payload in unpacker.feed(data):
                 if kind is Frame.ANSWER:
                     answer: dict[str, Any] = json.loads(payload)
                     return answer
     except OSError as error:
-        return _failed(f"the collector's socket broke: {error}")
+        return _failed(f"the collector's socket broke: {error.strerror or error}")
     return _failed(f"the collector did nothing about {verb!r} for {IDLE_S:.0f} s")
 
 
@@ -95,19 +97,13 @@ def _failed(message: str) -> dict[str, Any]:
     return {"ok": False, "kind": "SourceError", "message": message, "log": ""}
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of a collector whose socket is closed."""
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:  # it is in the middle of something, and ends after it
-        process.returncode = 0  # else Python warns of a process that still runs
-
-
 def judge(answers: Answers, host: Host, place: Place) -> list[Finding]:
     """Return what the answers mean."""
     findings = [_trial(answers.trial, place)]
     if answers.load.get("ok"):
         findings += [_hooks(answers.load, place), _program(answers.load, answers.seconds, host)]
+        if answers.lines:
+            findings.append(_lines(answers.lines))
     elif answers.load:
         findings.append(_refused(answers.load, host, place))
     return findings
@@ -148,6 +144,11 @@ def _program(answer: dict[str, Any], seconds: float, host: Host) -> Finding:
     own = not host.is_root and enough(host.capabilities("CapEff"))  # else root's folder is meant
     todo = "set XDG_CACHE_HOME to a folder of this user's own before Jupyter starts"
     return Finding("program", None, f"{seen}: {why}", todo if own and why.startswith("nothing is kept") else "")
+
+
+def _lines(answer: dict[str, Any]) -> Finding:
+    why = answer["why"] if answer["ok"] else _reason(answer)
+    return Finding("lines", None if why else True, f"calls have no lines of Python: {why}" if why else "of Python")
 
 
 def _refused(answer: dict[str, Any], host: Host, place: Place) -> Finding:

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions
+from ior_nb.runtime.values import WITHOUT_STACK
 from ior_nb.syscalls import Syscall
 
 __all__ = ["Ended", "Engine", "Feed", "account", "so_far"]
@@ -22,6 +23,8 @@ class Ended:
     """The kernel program's totals, `lost_buffer` of the collector, and `open`: calls that had not returned."""
     counters: np.ndarray
     """Exact counters by syscall number: structured array, shape (512,)."""
+    notes: tuple[str, ...] = ()
+    """What the reader of the result has to know, as far as only the end tells."""
 
 
 class Feed:
@@ -68,6 +71,7 @@ def account(
         unknown=totals["unknown"],
         threads_lost=totals["slots_full"],
         skipped_runs=totals["skipped_runs"],
+        without_stack={reason: totals[reason] for reason in WITHOUT_STACK if totals.get(reason)},
         outside_window=outside_window,
         left_out=totals.get("left_out", 0),
     )

@@ -27,6 +27,7 @@ from ior_nb.engine.roles import (
     ROLE,
     has,
 )
+from ior_nb.engine.stacks import Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS
 from ior_nb.runtime.index import grown
@@ -138,6 +139,7 @@ class Decoder:
     Attributes:
         tables: the string tables of the next batch.
         names: what ids mean.
+        stacks: what ids of Python stacks mean.
     """
 
     def __init__(self, *, limit: int = MOST_STRINGS) -> None:
@@ -145,6 +147,7 @@ class Decoder:
         self._room = np.empty(0, "<u8")
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
+        self.stacks = Stacks(self.tables)
         self._syscalls = np.zeros(wire.SPECS, np.int32)
         self._families = np.zeros(wire.SPECS, np.int32)
         numbers = [c.number for c in SYSCALLS]
@@ -174,6 +177,9 @@ class Decoder:
         if len(self.tables["comm"]) > self._limit:
             self.tables = {**self.tables, "comm": StringTable()}
             self.names.renew_comms(self.tables)
+        if self.stacks.full:
+            self.tables = {**self.tables, **{name: StringTable() for name in ("stack", "py_file", "py_func")}}
+            self.stacks.renew(self.tables)
         self._room = grown(self._room, len(payload) // 8)
         r = _Records(payload, self._room)
         names, raw, nr = self.names, r.raw, r.nr
@@ -209,6 +215,13 @@ class Decoder:
             self._probes(r, rows)
         if raw["generation"].any():
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
+        if raw["stack"].any():
+            stacks, ids = self.stacks, self.stacks.known(raw["stack"])
+            r.columns["stack"] = stacks.texts.take(ids)
+            r.columns["py_file"] = stacks.files.take(ids)
+            r.columns["py_line"] = stacks.lines.take(ids)
+            r.columns["py_func"] = stacks.functions.take(ids)
+        names.in_their_time(at_pid, raw["time"], r.columns["ppid"], r.columns["started_before"])
         sockets = names.sockets.take(file)
         if sockets.any():
             r.columns["socket"] = sockets

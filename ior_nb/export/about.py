@@ -27,6 +27,8 @@ class About:
     """Length of the traced time; 0 where unknown."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What a recording of the trace has in its footer."""
+    sources: tuple[str, ...] = ()
+    """Cells with what each of their lines made, as HTML that is ours."""
     origin_ns: int | None = None
     """Its start on the boot clock; None where unknown: then time counts from the first row."""
     overview: str = ""

@@ -1,4 +1,4 @@
-"""CSV: the 22 columns of ior's stream export and `probe`, quoted by RFC 4180.
+"""CSV: the 22 columns of ior's stream export, and some of ours, quoted by RFC 4180.
 
 A spreadsheet runs what begins like a formula, a terminal what begins with ESC; traced names are written so that neither
 does. Where rows are missing a last column says so, in the first row: the format has no other room for it.
@@ -23,7 +23,7 @@ __all__ = ["HEADER", "csv"]
 HEADER: Final = tuple(
     "seq time_ns gap_ns latency_ns comm pid tid syscall fd ret bytes file error family requested_sleep_ns nfds "
     "timeout_ns address_space_bytes old_file epoll_op epoll_target_fd epoll_events "
-    "probe".split()
+    "probe py_file py_line py_func stack".split()
 )
 """Only ever appended to."""
 _COLUMN: Final = {"error": "is_error"}

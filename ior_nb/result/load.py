@@ -31,7 +31,7 @@ from ior_nb.sinks.parquet import Recording, find
 
 __all__ = ["lacking_of", "load"]
 
-_COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "died"))
+_COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "without_stack", "died"))
 _ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
 _MOST: Final = 1 << 63
 _MOST_NOTES: Final = 20
@@ -295,9 +295,15 @@ def _counted_only(footer: Mapping[str, str]) -> int:
 
 
 def _sum(books: list[Accounting]) -> Accounting:
-    lost: dict[str, int] = {}
-    for one in books:
-        for reason, count in one.lost.items():
-            lost[reason] = lost.get(reason, 0) + count
+    lost = _added_up([one.lost for one in books])
+    without = _added_up([one.without_stack for one in books])
     counts: dict[str, Any] = {name: sum(getattr(one, name) for one in books) for name in _COUNTS}
-    return Accounting(lost=lost, died=any(one.died for one in books), **counts)
+    return Accounting(lost=lost, without_stack=without, died=any(one.died for one in books), **counts)
+
+
+def _added_up(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for reason, count in part.items():
+            total[reason] = total.get(reason, 0) + count
+    return total

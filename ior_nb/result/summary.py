@@ -6,12 +6,15 @@ import textwrap
 from dataclasses import dataclass
 from typing import Final
 
+from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import PATH_CELL, Overview, whole_path
 from ior_nb.runtime import Accounting, Completeness
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
 __all__ = ["CallRow", "ErrorRow", "FileRow", "SlowRow", "Summary"]
 
+_SOURCES: Final = 3
+"""Cells shown at most."""
 _FIGURES: Final = "font-variant-numeric:tabular-nums;color:inherit;"
 
 
@@ -103,6 +106,8 @@ class Summary:
     completeness: Completeness
     notes: tuple[str, ...] = ()
     """Things the reader should know: a recording, rows not kept."""
+    sources: tuple[Annotated, ...] = ()
+    """Cells with what each of their lines made, most time first."""
 
     @property
     def accounting(self) -> Accounting:
@@ -199,6 +204,8 @@ class Summary:
         said = textwrap.wrap(printable(self.headline()), width, subsequent_indent="    ", break_on_hyphens=False)
         lines = [*said, *map(printable, (self.totals(), *self.completeness.lines(), *self.all_notes()))]
         lines += self.overview.text(self.duration_s * 1e9, width)
+        for source in self.sources[:_SOURCES]:
+            lines += ["", source.text(width)]
         for title, names, rows in self.tables():
             if title in self._folded():
                 continue
@@ -232,6 +239,11 @@ class Summary:
             *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in (*caveats, *self.all_notes())),
             self.overview.html(self.duration_s * 1e9),
         ]
+        for index, source in enumerate(self.sources[:_SOURCES]):
+            state = "" if index else " open"
+            title = f"Lines: {escaped_html(source.title)}"
+            out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
+            out.append(f"{source.html()}</details>")
         for title, names, rows in self.tables():
             out.append(f'<details><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
             out.append(f'<table style="{HTML_FONT}{_FIGURES}border-collapse:collapse;width:100%;margin:2px 0 4px">')

@@ -15,6 +15,7 @@ import numpy as np
 from ior_nb import aggregate
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
+from ior_nb.result.lines import source_line
 from ior_nb.runtime import Completeness, EventBatch
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "lines",
     "probes",
     "processes",
     "slowest",
@@ -91,6 +93,24 @@ def files(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
 def directories(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per directory that holds files acted on, most bytes first."""
     return _frame(aggregate.directories(batch, lacking.unrecorded), lacking)
+
+
+def lines(batch: EventBatch, lacking: Completeness = _WHOLE, *, file: str = "", library: bool = False) -> pd.DataFrame:
+    """Return one row per line of Python, most time first, with its text where that can be found.
+
+    Args:
+        batch: the rows.
+        lacking: what they lack.
+        file: only lines of files whose path ends so.
+        library: the line that made the call itself, whoever's it is, instead of the user's own.
+    """
+    columns = aggregate.lines(batch, lacking.unrecorded, library=library)
+    if file:
+        chosen = np.array([name.endswith(file) for name in columns["file"]], bool)
+        columns = {name: values[chosen] for name, values in columns.items()}
+    found = np.empty(len(columns["file"]), object)
+    found[:] = [source_line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
+    return _frame({**columns, "source": found}, lacking)
 
 
 def processes(batch: EventBatch, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:

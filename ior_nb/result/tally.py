@@ -7,14 +7,15 @@ there were.
 from __future__ import annotations
 
 import errno
-import threading
 from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from ior_nb.aggregate import latencies, source_files, uses, wait_rows, waits_at, ways
+from ior_nb.real import Lock
 from ior_nb.result.crowd import Crowd, Moved
+from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import NAMED, Overview, grouped, others
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
@@ -41,7 +42,7 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
         self._calls = _Columns(("calls", "errors", "probes", "bytes", "latency", "waiting", "max"))
         self._files = _Columns(("calls", "read", "written", "latency", "used", "failed", "missing"))
@@ -169,6 +170,7 @@ class Tally:
         counters: Mapping[str, Mapping[str, int]] | None = None,
         window: tuple[int, int] = (0, 0),
         home: str = "",
+        sources: tuple[Annotated, ...] = (),
     ) -> Summary:
         """Return what was added up so far.
 
@@ -181,6 +183,7 @@ class Tally:
                 rows; files, errors and the slowest calls then are those of the rows alone.
             window: its begin and end on the clock of the rows.
             home: the folder that names are shown relative to; empty for none.
+            sources: cells with what their lines made.
         """
         with self._lock:
             self._add_errors()
@@ -225,6 +228,7 @@ class Tally:
             overview=overview,
             completeness=completeness,
             notes=notes,
+            sources=sources,
         )
 
     def _overview(self, ranked: np.ndarray, window: tuple[int, int], home: str) -> Overview:

@@ -15,6 +15,7 @@ from ior_nb.aggregate import counted, missing
 from ior_nb.errors import ConfigError
 from ior_nb.result.axis import clocks
 from ior_nb.result.held import Held
+from ior_nb.result.lines import Annotated, LineTally, annotated
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
@@ -53,6 +54,8 @@ class Trace:
             it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
         recording: where the recording was published; None without one.
+        recording_error: why it ended early, or does not exist; empty when all is well.
+        records_command: whether recordings have the whole command line.
     """
 
     def __init__(self, *, title: str, scope: str, engine: str, options: Mapping[str, str] | None = None) -> None:
@@ -66,6 +69,8 @@ class Trace:
         self.counters: dict[str, dict[str, int]] = {}
         self.returncode: int | None = None
         self.recording: Path | None = None
+        self.recording_error = ""
+        self.records_command = False
         self.notes: tuple[str, ...] = ()
         self.caveats: tuple[str, ...] = ()
         self.origin: dict[str, str] = {}
@@ -74,6 +79,9 @@ class Trace:
         """The folder the traced program began in, where known: names in it are shown without it."""
         self.finished = False
         self._tally = Tally()
+        self._lines = LineTally()
+        self.cells: Mapping[str, int] = {}
+        """Number of each cell of the notebook by the name its code has for a file."""
         self._held = Held()
         self._rows_kept = True
         self._name: str | None = None  # found among all rows: views ask several times a second
@@ -85,6 +93,7 @@ class Trace:
     def add(self, batch: EventBatch, *, keep: bool = True) -> None:
         """Take in rows of the window."""
         self._tally.add(batch)
+        self._lines.add(batch)
         if not keep:
             self._rows_kept = False
             return
@@ -206,16 +215,21 @@ class Trace:
         """Return what the footer of a recording says about the trace."""
         import json
 
+        options, title = dict(self.options), self.title
+        if "command" in options and not self.records_command:
+            program = options["command"].split(" ")[0]
+            title = program if title == options["command"] else title
+            options["command"] = program
         pairs = {
             "ior_nb.version": VERSION,
             "ior_nb.hostname": platform.node(),
             "ior_nb.kernel": platform.release(),
             "ior_nb.machine": platform.machine(),
             "ior_nb.engine": self.engine,
-            "ior_nb.title": self.title,
+            "ior_nb.title": title,
             "ior_nb.scope": self.scope,
             "ior_nb.boot_id": boot_id(),
-            "ior_nb.options": json.dumps(self.options),
+            "ior_nb.options": json.dumps(options),
         } | self.origin
         pairs |= clocks("started", self.began)
         if self.finished:
@@ -251,6 +265,25 @@ class Trace:
         from ior_nb.result import tables
 
         return tables.files(self.batch, self.completeness)
+
+    def lines(self, file: str = "", *, library: bool = False) -> pd.DataFrame:
+        """Return one row per line of Python, most time first, with its text where that can be found.
+
+        Args:
+            file: only lines of files whose path ends so.
+            library: the line that made the call itself, whoever's it is, instead of the user's own.
+        """
+        from ior_nb.result import tables
+
+        return tables.lines(self.batch, self.completeness, file=file, library=library)
+
+    def annotated(self, file: str = "") -> list[Annotated]:
+        """Return the cells, or files, with what each of their lines made in the margin; most time first.
+
+        Args:
+            file: the files whose path ends so, of libraries too; else the cells.
+        """
+        return annotated(self._lines.costs(), file=file, cells=self.cells)
 
     def directories(self) -> pd.DataFrame:
         """Return one row per directory that holds files acted on, most bytes first."""
@@ -353,6 +386,7 @@ class Trace:
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
         found.home = self.home
+        found.cells = self.cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
@@ -424,6 +458,7 @@ class Trace:
             duration_s=self.duration_s,
             metadata=self.metadata(),
             overview=self.summary().html_overview(),
+            sources=tuple(source.html() for source in self.annotated()),
             origin_ns=self._start(),
         )
 
@@ -432,6 +467,7 @@ class Trace:
         notes = self.notes
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
+        sources = tuple(self.annotated())
         return self._tally.summary(
             title=self.title,
             duration_s=self.duration_s,
@@ -440,6 +476,7 @@ class Trace:
             counters=self._exact() or None,
             window=self.window,
             home=self.home,
+            sources=sources,
         )
 
     def __repr__(self) -> str:

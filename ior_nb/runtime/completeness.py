@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, TypeGuard
 
 from ior_nb.runtime.text import middle_cut, printable
-from ior_nb.runtime.values import Accounting
+from ior_nb.runtime.values import WITHOUT_STACK, Accounting
 
 __all__ = [
     "COUNTED",
@@ -36,7 +36,7 @@ UNRECORDED: Final = "(not recorded)"
 Counters = Mapping[str, Mapping[str, int]]
 """`COUNTED` by name of the system call."""
 
-_COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "died"))
+_COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "without_stack", "died"))
 _REASON: Final = re.compile(r"[a-z_]{1,20}")
 _MOST: Final = 1 << 63
 _MOST_CAVEATS: Final = 20
@@ -150,7 +150,9 @@ def accounting_of(pairs: Mapping[str, str]) -> Accounting | None:
     lost = _all_counts(found.get("lost", {}))
     if counts is None or lost is None or not all(map(_REASON.fullmatch, lost)):
         return None
+    without = _all_counts(found.get("without_stack", {})) or {}
     rest: dict[str, Any] = dict(counts)
+    rest["without_stack"] = {reason: count for reason, count in without.items() if reason in WITHOUT_STACK}
     return Accounting(lost=lost, died=found.get("died") is True, **rest)
 
 

@@ -85,6 +85,10 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _number("ppid", "uint32", "", "process id of the parent; 0 where unknown"),
     _text("path_arg", "path as the program wrote it; empty where the call takes none"),
     _text("socket", "family:type:protocol of the socket in `file`; empty for other files"),
+    _text("py_file", "file of the line of Python, the user's own rather than a library's, that made the call"),
+    _number("py_line", "int32", "", "number of that line; 0 where there is none"),
+    _text("py_func", "function of that line, by its qualified name"),
+    _text("stack", "Python stack of the call, outermost first, `;` between `function (file:line)`; empty without one"),
     _text("host", "name of the machine the row was recorded on; empty for this one, while tracing"),
     _number("probe", "bool", "", "whether the failure is the answer to a question of normal work, and no error"),
 )

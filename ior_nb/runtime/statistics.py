@@ -20,6 +20,7 @@ __all__ = [
     "FamilyRow",
     "FileRow",
     "Histogram",
+    "LineRow",
     "ProcessRow",
     "Rates",
     "Snapshot",
@@ -286,6 +287,18 @@ class ProcessRow(Activity):
         return f"{self.pid}#{self.lifetime}" if self.lifetime else str(self.pid)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineRow(Activity):
+    """Statistics of one line of Python: the innermost of the user's own that was running."""
+
+    function: str
+    """The qualified name of its function; raw, as the file is. The text in brackets of a special row."""
+    file: str = ""
+    """The file."""
+    line: int = 0
+    """Its number."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Snapshot:
     """The statistics at one moment. Its arrays are shared and read-only."""
@@ -363,6 +376,8 @@ class Snapshot:
     """The directories ranked highest, then the special rows."""
     processes: tuple[ProcessRow, ...] = ()
     """The processes ranked highest, then the special rows."""
+    lines: tuple[LineRow, ...] = ()
+    """The lines of Python ranked highest, then the special rows."""
 
     @property
     def latency_mean_ns(self) -> float:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from ior_nb.runtime.pushdown import Pushdown
 
-__all__ = ["Accounting", "ProbeState", "Scope", "SnapshotNode", "TraceOptions"]
+__all__ = ["WITHOUT_STACK", "Accounting", "ProbeState", "Scope", "SnapshotNode", "TraceOptions"]
+
+WITHOUT_STACK: Final = {
+    "no_python": "in processes without a Python that is known",
+    "no_state": "of threads Python knows nothing of",
+    "other_thread": "of threads with another thread's state",
+    "no_frame": "while no Python function ran",
+    "unreadable": "whose frames could not be read for sure",
+    "lost_facts": "for want of room",
+}
+"""Why a call has no Python stack: the kernel program's totals of these names, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +67,10 @@ class TraceOptions:
     """What of the filter to decide at the source."""
     generation: int = 0
     """What the records of that filter carry, 0 to 255."""
+    stacks: int = 0
+    """Frames of a Python stack at most; 0 without stacks."""
+    programs: tuple[str, ...] = ()
+    """Files of programs that will be executed: an interpreter that is known before has stacks from its first call."""
     quiet: bool = False
     """Keep raw bytes and decode them when the trace ends, so that the traced code pays no Python for it."""
 
@@ -98,6 +113,8 @@ class Accounting:
     """Calls just before or after the cell; not part of `seen`."""
     left_out: int = 0
     """Calls that were work of the tracer or of the notebook, not of the user; not part of `seen`."""
+    without_stack: Mapping[str, int] = field(default_factory=dict)
+    """Finished calls that have no Python stack though stacks were asked for, by reason: those of `WITHOUT_STACK`."""
     died: bool = False
     """Whether the engine failed before the trace ended: what came after is missing, and nobody counted it."""
 
@@ -153,6 +170,18 @@ class Accounting:
             parts.append("the trace ended early and what came after is missing")
         return ("complete: " if self.complete and not self.unaccounted else "INCOMPLETE: ") + ", ".join(parts)
 
+    def stacks_line(self) -> str:
+        """Return why calls have no line of Python, most frequent reason first; empty where none lacks it."""
+        found = sorted(
+            ((n, WITHOUT_STACK.get(reason, reason)) for reason, n in self.without_stack.items() if n), reverse=True
+        )
+        total = sum(n for n, _ in found)
+        return (
+            f"{total:,} calls without a line of Python: " + ", ".join(f"{n:,} {why}" for n, why in found)
+            if found
+            else ""
+        )
+
     def as_dict(self) -> dict[str, object]:
         """Return the numbers as JSON-ready values."""
         numbers: dict[str, object] = {
@@ -175,7 +204,8 @@ class Accounting:
                 "left_out",
             )
         }
-        return numbers | {"lost": dict(self.lost), "died": self.died, "complete": self.complete}
+        lists = {"lost": dict(self.lost), "without_stack": dict(self.without_stack)}
+        return numbers | lists | {"died": self.died, "complete": self.complete}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,13 @@ from typing import Final, TypedDict, Unpack, get_type_hints
 
 import numpy as np
 
-from ior_nb.errors import ConfigError
+from ior_nb.errors import ConfigError, NoCommand
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.runtime import EventBatch, Filter, Scope
+from ior_nb.sinks.parquet.target import PRIVATE
 from ior_nb.syscalls import BY_NUMBER, DEFAULT_FAMILIES, FAMILIES, SYSCALLS, Syscall, resolve, select
 
-__all__ = ["Command", "Plan", "Request", "enabled_calls", "parameters", "plan", "sampling_rates"]
+__all__ = ["FRAMES_OF", "Command", "Plan", "Request", "enabled_calls", "parameters", "plan", "sampling_rates"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,9 @@ class Command:
     arguments: tuple[str, ...]
     """argv, the program's name as typed included."""
     cwd: str | None = None
-    env: Mapping[str, str] | None = None
+    env: Mapping[str, str] | Mapping[bytes, bytes] | None = None
+    inherits: bool = False
+    """Whether it gets the descriptors this process was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,11 @@ class Plan:
     leave_out: Callable[[EventBatch], np.ndarray] | None = None
     """Which rows the user does not want: bool, shape (n,)."""
     record: Path | None = None
+    record_mode: int = PRIVATE
+    record_command: bool = False
     keep_rows: bool = True
+    stacks: str = "full"
+    """A key of `FRAMES_OF`."""
     quiet: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -89,13 +96,18 @@ class Request(TypedDict, total=False):
     follow: bool
     own: bool
     record: str | Path | None
+    record_mode: int | None
+    record_command: bool
     keep_rows: bool
+    stacks: str | None
     cwd: str | Path | None
     env: Mapping[str, str] | None
     title: str | None
 
 
-_DEFAULTS: Final[Request] = {"system": False, "follow": True, "own": False, "keep_rows": True}
+FRAMES_OF: Final = {"off": 0, "lines": 12, "full": 32}
+"""What can be asked of Python stacks -> frames of each at most, the innermost."""
+_DEFAULTS: Final[Request] = {"system": False, "follow": True, "own": False, "record_command": False, "keep_rows": True}
 """Of those that are not None where nobody asks."""
 
 
@@ -149,7 +161,10 @@ def plan(**asked: Unpack[Request]) -> Plan:
         filter=chosen,
         leave_out=(lambda batch: batch["started_before"] & (batch["pid"] != os.getpid())) if wanted["own"] else None,
         record=Path(record).expanduser() if record is not None else None,
+        record_mode=_mode(wanted.get("record_mode")),
+        record_command=wanted["record_command"],
         keep_rows=wanted["keep_rows"],
+        stacks=_stacks(wanted.get("stacks"), own=mine or program is not None),
         quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )
@@ -160,6 +175,14 @@ def _folder(program: Command | None) -> str:
         return str(Path(program.cwd if program and program.cwd else ".").resolve())
     except OSError:  # the folder is gone
         return ""
+
+
+def _mode(asked: int | None) -> int:
+    if asked is None:
+        return PRIVATE
+    if asked & ~0o666 or not asked & 0o600 == 0o600:
+        raise ConfigError(f"a recording cannot have the mode {asked:o}; give one between 600 and 666, as 640")
+    return asked
 
 
 def enabled_calls(families: str | Iterable[str] | None, syscalls: str | Iterable[str] | None) -> frozenset[int]:
@@ -180,6 +203,19 @@ def enabled_calls(families: str | Iterable[str] | None, syscalls: str | Iterable
     if not chosen:
         raise ConfigError("no system call is chosen: name at least one family or syscall")
     return chosen
+
+
+def _stacks(asked: str | None, *, own: bool) -> str:
+    """Return which Python stacks are wanted: all of them, unless it is said, where what is traced is the user's own.
+
+    Raises:
+        ConfigError: it is none of `FRAMES_OF`.
+    """
+    if asked is None:
+        return "full" if own else "off"
+    if asked not in FRAMES_OF:
+        raise ConfigError(f"stacks={asked!r}: choose from {', '.join(FRAMES_OF)}")
+    return asked
 
 
 def sampling_rates(sampling: Mapping[str, int]) -> dict[int, int]:
@@ -235,9 +271,10 @@ def _command(command: Sequence[str], cwd: str | Path | None, env: Mapping[str, s
         name = str(where / name)
     path = shutil.which(name, path=search)
     if path is None:
-        if os.sep in words[0] and Path(name).exists():
-            raise ConfigError(f"{words[0]}: is there, but is no program that can be executed")
-        raise ConfigError(f"{words[0]}: command not found")
+        places = [name] if os.sep in name else [os.path.join(folder, name) for folder in search.split(os.pathsep)]  # noqa: PTH118 - as a shell joins them
+        if any(os.path.lexists(place) for place in places):
+            raise NoCommand(f"{words[0]}: is there, but is no program that can be executed", 126)
+        raise NoCommand(f"{words[0]}: command not found", 127)
     return Command(
         path=str(Path(path).absolute()),
         arguments=tuple(words),
@@ -293,6 +330,9 @@ def _group_of(tid: int) -> int | None:
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("Tgid:")), None)
 
 
+_CGROUP_LEVELS: Final = 63  # the loop of inside() in bpf/scope.c
+
+
 def _cgroup_id(cgroup: str | Path | int) -> int:
     if isinstance(cgroup, int):
         if cgroup <= 0:
@@ -302,8 +342,15 @@ def _cgroup_id(cgroup: str | Path | int) -> int:
     try:
         for name in ("cgroup.procs", "cgroup.controllers"):
             (folder / name).stat()
-        return folder.stat().st_ino
+        number = folder.stat().st_ino
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise ConfigError(
             f"{str(cgroup)!r:.300} is no folder of a version-2 control group (as under /sys/fs/cgroup)"
         ) from error
+    levels = sum((above / "cgroup.procs").exists() for above in folder.resolve().parents)
+    if levels > _CGROUP_LEVELS:
+        raise ConfigError(
+            f"{str(cgroup)!r:.300} is {levels} levels below the first control group, and {_CGROUP_LEVELS} are looked"
+            " at; name one above it"
+        )
+    return number

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import Context
@@ -18,6 +17,7 @@ from ior_nb import errors
 from ior_nb.engine.contract import Engine, Feed
 from ior_nb.export import About, export
 from ior_nb.globalfilter import to_text
+from ior_nb.real import Lock
 from ior_nb.runtime import (
     Completeness,
     EventBatch,
@@ -36,6 +36,7 @@ from ior_nb.session.books import Books
 from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.fitted import with_tail
 from ior_nb.session.judges import Judges
+from ior_nb.session.plan import FRAMES_OF
 from ior_nb.session.probemanager import Manager
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
@@ -77,10 +78,12 @@ class Run:
             scope=owner.plan.scope,
             enabled=owner.plan.enabled,
             rates=owner.plan.rates,
+            stacks=FRAMES_OF[owner.plan.stacks],
+            programs=(owner.plan.command.path,) if owner.plan.command is not None else (),
             quiet=owner.plan.quiet,
         )
         owner.replays = engine.replays
-        self._lock = threading.Lock()  # between a change of the filter and the batch that is being counted
+        self._lock = Lock()  # between a change of the filter and the batch that is being counted
         # Rows of an engine that cannot wait come before anybody can look, and a dashboard must have counted them.
         self._watched = not owner.plan.quiet or not engine.can_wait
         self._missed = False  # rows came before anybody watched
@@ -324,6 +327,8 @@ class Run:
                 f"a trace of {mine.scope} is running, and {wanted.scope} with the calls and the filter asked for is "
                 "not all of it (see %ior status, %ior probes); stop it first (%ior stop)"
             )
+        if FRAMES_OF[wanted.stacks] > mine.stacks:
+            window.trace.notes += ("Python stacks are as asked for by the trace that is running",)
         self.watch()
         if wanted.enabled != self.probes.enabled:
             window.calls = frozenset(wanted.enabled)
@@ -364,9 +369,10 @@ class Run:
         interrupted: BaseException | None = None
         totals: dict[str, int] | None = None
         counters: np.ndarray | None = None
+        notes: tuple[str, ...] = ()
         try:
             ended = self.engine.stop()
-            totals, counters = ended.totals, ended.counters
+            totals, counters, notes = ended.totals, ended.counters, ended.notes
             if self._is_counted(totals):
                 self.statistics.merge_counters(counters)
         except errors.SourceError as error:
@@ -378,6 +384,7 @@ class Run:
                 totals, counters = ended.totals, ended.counters
         self._feed.close()
         for window in self.windows:
+            window.trace.notes += notes
             window.finish(totals, counters, failure)
         self.windows = []
         if interrupted is not None:

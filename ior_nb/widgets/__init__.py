@@ -21,6 +21,7 @@ PANELS: Final = {
     "syscalls": ("Syscalls", "ior_nb.widgets.syscalls:SyscallsPanel"),
     "files": ("Files", "ior_nb.widgets.files:FilesPanel"),
     "processes": ("Processes", "ior_nb.widgets.processes:ProcessesPanel"),
+    "lines": ("Lines", "ior_nb.widgets.lines:LinesPanel"),
     "latency": ("Latency", "ior_nb.widgets.latency:LatencyPanel"),
     "stream": ("Stream", "ior_nb.widgets.stream:StreamPanel"),
     "filter": ("Filter", "ior_nb.widgets.filter:FilterPanel"),

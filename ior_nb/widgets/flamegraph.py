@@ -215,6 +215,8 @@ def _merged(parts: list[FlameColumns]) -> FlameColumns:
 
 # ---- from a frame to a filter
 
+_DIMENSION: Final = {"python": "stack", "func": "py_func"}
+"""Field -> dimension of a filter, where they are not called the same."""
 _ABSENT: Final = "^$"
 _NUMBERS: Final = frozenset({"pid", "tid", "cell"})
 
@@ -261,9 +263,12 @@ def _term(field: str, names: Sequence[str], *, whole: bool) -> Node:
         # A mere prefix would match /a/bc too. `=` has no escape for a star.
         below = Text("file", "~", f"^{path}/") if "*" in path else Text("file", "=", f"{path}/*")
         return Or((node_of_value("file", path), below)) if path != "/" else below
+    if field == "python" and names:
+        stack = ";".join(names)
+        return node_of_value("stack", stack) if whole else Text("stack", "~", f"^{stack}")
     if not names:
-        return Number("cell", "=", -1) if field == "cell" else Text(field, "~", _ABSENT)
-    return node_of_value(field, int(names[0]) if field in _NUMBERS else names[0])
+        return Number("cell", "=", -1) if field == "cell" else Text(_DIMENSION.get(field, field), "~", _ABSENT)
+    return node_of_value(_DIMENSION.get(field, field), int(names[0]) if field in _NUMBERS else names[0])
 
 
 # ---- the static picture

@@ -15,7 +15,6 @@ import pytest
 from ior_nb.engine import bcc
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.collector.loader import WAYS
-from ior_nb.engine.collector.program import FUNCTIONS
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
 from ior_nb.syscalls.machine import NUMBERS
@@ -33,6 +32,8 @@ sys.path.insert(0, {root!r})
 from ior_nb.engine.collector.bpf import info_of
 from ior_nb.engine.collector.tracer import Tracer
 tracer = Tracer(event_bytes=1 << 20, name_bytes=1 << 20, way={way!r})
+if tracer.loading.way != "tracepoint":
+    tracer.load_stacks()
 found = {{}}
 for name, program in tracer.loading.loaded.programs.items():
     found[name] = struct.unpack_from("<I", info_of(program.fd), 216)[0]
@@ -122,7 +123,7 @@ def test_the_verifier_is_done_soon(way: str) -> None:
     ran = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
     verified: dict[str, int] = json.loads(ran.stdout)
 
-    assert set(FUNCTIONS) == verified.keys()
+    assert set(WAYS[way].functions) == verified.keys()
     assert all(0 < count <= MOST_INSTRUCTIONS for count in verified.values()), verified
 
 
@@ -133,7 +134,7 @@ sys.path.insert(0, {root!r})
 from ior_nb.engine.collector import compiler, loader, loops, program
 from ior_nb.engine.collector.btf import VMLINUX, Btf
 text = program.source(Btf(VMLINUX.read_bytes()), loader.WAYS[{way!r}], event_pages=64, name_pages=64, cpus=2)
-code = compiler.compile_text(text, program.FUNCTIONS).code
+code = compiler.compile_text(text, loader.WAYS[{way!r}].functions).code
 print(json.dumps([[name, at] for name in code for at in loops.run_on(code[name])]))
 """
 

@@ -83,6 +83,7 @@ STATISTICS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "syscalls": lambda data: data["totals"]["count"],
     "files": lambda data: data["totals"]["count"],
     "processes": lambda data: data["totals"]["count"],
+    "lines": lambda data: data["totals"]["count"],
     "latency": lambda data: sum(bar[-1] for bar in data["latency"]),
 }
 

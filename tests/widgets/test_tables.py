@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ior_nb.runtime import DirectoryRow, FamilyRow, FileRow, ProcessRow, Snapshot, SyscallRow
+from ior_nb.runtime import DirectoryRow, FamilyRow, FileRow, LineRow, ProcessRow, Snapshot, SyscallRow
 from ior_nb.widgets.files import FilesPanel
+from ior_nb.widgets.lines import LinesPanel
 from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.processes import ProcessesPanel
 from ior_nb.widgets.syscalls import SyscallsPanel
@@ -19,7 +20,7 @@ from tests.widgets.conftest import act, refreshes
 from tests.widgets.fake import FakeRuntime, RecordedComm
 
 Open = Callable[..., Panel]
-PANELS = [SyscallsPanel, FilesPanel, ProcessesPanel]
+PANELS = [SyscallsPanel, FilesPanel, ProcessesPanel, LinesPanel]
 HOSTILE = "/tmp/<img src=x onerror=alert(1)>\u202e\n\x1b[31m"
 _TYPES = {"u1": np.uint8, "i4": np.int32, "f4": np.float32, "f8": np.float64}
 
@@ -196,6 +197,9 @@ def test_errors_are_named(runtime: FakeRuntime, opened: Open, monkeypatch: pytes
         (FilesPanel, {"dimension": "file", "value": "/a", "directory": True}, "file~^/a/*"),
         (ProcessesPanel, {"dimension": "pid", "value": 7}, "pid=7"),
         (ProcessesPanel, {"dimension": "comm", "value": "sh"}, "comm=sh"),
+        (LinesPanel, {"dimension": "py_func", "value": "<module>"}, 'py_func="<module>"'),
+        (LinesPanel, {"dimension": "line", "value": "/a.py", "line": 7}, "py_file=/a.py and py_line=7"),
+        (LinesPanel, {"dimension": "line", "value": "a*.py", "line": 7}, "py_file~^a*.py$ and py_line=7"),
     ],
 )
 def test_a_click_narrows(
@@ -217,6 +221,9 @@ def test_a_click_narrows(
         (ProcessesPanel, "narrow", {"dimension": "pid", "value": "7"}),
         (ProcessesPanel, "narrow", {"dimension": "pid", "value": True}),
         (ProcessesPanel, "narrow", {"dimension": "pid", "value": 2**70}),
+        (LinesPanel, "narrow", {"dimension": "line", "value": "/a.py"}),
+        (LinesPanel, "narrow", {"dimension": "line", "value": 7, "line": 7}),
+        (LinesPanel, "narrow", {"dimension": "line", "value": "/a.py", "line": -1}),
         (FilesPanel, "rank", {"by": "name"}),
         (FilesPanel, "rank", {"by": ["count"]}),
         (FilesPanel, "nonsense", {}),
@@ -250,6 +257,7 @@ def test_the_rows_that_are_sent_are_the_best_by_what_is_sorted(runtime: FakeRunt
         (SyscallsPanel, {"syscalls": tuple(SyscallRow(name=HOSTILE, family="FS", count=1) for _ in range(99))}),
         (FilesPanel, {"files": tuple(FileRow(path=HOSTILE, count=1) for _ in range(99))}),
         (ProcessesPanel, {"processes": tuple(ProcessRow(pid=7, comm=HOSTILE, count=1) for _ in range(99))}),
+        (LinesPanel, {"lines": tuple(LineRow(function=HOSTILE, file=HOSTILE, count=1) for _ in range(99))}),
     ],
 )
 def test_the_static_table_is_short_and_escaped(

@@ -15,6 +15,7 @@ import collections
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -72,6 +73,8 @@ class Collector:
             poller.register(self._owner_fd, select.POLLIN)
         while True:
             poller.register(self._socket, select.POLLIN | (select.POLLOUT if self._queue else 0))
+            if self._tracer is not None and self._tracer.stacks is not None:
+                poller.register(self._tracer.stacks, select.POLLIN)
             # With unsent data the socket wakes us; the rings are looked at all the same, at their own pace.
             ready = dict(poller.poll(None if not self._running and not self._queue else self._nap * 1000))
             if self._owner_fd in ready:
@@ -93,16 +96,22 @@ class Collector:
     # ---- rings to queue to socket
 
     def _drain(self) -> None:
-        """Move what the rings hold to the queue: names before the events that use them."""
+        """Move what the rings hold to the queue: names and stacks before the events that use them."""
         tracer = self._tracer
         until = tracer.events.produced
-        fullest = max(tracer.events.waiting / tracer.events.size, tracer.names.waiting / tracer.names.size)
+        stacks = tracer.stacks
+        rings = [tracer.events, tracer.names] if stacks is None else [tracer.events, tracer.names, stacks.facts]
+        fullest = max(ring.waiting / ring.size for ring in rings)
         names_until = tracer.names.produced
+        facts_until = stacks.facts.produced if stacks is not None else 0
         deadline = 0.0
         while True:
             while names := tracer.names.read(names_until):
                 self._put(Frame.NAMES, names)
-            if tracer.names.produced - tracer.names.waiting >= names_until:
+            if stacks is not None and (facts := stacks.drain(facts_until)):
+                self._put(Frame.FACTS, facts)
+            whole = tracer.names.produced - tracer.names.waiting >= names_until
+            if whole and (stacks is None or stacks.facts.produced - stacks.facts.waiting >= facts_until):
                 break
             deadline = deadline or time.monotonic() + 0.005
             if time.monotonic() > deadline:
@@ -179,20 +188,20 @@ class Collector:
         from ior_nb.engine.collector.tracer import Tracer, Viewer
 
         pid, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        with _stderr_to_memory() as said:
-            try:
-                self._tracer = Tracer(
-                    event_bytes=request["event_bytes"],
-                    name_bytes=request["name_bytes"],
-                    way=request.get("way", "auto"),
-                    viewer=Viewer.of(pid, uid),
-                )
-            except (NotHere, ImportError) as error:
-                raise Refused("SourceUnavailable", str(error), said()) from error
-            except KernelRefused as error:
-                raise Refused("ProgramRejected", error.strerror or str(error), error.log) from error
-            except Exception as error:  # bcc raises bare Exception when the compiler fails
-                raise Refused("ProgramRejected", str(error), said()) from error
+        before = os.fstat(2).st_size
+        try:
+            self._tracer = Tracer(
+                event_bytes=request["event_bytes"],
+                name_bytes=request["name_bytes"],
+                way=request.get("way", "auto"),
+                viewer=Viewer.of(pid, uid),
+            )
+        except (NotHere, ImportError) as error:
+            raise Refused("SourceUnavailable", str(error), _said(before)) from error
+        except KernelRefused as error:
+            raise Refused("ProgramRejected", error.strerror or str(error), error.log) from error
+        except Exception as error:  # bcc raises bare Exception when the compiler fails
+            raise Refused("ProgramRejected", str(error), _said(before)) from error
         loading = self._tracer.loading
         descriptor, size = self._tracer.doing()
         self._handed = [descriptor]
@@ -206,6 +215,12 @@ class Collector:
             "folder": str(cache.folder() or ""),
             "doing": size,
         }
+
+    def _do_lines(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Load what reads Python stacks, if that can be. {"why": why not; empty when all is well}."""
+        tracer = self._loaded()
+        tracer.load_stacks()
+        return {"why": tracer.no_stacks}
 
     def _do_trial(self, request: dict[str, Any]) -> dict[str, Any]:
         """Have a tiny program count a few calls; see `trial.examine`."""
@@ -252,7 +267,8 @@ class Collector:
         if request.get("counters"):
             head = json.dumps({"cpus": tracer.cpus}).encode() + b"\n"
             self._put(Frame.COUNTERS, head + tracer.counters())
-        return {"totals": self._totals(), "queued": self._queued}
+        unknown = tracer.stacks.unknown if tracer.stacks is not None else {}
+        return {"totals": self._totals(), "queued": self._queued, "unknown_pythons": unknown}
 
     def _do_alive(self, request: dict[str, Any]) -> dict[str, Any]:
         """Say which ids may still come: whatever was let go before has been sent before."""
@@ -294,6 +310,13 @@ def _check_rights() -> None:
         raise Refused("PermissionDenied", lacking)
 
 
+def _free_limits() -> None:
+    """Take limits back that the program has set for itself, as far as may be: they are not meant for us."""
+    for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_AS):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(limit, (resource.getrlimit(limit)[1],) * 2)
+
+
 def _go_first() -> None:
     """Run before ordinary processes: on busy processors a late drain is what loses events."""
     try:
@@ -303,22 +326,12 @@ def _go_first() -> None:
             os.setpriority(os.PRIO_PROCESS, 0, -15)
 
 
-@contextlib.contextmanager
-def _stderr_to_memory() -> Any:
-    """Collect what the compiler and the verifier print on descriptor 2; yields a function that returns it."""
-    memory = os.memfd_create("log")
-    saved = os.dup(2)
-    os.dup2(memory, 2)
-
-    def said() -> str:
-        return os.pread(memory, 1 << 20, 0).decode(errors="replace")
-
+def _said(since: int) -> str:
+    """Return what the compiler and the verifier have printed on descriptor 2, a file unless started by hand."""
     try:
-        yield said
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(memory)
+        return os.pread(2, 1 << 20, since).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -329,6 +342,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):  # Jupyter interrupts whole process groups
         signal.signal(number, signal.SIG_IGN)
+    _free_limits()
     _go_first()
     try:
         connection = socket.socket(fileno=options.socket_fd)

@@ -6,13 +6,12 @@ kernel.
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from ior_nb.engine.collector.bpf import PROG_TRACING, Map, MapSpec, Program, Refused
+from ior_nb.engine.collector.bpf import Map, MapSpec, Program
 
 __all__ = ["Image", "Loaded", "load", "relocated"]
 
@@ -27,16 +26,10 @@ class Image:
     maps: tuple[MapSpec, ...]
     code: Mapping[str, bytes]
     """Instructions by function; where they name a map there is its place in `maps`."""
-    after: Mapping[str, int] = field(default_factory=dict)
-    """Of functions that run after one of the kernel's: its BTF id. A kernel that cannot do that runs without them."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
-        return {
-            "maps": [asdict(m) for m in self.maps],
-            "code": {name: code.hex() for name, code in self.code.items()},
-            "after": dict(self.after),
-        }
+        return {"maps": [asdict(m) for m in self.maps], "code": {name: code.hex() for name, code in self.code.items()}}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Image:
@@ -48,7 +41,6 @@ class Image:
         return cls(
             maps=tuple(MapSpec(**m) for m in data["maps"]),
             code={str(name): bytes.fromhex(code) for name, code in data["code"].items()},
-            after={str(name): int(function) for name, function in data["after"].items()},
         )
 
 
@@ -56,8 +48,37 @@ class Image:
 class Loaded:
     """A program in the kernel, attached to nothing yet."""
 
-    maps: Mapping[str, Map]
-    programs: Mapping[str, Program]
+    maps: dict[str, Map]
+    programs: dict[str, Program]
+
+    def add(self, image: Image, kinds: Mapping[str, int]) -> None:
+        """Load more functions of the image; they share the maps that are there.
+
+        Args:
+            image: where they are.
+            kinds: type of program by function.
+
+        Raises:
+            LookupError: it has no such function.
+            Refused: the kernel does not take them; none of them, and of their maps, is left.
+        """
+        maps: dict[str, Map] = {}
+        programs: dict[str, Program] = {}
+
+        def descriptor(index: int) -> int:
+            spec = image.maps[index]
+            if spec.name not in self.maps and spec.name not in maps:
+                maps[spec.name] = Map(spec)
+            return (self.maps.get(spec.name) or maps[spec.name]).fd
+
+        try:
+            for name, kind in kinds.items():
+                programs[name] = Program(name, kind, relocated(image.code[name], descriptor))
+        except BaseException:
+            Loaded(maps, programs).close()
+            raise
+        self.maps.update(maps)
+        self.programs.update(programs)
 
     def close(self) -> None:
         """Unload it."""
@@ -68,32 +89,18 @@ class Loaded:
 
 
 def load(image: Image, kinds: Mapping[str, int]) -> Loaded:
-    """Make the maps and load the functions.
+    """Load functions, with the maps they use.
 
     Args:
-        image: what to load.
+        image: where they are.
         kinds: type of program by function.
 
     Raises:
         Refused: the kernel does not take it; nothing is left of it.
     """
-    maps: dict[str, Map] = {}
-    programs: dict[str, Program] = {}
-    try:
-        for spec in image.maps:
-            maps[spec.name] = Map(spec)
-        descriptors = [maps[spec.name].fd for spec in image.maps]
-        for name, written in image.code.items():
-            code = relocated(written, lambda index: descriptors[index])
-            if name not in image.after:
-                programs[name] = Program(name, kinds[name], code)
-                continue
-            with contextlib.suppress(Refused):
-                programs[name] = Program(name, PROG_TRACING, code, image.after[name])
-    except BaseException:
-        Loaded(maps, programs).close()
-        raise
-    return Loaded(maps, programs)
+    loaded = Loaded({}, {})
+    loaded.add(image, kinds)
+    return loaded
 
 
 def relocated(code: bytes, new: Callable[[int], int]) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,16 @@ from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
 from ior_nb.engine.collector.hooks import HOOKS, KINDS, Hooks, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
-from ior_nb.engine.collector.program import AFTER, FUNCTIONS, TAILS, Variant, possible_cpus, possible_threads, source
+from ior_nb.engine.collector.program import (
+    FUNCTIONS,
+    TAILS,
+    WANTED_PYTHON,
+    Variant,
+    possible_cpus,
+    possible_threads,
+    source,
+)
+from ior_nb.engine.collector.python import STACKS_HERE
 from ior_nb.engine.collector.ring import PAGE
 
 __all__ = ["UNREADABLE", "WAYS", "Loading", "NotHere", "kernel_btf", "load_program"]
@@ -35,7 +44,7 @@ class NotHere(Exception):
 WAYS: Final = {
     "raw": Variant(classic=False, preemptible=False, typed=True),
     "raw-preemptible": Variant(classic=False, preemptible=True, typed=True),
-    "tracepoint": Variant(classic=True, preemptible=False, typed=True),
+    "tracepoint": Variant(classic=True, preemptible=False, typed=True, python=False),
 }
 
 
@@ -44,6 +53,8 @@ class Loading:
     """A loaded program, and how it came to be so."""
 
     loaded: Loaded
+    image: Image
+    """What it is of; it has more than is loaded where there is a part for Python stacks."""
     hooks: Hooks
     way: str
     """A key of `WAYS`."""
@@ -89,12 +100,13 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
         kept["preemptible"] = trial.examine(btf()).preemptible
 
     way, numbers, notes = _chosen(way, preemptible=kept["preemptible"])
-    loaded = _from_cache(kept["images"].get(way), WAYS[way])
-    compiled = loaded is None
-    if loaded is None:
-        image, loaded = _compile(btf(), WAYS[way], sizes)
-        kept["images"][way] = image.to_json()
+    found = _from_cache(kept["images"].get(way), WAYS[way])
+    compiled = found is None
+    if found is None:
+        found = _compile(btf(), WAYS[way], sizes)
+        kept["images"][way] = found[0].to_json()
         store.put(key, kept)
+    image, loaded = found
     tails = loaded.maps["tails"]
     for index, function in enumerate(TAILS):
         tails.set(index.to_bytes(4, "little"), loaded.programs[function].fd.to_bytes(4, "little"))
@@ -102,7 +114,7 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
     def preempted() -> None:
         store.put(key, kept | {"preemptible": True})
 
-    return Loading(loaded, Hooks(loaded.programs, numbers), way, compiled, notes, store.refused, preempted)
+    return Loading(loaded, image, Hooks(loaded.programs, numbers), way, compiled, notes, store.refused, preempted)
 
 
 def _chosen(way: str, *, preemptible: bool) -> tuple[str, dict[str, int] | None, tuple[str, ...]]:
@@ -169,28 +181,39 @@ def _compile(btf: Btf, wanted: Variant, sizes: dict[str, int]) -> tuple[Image, L
 
 
 def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image, Loaded]:
+    variant = replace(variant, python=variant.python and STACKS_HERE and _has(btf, WANTED_PYTHON))
     try:
         text = source(btf, variant, **sizes)
     except LookupError as error:
         seen = f"Linux {platform.release()}, {platform.machine()}"
         raise NotHere(f"{error.args[0]} ({seen}); {SUPPORTED_KERNEL}") from error
-    after = {name: number for name, function in AFTER.items() if (number := btf.function(function)) is not None}
-    image = replace(compile_text(text, (*FUNCTIONS, *after)), after=after)
-    return image, load(image, _kinds(variant))
+    ring = ["on_ring"] if "O_io_kiocb_opcode" in text.partition("#if")[0] else []
+    image = compile_text(text, (*variant.functions, *ring))
+    return image, load(image, _kinds(image, variant))
 
 
-def _from_cache(data: Any, variant: Variant) -> Loaded | None:
+def _has(btf: Btf, wanted: Mapping[str, Sequence[str]]) -> bool:
+    try:
+        btf.offsets(wanted)
+    except LookupError:
+        return False
+    return True
+
+
+def _from_cache(data: Any, variant: Variant) -> tuple[Image, Loaded] | None:
     """Load a kept image; None where there is none or the kernel does not take it any more."""
     if data is None:
         return None
     try:
-        return load(Image.from_json(data), _kinds(variant))
+        image = Image.from_json(data)
+        return image, load(image, _kinds(image, variant))
     except (Refused, LookupError, TypeError, ValueError):
         return None
 
 
-def _kinds(variant: Variant) -> dict[str, int]:
-    return dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"])
+def _kinds(image: Image, variant: Variant) -> dict[str, int]:
+    kinds = dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"])
+    return kinds | ({"on_ring": KINDS["raw"]} if "on_ring" in image.code else {})
 
 
 def _key(btf: bytes, sizes: dict[str, int]) -> str:

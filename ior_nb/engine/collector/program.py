@@ -14,12 +14,16 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.btf import Btf
+from ior_nb.engine.collector.hooks import RING
+from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
+from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls import NATIVE, Syscall
 from ior_nb.syscalls.machine import (
     ARGUMENT_REGISTERS,
     COMPAT_BIT,
     COMPAT_CHANGES_NAMES,
     COMPAT_WORD,
+    NUMBERS,
     REGISTERS_START,
 )
 from ior_nb.syscalls.probes import MOST_ERRNO, REQUESTS, SEARCHING, errnos
@@ -60,7 +64,7 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "files_struct": ("fdt",),
     "file": ("f_path", "f_pos", "f_flags"),
     "inode": ("i_ino", "i_sb", "i_mode", "i_private"),
-    "cred": ("euid", "cap_permitted"),
+    "cred": ("euid", "cap_permitted", "cap_ambient"),
     "super_block": ("s_dev", "s_magic"),
     "dentry": ("d_hash", "d_parent", "d_name", "d_inode"),
     "vfsmount": ("mnt_root",),
@@ -86,11 +90,30 @@ WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
     "trace_event_raw_sched_process_fork": ("child_pid",),
     "trace_event_raw_sched_process_exec": ("old_pid", "__data_loc_filename"),
 }
+WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
+    "task_struct": ("thread",),
+    "thread_struct": ("fsbase",),
+    "mm_struct": ("start_code",),
+    "linux_binprm": ("file",),
+    "file": ("f_inode",),
+    "dentry": ("d_name",),
+}
 TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused")
-# Functions that run after one of the kernel's own, where the kernel can do that.
-AFTER: Final = {"on_rename": "vfs_rename"}
 FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
-PARTS: Final = "types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()  # of bpf/
+# The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
+PYTHON_TAILS: Final = {name: len(TAILS) + at for at, name in enumerate(("python_walk", "python_new", "python_mapped"))}
+PYTHON_HOOKS: Final = {
+    "sched_process_fork": "python_fork",
+    "sched_process_exec": "python_exec",
+    "sched_process_exit": "python_end",
+}
+PYTHON_FUNCTIONS: Final = (*PYTHON_TAILS, *PYTHON_HOOKS.values())
+FACT_BYTES: Final = 4 << 20
+KNOWN_STACKS: Final = 32768
+KNOWN_CODES: Final = 16384
+PARTS: Final = (
+    "python.h types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()
+)  # of bpf/
 SHARES: Final = 5  # programs that may meet on a CPU
 
 # How a string argument is read (spec.how1, how2).
@@ -122,7 +145,7 @@ CHANGES_NAMES: Final = frozenset(
     {"rename", "renameat", "renameat2", "mount", "umount", "move_mount", "pivot_root", "mount_setattr"}
 )
 
-# Whose submitted operations may be renames that end at any time: watched where renames themselves can not be.
+# Its end is one of operations, renames among them: where these can not be watched themselves.
 SUBMITS_RENAMES: Final = "io_uring_enter"
 FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 
@@ -148,6 +171,8 @@ class Slot(ctypes.LittleEndianStructure):
         ("file_at", ctypes.c_uint64),
         ("comm", ctypes.c_uint64 * 2),
         ("ret", ctypes.c_int64),
+        ("python", ctypes.c_uint64 * 5),
+        ("memo", ctypes.c_uint64),
         ("files", ctypes.c_uint32 * 4),
         ("names", ctypes.c_uint32),
         ("comm_id", ctypes.c_uint32),
@@ -155,6 +180,8 @@ class Slot(ctypes.LittleEndianStructure):
         ("tid", ctypes.c_uint32),
         ("tgid", ctypes.c_uint32),
         ("scope_gen", ctypes.c_uint32),
+        ("memo_stack", ctypes.c_uint32),
+        ("stack", ctypes.c_uint32),
         ("nr", ctypes.c_uint16),
         ("state", ctypes.c_uint8),
         ("flags", ctypes.c_uint8),
@@ -164,6 +191,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("changes_names", ctypes.c_uint8),
         ("rooted", ctypes.c_uint8),
         ("tells", ctypes.c_uint8),
+        ("why", ctypes.c_uint8),
     )
 
     def arguments(self) -> tuple[int, ...]:
@@ -188,13 +216,13 @@ def _register(index: int | None) -> int:
     return 0 if index is None else 1 + (ARGUMENT_REGISTERS[index] - REGISTERS_START) // 8
 
 
-def spec(call: Syscall, *, enabled: bool, rate: int, renames_seen: bool = True) -> bytes:
+def spec(call: Syscall, *, enabled: bool, rate: int, watches_ring: bool = True) -> bytes:
     """Return the `specs` row of a syscall: everything the kernel program has to know about it."""
-    return SWITCH.pack(rate, enabled) + _meaning(call, renames_seen)
+    return SWITCH.pack(rate, enabled) + _meaning(call, watches_ring)
 
 
 @functools.cache
-def _meaning(call: Syscall, renames_seen: bool) -> bytes:
+def _meaning(call: Syscall, watches_ring: bool) -> bytes:
     """Return what of the row never changes."""
 
     def at(*roles: str) -> int:
@@ -211,7 +239,7 @@ def _meaning(call: Syscall, renames_seen: bool) -> bytes:
     extra = role_of(*EXTRA)
     flags = (
         SF_KNOWN
-        | SF_CHANGES_NAMES * (call.name in CHANGES_NAMES or (call.name == SUBMITS_RENAMES and not renames_seen))
+        | SF_CHANGES_NAMES * (call.name in CHANGES_NAMES or (call.name == SUBMITS_RENAMES and not watches_ring))
         | SF_COMPAT_CHANGES_NAMES * (call.number in COMPAT_CHANGES_NAMES)
         | SF_EXEC * (call.kind == "exec")
         | SF_WRITES * (call.bytes_class in ("write", "transfer"))
@@ -295,6 +323,15 @@ class Variant:
     """Another of its functions may run on the CPU before one has ended."""
     typed: bool
     """The task's own words are loaded through a typed pointer (Linux 5.11)."""
+    python: bool = True
+    """It has the part that reads Python stacks, where that can be. Trace events say too little for it."""
+    identity: bool = True
+    """Code objects are told apart by more than their addresses. Only a test goes without."""
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """What it is made of."""
+        return (*FUNCTIONS, *PYTHON_FUNCTIONS) if self.python else FUNCTIONS
 
 
 def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int, threads: int) -> str:
@@ -306,6 +343,8 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     layout = btf.offsets(WANTED)
     if variant.classic:
         layout |= btf.offsets(WANTED_CLASSIC)
+    if btf.hands_over_pointer(RING, 1):
+        layout |= btf.offsets({"io_kiocb": ("opcode",)})
     for members in WANTED_IF_THERE:
         with contextlib.suppress(LookupError):
             layout |= btf.offsets(members)
@@ -316,7 +355,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines["SIZE_upid"] = layout["upid", ""]
     defines |= {name: value for name, value in wire.CONSTANTS.items() if name != "MAX_FRAME"}
     defines |= {"H_PATH": HOW["path"], "H_TEXT": HOW["text"], "H_OUT": HOW["path_out"], "H_EXEC": HOW["exec_path"]}
-    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"]}
+    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"], "NR_MMAP": NUMBERS["mmap"]}
     names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS MMSG".split()
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
     defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
@@ -332,6 +371,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {"TASK_BTF": int(variant.typed), "CLASSIC": int(variant.classic)}
     defines["TASK_REGS"] = int(variant.typed and "task_pt_regs" in btf.helpers())
     defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for index, name in enumerate(TAILS)}
+    defines |= {f"TAIL_{name.upper()}": index for name, index in PYTHON_TAILS.items()}
     defines["SHARES"] = SHARES if variant.preemptible else 1
     sizes = {
         "event": wire.EVENT_BYTES,
@@ -342,29 +382,36 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         "slot": ctypes.sizeof(Slot),
         "live": LIVE.size,
     }
+    parts = list(PARTS)
+    if variant.python:
+        defines |= {f"O_{s}_{m}": o for (s, m), o in btf.offsets(WANTED_PYTHON).items()}
+        defines |= {"FACT_PAGES": FACT_BYTES // PAGE, "KNOWN_STACKS": KNOWN_STACKS, "KNOWN_CODES": KNOWN_CODES}
+        defines["IDENTITY"] = int(variant.identity)
+        sizes |= {"python": PYTHON.size, "layout": LAYOUT.size, "binary": BINARY.size, "ask": wire.ASK.size}
+        parts.append("python.c")
     checks = "".join(f'_Static_assert(sizeof(struct {name}) == {size}, "{name}");\n' for name, size in sizes.items())
     checks += "".join(
         f'_Static_assert(__builtin_offsetof(struct slot, {name}) == {getattr(Slot, name).offset}, "slot.{name}");\n'
         for name, _ in Slot._fields_
     )
     asks = " || ".join(f"(r) == {request}u" for request in REQUESTS.values())
-    text = "".join((HERE / "bpf" / part).read_text() for part in PARTS)
+    text = "".join((HERE / "bpf" / part).read_text() for part in parts)
     values = "".join(f"#define {n} {v}u\n" for n, v in sorted(defines.items()))
     return f"{values}#define ASKS(r) ({asks})\n{text}{checks}"
 
 
-def all_specs(enabled: Iterable[int], rates: dict[int, int], *, renames_seen: bool = True) -> list[tuple[int, bytes]]:
+def all_specs(enabled: Iterable[int], rates: dict[int, int], *, watches_ring: bool = True) -> list[tuple[int, bytes]]:
     """Return (number, row) for every system call of this machine, and every number a 32-bit one matters for.
 
     Args:
         enabled: numbers of those that are on.
         rates: sampling by number.
-        renames_seen: whether every rename is seen by itself (`AFTER`).
+        watches_ring: whether operations of io_uring are seen by themselves.
     """
     chosen = frozenset(enabled)
     rows = {
         call.number: spec(
-            call, enabled=call.number in chosen, rate=rates.get(call.number, 1), renames_seen=renames_seen
+            call, enabled=call.number in chosen, rate=rates.get(call.number, 1), watches_ring=watches_ring
         )
         for call in NATIVE
     }

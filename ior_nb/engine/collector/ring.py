@@ -1,4 +1,4 @@
-"""A BPF ring buffer of equal-sized records, mapped and drained in batches without touching a record.
+"""A BPF ring buffer, mapped. Records of equal size are drained in batches without touching a record.
 
 Layout (kernel/bpf/ringbuf.c): one page with the consumer position, one with the producer position, then the data
 area mapped twice in a row, so a batch never wraps. Each record stands behind 8 bytes: length (bit 31 = still being
@@ -12,6 +12,7 @@ from typing import Final
 
 PAGE: Final = mmap.PAGESIZE
 _BUSY: Final = 0x80
+_LENGTH: Final = (1 << 30) - 1
 
 
 class Ring:
@@ -20,7 +21,7 @@ class Ring:
     Args:
         fd: descriptor of the BPF map.
         size: bytes of the data area, a power of two.
-        stride: bytes from one record to the next, header included.
+        stride: bytes from one record to the next, header included; records of any size are taken by `records`.
     """
 
     def __init__(self, fd: int, size: int, stride: int) -> None:
@@ -60,6 +61,25 @@ class Ring:
         batch = bytes(self._data[begin : begin + finished * self.stride])
         self._consumer[0] = at + finished * self.stride
         return batch
+
+    def records(self, until: int) -> list[bytes]:
+        """Take finished records of any size before position `until`, each with its header and up to a multiple of 8.
+
+        Discarded ones are left out. Stops at the first still being written.
+        """
+        at = self._consumer[0]
+        found: list[bytes] = []
+        while at < until:
+            begin = at % self.size
+            header = int.from_bytes(self._data[begin : begin + 4], "little")
+            if header >> 31:
+                break
+            end = begin + 8 + ((header & _LENGTH) + 7 & ~7)
+            if not header >> 30:
+                found.append(bytes(self._data[begin:end]))
+            at += end - begin
+            self._consumer[0] = at
+        return found
 
     def close(self) -> None:
         """Unmap; idempotent."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ior_nb.engine.collector import wire
-from ior_nb.engine.collector.bpf import UPDATE_NOEXIST
+from ior_nb.engine.collector.bpf import UPDATE_NOEXIST, Refused, condensed
 from ior_nb.engine.collector.hooks import HOOKS
 from ior_nb.engine.collector.loader import load_program
 from ior_nb.engine.collector.program import (
@@ -33,6 +33,7 @@ from ior_nb.engine.collector.program import (
     possible_cpus,
 )
 from ior_nb.engine.collector.ring import PAGE, Ring
+from ior_nb.engine.collector.stacks import Stacks
 
 _MAY_TRACE_ALL: Final = 19  # CAP_SYS_PTRACE
 _EXITING: Final = 0x4  # PF_EXITING: set before the hook on_task_exit runs
@@ -128,11 +129,14 @@ class Tracer:
         self._totals = self._map("totals", 8 * wire.TOTALS * self.cpus)
         self._scope_gen = 0
         self._owner = 0
-        self._renames_seen = False
         self._filter = 0
         self._generation = 0
         self._wanted = 0
         self._specs: dict[int, bytes] = {}
+        self.stacks: Stacks | None = None
+        """What reads Python stacks, once it is loaded."""
+        self.no_stacks = ""
+        """Why it cannot be."""
         self._misses_before = 0
 
     def doing(self) -> tuple[int, int]:
@@ -153,13 +157,13 @@ class Tracer:
 
         Returns:
             {"time": boot clock when the last hook was in place, "running": {pid: ppid} of the targets' descendants
-            that were alive, "roots": {pid: ppid} of the targets themselves}.
+            that were alive, "roots": {pid: ppid} of the targets themselves, "no_stacks": why there are no Python
+            stacks though they are asked for}.
         """
         self.detach()
         self._clear()
         scope = request["scope"]
         self._mode = scope["mode"]
-        self._renames_seen = self._hooks.watch_renames()
         self.set_specs(request["enabled"], {int(n): r for n, r in request["rates"].items()})
         for kind, numbers in ((0, request["ignore_tids"]), (1, [*request["ignore_pids"], os.getpid()])):
             for number in numbers:
@@ -173,26 +177,53 @@ class Tracer:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, tid, -15)
         self._misses_before = self._hooks.misses()
+        frames = min(request.get("stacks", 0), wire.FRAMES)
+        if frames:
+            self.load_stacks()
         try:
-            running = self._attach(scope)
+            counter = tuple(request.get("counter") or (0, 0))
+            running = self._attach(scope, frames, request.get("programs") or (), counter)
         except BaseException:
             self.detach()
             raise
         tree = parents()
         roots = {pid: tree.get(pid, 0) for pid in scope.get("pids", ())}
-        return {"time": time.clock_gettime_ns(time.CLOCK_BOOTTIME), "running": running, "roots": roots}
+        started = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return {"time": started, "running": running, "roots": roots, "no_stacks": self.no_stacks if frames else ""}
 
-    def _attach(self, scope: dict[str, Any]) -> dict[int, int]:
+    def load_stacks(self) -> None:
+        """Load what reads Python stacks; where that is not possible `no_stacks` says why."""
+        if self.stacks is None and not self.no_stacks:
+            try:
+                self.stacks = Stacks(self.loading)
+            except Refused as error:
+                self.no_stacks = (
+                    f"the kernel refuses the program that reads them: {condensed(error.log) or error.strerror}"
+                )
+            except LookupError as error:
+                self.no_stacks = str(error.args[0])
+
+    def _attach(
+        self, scope: dict[str, Any], frames: int, programs: Iterable[str], counter: tuple[int, ...]
+    ) -> dict[int, int]:
         running: dict[int, int] = {}
+        self._hooks.attach_ring()
         for hook in HOOKS:
             if hook == "sys_enter":  # everything else is in place: now the targets, then the calls
+                if frames and self.stacks is not None:
+                    self.stacks.start(frames, programs)
                 running = self._seed(scope)
+                if frames and self.stacks is not None:
+                    for pid in [*scope.get("pids", ()), *running] if scope["mode"] == "pids" else parents():
+                        self.stacks.learn(pid, counter=counter[1] if pid == counter[0] else 0)
             self._hooks.attach(hook)
         return running
 
     def detach(self) -> None:
         """Take the hooks away; calls that are open now stay in the slots. Idempotent."""
         self._hooks.detach()
+        if self.stacks is not None:
+            self.stacks.stop()
         if self.loading.way != "tracepoint" and self._hooks.misses():
             self.loading.preempted()
 
@@ -201,6 +232,8 @@ class Tracer:
         self.detach()
         self.events.close()
         self.names.close()
+        if self.stacks is not None:
+            self.stacks.close()
         self.loading.loaded.close()
 
     def _clear(self) -> None:
@@ -233,7 +266,7 @@ class Tracer:
 
     def set_specs(self, enabled: Iterable[int], rates: dict[int, int]) -> None:
         """Write every row of the syscall table: which are on, and one in how many makes a record."""
-        for number, row in all_specs(enabled, rates, renames_seen=self._renames_seen):
+        for number, row in all_specs(enabled, rates, watches_ring=self._hooks.watches_ring):
             if self._specs.get(number) != row:
                 self._maps["specs"].set(_key(number), row)
                 self._specs[number] = row
@@ -343,7 +376,7 @@ class Tracer:
                     0 if first else slot.start - slot.last_end,
                     slot.pos,
                     slot.extra,
-                    *(slot.files[0], slot.files[1], slot.names, slot.comm_id, 0, slot.pid, slot.tid),
+                    *(slot.files[0], slot.files[1], slot.names, slot.comm_id, slot.stack, slot.pid, slot.tid),
                     *(slot.nr, slot.flags | wire.EF_IN_FLIGHT, self._generation),
                 )
             )

@@ -85,7 +85,7 @@ SOCKET_TYPE: Final = 16
 
 SPECS: Final = 512  # rows of the syscall table; x32 twins begin at 512
 BUCKETS: Final = 48  # powers of two of nanoseconds
-TOTALS: Final = 16
+TOTALS: Final = 32
 FILTERS: Final = 8  # entries a live change goes round in
 
 # Whose work a thread does: a byte a thread in the map `doing`, written by the process that traces (runtime/own.py).
@@ -109,6 +109,13 @@ T_FILTERED: Final = 10
 T_NO_START: Final = 11
 T_HIDDEN: Final = 12
 T_LEFT_OUT: Final = 13
+# Records without a Python stack though it was asked for, by reason.
+T_NO_PYTHON: Final = 14  # no interpreter that is known in the process
+T_NO_STATE: Final = 15  # not a thread of Python's
+T_OTHER_THREAD: Final = 16  # the state the thread has is another thread's
+T_NO_FRAME: Final = 17  # no Python function is running
+T_UNREADABLE: Final = 18  # memory is not there, or says nothing for sure
+T_LOST_FACTS: Final = 19  # no room in the ring
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -124,7 +131,27 @@ TOTAL_NAMES: Final = (
     "no_start",
     "hidden",
     "left_out",
+    "no_python",
+    "no_state",
+    "other_thread",
+    "no_frame",
+    "unreadable",
+    "lost_facts",
 )
+WITHOUT_STACK: Final = TOTAL_NAMES[T_NO_PYTHON : T_LOST_FACTS + 1]
+
+# ---- facts: records of any size that say what Python stacks are, each behind the kernel's header; see python.c ----
+
+FRAMES: Final = 32  # of a stack at most
+FACT_ASK: Final = 1
+FACT_CODE: Final = 2
+FACT_STACK: Final = 3
+FACT_UNREADABLE: Final = 1 << 16  # flags of a code object; below are the bytes a character of its file and name has
+FACT_LONG: Final = 1 << 17  # one of its texts is not whole
+ASK: Final = struct.Struct("<IIQQ")  # kind, pid, device, inode
+CODE: Final = struct.Struct("<IIQ6I")  # kind, first line, id, first traceable, flags, bytes of file, name, table, pid
+STACK: Final = struct.Struct("<4I")  # kind, id, frames, whether there are more
+FRAME_OF_STACK: Final = struct.Struct("<QII")  # id of the code object, offset of the instruction
 
 CONSTANTS: Final[dict[str, int]] = {
     name: value
@@ -153,6 +180,8 @@ class Frame(IntEnum):
     """JSON line with the CPU count, then the raw counters of each CPU."""
     ALIVE = 6
     """Ids that may still come, as 32-bit words: how many of files, those of files, those of threads' names."""
+    FACTS = 7
+    """Ring records of `CODE` and `STACK`, each behind its 8-byte header, at multiples of 8."""
 
 
 def pack(kind: Frame, payload: bytes) -> bytes:

@@ -51,6 +51,7 @@ def html(
             timeline_charts(batch, about),
             latency_chart(batch),
             "</div>",
+            *(f'<section class="source">{source}</section>' for source in about.sources),
             all_tables(batch, about),
         ]
     else:

@@ -41,6 +41,7 @@ PRESETS: Final[tuple[tuple[str, ...], ...]] = (
     ("syscall", "comm", "path"),
     ("pid", "syscall", "path"),
     ("comm", "path", "syscall"),
+    ("python", "syscall", "path"),
 )
 """The orders a view offers."""
 

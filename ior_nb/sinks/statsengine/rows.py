@@ -8,17 +8,20 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.runtime.statistics import DirectoryRow, FamilyRow, FileRow, ProcessRow, SyscallRow
+from ior_nb.runtime.stacks import parsed
+from ior_nb.runtime.statistics import DirectoryRow, FamilyRow, FileRow, LineRow, ProcessRow, SyscallRow
 from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, choose, fields, numbers
 from ior_nb.sinks.statsengine.calls import ERRNOS, OTHER, Calls, Exact, Totals
 from ior_nb.sinks.statsengine.files import NO_FILE, Files, roll_up
 from ior_nb.sinks.statsengine.histogram import quantiles
+from ior_nb.sinks.statsengine.lines import NO_LINE, Lines
 from ior_nb.sinks.statsengine.processes import Processes
 from ior_nb.sinks.statsengine.table import Table
 
-__all__ = ["CallRows", "FileRows", "ProcessRows", "per_second"]
+__all__ = ["CallRows", "FileRows", "LineRows", "ProcessRows", "per_second"]
 
 NONE: Final = "(no file)"
+NO_STACK: Final = "(no Python)"
 UNRECORDED: Final = "(not recorded)"
 
 
@@ -241,7 +244,38 @@ class ProcessRows:
         return tuple(rows)
 
 
-def _worth(row: FileRow | DirectoryRow | ProcessRow, by: str) -> int:
+class LineRows:
+    """A copy of the sums by line, made under the lock; its methods need none."""
+
+    def __init__(self, lines: Lines) -> None:
+        table = lines.table
+        self._names = lines.names
+        self._codes = table.codes[: table.used].copy()
+        self._columns = _columns(table, SUMS + MAXIMA)
+        self._folded, self._folds = dict(table.folded), table.folds
+
+    def rows(self, hidden: Totals, *, by: str, top: int) -> tuple[LineRow, ...]:
+        """Return the best lines, then the special rows."""
+        columns = self._columns
+        chosen = choose(columns, self._folded, self._folds, by=by, top=top, pinned=NO_LINE)
+        at_least = hidden.calls > 0
+        rows = []
+        for i in chosen.entries.tolist():
+            (frame,) = parsed(self._names[int(self._codes[i])])
+            rows.append(LineRow(**frame._asdict(), at_least=at_least, **numbers(columns, i)))
+        rows.sort(key=lambda row: (-_worth(row, by), row.file, row.line))
+        if chosen.needed:
+            other = fields(chosen.other)
+            rows.append(LineRow(function=OTHER, special="other", folded=chosen.folded, at_least=at_least, **other))
+        none = numbers(columns, NO_LINE)
+        if none["count"]:
+            rows.append(LineRow(function=NO_STACK, special="none", at_least=at_least, **none))
+        if any(hidden):
+            rows.append(LineRow(function=UNRECORDED, **_unrecorded(hidden)))
+        return tuple(rows)
+
+
+def _worth(row: FileRow | DirectoryRow | ProcessRow | LineRow, by: str) -> int:
     if by == "bytes":
         return row.bytes_read + row.bytes_written
     return row.latency_total_ns if by == "latency" else row.count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb.aggregate import latencies, source_files, wait_rows
+from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.statistics import Rates, Snapshot
@@ -17,8 +17,9 @@ from ior_nb.sinks.statsengine.activity import Part
 from ior_nb.sinks.statsengine.calls import Calls, Exact, Totals
 from ior_nb.sinks.statsengine.files import Files
 from ior_nb.sinks.statsengine.histogram import COARSE_EDGES, coarse, decades, decades_of
+from ior_nb.sinks.statsengine.lines import Lines
 from ior_nb.sinks.statsengine.processes import Processes
-from ior_nb.sinks.statsengine.rows import CallRows, FileRows, ProcessRows, per_second
+from ior_nb.sinks.statsengine.rows import CallRows, FileRows, LineRows, ProcessRows, per_second
 from ior_nb.sinks.statsengine.series import SLOT_NS, TREND_SLOTS, Series, slots_between, trend
 
 __all__ = ["RANKINGS", "Statistics"]
@@ -50,7 +51,7 @@ class Statistics:
         clock: now, ns, on the clock of the rows' `time_ns`.
         wall_clock: now, seconds since the epoch.
         top: rows of each ranked table.
-        files, directories, processes: how many are counted one by one.
+        files, directories, processes, lines: how many are counted one by one.
         drain_ns: calls the kernel only counted are spread over the time since the last counters, but no more than this.
     """
 
@@ -63,13 +64,15 @@ class Statistics:
         files: int = 1 << 17,
         directories: int = 1 << 14,
         processes: int = 2048,
+        lines: int = 1 << 14,
         drain_ns: int = 1_000_000_000,
     ) -> None:
         self._clock, self._wall_clock = clock, wall_clock
         self._top = top
         self._limits = (files, directories)
+        self._line_limit = lines
         self._drain_ns = drain_ns
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._version = 0
         self._counters: np.ndarray | None = None
         self._processes = Processes(processes)
@@ -84,6 +87,7 @@ class Statistics:
         self._calls = Calls()
         self._files = Files(*self._limits)
         self._processes.reset()
+        self._lines = Lines(self._line_limit)
         self._series = Series(len(_MEASURES), _SLOTS)
         self._decades = np.zeros(8, np.int64)
         self._gap_decades = np.zeros(8, np.int64)
@@ -147,6 +151,7 @@ class Statistics:
         calls.add_latencies(entries[done] if len(untimed) else entries, timed)
         self._decades += decades_of(timed)
         self._files.add(batch["file"], tables["file"], part, sources)
+        self._lines.add(batch["stack"], tables["stack"], part)
         comms = self._processes.named(batch["comm"], tables["comm"])
         self._processes.add(batch["pid"].astype(np.int64), batch["tid"], times, comms, batch["ppid"], part)
         gaps, firsts = _signed(batch["gap_ns"]), batch["first_on_tid"]
@@ -278,7 +283,7 @@ class Statistics:
         """Return the statistics as they are now.
 
         Args:
-            top: files, directories and processes at most; the engine's own number when None.
+            top: files, directories, processes and lines at most; the engine's own number when None.
             by: what they are ranked by, one of `RANKINGS`.
 
         Raises:
@@ -295,6 +300,7 @@ class Statistics:
             call_rows = CallRows(self._calls, now)
             file_rows = FileRows(self._files)
             process_rows = ProcessRows(self._processes)
+            line_rows = LineRows(self._lines)
             latencies, gaps = self._decades.copy(), self._gap_decades.copy()
             gap_total, gap_count, address, waited = self._gap_total, self._gaps, self._address, self._waited
         exact = call_rows.exact
@@ -334,6 +340,7 @@ class Statistics:
             files=file_rows.files(hidden, by=by, top=top),
             directories=file_rows.directories(hidden, by=by, top=top),
             processes=process_rows.rows(hidden, elapsed, by=by, top=top),
+            lines=line_rows.rows(hidden, by=by, top=top),
         )
 
 

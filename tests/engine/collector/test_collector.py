@@ -47,6 +47,7 @@ def test_records_that_are_never_finished_are_lost_and_counted(monkeypatch: pytes
     tracer: Any = SimpleNamespace(
         events=Stuck([0, 0, 0]),
         names=FakeRing([]),
+        stacks=None,
         cpus=1,
         detach=lambda: None,
         in_flight=lambda: b"",
@@ -69,6 +70,7 @@ def test_records_dropped_for_want_of_room_are_counted_once() -> None:
     tracer: Any = SimpleNamespace(
         events=FakeRing([0, flying, wire.EF_FIRST, flying | wire.EF_FIRST, flying]),
         names=FakeRing([]),
+        stacks=None,
         totals=lambda: {"killed": 7},
     )
     collector._tracer = tracer

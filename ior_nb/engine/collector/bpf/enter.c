@@ -76,7 +76,7 @@ inline_ void clear(struct slot *slot) {
   slot->state = S_OPEN;
   slot->flags = slot->last_end ? 0 : EF_FIRST;
   __builtin_memset(slot->files, 0, sizeof(slot->files));
-  slot->names = 0; slot->rooted = 0;
+  slot->names = 0; slot->rooted = 0; slot->stack = 0; slot->why = 0;
   slot->pos = -1; slot->extra = 0; slot->file_at = 0;
 }
 
@@ -93,6 +93,9 @@ inline_ void only_counted(struct slot *slot, struct spec *spec) {
   count_call(slot);
   count(T_SAMPLED);
 }
+
+/* At the end of an exec the memory is another's, and other calls never end. */
+inline_ bool stack_is_gone_later(struct spec *spec) { return spec->flags & SF_EXEC || spec->result == R_NEVER; }
 
 int on_enter(struct enter_args *ctx) {
   u64 who = bpf_get_current_pid_tgid();
@@ -139,6 +142,7 @@ int on_enter(struct enter_args *ctx) {
   find(s, slot, now->tree_generation);
   extra_at_enter(slot, spec, task);
   if (s->todo || spec->how1 == H_EXEC) tails.call(ctx, TAIL_ENTER_WALK);
+  if (stack_is_gone_later(spec)) tails.call(ctx, TAIL_PYTHON_WALK);
   begin(slot, spec);
   return 0;
 }
@@ -149,6 +153,7 @@ int enter_walk(struct enter_args *ctx) {
   if (w.s->todo) name_one(w.s, w.slot, w.now);
   if (w.s->todo) tails.call(ctx, TAIL_ENTER_WALK);
   if (w.spec->how1 == H_EXEC) send_program(w.s, w.slot, w.spec);
+  if (stack_is_gone_later(w.spec)) tails.call(ctx, TAIL_PYTHON_WALK);
   begin(w.slot, w.spec);
   return 0;
 }

@@ -144,13 +144,18 @@ inline_ void add_up(void *ctx) {
   tails.call(ctx, TAIL_EXIT_MANY);
 }
 
+/* A call ends that makes no record. One of mmap may have brought a Python. */
+inline_ void no_row(void *ctx, struct slot *slot) {
+  if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_PYTHON_MAPPED);
+}
+
 /* A call's end: counters, filter, names, record. The slot knows when it was and what was returned. */
 inline_ void ended(void *ctx, struct slot *slot, struct spec *spec, struct live *now) {
   s64 ret = slot->ret;
   u64 latency = slot->end - slot->start;
   measure(slot, spec, latency, ret);
-  if (slot->flags & EF_SAMPLED_OUT) { count(T_SAMPLED); slot->last_end = slot->end; return; }
-  if (kept_out(slot, latency, ret)) { slot->last_end = slot->end; return; }
+  if (slot->flags & EF_SAMPLED_OUT) { count(T_SAMPLED); slot->last_end = slot->end; no_row(ctx, slot); return; }
+  if (kept_out(slot, latency, ret)) { slot->last_end = slot->end; no_row(ctx, slot); return; }
   extra_at_exit(slot, spec, ret);
   if (spec->flags & SF_WRITES && ret > 0 && slot->file_at && !spec->off && rd32(slot->file_at + O_file_f_flags) & O_APPEND)
     slot->pos = rd(slot->file_at + O_file_f_pos) - ret;             /* only now is the position known */
@@ -160,6 +165,7 @@ inline_ void ended(void *ctx, struct slot *slot, struct spec *spec, struct live 
     send_first_path(s, slot, spec);
   if (spec->how2) send_second_path(s, slot, spec);
   if (file_at_exit(s, slot, spec, now, ret)) tails.call(ctx, TAIL_EXIT_WALK);
+  tails.call(ctx, TAIL_PYTHON_WALK);
   finish(slot);
 }
 
@@ -176,13 +182,10 @@ int on_exit(struct exit_args *ctx) {
     return 0;
   }
   u8 state = slot->state;
-  if (state != S_OPEN) {
-    if (state == S_SKIPPED) slot->state = S_NONE;
-    else tails.call(ctx, TAIL_REFUSED);
-    return 0;
-  }
+  if (state != S_OPEN && state != S_SKIPPED) { tails.call(ctx, TAIL_REFUSED); return 0; }
   slot->state = S_NONE;
   if (slot->changes_names) __sync_fetch_and_add(&now->tree_generation, 1);
+  if (state != S_OPEN) { no_row(ctx, slot); return 0; }
 #if SHARES > 1
   /* Skipped runs lie between: this is the end of another call than the one that is open, whose own never comes. */
   if (rd32(ctx->regs + O_pt_regs_number) != slot->nr) { count(T_KILLED); count(T_NO_START); return 0; }
@@ -240,6 +243,7 @@ int exit_walk(struct exit_args *ctx) {
     add_up(ctx);
     return 0;
   }
+  tails.call(ctx, TAIL_PYTHON_WALK);
   finish(w.slot);
   return 0;
 }

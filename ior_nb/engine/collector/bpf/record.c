@@ -56,10 +56,13 @@ inline_ bool emit(u32 by, struct slot *slot, u64 latency, s64 ret, u32 flags) {
   e->args[3] = slot->regs[ARG3]; e->args[4] = slot->regs[ARG4]; e->args[5] = slot->regs[ARG5];
   e->gap = flags & EF_FIRST ? 0 : slot->start - slot->last_end;
   e->pos = slot->pos; e->extra = slot->extra;
-  e->file = slot->files[F_FILE]; e->file2 = slot->files[F_SOURCE]; e->names = slot->names; e->comm = slot->comm_id; e->stack = 0;
+  e->file = slot->files[F_FILE]; e->file2 = slot->files[F_SOURCE]; e->names = slot->names; e->comm = slot->comm_id; e->stack = slot->stack;
   e->pid = slot->pid; e->tid = slot->tid; e->nr = slot->nr; e->flags = flags; e->generation = slot->generation;
   events.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
-  if (!(flags & EF_IN_FLIGHT)) count(T_EMITTED);
+  if (!(flags & EF_IN_FLIGHT)) {
+    count(T_EMITTED);
+    if (slot->why) count(slot->why);
+  }
   return true;
 }
 

@@ -11,6 +11,7 @@
  *   on_refused  (tail call) an end without a beginning: a call that a filter or a tracer refused, or one begun before
  *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
  *   fork, exec, exit of tasks keep the scope and the slots right
+ *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
  *
  * Constants come from program.py as #defines: O_* struct offsets from the running kernel's BTF, the numbers of
  * wire.py (flags, kinds, totals), sizes, and what differs between kernels: TASK_BTF, CLASSIC, SHARES. Kernel memory is
@@ -31,6 +32,7 @@
 #define EACCES 13
 #define ENOSYS 38
 #define SIGSYS 31
+#define IORING_OP_RENAMEAT 35
 #define RESOLVE_IN_ROOT 0x10
 #define ROOTED_IN_ROOT 4  /* of slot.rooted, beside 1 and 2: a string begins with a slash */
 #define MOST_ERRNO 4095
@@ -90,10 +92,13 @@ struct slot {
   u64 regs[8];  /* the part of pt_regs that holds the arguments: regs[ARG0] to regs[ARG5] */
   u64 start, end, last_end, pos, extra, file_at, comm[2];
   s64 ret;
-  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen;
+  struct python python;
+  u64 memo;  /* the Python stack of the call before, as python.c tells it */
+  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, memo_stack, stack;
   u16 nr;
   u8 state, flags, generation, ignored, waiting, changes_names, rooted;
   u8 tells;  /* its byte of `doing` says whose work it does: a thread of the owner, or of a fork of it */
+  u8 why;    /* the total that counts a call without a Python stack; 0 where none was looked for */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
 enum { ALONE = 1, WITH_ALL };  /* slot.ignored: the thread, or it and all that it begins */
@@ -140,4 +145,4 @@ BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers t
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
 BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
 BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
-BPF_PROG_ARRAY(tails, 5);
+BPF_PROG_ARRAY(tails, 8);

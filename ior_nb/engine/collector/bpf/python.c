@@ -1,0 +1,460 @@
+/* The Python stack of a call, read from the interpreter's memory: CPython 3.11 to 3.15, see python.py.
+ *
+ *   python_walk  (tail call, the last thing of a call that becomes a record) thread state -> frames -> id of the stack
+ *   python_new   (tail call, once for each stack) names of the code objects not sent before, while they live; then it
+ *   exec, mmap   the file is a known interpreter (`binaries`, by the kernel's device and inode) -> `pythons`; one that
+ *                may be and is not known yet -> FACT_ASK to the collector
+ *   fork         the child has its parent's entry: the same addresses
+ *
+ * The programs of this file are loaded apart, when stacks are asked for: without them the tail calls lead nowhere, and
+ * cost nothing. What a loop changes is kept in memory and not in registers: the verifier then sees one state. */
+#define LINKS (FRAMES + 16)    /* frames, and the interpreter's own entries between them */
+#define WINDOW 4096            /* bytes of the data stack read at once */
+#define TEXT 16384             /* of a line table, at most */
+#define NAME 2040              /* of a file or a function */
+
+struct layout {  /* python.py: LAYOUT */
+  u32 key_at, most;                                      /* runtime: the key of pthread_getspecific; frames asked for */
+  u32 t_thread, t_frame, t_chunk, cframe, direct;        /* thread state; direct: no _PyCFrame in between */
+  u32 f_code, f_previous, f_instr, f_owner, shim, tag;   /* frame; owners from `shim` on are the interpreter's own */
+  u32 c_line, c_file, c_name, c_table, c_traceable, c_code, versioned;
+  u32 s_ascii, s_compact;
+  u32 counter, counter_bytes, counter_global;            /* in the interpreter's state, or from _PyRuntime on */
+};
+struct binary { u64 symbol, segment, start; s64 tls; u32 layout, library; };  /* addresses as the file has them */
+struct file_key { u64 dev, inode; };
+struct frame { u64 code; u32 at, pad; };
+struct stack { u32 kind, id, count, cut; struct frame frames[FRAMES]; };
+struct code { u32 kind, line; u64 id; u32 traceable, flags, file, name, table, pid; };  /* and the three texts */
+struct ask { u32 kind, pid; u64 dev, inode; };
+struct code_key { u64 code, identity, serial; };
+struct walker {
+  u8 f[WINDOW + 128], t[256];
+  u64 address[FRAMES], identity[FRAMES];
+  u64 hash, quick, frame, low, have, chunk, counter, code, who, file, file_hash;
+  u32 n, at, last_stack, pid;
+  struct stack stack;
+  struct code head;
+  u8 text[TEXT + 4096];    /* right behind its head: sent as one */
+};
+_Static_assert(__builtin_offsetof(struct walker, text) == __builtin_offsetof(struct walker, head) + sizeof(struct code), "code");
+
+BPF_RINGBUF_OUTPUT(facts, FACT_PAGES);
+BPF_ARRAY(layouts, struct layout, 16);
+BPF_HASH(pythons, u32, struct python, 16384);            /* by number of the process */
+BPF_HASH(binaries, struct file_key, struct binary, 1024);
+BPF_TABLE("lru_hash", u64, u32, stacks, KNOWN_STACKS);
+BPF_TABLE("lru_hash", struct code_key, u8, codes, KNOWN_CODES);
+BPF_PERCPU_ARRAY(walkers, struct walker, SHARES);
+
+static long (*ring_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
+
+inline_ u64 mix(u64 h, u64 v) { h = (h ^ v) * 0x9E3779B97F4A7C15ULL; return h ^ h >> 29; }
+
+/* ---- which processes are Python ---- */
+
+inline_ u32 process_of(u64 task) {  /* as slots number it */
+  u32 pid = local_number(rd(rd(task + O_task_struct_group_leader) + O_task_struct_thread_pid));
+  return pid ? pid : rd32(task + O_task_struct_tgid);
+}
+
+inline_ void ask(u32 pid, struct file_key *key) {
+  struct ask a = { .kind = FACT_ASK, .pid = pid, .dev = key->dev, .inode = key->inode };
+  facts.ringbuf_output(&a, sizeof(a), BPF_RB_FORCE_WAKEUP);
+}
+
+inline_ void set_python(u32 pid, struct binary *b, u64 runtime) {
+  struct python p = { .runtime = runtime, .tls = b->tls, .layout = b->layout, .serial = bpf_ktime_get_ns() };
+  pythons.update(&pid, &p);
+}
+
+inline_ void key_of(u64 file, struct file_key *key) {
+  u64 inode = rd(file + O_file_f_inode);
+  key->inode = rd(inode + O_inode_i_ino);
+  key->dev = rd32(rd(inode + O_inode_i_sb) + O_super_block_s_dev);
+}
+
+inline_ void forget(struct slot *slot) {
+  if (!slot) return;
+  slot->python.layout = 0;
+  slot->memo = 0;
+}
+
+int python_exec(struct exec_args *ctx) {
+  u32 tid = bpf_get_current_pid_tgid(), old = ctx->old_pid;
+  struct slot *slot = slots.lookup(&tid), *from = slots.lookup(&old);
+  struct file_key key = {};
+  forget(slot);
+  forget(from);
+  if (!slot) slot = from;
+  if (!slot) return 0;
+  u32 pid = slot->pid;
+  pythons.delete(&pid);
+  key_of(rd(ctx->binprm + O_linux_binprm_file), &key);
+  struct binary *b = binaries.lookup(&key);
+  if (!b) ask(pid, &key);
+  else if (b->layout && !b->library)
+    set_python(pid, b, rd(rd(bpf_get_current_task() + O_task_struct_mm) + O_mm_struct_start_code) - b->start + b->symbol);
+  return 0;
+}
+
+int python_fork(struct fork_args *ctx) {
+  u32 from = process_of(ctx->parent), to = process_of(ctx->child);
+  if (from == to) return 0;
+  struct python *p = pythons.lookup(&from);
+  if (!p) { pythons.delete(&to); return 0; }
+  struct python copy = *p;
+  pythons.update(&to, &copy);
+  return 0;
+}
+
+int python_end(void *ctx) {
+  u64 task = bpf_get_current_task();
+  if (rd32(rd(task + O_task_struct_signal) + O_signal_struct_live)) return 0;
+  u32 pid = process_of(task);
+  pythons.delete(&pid);
+  return 0;
+}
+
+/* A call of mmap has ended. The writable segment of a library holds _PyRuntime. */
+int python_mapped(struct exit_args *ctx) {
+  u32 tid = bpf_get_current_pid_tgid();
+  struct slot *slot = slots.lookup(&tid);
+  if (!slot) return 0;
+  u64 regs[8] = {};
+  read_kernel(regs, sizeof(regs), (void *)(ctx->regs + REGISTERS_START));
+  s64 ret = ctx->ret;
+  if (!(regs[ARG2] & 2) || ret < 0 && ret >= -MOST_ERRNO || (s32)regs[ARG4] < 0) return 0;
+  u64 file = file_of(bpf_get_current_task(), regs[ARG4]);
+  if (!file) return 0;
+  struct file_key key = {};
+  key_of(file, &key);
+  u32 pid = slot->pid;
+  struct binary *b = binaries.lookup(&key);
+  if (!b) {
+    u64 name[2] = {};
+    read_kernel(name, 9, (void *)rd(rd(file + O_file_f_path + 8) + O_dentry_d_name + 8));
+    if (name[0] == 0x6f6874797062696cULL && (u8)name[1] == 'n') ask(pid, &key);   /* libpython */
+    return 0;
+  }
+  if (b->layout && b->library) set_python(pid, b, ret - b->segment + b->symbol);
+  return 0;
+}
+
+/* ---- which frames a thread has ---- */
+
+#define STATE64(offset) (*(u64 *)(s->t + ((offset) & 248)))
+#define FRAME64(offset) (*(u64 *)(s->f + where + ((offset) & 120)))
+
+/* Where in s->f the frame at an address is. Frames of plain functions lie behind each other in the thread's data stack:
+ * one read brings many. */
+inline_ s64 frame_at(struct walker *s, volatile struct walker *v, u64 at) {
+  u64 place = at - v->low;
+  if (place <= WINDOW && place + 80 <= v->have) return place;
+  u64 low = at + 80 - WINDOW, floor = v->chunk;
+  if (at <= floor || at - floor > 65536) low = at;                  /* a generator's, or in an older piece */
+  else if (low < floor || low > at) low = floor;
+  u64 size = at + 80 - low;
+  OPAQUE(size);
+  if (size > WINDOW) return -1;
+  if (read_user(s->f, size, (void *)low)) {                         /* some of it may not be there */
+    low = at; size = 80;
+    if (read_user(s->f, 80, (void *)at)) return -1;
+  }
+  v->low = low; v->have = size;
+  return at - low;
+}
+
+/* The thread's state, into s->t. Not the one "current": that is none while a call blocks. */
+inline_ u64 state_of(struct walker *s, struct slot *slot, struct layout *l) {
+  u64 base, tstate = 0;
+  s64 at = slot->python.tls;
+#if TASK_BTF
+  u64 task = typed_task();
+  LOAD64(base, task, O_task_struct_thread + O_thread_struct_fsbase);
+#else
+  base = rd(bpf_get_current_task() + O_task_struct_thread + O_thread_struct_fsbase);
+#endif
+  slot->why = T_NO_STATE;
+  if (!at) {                                                        /* pthread_getspecific of glibc */
+    u32 key[2] = {};
+    if (!l->key_at || read_user(key, 8, (void *)(slot->python.runtime + l->key_at)) || !key[0] || key[1] > 31) return 0;
+    at = slot->python.tls = 0x310 + 16 * (s64)key[1] + 8;
+  }
+  if (read_user(&tstate, 8, (void *)(base + at)) || !tstate) return 0;
+  slot->why = T_UNREADABLE;
+  if (read_user(s->t, 256, (void *)(tstate + 16))) return 0;
+  slot->why = T_OTHER_THREAD;
+  return STATE64(l->t_thread - 16) == base ? tstate : 0;
+}
+
+/* Fill s->stack and s->address; the hash of addresses and instructions, or 0 and slot->why. */
+inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l) {
+  volatile struct walker *v = s;
+  u64 tstate = state_of(s, slot, l), frame, counter = 0, chunk = 0;
+  if (!tstate) return 0;
+  slot->why = T_UNREADABLE;
+  frame = STATE64(l->t_frame - 16);
+  if (!l->direct && read_user(&frame, 8, (void *)(frame + l->cframe))) return 0;
+  if (l->t_chunk < 264) chunk = STATE64(l->t_chunk - 16);
+  else read_user(&chunk, 8, (void *)(tstate + l->t_chunk));
+  u64 counted = slot->python.counter;
+  if (!counted && l->counter)
+    counted = (l->counter_global ? slot->python.runtime + (s64)(s32)l->counter : STATE64(0) + l->counter);
+  v->counter = 0;
+  if (counted) {
+    if (read_user(&counter, slot->python.counter || l->counter_bytes == 8 ? 8 : 4, (void *)counted)) return 0;
+    v->counter = counter + 1;
+  }
+  v->hash = mix(slot->python.serial, STATE64(0));                   /* counters are an interpreter's own */
+  v->chunk = chunk + 24; v->n = 0; v->frame = frame; v->have = 0; v->low = 0;
+#pragma clang loop unroll(disable)
+  for (u32 i = 0; i < LINKS; i++) {
+    OPAQUE(i);
+    u32 n = v->n;
+    u64 at = v->frame;
+    if (!at || n >= FRAMES || n >= l->most) break;
+    s64 where = frame_at(s, v, at);
+    OPAQUE(where);
+    if (where < 0 || where > WINDOW) return 0;
+    u64 code = FRAME64(l->f_code) & ~(u64)l->tag;
+    v->frame = FRAME64(l->f_previous);
+    if (s->f[where + (l->f_owner & 127)] >= l->shim) continue;
+    u32 offset = FRAME64(l->f_instr) - code - l->c_code;
+    s->address[n & (FRAMES - 1)] = code;
+    s->stack.frames[n & (FRAMES - 1)].at = offset;
+    v->hash = mix(mix(v->hash, code), offset);
+    v->n = n + 1;
+  }
+  slot->why = T_NO_FRAME;
+  if (!v->n) return 0;
+  s->stack.count = v->n;
+  s->stack.cut = !!v->frame;
+  return v->hash | 1;
+}
+
+/* ---- what tells a code object from another that is given the same address later ---- */
+
+/* Of `size` bytes up to 128, of more both ends; 0 where they cannot be read. Into s->t, which nobody needs any more. */
+inline_ u64 hash_of(struct walker *s, u64 at, u64 size) {
+  __builtin_memset(s->t, 0, 128);
+  u32 n = size <= 128 ? size : 64;
+  OPAQUE(n);
+  if (n > 128 || read_user(s->t, n, (void *)at)) return 0;
+  if (size > 128 && read_user(s->t + 64, 64, (void *)(at + size - 64))) return 0;
+  u64 h = mix(5, size);
+#pragma unroll
+  for (u32 k = 0; k < 16; k++) h = mix(h, *(u64 *)(s->t + 8 * k));
+  return h | 1;
+}
+
+/* Of a str: Python's own hash, where somebody has asked for it, tells all. */
+inline_ u64 hash_of_str(struct walker *s, struct layout *l, u64 object) {
+  struct { u64 length, hash; u32 state, pad; } h = {};
+  if (read_user(&h, sizeof(h), (void *)(object + 16))) return 0;
+  if (h.hash != -1ULL) return mix(mix(mix(object, h.length), h.hash), 1) | 1;
+  u64 text = hash_of(s, object + (h.state >> 6 & 1 ? l->s_ascii : l->s_compact), h.length * (h.state >> 2 & 7));
+  return text ? mix(text, object) | 1 : 0;
+}
+
+inline_ u64 hash_of_bytes(struct walker *s, u64 object) {
+  u64 size = 0;
+  return read_user(&size, 8, (void *)(object + 16)) ? 0 : hash_of(s, object + 32, size);
+}
+
+inline_ u64 identity_of(struct walker *s, struct layout *l, u64 code) {
+  if (l->versioned) {                                               /* 3.12: a number of its own, never used again */
+    struct { u32 line, pad[5], version, more; } h = {};
+    if (read_user(&h, sizeof(h), (void *)(code + 68)) || !h.version) return 0;
+    return (u64)h.version << 32 | h.line;
+  }
+  volatile struct walker *v = s;
+  struct { u32 line, pad[9]; u64 file, name, qualname, table; } h = {};
+  if (read_user(&h, sizeof(h), (void *)(code + 72))) return 0;      /* 3.11: what it says */
+  if (v->file != h.file) {                                          /* often that of the frame before */
+    v->file = h.file;
+    v->file_hash = hash_of_str(s, l, h.file);
+  }
+  u64 table = hash_of_bytes(s, h.table), name = hash_of_str(s, l, h.qualname), file = v->file_hash;
+  if (!table || !file || !name) return 0;
+  return mix(mix(mix(mix(table, file), name), h.line), h.table) | 1;
+}
+
+/* The hash of the stack with the identities of its code objects; 0 where one cannot be read. */
+inline_ u64 identify(struct walker *s, struct layout *l) {
+  volatile struct walker *v = s;
+  v->code = v->file = 0;
+#pragma clang loop unroll(disable)
+  for (u32 i = 0; i < FRAMES; i++) {
+    OPAQUE(i);
+    if (i >= v->n) break;
+    u64 code = s->address[i & (FRAMES - 1)], who = v->who;
+    if (code != v->code) who = IDENTITY ? identity_of(s, l, code) : 1;
+    if (!who) return 0;
+    v->code = code;
+    v->who = who;
+    s->identity[i & (FRAMES - 1)] = who;
+    v->hash = mix(v->hash, who);
+  }
+  return v->hash | 1;
+}
+
+/* ---- a stack seen for the first time ---- */
+
+/* Copy a str or bytes behind what is in s->text; returns its bytes. FACT_KIND: bytes a character of a str. */
+inline_ u32 copy_text(struct walker *s, struct layout *l, u64 object, u32 at, bool bytes, u32 most, u32 *flags) {
+  struct { u64 length, hash; u32 state, pad; } h = {};
+  if (read_user(&h, sizeof(h), (void *)(object + 16))) { *flags |= FACT_UNREADABLE; return 0; }
+  u64 size = h.length, data = object + 32;
+  if (!bytes) {
+    u32 kind = h.state >> 2 & 7, ascii = h.state >> 6 & 1;
+    data = object + (ascii ? l->s_ascii : l->s_compact);
+    size *= kind;
+    *flags = (*flags & 0xffff0000) | (*flags & 15) << 4 | (ascii ? 0 : kind);
+  }
+  if (size > most) { *flags |= FACT_LONG; size = bytes ? 0 : most & ~3u; }
+  u32 n = size;
+  OPAQUE(n);
+  if (n > TEXT) n = TEXT;
+  if (read_user(&s->text[at & 4095], n, (void *)data)) { *flags |= FACT_UNREADABLE; return 0; }
+  return n;
+}
+
+inline_ bool send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
+  struct code *h = &s->head;
+  u64 file = 0, name = 0, table = 0;
+  u32 flags = 0;
+  h->kind = FACT_CODE; h->id = id; h->line = 0; h->traceable = 0; h->pid = s->pid;
+  read_user(&h->line, 4, (void *)(code + l->c_line));
+  read_user(&h->traceable, 4, (void *)(code + l->c_traceable));
+  read_user(&file, 8, (void *)(code + l->c_file));
+  read_user(&name, 8, (void *)(code + l->c_name));
+  read_user(&table, 8, (void *)(code + l->c_table));
+  u32 f = copy_text(s, l, file, 0, false, NAME, &flags);
+  OPAQUE(f);
+  if (f > NAME) f = NAME;
+  u32 n = copy_text(s, l, name, f, false, NAME, &flags);
+  OPAQUE(n);
+  if (n > NAME) n = NAME;
+  u32 t = copy_text(s, l, table, f + n, true, TEXT, &flags);
+  h->file = f; h->name = n; h->table = t; h->flags = flags;
+  u32 size = sizeof(*h) + f + n + t;
+  OPAQUE(size);
+  if (flags & FACT_UNREADABLE || size > sizeof(*h) + TEXT + 4080) return false;
+  return !facts.ringbuf_output(h, size, BPF_RB_NO_WAKEUP);
+}
+
+/* ---- the two programs ---- */
+
+/* The call goes on: begins, or becomes a record. */
+inline_ void go_on(struct slot *slot) {
+  u32 nr = slot->nr;
+  if (slot->state != S_OPEN) { finish(slot); return; }
+  struct spec *spec = specs.lookup(&nr);
+  if (spec) begin(slot, spec);
+}
+
+inline_ struct walker *walker_of(struct slot *slot) {
+  u32 share = SHARES > 1 ? slot->state == S_OPEN ? BY_ENTER : BY_EXIT : 0;
+  return walkers.lookup(&share);
+}
+
+inline_ void is_stack(struct walker *s, struct slot *slot, u32 id) {
+  slot->stack = id;
+  slot->why = 0;
+  slot->memo = s->counter ? s->quick : 0;
+  slot->memo_stack = id;
+}
+
+/* Find the id of the thread's stack; true where it has to be sent first. */
+inline_ bool look(struct walker *s, struct slot *slot) {
+  u32 pid = slot->pid;
+  if (!slot->python.layout) {
+    struct python *p = pythons.lookup(&pid);
+    slot->why = T_NO_PYTHON;
+    if (!p) return false;
+    slot->python = *p;
+  }
+  u32 layout = slot->python.layout;
+  struct layout *l = layouts.lookup(&layout);
+  if (!l) return false;
+  u64 hash = walk(s, slot, l);
+  if (!hash) return false;
+  u32 *known;
+  if (s->counter) {   /* no code object was made, or freed, since: equal addresses are equal code */
+    s->quick = mix(hash, s->counter) | 1;
+    if (slot->memo == s->quick) { slot->stack = slot->memo_stack; slot->why = 0; return false; }
+    known = stacks.lookup(&s->quick);
+    if (known) { is_stack(s, slot, *known); return false; }
+  }
+  slot->why = T_UNREADABLE;
+  hash = identify(s, l);
+  if (!hash) return false;
+  s->hash = hash;
+  known = stacks.lookup(&s->hash);
+  if (!known) { s->at = 0; s->pid = pid; return true; }
+  u32 id = *known;
+  if (s->counter) stacks.update(&s->quick, &id);
+  is_stack(s, slot, id);
+  return false;
+}
+
+int python_walk(void *ctx) {
+  u32 tid = bpf_get_current_pid_tgid();
+  struct slot *slot = slots.lookup(&tid);
+  if (!slot) return 0;
+  struct walker *s = walker_of(slot);
+  if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_NEW);
+  go_on(slot);
+  if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_PYTHON_MAPPED);
+  return 0;
+}
+
+inline_ bool send_stack(struct walker *s, struct slot *slot) {
+  s->last_stack += 1;
+  u32 share = SHARES > 1 ? slot->state == S_OPEN ? BY_ENTER : BY_EXIT : 0;
+  u32 id = (s->last_stack * SHARES + share) * NCPU + bpf_get_smp_processor_id();
+  u32 count = s->stack.count;
+  OPAQUE(count);
+  if (count > FRAMES) return false;
+  s->stack.kind = FACT_STACK; s->stack.id = id;
+  if (facts.ringbuf_output(&s->stack, 16 + count * sizeof(struct frame), BPF_RB_NO_WAKEUP)) return false;
+  stacks.update(&s->hash, &id);   /* only now: another CPU must not meet an id that is not in the ring yet */
+  if (s->counter) stacks.update(&s->quick, &id);
+  is_stack(s, slot, id);
+  return true;
+}
+
+int python_new(void *ctx) {
+  u32 tid = bpf_get_current_pid_tgid();
+  struct slot *slot = slots.lookup(&tid);
+  if (!slot) return 0;
+  struct walker *s = walker_of(slot);
+  u32 layout = slot->python.layout;
+  struct layout *l = layouts.lookup(&layout);
+  if (!s || !l) { go_on(slot); return 0; }
+  slot->why = T_LOST_FACTS;
+  bool lost = false;
+#pragma clang loop unroll(disable)
+  for (u32 i = 0; i < 4; i++) {
+    OPAQUE(i);
+    if (s->at >= s->stack.count) break;
+    u32 k = s->at & (FRAMES - 1);
+    struct code_key key = { s->address[k], s->identity[k], slot->python.serial };
+    u64 id = mix(mix(mix(7, key.code), key.identity), key.serial);
+    u8 one = 1;
+    s->stack.frames[k].code = id;
+    if (!codes.lookup(&key)) {
+      if (!send_code(s, l, key.code, id)) { lost = true; break; }
+      codes.update(&key, &one);
+    }
+    s->at += 1;
+  }
+  if (!lost) {
+    if (s->at < s->stack.count) tails.call(ctx, TAIL_PYTHON_NEW);
+    send_stack(s, slot);
+  }
+  go_on(slot);
+  if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_PYTHON_MAPPED);
+  return 0;
+}

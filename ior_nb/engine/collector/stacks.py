@@ -1,0 +1,185 @@
+"""Python stacks: the part of the program that reads them, which interpreters it knows, and what it says.
+
+Loaded when first asked for. A kernel that refuses it traces all the same, without stacks, and says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import select
+import struct
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from ior_nb.engine.collector import wire
+from ior_nb.engine.collector.bpf import Program, attach_raw
+from ior_nb.engine.collector.hooks import KINDS
+from ior_nb.engine.collector.loader import Loading
+from ior_nb.engine.collector.program import FACT_BYTES, PYTHON_FUNCTIONS, PYTHON_HOOKS, PYTHON_TAILS
+from ior_nb.engine.collector.python import (
+    BINARY,
+    PYTHON,
+    Elsewhere,
+    File,
+    Found,
+    Unknown,
+    candidates,
+    inspect,
+    layout_row,
+    mapped,
+)
+from ior_nb.engine.collector.ring import Ring
+
+__all__ = ["Stacks"]
+
+_NOTHING: Final = BINARY.pack(0, 0, 0, 0, 0, 0)
+_LAYOUTS: Final = 16  # rows of the map; the first means none
+
+
+class Stacks:
+    """The part of one program that reads stacks.
+
+    Args:
+        loading: the program; the part is added to it.
+
+    Raises:
+        LookupError: the program has no such part.
+        Refused: the kernel does not take it; the program is as before.
+    """
+
+    def __init__(self, loading: Loading) -> None:
+        if not set(PYTHON_FUNCTIONS) <= loading.image.code.keys():
+            where = (
+                "trace events" if loading.way == "tracepoint" else f"{platform.machine()}, Linux {platform.release()}"
+            )
+            raise LookupError(f"Python stacks are read on x86-64, at raw tracepoints; this is {where}")
+        loaded = loading.loaded
+        loaded.add(loading.image, dict.fromkeys(PYTHON_FUNCTIONS, KINDS["raw"]))
+        self._maps = loaded.maps
+        self._programs: Mapping[str, Program] = loaded.programs
+        self.facts_fd = self._maps["facts"].fd
+        self.facts = Ring(self.facts_fd, FACT_BYTES, 8)
+        self._links: list[int] = []
+        self._frames = 0
+        self._wake = select.epoll()  # wakes once a question, where poll would for as long as there are facts
+        self._wake.register(self.facts_fd, select.EPOLLIN | select.EPOLLET)
+        self._rows: dict[bytes, int] = {}
+        self._files: dict[tuple[bytes, int, int], Found | str] = {}
+        self.unknown: dict[str, str] = {}
+        """Programs that may be Python and whose stacks cannot be read -> why."""
+
+    def start(self, frames: int, programs: Iterable[str]) -> None:
+        """Look for stacks from now on.
+
+        Args:
+            frames: of a stack at most.
+            programs: files that will be executed.
+        """
+        self._frames = frames
+        self._rows.clear()
+        for name in ("pythons", "binaries"):
+            self._maps[name].clear()
+        self.unknown.clear()
+        for name, index in PYTHON_TAILS.items():
+            self._maps["tails"].set(index.to_bytes(4, "little"), self._programs[name].fd.to_bytes(4, "little"))
+        for hook, name in PYTHON_HOOKS.items():
+            self._links.append(attach_raw(hook, self._programs[name]))
+        for path in programs:
+            with contextlib.suppress(OSError, ValueError):
+                self._meet(mapped(path))
+
+    def stop(self) -> None:
+        """Look for them no more. Idempotent."""
+        while self._links:
+            os.close(self._links.pop())
+        for index in PYTHON_TAILS.values():
+            self._maps["tails"].delete(index.to_bytes(4, "little"))
+
+    def close(self) -> None:
+        """Give the ring back; the rest goes with the program."""
+        self.stop()
+        self._wake.close()
+        self.facts.close()
+
+    def learn(self, pid: int, *, counter: int = 0, asked: bytes | None = None) -> None:
+        """Find the interpreter of a process, and tell the kernel program of it and of its file.
+
+        Args:
+            pid: the process.
+            counter: address of a counter of code objects freed in it.
+            asked: the file the kernel program asks about.
+        """
+        try:
+            files = candidates(pid)
+        except OSError:
+            return  # it is gone
+        for file in files:
+            found = self._meet(file)
+            if isinstance(found, str):
+                if found and (file.library or "python" in file.path.rpartition("/")[2]):
+                    self.unknown[file.path] = found
+                continue
+            where = file.at.get(found.segment_offset)
+            if where is not None:
+                serial, row = time.clock_gettime_ns(time.CLOCK_MONOTONIC), self._row(found)
+                python = PYTHON.pack(where - found.segment + found.runtime, counter, found.tls, serial, row, 0)
+                self._maps["pythons"].set(pid.to_bytes(4, "little"), python)
+        if asked is not None and asked not in [file.key for file in files]:
+            self._maps["binaries"].set(asked, _NOTHING, 1)
+
+    def fileno(self) -> int:
+        """Return what is readable when the kernel program asks."""
+        return self._wake.fileno()
+
+    def drain(self, until: int) -> bytes:
+        """Return the facts before a position of the ring, as they go on; questions are answered."""
+        self._wake.poll(0)
+        facts: list[bytes] = []
+        for record in self.facts.records(until):
+            if int.from_bytes(record[8:12], "little") == wire.FACT_ASK:
+                _, pid, device, inode = wire.ASK.unpack_from(record, wire.HEADER_BYTES)
+                self.learn(pid, asked=struct.pack("<QQ", device, inode))
+            else:
+                facts.append(record)
+        return b"".join(facts)
+
+    def _meet(self, file: File) -> Found | str:
+        """Look at a file and tell the kernel program; return what is known of it, or why nothing is."""
+        found = self._inspected(file)
+        binary = _NOTHING
+        if isinstance(found, Found):
+            row = self._row(found)
+            binary = BINARY.pack(found.runtime, found.segment, found.start, found.tls, row, file.library)
+        self._maps["binaries"].set(file.key, binary)
+        return found
+
+    def _inspected(self, file: File) -> Found | str:
+        """Return what is known of a file, or why nothing is; a file that has changed is looked at again."""
+        try:
+            fd = file.open()
+        except OSError as error:
+            return f"it cannot be read: {error.strerror or error}"
+        try:
+            state = os.fstat(fd)
+            key = (file.key, state.st_mtime_ns, state.st_size)
+            if key not in self._files:
+                try:
+                    self._files[key] = inspect(fd)
+                except Elsewhere:
+                    self._files[key] = ""
+                except (Unknown, OSError) as error:
+                    self._files[key] = str(error)
+            return self._files[key]
+        finally:
+            os.close(fd)
+
+    def _row(self, found: Found) -> int:
+        """Return the row of a layout; 0 where there is no room for one more."""
+        raw = layout_row(found, self._frames)
+        if raw not in self._rows and len(self._rows) + 1 < _LAYOUTS:
+            self._rows[raw] = len(self._rows) + 1
+            self._maps["layouts"].set(self._rows[raw].to_bytes(4, "little"), raw)
+        return self._rows.get(raw, 0)

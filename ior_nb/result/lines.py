@@ -1,0 +1,278 @@
+"""Lines of Python with what they cost in the margin: of a cell, or of any file whose text can be found."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate import latencies, wait_rows
+from ior_nb.real import Lock
+from ior_nb.runtime import EventBatch, Recoder
+from ior_nb.runtime.index import grown
+from ior_nb.runtime.stacks import NO_FRAME, Frame, is_cell, own_frame, parsed
+from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
+
+__all__ = ["Annotated", "Cost", "LineTally", "annotated", "source_line", "source_of"]
+
+_MARKED: Final = re.compile(r"__ior_cell__\(('[^\n]*'|\"[^\n]*\")\)")
+"""What stands for `%%ior OPTIONS` in the text of a cell that runs; see `commands.magics`."""
+_STACKS: Final = 1 << 16
+"""Distinct stacks that are remembered; of more the lesser half is dropped."""
+_BELOW: Final = 5
+"""Places of libraries shown below a line."""
+_HOT: Final = 0.1
+"""Share of the time from which on a line is a hot one."""
+_AROUND: Final = 2
+"""Lines shown around one that made calls, in a file that is not a cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a line, or a place below it, made."""
+
+    calls: int = 0
+    errors: int = 0
+    bytes: int = 0
+    time_ns: int = 0
+    waiting_ns: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.calls + other.calls,
+            self.errors + other.errors,
+            self.bytes + other.bytes,
+            self.time_ns + other.time_ns,
+            self.waiting_ns + other.waiting_ns,
+        )
+
+
+class LineTally:
+    """Adds up batches by stack; any thread may ask meanwhile. As long as there are distinct stacks."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._stacks = Recoder()
+        self._columns = {name: np.zeros(64, np.int64) for name in ("calls", "errors", "bytes", "time", "waiting")}
+
+    def add(self, batch: EventBatch) -> None:
+        """Count these rows, if any has a stack."""
+        codes = batch["stack"]
+        if not len(batch) or (codes.strides == (0,) and not codes[0]):
+            return
+        latency = latencies(batch)[0]
+        parts = {
+            "calls": np.ones(len(batch), np.int64),
+            "errors": batch.failed.astype(np.int64),
+            "bytes": batch["bytes"].view(np.int64),
+            "time": latency,
+            "waiting": np.where(wait_rows(batch), latency, 0),
+        }
+        with self._lock:
+            own = self._stacks.codes(codes, batch.tables["stack"]).astype(np.intp)
+            size = len(self._stacks.own)
+            for name, values in parts.items():
+                column = self._columns[name] = grown(self._columns[name], size)
+                np.add.at(column, own, values)
+            if size > _STACKS:
+                self._drop()
+
+    def _drop(self) -> None:
+        order = np.argsort(-self._columns["time"][1 : len(self._stacks.own)], kind="stable") + 1
+        kept = np.append(0, order[: _STACKS // 2])
+        codes = self._stacks.keep(kept)
+        for name, column in self._columns.items():
+            fresh = np.zeros_like(column)
+            fresh[codes] = column[kept]
+            self._columns[name] = fresh
+
+    def costs(self) -> dict[tuple[Frame, ...], Cost]:
+        """Return what each stack made; those of calls without one under the empty stack."""
+        with self._lock:
+            used = np.flatnonzero(self._columns["calls"])
+            numbers = zip(*(column[used].tolist() for column in self._columns.values()), strict=True)
+            texts = self._stacks.own.at(used)
+        return {parsed(text): Cost(*row) for text, row in zip(texts, numbers, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    number: int
+    text: str
+    cost: Cost | None = None
+    below: tuple[tuple[Frame, Cost], ...] = ()
+    """Where in libraries its calls were made, most time first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """A text, each line with what it made: for a terminal, and as HTML that needs nothing else."""
+
+    title: str
+    lines: tuple[_Line, ...]
+    total_ns: int
+    """Time in calls of the whole trace: what shares are of."""
+    more: tuple[str, ...] = field(default=())
+    """What else there is to say."""
+
+    def text(self, width: int = 110) -> str:
+        """Return plain text, nothing wider than `width`, safe on a terminal."""
+        rows = [f"  {'calls':>9} {'bytes':>10} {'time':>8} {'waiting':>8}     line  {self.title}"]
+        before = 0
+        for line in self.lines:
+            if before and line.number > before + 1:
+                rows.append(f"{'':41}…")
+            before = line.number
+            cost = line.cost
+            margin = "".ljust(40) if cost is None else f"{'*' if self._hot(cost) else ' '} {_margin(cost)} "
+            rows.append(
+                f"{margin:<40} {line.number:>7}  {middle_cut(printable(line.text), max(16, width - 51))}".rstrip()
+            )
+        return "\n".join([*rows, *self.more])
+
+    def html(self) -> str:
+        """Return self-contained HTML; every traced string is escaped."""
+        cell = "padding:0 8px;border:0;background:transparent;white-space:pre;text-align:right;vertical-align:top;"
+        code = f"{cell}text-align:left;font-family:var(--jp-code-font-family,ui-monospace,monospace);"
+        head = "".join(
+            f'<th style="{cell}opacity:.6;font-weight:normal">{name}</th>'
+            for name in ("calls", "bytes", "time", "waiting", "line")
+        )
+        rows = [f'<tr>{head}<th style="{code}opacity:.6;font-weight:normal">{escaped_html(self.title)}</th></tr>']
+        before = 0
+        for line in self.lines:
+            if before and line.number > before + 1:
+                rows.append(f'<tr><td colspan="5" style="{cell}"></td><td style="{code}opacity:.5">…</td></tr>')
+            before = line.number
+            rows.append(self._row(line, cell, code))
+        more = "".join(f'<div style="opacity:.75">{escaped_html(text)}</div>' for text in self.more)
+        table = f'<table style="{HTML_FONT}font-variant-numeric:tabular-nums;color:inherit;border-collapse:collapse">'
+        return f"{table}{''.join(rows)}</table>{more}"
+
+    def _row(self, line: _Line, cell: str, code: str) -> str:
+        text = escaped_html(line.text) or "&nbsp;"
+        if line.cost is None:
+            blank = f'<td style="{cell}"></td>' * 4
+            return f'<tr>{blank}<td style="{cell}opacity:.4">{line.number}</td><td style="{code}">{text}</td></tr>'
+        share = min(1.0, line.cost.time_ns / self.total_ns) if self.total_ns else 0.0
+        hot = "font-weight:600;" if self._hot(line.cost) else ""
+        bar = f"background:linear-gradient(90deg,rgba(230,120,40,.28) {share:.1%},transparent {share:.1%});"
+        values = "".join(f'<td style="{cell}{hot}">{value}</td>' for value in _margin_cells(line.cost))
+        if line.below:
+            places = "".join(
+                f'<div style="opacity:.75">{escaped_html(_place(frame))}: {" ".join(_said(cost))}</div>'
+                for frame, cost in line.below
+            )
+            text = f'<details><summary style="cursor:pointer">{text}</summary>{places}</details>'
+        number = f'<td style="{cell}opacity:.6">{line.number}</td>'
+        return f'<tr>{values}{number}<td style="{code}{hot}{bar}">{text}</td></tr>'
+
+    def _hot(self, cost: Cost) -> bool:
+        return bool(self.total_ns) and cost.time_ns >= _HOT * self.total_ns
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+
+def _margin_cells(cost: Cost) -> tuple[str, str, str, str]:
+    waiting = show_ns(cost.waiting_ns) if cost.waiting_ns else ""
+    return f"{cost.calls:,}", show_bytes(cost.bytes) if cost.bytes else "", show_ns(cost.time_ns), waiting
+
+
+def _margin(cost: Cost) -> str:
+    calls, moved, time, waiting = _margin_cells(cost)
+    return f"{calls:>9} {moved:>10} {time:>8} {waiting:>8}"
+
+
+def _said(cost: Cost) -> list[str]:
+    _, moved, time, waiting = _margin_cells(cost)
+    return [
+        f"{show_count(cost.calls, 'call')},",
+        *([f"{moved},"] if moved else []),
+        time,
+        *([f"({waiting} waiting)"] if waiting else []),
+    ]
+
+
+def _place(frame: Frame) -> str:
+    return f"{frame.function}  {'/'.join(frame.file.split('/')[-2:])}:{frame.line}"
+
+
+def source_of(file: str) -> tuple[str, ...]:
+    """Return the lines of a file, or of a cell of this notebook; none where they cannot be found."""
+    try:
+        lines = [line.rstrip("\n") for line in linecache.getlines(file)]
+    except (OSError, ValueError, MemoryError):
+        return ()
+    if lines and (marked := _MARKED.fullmatch(lines[0])) is not None:
+        lines[0] = f"%%ior {ast.literal_eval(marked[1])}".rstrip()
+    return tuple(lines)
+
+
+def source_line(file: str, number: int) -> str:
+    """Return the text of a line without its indentation; empty where it cannot be found."""
+    lines = source_of(file) if file else ()
+    return lines[number - 1].strip() if 0 < number <= len(lines) else ""
+
+
+def annotated(
+    costs: Mapping[tuple[Frame, ...], Cost], *, file: str = "", cells: Mapping[str, int] | None = None
+) -> list[Annotated]:
+    """Return the texts of the user's own code, each line with what it made; those with most time first.
+
+    Args:
+        costs: what each stack made.
+        file: only files whose path ends so; else all cells.
+        cells: number of each cell by the name of its file.
+    """
+    total = sum(cost.time_ns for cost in costs.values())
+    by_file: dict[str, dict[int, list[tuple[Frame, Cost]]]] = {}
+    for stack, cost in costs.items():
+        own = next((f for f in reversed(stack) if f.file.endswith(file)), NO_FRAME) if file else own_frame(stack)
+        if own.file and (file or is_cell(own.file)):
+            by_file.setdefault(own.file, {}).setdefault(own.line, []).append((stack[-1], cost))
+    found = [_annotated(path, lines, total, (cells or {}).get(path)) for path, lines in by_file.items()]
+    return sorted(found, key=lambda one: -sum(line.cost.time_ns for line in one.lines if line.cost is not None))
+
+
+def _annotated(
+    path: str, made: Mapping[int, Sequence[tuple[Frame, Cost]]], total: int, number: int | None
+) -> Annotated:
+    source = source_of(path)
+    costs = {line: sum((cost for _, cost in parts), Cost()) for line, parts in made.items()}
+    cell = is_cell(path)
+    if cell and source:
+        shown: Iterable[int] = range(1, len(source) + 1)
+    elif source:
+        shown = sorted({n for at in made for n in range(at - _AROUND, at + _AROUND + 1) if 1 <= n <= len(source)})
+    else:
+        shown = sorted(n for n in made if n)
+    numbers = list(shown)
+    lines = tuple(
+        _Line(n, source[n - 1] if n <= len(source) else "", costs.get(n), _below(made.get(n, ()), path))
+        for n in numbers
+    )
+    left = sum((cost for line, cost in costs.items() if line not in numbers), Cost())
+    more: tuple[str, ...] = ()
+    if left.calls:
+        more += (f"{left.calls:,} more calls of lines that cannot be told",)
+    if not source:
+        more += ("its text cannot be found here",)
+    title = f"cell {number}" if number is not None else "a cell" if cell else path
+    return Annotated(title, lines, total, more)
+
+
+def _below(parts: Iterable[tuple[Frame, Cost]], path: str) -> tuple[tuple[Frame, Cost], ...]:
+    places: dict[Frame, Cost] = {}
+    for frame, cost in parts:
+        if frame.file != path:
+            places[frame] = places.get(frame, Cost()) + cost
+    return tuple(sorted(places.items(), key=lambda item: -item[1].time_ns)[:_BELOW])

@@ -1,0 +1,104 @@
+r"""Python stacks as text: how the column `stack` is written and read, and which of its frames is the user's own.
+
+A stack is its frames from the outermost to the innermost, joined by `;`, each as `function (file:line)`. Names are
+those of the traced program and can hold anything: a backslash, a `;` and, in a function's, a `(` are written as
+escapes, so that no name can forge a frame. A stack that was longer than what is kept begins with `…`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+__all__ = ["CUT", "NO_FRAME", "Frame", "is_cell", "is_library", "own_frame", "parsed", "written"]
+
+CUT: Final = "…"
+"""Stands for the outer frames that are not there."""
+
+_OURS: Final = str(Path(__file__).resolve().parents[1]) + "/"
+_LIBRARY: Final = re.compile(
+    r"""/(?:site|dist)-packages/            # installed
+      | /lib(?:64)?/python3\.\d+t?/         # of the standard library
+      | /python3\d+t?\.zip/
+      | ^<(?:frozen|__array_function__|attrs\ generated|decorator-gen)""",
+    re.VERBOSE,
+)
+_CELL: Final = re.compile(r"/ipykernel_\d+/\d+\.py$|^<ipython-input-")
+_ESCAPED: Final = re.compile(r"\\(\\|x3b|x28)")
+_MEANT: Final = {"\\": "\\", "x3b": ";", "x28": "("}
+
+
+class Frame(NamedTuple):
+    """One function that runs."""
+
+    function: str
+    """Its qualified name."""
+    file: str
+    line: int
+    """0 where it has none."""
+
+
+NO_FRAME: Final = Frame("", "", 0)
+
+
+def written(frames: Iterable[Frame], *, cut: bool = False) -> str:
+    """Return a stack as text.
+
+    Args:
+        frames: the outermost first.
+        cut: there are more further out.
+    """
+    return ";".join([*([CUT] if cut else []), *map(_written, frames)])
+
+
+def _written(frame: Frame) -> str:
+    function = frame.function.replace("\\", "\\\\").replace(";", "\\x3b").replace("(", "\\x28")
+    file = frame.file.replace("\\", "\\\\").replace(";", "\\x3b")
+    return f"{function} ({file}:{frame.line})"
+
+
+@functools.lru_cache(1 << 14)
+def parsed(text: str) -> tuple[Frame, ...]:
+    """Return the frames of a stack, the outermost first. What is no frame of `written` is a function without a file."""
+    return tuple(_parsed(part) for part in text.split(";")) if text else ()
+
+
+def _parsed(part: str) -> Frame:
+    function, bracket, rest = part.partition(" (")
+    file, colon, line = rest.rpartition(":")
+    if not bracket or not colon or not line.endswith(")") or not line[:-1].isdecimal():
+        return Frame(_plain(part), "", 0)
+    return Frame(_plain(function), _plain(file), int(line[:-1]))
+
+
+def _plain(text: str) -> str:
+    return _ESCAPED.sub(lambda match: _MEANT[match[1]], text)
+
+
+@functools.lru_cache(1 << 14)
+def is_library(file: str) -> bool:
+    """Tell whether code of that file is not the user's own: the standard library's, installed, or ours."""
+    return _LIBRARY.search(file) is not None or file.startswith(_OURS)
+
+
+def is_cell(file: str) -> bool:
+    """Tell whether a file name is that of a notebook's cell."""
+    return _CELL.search(file) is not None
+
+
+def own_frame(frames: Iterable[Frame]) -> Frame:
+    """Return the innermost frame of the user's own code; where there is none, the innermost that has a file.
+
+    Args:
+        frames: the outermost first.
+    """
+    innermost = NO_FRAME
+    for frame in reversed(tuple(frames)):
+        if frame.file and not is_library(frame.file):
+            return frame
+        if innermost is NO_FRAME and frame.file:
+            innermost = frame
+    return innermost

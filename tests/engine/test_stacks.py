@@ -1,0 +1,154 @@
+"""What facts of the kernel program become: code objects, stacks, lines."""
+
+from __future__ import annotations
+
+import struct
+from types import CodeType
+
+import numpy as np
+import pytest
+
+from ior_nb.engine import codecount, stacks
+from ior_nb.engine.collector import wire
+from ior_nb.engine.stacks import Stacks, line_of
+from ior_nb.runtime import new_tables
+
+SOURCE = """
+def f(a):
+    x = [
+        g(b)
+        for b in a
+    ]
+    try:
+        with open(x) as file:
+            return file
+    finally:
+        g(
+            x,
+        )
+
+
+async def h(a):
+    async for b in a:
+        yield await b
+"""
+
+
+def every_code(code: CodeType) -> list[CodeType]:
+    """Return a code object and all below it."""
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    return [code, *(c for one in inner for c in every_code(one))]
+
+
+def record(payload: bytes) -> bytes:
+    """Return a record as the ring has it."""
+    return (struct.pack("<II", len(payload), 0) + payload).ljust(8 + (len(payload) + 7 & ~7), b"\0")
+
+
+def code_fact(number: int, code: CodeType, *, file: bytes = b"", function: bytes = b"", kinds: int = 0) -> bytes:
+    """Return the record of a code object."""
+    name = function or code.co_qualname.encode()
+    path = file or code.co_filename.encode()
+    head = (wire.FACT_CODE, code.co_firstlineno, number, 0, kinds, len(path), len(name), len(code.co_linetable), 7)
+    return record(wire.CODE.pack(*head) + path + name + code.co_linetable)
+
+
+def stack_fact(number: int, *frames: tuple[int, int], cut: bool = False) -> bytes:
+    """Return the record of a stack, innermost first."""
+    head = wire.STACK.pack(wire.FACT_STACK, number, len(frames), cut)
+    return record(head + b"".join(wire.FRAME_OF_STACK.pack(code, at, 0) for code, at in frames))
+
+
+def test_the_line_of_every_instruction_is_python_s_own() -> None:
+    """Every entry of the table is read as the interpreter reads it, those without a line included."""
+    for code in every_code(compile(SOURCE, "x.py", "exec")):
+        for begin, end, line in code.co_lines():
+            for offset in range(begin, end, 2):
+                assert line_of(code.co_linetable, code.co_firstlineno, offset) == (line or 0)
+
+
+def test_a_damaged_table_has_no_lines() -> None:
+    """A table that ends in the middle of an entry gives 0, not an exception."""
+    assert line_of(b"\xf0", 1, 2) == 0
+    assert line_of(b"", 1, 0) == 0
+
+
+def test_a_stack_has_its_names_lines_and_the_users_line() -> None:
+    """Outermost first; the columns are those of the innermost frame that is the user's own."""
+    tables = new_tables()
+    known = Stacks(tables)
+    code = compile("import x\n\n\nx()\n", "/home/ada/a.py", "exec")
+    at = next(begin for begin, _, line in code.co_lines() if line == 4)
+
+    known.learn(code_fact(5, code) + code_fact(6, code, file=b"/lib/python3.11/io.py", function=b"open;(x)"))
+    known.learn(stack_fact(3, (6, at), (5, at)))
+
+    assert tables["stack"][known.texts[3]] == "<module> (/home/ada/a.py:4);open\\x3b\\x28x) (/lib/python3.11/io.py:4)"
+    assert (tables["py_file"][known.files[3]], known.lines[3]) == ("/home/ada/a.py", 4)
+    assert tables["py_func"][known.functions[3]] == "<module>"
+
+
+def test_frames_that_run_a_cell_are_left_out() -> None:
+    """A stack that was cut begins with a mark, unless what is missing is the notebook's own machinery."""
+    tables = new_tables()
+    known = Stacks(tables)
+    code = compile("x()", "/home/ada/a.py", "exec")
+    known.learn(code_fact(1, code) + code_fact(2, code, file=b"/tmp/ipykernel_1/2.py"))
+
+    known.learn(stack_fact(1, (1, 2), (1, 2), cut=True) + stack_fact(2, (1, 2), (2, 2), (1, 2), cut=True))
+
+    frame = "<module> (/home/ada/a.py:1)"
+    assert tables["stack"][known.texts[1]] == f"…;{frame};{frame}"
+    assert tables["stack"][known.texts[2]] == f"<module> (/tmp/ipykernel_1/2.py:1);{frame}"
+
+
+def test_a_stack_of_code_nobody_knows_is_none() -> None:
+    """Without one of its frames another would look as if it made the call."""
+    known = Stacks(new_tables())
+
+    known.learn(stack_fact(1, (99, 2)))
+
+    assert known.known(np.array([1, 1 << 20], np.uint32)).tolist() == [1, 0]
+    assert known.texts[1] == 0
+
+
+@pytest.mark.parametrize(("kind", "encoding"), [(1, "latin-1"), (2, "utf-16-le"), (4, "utf-32-le")])
+def test_names_are_read_in_every_form_python_keeps_them(kind: int, encoding: str) -> None:
+    """One, two or four bytes a character."""
+    tables = new_tables()
+    known = Stacks(tables)
+    code = compile("x()", "a.py", "exec")
+
+    known.learn(code_fact(1, code, file="aü.py".encode(encoding), kinds=kind << 4) + stack_fact(1, (1, 2)))
+
+    assert tables["py_file"][known.files[1]] == "aü.py"
+
+
+def test_stacks_used_last_are_taken_over_into_other_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long trace begins new tables; ids the kernel program still uses keep their meaning."""
+    monkeypatch.setattr(stacks, "_ALIVE", 1)
+    known = Stacks(new_tables())
+    code = compile("x()\ny()", "a.py", "exec")
+    known.learn(code_fact(1, code) + stack_fact(1, (1, 2)) + stack_fact(2, (1, 2)))
+    known.known(np.array([2], np.uint32))
+    fresh = new_tables()
+
+    known.renew(fresh)
+
+    assert fresh["stack"][known.texts[2]] == "<module> (a.py:1)"
+    assert known.lines[2] == 1
+    assert known.texts[1] == 0
+
+
+@pytest.mark.skipif(not codecount.counter_address(), reason="this Python numbers its code objects itself")
+def test_code_objects_that_are_freed_are_counted() -> None:
+    """One more for each, and they are freed all the same."""
+    import ctypes
+
+    counter = ctypes.c_uint64.from_address(codecount.counter_address())
+    before = counter.value
+
+    for number in range(7):
+        exec(compile(f"x = {number}", "made up", "exec"), {})  # what is counted
+
+    assert counter.value - before >= 7

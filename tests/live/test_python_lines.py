@@ -1,0 +1,170 @@
+"""The line of Python that made each call: compared with what the traced program says of itself."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ior_nb
+from ior_nb.engine import spawn
+from ior_nb.engine.bcc import BccEngine
+from ior_nb.engine.collector import wire
+from ior_nb.result.trace import Trace
+from ior_nb.runtime.stacks import CUT, Frame, parsed
+from ior_nb.session.session import TracerSession
+
+PROGRAMS = Path(__file__).parent / "pystacks"
+CHURNED = 6000
+CALLS = "pread64,execve,exit_group,mmap"
+
+
+def pythons() -> list[str]:
+    """Return the Pythons of this machine whose frames are known, one a version."""
+    known: dict[str, str] = {}
+    places = [Path("/usr/bin"), *Path.home().glob(".pyenv/versions/*/bin"), Path("/usr/local/bin")]
+    for minor in range(11, 16):
+        for place in places:
+            found = shutil.which(f"python3.{minor}", path=str(place))
+            if found:
+                version = subprocess.run([found, "-V"], capture_output=True, text=True, check=False).stdout.strip()
+                known.setdefault(version, found)
+    known.setdefault("this", sys.executable)
+    return list(known.values())
+
+
+def told(folder: Path) -> dict[int, list[Frame]]:
+    """Return what the program wrote of itself: number of the call -> its stack, innermost first."""
+    found: dict[int, list[Frame]] = {}
+    for file in folder.glob("t.*"):
+        for line in file.read_text().splitlines():
+            number, frames = json.loads(line)
+            found[number] = [Frame(name, path, at) for path, name, at in frames]
+    return found
+
+
+def seen(trace: Trace) -> dict[int, list[Frame]]:
+    """Return the same as traced."""
+    batch = trace.batch
+    rows = np.flatnonzero(batch.text("syscall") == "pread64")
+    numbers, stacks = batch["offset"][rows].tolist(), batch.text("stack")[rows].tolist()
+    return {number: list(reversed(parsed(stack))) for number, stack in zip(numbers, stacks, strict=True)}
+
+
+def wrong(trace: Trace, folder: Path) -> list[tuple[list[Frame], list[Frame]]]:
+    """Return (traced, true) of every call whose stack is not exactly what the program says."""
+    traced, different = seen(trace), []
+    for number, whole in told(folder).items():
+        found, frames = traced[number], whole
+        if found and found[-1].function == CUT:  # frames that are being made are among those counted
+            del found[-1]
+            frames = frames[: max(len(found), wire.FRAMES - 2)]
+        if found != frames:
+            different.append((found, frames))
+    return different
+
+
+@pytest.fixture
+def truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a traced program writes down its stacks."""
+    (tmp_path / "t").touch()
+    monkeypatch.setenv("TRUTH", str(tmp_path / "t"))
+    monkeypatch.setenv("STRESS", str(CHURNED // 10))
+    return tmp_path
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_every_place_is_at_its_exact_file_line_and_function(python: str, truth: Path, session: TracerSession) -> None:
+    """Functions, lambdas, generators, coroutines, threads, children, C calling back and more: the whole stack."""
+    with ior_nb.trace(command=[python, str(PROGRAMS / "places.py")], syscalls=CALLS, session=session) as trace:
+        pass
+
+    assert trace.returncode == 0
+    assert len(told(truth)) == 379
+    assert wrong(trace, truth) == []
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_code_that_comes_and_goes_at_the_same_addresses_is_never_mixed_up(
+    python: str, truth: Path, session: TracerSession
+) -> None:
+    """Functions are made and freed over and over, in eight threads; every stack is that of its own call."""
+    with ior_nb.trace(command=[python, str(PROGRAMS / "churn.py")], syscalls=CALLS, session=session) as trace:
+        pass
+
+    assert len(told(truth)) == CHURNED
+    assert wrong(trace, truth) == []
+
+
+def test_code_of_this_process_is_never_mixed_up(truth: Path, session: TracerSession) -> None:
+    """The same where the code objects freed are counted instead of looked at."""
+    with ior_nb.trace(syscalls=CALLS, session=session) as trace:
+        runpy.run_path(str(PROGRAMS / "churn.py"))
+
+    assert wrong(trace, truth) == []
+
+
+# A collector whose program takes the addresses of code objects for their identity.
+WEAKENED = """
+import sys; sys.path.insert(0, {root!r})
+from dataclasses import replace
+from ior_nb.engine.collector import cache, loader
+from ior_nb.engine.collector.__main__ import main
+cache.folder = lambda: None
+loader.WAYS["raw"] = replace(loader.WAYS["raw"], identity=False)
+sys.exit(main())
+"""
+
+
+def test_addresses_alone_do_not_tell_code_apart(truth: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests above have teeth: with identity weakened to addresses they see stacks that are another's."""
+    monkeypatch.setattr(spawn, "_START", WEAKENED)
+    command = [sys.executable, str(PROGRAMS / "churn.py")]
+    with (
+        TracerSession(engine=BccEngine(way="raw")) as session,
+        ior_nb.trace(command=command, syscalls=CALLS, session=session) as trace,
+    ):
+        pass
+
+    assert len(wrong(trace, truth)) > 100
+
+
+def test_calls_without_a_stack_are_the_sum_of_their_reasons(session: TracerSession) -> None:
+    """Every finished row without a stack has been counted under one reason, and no other."""
+    line = f"{sys.executable} -c 'import os; [os.stat(\"/\") for _ in range(7)]'; ls / >/dev/null; true"
+    with ior_nb.trace(command=["sh", "-c", line], families="all", session=session) as trace:
+        pass
+
+    batch = trace.batch
+    missing = (batch["stack"] == 0) & ~batch.in_flight
+    assert trace.accounting.outside_window == 0
+    assert sum(trace.accounting.without_stack.values()) == missing.sum() > 7
+    assert set(trace.accounting.without_stack) >= {"no_python"}
+
+
+def test_without_stacks_nothing_is_looked_for(session: TracerSession) -> None:
+    """`stacks="off"` leaves the columns empty, and counts no reason."""
+    command = [sys.executable, "-c", "open('/etc/passwd').read()"]
+    with ior_nb.trace(command=command, stacks="off", session=session) as trace:
+        pass
+
+    assert not trace.batch["stack"].any()
+    assert not trace.accounting.without_stack
+
+
+@pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="the system has no Python of its own")
+def test_a_command_has_stacks_from_its_first_call() -> None:
+    """Its interpreter is known before it runs, in a collector that has met none."""
+    command = ["/usr/bin/python3", "-S", "-c", "import os; os.stat('/')"]
+    with TracerSession() as session, ior_nb.trace(command=command, session=session) as trace:
+        pass
+
+    found = trace.batch.take(trace.batch.text("py_file") == "<string>")
+    assert found.text("py_func").tolist()[-1] == "<module>"
+    assert trace.accounting.without_stack.get("no_python", 0) == 0

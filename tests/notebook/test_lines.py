@@ -1,0 +1,91 @@
+"""The lines of cells, of functions defined in other cells, of imported modules, of threads and workers, in a kernel."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.notebook.conftest import Kernel
+
+pytestmark = pytest.mark.live
+
+MODULE = """
+import os
+
+
+def five(fd):
+    for _ in range(5):
+        os.pread(fd, 1, 0)
+"""
+OTHER = """def seven(fd):
+    for _ in range(7):
+        os.pread(fd, 1, 0)
+"""
+CELL = """%%ior --syscalls pread64
+import asyncio, multiprocessing, threading
+
+for _ in range(3):
+    os.pread(Z, 1, 0)
+seven(Z)
+mine.five(Z)
+thread = threading.Thread(target=lambda: [os.pread(Z, 1, 0) for _ in range(11)])
+thread.start(); thread.join()
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    pool.map(seven, [Z])
+async def eleven():
+    await asyncio.sleep(0)
+    [os.pread(Z, 1, 0) for _ in range(13)]
+await eleven()
+"""
+
+
+def test_every_line_has_its_calls(kernel: Kernel, tmp_path: Path) -> None:
+    """Prime numbers of calls, each at its line, wherever its function was defined and whoever ran it."""
+    (tmp_path / "mine.py").write_text(MODULE)
+    kernel.run("%load_ext ior_nb")
+    kernel.run(
+        f"import os, sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport mine\nZ = os.open('/dev/zero', os.O_RDONLY)"
+    )
+    kernel.run(OTHER)
+
+    shown = kernel.run(CELL)
+    rows = kernel.run(
+        "[(f.split('/')[-1] == 'mine.py', n, c) for f, n, c in _ior.lines()[['file', 'line', 'calls']].to_numpy()]"
+    )
+
+    assert shown.status == "ok"
+    assert sorted(ast.literal_eval(rows.value or "")) == sorted(
+        [(False, 5, 3), (False, 3, 14), (True, 7, 5), (False, 8, 11), (False, 14, 13)]
+    )
+
+
+def test_the_cell_is_shown_with_its_lines(kernel: Kernel) -> None:
+    """As text and as HTML, with `%%ior` on top; libraries below a line can be unfolded; `%ior lines` shows it again."""
+    kernel.run("%load_ext ior_nb")
+
+    shown = kernel.run("%%ior\nfrom pathlib import Path\nPath('/etc/passwd').read_text()[:0]")
+    again = kernel.run("%ior lines")
+    table = kernel.run("%ior lines --library")
+
+    (answer,) = shown.displayed
+    assert "Path('/etc/passwd').read_text()[:0]" in answer["text/plain"]
+    assert "3  Path" in answer["text/plain"]
+    assert "<details>" in answer["text/html"]
+    assert "__ior_cell__" not in answer["text/plain"]
+    assert again.displayed[0]["text/plain"].splitlines()[1:] == [
+        line for line in answer["text/plain"].splitlines() if line in again.displayed[0]["text/plain"].splitlines()[1:]
+    ]
+    assert "read_text" in (table.value or "")
+
+
+def test_stacks_can_be_turned_off(kernel: Kernel) -> None:
+    """`--stacks off`: rows as before, no lines; `%ior lines` says that there are none."""
+    kernel.run("%load_ext ior_nb")
+
+    shown = kernel.run("%%ior --stacks off\nopen('/etc/passwd').close()")
+    said = kernel.run("%ior lines")
+
+    assert "open('/etc/passwd')" not in shown.displayed[0]["text/plain"]
+    assert said.text.startswith("no cells with lines of Python in this trace")
