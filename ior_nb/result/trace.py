@@ -451,7 +451,7 @@ class Trace:
         host = self.origin.get("ior_nb.hostname", platform.node())
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started_at))
         return About(
-            title=self.title,
+            title=self.name,
             facts=(self.scope, show_ns(self.duration_s * 1e9), when, host, f"engine {self.engine}"),
             completeness=self.completeness,
             notes=notes,
