@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from IPython.core.error import UsageError
 from IPython.display import display
 
 from ior_nb.commands.options import add_load_options, add_trace_options, load_arguments, trace_arguments
+from ior_nb.commands.words import split
 from ior_nb.engine.contract import so_far
 from ior_nb.globalfilter import to_text
 from ior_nb.result.cells import CellLine, as_text, of_trace, within
@@ -105,10 +105,17 @@ PARSERS: Final[dict[str, Callable[[], Parser]]] = {
 }
 
 
+def usage() -> str:
+    """Return what there is to type."""
+    width = max(map(len, VERBS))
+    verbs = [f"%ior {verb.ljust(width)}  {text}" for verb, text in VERBS.items()]
+    return "\n".join(["%%ior [options] on top of a cell traces it; `%%ior --help` lists the options.", "", *verbs])
+
+
 def words_of(name: str, line: str) -> list[str]:
     """Split a line as a shell does."""
     try:
-        return shlex.split(line)
+        return split(line)
     except ValueError as error:
         raise refusal(f"{name}: {error}") from None
 
@@ -467,7 +474,4 @@ class Verbs:
 
     def do_help(self, line: str) -> None:
         """List the verbs."""
-        width = max(map(len, VERBS))
-        print("%%ior [options] on top of a cell traces it; `%%ior --help` lists the options.\n")
-        for verb, text in VERBS.items():
-            print(f"%ior {verb.ljust(width)}  {text}")
+        print(usage())

@@ -75,6 +75,8 @@ class Trace:
         self.caveats: tuple[str, ...] = ()
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
+        self.home = ""
+        """The folder the traced program began in, where known: names in it are shown without it."""
         self.finished = False
         self._tally = Tally()
         self._lines = LineTally()
@@ -383,6 +385,7 @@ class Trace:
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
+        found.home = self.home
         found.cells = self.cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
         if chosen.active:
@@ -454,6 +457,7 @@ class Trace:
             notes=notes,
             duration_s=self.duration_s,
             metadata=self.metadata(),
+            overview=self.summary().html_overview(),
             sources=tuple(source.html() for source in self.annotated()),
             origin_ns=self._start(),
         )
@@ -470,10 +474,17 @@ class Trace:
             completeness=self._told(),
             notes=notes,
             counters=self._exact() or None,
+            window=self.window,
+            home=self.home,
             sources=sources,
         )
 
     def __repr__(self) -> str:
+        summary = self.summary()
+        lacking = "" if summary.completeness.complete else "; INCOMPLETE"
+        return f"<Trace of {printable(summary.headline())}{lacking}>"
+
+    def __str__(self) -> str:
         return self.summary().text()
 
     def _repr_html_(self) -> str:

@@ -50,7 +50,7 @@ def test_terminal_that_is_none_is_a_probe(session: TracerSession, tmp_path: Path
 
     assert probes_and_errors(t, "ioctl") == (MANY, 7)
     assert t.counters["ioctl"]["probes"] == MANY
-    assert "7 failed; 101 probes" in t.summary().headline()
+    assert "7 failed; 101 probes" in t.summary().totals()
     assert t.df()["is_error"].sum() == MANY + 7
 
 
@@ -155,7 +155,7 @@ def test_waits_are_a_list_and_a_sum_of_their_own(session: TracerSession, tmp_pat
     assert found.waiting_ns == t.stats().loc["waiting_ns", "value"]
     assert [row.latency_ns for row in found.waits] == waits["latency_ns"][: len(found.waits)].tolist()
     assert [row.latency_ns for row in found.slowest] == slow["latency_ns"][: len(found.slowest)].tolist()
-    assert " waiting" in found.headline()
+    assert " waiting" in found.totals()
 
 
 def test_names_and_folders_are_not_bytes_read(session: TracerSession, tmp_path: Path) -> None:
