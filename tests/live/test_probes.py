@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -197,3 +198,17 @@ def _at_two_sockets(act: Callable[[socket.socket], object]) -> None:
     with one, other:
         one.setblocking(False)
         act(one)
+
+
+def test_a_search_is_not_waited_for_longer_than_it_may_last(session: TracerSession, tmp_path: Path) -> None:
+    """A row that may be a probe comes by itself, though nothing happens after it."""
+    with trace(session=session) as found:
+        session.engine().go_live()
+        with contextlib.suppress(OSError):
+            os.close(os.open(tmp_path / "missing", os.O_RDONLY))
+        deadline = time.monotonic() + 20
+        while not sum(map(len, found.batches())) and time.monotonic() < deadline:
+            pass  # any call would be a row, and what comes later ends the waiting
+        came = time.monotonic() < deadline
+
+    assert came
