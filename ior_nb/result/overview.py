@@ -146,6 +146,12 @@ class Overview:
     written: Sequence[str] = ()
     files_written: int = 0
     bytes_written: int = 0
+    looked: Sequence[str] = ()
+    """Of own names that were only looked at."""
+    files_looked: int = 0
+    system: Sequence[str] = ()
+    """Of files of the system that were read."""
+    bytes_system: int = 0
     missing: Sequence[str] = ()
     """Of own files that were not there."""
     files_missing: int = 0
@@ -188,6 +194,10 @@ class Overview:
                 parts.append(f"{line.name} ({moved})")
         if self.children.count:
             parts.append(show_count(self.children.count, "child process", "child processes"))
+        if not self.files_used and 0 < len(self.system) <= _NAMES:
+            parts.insert(0, f"read {_listed(self.system)} ({show_bytes(self.bytes_system)})")
+        if not parts and self.files_looked:
+            parts.append(f"looked at {self._some(self.looked, self.files_looked)}")
         if not parts:
             parts.append("no files of your own")
             parts += [line.name for line in self.others if line.sort == _LIBRARIES]
@@ -195,7 +205,9 @@ class Overview:
         if self.files_missing == 1:
             troubles.append(f"{self.name(self.missing[0])} was missing")
         elif self.files_missing:
-            troubles.append(f"{self.files_missing:,} files were missing")
+            few = self.files_missing <= _NAMES
+            what = _listed([self.name(path) for path in self.missing]) if few else f"{self.files_missing:,} names"
+            troubles.append(f"{what} were missing")
         if self.failed:
             ways = ", ".join(f"{call} {error}" for call, error in self.failures[:2])
             troubles.append(f"{show_count(self.failed, 'call')} failed" + (f" ({ways})" if ways else ""))

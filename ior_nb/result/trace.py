@@ -481,8 +481,7 @@ class Trace:
 
     def __repr__(self) -> str:
         summary = self.summary()
-        lacking = "" if summary.completeness.complete else "; INCOMPLETE"
-        return f"<Trace of {printable(summary.headline())}{lacking}>"
+        return f"<Trace of {printable('; '.join(filter(None, (summary.headline(), summary.completeness.told()))))}>"
 
     def __str__(self) -> str:
         return self.summary().text()
