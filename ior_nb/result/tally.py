@@ -29,6 +29,8 @@ __all__ = ["Tally"]
 SLOWEST: Final = 5
 TOP: Final = 10
 """Rows of a table at most."""
+_KERNELS: Final = ("/proc/", "/sys/", "/dev/")
+"""Files nobody wrote: no news that they were read."""
 _FILES: Final = 1 << 18
 _FAILURES: Final = 1 << 14
 """Failed rows put aside before they are counted."""
@@ -243,6 +245,8 @@ class Tally:
         def named(which: np.ndarray) -> list[str]:
             return [names[at] for at in np.flatnonzero(which)[:NAMED].tolist()]
 
+        of_system = (kinds == SYSTEM) & (found["read"] > 0)
+        of_system &= np.fromiter((not name.startswith(_KERNELS) for name in names), bool, len(names))
         read, written = mine & (found["read"] > 0), mine & (found["written"] > 0)
         shown, looked = np.flatnonzero(used), mine & ~gone & ~used
         failures = [
@@ -266,8 +270,8 @@ class Tally:
             bytes_written=int(found["written"][mine].sum()),
             looked=named(looked),
             files_looked=int(looked.sum()),
-            system=named((kinds == SYSTEM) & (found["read"] > 0)),
-            bytes_system=int(found["read"][kinds == SYSTEM].sum()),
+            system=named(of_system),
+            bytes_system=int(found["read"][of_system].sum()),
             missing=named(gone),
             files_missing=int(gone.sum()),
             failed=int(found["failed"][mine & ~gone].sum() + self._files.columns["failed"][0]),

@@ -37,10 +37,12 @@ RULES: Final = (
     Rule(LIBRARY, r"/__pycache__(?:/|$)|\.pyc(?:\.\d+)?$|/pyvenv\.cfg$|/\.venv(?:/|$)", "of an interpreter"),
     Rule(LIBRARY, r"/bin/(?:python|pypy|ipython|jupyter)[^/]*$|/lib-dynload(?:/|$)", "interpreters"),
     Rule(LIBRARY, r"\.so(?:\.\d+)*$|/\.libs(?:/|$)", "shared libraries"),
-    Rule(LIBRARY, r"/(?:LC_MESSAGES|locale|zoneinfo|terminfo|gconv|ossl-modules)(?:/|$)", "languages, times"),
+    Rule(
+        LIBRARY, r"/(?:LC_MESSAGES|locale|zoneinfo|terminfo|gconv|ossl-modules)(?:/|$)|^/etc/locale", "languages, times"
+    ),
     Rule(LIBRARY, r"/\.(?:ipython|jupyter|matplotlib)(?:/|$)|/\.local/share/jupyter(?:/|$)", "of the notebook"),
     Rule(LIBRARY, r"^/(?:home/[^/]+|root)/\.(?:[^/]+|config/.*)$", "settings in a home, as .gitconfig"),
-    Rule(SYSTEM, r"^/(?:usr|s?bin|lib(?:32|64|x32)?|etc|proc|sys|dev|nix|snap)(?:/|$)", "of the system"),
+    Rule(SYSTEM, r"^/(?:usr|s?bin|lib(?:32|64|x32)?|etc|proc|sys|dev|nix|snap|selinux)(?:/|$)", "of the system"),
 )
 
 
