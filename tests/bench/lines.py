@@ -48,19 +48,22 @@ def measure(quick: bool) -> list[Row]:
     here: dict[str, Callable[[int], list[float]]] = {}
     exec(CALLS, here)  # the same text the children run
     found = _ratios("this process", lambda: here["measured"](calls), rounds, None)
-    for python in pythons():
-        with subprocess.Popen([python, "-c", LOOP], stdin=-1, stdout=-1, text=True, bufsize=1) as child:
-            assert child.stdin is not None
-            assert child.stdout is not None
-            talk, hear = child.stdin, child.stdout
+    return [*found, *(row for python in pythons() for row in _of(python, calls, rounds))]
 
-            def ask() -> list[float]:
-                talk.write(f"{calls}\n")
-                return [float(word) for word in hear.readline().split()]
 
-            name = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
-            found += _ratios(f"{name}, {Path(python).parts[1]}", ask, rounds, child.pid)
-            talk.close()
+def _of(python: str, calls: int, rounds: int) -> list[Row]:
+    name = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
+    with subprocess.Popen([python, "-c", LOOP], stdin=-1, stdout=-1, text=True, bufsize=1) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        talk, hear = child.stdin, child.stdout
+
+        def ask() -> list[float]:
+            talk.write(f"{calls}\n")
+            return [float(word) for word in hear.readline().split()]
+
+        found = _ratios(f"{name}, {Path(python).parts[1]}", ask, rounds, child.pid)
+        talk.close()
     return found
 
 
