@@ -36,6 +36,7 @@ def _complete(row: dict[str, Any]) -> dict[str, Any]:
     moves = done and not error and BY_NAME[row["syscall"]].bytes_class != "none"
     return {
         **row,
+        "ppid": row["pid"] % 2,  # a process has one parent
         "family": BY_NAME[row["syscall"]].family,
         "ret": ret,
         "is_error": error,
@@ -55,7 +56,6 @@ def row() -> st.SearchStrategy[dict[str, Any]]:
             "comm": st.sampled_from(("python3", "python3", "sh", "", " sh ", "read", *HOSTILE)),
             "pid": st.sampled_from((1, 1, 2, 4_194_304)),
             "tid": st.sampled_from((1, 1, 2, 3, 4_194_304)),
-            "ppid": st.sampled_from((0, 1)),
             "syscall": st.sampled_from(CALLS),
             "fd": st.integers(-1, 5),
             "ret": st.sampled_from((0, 0, 5, 4096, -2, -11, -512, -515)),
@@ -64,7 +64,7 @@ def row() -> st.SearchStrategy[dict[str, Any]]:
             "old_file": st.sampled_from(FILES),
             "path_arg": st.sampled_from(("", "rel")),
             "cell": st.sampled_from((-1, 0, 12)),
-            "state": st.sampled_from(("done", "done", "done", "no return", "in flight")),
+            "state": st.sampled_from(("done", "done", "done", "no return", "in flight", "refused")),
             "probe": st.booleans(),
         }
     ).map(_complete)

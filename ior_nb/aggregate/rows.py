@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate.groups import Groups
 from ior_nb.runtime import EventBatch
 from ior_nb.syscalls import SYSCALLS
 from ior_nb.syscalls.probes import MOST_ERRNO, errnos
@@ -22,6 +23,7 @@ __all__ = [
     "classes",
     "credited_rows",
     "latencies",
+    "lives",
     "moved",
     "probe_rows",
     "source_files",
@@ -62,6 +64,26 @@ def latencies(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
     """Return the latency, int64, 0 where the call has none; and where it has one."""
     latency, done = batch["latency_ns"].view(np.int64), batch.done
     return (latency if done.all() else np.where(done, latency, 0)), done
+
+
+def lives(batch: EventBatch) -> np.ndarray:
+    """Return which process each row is of, where a process id is used again: int64, shape (n,), growing with time.
+
+    A process begins with the first call of its main thread, and its parent is always the same.
+    """
+    pid, parent = batch["pid"], batch["ppid"]
+    begins = batch["first_on_tid"] & (batch["tid"] == pid)
+    life = np.zeros(len(batch), np.int64)
+    groups = Groups(pid)
+    if not len(batch) or (
+        int(groups.sum(begins).max()) <= 1 and np.array_equal(groups.max(parent), groups.min(parent))
+    ):
+        return life
+    order = np.lexsort((batch["time_ns"], pid))
+    pid, parent, begins = pid[order], parent[order], begins[order]
+    another = (pid[1:] == pid[:-1]) & (begins[1:] | (parent[1:] != parent[:-1]))
+    life[order[1:]] = np.cumsum(another)
+    return life
 
 
 def source_files(batch: EventBatch, transfers: np.ndarray) -> np.ndarray:

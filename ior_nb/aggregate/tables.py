@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups, mean
-from ior_nb.aggregate.rows import credited_rows, latencies, moved, wait_rows
+from ior_nb.aggregate.rows import credited_rows, latencies, lives, moved, wait_rows
 from ior_nb.aggregate.unrecorded import as_group, into_groups, sums
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import distinct
@@ -42,6 +42,7 @@ def totals(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> dict[str, int
     """Return the totals by name; files, processes, threads and percentiles are those of the rows."""
     read, written = moved(batch)
     latency, done = latencies(batch)
+    life = lives(batch)
     groups = Groups(np.zeros(len(batch), np.int64))
     percentiles = groups.percentiles(latency, done)
     more = {name: int(values.sum()) for name, values in sums(unrecorded).items() if values.dtype != object}
@@ -57,8 +58,8 @@ def totals(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> dict[str, int
         "bytes_written": int(written.sum()) + more["bytes_written"],
         "files": int(np.count_nonzero(np.union1d(batch["file"], batch["old_file"][credited_rows(batch)]))),
         "syscalls": len({*batch.tables["syscall"].texts(np.unique(batch["syscall"])), *unrecorded}),
-        "processes": len(np.unique(batch["pid"])),
-        "threads": Groups(batch["pid"], batch["tid"]).count,
+        "processes": Groups(batch["pid"], life).count,
+        "threads": Groups(batch["pid"], life, batch["tid"]).count,
         "time_ns": time,
         "waiting_ns": int(latency[wait_rows(batch)].sum()),
         "mean_ns": time / count if count else 0.0,
@@ -174,12 +175,12 @@ def directories(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
 
 
 def processes(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
-    """Return one group per process id, most calls first.
+    """Return one group per process, most calls first; an id that is used again is another process.
 
     A process is called what its main thread was called last, or, where that made no call, by its first name at all.
     """
     pid, comm, rows = batch["pid"], batch["comm"], np.arange(len(batch))
-    groups = Groups(pid)
+    groups = Groups(pid, lives(batch))
     main = groups.max(np.where((batch["tid"] == pid) & (comm != 0), rows, -1))
     named = groups.min(np.where(comm != 0, rows, len(batch)))
     source = np.where(main >= 0, main, np.where(named < len(batch), named, groups.first()))

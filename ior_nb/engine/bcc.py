@@ -180,8 +180,7 @@ class BccEngine:
         finally:
             theirs.close()
         self._socket = ours
-        self._decoder = Decoder()
-        self._requests = queue.SimpleQueue()
+        self._decoder, self._requests = Decoder(), queue.SimpleQueue()
         self._threads = [
             own.OwnThread(target=self._pump, args=(ours,), name="ior-pump", daemon=True),
             own.OwnThread(target=self._control, args=(ours, self._requests), name="ior-control", daemon=True),

@@ -29,6 +29,7 @@ MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
 _DISCARDED: Final = 1 << 30
 _REMEMBERED: Final = 1 << 20
 _TORN: Final = 4096  # chunks kept; the half-lost ones among them are the oldest and go first
+_PAST: Final = 65_536  # numbers in use again, whose earlier processes are remembered
 _MANY: Final = 1 << 17  # ids known before anybody asks which may still come; the kernel's map of files holds 65,536
 _YOUNG: Final = 1 << 14  # the last ones are not let go: on its way into the map an id is nowhere for a moment
 _DEATHS: Final = 65_536  # kept until somebody asks
@@ -125,6 +126,8 @@ class Names:
         self._absolutes = np.zeros(1024, np.int32)  # the same for absolute arguments where nobody changed the root
         self._by_hash = Index()
         self._hashed = np.zeros(1024, np.int32)  # string codes by number of the hash
+        self._born = np.zeros(MAX_PID + 1, np.uint64)  # boot clock of the birth in this trace, by pid
+        self._past: dict[int, list[tuple[int, bool, int]]] = {}  # pid -> earlier lives: parent, before, until when
         self._deaths: list[tuple[int, int]] = []
         self._root = self._texts.intern("/")
         self._attic: list[str] = []  # names from before the string table
@@ -133,6 +136,8 @@ class Names:
     def begin(self, running: Mapping[int, int]) -> None:
         """Start a trace; these processes are running already (pid -> parent's pid)."""
         self.before[:] = False
+        self._born = np.zeros(MAX_PID + 1, np.uint64)
+        self._past.clear()
         self.set_parents(running)
         self.before[list(running)] = True
 
@@ -201,9 +206,7 @@ class Names:
         kind = chunks["type"]
         counts = np.bincount(kind, minlength=8)
         if counts[wire.N_BIRTH]:
-            tasks = chunks[kind == wire.N_BIRTH]
-            self.parents[tasks["id"]] = tasks["base"]
-            self.before[tasks["id"]] = False
+            self._take_births(chunks[kind == wire.N_BIRTH])
         if counts[wire.N_DEATH]:
             tasks = chunks[kind == wire.N_DEATH]
             self._deaths += zip(tasks["id"].tolist(), tasks["time"].tolist(), strict=True)
@@ -231,6 +234,40 @@ class Names:
         mine = np.flatnonzero(types == wire.N_FILE)
         if len(mine):
             self._take_files(heads[mine], codes[mine])
+
+    def _take_births(self, tasks: np.ndarray) -> None:
+        """Learn the parents of new processes; of a number that has been in use, keep whose it was until now."""
+        ids = tasks["id"]
+        again = self.before[ids] | (self._born[ids] != 0)
+        if again.any() or len(np.unique(ids)) < len(ids):
+            for pid, time, parent in zip(ids.tolist(), tasks["time"].tolist(), tasks["base"].tolist(), strict=True):
+                if self.before[pid] or self._born[pid]:
+                    self._past[pid] = [*self._past.get(pid, ()), (int(self.parents[pid]), bool(self.before[pid]), time)]
+                self.parents[pid], self.before[pid], self._born[pid] = parent, False, time
+            for pid in list(self._past)[: max(0, len(self._past) - _PAST)]:
+                del self._past[pid]
+            return
+        self.parents[ids], self.before[ids], self._born[ids] = tasks["base"], False, tasks["time"]
+
+    def in_their_time(self, pids: np.ndarray, times: np.ndarray, parents: np.ndarray, before: np.ndarray) -> None:
+        """Correct rows of processes whose number is another's by now: parents, and whether they were there before.
+
+        Args:
+            pids: of the rows, ints for indexing.
+            times: when each row began.
+            parents: written to.
+            before: written to.
+        """
+        if not self._past:
+            return
+        rows = np.flatnonzero(times < self._born.take(pids))
+        for pid in set(pids[rows].tolist()) & self._past.keys():
+            lives = self._past[pid]
+            mine = rows[pids[rows] == pid]
+            at = np.searchsorted([end for *_, end in lives], times[mine], side="right")
+            at = np.minimum(at, len(lives) - 1)
+            parents[mine] = np.array([parent for parent, *_ in lives], parents.dtype)[at]
+            before[mine] = np.array([was for _, was, _ in lives])[at]
 
     def _below_descriptor(self, flags: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Return codes with the kernel's /dev/fd/NUMBER/PATH as the path that was given, relative to the descriptor."""

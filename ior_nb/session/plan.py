@@ -302,6 +302,9 @@ def _group_of(tid: int) -> int | None:
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("Tgid:")), None)
 
 
+_CGROUP_LEVELS: Final = 63  # the loop of inside() in bpf/scope.c
+
+
 def _cgroup_id(cgroup: str | Path | int) -> int:
     if isinstance(cgroup, int):
         if cgroup <= 0:
@@ -311,8 +314,15 @@ def _cgroup_id(cgroup: str | Path | int) -> int:
     try:
         for name in ("cgroup.procs", "cgroup.controllers"):
             (folder / name).stat()
-        return folder.stat().st_ino
+        number = folder.stat().st_ino
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise ConfigError(
             f"{str(cgroup)!r:.300} is no folder of a version-2 control group (as under /sys/fs/cgroup)"
         ) from error
+    levels = sum((above / "cgroup.procs").exists() for above in folder.resolve().parents)
+    if levels > _CGROUP_LEVELS:
+        raise ConfigError(
+            f"{str(cgroup)!r:.300} is {levels} levels below the first control group, and {_CGROUP_LEVELS} are looked"
+            " at; name one above it"
+        )
+    return number

@@ -67,8 +67,7 @@ COMPAT_BIT = 1 << 22
 """That bit: TIF_32BIT, of a 32-bit program."""
 
 COMPAT_CHANGES_NAMES: frozenset[int] = frozenset({38, 329, 382, 21, 52, 218, 429, 442})
-"""Numbers of the 32-bit calls after which a path may be another: rename, renameat, renameat2, mount, umount2,
-pivot_root, move_mount, mount_setattr."""
+"""Numbers of the 32-bit calls after which a path may be another: the collector's `CHANGES_NAMES` in the other table."""
 
 OPEN_FLAGS: dict[int, int] = {
     0o40000: 0o200000,  # O_DIRECTORY

@@ -72,8 +72,7 @@ COMPAT_BIT = 0x0002
 """That bit: TS_COMPAT, set during a call by the 32-bit entry."""
 
 COMPAT_CHANGES_NAMES: frozenset[int] = frozenset({38, 302, 353, 21, 22, 52, 217, 429, 442})
-"""Numbers of the 32-bit calls after which a path may be another: rename, renameat, renameat2, mount, umount, umount2,
-pivot_root, move_mount, mount_setattr."""
+"""Numbers of the 32-bit calls after which a path may be another: the collector's `CHANGES_NAMES` in the other table."""
 
 
 OPEN_FLAGS: dict[int, int] = {}

@@ -2,6 +2,7 @@
 
     exec PROGRAM ARGUMENTS...        execute a program
     cli PYTHON ARGUMENTS...          the command line of ior_nb, in this process
+    files PYTHON SCOPE COMMAND...    trace a command, or by `uid` the user while it runs; print the rows' files, as JSON
     scenarios PYTHON FOLDER NAME...  trace scenarios of the known workload in FOLDER; print what differs, as JSON
 
 CAPABILITIES are numbers with commas between them, or `-`; they become the bounding set too. PYTHON is an interpreter
@@ -15,7 +16,9 @@ import importlib.util
 import json
 import os
 import struct
+import subprocess
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -79,6 +82,22 @@ def scenarios(folder: Path, names: list[str]) -> dict[str, object]:
     return told
 
 
+def files(scope: str, command: list[str]) -> dict[str, object]:
+    """Trace a command; return its files, and where its calls went."""
+    from ior_nb.session.session import TracerSession
+    from ior_nb.session.tracing import trace
+
+    warnings.simplefilter("ignore")
+    with TracerSession() as session:
+        if scope == "uid":
+            with trace(uid=os.getuid(), session=session, families="all") as t:
+                subprocess.run(command, check=True)
+        else:
+            with trace(command=command, session=session, families="all") as t:
+                pass
+    return {"files": t.batch.text("file").tolist(), "accounting": t.accounting.as_dict()}
+
+
 def main(user: str, capabilities: str, verb: str, *words: str) -> int:
     """Import, drop, go."""
     numbers = [int(n) for n in capabilities.split(",")] if capabilities != "-" else []
@@ -96,7 +115,7 @@ def main(user: str, capabilities: str, verb: str, *words: str) -> int:
     module = importlib.util.module_from_spec(found)
     sys.modules["shared"] = module
     found.loader.exec_module(module)
-    if verb == "scenarios":  # what numpy and pyarrow import when they are first used
+    if verb in ("scenarios", "files"):  # what numpy and pyarrow import when they are first used
         with (
             ior_nb.session.session.TracerSession() as session,
             ior_nb.session.tracing.trace(session=session, command=["true"]) as t,
@@ -107,6 +126,9 @@ def main(user: str, capabilities: str, verb: str, *words: str) -> int:
     sys.executable = words[0]
     if verb == "cli":
         return ior_nb.commands.cli.main(words[1:])
+    if verb == "files":
+        sys.stdout.write(json.dumps(files(words[1], list(words[2:]))) + "\n")
+        return 0
     sys.stdout.write(json.dumps(scenarios(Path(words[1]), list(words[2:]))) + "\n")
     return 0
 

@@ -24,6 +24,14 @@
 #define PTRACE_SYSEMU 31
 #endif
 
+/* What a process has not read itself of its file nobody can read for it: a refused call does not, and a child that was just
+ * forked has no page tables of files. */
+static const char *touched(const char *text) {
+  char first = *(const volatile char *)text;
+  (void)first;
+  return text;
+}
+
 /* From now on `call` is answered by `action`, and `and_call` by `and_action`; returns the listener where one is asked for. */
 static int forbid(long call, unsigned action, long and_call, unsigned and_action, unsigned flags) {
   struct sock_filter code[] = {
@@ -41,13 +49,6 @@ static int forbid(long call, unsigned action, long and_call, unsigned and_action
   return got;
 }
 
-/* A child shares no page tables of files: what nobody has read in it, nobody can read for it either. */
-static const char *touched(const char *text) {
-  char first = *(const volatile char *)text;
-  (void)first;
-  return text;
-}
-
 static void ended(pid_t child) {
   int status;
   if (waitpid(child, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status)) _exit(91);
@@ -56,8 +57,8 @@ static void ended(pid_t child) {
 /* 7 mkdirat with EPERM; 3 renameat2 with EXDEV, two paths. */
 static void paths(void) {
   forbid(SYS_mkdirat, SECCOMP_RET_ERRNO | EPERM, SYS_renameat2, SECCOMP_RET_ERRNO | EXDEV, 0);
-  for (int i = 0; i < 7; i++) mkdirat(AT_FDCWD, "/ior-refused/folder", 0700);
-  for (int i = 0; i < 3; i++) syscall(SYS_renameat2, AT_FDCWD, "/ior-refused/from", AT_FDCWD, "/ior-refused/to", 0);
+  for (int i = 0; i < 7; i++) mkdirat(AT_FDCWD, touched("/ior-refused/folder"), 0700);
+  for (int i = 0; i < 3; i++) syscall(SYS_renameat2, AT_FDCWD, touched("/ior-refused/from"), AT_FDCWD, touched("/ior-refused/to"), 0);
 }
 
 /* 5 pread64 of a file named for the first time with EIO; 2 write that only seem to succeed (errno 0). */
@@ -74,7 +75,7 @@ static void files(void) {
 
 static void *first_of_a_thread(void *none) {
   (void)none;
-  syscall(SYS_mkdirat, AT_FDCWD, "/ior-refused/thread", 0700);
+  syscall(SYS_mkdirat, AT_FDCWD, touched("/ior-refused/thread"), 0700);
   return 0;
 }
 
@@ -92,7 +93,7 @@ static void first(void) {
   for (int i = 0; i < 5; i++) {
     pid_t child = vfork();
     if (!child) {
-      syscall(SYS_mkdirat, AT_FDCWD, "/ior-refused/vfork", 0700);
+      syscall(SYS_mkdirat, AT_FDCWD, touched("/ior-refused/vfork"), 0700);
       _exit(0);
     }
     ended(child);
@@ -111,7 +112,7 @@ static void on_signal(int signal) { trapped += signal == SIGSYS; }
 static void trap(void) {
   signal(SIGSYS, on_signal);
   forbid(SYS_openat, SECCOMP_RET_TRAP, -1, 0, 0);
-  for (int i = 0; i < 7; i++) syscall(SYS_openat, AT_FDCWD, "/ior-refused/trap", O_RDONLY);
+  for (int i = 0; i < 7; i++) syscall(SYS_openat, AT_FDCWD, touched("/ior-refused/trap"), O_RDONLY);
   if (trapped != 7) _exit(94);
 }
 
@@ -182,7 +183,7 @@ static void emulated(void) {
 static void *waits(void *fd) {
   char byte;
   if (read((int)(intptr_t)fd, &byte, 1) != 1) _exit(100);
-  for (int i = 0; i < 5; i++) syscall(SYS_mkdirat, AT_FDCWD, "/ior-refused/late", 0700);
+  for (int i = 0; i < 5; i++) syscall(SYS_mkdirat, AT_FDCWD, touched("/ior-refused/late"), 0700);
   return 0;
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import subprocess
 from collections import Counter
@@ -14,7 +15,7 @@ from ior_nb.result.trace import Trace
 from ior_nb.runtime import EventBatch
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
-from tests.live.test_accounting import sums_of_rows
+from tests.live.test_accounting import own_session, sums_of_rows
 
 HERE = Path(__file__).parent
 FOLDER = "/ior-refused/"
@@ -191,3 +192,14 @@ def test_refused_calls_are_in_the_tables(session: TracerSession, program: str) -
     assert int((frame.state == "refused").sum()) == 10
     assert t.syscalls().set_index("syscall")["errors"].to_dict()["mkdirat"] == 7
     assert t.summary().errors >= 10
+
+
+@pytest.mark.parametrize(("way", "refused", "missing"), [("tracepoint", 10, 0), ("raw-preemptible", 0, 10)])
+def test_refused_calls_are_told_in_every_way(way: str, refused: int, missing: int, program: str) -> None:
+    """At trace events they are rows too; where runs of the program may be skipped nothing tells: counted."""
+    warned = pytest.warns(errors.LostEventsWarning, match="10 calls missing") if missing else contextlib.nullcontext()
+    with warned, own_session(way=way) as session:
+        t, rows = run(session, program, "paths")
+
+    assert (len(rows), t.accounting.no_start, t.accounting.complete) == (refused, missing, not missing)
+    assert t.accounting.unaccounted == 0

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ior_nb
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace as ior_trace
 
 if TYPE_CHECKING:
     from tests.live.conftest import Workload
@@ -166,3 +168,63 @@ def test_the_rights_of_a_user_namespace_are_none() -> None:
     assert ran.returncode == 2
     assert "the capabilities of a user namespace (a rootless container) do not count" in ran.stderr
     assert "Failed to compile" not in ran.stderr
+
+
+RUNS = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int count, char **word) {
+  if (count == 1) {
+    open("/ior-program", O_RDONLY);
+    if (!fork()) { open("/ior-child", O_RDONLY); _exit(0); }
+    wait(0);
+    return 0;
+  }
+  for (int i = 1; i < count; i++) {
+    if (!fork()) { execl(word[i], word[i], (char *)0); _exit(9); }
+    wait(0);
+  }
+  open("/ior-after", O_RDONLY);
+  return 0;
+}
+"""
+RIGHTS = {"plain": 0o755, "uid": 0o4755, "gid": 0o2755, "unreadable": 0o711}
+
+
+@pytest.fixture
+def programs(public: Path) -> dict[str, str]:
+    """One program with several rights: a plain one, set-uid and set-gid root, and one that can only be executed."""
+    (public / "runs.c").write_text(RUNS)
+    for name, mode in RIGHTS.items():
+        subprocess.run(["gcc", "-w", "-o", public / name, public / "runs.c"], check=True)
+        (public / name).chmod(mode)
+    return {name: str(public / name) for name in RIGHTS}
+
+
+@pytest.mark.parametrize("kind", ["uid", "gid", "unreadable"])
+@pytest.mark.parametrize("scope", ["command", "uid"])
+def test_programs_with_other_rights_are_hidden_from_users(
+    kind: str, scope: str, programs: dict[str, str], public: Path, python: str
+) -> None:
+    """Who is not root sees that a program with other rights is run, nothing it or its children do, and is told."""
+    command = [programs["plain"], programs["plain"], programs[kind]]
+    ran = with_rights(NOBODY, BOTH, "files", python, scope, *command, package=public)
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    files, accounting = told["files"], told["accounting"]
+
+    assert programs[kind] in files
+    assert [files.count(f"/ior-{name}") for name in ("program", "child", "after")] == [1, 1, 1]
+    assert (accounting["hidden"], accounting["complete"]) == (1, False)
+
+
+def test_root_sees_programs_with_other_rights(programs: dict[str, str], session: TracerSession) -> None:
+    """To root the rows of all of them are as any others, and the trace is complete."""
+    with ior_trace(command=[programs["plain"], *programs.values()], session=session) as t:
+        pass
+    files = t.batch.text("file").tolist()
+
+    assert [files.count(f"/ior-{name}") for name in ("program", "child", "after")] == [4, 4, 1]
+    assert t.accounting.complete

@@ -208,6 +208,26 @@ def test_processes_are_named_after_their_main_thread(rows: list[Event]) -> None:
     }
 
 
+def test_an_id_used_again_is_another_process() -> None:
+    """Each process of an id has its own row and parent, told apart by its main thread's first call or its parent."""
+    events = batch(
+        pid=[7, 7, 7, 7, 7, 8],
+        tid=[7, 9, 7, 7, 7, 8],
+        ppid=[1, 1, 1, 1, 2, 1],
+        time_ns=[1, 2, 5, 3, 6, 4],
+        first_on_tid=[True, True, False, True, False, True],
+    )
+    found = tables.processes(events)
+
+    assert sorted(zip(found["pid"], found["ppid"], found["calls"], found["threads"], strict=True)) == [
+        (7, 1, 2, 1),
+        (7, 1, 2, 2),
+        (7, 2, 1, 1),
+        (8, 1, 1, 1),
+    ]
+    assert tables.stats(events)["value"].to_dict()["processes"] == 4
+
+
 @given(ROWS)
 def test_errors_by_call_and_number(rows: list[Event]) -> None:
     """Every failed row is in one group, which knows its name and the first file it happened to."""

@@ -26,7 +26,6 @@ __all__ = [
     "Refused",
     "attach_perf",
     "attach_raw",
-    "attach_traced",
     "condensed",
     "info_of",
     "unlimit_memory",
@@ -38,8 +37,6 @@ _PROG_TEST_RUN, _INFO_BY_FD, _RAW_TRACEPOINT_OPEN, _MAP_LOOKUP_BATCH = 10, 15, 1
 
 PROG_TRACEPOINT: Final = 5
 PROG_RAW_TRACEPOINT: Final = 17
-PROG_TRACING: Final = 26
-_AFTER_FUNCTION: Final = 25  # BPF_TRACE_FEXIT
 MAP_ARRAY: Final = 2
 UPDATE_ANY: Final = 0
 UPDATE_NOEXIST: Final = 1
@@ -212,17 +209,15 @@ class Program:
 
     Args:
         name: what the kernel shows it as, cut to 15 bytes.
-        kind: PROG_RAW_TRACEPOINT, PROG_TRACEPOINT or PROG_TRACING.
+        kind: PROG_RAW_TRACEPOINT or PROG_TRACEPOINT.
         code: its instructions, with descriptors of maps in them.
-        after: the BTF id of the kernel function after which a program of PROG_TRACING runs.
 
     Raises:
         Refused: the kernel does not take it; with the verifier's words.
     """
 
-    def __init__(self, name: str, kind: int, code: bytes, after: int = 0) -> None:
+    def __init__(self, name: str, kind: int, code: bytes) -> None:
         self.name = name
-        self._after = after
         try:
             self.fd = self._load(kind, code, None)
         except OSError:
@@ -238,7 +233,7 @@ class Program:
     def _load(self, kind: int, code: bytes, log: ctypes.Array[ctypes.c_char] | None) -> int:
         instructions, licence = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(_LICENSE)
         attributes = struct.pack(
-            "<IIQQIIQII16s11I",
+            "<IIQQIIQII16s",
             kind,
             len(code) // 8,
             ctypes.addressof(instructions),
@@ -249,8 +244,7 @@ class Program:
             0,
             0,
             self.name.encode()[:15],
-            *(0, _AFTER_FUNCTION if self._after else 0, *[0] * 9),
-        ) + struct.pack("<I", self._after)
+        )
         return _bpf(_PROG_LOAD, attributes)[0]
 
     def misses(self) -> int:
@@ -274,11 +268,6 @@ def attach_raw(tracepoint: str, program: Program) -> int:
     """Attach a program to a raw tracepoint; return the descriptor that holds it there."""
     name = ctypes.create_string_buffer(tracepoint.encode())
     return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", ctypes.addressof(name), program.fd))[0]
-
-
-def attach_traced(program: Program) -> int:
-    """Attach a program of PROG_TRACING to its function; return the descriptor that holds it there."""
-    return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", 0, program.fd))[0]
 
 
 def attach_perf(number: int, program: Program) -> int:

@@ -18,7 +18,7 @@ VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 # BPF helpers without which there is no tracing; each with the Linux it came with.
 NEEDED_HELPERS: Final = {"probe_read_kernel": "5.5", "ktime_get_boot_ns": "5.8", "ringbuf_reserve": "5.8"}
 
-_STRUCT, _UNION, _ENUM, _TYPEDEF, _FUNC, _VAR = 4, 5, 6, 8, 12, 14
+_POINTER, _STRUCT, _UNION, _ENUM, _TYPEDEF, _VAR = 2, 4, 5, 6, 8, 14
 _HEAD = struct.Struct("<III")  # name, info, size or type
 # Bytes after a type's 12-byte head, by kind: a fixed number, and a number for each member.
 _TAIL = {1: 4, 3: 12, 14: 4, 17: 4}
@@ -79,13 +79,21 @@ class Btf:
         """Return the type id of a variable (those of each CPU have one), None where there is none."""
         return next(iter(self._ids(name, _VAR)), None)
 
-    def function(self, name: str) -> int | None:
-        """Return the type id of a function, None where there is none of that name."""
-        return next(iter(self._ids(name, _FUNC)), None)
-
     def has_hook(self, tracepoint: str) -> bool:
         """Tell whether the kernel has a raw tracepoint."""
         return bool(self._ids(f"btf_trace_{tracepoint}", _TYPEDEF))
+
+    def hands_over_pointer(self, tracepoint: str, index: int) -> bool:
+        """Tell whether a raw tracepoint has an argument of that number, from 0 on, and it is a pointer."""
+        for number in self._ids(f"btf_trace_{tracepoint}", _TYPEDEF):
+            pointer = _HEAD.unpack_from(self._data, self._where[number])[2]
+            function = self._where[_HEAD.unpack_from(self._data, self._where[pointer])[2]]
+            count = _HEAD.unpack_from(self._data, function)[1] & 0xFFFF
+            place = index + 1  # the first is the tracepoint's own
+            if place < count:
+                _, kind = struct.unpack_from("<II", self._data, function + 12 + 8 * place)
+                return self._kind(kind) == _POINTER
+        return False
 
     def helpers(self) -> dict[str, int]:
         """Return the BPF helpers the kernel has: name ("probe_read_kernel") -> number; empty where it does not say."""

@@ -19,10 +19,9 @@ from ior_nb.engine.collector.bpf import (
     Program,
     attach_perf,
     attach_raw,
-    attach_traced,
 )
 
-__all__ = ["EVENTS", "HOOKS", "KINDS", "TOLD", "Hooks", "event_numbers"]
+__all__ = ["EVENTS", "HOOKS", "KINDS", "RING", "TOLD", "Hooks", "event_numbers"]
 
 # Raw tracepoint -> function, in the order in which they are attached: tasks first, so that no child is missed.
 HOOKS: Final = {
@@ -32,6 +31,8 @@ HOOKS: Final = {
     "sys_exit": "on_exit",
     "sys_enter": "on_enter",
 }
+RING: Final = "io_uring_complete"
+"""A hook more, where the kernel has it with what is needed of it: always a raw tracepoint, its function `on_ring`."""
 # The same as trace events.
 EVENTS: Final = {name: f"{'raw_syscalls' if name.startswith('sys_') else 'sched'}/{name}" for name in HOOKS}
 KINDS: Final = {"raw": PROG_RAW_TRACEPOINT, "tracepoint": PROG_TRACEPOINT}
@@ -67,16 +68,15 @@ class Hooks:
             attach_raw(hook, program) if self._numbers is None else attach_perf(self._numbers[hook], program)
         )
 
-    def watch_renames(self) -> bool:
-        """Attach the function that runs after each rename, whoever makes it; tell whether this kernel can."""
-        program = self._programs.get("on_rename")
-        if program is None:
-            return False
-        try:
-            self._links["rename"] = attach_traced(program)
-        except OSError:
-            return False
-        return True
+    def attach_ring(self) -> None:
+        """Attach what watches io_uring, if it is there."""
+        if self.watches_ring:
+            self._links[RING] = attach_raw(RING, self._programs["on_ring"])
+
+    @property
+    def watches_ring(self) -> bool:
+        """Whether operations of io_uring can be seen."""
+        return "on_ring" in self._programs
 
     def detach(self) -> None:
         """Take all away, the last one first. Idempotent."""

@@ -6,13 +6,12 @@ kernel.
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from ior_nb.engine.collector.bpf import PROG_TRACING, Map, MapSpec, Program, Refused
+from ior_nb.engine.collector.bpf import Map, MapSpec, Program
 
 __all__ = ["Image", "Loaded", "load", "relocated"]
 
@@ -27,16 +26,10 @@ class Image:
     maps: tuple[MapSpec, ...]
     code: Mapping[str, bytes]
     """Instructions by function; where they name a map there is its place in `maps`."""
-    after: Mapping[str, int] = field(default_factory=dict)
-    """Of functions that run after one of the kernel's: its BTF id. A kernel that cannot do that runs without them."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
-        return {
-            "maps": [asdict(m) for m in self.maps],
-            "code": {name: code.hex() for name, code in self.code.items()},
-            "after": dict(self.after),
-        }
+        return {"maps": [asdict(m) for m in self.maps], "code": {name: code.hex() for name, code in self.code.items()}}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Image:
@@ -48,7 +41,6 @@ class Image:
         return cls(
             maps=tuple(MapSpec(**m) for m in data["maps"]),
             code={str(name): bytes.fromhex(code) for name, code in data["code"].items()},
-            after={str(name): int(function) for name, function in data["after"].items()},
         )
 
 
@@ -81,8 +73,7 @@ class Loaded:
 
         try:
             for name, kind in kinds.items():
-                code = relocated(image.code[name], descriptor)
-                programs[name] = Program(name, kind, code, image.after.get(name, 0))
+                programs[name] = Program(name, kind, relocated(image.code[name], descriptor))
         except BaseException:
             Loaded(maps, programs).close()
             raise
@@ -109,9 +100,6 @@ def load(image: Image, kinds: Mapping[str, int]) -> Loaded:
     """
     loaded = Loaded({}, {})
     loaded.add(image, kinds)
-    for name in image.after:
-        with contextlib.suppress(Refused):
-            loaded.add(image, {name: PROG_TRACING})
     return loaded
 
 

@@ -20,7 +20,6 @@ from ior_nb.engine.collector.compiler import bcc_version, compile_text
 from ior_nb.engine.collector.hooks import HOOKS, KINDS, Hooks, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
 from ior_nb.engine.collector.program import (
-    AFTER,
     FUNCTIONS,
     TAILS,
     WANTED_PYTHON,
@@ -188,9 +187,9 @@ def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image,
     except LookupError as error:
         seen = f"Linux {platform.release()}, {platform.machine()}"
         raise NotHere(f"{error.args[0]} ({seen}); {SUPPORTED_KERNEL}") from error
-    after = {name: number for name, function in AFTER.items() if (number := btf.function(function)) is not None}
-    image = replace(compile_text(text, (*variant.functions, *after)), after=after)
-    return image, load(image, _kinds(variant))
+    ring = ["on_ring"] if "O_io_kiocb_opcode" in text.partition("#if")[0] else []
+    image = compile_text(text, (*variant.functions, *ring))
+    return image, load(image, _kinds(image, variant))
 
 
 def _has(btf: Btf, wanted: Mapping[str, Sequence[str]]) -> bool:
@@ -207,13 +206,14 @@ def _from_cache(data: Any, variant: Variant) -> tuple[Image, Loaded] | None:
         return None
     try:
         image = Image.from_json(data)
-        return image, load(image, _kinds(variant))
+        return image, load(image, _kinds(image, variant))
     except (Refused, LookupError, TypeError, ValueError):
         return None
 
 
-def _kinds(variant: Variant) -> dict[str, int]:
-    return dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"])
+def _kinds(image: Image, variant: Variant) -> dict[str, int]:
+    kinds = dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"])
+    return kinds | ({"on_ring": KINDS["raw"]} if "on_ring" in image.code else {})
 
 
 def _key(btf: bytes, sizes: dict[str, int]) -> str:

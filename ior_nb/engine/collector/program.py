@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.btf import Btf
+from ior_nb.engine.collector.hooks import RING
 from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
 from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls import NATIVE, Syscall
@@ -63,7 +64,7 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "files_struct": ("fdt",),
     "file": ("f_path", "f_pos", "f_flags"),
     "inode": ("i_ino", "i_sb", "i_mode", "i_private"),
-    "cred": ("euid", "cap_permitted"),
+    "cred": ("euid", "cap_permitted", "cap_ambient"),
     "super_block": ("s_dev", "s_magic"),
     "dentry": ("d_hash", "d_parent", "d_name", "d_inode"),
     "vfsmount": ("mnt_root",),
@@ -98,8 +99,6 @@ WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
     "dentry": ("d_name",),
 }
 TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused")
-# Functions that run after one of the kernel's own, where the kernel can do that.
-AFTER: Final = {"on_rename": "vfs_rename"}
 FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 # The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
 PYTHON_TAILS: Final = {name: len(TAILS) + at for at, name in enumerate(("python_walk", "python_new", "python_mapped"))}
@@ -146,7 +145,7 @@ CHANGES_NAMES: Final = frozenset(
     {"rename", "renameat", "renameat2", "mount", "umount", "move_mount", "pivot_root", "mount_setattr"}
 )
 
-# Whose submitted operations may be renames that end at any time: watched where renames themselves can not be.
+# Its end is one of operations, renames among them: where these can not be watched themselves.
 SUBMITS_RENAMES: Final = "io_uring_enter"
 FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 
@@ -217,13 +216,13 @@ def _register(index: int | None) -> int:
     return 0 if index is None else 1 + (ARGUMENT_REGISTERS[index] - REGISTERS_START) // 8
 
 
-def spec(call: Syscall, *, enabled: bool, rate: int, renames_seen: bool = True) -> bytes:
+def spec(call: Syscall, *, enabled: bool, rate: int, watches_ring: bool = True) -> bytes:
     """Return the `specs` row of a syscall: everything the kernel program has to know about it."""
-    return SWITCH.pack(rate, enabled) + _meaning(call, renames_seen)
+    return SWITCH.pack(rate, enabled) + _meaning(call, watches_ring)
 
 
 @functools.cache
-def _meaning(call: Syscall, renames_seen: bool) -> bytes:
+def _meaning(call: Syscall, watches_ring: bool) -> bytes:
     """Return what of the row never changes."""
 
     def at(*roles: str) -> int:
@@ -240,7 +239,7 @@ def _meaning(call: Syscall, renames_seen: bool) -> bytes:
     extra = role_of(*EXTRA)
     flags = (
         SF_KNOWN
-        | SF_CHANGES_NAMES * (call.name in CHANGES_NAMES or (call.name == SUBMITS_RENAMES and not renames_seen))
+        | SF_CHANGES_NAMES * (call.name in CHANGES_NAMES or (call.name == SUBMITS_RENAMES and not watches_ring))
         | SF_COMPAT_CHANGES_NAMES * (call.number in COMPAT_CHANGES_NAMES)
         | SF_EXEC * (call.kind == "exec")
         | SF_WRITES * (call.bytes_class in ("write", "transfer"))
@@ -344,6 +343,8 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     layout = btf.offsets(WANTED)
     if variant.classic:
         layout |= btf.offsets(WANTED_CLASSIC)
+    if btf.hands_over_pointer(RING, 1):
+        layout |= btf.offsets({"io_kiocb": ("opcode",)})
     for members in WANTED_IF_THERE:
         with contextlib.suppress(LookupError):
             layout |= btf.offsets(members)
@@ -399,18 +400,18 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     return f"{values}#define ASKS(r) ({asks})\n{text}{checks}"
 
 
-def all_specs(enabled: Iterable[int], rates: dict[int, int], *, renames_seen: bool = True) -> list[tuple[int, bytes]]:
+def all_specs(enabled: Iterable[int], rates: dict[int, int], *, watches_ring: bool = True) -> list[tuple[int, bytes]]:
     """Return (number, row) for every system call of this machine, and every number a 32-bit one matters for.
 
     Args:
         enabled: numbers of those that are on.
         rates: sampling by number.
-        renames_seen: whether every rename is seen by itself (`AFTER`).
+        watches_ring: whether operations of io_uring are seen by themselves.
     """
     chosen = frozenset(enabled)
     rows = {
         call.number: spec(
-            call, enabled=call.number in chosen, rate=rates.get(call.number, 1), renames_seen=renames_seen
+            call, enabled=call.number in chosen, rate=rates.get(call.number, 1), watches_ring=watches_ring
         )
         for call in NATIVE
     }

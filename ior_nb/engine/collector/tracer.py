@@ -129,7 +129,6 @@ class Tracer:
         self._totals = self._map("totals", 8 * wire.TOTALS * self.cpus)
         self._scope_gen = 0
         self._owner = 0
-        self._renames_seen = False
         self._filter = 0
         self._generation = 0
         self._wanted = 0
@@ -165,7 +164,6 @@ class Tracer:
         self._clear()
         scope = request["scope"]
         self._mode = scope["mode"]
-        self._renames_seen = self._hooks.watch_renames()
         self.set_specs(request["enabled"], {int(n): r for n, r in request["rates"].items()})
         for kind, numbers in ((0, request["ignore_tids"]), (1, [*request["ignore_pids"], os.getpid()])):
             for number in numbers:
@@ -209,6 +207,7 @@ class Tracer:
         self, scope: dict[str, Any], frames: int, programs: Iterable[str], counter: tuple[int, ...]
     ) -> dict[int, int]:
         running: dict[int, int] = {}
+        self._hooks.attach_ring()
         for hook in HOOKS:
             if hook == "sys_enter":  # everything else is in place: now the targets, then the calls
                 if frames and self.stacks is not None:
@@ -267,7 +266,7 @@ class Tracer:
 
     def set_specs(self, enabled: Iterable[int], rates: dict[int, int]) -> None:
         """Write every row of the syscall table: which are on, and one in how many makes a record."""
-        for number, row in all_specs(enabled, rates, renames_seen=self._renames_seen):
+        for number, row in all_specs(enabled, rates, watches_ring=self._hooks.watches_ring):
             if self._specs.get(number) != row:
                 self._maps["specs"].set(_key(number), row)
                 self._specs[number] = row

@@ -182,13 +182,10 @@ int on_exit(struct exit_args *ctx) {
     return 0;
   }
   u8 state = slot->state;
-  if (state != S_OPEN) {
-    if (state == S_SKIPPED) { slot->state = S_NONE; no_row(ctx, slot); }
-    else tails.call(ctx, TAIL_REFUSED);
-    return 0;
-  }
+  if (state != S_OPEN && state != S_SKIPPED) { tails.call(ctx, TAIL_REFUSED); return 0; }
   slot->state = S_NONE;
   if (slot->changes_names) __sync_fetch_and_add(&now->tree_generation, 1);
+  if (state != S_OPEN) { no_row(ctx, slot); return 0; }
 #if SHARES > 1
   /* Skipped runs lie between: this is the end of another call than the one that is open, whose own never comes. */
   if (rd32(ctx->regs + O_pt_regs_number) != slot->nr) { count(T_KILLED); count(T_NO_START); return 0; }

@@ -182,13 +182,17 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
 
 /* ---- calls that change names ---- */
 
-/* After a rename, whoever made it: a call of any process, io_uring, a file server. */
-int on_rename(void *ctx) {
+#ifdef O_io_kiocb_opcode
+/* An operation of io_uring has ended, before the one who waits for it can know: no call may have been made for it. */
+int on_ring(struct ring_args *ctx) {
+  u8 operation = 0;
   u32 zero = 0;
   struct live *now = live.lookup(&zero);
-  if (now) __sync_fetch_and_add(&now->tree_generation, 1);
+  read_kernel(&operation, 1, (void *)(ctx->request + O_io_kiocb_opcode));
+  if (now && operation == IORING_OP_RENAMEAT) __sync_fetch_and_add(&now->tree_generation, 1);
   return 0;
 }
+#endif
 
 inline_ bool may_change_names(struct spec *spec, u64 task) {
   u8 flags = spec->flags & (SF_CHANGES_NAMES | SF_COMPAT_CHANGES_NAMES);

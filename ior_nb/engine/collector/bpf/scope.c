@@ -49,13 +49,14 @@ inline_ bool inside(u64 wanted) {
 
 /* Whether the current task's program runs with rights that who looks has not: as another user, or, as the kernel says by
  * "not dumpable", with a group or a file that is not his, or with capabilities beyond his. He might not trace it with
- * ptrace either. */
+ * ptrace either. What has capabilities of its file (which clears the ambient ones), and all of them he has too, may be seen:
+ * Python often has those that tracing takes. */
 inline_ bool hidden(struct config *c) {
   if (!c->viewer) return false;
   u64 task = bpf_get_current_task(), cred = rd(task + O_task_struct_cred), rights = rd(cred + O_cred_cap_permitted);
   if (rd32(cred + O_cred_euid) != c->viewer) return true;
 #ifdef O_mm_struct_flags
-  if ((rd32(rd(task + O_task_struct_mm) + O_mm_struct_flags) & 3) != 1) return !rights || rights & ~c->viewer_rights;
+  if ((rd32(rd(task + O_task_struct_mm) + O_mm_struct_flags) & 3) != 1) return !rights || rights & ~c->viewer_rights || rd(cred + O_cred_cap_ambient);
 #endif
   return false;
 }

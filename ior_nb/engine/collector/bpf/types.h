@@ -32,6 +32,7 @@
 #define EACCES 13
 #define ENOSYS 38
 #define SIGSYS 31
+#define IORING_OP_RENAMEAT 35
 #define RESOLVE_IN_ROOT 0x10
 #define ROOTED_IN_ROOT 4  /* of slot.rooted, beside 1 and 2: a string begins with a slash */
 #define MOST_ERRNO 4095
