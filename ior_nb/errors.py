@@ -2,7 +2,8 @@
 
     IorError
     ├─ ConfigError(ValueError)              a wrong option, name or value; nothing was started
-    │   └─ FilterSyntaxError                filter text that does not parse: .text, .position
+    │   ├─ FilterSyntaxError                filter text that does not parse: .text, .position
+    │   └─ NoCommand                        the command is not there or no program: .status
     ├─ SourceError
     │   ├─ SourceUnavailable                no bcc, no BTF, not Linux: says what to install
     │   ├─ PermissionDenied(PermissionError)  the rights to load BPF programs are missing
@@ -52,6 +53,19 @@ class FilterSyntaxError(ConfigError):
         super().__init__(f"{_visible(message)}\n  {before}{behind}\n  {' ' * len(before)}^")
         self.text = text
         self.position = position
+
+
+class NoCommand(ConfigError):
+    """The command to trace is not there, or is no program.
+
+    Args:
+        message: one line.
+        status: the exit status a shell has for it: 127 not found, 126 not executable.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def _visible(text: str) -> str:

@@ -1,29 +1,43 @@
 """`ior-nb`: the same session on a terminal.
 
-Exit status: that of the traced command; 0 without one; 2 when nothing was traced (a wrong option, missing rights).
-The summary goes to stderr, so that the command's own output stays untouched.
+Exit status: that of the traced command, 128 + n when signal n ended it; 127 or 126 when it is not there or no program;
+0 without one; 2 when nothing was traced (a wrong option, missing rights); 74 instead of 0 when a recording or the JSON
+could not be written. The summary goes to stderr, so that the command's own output stays untouched.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
+import select
 import signal
+import stat
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ior_nb import errors
 from ior_nb.commands.options import add_trace_options, trace_arguments
 from ior_nb.runtime.text import printable, printable_lines
 from ior_nb.version import VERSION
 
+if TYPE_CHECKING:
+    from ior_nb.result.trace import Trace
+    from ior_nb.session.window import Window
+
 __all__ = ["main"]
+
+_NOT_WRITTEN: Final = 74  # EX_IOERR of sysexits.h
+_GRACE_S: Final = 2.0
+_OF_THE_TERMINAL: Final = (signal.SIGINT, signal.SIGQUIT)
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
+_HANDED_ON: Final = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,7 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     tracing.add_argument(
         "--json", action="store_true", help="print the result as one JSON object, the last line of stdout"
     )
-    tracing.add_argument("--duration", type=float, metavar="S", help="end after S seconds")
+    tracing.add_argument(
+        "--duration",
+        type=float,
+        metavar="S",
+        help=f"end after S seconds; a command is terminated, and killed {_GRACE_S:g} s later",
+    )
     tracing.add_argument("--quiet", action="store_true", help="no summary on stderr")
     tracing.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     verbs.add_parser("doctor", help="what this machine offers for tracing, and what to do about what it lacks")
@@ -56,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
+    _keep_standard_descriptors()
     options = _parser().parse_args(arguments)
     if options.verb == "doctor":
         from ior_nb.doctor import diagnose, report
@@ -65,8 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1 if any(f.ok is False for f in findings) else 0
     try:
         return _trace(options)
+    except errors.NoCommand as error:
+        _say(f"ior-nb: {error}")
+        return error.status
     except (errors.ConfigError, errors.SourceError, errors.RecordingError) as error:
-        print(printable_lines(f"ior-nb: {error}"), file=sys.stderr)
+        _say(f"ior-nb: {error}")
         return 2
 
 
@@ -81,36 +104,60 @@ def _trace(options: argparse.Namespace) -> int:
     if not command and not target:
         raise errors.ConfigError("nothing to trace: give a command (ior-nb trace -- CMD ARGS), --pid, or --system")
     window = trace(**wanted | {"command": command or None})
-    warnings.simplefilter("ignore", errors.LostEventsWarning)  # the completeness line says it
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # The terminal's interrupt reaches the command by itself; we stay to report.
-        signal.signal(
-            number,
-            (lambda n, _: window.signal(n) if n != signal.SIGINT else None) if command else lambda n, _: ended.set(),
-        )
+    warnings.simplefilter("ignore", errors.IorWarning)  # the summary says it
+    received = _receive_signals(window) if command else _receive_signals()
+    if command:
+        window.become_wrapper()
     with window as result:
         if not command:
             if not options.quiet:
-                print(printable(f"ior-nb: tracing {result.scope}; Ctrl-C ends it"), file=sys.stderr, flush=True)
-            _wait(ended, options.duration, options.pid or options.tid)
-        elif options.duration is not None:
-            timer = threading.Timer(options.duration, window.signal, (signal.SIGTERM,))
-            timer.daemon = True
-            timer.start()
+                _say(f"ior-nb: tracing {result.scope}; Ctrl-C ends it")
+            _wait(received, options.duration, options.pid or options.tid)
+        else:
+            for number in received:  # before there was a command to hand them on to
+                window.signal(number)
+            if options.duration is not None and not window.command_ended(options.duration):
+                window.signal(signal.SIGTERM)
+                if not window.command_ended(_GRACE_S):
+                    window.signal(signal.SIGKILL)
     if not options.quiet:
-        print(result.summary().text(_width()), file=sys.stderr)
-    if options.json:
-        print(json.dumps(_as_json(result)), flush=True)
-    return result.returncode or 0
+        _say(result.summary().text(_width()), escape=False)
+    elif result.recording_error:
+        _say(f"ior-nb: {result.recording_error}")
+    said = _print_line(json.dumps(_as_json(result)), alone=not command) if options.json else True
+    status: int = result.returncode or 0
+    return status or (0 if said and not result.recording_error else _NOT_WRITTEN)
 
 
-def _wait(ended: threading.Event, seconds: float | None, pid: int | None) -> None:
+def _receive_signals(window: Window | None = None) -> list[int]:
+    """Hand signals on to the command, or keep them for `_wait`; those this process was told to ignore stay ignored.
+
+    The terminal sends its own to the command as well, which decides what they mean; we stay, to report.
+
+    Returns:
+        The signals nobody has been handed yet.
+    """
+    waiting: list[int] = []
+
+    def receive(number: int, _: object) -> None:
+        if number in _OF_THE_TERMINAL and window is not None:
+            return
+        if window is None or not window.signal(number):
+            waiting.append(number)
+
+    for number in (*_OF_THE_TERMINAL, *(_HANDED_ON if window is not None else _ENDING)):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, receive)
+    return waiting
+
+
+def _wait(received: list[int], seconds: float | None, pid: int | None) -> None:
     """Wait for a signal, for the time to be up, or for the process to be gone; whichever comes first."""
     deadline = float("inf") if seconds is None else time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0 and not ended.wait(min(left, 0.2)):
+    while not received and (left := deadline - time.monotonic()) > 0:
         if pid is not None and _is_gone(pid):
             return
+        time.sleep(min(left, 0.1))
 
 
 def _is_gone(tid: int) -> bool:
@@ -122,8 +169,8 @@ def _is_gone(tid: int) -> bool:
     return stat[stat.rindex(b")") + 2 :].startswith((b"Z", b"X"))
 
 
-def _as_json(result: Any) -> dict[str, Any]:
-    accounting = result.accounting.as_dict()
+def _as_json(result: Trace) -> dict[str, Any]:
+    accounting: dict[str, Any] = result.accounting.as_dict()
     return {
         "engine": result.engine,
         "events": accounting["emitted"] + accounting["in_flight"],
@@ -132,9 +179,70 @@ def _as_json(result: Any) -> dict[str, Any]:
         "accounting": accounting,
         "duration_s": result.duration_s,
         "recording": str(result.recording) if result.recording else None,
+        "recording_error": result.recording_error or None,
         "returncode": result.returncode,
         "counters": result.counters,
     }
+
+
+# ---- the terminal, or what stands in its place
+
+
+def _keep_standard_descriptors() -> None:
+    """Let no file of ours take the number of a standard stream that was closed; a command finds it closed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)  # the lowest free number; closed when a command is executed
+
+
+def _say(text: str, *, escape: bool = True) -> None:
+    """Write to standard error. Where that cannot be it is no reason for another exit status than the command's."""
+    if escape:  # names of files and commands are in it
+        text = "\n".join(printable(line) for line in text.split("\n"))
+    _write(2, text + "\n")
+
+
+def _print_line(text: str, *, alone: bool) -> bool:
+    """Write one line to standard output, on a line of its own; tell whether it could be written.
+
+    Args:
+        text: the line.
+        alone: whether nobody else has written there.
+    """
+    sys.stdout.flush() if sys.stdout is not None else None
+    if _write(1, ("" if alone or _begins_a_line() else "\n") + text + "\n"):
+        return True
+    _say("ior-nb: the result cannot be written to standard output")
+    return False
+
+
+def _begins_a_line() -> bool:
+    """Whether what was written to standard output ends a line; of a pipe or a terminal nobody can tell."""
+    try:
+        status, flags = os.fstat(1), fcntl.fcntl(1, fcntl.F_GETFL)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        end = status.st_size if flags & os.O_APPEND else os.lseek(1, 0, os.SEEK_CUR)
+        with open("/proc/self/fd/1", "rb") as file:  # noqa: PTH123 - it may be open for writing alone
+            return end == 0 or os.pread(file.fileno(), 1, end - 1) == b"\n"
+    except OSError:
+        return False
+
+
+def _write(fd: int, text: str) -> bool:
+    rest = text.encode(errors="backslashreplace")
+    try:
+        while rest:
+            try:
+                rest = rest[os.write(fd, rest) :]
+            except BlockingIOError:  # a command may have left it so
+                select.select([], [fd], [])
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _width() -> int:

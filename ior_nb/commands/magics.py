@@ -265,7 +265,8 @@ def load(shell: Any) -> None:
     shell.events.register("post_run_cell", magics.after_cell)
     # Loading the program takes most of a second: begin now, so that the first traced cell need not wait. Whatever
     # goes wrong here goes wrong again, and is told, when something is traced.
-    own.OwnThread(target=_warm_up, args=(magics.session,), name="ior-warm-up", daemon=True).start()
+    with contextlib.suppress(OSError):  # no more threads
+        own.OwnThread(_warm_up, magics.session, name="ior-warm-up").start()
     _loaded[id(shell)] = magics
 
 

@@ -20,6 +20,13 @@ def _sampling(text: str) -> tuple[str, int]:
     return name, int(rate)
 
 
+def _mode(text: str) -> int:
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no mode of a file, such as 640") from None
+
+
 def _engines() -> str:
     rows = "; ".join(f"{name} {row.doc}" for name, row in ENGINES.items())
     return f"auto (default: {next(iter(ENGINES))}), or by name: {rows}"
@@ -62,6 +69,15 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
         help="the Python stack of every call (default: full, off for --uid, --cgroup, --system, --pid)",
     )
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
+    how.add_argument(
+        "--record-mode",
+        type=_mode,
+        metavar="MODE",
+        help="who may read and write it, as 640 or 644 (default: 600, you alone)",
+    )
+    how.add_argument(
+        "--record-command", action="store_true", help="keep the whole command line in it, not the program's name alone"
+    )
 
 
 def _seconds(text: str) -> float:

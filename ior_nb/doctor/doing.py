@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -25,7 +23,7 @@ from ior_nb.engine.collector.bpf import condensed
 from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.collector.rights import enough
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
-from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
+from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, Collector, spawn, waited
 
 __all__ = ["Answers", "ask", "judge"]
 
@@ -47,28 +45,28 @@ class Answers:
 
 def ask() -> Answers:
     """Start a collector; have it try, then load."""
-    ours, theirs = socket.socketpair()
-    with ours:
-        try:
-            process = spawn(theirs)
-        except OSError as error:
-            return Answers(_failed(f"the collector process cannot be started: {error}"), {})
-        finally:
-            theirs.close()
-        trial = _answer(ours, process.pid, "trial")
+    try:
+        collector = spawn()
+    except OSError as error:
+        return Answers(_failed(f"the collector process cannot be started: {error.strerror or error}"), {})
+    try:
+        trial = _answer(collector, "trial")
         load: dict[str, Any] = {}
         began = time.monotonic()
         if trial["ok"]:
             sizes = {"event_bytes": RING_BYTES, "name_bytes": NAME_RING_BYTES, "buffer_bytes": BUFFER_BYTES}
-            load = _answer(ours, process.pid, "load", **sizes)
+            load = _answer(collector, "load", **sizes)
         seconds = time.monotonic() - began
-        lines = _answer(ours, process.pid, "lines") if load.get("ok") else {}
-    _end(process)
+        lines = _answer(collector, "lines") if load.get("ok") else {}
+    finally:
+        collector.hang_up()
+        collector.close()
     return Answers(trial, load, seconds, lines)
 
 
-def _answer(connection: socket.socket, pid: int, verb: str, **arguments: Any) -> dict[str, Any]:
+def _answer(collector: Collector, verb: str, **arguments: Any) -> dict[str, Any]:
     unpacker = Unpacker()
+    connection = collector.socket
     received: list[bytes] = []
 
     def more(seconds: float) -> bool:
@@ -80,30 +78,23 @@ def _answer(connection: socket.socket, pid: int, verb: str, **arguments: Any) ->
         return True
 
     try:
-        connection.sendall(pack_json(Frame.REQUEST, {"id": 0, "verb": verb, **arguments}))
-        while waited(more, pid, most_s=_MOST_S):
+        collector.send(pack_json(Frame.REQUEST, {"id": 0, "verb": verb, **arguments}))
+        while waited(more, collector.pid, most_s=_MOST_S):
             data = received.pop()
             if not data:
-                return _failed("the collector ended on its own")
+                said = collector.said()
+                return _failed(f"the collector ended on its own{f' ({said})' if said else ''}")
             for kind, payload in unpacker.feed(data):
                 if kind is Frame.ANSWER:
                     answer: dict[str, Any] = json.loads(payload)
                     return answer
     except OSError as error:
-        return _failed(f"the collector's socket broke: {error}")
+        return _failed(f"the collector's socket broke: {error.strerror or error}")
     return _failed(f"the collector did nothing about {verb!r} for {IDLE_S:.0f} s")
 
 
 def _failed(message: str) -> dict[str, Any]:
     return {"ok": False, "kind": "SourceError", "message": message, "log": ""}
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of a collector whose socket is closed."""
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:  # it is in the middle of something, and ends after it
-        process.returncode = 0  # else Python warns of a process that still runs
 
 
 def judge(answers: Answers, host: Host, place: Place) -> list[Finding]:

@@ -6,16 +6,11 @@ on locks, so that a traced thread makes no call of its own that would show up in
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
 import platform
-import queue
-import socket
-import subprocess
 import sys
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -33,7 +28,8 @@ from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
 from ior_nb.engine.searches import Searches
 from ior_nb.engine.sharing import Sharing
-from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, spawn, waited
+from ior_nb.engine.spawn import ASLEEP_S, BUFFER_BYTES, NAME_RING_BYTES, RING_BYTES, Collector, spawn, waited
+from ior_nb.real import Event, Lock, RLock, SimpleQueue, Thread, current
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.memory import memory_limit
@@ -54,7 +50,7 @@ class _Answer:
     """A request on its way."""
 
     def __init__(self) -> None:
-        self.ready = threading.Event()
+        self.ready = Event()
         self.message: dict[str, Any] = {}
 
 
@@ -89,13 +85,13 @@ class BccEngine:
         """Whether bcc had to compile it; else it came from the cache."""
         self._not_kept = ""
         self._notes: tuple[str, ...] = ()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
-        self._lock = threading.RLock()
+        self._collector: Collector | None = None
+        self._lock = RLock()
         self._ids = itertools.count(1)
         self._waiting: dict[int, _Answer] = {}
-        self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._requests: SimpleQueue[bytes | None] = SimpleQueue()
+        self._threads: list[Thread] = []
+        self._taking = False  # the pump is at work on what the collector sent
         self._sharing = Sharing()
         _ENGINES.add(self)
         self._decoder = Decoder()
@@ -104,7 +100,7 @@ class BccEngine:
         self._quiet = False
         self._raw: deque[tuple[Frame, bytes]] = deque()
         self._raw_bytes = 0
-        self._decoding = threading.Lock()
+        self._decoding = Lock()
         self._counters = np.zeros(0, COUNTER)
         self._failure: Exception | None = None
         self._skipping = False  # the kernel skipped calls: another way will be chosen when it is loaded anew
@@ -117,12 +113,12 @@ class BccEngine:
     @property
     def collector_pid(self) -> int | None:
         """The collector's process id, None while there is none."""
-        return self._process.pid if self._process is not None else None
+        return self._collector.pid if self._collector is not None else None
 
     @property
     def how(self) -> str:
         """Where the program hangs and where it came from, once it is loaded."""
-        if self._socket is None or not self.way:
+        if self._collector is None or not self.way:
             return ""
         origin = "compiled" if self.compiled else "from the cache"
         return f"bcc: {TOLD[self.way]}, program {origin}" + (f" ({self._not_kept})" if self._not_kept else "")
@@ -140,7 +136,7 @@ class BccEngine:
             ProgramRejected: the compiler or the verifier refused the program.
         """
         with self._lock:
-            if self._socket is not None and self._failure is None and not self._skipping:
+            if self._collector is not None and self._failure is None and not self._skipping:
                 return
             self._release()
             self._failure = None
@@ -169,46 +165,33 @@ class BccEngine:
             raise errors.SourceUnavailable(
                 f"the system calls of x86-64 and arm64 can be traced, not those of {platform.machine()}; {RECORDING}"
             )
-        ours, theirs = socket.socketpair()
-        with contextlib.suppress(OSError):
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         try:
-            self._process = spawn(theirs)
+            self._collector = collector = spawn()
+            self._decoder = Decoder()
+            self._requests = SimpleQueue()
+            self._threads = [
+                own.OwnThread(self._pump, collector, name="ior-pump"),
+                own.OwnThread(self._control, collector, self._requests, name="ior-control"),
+            ]
+            for thread in self._threads:
+                thread.start()
         except OSError as error:
-            ours.close()
-            raise errors.SourceUnavailable(f"the collector process cannot be started: {error}") from error
-        finally:
-            theirs.close()
-        self._socket = ours
-        self._decoder, self._requests = Decoder(), queue.SimpleQueue()
-        self._threads = [
-            own.OwnThread(target=self._pump, args=(ours,), name="ior-pump", daemon=True),
-            own.OwnThread(target=self._control, args=(ours, self._requests), name="ior-control", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+            raise errors.SourceUnavailable(
+                f"the collector process cannot be started: {error.strerror or error}"
+            ) from error
 
     def _release(self) -> None:
         self._sharing.end()
-        connection, process = self._socket, self._process
-        self._socket = self._process = None
+        collector, self._collector = self._collector, None
         self._requests.put(None)
-        if connection is not None:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)  # wakes the pump; the collector sees the end and goes
+        if collector is not None:
+            collector.hang_up()  # which wakes the pump
         for thread in self._threads:
-            if thread is not threading.current_thread():
+            if thread is not current():
                 thread.join(timeout=5)
         self._threads = []
-        if connection is not None:
-            connection.close()
-        if process is not None:
-            try:
-                process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(PermissionError):  # under sudo it is root's; it ends with its socket
-                    process.kill()
-                    process.wait()
+        if collector is not None:
+            collector.close()
 
     def close(self) -> None:
         """End the collector; nothing of it is left in the kernel. Idempotent."""
@@ -317,7 +300,7 @@ class BccEngine:
     def _ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
         if self._failure is not None:
             raise self._failure
-        if self._socket is None:
+        if self._collector is None:
             raise errors.SessionClosed("the engine is closed")
         number = next(self._ids)
         answer = self._waiting[number] = _Answer()
@@ -336,39 +319,51 @@ class BccEngine:
         return message
 
     def _wait_for(self, answer: _Answer, verb: str) -> None:
-        pid = self._process.pid if self._process is not None else None
-        if not waited(answer.ready.wait, pid):
-            raise errors.CollectorDied(f"the collector did nothing about {verb!r} for {IDLE_S:.0f} s")
+        collector = self._collector
+        pid = collector.pid if collector is not None else None
+        if not waited(answer.ready.wait, pid, asleep_s=ASLEEP_S, busy=lambda: self._taking) and collector is not None:
+            self._failure = self._failure or errors.CollectorDied(
+                f"the collector did nothing about {verb!r} and was ended; the next trace starts another one"
+            )
+            collector.kill()
 
     def _why_it_ended(self) -> Exception:
         return self._failure or errors.CollectorDied("the collector ended")
 
-    def _control(self, connection: socket.socket, requests: queue.SimpleQueue[bytes | None]) -> None:
+    def _control(self, collector: Collector, requests: SimpleQueue[bytes | None]) -> None:
         while (frame := requests.get()) is not None:
             try:
-                connection.sendall(frame)
-            except OSError:
-                return  # the pump notices too, and tells everyone
+                collector.send(frame)
+            except OSError as error:
+                if self._collector is collector and self._failure is None:
+                    self._failure = _broken(error, collector)
+                collector.kill()  # the pump sees its end, and tells everyone
+                return
 
-    def _pump(self, connection: socket.socket) -> None:
+    def _pump(self, collector: Collector) -> None:
         unpacker = Unpacker()
         buffer = bytearray(4 << 20)
         view = memoryview(buffer)
         failure: Exception
         try:
-            while count := self._sharing.read(connection, buffer):
+            while count := self._sharing.read(collector, buffer):
+                self._taking = True
                 for kind, payload in unpacker.feed(view[:count]):
                     self._receive(kind, payload)
-            failure = errors.CollectorDied("the collector ended on its own; rows that had arrived are kept")
+                self._taking = False
+            said = collector.said()
+            failure = errors.CollectorDied(
+                f"the collector ended on its own{f' ({said})' if said else ''}; rows that had arrived are kept"
+            )
         except OSError as error:
-            failure = errors.CollectorDied(f"the collector's socket broke: {error}")
+            failure = _broken(error, collector)
         except Exception as error:  # decoding must not end in silence
             failure = errors.SourceError(f"cannot decode what the collector sent: {type(error).__name__}: {error}")
             failure.__cause__ = error
-        if self._socket is connection:
-            self._failure = failure
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)  # the collector sees the end, and its hooks go with it
+        self._taking = False
+        if self._collector is collector:
+            self._failure = self._failure or failure
+            collector.hang_up()  # its hooks go with it
         for answer in list(self._waiting.values()):
             answer.ready.set()
 
@@ -428,6 +423,11 @@ class BccEngine:
 
     def _hand_on(self, batch: EventBatch) -> None:
         self._on_batch(batch)
+
+
+def _broken(error: OSError, collector: Collector) -> errors.CollectorDied:
+    said = collector.said()
+    return errors.CollectorDied(f"the collector's socket broke: {error.strerror}{f' ({said})' if said else ''}")
 
 
 def _as_error(message: dict[str, Any]) -> errors.SourceError | errors.ConfigError:

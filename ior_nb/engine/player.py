@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -13,6 +12,7 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER
 from ior_nb.errors import SourceError
+from ior_nb.real import Condition, Lock, Thread, current
 from ior_nb.runtime import Accounting, EventBatch, own
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import FOR_EVER
@@ -45,18 +45,18 @@ class Player:
     def __init__(self, name: str, clock: Callable[[], int]) -> None:
         self.clock = clock
         self._name = name
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
         self._begin()
 
     def _begin(self) -> None:
-        self._changed = threading.Condition()  # guards the next six
+        self._changed = Condition()  # guards the next six
         self._playing = False
         self._ending = False
         self._again = False
         self._hurry = False
         self._rushing = False
         self._reached = -1  # all rows due by then have been handed over
-        self._books = threading.Lock()  # held while rows are handed over; guards the next two
+        self._books = Lock()  # held while rows are handed over; guards the next two
         self._totals = dict.fromkeys(_TOTALS, 0)
         self._counters = np.zeros(wire.SPECS, COUNTER)
         self._numbers = np.zeros(0, np.int64)
@@ -82,12 +82,12 @@ class Player:
         self._on_batch = on_batch
         self._choose = choose
         self._playing = True
-        self._thread = own.OwnThread(target=self._run, args=(play,), name=self._name, daemon=True)
+        self._thread = own.OwnThread(self._run, play, name=self._name)
         self._thread.start()
 
     def restart(self) -> None:
         """Break the playback off, and begin it anew; nothing happens when none is on."""
-        with self._changed:
+        with self._changed.lock:
             self._again = True
             self._reached = -1
             self._changed.notify_all()
@@ -98,7 +98,7 @@ class Player:
         Raises:
             SourceError: the playback broke off.
         """
-        with self._changed:
+        with self._changed.lock:
             target = FOR_EVER if self._rushing else self.clock()
             self._hurry = True
             self._changed.notify_all()
@@ -122,13 +122,13 @@ class Player:
 
     def rush(self) -> None:
         """From now on every row is due, whatever its time; `flush` waits for the last one."""
-        with self._changed:
+        with self._changed.lock:
             self._rushing = True
             self._changed.notify_all()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end of the playback; tell whether it has come."""
-        with self._changed:
+        with self._changed.lock:
             return self._changed.wait_for(lambda: self._reached >= FOR_EVER or not self._playing, timeout)
 
     def counters(self) -> np.ndarray:
@@ -138,11 +138,11 @@ class Player:
 
     def end(self) -> None:
         """End the thread at once. Idempotent."""
-        with self._changed:
+        with self._changed.lock:
             self._ending = True
             self._changed.notify_all()
         thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread is not current():
             thread.join()
 
     # ---- for the playback, in its thread
@@ -167,12 +167,12 @@ class Player:
         while at < len(batch):
             now = self.clock()
             to = len(batch) if self._rushing else int(np.searchsorted(due, now, side="right"))
-            with self._changed:
+            with self._changed.lock:
                 self._check()
                 self._reached = max(self._reached, int(due[at]) - 1)
                 self._changed.notify_all()
                 if to == at and not self._hurry:
-                    self._changed.wait(min(max(int(due[at]) - now, _TICK_NS) / 1e9, threading.TIMEOUT_MAX))
+                    self._changed.wait(min(max(int(due[at]) - now, _TICK_NS) / 1e9, 60.0))
                 self._hurry = self._hurry and to > at
             if to > at:
                 self.hand(batch[at:to], None if keep is None else keep[at:to])
@@ -213,7 +213,7 @@ class Player:
             while True:
                 with contextlib.suppress(_Interrupted):
                     play()
-                with self._changed:
+                with self._changed.lock:
                     if not (self._again or self._ending):
                         self._reached = FOR_EVER
                         self._changed.notify_all()
@@ -224,12 +224,12 @@ class Player:
         except Exception as error:  # it must not end in silence
             self._failure = error
         finally:
-            with self._changed:
+            with self._changed.lock:
                 self._playing = False
                 self._changed.notify_all()
 
     def _go_on(self) -> None:
-        with self._changed:
+        with self._changed.lock:
             self._check()
 
     def _check(self) -> None:

@@ -6,7 +6,6 @@ It is the one engine that reads files of ours, so the import contract lets this 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from ior_nb.aggregate import added, counted, missing
 from ior_nb.engine.contract import Ended, Engine
 from ior_nb.engine.player import Player, sampled
 from ior_nb.export.arrow import event_batch
+from ior_nb.real import Event
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions, new_tables
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import boot_clock
@@ -262,7 +262,7 @@ class StandIn(ReplayEngine):
         self._reason = middle_cut(printable(reason.partition("\n")[0].partition(". ")[0]), 160)
         self._found: list[Recording] = []
         self._turn = 0
-        self._wanted = threading.Event()  # a dashboard that opens later sees the whole of it move
+        self._wanted = Event()  # a dashboard that opens later sees the whole of it move
 
     @property
     def notes(self) -> tuple[str, ...]:

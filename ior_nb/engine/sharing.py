@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 
+from ior_nb.engine.spawn import Collector
 from ior_nb.runtime import own
 
 __all__ = ["Sharing"]
@@ -25,9 +26,9 @@ class Sharing:
         """Whether the program is told."""
         return self._words is not None
 
-    def read(self, connection: socket.socket, buffer: bytearray) -> int:
+    def read(self, collector: Collector, buffer: bytearray) -> int:
         """Receive bytes, and the descriptor that comes with some."""
-        count, beside, _, _ = connection.recvmsg_into([buffer], socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        count, beside, _, _ = collector.connection.recvmsg_into([buffer], socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
         for level, kind, data in beside:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self._received += struct.unpack(f"={len(data) // 4}i", data[: len(data) // 4 * 4])

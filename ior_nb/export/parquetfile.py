@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from typing import Final
 
 from ior_nb.export.about import About
 from ior_nb.export.arrow import record_batch, schema
+from ior_nb.real import Descriptor
 from ior_nb.runtime import EventBatch
 from ior_nb.sinks.parquet import Chain, link
 
@@ -26,9 +28,11 @@ def parquetfile(batch: EventBatch, about: About) -> Iterator[bytes]:
     wanted, host = schema(batch.extras), about.metadata.get("ior_nb.hostname", "")
     none = link(record_batch(batch[:0], wanted=wanted), pairs)
     with tempfile.TemporaryFile() as file:
-        chain = Chain(file.fileno(), none)
+        ours = Descriptor(os.dup(file.fileno()))
+        chain = Chain(ours, none)
         for at in range(0, len(batch), _GROUP):
             chain.append(link(record_batch(batch[at : at + _GROUP], host=host, wanted=wanted)))
         chain.finish(none)
+        ours.close()
         while piece := file.read(_PIECE):
             yield piece

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from ior_nb.globalfilter.complete import complete
 from ior_nb.globalfilter.parser import parse
 from ior_nb.globalfilter.text import to_text
 from ior_nb.globalfilter.undo import FilterStack
+from ior_nb.real import RLock
 from ior_nb.runtime import EventBatch, Filter, Suggestion
 
 __all__ = ["Filters"]
@@ -31,7 +31,7 @@ class Filters:
         lock: held during a change.
     """
 
-    def __init__(self, seen: Callable[[], EventBatch], active: Filter | None, lock: threading.RLock) -> None:
+    def __init__(self, seen: Callable[[], EventBatch], active: Filter | None, lock: RLock) -> None:
         self._seen = seen
         self._stack = FilterStack(active)
         self._lock = lock

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
 from ior_nb.globalfilter.text import node_text
+from ior_nb.real import Lock
 from ior_nb.runtime.filter import Filter, Node, Or, leaves
 
 __all__ = ["DEPTH", "FilterStack"]
@@ -22,7 +22,7 @@ class FilterStack:
     def __init__(self, active: Filter | None = None) -> None:
         self._active = active if active is not None else Filter()
         self._history: deque[tuple[Filter, str]] = deque(maxlen=DEPTH)
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __len__(self) -> int:
         """How many levels `pop` can go back."""

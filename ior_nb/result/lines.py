@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import linecache
 import re
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate import latencies, wait_rows
+from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.stacks import NO_FRAME, Frame, is_cell, own_frame, parsed
@@ -56,7 +56,7 @@ class LineTally:
     """Adds up batches by stack; any thread may ask meanwhile. As long as there are distinct stacks."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._stacks = Recoder()
         self._columns = {name: np.zeros(64, np.int64) for name in ("calls", "errors", "bytes", "time", "waiting")}
 

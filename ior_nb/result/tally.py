@@ -7,13 +7,13 @@ there were.
 from __future__ import annotations
 
 import errno
-import threading
 from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from ior_nb.aggregate import latencies, source_files, wait_rows, waits_at, ways
+from ior_nb.real import Lock
 from ior_nb.result.lines import Annotated
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
@@ -39,7 +39,7 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
         self._calls = _Columns(("calls", "errors", "probes", "bytes", "latency", "waiting", "max"))
         self._files = _Columns(("calls", "read", "written", "latency"))

@@ -54,6 +54,8 @@ class Trace:
             it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
         recording: where the recording was published; None without one.
+        recording_error: why it ended early, or does not exist; empty when all is well.
+        records_command: whether recordings have the whole command line.
     """
 
     def __init__(self, *, title: str, scope: str, engine: str, options: Mapping[str, str] | None = None) -> None:
@@ -67,6 +69,8 @@ class Trace:
         self.counters: dict[str, dict[str, int]] = {}
         self.returncode: int | None = None
         self.recording: Path | None = None
+        self.recording_error = ""
+        self.records_command = False
         self.notes: tuple[str, ...] = ()
         self.caveats: tuple[str, ...] = ()
         self.origin: dict[str, str] = {}
@@ -209,16 +213,21 @@ class Trace:
         """Return what the footer of a recording says about the trace."""
         import json
 
+        options, title = dict(self.options), self.title
+        if "command" in options and not self.records_command:
+            program = options["command"].split(" ")[0]
+            title = program if title == options["command"] else title
+            options["command"] = program
         pairs = {
             "ior_nb.version": VERSION,
             "ior_nb.hostname": platform.node(),
             "ior_nb.kernel": platform.release(),
             "ior_nb.machine": platform.machine(),
             "ior_nb.engine": self.engine,
-            "ior_nb.title": self.title,
+            "ior_nb.title": title,
             "ior_nb.scope": self.scope,
             "ior_nb.boot_id": boot_id(),
-            "ior_nb.options": json.dumps(self.options),
+            "ior_nb.options": json.dumps(options),
         } | self.origin
         pairs |= clocks("started", self.began)
         if self.finished:

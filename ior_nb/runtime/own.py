@@ -22,13 +22,17 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
+from ior_nb.real import Lock, Thread, current, local, native_id, threads
+
 __all__ = [
     "NOTEBOOKS",
     "OURS",
     "USERS",
     "OwnThread",
+    "act_for",
     "all_ours",
     "given",
+    "here",
     "not_users",
     "notebooks",
     "ours",
@@ -54,20 +58,22 @@ _NUMBERS: Final = 1 << 22  # no thread has a higher number: PID_MAX_LIMIT of inc
 
 _states = bytearray(_NUMBERS)  # what is true here; zero pages, of which only those written to are memory
 _shared: tuple[memoryview, ...] = ()  # the same for each collector
-_sharing = threading.Lock()
+_sharing = Lock()
 _serving: Mapping[int, int] = {}  # the last survey
 _traces = 0
 _forked = False
 _users_work: contextvars.ContextVar[bool] = contextvars.ContextVar("ior_nb_users_work", default=False)
 
 
-class _Thread(threading.local):
+class _Thread(local):
     """What is known of the calling thread."""
 
     at = 0
     """Where its byte is. 0 is nobody's: a thread that has not been asked for, or the parent's, in a forked child."""
     given: Callable[[], object] = staticmethod(lambda: None)
     """What our work gave last."""
+    acts_for = 0
+    """Where the byte of the thread is that waits for what this one does for it."""
 
 
 _thread = _Thread()
@@ -78,7 +84,13 @@ def _here() -> int:
     at = _thread.at
     if not at:
         # Python has asked for the number when it began the thread: asking again is a system call.
-        number = threading.get_native_id() if _forked else threading.current_thread().native_id
+        mine = current()
+        number = mine.native_id if mine is not None else None
+        if mine is None:
+            greenlets = not isinstance(
+                threading.get_ident, types.BuiltinFunctionType
+            )  # may be what Python calls threads
+            number = native_id() if _forked or greenlets else threading.current_thread().native_id
         _thread.at = at = number or 0
         known = _serving.get(at, _shared[-1][at] if _traces else USERS)  # what a trace has seen begin it has told
         _write(at, max(known, USERS))
@@ -176,6 +188,8 @@ def all_ours(made: _C) -> _C:
 
 
 def _remember(result: object) -> None:
+    if result is None:
+        return
     try:
         _thread.given = weakref.ref(result)
     except TypeError:  # nobody can refer to a number or a text, and they are shown without a call
@@ -187,7 +201,17 @@ def given(value: object) -> bool:
     return value is not None and _thread.given() is value
 
 
-class OwnThread(threading.Thread):
+def here() -> int:
+    """Return the calling thread's number, for `act_for`."""
+    return _here()
+
+
+def act_for(thread: int) -> None:
+    """The calling thread does another one's work, which waits for it: it is no more surveyed than the caller."""
+    _thread.acts_for = thread
+
+
+class OwnThread(Thread):
     """A thread that does our work, and nothing else, to its last call."""
 
     def run(self) -> None:
@@ -228,10 +252,10 @@ def survey(notebook: Mapping[int, int]) -> None:
     global _serving
     living = _living()
     _serving = {**notebook, **dict.fromkeys(_own_threads(), OURS)}
-    me = _here()
+    known = (_here(), _thread.acts_for)
     for at in living:
         state = _serving.get(at, USERS)
-        if at != me and state >= 0:
+        if at not in known and state >= 0:
             _write(at, state)
     for at in _own_threads():  # one may have begun meanwhile, and have said so before it was written over
         _write(at, OURS)
@@ -242,14 +266,14 @@ def _living() -> list[int]:
 
 
 def _own_threads() -> list[int]:
-    threads = [thread for thread in threading.enumerate() if isinstance(thread, OwnThread)]
-    return [thread.native_id for thread in threads if thread.native_id is not None]
+    found = [thread.native_id for thread in threads() if isinstance(thread, OwnThread)]
+    return [number for number in found if number is not None]
 
 
 def not_users() -> list[int]:
     """Return the numbers of the other living threads that do not work for the user."""
-    me = _here()
-    return [at for at in _living() if at != me and _states[at]]
+    known = (_here(), _thread.acts_for)
+    return [at for at in _living() if at not in known and _states[at]]
 
 
 # ---- background work
@@ -338,7 +362,7 @@ _MAP_FIXED: Final = 0x10
 def _in_child() -> None:
     """In a forked child: its thread has another number; whoever is about to write the old one writes to nobody's."""
     global _thread, _forked, _sharing
-    _thread, _forked, _sharing = _Thread(), True, threading.Lock()
+    _thread, _forked, _sharing = _Thread(), True, Lock()
 
 
 os.register_at_fork(after_in_child=_in_child)

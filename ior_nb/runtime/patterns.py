@@ -11,13 +11,13 @@ Two operators ask, two more (`!~`, `!=`) say the opposite:
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable
 from typing import Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from ior_nb.real import Lock
 from ior_nb.runtime.strings import StringTable
 
 __all__ = ["NEGATIONS", "exact_value", "fold", "matcher", "shortest_match", "verdicts"]
@@ -27,7 +27,7 @@ NEGATIONS: Final = {"!~": "~", "!=": "="}
 # For each table the verdict on each of its strings, by pattern. Tables only ever grow, so what was decided stays.
 _PATTERNS_KEPT: Final = 64
 _known: Final[WeakKeyDictionary[StringTable, dict[tuple[str, str], np.ndarray]]] = WeakKeyDictionary()
-_lock: Final = threading.Lock()
+_lock: Final = Lock()
 _NOTHING: Final = np.empty(0, bool)
 
 _ESCAPED_BYTE: Final = re.compile(r"\\x[0-9a-f]{2}")

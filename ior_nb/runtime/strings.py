@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterable, Sequence
 from typing import Final, overload
 
 import numpy as np
+
+from ior_nb.real import Lock
 
 __all__ = ["Recoder", "StringTable"]
 
@@ -26,7 +27,7 @@ class StringTable(Sequence[str]):
         self._texts: list[str] = [""]
         self._codes: dict[str, int] = {"": 0}
         self._bytes = 0  # of the strings alone
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.intern_many(texts)
 
     def __len__(self) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from ior_nb.globalfilter import Filters
+from ior_nb.real import RLock
 from ior_nb.runtime import (
     Filter,
     FlameSource,
@@ -41,7 +41,7 @@ class Bindings:
 
     def _begin(self, stream_rows: int, active: Filter | None = None) -> None:
         """Own a new ring, numbering and filter, with nothing on screen."""
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._stream, self._sequencer = RingBuffer(stream_rows), Sequencer()
         self._nothing = RingBuffer(1)  # what is streamed while nothing is published
         self.filters = Filters(lambda: self.stream().snapshot(), active, self._lock)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import platform
-import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,8 +16,9 @@ from ior_nb.aggregate import added, counted, missing
 from ior_nb.engine.contract import account, so_far
 from ior_nb.export.arrow import record_batch
 from ior_nb.globalfilter import to_text
+from ior_nb.real import current
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, own
+from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
 from ior_nb.runtime.completeness import only_where
 from ior_nb.session.plan import Plan
@@ -47,6 +47,7 @@ class Books:
     def __init__(self, wanted: Plan, engine: str) -> None:
         self.plan = wanted
         self.trace = Trace(title=wanted.title, scope=str(wanted.scope), engine=engine, options=wanted.options)
+        self.trace.records_command = wanted.record_command
         self.totals: dict[str, int] = {}
         self.counters: np.ndarray = np.zeros(0)
         self.calls: frozenset[int] | None = None
@@ -56,6 +57,7 @@ class Books:
         self._counts = {"done": 0, "flight": 0, "filtered": 0, "outside_done": 0, "outside_flight": 0}
         self._recorder: Recorder | None = None
         self.rows = 0
+        self._warnings: list[tuple[str, type[errors.IorWarning]]] = []
         self._outside: dict[str, dict[str, int]] = {}  # what the rows counted that are not the trace's
         self._in_force: list[str] = []
         self._inherited: tuple[str, ...] = ()
@@ -179,19 +181,21 @@ class Books:
             try:
                 self.trace.recording = self._recorder.stop()
             except errors.RecordingError as error:
+                self.trace.recording = self._recorder.status().path
+                self.trace.recording_error = str(error)
                 self.trace.notes += (f"recording: {error}",)
-                _warn(str(error), errors.IorWarning)
+                self._warnings.append((str(error), errors.IorWarning))
             self._recorder = None
         if failure is not None:
             self.trace.notes += (str(failure),)
         if not accounting.complete:
-            _warn(accounting.line(), errors.LostEventsWarning)
+            self._warnings.append((accounting.line(), errors.LostEventsWarning))
 
-
-def _warn(text: str, kind: type[Warning]) -> None:
-    """Warn, but not from a thread of ours: the text would appear somewhere in the notebook. The result has it too."""
-    if not isinstance(threading.current_thread(), own.OwnThread):
-        warnings.warn(text, kind, stacklevel=3)
+    def warn(self) -> None:
+        """Warn of what is missing, once, but not in a thread of ours: it would appear somewhere in the notebook."""
+        texts, self._warnings = self._warnings, []
+        for text, kind in texts if current() is None else ():
+            warnings.warn(text, kind, stacklevel=4)
 
 
 def new_recorder() -> Recorder:

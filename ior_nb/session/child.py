@@ -4,47 +4,80 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posix
 import signal
-import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from typing import Final
 
+from ior_nb import real
+from ior_nb.errors import SourceUnavailable
 from ior_nb.session.plan import Command
 
-__all__ = ["Child"]
+__all__ = ["Child", "environment"]
 
-# A command's own process: it waits on a pipe, then executes. Signals Python ignores go back to their defaults first.
-_TRAMPOLINE: Final = (
-    "import os, signal, sys\n"
-    "for s in (signal.SIGPIPE, signal.SIGXFSZ): signal.signal(s, signal.SIG_DFL)\n"
-    "gate = int(sys.argv[1])\n"
-    "go = os.read(gate, 1)\n"
-    "os.close(gate)\n"
-    "if not go: os._exit(125)\n"
-    "try: os.execv(sys.argv[2], sys.argv[3:])\n"
-    "except OSError as e:\n"
-    "    os.write(2, ('ior-nb: %s: %s\\n' % (sys.argv[2], e.strerror)).encode()); os._exit(126)\n"
-)
+# A command's own process: it waits on a pipe, then executes. What Python ignores goes back to its default, an interrupt
+# ends it there as it would end the command, and the environment is the one that was given, whatever Python makes of it
+# in the locale C (PEP 538).
+_TRAMPOLINE: Final = """
+import os, signal, sys
+for number in (signal.SIGPIPE, signal.SIGXFSZ): signal.signal(number, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler: signal.signal(signal.SIGINT, signal.SIG_DFL)
+gate, path, arguments = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+try:
+    with open("/proc/self/environ", "rb") as given: pairs = given.read().split(b"\\0")
+    environment = dict(pair.split(b"=", 1) for pair in pairs if b"=" in pair)
+except OSError:
+    environment = dict(os.environb)
+if environment.get(b"LISTEN_PID") == b"%d" % os.getppid(): environment[b"LISTEN_PID"] = b"%d" % os.getpid()
+go = os.read(gate, 1)
+os.close(gate)
+if not go: os._exit(125)
+try:
+    try: os.execve(path, arguments, environment)
+    except OSError as error:
+        if error.errno != 8: raise
+        os.execve("/bin/sh", ["sh", path, *arguments[1:]], environment)  # a script without a first line
+except OSError as error:
+    try: os.write(2, f"ior-nb: {path!a}: {error.strerror}\\n".encode())
+    finally: os._exit(127 if error.errno == 2 else 126)
+"""
+_AT_ONCE_S: Final = 2.0
+_GRACE_S: Final = 3.0
+_LOOK_S: Final = 0.02
 
 
 class Child:
-    """A command, stopped just before it executes."""
+    """A command, stopped just before it executes.
+
+    Raises:
+        SourceUnavailable: there is no room for it: too many processes or open files.
+    """
 
     def __init__(self, command: Command) -> None:
-        gate, self._go = os.pipe()
         try:
-            self._process = subprocess.Popen(
+            gate, self._go = os.pipe()
+        except OSError as error:
+            raise SourceUnavailable(_cannot(command, error)) from error
+        try:
+            if command.inherits:
+                os.set_inheritable(gate, True)
+            self._process = real.processes().Popen(
                 [sys.executable, "-I", "-S", "-c", _TRAMPOLINE, str(gate), command.path, *command.arguments],
-                pass_fds=(gate,),
+                pass_fds=() if command.inherits else (gate,),
+                close_fds=not command.inherits,
                 cwd=command.cwd,
                 env=command.env,
             )
-        except BaseException:
+        except BaseException as error:
             os.close(self._go)
+            if isinstance(error, OSError):
+                raise SourceUnavailable(_cannot(command, error)) from error
             raise
         finally:
             os.close(gate)
-        self.pid = self._process.pid
+        self.pid: int = self._process.pid
 
     def release(self) -> None:
         """Let it execute."""
@@ -55,22 +88,51 @@ class Child:
         finally:
             os.close(go)
 
-    def wait(self) -> int:
-        """Wait for its end; return its status, 128 + n for signal n."""
+    def ended(self, seconds: float | None = None) -> bool:
+        """Wait for its end; tell whether it has come in time."""
         try:
-            code = self._process.wait()
-        except KeyboardInterrupt:  # it is in our process group and was interrupted too
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:  # somebody else has waited for it
+            return True
+        except OSError:  # no descriptor is left
+            return self._ended_without_descriptor(seconds)
+        try:
+            poller = real.select.poll()
+            poller.register(handle, real.select.POLLIN)
+            return bool(poller.poll(None if seconds is None else seconds * 1000))
+        finally:
+            os.close(handle)
+
+    def _ended_without_descriptor(self, seconds: float | None) -> bool:
+        if seconds is None:
+            with contextlib.suppress(ChildProcessError):
+                posix.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            return True
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
             try:
-                code = self._process.wait(timeout=2)
-            except subprocess.TimeoutExpired:
+                if posix.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+                    return True
+            except ChildProcessError:
+                return True
+            time.sleep(_LOOK_S)
+        return False
+
+    def wait(self) -> int | None:
+        """Wait for its end; return its status, 128 + n for signal n; None where somebody else has waited for it."""
+        try:
+            self.ended()
+        except KeyboardInterrupt:  # it is in our process group and was interrupted too
+            if not self.ended(_AT_ONCE_S):
                 self.kill()
             raise
-        return 128 - code if code < 0 else code
+        return self._status()
 
     def signal(self, number: int) -> None:
         """Send it a signal, if it is still there."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+        if self._process.returncode is None:  # else its number may be another's
+            with contextlib.suppress(ProcessLookupError):
+                posix.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it."""
@@ -79,8 +141,31 @@ class Child:
             self._go = -1
         else:
             self.signal(signal.SIGTERM)
-        try:
-            self._process.wait(timeout=3)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if not self.ended(_GRACE_S):
+            self.signal(signal.SIGKILL)
+        self._status()
+
+    def _status(self) -> int | None:
+        code: int | None = self._process.returncode
+        if code is None:
+            try:
+                code = os.waitstatus_to_exitcode(posix.waitpid(self.pid, 0)[1])
+            except ChildProcessError:
+                self._process.returncode = 0  # else Python warns of a process that still runs
+                return None
+            self._process.returncode = code
+        return 128 - code if code < 0 else code
+
+
+def environment() -> Mapping[bytes, bytes] | None:
+    """Return the environment this process was started with; None where it cannot be read."""
+    try:
+        with open("/proc/self/environ", "rb") as given:  # noqa: PTH123 - no more than this is needed
+            pairs = given.read().split(b"\0")
+    except OSError:
+        return None
+    return {name: value for name, sign, value in (pair.partition(b"=") for pair in pairs) if sign}
+
+
+def _cannot(command: Command, error: OSError) -> str:
+    return f"{command.arguments[0]} cannot be started: {error.strerror}"

@@ -14,7 +14,7 @@ from ior_nb.runtime import LiveTrace, RecordingState, Task, TraceState
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.plan import Request, plan
 from ior_nb.session.session import TracerSession
-from ior_nb.session.window import Window
+from ior_nb.session.window import Stretch
 
 __all__ = ["Control", "Recording"]
 
@@ -59,7 +59,7 @@ class Control:
         wanted: Request = {"system": system, "families": families or None}
         if not system:
             wanted |= {"pid": pid or None, "tid": tid or None}
-        Window(self._session, plan(**wanted)).__enter__()
+        self._session.worker.do(Stretch(self._session, plan(**wanted)).begin)
         self._bindings.update()
 
     def stop(self) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ior_nb import real
 from ior_nb.runtime import own
 
 __all__ = ["Notebook", "here"]
@@ -222,7 +223,7 @@ def _waiting_at(ports: set[int]) -> set[int]:
     ZeroMQ begins two threads for a context, the reaper and at once the one that reads and writes. Both wait with epoll:
     the second for the sockets, the first for nothing but its mailbox.
     """
-    python = {thread.native_id for thread in threading.enumerate()}
+    python = {t.native_id for t in threading.enumerate()} | {t.native_id for t in real.threads()}
     native = sorted(int(entry.name) for entry in _TASKS.iterdir() if int(entry.name) not in python)
     waits = {number: _waits_for(number) for number in native}
     found: set[int] = set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from contextvars import Context
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from ior_nb.engine.decode import COUNTER
 from ior_nb.errors import ConfigError, SourceError
 from ior_nb.globalfilter import to_text
+from ior_nb.real import Lock, RLock
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import (
     Completeness,
@@ -63,8 +63,8 @@ class Past:
         self._statistics = Statistics() if statistics is None else statistics
         self._trie = LiveTrie() if trie is None else trie
         self._keeps, self._fixed = counted, fixed
-        self._counting = threading.RLock()  # by one thread at a time
-        self._publishing = threading.Lock()
+        self._counting = RLock()  # by one thread at a time
+        self._publishing = Lock()
         self._over = False
         self._counted: Filter | None = None
         self._wanted = Filter()

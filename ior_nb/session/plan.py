@@ -12,9 +12,10 @@ from typing import Final, TypedDict, Unpack, get_type_hints
 
 import numpy as np
 
-from ior_nb.errors import ConfigError
+from ior_nb.errors import ConfigError, NoCommand
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.runtime import EventBatch, Filter, Scope
+from ior_nb.sinks.parquet.target import PRIVATE
 from ior_nb.syscalls import BY_NUMBER, DEFAULT_FAMILIES, FAMILIES, SYSCALLS, Syscall, resolve, select
 
 __all__ = ["FRAMES_OF", "Command", "Plan", "Request", "enabled_calls", "parameters", "plan", "sampling_rates"]
@@ -29,7 +30,9 @@ class Command:
     arguments: tuple[str, ...]
     """argv, the program's name as typed included."""
     cwd: str | None = None
-    env: Mapping[str, str] | None = None
+    env: Mapping[str, str] | Mapping[bytes, bytes] | None = None
+    inherits: bool = False
+    """Whether it gets the descriptors this process was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,8 @@ class Plan:
     leave_out: Callable[[EventBatch], np.ndarray] | None = None
     """Which rows the user does not want: bool, shape (n,)."""
     record: Path | None = None
+    record_mode: int = PRIVATE
+    record_command: bool = False
     keep_rows: bool = True
     stacks: str = "full"
     """A key of `FRAMES_OF`."""
@@ -89,6 +94,8 @@ class Request(TypedDict, total=False):
     follow: bool
     own: bool
     record: str | Path | None
+    record_mode: int | None
+    record_command: bool
     keep_rows: bool
     stacks: str | None
     cwd: str | Path | None
@@ -98,7 +105,7 @@ class Request(TypedDict, total=False):
 
 FRAMES_OF: Final = {"off": 0, "lines": 12, "full": 32}
 """What can be asked of Python stacks -> frames of each at most, the innermost."""
-_DEFAULTS: Final[Request] = {"system": False, "follow": True, "own": False, "keep_rows": True}
+_DEFAULTS: Final[Request] = {"system": False, "follow": True, "own": False, "record_command": False, "keep_rows": True}
 """Of those that are not None where nobody asks."""
 
 
@@ -151,11 +158,21 @@ def plan(**asked: Unpack[Request]) -> Plan:
         filter=chosen,
         leave_out=(lambda batch: batch["started_before"] & (batch["pid"] != os.getpid())) if wanted["own"] else None,
         record=Path(record).expanduser() if record is not None else None,
+        record_mode=_mode(wanted.get("record_mode")),
+        record_command=wanted["record_command"],
         keep_rows=wanted["keep_rows"],
         stacks=_stacks(wanted.get("stacks"), own=mine or program is not None),
         quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )
+
+
+def _mode(asked: int | None) -> int:
+    if asked is None:
+        return PRIVATE
+    if asked & ~0o666 or not asked & 0o600 == 0o600:
+        raise ConfigError(f"a recording cannot have the mode {asked:o}; give one between 600 and 666, as 640")
+    return asked
 
 
 def enabled_calls(families: str | Iterable[str] | None, syscalls: str | Iterable[str] | None) -> frozenset[int]:
@@ -244,9 +261,10 @@ def _command(command: Sequence[str], cwd: str | Path | None, env: Mapping[str, s
         name = str(where / name)
     path = shutil.which(name, path=search)
     if path is None:
-        if os.sep in words[0] and Path(name).exists():
-            raise ConfigError(f"{words[0]}: is there, but is no program that can be executed")
-        raise ConfigError(f"{words[0]}: command not found")
+        places = [name] if os.sep in name else [os.path.join(folder, name) for folder in search.split(os.pathsep)]  # noqa: PTH118 - as a shell joins them
+        if any(os.path.lexists(place) for place in places):
+            raise NoCommand(f"{words[0]}: is there, but is no program that can be executed", 126)
+        raise NoCommand(f"{words[0]}: command not found", 127)
     return Command(
         path=str(Path(path).absolute()),
         arguments=tuple(words),

@@ -6,11 +6,11 @@ engine; when the engine refuses, nothing changes and the error stays with the pr
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ior_nb.errors import ConfigError, IorError, SessionClosed
+from ior_nb.real import RLock
 from ior_nb.runtime import ProbeState
 from ior_nb.syscalls import BY_NUMBER, FAMILIES, SYSCALLS, Syscall, resolve
 
@@ -49,7 +49,7 @@ class Manager:
         self._apply = apply
         self._errors: dict[int, str] = {}
         self._closed = False
-        self._lock = threading.RLock()
+        self._lock = RLock()
 
     # ---- what there is
 

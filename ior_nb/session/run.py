@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import Context
@@ -18,6 +17,7 @@ from ior_nb import errors
 from ior_nb.engine.contract import Engine, Feed
 from ior_nb.export import About, export
 from ior_nb.globalfilter import to_text
+from ior_nb.real import Lock
 from ior_nb.runtime import (
     Completeness,
     EventBatch,
@@ -83,7 +83,7 @@ class Run:
             quiet=owner.plan.quiet,
         )
         owner.replays = engine.replays
-        self._lock = threading.Lock()  # between a change of the filter and the batch that is being counted
+        self._lock = Lock()  # between a change of the filter and the batch that is being counted
         # Rows of an engine that cannot wait come before anybody can look, and a dashboard must have counted them.
         self._watched = not owner.plan.quiet or not engine.can_wait
         self._missed = False  # rows came before anybody watched

@@ -12,7 +12,6 @@ import contextlib
 import importlib
 import json
 import os
-import threading
 import weakref
 from collections.abc import Callable
 from contextvars import Context
@@ -22,6 +21,7 @@ from typing import Final, Protocol
 from ior_nb import errors
 from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Engine
+from ior_nb.real import Lock
 from ior_nb.result.axis import clocks
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Completeness, Filter, context_with_runtime_bindings, context_with_trace_filters, own
@@ -31,6 +31,7 @@ from ior_nb.session.books import Books, new_recorder
 from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.past import Past
 from ior_nb.session.run import Run
+from ior_nb.session.worker import Worker
 from ior_nb.sinks.parquet import Recorder
 
 __all__ = ["TracerSession", "View", "default_session", "engine_name"]
@@ -67,6 +68,7 @@ class TracerSession(Bindings):
 
     def __init__(self, *, engine: str | Engine = "auto", stream_rows: int = 10_000) -> None:
         super().__init__(stream_rows)
+        self.worker = Worker()
         self.engine_name = engine_name(engine) if isinstance(engine, str) else engine.name
         self._asked = engine if isinstance(engine, str) else ""
         self._given = None if isinstance(engine, str) else engine
@@ -160,11 +162,6 @@ class TracerSession(Bindings):
         """Return the call context of a trace starter: these bindings, and a filter."""
         return context_with_trace_filters(context_with_runtime_bindings(Context(), self), wanted)
 
-    def settle(self) -> None:
-        """Wait until a window that another thread is closing is closed."""
-        with self._lock:
-            pass
-
     def close_window(self, window: Books) -> None:
         """Take a window off its run; the run ends with its owner. The window calls this."""
         with self._lock:
@@ -224,6 +221,14 @@ class TracerSession(Bindings):
         Raises:
             RecordingError: the path cannot be written, or a recording is on.
         """
+        begun: list[Path] = []
+        try:
+            self.worker.do(lambda: self._record(path, generated, begun))
+        except BaseException:  # an interrupt, too, leaves none
+            self.worker.do(lambda: self._recorder.discard() if begun else None)
+            raise
+
+    def _record(self, path: str | Path, generated: bool, begun: list[Path]) -> None:
         recorder, run = self._recorder, self._run
         if run is not None:
             run.watch()
@@ -232,9 +237,13 @@ class TracerSession(Bindings):
             metadata |= clocks("started", moment())
         self._lacks = []
         recorder.start(path, metadata=metadata, generated=generated)
+        begun.append(Path(path))
 
     def stop_recording(self) -> Path | None:
         """Finish the recording; return where it is."""
+        return self.worker.do(self._stop_recording)
+
+    def _stop_recording(self) -> Path | None:
         if self._run is not None:
             with contextlib.suppress(errors.SourceError):  # what arrived is recorded, whatever became of the engine
                 self._run.refresh()
@@ -300,6 +309,16 @@ class TracerSession(Bindings):
             self._close()
 
     def _close(self) -> None:
+        run = self._run
+        try:
+            self.worker.do(self._end_all)
+        except BaseException:  # an interrupt: what it leaves would stay
+            self.worker.do(self._end_all)
+            raise
+        if run is not None:
+            run.owner.warn()
+
+    def _end_all(self) -> None:
         with self._lock:
             if self._run is not None:
                 self.close_window(self._run.owner)
@@ -316,6 +335,7 @@ class TracerSession(Bindings):
         self._begin(self._stream.capacity, self.filters.active)
         self._run = self._past = self._engine = self.shown = None
         self._recorder = new_recorder()
+        self.worker = Worker()
         self._kept = weakref.WeakSet()
 
     def __enter__(self) -> TracerSession:
@@ -343,7 +363,7 @@ def engine_name(asked: str) -> str:
 
 
 _defaults: dict[str, TracerSession] = {}
-_defaults_lock = threading.Lock()
+_defaults_lock = Lock()
 os.register_at_fork(
     before=_defaults_lock.acquire, after_in_child=_defaults_lock.release, after_in_parent=_defaults_lock.release
 )

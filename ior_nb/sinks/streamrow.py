@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
 
+from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch, Filter, Row, StreamTail, StringTable, new_tables
 
 __all__ = ["Passing", "RingBuffer", "Row", "Sequencer", "warning", "without_warnings"]
@@ -18,7 +18,7 @@ class Sequencer:
 
     def __init__(self, start: int = 0) -> None:
         self._last = start
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def reserve(self, count: int) -> int:
         """Reserve `count` numbers in a row; return the first. With 0 that is the number of the next row to come.
@@ -48,7 +48,7 @@ class RingBuffer:
         self.total_pushed = 0
         self._batches: deque[EventBatch] = deque()
         self._rows = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return self._rows

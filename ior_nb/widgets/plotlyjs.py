@@ -10,16 +10,17 @@ from __future__ import annotations
 import functools
 import gzip
 import importlib.util
-import threading
 from pathlib import Path
 from typing import Final
 
 import ipywidgets
 import traitlets
 
+from ior_nb.real import Lock
+
 __all__ = ["PlotlyBundle", "bundle", "bundle_name", "compressed"]
 
-_LOCK: Final = threading.Lock()
+_LOCK: Final = Lock()
 _made: PlotlyBundle | None = None
 
 

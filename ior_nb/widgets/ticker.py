@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ior_nb.real import Event, Lock, RLock, SimpleQueue, Thread, current
 from ior_nb.runtime import own
 
 if TYPE_CHECKING:
@@ -54,12 +53,12 @@ class Ticker:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self._panels: list[Ticked] = []
-        self._thread: threading.Thread | None = None
-        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._wake = threading.Event()
-        self._guard = threading.Lock()
+        self._thread: Thread | None = None
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._wake = Event()
+        self._guard = Lock()
         self._busy_since: float | None = None
         self._hooked: Any = None
         self._shared: dict[Any, Snapshot | None] | None = None  # in a tick: what the panels share
@@ -70,7 +69,7 @@ class Ticker:
             self._panels.append(panel)
             self._hook()
             if self._thread is None:
-                self._thread = own.OwnThread(target=self._run, name="ior-ticker", daemon=True)
+                self._thread = own.OwnThread(self._run, name="ior-ticker")
                 self._thread.start()
 
     def remove(self, panel: Ticked) -> None:
@@ -85,7 +84,7 @@ class Ticker:
 
     def do(self, job: Callable[[], None], *, wait_s: float = 0.0) -> None:
         """Let the thread do something, under the lock; wait so long for its end. Without a thread it is done here."""
-        done = threading.Event()
+        done = Event()
 
         def run() -> None:
             try:
@@ -97,7 +96,7 @@ class Ticker:
                 done.set()
 
         with self._guard:
-            here = self._thread is None or self._thread is threading.current_thread()
+            here = self._thread is None or self._thread is current()
             if not here:
                 self._jobs.put(run)
         if here:

@@ -42,7 +42,7 @@ class _Pipeline:
         self.session.set(self.session.parse(FILTER))
         self.window = trace(pid=1, keep_rows=False, session=self.session)
         self.window.__enter__()
-        self.window._t0 = 0  # the generator's clock begins anywhere
+        self.window._stretch._t0 = 0  # the generator's clock begins anywhere
         self.decoder = Decoder()
         if folder is not None:
             self.session.recorder().start(folder / "rows.parquet", block=True)

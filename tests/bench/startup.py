@@ -75,15 +75,15 @@ def whole() -> dict[str, float]:
     begin = time.perf_counter()
     from ior_nb import TracerSession, trace
     from ior_nb.engine.bcc import BccEngine
-    from ior_nb.session.window import Window
+    from ior_nb.session.window import Stretch
     from ior_nb.syscalls import resolve
 
     times = {"import of the package": time.perf_counter() - begin}
     probe = _Probe()
     probe.around(BccEngine, "_spawn", lambda *_: "spawn")
     probe.around(BccEngine, "_ask", lambda _, verb, *__: f"ask {verb}")
-    probe.around(Window, "receive", lambda *_: "receive")
-    probe.around(Window, "end", lambda *_: "stop")
+    probe.around(Stretch, "receive", lambda *_: "receive")
+    probe.around(Stretch, "end", lambda *_: "stop")
     session = TracerSession()
     for state in ("cold", "warm"):
         probe.seconds.clear()
@@ -104,7 +104,7 @@ def whole() -> dict[str, float]:
     with window:
         times["warm: __enter__ (this process)"] = time.perf_counter() - begin
         engine = session.engine()
-        enabled = window.plan.enabled
+        enabled = window._stretch.plan.enabled
         begin = time.perf_counter()
         for _ in range(10):
             engine.set_specs(enabled, {resolve("read").number: 1})

@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from ior_nb.result.load import load
 from ior_nb.sinks.parquet import read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +43,6 @@ def tracing(pid: int) -> subprocess.Popen[str]:
     ("arguments", "said"),
     [
         (["trace"], "nothing to trace"),
-        (["trace", "--", "/no/such/program"], "command not found"),
         (["trace", "--families", "Nonsense", "--", "true"], "Nonsense"),
         (["trace", "--syscalls", "opneat", "--", "true"], "openat"),
         (["trace", "--pid", "999999999"], "no process"),
@@ -58,6 +60,290 @@ def test_bad_input_is_refused_in_one_line_with_status_2(arguments: list[str], sa
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""
     assert not Path("/tmp/ior-nb-was-started").exists()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with files of all sorts."""
+    for name, content, mode in (
+        ("plain", "echo hi\n", 0o644),
+        ("script", "echo $0 $1\n", 0o755),
+        ("orphan", "#!/no/such/interpreter\n", 0o755),
+    ):
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(mode)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("/no/such/program", 127, "command not found"),
+        ("nosuchprogram", 127, "command not found"),
+        ("{folder}/plain", 126, "no program"),
+        ("plain", 126, "no program"),
+        ("{folder}", 126, "no program"),
+        ("./no\x1b[31m", 127, "\\x1b[31m"),
+    ],
+)
+def test_a_command_that_cannot_be_executed_has_a_shells_status(
+    command: str, status: int, said: str, folder: Path
+) -> None:
+    """127 when it is not there, 126 when it is no program; one line that names it, without an escape byte."""
+    done = ior("trace", "--", command.format(folder=folder), env=os.environ | {"PATH": f"/usr/bin:/bin:{folder}"})
+
+    assert done.returncode == status
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "\x1b" not in done.stderr
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("exit 255", 255),
+        *((f"kill -{number} $$", 128 + number) for number in (1, 2, 9, 11, 13, 34)),
+    ],
+)
+def test_the_exit_status_is_the_commands(line: str, status: int) -> None:
+    """Its own, or 128 and the number of the signal that ended it."""
+    done = ior("trace", "--", "sh", "-c", f"ulimit -c 0; {line}")
+
+    assert done.returncode == status
+
+
+@pytest.mark.live
+def test_a_script_is_run_as_a_shell_runs_it(folder: Path) -> None:
+    """One without a first line by sh; one whose interpreter is missing is not found."""
+    script, orphan = (ior("trace", "--quiet", "--", str(folder / name), "one") for name in ("script", "orphan"))
+
+    assert (script.returncode, script.stdout) == (0, f"{folder}/script one\n")
+    assert (orphan.returncode, orphan.stderr) == (127, f"ior-nb: '{folder}/orphan': No such file or directory\n")
+
+
+STATE = """
+import os, signal, sys
+fields = ("SigBlk", "SigIgn", "SigCgt", "Groups", "Umask", "NoNewPrivs", "Seccomp")
+lines = [line for line in open("/proc/self/status") if line.startswith(fields)]
+lines += open("/proc/self/limits").readlines() + open("/proc/self/oom_score_adj").readlines()
+numbers = {int(name) for name in os.listdir("/proc/self/fd")}
+files = {n: os.stat(n)[:3] for n in sorted(numbers) if os.path.exists(f"/proc/self/fd/{n}")}
+print(lines, files, os.getcwd(), os.getpgrp() - os.getpgid(os.getppid()), os.getsid(0), os.nice(0), sys.argv)
+print(sorted(open("/proc/self/environ").read().split(chr(0))))
+"""
+BESIDE = [
+    ":",
+    "trap '' INT HUP TERM QUIT USR1 CHLD TSTP",
+    "exec 3</etc/hostname 9>/dev/null 7<>/dev/zero",
+    "exec <&-",
+    "exec 2>&-",
+    "exec <&- 2>&-",
+    "ulimit -n 64; ulimit -c 0; umask 077; cd /",
+    "export LC_ALL=C A='x y' B= ; unset LC_CTYPE LANG",
+    "export LISTEN_FDS=1 LISTEN_FDNAMES=x; exec 3</dev/null",
+]
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("before", BESIDE)
+def test_a_command_finds_what_it_would_find_without_the_trace(before: str, tmp_path: Path) -> None:
+    """Descriptors, signals, limits, environment, place and group are those it was started with."""
+    out = tmp_path / "out"
+    wrapper = f"env PYTHONPATH={ROOT} {sys.executable} -m ior_nb trace --quiet -- env -u PYTHONPATH"
+    plain = "env -u PYTHONPATH env"
+    found = []
+    for prefix in (plain, wrapper):
+        line = f"unset _ OLDPWD; {before}; {prefix} {sys.executable} -I -S -c '{STATE}' 'a b' '' >{out}"
+        subprocess.run(["sh", "-c", line], check=False, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/tmp")
+        found.append(out.read_text())
+
+    assert found[1] == found[0]
+    assert found[0]
+
+
+@pytest.mark.live
+def test_inherited_pipes_reach_the_command() -> None:
+    """As a shell's `<(...)` makes them, and make's jobserver; the trace does not keep them open."""
+    line = f"{sys.executable} -m ior_nb trace --quiet -- cat <(echo one) <(echo two)"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, cwd=ROOT)
+
+    assert (done.stdout, done.stderr, done.returncode) == ("one\ntwo\n", "", 0)
+
+
+@pytest.mark.live
+def test_sockets_that_were_passed_are_the_commands() -> None:
+    """LISTEN_PID is the number of the process they are for: the command's, where it was ours."""
+    command = [sys.executable, "-m", "ior_nb", "trace", "--quiet", "--", "sh", "-c", "echo $LISTEN_PID $$"]
+    code = f"import os, sys; os.environ['LISTEN_PID'] = str(os.getpid()); os.execv({sys.executable!r}, {command!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    listens, own = done.stdout.split()
+
+    assert listens == own
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(("redirect", "status"), [("2>&-", 0), ("2>/dev/full", 0), (">&-", 1), ("<&-", 0)])
+def test_a_stream_that_is_closed_or_full_changes_no_status(redirect: str, status: int) -> None:
+    """The summary goes nowhere then, least of all into the command's output."""
+    line = f"{sys.executable} -m ior_nb trace -- sh -c 'echo hi' {redirect}; echo $? >&3"
+    read, write = os.pipe()
+    done = subprocess.run(
+        ["bash", "-c", f"exec 3>&{write}; {line}"], capture_output=True, check=False, cwd=ROOT, pass_fds=(write,)
+    )
+    os.close(write)
+    said = os.read(read, 100).decode().split()
+    os.close(read)
+
+    assert done.stdout in (b"hi\n", b"")
+    assert said == [str(status)]  # of echo, which cannot write where its output is closed
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("command", [["true"], ["sh", "-c", "exit 7"]])
+def test_a_result_that_cannot_be_written_is_a_status(command: list[str]) -> None:
+    """The JSON that was asked for and is not there makes 0 a 74; another status stays."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ior_nb", "trace", "--json", "--quiet", "--", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+
+    assert done.returncode == (74 if command == ["true"] else 7)
+    assert "cannot be written" in done.stderr
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("output", ["abc", "abc\n", ""])
+@pytest.mark.parametrize("into", ["pipe", "file", "appended"])
+def test_json_has_a_line_of_its_own(output: str, into: str, tmp_path: Path) -> None:
+    """Whatever the command has written before it; in a file there is no empty line for it."""
+    target = tmp_path / "out"
+    target.write_text("before" if into == "appended" else "")
+    sign = {"pipe": "| cat >", "file": ">", "appended": ">>"}[into]
+    line = f"{sys.executable} -m ior_nb trace --json --quiet -- printf '%b' '{output}' {sign} {target}"
+    subprocess.run(["sh", "-c", line], check=True, cwd=ROOT)
+    lines = target.read_text().splitlines()
+
+    assert json.loads(lines[-1])["engine"] == "bcc"
+    assert into == "pipe" or "" not in lines
+    assert "".join(lines[:-1]) == ("before" if into == "appended" else "") + output.strip()
+
+
+def wait_for(path: Path) -> None:
+    """Wait until a file is there."""
+    while not path.exists():
+        time.sleep(0.01)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("wrapper", [["nohup"], ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]])
+def test_an_ignored_hangup_stays_ignored(wrapper: list[str], tmp_path: Path) -> None:
+    """`nohup` in front of the trace is one in front of the command."""
+    begun, over = tmp_path / "begun", tmp_path / "over"
+    command = ["sh", "-c", f"touch {begun}; while ! [ -e {over} ]; do sleep .05; done; exit 3"]
+    with subprocess.Popen(
+        [*wrapper, sys.executable, "-m", "ior_nb", "trace", "--quiet", "--", *command],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        wait_for(begun)
+        process.send_signal(signal.SIGHUP)
+        over.touch()
+
+        assert process.wait(20) == 3
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_signals_are_handed_on(number: signal.Signals, tmp_path: Path) -> None:
+    """What somebody sends to the wrapper is for the command."""
+    begun = tmp_path / "begun"
+    command = ["sh", "-c", f"touch {begun}; while :; do sleep .05; done"]
+    with subprocess.Popen([sys.executable, "-m", "ior_nb", "trace", "--quiet", "--", *command], cwd=ROOT) as process:
+        wait_for(begun)
+        process.send_signal(number)
+
+        assert process.wait(20) == 128 + number
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_the_terminals_signals_are_the_commands_to_judge(number: signal.Signals, tmp_path: Path) -> None:
+    """Both are sent to the whole group; a command that goes on after one is waited for, and reported."""
+    begun, over = tmp_path / "begun", tmp_path / "over"
+    code = f"trap 'touch {over}' INT QUIT; touch {begun}; while ! [ -e {over} ]; do sleep .05; done; exit 5"
+    with subprocess.Popen(
+        [sys.executable, "-m", "ior_nb", "trace", "--", "sh", "-c", code],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        wait_for(begun)
+        os.killpg(process.pid, number)
+        _, said = process.communicate(timeout=20)
+
+    assert process.returncode == 5
+    assert b"complete:" in said
+
+
+@pytest.mark.live
+def test_a_command_that_does_not_end_in_time_is_killed() -> None:
+    """`--duration` terminates it, and kills it when that is ignored."""
+    begun = time.monotonic()
+    done = ior("trace", "--duration", "0.5", "--quiet", "--", "sh", "-c", "trap '' TERM; while :; do sleep .1; done")
+
+    assert done.returncode == 128 + signal.SIGKILL
+    assert time.monotonic() - begun < 20
+
+
+@pytest.mark.live
+def test_a_recording_that_failed_is_told(tmp_path: Path) -> None:
+    """Its status, its reason and its file are in the result; the file counts all calls there were."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=768k", "none", place], check=False).returncode:
+        pytest.skip("only root can mount a small file system")
+    target = place / "r.parquet"
+    code = "import os\nfd = os.open('/dev/zero', os.O_RDONLY)\nfor _ in range(600_000): os.pread(fd, 7, 0)"
+    try:
+        done = ior("trace", "--json", "--quiet", "-o", str(target), "--", sys.executable, "-I", "-c", code)
+        told = json.loads(done.stdout.splitlines()[-1])
+        loaded = load(target, keep_rows=False)
+    finally:
+        subprocess.run(["umount", place], check=True)
+    books = loaded.accounting
+
+    assert done.returncode == 74
+    assert "No space left" in told["recording_error"]
+    assert told["recording"] == str(target)
+    assert "No space left" in done.stderr
+    assert books.seen == told["accounting"]["seen"] >= 600_000
+    assert 0 < books.emitted < 600_000
+    assert books.unaccounted == 0
+    assert books.lost["recorder"] == books.seen - books.emitted
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("options", "mode", "kept"),
+    [([], 0o600, False), (["--record-mode", "644"], 0o644, False), (["--record-command"], 0o600, True)],
+)
+def test_a_recording_is_its_owners(options: list[str], mode: int, kept: bool, tmp_path: Path) -> None:
+    """Nobody else may read it, and the arguments of the command are not in it, unless that is asked for."""
+    target = tmp_path / "r.parquet"
+    ior("trace", "--quiet", *options, "-o", str(target), "--", "true", "--password=hunter2")
+
+    assert stat.S_IMODE(target.stat().st_mode) == mode
+    assert (b"hunter2" in target.read_bytes()) is kept
+    assert load(target).title == ("true --password=hunter2" if kept else "true")
 
 
 @pytest.mark.live

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import tempfile
-import threading
 import tomllib
 import types
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import ior_nb
+from ior_nb import real
 from ior_nb.commands import cli
 from ior_nb.doctor.places import DISTRIBUTIONS
 from ior_nb.session import session
@@ -57,7 +57,7 @@ def shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interactive
     if "ior_nb" in made.extension_manager.loaded:
         made.extension_manager.unload_extension("ior_nb")
     InteractiveShell.clear_instance()
-    for thread in threading.enumerate():
+    for thread in real.threads():
         if thread.name == "ior-warm-up":
             thread.join(30)
     for one in sessions.values():

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import errno
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ from ior_nb.doctor import Finding, diagnose, doing, together
 from ior_nb.doctor.doing import Answers, ask, judge
 from ior_nb.doctor.host import Host
 from ior_nb.doctor.places import find
+from ior_nb.engine.spawn import Collector, spawn
 from tests.doctor.machine import BOTH, DIST_PACKAGES, Machine
 
 TRIED = {"ok": True, "calls": 10, "counted": 10}
@@ -216,16 +214,13 @@ def test_a_cache_is_tried_without_bcc(machine: Machine, monkeypatch: pytest.Monk
 
 def collector(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a few lines of Python in the collector's place, with its socket as `connection`."""
+    root = Path(doing.__file__).parents[2]
     start = (
-        "import json, socket, sys; from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json\n"
+        f"import json, socket; sys.path.insert(0, {str(root)!r})\n"
+        "from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json\n"
         "connection = socket.socket(fileno=0); unpacker = Unpacker()\n"
     )
-
-    def spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
-        root = Path(doing.__file__).parents[2]
-        return subprocess.Popen([sys.executable, "-c", start + body], stdin=theirs.fileno(), cwd=root)
-
-    monkeypatch.setattr(doing, "spawn", spawn)
+    monkeypatch.setattr(doing, "spawn", lambda: spawn(start + body))
 
 
 def test_a_collector_is_asked_to_try_and_then_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,10 +271,10 @@ def test_a_collector_that_does_nothing_is_given_up(monkeypatch: pytest.MonkeyPat
 def test_a_collector_that_cannot_be_started_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many processes, a missing interpreter: the system's words."""
 
-    def spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
+    def refuse() -> Collector:
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(doing, "spawn", spawn)
+    monkeypatch.setattr(doing, "spawn", refuse)
 
     assert "Resource temporarily unavailable" in ask().trial["message"]
 

@@ -46,7 +46,7 @@ def through_a_session(limit: int, folder: Path) -> dict[str, Any]:
         session.set(session.parse("not file~part-0007"))
         window = trace(pid=1, session=session)
         found = window.__enter__()
-        window._t0 = 0
+        window._stretch._t0 = 0
         session.recorder().start(folder / f"{limit}.parquet", block=True)
         tables = []
         for batch in decoded(limit):

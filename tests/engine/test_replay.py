@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ior_nb import errors
+from ior_nb import errors, real
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.export.arrow import event_batch, record_batch
 from ior_nb.result.load import load
@@ -102,7 +102,8 @@ class Listener:
         self.came = threading.Event()
 
     def __call__(self, rows: EventBatch) -> None:
-        self.threads.add(threading.current_thread().name)
+        thread = real.current()
+        self.threads.add(thread.name if thread is not None else "")
         self.batches.append(rows)
         self.came.set()
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ior_nb.engine import spawn
 from ior_nb.engine.bcc import BccEngine
-from ior_nb.engine.spawn import sudo_works, waited
+from ior_nb.engine.spawn import Collector, sudo_works, waited
 
 
 @pytest.mark.parametrize(("exit_status", "works"), [(0, True), (1, False)])
@@ -91,6 +94,166 @@ def test_children_work_too() -> None:
     assert spawn._cpu_seconds(os.getpid()) > 0
 
 
+def test_a_stopped_process_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does nothing until somebody lets it go on, which may be never."""
+    monkeypatch.setattr(spawn, "_LOOK_S", 0.01)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        done = waited(lambda seconds: False, process.pid)
+        process.kill()
+
+    assert not done
+
+
+def test_a_process_that_sleeps_is_given_up_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who neither computes nor waits for a processor or a disk has forgotten what was asked of him."""
+    looks: list[float] = []
+    monkeypatch.setattr(spawn, "_cpu_seconds", lambda pid: 1.0)
+    monkeypatch.setattr(spawn, "_state", lambda pid: "S" if len(looks) > 10 else "D")
+
+    def look(seconds: float) -> bool:
+        looks.append(seconds)
+        return False
+
+    assert not waited(look, 1, idle_s=60.0, asleep_s=5.0)
+    assert len(looks) == 15
+
+
+def test_what_is_on_its_way_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may sleep because nobody has yet looked at what it sent."""
+    looks: list[float] = []
+    monkeypatch.setattr(spawn, "_cpu_seconds", lambda pid: 1.0)
+    monkeypatch.setattr(spawn, "_state", lambda pid: "S")
+
+    def look(seconds: float) -> bool:
+        looks.append(seconds)
+        return len(looks) > 99
+
+    assert waited(look, 1, asleep_s=5.0, busy=lambda: True)
+
+
+# ---- a collector
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[[str], Collector]]:
+    """`started(code)` starts a collector that runs a few lines instead; it is ended after the test."""
+    made: list[Collector] = []
+
+    def start(run: str) -> Collector:
+        made.append(spawn.spawn(run))
+        return made[-1]
+
+    yield start
+    for collector in made:
+        collector.hang_up()
+        collector.close()
+
+
+SERVE = "import socket; connection = socket.socket(fileno=0)\n"
+
+
+def test_a_collector_is_nobodys_child(started: Callable[[str], Collector]) -> None:
+    """Whoever waits for all of his children does not wait for it: not while it runs, and not for what started it."""
+    collector = started(SERVE + "connection.recv(1)")
+
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    assert Path(f"/proc/{collector.pid}").exists()
+
+
+def test_a_collector_ends_with_its_socket(started: Callable[[str], Collector]) -> None:
+    """`hang_up` waits for that."""
+    collector = started(SERVE + "connection.recv(1)")
+    collector.hang_up()
+
+    assert spawn._state(collector.pid) in ("", "Z")  # it is for process 1 to bury
+
+
+@pytest.mark.parametrize("why", ["signal.pause()", "os.kill(os.getpid(), signal.SIGSTOP)"])
+def test_a_collector_that_does_not_end_is_killed(
+    why: str, started: Callable[[str], Collector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deaf or a stopped one too, and in seconds."""
+    monkeypatch.setattr(spawn, "_END_S", 0.1)
+    monkeypatch.setattr(spawn, "_LOOK_S", 0.1)
+    collector = started(f"import signal; {why}; signal.pause()")
+    collector.hang_up()
+
+    assert spawn._state(collector.pid) in ("", "Z")  # it is for process 1 to bury
+
+
+def test_a_collector_has_none_of_the_owners_descriptors_and_signals(started: Callable[[str], Collector]) -> None:
+    """What it held would keep a pipe of the user's open; what was ignored or blocked would be for it too."""
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        collector = started(
+            SERVE + "connection.sendall(' '.join(os.listdir('/proc/self/fd')).encode()); connection.recv(1)"
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        os.close(write)
+    numbers = collector.socket.recv(100).split()
+    status = Path(f"/proc/{collector.pid}/status").read_text()
+
+    assert os.read(read, 1) == b""
+    assert set(numbers) <= {b"0", b"1", b"2", b"3"}  # the last is the folder being read
+    assert re.search(r"SigBlk:\s0+$", status, re.MULTILINE)
+    ignored = re.search(r"SigIgn:\s(\w+)$", status, re.MULTILINE)
+    assert ignored is not None
+    assert not int(ignored[1], 16) & 1 << signal.SIGTERM - 1
+    os.close(read)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise RuntimeError('no luck today')", "RuntimeError: no luck today"),
+        ("os.write(2, b'one\\ntwo\\x1b[31m\\n\\n'); sys.exit(3)", "two?[31m"),
+        ("import ctypes; ctypes.string_at(0)", "Fatal Python error: Segmentation fault"),
+        ("os._exit(1)", ""),
+    ],
+)
+def test_the_last_words_of_a_collector_are_kept(code: str, said: str, started: Callable[[str], Collector]) -> None:
+    """What it wrote to standard error, of which one line is shown."""
+    collector = started(code)
+    collector.hang_up()
+
+    assert collector.said() == said
+
+
+def test_a_collector_that_cannot_begin_is_an_error_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sudo that asks, a Python that does not start: what they say is the reason, and nothing is left."""
+    monkeypatch.setattr(spawn, "_ALONE", "import sys; sys.exit('a password is required')")
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - its text is looked at below
+        spawn.spawn()
+
+    assert caught.value.strerror == "a password is required"
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_another_program_that_runs_python_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sys.executable` of an embedding program is not asked to be an interpreter."""
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+
+    assert Path(spawn._python()).name.startswith("python3.")
+
+
+def test_another_program_without_a_python_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what was looked for, and where."""
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    monkeypatch.setattr(sys, "base_prefix", "/nowhere")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(OSError, match="there is no python3") as caught:
+        spawn._python()
+
+    assert "/bin/true" in str(caught.value)
+
+
 # ---- what a session says of it
 
 
@@ -109,7 +272,7 @@ def test_the_engine_says_how_it_traces(way: str, compiled: bool, not_kept: str, 
     engine = BccEngine()
     engine.way, engine.compiled, engine._not_kept = way, compiled, not_kept
     assert engine.how == ""
-    engine._socket = object()  # type: ignore[assignment]
+    engine._collector = object()  # type: ignore[assignment]
 
     assert engine.how == line
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +126,148 @@ def test_a_killed_collector_costs_only_what_came_after(session: TracerSession, t
     assert following.accounting.complete
 
 
+def test_a_stopped_collector_is_replaced_in_seconds(tmp_path: Path) -> None:
+    """What does not answer is ended; its trace says so, and the next one has a new collector."""
+    engine = BccEngine()
+    with TracerSession(engine=engine) as session:
+        with ior_trace(session=session):
+            pass
+        pid = engine.collector_pid
+        assert pid is not None
+        begun = time.monotonic()
+        with pytest.warns(errors.LostEventsWarning), ior_trace(session=session) as t:
+            os.kill(pid, signal.SIGSTOP)
+        with ior_trace(session=session) as following:
+            os.stat(tmp_path)
+        took = time.monotonic() - begun
+
+        assert any("did nothing about 'stop' and was ended" in note for note in t.notes)
+        assert gone(pid)
+        assert engine.collector_pid != pid
+        assert list(following.batch.text("file")) == [str(tmp_path)]
+        assert took < 20
+
+
+def test_a_loop_that_waits_for_all_children_ends(session: TracerSession) -> None:
+    """The collector is none of them, nor is what started it."""
+    reaped = 0
+    with ior_trace(session=session):
+        for _ in range(3):
+            if os.fork() == 0:
+                os._exit(0)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.wait()
+                reaped += 1
+
+    assert reaped == 3
+
+
+CLOSES = """
+import os, socket, sys, warnings
+warnings.simplefilter("ignore")
+import ior_nb
+with ior_nb.trace(): pass
+folder = sys.argv[1]
+try:
+    with ior_nb.trace(record=folder + "/r.parquet") as t:
+        os.closerange(3, 4096)
+        theirs = [os.open(f"{folder}/precious-{n}", os.O_CREAT | os.O_RDWR) for n in range(600)]
+        pairs = [socket.socketpair() for _ in range(200)]
+        for fd in theirs: os.write(fd, b"precious")
+        for one, other in pairs: one.send(b"mine")
+        for _ in range(2003): os.pread(theirs[0], 7, 0)
+except ior_nb.errors.IorError: pass
+assert all(os.fstat(fd).st_size == 8 and os.pread(fd, 9, 0) == b"precious" for fd in theirs)
+assert all(other.recv(9) == b"mine" for _, other in pairs)
+with ior_nb.trace(record=folder + "/next.parquet") as t: os.stat("/etc/hostname")
+assert "/etc/hostname" in t.batch.text("file"), t.notes
+assert len(ior_nb.load(folder + "/r.parquet")) > 0
+print("ok")
+"""
+
+
+def test_descriptors_closed_and_taken_by_the_program_are_its_own(tmp_path: Path) -> None:
+    """Nothing of ours is written into a file of the user's or read from his socket; the next trace works."""
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSES, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(ior_nb.__file__).parents[1],
+    )
+
+    assert done.stdout == "ok\n", done.stderr
+
+
+LIMITS = """
+import os, resource, signal, sys, warnings
+import ior_nb
+from ior_nb.session import default_session
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+os.umask(0o777)
+for _ in range(2):
+    with ior_nb.trace() as t: os.stat("/etc/hostname")
+    assert t.accounting.complete and list(t.batch.text("file")) == ["/etc/hostname"]
+    default_session().close()
+print("ok")
+"""
+
+
+def test_what_a_program_does_to_itself_is_not_the_collectors(tmp_path: Path) -> None:
+    """Ignored and blocked signals, limits and the umask of the traced program leave the tracer alone."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITS],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(ior_nb.__file__).parents[1],
+    )
+
+    assert done.stdout == "ok\n", done.stderr
+
+
+BACKPORTS = (
+    "pathlib",
+    "typing",
+    "enum",
+    "dataclasses",
+    "selectors",
+    "json",
+    "socket",
+    "argparse",
+    "contextlib",
+    "types",
+)
+
+
+def test_back_ports_beside_the_package_are_not_imported(tmp_path: Path) -> None:
+    """A folder of packages may hold any name of the standard library: the collector takes only what is its own."""
+    package = Path(ior_nb.__file__).parent
+    shutil.copytree(package, tmp_path / "ior_nb", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in BACKPORTS:
+        (tmp_path / f"{name}.py").write_text("raise ImportError('a back-port')")
+    code = (
+        "import sys; import ior_nb; assert ior_nb.__file__.startswith(sys.argv[1]), ior_nb.__file__\n"
+        "import os\nwith ior_nb.trace() as t: os.stat('/etc/hostname')\nprint(t.accounting.complete)"
+    )
+    start = "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in str(f).lower()]\n"
+    start += f"sys.path.insert([n for n, p in enumerate(sys.path) if 'site-packages' in p][0], {str(tmp_path)!r})\n"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", start + code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+    )
+
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_a_killed_program_is_accounted_for(session: TracerSession, workload: Workload, tmp_path: Path) -> None:
     """A traced command that is killed has status 137, complete rows, and its last call, if any, is in flight."""
     window = ior_trace(command=workload.command(tmp_path, "load", "100000000"), session=session, keep_rows=True)
@@ -148,8 +291,8 @@ def test_a_call_cut_short_by_a_kill_is_no_failure(session: TracerSession, tmp_pa
     held = os.open(fifo, os.O_RDWR)
     window = ior_trace(command=["cat", str(fifo)], session=session)
     with window as t:
-        assert window._child is not None
-        where = Path(f"/proc/{window._child.pid}/syscall")
+        assert window._stretch.child is not None
+        where = Path(f"/proc/{window._stretch.child.pid}/syscall")
         while not where.read_text().startswith("0 0x3 "):
             time.sleep(0.001)
         window.signal(signal.SIGKILL)

@@ -166,7 +166,7 @@ def test_a_thread_of_ours_is_ours_to_its_last_call(words: memoryview) -> None:
     def work() -> None:
         seen.append((threading.get_native_id(), words[threading.get_native_id()]))
 
-    thread = own.OwnThread(target=work)
+    thread = own.OwnThread(work, name="ior-test")
     thread.start()
     thread.join()
 
@@ -179,7 +179,11 @@ def test_a_survey_says_of_every_thread_what_it_is(words: memoryview) -> None:
     gate = threading.Event()
     users = threading.Thread(target=gate.wait, name="ior-pump")
     notebooks, cells = (threading.Thread(target=gate.wait) for _ in range(2))
-    ours = own.OwnThread(target=gate.wait)
+
+    def wait() -> None:
+        gate.wait()
+
+    ours = own.OwnThread(wait, name="ior-test")
     for thread in (users, notebooks, cells, ours):
         thread.start()
     numbers = [thread.native_id or 0 for thread in (users, notebooks, cells, ours)]

@@ -19,7 +19,7 @@ from ior_nb.runtime.clock import boot_clock
 from ior_nb.session.desk import Desk
 from ior_nb.session.plan import plan
 from ior_nb.session.session import TracerSession
-from ior_nb.session.window import Window
+from ior_nb.session.window import Stretch, Window
 from ior_nb.sinks.streamrow import warning
 from tests.fakes import FakeEngine, batch
 
@@ -56,7 +56,7 @@ def calls(files: list[object], **columns: object) -> EventBatch:
 
 def running(session: TracerSession, engine: FakeEngine, files: list[object]) -> Desk:
     """Return the desk of a trace that has seen reads of these files."""
-    Window(session, plan()).__enter__()
+    session.worker.do(Stretch(session, plan()).begin)
     desk = Desk(session)
     desk.update()
     engine.emit(calls(files))
@@ -232,7 +232,7 @@ def test_nobody_asks_an_engine_that_is_still_starting(session: TracerSession, en
         go_live()
 
     engine.start, engine.go_live = slow, note  # type: ignore[method-assign]
-    Window(session, plan()).__enter__()
+    session.worker.do(Stretch(session, plan()).begin)
     assert asked == [0]
     desk.update()
     assert asked == [0, "go_live"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from ior_nb import real
 from ior_nb.errors import ConfigError
 from ior_nb.widgets import PANELS, make_panel
 from ior_nb.widgets.dashboard import Dashboard
@@ -91,7 +91,7 @@ def test_the_ticker_ends_with_the_last_panel(runtime: FakeRuntime, monkeypatch: 
     own = hooked(monkeypatch)
     panels = [OverviewPanel(runtime) for _ in range(3)]
     assert own._thread is not None
-    assert sum(thread.name == "ior-ticker" for thread in threading.enumerate()) == 1
+    assert sum(thread.name == "ior-ticker" for thread in real.threads()) == 1
     for panel in panels:
         panel.close()
     _until(lambda: own._thread is None)

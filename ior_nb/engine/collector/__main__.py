@@ -15,6 +15,7 @@ import collections
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -187,20 +188,20 @@ class Collector:
         from ior_nb.engine.collector.tracer import Tracer, Viewer
 
         pid, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        with _stderr_to_memory() as said:
-            try:
-                self._tracer = Tracer(
-                    event_bytes=request["event_bytes"],
-                    name_bytes=request["name_bytes"],
-                    way=request.get("way", "auto"),
-                    viewer=Viewer.of(pid, uid),
-                )
-            except (NotHere, ImportError) as error:
-                raise Refused("SourceUnavailable", str(error), said()) from error
-            except KernelRefused as error:
-                raise Refused("ProgramRejected", error.strerror or str(error), error.log) from error
-            except Exception as error:  # bcc raises bare Exception when the compiler fails
-                raise Refused("ProgramRejected", str(error), said()) from error
+        before = os.fstat(2).st_size
+        try:
+            self._tracer = Tracer(
+                event_bytes=request["event_bytes"],
+                name_bytes=request["name_bytes"],
+                way=request.get("way", "auto"),
+                viewer=Viewer.of(pid, uid),
+            )
+        except (NotHere, ImportError) as error:
+            raise Refused("SourceUnavailable", str(error), _said(before)) from error
+        except KernelRefused as error:
+            raise Refused("ProgramRejected", error.strerror or str(error), error.log) from error
+        except Exception as error:  # bcc raises bare Exception when the compiler fails
+            raise Refused("ProgramRejected", str(error), _said(before)) from error
         loading = self._tracer.loading
         descriptor, size = self._tracer.doing()
         self._handed = [descriptor]
@@ -309,6 +310,13 @@ def _check_rights() -> None:
         raise Refused("PermissionDenied", lacking)
 
 
+def _free_limits() -> None:
+    """Take limits back that the program has set for itself, as far as may be: they are not meant for us."""
+    for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_AS):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(limit, (resource.getrlimit(limit)[1],) * 2)
+
+
 def _go_first() -> None:
     """Run before ordinary processes: on busy processors a late drain is what loses events."""
     try:
@@ -318,22 +326,12 @@ def _go_first() -> None:
             os.setpriority(os.PRIO_PROCESS, 0, -15)
 
 
-@contextlib.contextmanager
-def _stderr_to_memory() -> Any:
-    """Collect what the compiler and the verifier print on descriptor 2; yields a function that returns it."""
-    memory = os.memfd_create("log")
-    saved = os.dup(2)
-    os.dup2(memory, 2)
-
-    def said() -> str:
-        return os.pread(memory, 1 << 20, 0).decode(errors="replace")
-
+def _said(since: int) -> str:
+    """Return what the compiler and the verifier have printed on descriptor 2, a file unless started by hand."""
     try:
-        yield said
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(memory)
+        return os.pread(2, 1 << 20, since).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -344,6 +342,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):  # Jupyter interrupts whole process groups
         signal.signal(number, signal.SIG_IGN)
+    _free_limits()
     _go_first()
     try:
         connection = socket.socket(fileno=options.socket_fd)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
@@ -10,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ior_nb.aggregate import latencies
+from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, Frame, SnapshotNode, StringTable
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column
@@ -83,7 +83,7 @@ class LiveTrie:
         self._height_field = checked_metric(height_field, optional=True)
         self._cap = cap if cap >= 2 else _NO_CAP
         self._version = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._picture: Picture | None = None
         self._rows_again: Callable[[], Iterable[EventBatch]] = tuple
         self._start()

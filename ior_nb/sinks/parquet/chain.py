@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 
+from ior_nb.real import Descriptor
 from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, decode, encode
 
 if TYPE_CHECKING:
@@ -102,15 +103,15 @@ class Chain:
     """Write side of a chain. One thread at a time.
 
     Args:
-        fd: an empty file.
+        file: an empty one.
         first: a link without rows, with the schema and the metadata known so far.
 
     Raises:
         OSError: the first link cannot be written.
     """
 
-    def __init__(self, fd: int, first: bytes) -> None:
-        self._fd = fd
+    def __init__(self, file: Descriptor, first: bytes) -> None:
+        self._file = file  # asked for its number before each write: the traced program may have closed it
         self._groups: list[bytes] = []
         self._footers = 0  # bytes of the footers of all links, which is more than the last one will take
         self._allocated = 0
@@ -135,7 +136,7 @@ class Chain:
             self._write(_LENGTH.pack(len(data)), data)
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, max(self.size, self._allocated))
+                os.ftruncate(self._file.fd, max(self.size, self._allocated))
             raise
         fields = decode(footer)
         for group in fields[_FILE_GROUPS].value.values:
@@ -157,11 +158,11 @@ class Chain:
         fields[_FILE_ROWS] = Field(Kind.I64, self.rows)
         fields[_FILE_GROUPS] = Field(Kind.LIST, Items(Kind.STRUCT, self._groups))
         self._write(_closed(fields))
-        os.ftruncate(self._fd, self.size)
+        os.ftruncate(self._file.fd, self.size)
 
     def _allocate(self, size: int) -> None:
         try:
-            os.posix_fallocate(self._fd, self.size, size - self.size)
+            os.posix_fallocate(self._file.fd, self.size, size - self.size)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # the file system cannot do this
                 raise
@@ -173,7 +174,7 @@ class Chain:
         for part in parts:
             rest = memoryview(part)
             while rest:
-                written = os.pwrite(self._fd, rest, end)
+                written = os.pwrite(self._file.fd, rest, end)
                 rest, end = rest[written:], end + written
         self.size = end
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ior_nb.errors import RecordingError
+from ior_nb.real import Descriptor, Event, Lock
 from ior_nb.runtime import EventBatch, RecordingState, own
 from ior_nb.sinks.parquet.chain import Chain, link
 from ior_nb.sinks.parquet.rows import RowQueue
-from ior_nb.sinks.parquet.target import Target
+from ior_nb.sinks.parquet.target import PRIVATE, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +25,9 @@ class Recorder:
     """Records event batches to Parquet files, one recording at a time.
 
     All methods may be called from any thread. A thread named `ior-recorder` writes, in row groups that survive a crash.
-    When writing fails (the disk is full), the recording is finished with the row groups it has, later rows are counted
-    as dropped, and the failure is delivered once: by `stop` or by `take_failure`.
+    When writing fails (the disk is full), the row groups there are stay, later rows are counted as dropped, and the
+    failure is delivered once: by `stop` or by `take_failure`. The file gets its end and its name when the recording is
+    stopped, so that its footer counts all there was.
 
     Args:
         to_arrow: converts a batch; `ior_nb.export.arrow.record_batch`.
@@ -50,7 +50,7 @@ class Recorder:
         self._new_queue = functools.partial(
             RowQueue, queue_rows, group_rows=group_rows, seconds=flush_seconds, clock=clock
         )
-        self._turns = threading.Lock()  # one start or stop at a time
+        self._turns = Lock()  # one start or stop at a time
         self._recording: _Recording | None = None  # the running one, or the last
 
     def start(
@@ -60,6 +60,7 @@ class Recorder:
         metadata: Mapping[str, str] | None = None,
         generated: bool = False,
         block: bool = False,
+        mode: int = PRIVATE,
     ) -> None:
         """Begin a recording. An undelivered failure of the one before is forgotten.
 
@@ -69,6 +70,7 @@ class Recorder:
             generated: the name was made up by the program: never replace a file, put -1, -2, ... behind the name.
                 A name of the user's replaces the file that has it.
             block: let `record` wait while the queue is full, instead of dropping rows.
+            mode: of the file, where none is replaced.
 
         Raises:
             RecordingError: a recording is running, or none can be written there. Nothing was begun.
@@ -78,7 +80,7 @@ class Recorder:
                 if (before := self._recording.status()).active:
                     raise RecordingError(f"already recording to {before.path}. Stop that recording first.")
                 self._recording.stop()
-            target = Target(path, generated=generated)
+            target = Target(path, generated=generated, mode=mode)
             self._recording = _Recording(target, self._to_arrow, self._new_queue(), metadata or {}, block=block)
 
     def record(self, batch: EventBatch) -> None:
@@ -147,27 +149,31 @@ class _Recording:
     ) -> None:
         self.stopped = False
         self.discarded = False
-        self.worker = own.OwnThread(target=self._run, name="ior-recorder", daemon=True)
+        self.worker = own.OwnThread(self._run, name="ior-recorder")
         self._target = target
         self._to_arrow = to_arrow
         self._queue = queue
         self._block = block
-        self._lock = threading.Lock()  # guards all below
+        self._lock = Lock()  # guards all below
         self._active = True
         self._metadata = _encoded(metadata)
         self._rows_dropped = 0
         self._path: Path | None = target.path
         self._error: RecordingError | None = None
         self._untaken: RecordingError | None = None
+        self._stopping = Event()
+        self.failed = Event()
 
-        self._fd = target.create()
+        file: Descriptor | None = None
         try:
-            self._chain = Chain(self._fd, self._no_rows())
+            self._file = file = Descriptor(target.create(), target.temporary)
+            self._chain = Chain(file, self._no_rows())
             self.worker.start()
         except BaseException as error:
-            os.close(self._fd)
+            if file is not None:
+                file.close()
             target.discard()
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, RecordingError):
                 raise RecordingError(f"cannot record to {target.path}: {_reason(error)}. Nothing was begun.") from error
             raise
 
@@ -186,6 +192,7 @@ class _Recording:
         with self._lock:
             self._active = False
         self._queue.close()
+        self._stopping.set()
         self.worker.join()
         self.stopped = True
 
@@ -219,10 +226,15 @@ class _Recording:
             with self._lock:
                 self._active = False
                 self._rows_dropped += missing
+                self._error = self._untaken = self._early(error)
+            self.failed.set()
+            if self._chain.rows:
+                self._stopping.wait()
         problem, path = self._finish(failure)
-        os.close(self._fd)
+        self._file.close()
         with self._lock:
-            self._error = self._untaken = problem
+            if problem is not None and (self._error is None or str(problem) != str(self._error)):
+                self._error = self._untaken = problem
             self._path = path
 
     def _finish(self, failure: Exception | None) -> tuple[RecordingError | None, Path | None]:
@@ -234,7 +246,7 @@ class _Recording:
                 return None, None
             if failure is not None and not written:
                 self._target.discard()
-                return _error(failure, f"cannot record to {wanted}: {_reason(failure)}. Nothing was recorded."), None
+                return self._early(failure), None
             self._chain.finish(self._no_rows(failure))
             path = self._target.publish()
         except Exception as error:
@@ -248,8 +260,14 @@ class _Recording:
             return _error(error, f"the recording cannot be put at {wanted}: {_reason(error)}. {where}"), None
         if failure is None:
             return None, path
-        text = f"the recording to {wanted} ended early: {_reason(failure)}. Its first {written:,} rows are in {path}."
-        return _error(failure, text), path
+        return self._early(failure, path), path
+
+    def _early(self, failure: Exception, path: Path | None = None) -> RecordingError:
+        wanted, written = self._target.path, self._chain.rows
+        if not written:
+            return _error(failure, f"cannot record to {wanted}: {_reason(failure)}. Nothing was recorded.")
+        text = f"the recording to {wanted} ended early: {_reason(failure)}. Its first {written:,} rows are in "
+        return _error(failure, f"{text}{path or wanted}.")
 
     def _no_rows(self, failure: Exception | None = None) -> bytes:
         """Return a link without rows, with all metadata there is by now."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable
 
+from ior_nb.real import Condition
 from ior_nb.runtime.batch import EventBatch
 
 __all__ = ["RowQueue"]
@@ -27,7 +27,7 @@ class RowQueue:
         self._group_rows = min(group_rows, limit)
         self._seconds = seconds
         self._clock = clock
-        self._changed = threading.Condition()  # guards all below
+        self._changed = Condition()  # guards all below
         self._batches: deque[tuple[EventBatch, float]] = deque()  # each with the time it came
         self._rows = 0
         self._waiting = 0  # producers that wait for room
@@ -41,7 +41,7 @@ class RowQueue:
             batch: the rows.
             block: wait for room. Whoever waits when the queue is closed gets in; when it is abandoned, nobody does.
         """
-        with self._changed:
+        with self._changed.lock:
             if self._closed:
                 return len(batch)
             while True:
@@ -57,7 +57,7 @@ class RowQueue:
 
     def get(self) -> EventBatch | None:
         """Wait until a group is whole or due, and return it; None when the queue is closed and empty."""
-        with self._changed:
+        with self._changed.lock:
             while not self._ready():
                 due = self._batches[0][1] + self._seconds - self._clock() if self._batches else None
                 self._changed.wait(due)
@@ -76,13 +76,13 @@ class RowQueue:
 
     def close(self) -> None:
         """Take no more rows but those of producers that wait already."""
-        with self._changed:
+        with self._changed.lock:
             self._closed = True
             self._changed.notify_all()
 
     def abandon(self) -> int:
         """Close, and throw the rows away; return how many."""
-        with self._changed:
+        with self._changed.lock:
             rows = self._rows
             self._batches.clear()
             self._rows = 0

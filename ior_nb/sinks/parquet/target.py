@@ -14,8 +14,9 @@ from typing import Final
 
 from ior_nb.errors import RecordingError
 
-__all__ = ["Target"]
+__all__ = ["PRIVATE", "Target"]
 
+PRIVATE: Final = 0o600
 _SUFFIX: Final = ".parquet"
 _NAME_MAX: Final = 255
 _MOST_NUMBERS: Final = 10_000
@@ -30,16 +31,18 @@ class Target:
         requested: its name; `.parquet` is appended where it is missing.
         generated: the name was made up by the program, so it never replaces a file: `-1`, `-2`, ... is put behind it.
             A name the user chose replaces the file that has it, and keeps that file's mode.
+        mode: of a new file, less what the umask takes: names of files and processes are in it.
 
     Raises:
         RecordingError: the name cannot be one of a recording.
     """
 
-    def __init__(self, requested: str | Path, *, generated: bool) -> None:
+    def __init__(self, requested: str | Path, *, generated: bool, mode: int = PRIVATE) -> None:
         if os.path.isdir(requested):  # noqa: PTH112 - Path.is_dir raises where a folder cannot be looked into
             raise RecordingError(f"cannot record to {requested}: it is a directory. Give the name of a file in it.")
         self.path = _absolute(requested)
         self.generated = generated
+        self._mode = mode
         self.temporary: Path | None = None
         try:
             mode = self.path.lstat().st_mode
@@ -58,7 +61,7 @@ class Target:
         """
         temporary = self.path.with_name(f"ior-{secrets.token_hex(8)}.tmp")
         try:
-            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, self._mode)
         except OSError as error:
             raise RecordingError(
                 f"cannot record to {self.path}: no file can be created in {self.path.parent} ({error.strerror}). "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb.aggregate import latencies, source_files, wait_rows
+from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.statistics import Rates, Snapshot
@@ -72,7 +72,7 @@ class Statistics:
         self._limits = (files, directories)
         self._line_limit = lines
         self._drain_ns = drain_ns
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._version = 0
         self._counters: np.ndarray | None = None
         self._processes = Processes(processes)

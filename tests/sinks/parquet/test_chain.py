@@ -15,6 +15,7 @@ import pytest
 import ior_nb.sinks.parquet
 from ior_nb.errors import RecordingError
 from ior_nb.export.arrow import event_batch, record_batch
+from ior_nb.real import Descriptor
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.schema import NAMES
 from ior_nb.sinks.parquet import Recorder, read, read_chain
@@ -33,11 +34,11 @@ def places(path: Path) -> list[tuple[int, int]]:
 def chain(tmp_path: Path) -> Path:
     """The temporary file of a recording with row groups of 100, 100 and 50 rows, as a crash leaves it."""
     path = tmp_path / "ior-0123456789abcdef.tmp"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT)
-    written = Chain(fd, link(record_batch(EventBatch.empty()), {b"ior.hostname": b"here"}))
+    file = Descriptor(os.open(path, os.O_RDWR | os.O_CREAT))
+    written = Chain(file, link(record_batch(EventBatch.empty()), {b"ior.hostname": b"here"}))
     for first, count in ((0, 100), (100, 100), (200, 50)):
         written.append(link(record_batch(events(count, first))))
-    os.close(fd)
+    file.close()
     return path
 
 
@@ -188,6 +189,7 @@ import sys, itertools
 import numpy as np
 from ior_nb.export.arrow import record_batch
 from ior_nb.sinks.parquet import Recorder
+from ior_nb.real import Descriptor
 from ior_nb.runtime.batch import EventBatch, new_tables
 tables = new_tables()
 recorder = Recorder(record_batch, group_rows=500, queue_rows=2000)

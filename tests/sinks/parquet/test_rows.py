@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ior_nb.errors import RecordingError
 from ior_nb.export.arrow import record_batch
+from ior_nb.real import current
 from ior_nb.runtime import EventBatch, own
 from ior_nb.sinks.parquet import Recorder, read
 from ior_nb.sinks.parquet.rows import RowQueue
@@ -28,7 +29,8 @@ def test_rows_are_written_by_the_thread_of_that_name(tmp_path: Path) -> None:
 
     def convert(batch: EventBatch) -> pa.RecordBatch:
         if len(batch):
-            seen.append((threading.current_thread().name, type(threading.current_thread())))
+            thread = current()
+            seen.append((thread.name if thread is not None else "", type(thread)))
         return record_batch(batch)
 
     recorder = Recorder(convert)
@@ -101,7 +103,7 @@ def test_blocking_recording_waits_instead(tmp_path: Path) -> None:
     producer = threading.Thread(target=recorder.record, args=(events(35, 10),))
     producer.start()
     queue = running(recorder)._queue
-    with queue._changed:
+    with queue._changed.lock:
         while not queue._waiting:
             assert queue._changed.wait(30)
     stopper = threading.Thread(target=recorder.stop)

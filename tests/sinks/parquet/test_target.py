@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,12 +88,15 @@ def test_target_that_is_no_regular_file_is_refused(tmp_path: Path) -> None:
             Recorder(record_batch).start(tmp_path / name)
 
 
-def test_temporary_file_is_beside_the_target_and_obeys_the_umask(tmp_path: Path) -> None:
-    """While recording, the rows are in ior-<16 hex digits>.tmp; the mode is that of any new file."""
+@pytest.mark.parametrize(("asked", "mode"), [({}, 0o600), ({"mode": 0o666}, 0o640)])
+def test_temporary_file_is_beside_the_target_and_obeys_the_umask(
+    tmp_path: Path, asked: dict[str, Any], mode: int
+) -> None:
+    """While recording, the rows are in ior-<16 hex digits>.tmp, for their owner alone unless asked otherwise."""
     recorder = Recorder(record_batch)
     before = os.umask(0o027)
     try:
-        recorder.start(tmp_path / "a")
+        recorder.start(tmp_path / "a", **asked)
     finally:
         os.umask(before)
     (temporary,) = tmp_path.iterdir()
@@ -102,7 +106,7 @@ def test_temporary_file_is_beside_the_target_and_obeys_the_umask(tmp_path: Path)
     assert temporary.parent == tmp_path
     assert len(temporary.name) == len("ior-.tmp") + 16
     assert int(temporary.stem.removeprefix("ior-"), 16) >= 0
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_generated_names_never_replace(tmp_path: Path) -> None:
