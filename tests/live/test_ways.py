@@ -133,7 +133,8 @@ import json, sys
 sys.path.insert(0, {root!r})
 from ior_nb.engine.collector import compiler, loader, loops, program
 from ior_nb.engine.collector.btf import VMLINUX, Btf
-text = program.source(Btf(VMLINUX.read_bytes()), loader.WAYS[{way!r}], event_pages=64, name_pages=64, cpus=2, threads=64)
+sizes = dict(event_pages=64, name_pages=64, cpus=2, threads=64)
+text = program.source(Btf(VMLINUX.read_bytes()), loader.WAYS[{way!r}], **sizes)
 code = compiler.compile_text(text, loader.WAYS[{way!r}].functions).code
 print(json.dumps([[name, at] for name in code for at in loops.run_on(code[name])]))
 """
