@@ -14,6 +14,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from IPython.display import display
 
 from ior_nb import errors
+from ior_nb.commands.lines import cell_files
 from ior_nb.commands.options import add_trace_options, trace_arguments
 from ior_nb.commands.verbs import PARSERS, VERBS, HelpShown, Parser, Verbs, arguments_of, refusal
 from ior_nb.engine import ENGINES
@@ -96,7 +97,7 @@ class IorMagics(Magics):
             session = self.verbs.use(options.engine)
             window = trace(**trace_arguments(options), title="this cell", session=session, cell=number)
             result = window.__enter__()
-            result.cells = self.verbs.cell_files()
+            result.cells = cell_files(self._shell)
         except (errors.IorError, HelpShown) as error:
             raise refusal("nothing was run" if isinstance(error, HelpShown) else f"ior: {error}") from None
 

@@ -94,6 +94,7 @@ def test_every_call_seen_is_a_row(scenario: str, run_scenario: Callable[..., Ran
         seen=accounting.emitted,
         emitted=accounting.emitted,
         lost={"ring": 0, "buffer": 0},
+        without_stack=accounting.without_stack,
     )
 
 

@@ -187,9 +187,14 @@ def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image,
     except LookupError as error:
         seen = f"Linux {platform.release()}, {platform.machine()}"
         raise NotHere(f"{error.args[0]} ({seen}); {SUPPORTED_KERNEL}") from error
-    ring = ["on_ring"] if "O_io_kiocb_opcode" in text.partition("#if")[0] else []
-    image = compile_text(text, (*variant.functions, *ring))
+    image = compile_text(text, functions_of(text, variant))
     return image, load(image, _kinds(image, variant))
+
+
+def functions_of(text: str, variant: Variant) -> tuple[str, ...]:
+    """Return the functions of a program's text: the one for io_uring is there where the kernel's fields are known."""
+    ring = ("on_ring",) if "O_io_kiocb_opcode" in text.partition("#if")[0] else ()
+    return (*variant.functions, *ring)
 
 
 def _has(btf: Btf, wanted: Mapping[str, Sequence[str]]) -> bool:
