@@ -9,7 +9,8 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from ior_nb.runtime import EventBatch, Filter
-from ior_nb.runtime.filter import And, Errors, Node, Not, Number, Or, Probes, Text
+from ior_nb.runtime.filter import And, Errors, Mine, Node, Not, Number, Or, Probes, Text
+from ior_nb.runtime.mine import MINE, kind_of
 from ior_nb.runtime.patterns import shortest_match
 from ior_nb.syscalls import BY_NAME
 from tests.fakes import batch
@@ -163,7 +164,13 @@ def _term(r: random.Random, depth: int = 0) -> Node:
         return Text("comm", *r.choice(patterns))
     if sort == 8:
         return r.choice(
-            (Errors(), Probes(), Number("ret", ">", r.choice(NUMBERS["ret"])), Text("file", "~", r.choice(FILES)))
+            (
+                Errors(),
+                Probes(),
+                Mine(),
+                Number("ret", ">", r.choice(NUMBERS["ret"])),
+                Text("file", "~", r.choice(FILES)),
+            )
         )
     if sort == 9:
         return Not(_term(r, depth + 1))
@@ -197,6 +204,8 @@ def passes(node: Node | None, row: Any) -> bool:
             return True
         case Errors():
             return bool(row["is_error"] and not row["probe"])
+        case Mine():
+            return MINE in (kind_of(row["file"]), kind_of(row["old_file"]))
         case Probes():
             return bool(row["probe"])
         case Not(part):

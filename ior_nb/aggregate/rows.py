@@ -14,6 +14,7 @@ import numpy as np
 from ior_nb.aggregate.groups import Groups
 from ior_nb.runtime import EventBatch
 from ior_nb.syscalls import SYSCALLS
+from ior_nb.syscalls.looks import LOOKS, OPENS
 from ior_nb.syscalls.probes import MOST_ERRNO, errnos
 from ior_nb.syscalls.waits import ALWAYS, AT_KINDS, AT_OTHERS
 
@@ -27,6 +28,7 @@ __all__ = [
     "moved",
     "probe_rows",
     "source_files",
+    "uses",
     "wait_rows",
     "waits_at",
     "ways",
@@ -108,6 +110,11 @@ def probe_rows(batch: EventBatch) -> np.ndarray:
             table[code, list(errnos(batch.tables["syscall"][code], ("", "request")))] = True
         found[failed] = table[calls, np.minimum(-batch["ret"][failed], MOST_ERRNO + 1)]
     return found
+
+
+def uses(names: Iterable[str]) -> np.ndarray:
+    """Return which system calls use their file: 2 always, 1 where it is no folder, 0 never; int8, shape (n,)."""
+    return np.array([0 if name in LOOKS else 1 if name in OPENS else 2 for name in names], np.int8)
 
 
 def waits_at(names: Iterable[str]) -> np.ndarray:

@@ -10,6 +10,7 @@ from IPython.display import display
 
 from ior_nb.result.trace import Trace
 from ior_nb.runtime.text import printable
+from ior_nb.session.run import Run
 
 __all__ = ["cell_files", "shown_lines"]
 
@@ -20,8 +21,18 @@ def cell_files(shell: Any) -> Mapping[str, int]:
     return known if isinstance(known, dict) else {}
 
 
-def shown_lines(trace: Trace, options: argparse.Namespace, say: Callable[[str], None]) -> Any:
-    """Show the texts that are asked for, or return the table; where there is nothing, `say` so."""
+def shown_lines(trace: Trace, options: argparse.Namespace, run: Run | None, say: Callable[[str], None]) -> Any:
+    """Show the texts that are asked for, or return the table; where there is nothing, `say` so.
+
+    Args:
+        trace: whose lines.
+        options: what is asked for.
+        run: what goes on: all that has happened counts.
+        say: tells a line to the user.
+    """
+    if run is not None:
+        run.watch()
+        run.flush()
     if options.library:
         return trace.lines(options.file, library=True)
     sources = trace.annotated(options.file)

@@ -6,26 +6,28 @@ import ast
 import contextlib
 import functools
 import importlib
+import linecache
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from IPython.core import completer
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
 from ior_nb import errors
+from ior_nb.commands.completion import offers
 from ior_nb.commands.lines import cell_files
 from ior_nb.commands.options import add_trace_options, trace_arguments
-from ior_nb.commands.verbs import PARSERS, VERBS, HelpShown, Parser, Verbs, arguments_of, refusal
-from ior_nb.engine import ENGINES
-from ior_nb.export import EXPORTERS
+from ior_nb.commands.verbs import VERBS, HelpShown, Parser, Verbs, arguments_of, refusal, usage
+from ior_nb.commands.words import without_comment
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import own
 from ior_nb.session import notebook
 from ior_nb.session.session import TracerSession, default_session
 from ior_nb.session.tracing import trace
 from ior_nb.session.window import Window
-from ior_nb.syscalls import FAMILIES, NATIVE
 
 __all__ = ["IorMagics", "load", "unload"]
 
@@ -60,8 +62,9 @@ class IorMagics(Magics):
     @line_cell_magic
     @own.ours
     def ior(self, line: str, cell: str | None = None) -> Any:
-        """Trace I/O system calls: `%%ior [options]` a cell, `%ior VERB` everything else (`%ior help`)."""
+        """Trace I/O system calls."""
         __tracebackhide__ = True
+        line = without_comment(line)
         try:
             return self._verb(line) if cell is None else self._cell(line, cell)
         except HelpShown:
@@ -70,6 +73,9 @@ class IorMagics(Magics):
             raise refusal(f"ior: {error}") from None
         except (errors.SourceError, errors.RecordingError, errors.SessionClosed) as error:
             raise refusal(f"ior: {error}") from None
+
+    # What `%ior?` and `%%ior?` show.
+    ior.__doc__ = f"Trace I/O system calls.\n\n{usage()}\n\n{_cell_parser().format_help()}"
 
     def _cell(self, line: str, cell: str) -> Any:
         __tracebackhide__ = True
@@ -92,7 +98,7 @@ class IorMagics(Magics):
         """Return a window that is open, and what closes it and shows the result."""
         __tracebackhide__ = True
         try:
-            options = arguments_of(_cell_parser(), line)
+            options = arguments_of(_cell_parser(), without_comment(line))
             number = self._count()
             session = self.verbs.use(options.engine)
             window = trace(**trace_arguments(options), title="this cell", session=session, cell=number)
@@ -125,10 +131,24 @@ class IorMagics(Magics):
 
     def _verb(self, line: str) -> Any:
         verb, _, rest = line.strip().partition(" ")
+        if (not verb or verb.startswith("-")) and self._has_code_below(line):
+            raise UsageError(
+                f"%ior {line}".rstrip() + " traces nothing: with two signs, as %%ior, it traces the cell below it; "
+                "with one it is a command (%ior help). Nothing was run"
+            )
         verb = verb or "status"
+        if verb.startswith("-"):
+            raise UsageError(f"%ior: {verb} is an option of %%ior on top of a cell, or of %ior start; see %ior help")
         if verb not in VERBS:
             raise UsageError(f"%ior: there is no {verb!r}; use one of {', '.join(VERBS)}")
         return self.verbs.run(verb, rest.strip())
+
+    def _has_code_below(self, line: str) -> bool:
+        """Whether the magic is the first line of the cell that runs, and code follows."""
+        raw = self._shell.history_manager.input_hist_raw
+        first, _, rest = raw[-1].lstrip().partition("\n") if raw else ("", "", "")
+        here = first.startswith("%ior") and without_comment(first[4:]) == line.strip()
+        return here and any(text.strip() and not text.lstrip().startswith(("#", "%", "!")) for text in rest.split("\n"))
 
     # ---- cells while %ior start is on
 
@@ -178,17 +198,19 @@ _MARKER: Final = "__ior_cell__"
 
 
 def _mark_cell(shell: Any, lines: list[str]) -> list[str]:
-    """Input transformer: `%%ior OPTIONS` on top of a cell becomes a call of the marker."""
-    if not lines or not lines[0].startswith("%%ior") or lines[0][5:6] not in ("", " ", "\n"):
+    """Input transformer: `%%ior OPTIONS` on top of a cell becomes a call of the marker; comments may stand above."""
+    at = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), 0)
+    if not lines or not lines[at].startswith("%%ior") or lines[at][5:6] not in ("", " ", "\n"):
         return lines
-    body = "".join(lines[1:])
+    above, line, below = lines[:at], lines[at], lines[at + 1 :]
+    body = "".join(below)
     if body.lstrip().startswith("%%"):  # another cell magic goes on with the rest
-        return lines
+        return [line, *above, *below]
     try:
         compile(shell.transform_cell(body), "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     except (SyntaxError, ValueError):
-        return lines
-    return [f"{_MARKER}({lines[0][5:].strip()!r})\n", *lines[1:]]
+        return [line, *above, *below]
+    return [*above, f"{_MARKER}({line[5:].strip()!r})\n", *below]
 
 
 class _WrapMarkedCell(ast.NodeTransformer):
@@ -223,26 +245,40 @@ def cell_window(line: str) -> Any:
     """Return the context manager a marked cell runs in."""
     from IPython import get_ipython
 
+    _show_first_line(line)
     return _loaded[id(get_ipython())].window(line)
 
 
-def _complete(shell: Any, event: Any) -> list[str]:
-    words = event.line.split()
-    current = event.symbol
-    before = words[-2] if len(words) > 1 and not event.line.endswith(" ") else words[-1] if words else ""
-    if before == "--families":
-        return ["all", *FAMILIES]
-    if before == "--engine":
-        return ["auto", *ENGINES]
-    if before == "export":
-        return list(EXPORTERS)
-    if before == "--syscalls":
-        return sorted(c.name for c in NATIVE)
-    if current.startswith("-") or event.line.lstrip().startswith("%%"):
-        verb = words[1] if len(words) > 1 and not words[0].startswith("%%") else ""
-        parser = PARSERS.get(verb, _cell_parser)()
-        return [o for action in parser._actions for o in action.option_strings]  # noqa: SLF001 - argparse has no other way
-    return list(VERBS)
+def _show_first_line(line: str) -> None:
+    """Let tracebacks of the cell that runs show what the user wrote, as a comment, for they parse the text."""
+    frame = sys._getframe(1)  # noqa: SLF001 - nothing else knows the name of a cell's code
+    while frame.f_back is not None and not frame.f_code.co_name.startswith("<"):
+        frame = frame.f_back
+    known = linecache.cache.get(frame.f_code.co_filename, ())
+    if len(known) == 4:
+        size, stamp, lines, name = known
+        shown = [f"# %%ior {line}".rstrip() + "\n" if text.startswith(f"{_MARKER}(") else text for text in lines]
+        linecache.cache[frame.f_code.co_filename] = (size, stamp, shown, name)
+
+
+@completer.context_matcher(priority=1000)
+@own.ours
+def _complete(context: Any) -> dict[str, Any]:
+    """Matcher of IPython: on a line of ours, ours are the only words."""
+    from IPython import get_ipython
+
+    magics = _loaded.get(id(get_ipython()))
+    line = context.line_with_cursor[: context.cursor_position]
+    top = not context.cursor_line or not line.lstrip().startswith("%%")
+    found = offers(line, magics.shell, magics.session, _cell_parser) if magics is not None and top else None
+    if found is None:
+        return {"completions": []}
+    return {
+        "completions": [completer.SimpleCompletion(text, type="magic") for text in found.texts],
+        "matched_fragment": found.fragment,
+        "suppress": True,
+        "ordered": True,
+    }
 
 
 _loaded: dict[int, IorMagics] = {}
@@ -256,9 +292,7 @@ def load(shell: Any) -> None:
     notebook.here()
     magics = IorMagics(shell)
     shell.register_magics(magics)
-    shell.set_hook("complete_command", _complete, str_key="%ior")
-    shell.set_hook("complete_command", _complete, str_key="%%ior")
-    shell.set_hook("complete_command", _complete, str_key="ior")
+    shell.Completer.custom_matchers.append(_complete)
     magics.hooks = (functools.partial(_mark_cell, shell), _WrapMarkedCell())
     shell.input_transformers_cleanup.append(magics.hooks[0])
     shell.ast_transformers.append(magics.hooks[1])
@@ -293,6 +327,7 @@ def unload(shell: Any) -> None:
         return
     shell.events.unregister("pre_run_cell", magics.before_cell)
     shell.events.unregister("post_run_cell", magics.after_cell)
+    shell.Completer.custom_matchers.remove(_complete)
     shell.input_transformers_cleanup.remove(magics.hooks[0])
     shell.ast_transformers.remove(magics.hooks[1])
     for kind in ("line", "cell"):

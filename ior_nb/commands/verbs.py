@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from ior_nb.commands.options import (
     load_arguments,
     trace_arguments,
 )
+from ior_nb.commands.words import split
 from ior_nb.engine.contract import so_far
 from ior_nb.globalfilter import to_text
 from ior_nb.result.cells import CellLine, as_text, of_trace, within
@@ -97,10 +97,17 @@ PARSERS: Final[dict[str, Callable[[], Parser]]] = {
 }
 
 
+def usage() -> str:
+    """Return what there is to type."""
+    width = max(map(len, VERBS))
+    verbs = [f"%ior {verb.ljust(width)}  {text}" for verb, text in VERBS.items()]
+    return "\n".join(["%%ior [options] on top of a cell traces it; `%%ior --help` lists the options.", "", *verbs])
+
+
 def words_of(name: str, line: str) -> list[str]:
     """Split a line as a shell does."""
     try:
-        return shlex.split(line)
+        return split(line)
     except ValueError as error:
         raise refusal(f"{name}: {error}") from None
 
@@ -363,10 +370,8 @@ class Verbs:
     def do_lines(self, line: str) -> Any:
         """Show the lines of Python that made calls."""
         options = arguments_of(PARSERS["lines"](), line)
-        if (run := self.session.running) is not None:
-            run.watch()
-            run.flush()
-        return shown_lines(self._window.trace if self._window is not None else self.last(), options, say)
+        found = self._window.trace if self._window is not None else self.last()
+        return shown_lines(found, options, self.session.running, say)
 
     def do_cells(self, line: str) -> None:
         """List the traced cells."""
@@ -442,7 +447,4 @@ class Verbs:
 
     def do_help(self, line: str) -> None:
         """List the verbs."""
-        width = max(map(len, VERBS))
-        print("%%ior [options] on top of a cell traces it; `%%ior --help` lists the options.\n")
-        for verb, text in VERBS.items():
-            print(f"%ior {verb.ljust(width)}  {text}")
+        print(usage())

@@ -12,7 +12,6 @@ import os
 import platform
 import sys
 import weakref
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,14 +23,14 @@ from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
-from ior_nb.engine.decode import COUNTER, EVENT, Decoder, counters_of
+from ior_nb.engine.decode import COUNTER, Decoder, counters_of
+from ior_nb.engine.intake import Intake
 from ior_nb.engine.refusals import as_error
-from ior_nb.engine.searches import Searches
+from ior_nb.engine.searches import WITHIN_NS
 from ior_nb.engine.sharing import Sharing
 from ior_nb.engine.spawn import ASLEEP_S, BUFFER_BYTES, NAME_RING_BYTES, RING_BYTES, Collector, spawn, waited
-from ior_nb.real import Event, Lock, RLock, SimpleQueue, Thread, current
+from ior_nb.real import Event, RLock, SimpleQueue, Thread, current
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
-from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.memory import memory_limit
 from ior_nb.runtime.text import printable
 from ior_nb.syscalls import NATIVE
@@ -90,19 +89,19 @@ class BccEngine:
         self._taking = False  # the pump is at work on what the collector sent
         self._sharing = Sharing()
         _ENGINES.add(self)
-        self._decoder = Decoder()
-        self._on_batch: Callable[[EventBatch], None] = lambda batch: None
-        self._searches = Searches(self._hand_on)
-        self._quiet = False
-        self._raw: deque[tuple[Frame, bytes]] = deque()
-        self._raw_bytes = 0
-        self._decoding = Lock()
+        self._new_intake()
         self._counters = np.zeros(0, COUNTER)
         self._failure: Exception | None = None
         self._skipping = False  # the kernel skipped calls: another way will be chosen when it is loaded anew
         self._owner = os.getpid()
         self._last_totals: dict[str, int] = {}
-        self.raw_limit = self._buffer_bytes
+
+    def _new_intake(self) -> None:
+        self._decoder = Decoder()
+        self._intake = Intake(self._decoder, self._buffer_bytes, self._ask_for_names)
+
+    def _ask_for_names(self) -> None:
+        self._requests.put(pack_json(Frame.REQUEST, {"id": 0, "verb": "alive"}))
 
     # ---- life
 
@@ -163,7 +162,7 @@ class BccEngine:
             )
         try:
             self._collector = collector = spawn()
-            self._decoder = Decoder()
+            self._new_intake()
             self._requests = SimpleQueue()
             self._threads = [
                 own.OwnThread(self._pump, collector, name="ior-pump"),
@@ -213,11 +212,7 @@ class BccEngine:
             SourceError: it could not start; nothing is attached.
         """
         self.open()
-        self._on_batch = on_batch
-        self._searches = Searches(self._hand_on)
-        self._quiet = options.quiet
-        self._raw.clear()
-        self._raw_bytes = 0
+        self._intake.begin(on_batch, quiet=options.quiet)
         scope = options.scope
         self._sharing.traced(True)
         answer = self._ask(
@@ -284,8 +279,7 @@ class BccEngine:
             answer = self._ask("stop")
         finally:
             self._sharing.traced(False)
-            self.go_live()
-            self._on_batch = lambda batch: None  # whom it went to, and his rows, are not ours to keep
+            self._intake.end()
         self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
         unknown = answer.get("unknown_pythons", {})
         notes = tuple(f"no Python lines of {printable(path)}: {why}" for path, why in unknown.items())
@@ -342,7 +336,7 @@ class BccEngine:
         view = memoryview(buffer)
         failure: Exception
         try:
-            while count := self._sharing.read(collector, buffer):
+            while count := self._read(collector, buffer):
                 self._taking = True
                 for kind, payload in unpacker.feed(view[:count]):
                     self._receive(kind, payload)
@@ -363,32 +357,23 @@ class BccEngine:
         for answer in list(self._waiting.values()):
             answer.ready.set()
 
+    def _read(self, collector: Collector, buffer: bytearray) -> int:
+        if self._intake.waiting and not collector.sends_within(WITHIN_NS / 1e9):
+            self._intake.settle()
+        return self._sharing.read(collector, buffer)
+
     def _receive(self, kind: Frame, payload: bytes) -> None:
         if kind is Frame.ANSWER:
             message = json.loads(payload)
             answer = self._waiting.get(message["id"])
             if answer is not None:
-                with self._decoding:
-                    if not self._quiet:  # whoever asked has to have what came before
-                        self._searches.flush()
+                self._intake.settle()  # whoever asked has to have what came before
                 answer.message = message
                 answer.ready.set()
         elif kind is Frame.COUNTERS:
             self._counters = counters_of(payload)
         else:
-            with self._decoding:
-                if not self._quiet:
-                    self._decode(kind, payload)
-                    return
-                self._raw.append((kind, payload))
-                self._raw_bytes += len(payload)
-                while self._raw_bytes > self.raw_limit:
-                    self._decode_one()
-
-    def _decode_one(self) -> None:
-        kind, payload = self._raw.popleft()
-        self._raw_bytes -= len(payload)
-        self._decode(kind, payload)
+            self._intake.receive(kind, payload)
 
     def deaths(self) -> list[tuple[int, int]]:
         """Return (pid, boot clock ns) of the processes that ended since the last call."""
@@ -396,29 +381,7 @@ class BccEngine:
 
     def go_live(self) -> None:
         """End the quiet: decode what was kept, and from now on everything as it comes."""
-        with self._decoding:
-            while self._raw:
-                self._decode_one()
-            self._searches.flush()
-            self._quiet = False
-
-    def _decode(self, kind: Frame, payload: bytes) -> None:
-        names = self._decoder.names
-        if kind is Frame.NAMES:
-            names.take(payload)
-            if names.ask():  # nobody waits: this thread takes the answer, which is a frame
-                self._requests.put(pack_json(Frame.REQUEST, {"id": 0, "verb": "alive"}))
-        elif kind is Frame.ALIVE:
-            names.keep(payload)
-        elif kind is Frame.FACTS:
-            self._decoder.stacks.learn(payload)
-        elif kind is Frame.EVENTS:
-            step = ROWS_AT_ONCE * EVENT.itemsize
-            for at in range(0, len(payload), step):
-                self._searches.take(self._decoder.events(payload[at : at + step]))
-
-    def _hand_on(self, batch: EventBatch) -> None:
-        self._on_batch(batch)
+        self._intake.go_live()
 
 
 def _broken(error: OSError, collector: Collector) -> errors.CollectorDied:

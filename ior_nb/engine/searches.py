@@ -90,6 +90,11 @@ class Searches:
         self._open = self._open.take(self._open.until > now)
         self._hand_on()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether rows are held back."""
+        return bool(self._held)
+
     def flush(self) -> None:
         """Hand on all there is: what has not been found by now was not there."""
         self._open = _none()

@@ -100,6 +100,10 @@ class Collector:
         self._ours.fd  # noqa: B018 - it raises
         return self.socket
 
+    def sends_within(self, seconds: float) -> bool:
+        """Wait for it to send something, or to end; tell whether it was in time."""
+        return _readable(self.connection.fileno(), seconds)
+
     def send(self, data: bytes) -> None:
         """Send it all.
 

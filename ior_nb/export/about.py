@@ -31,6 +31,8 @@ class About:
     """Cells with what each of their lines made, as HTML that is ours."""
     origin_ns: int | None = None
     """Its start on the boot clock; None where unknown: then time counts from the first row."""
+    overview: str = ""
+    """What to see of it first, as HTML that is safe as it stands; empty for none."""
 
     @property
     def told(self) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ior_nb.errors import FilterSyntaxError
-from ior_nb.globalfilter.values import WORDS, dimension_called, whole_number
+from ior_nb.globalfilter.values import UNITS, WORDS, dimension_called, whole_number
 from ior_nb.runtime.filter import (
     DIMENSIONS,
     NUMBER_OPERATORS,
@@ -17,6 +17,7 @@ from ior_nb.runtime.filter import (
     Dimension,
     Errors,
     Filter,
+    Mine,
     Node,
     Not,
     Number,
@@ -45,6 +46,9 @@ MAX_LENGTH: Final = 10_000
 _CONDITION: Final = "expected a condition such as pid=3, errors, not or ("
 _QUOTE: Final = 'a value with blanks, parentheses, quotes or operators needs "double quotes"'
 _INSTEAD: Final = {"&": "and", "&&": "and", "|": "or", "||": "or", "!": "not", ",": "and", ";": "and"}
+_UNIT_APART: Final = re.compile(
+    rf"[=<>]\s*([0-9.]+)\s+({'|'.join(sorted({u for units in UNITS.values() for u in units if u}))})\b", re.IGNORECASE
+)
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
 _ESCAPED: Final = {'"': '"', "\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -76,6 +80,8 @@ def parse(text: str) -> Filter:
         end = e.token.type == "$END"
         at, seen = (len(text), "the end") if end else (e.token.start_pos or 0, repr(str(e.token)))
         message, position = _unexpected(e.accepts or e.expected, _last_words(e), seen, at)
+        if (unit := _UNIT_APART.search(text[: position + 4])) is not None and unit.start(2) == position:
+            message = f"a unit stands right behind its number, without a blank: {unit[1]}{unit[2]}"
         raise FilterSyntaxError(message, text, position) from None
     except UnexpectedCharacters as e:
         place: Any = e.pos_in_stream  # lark says None; it is always set
@@ -130,10 +136,9 @@ def _dimension(token: Token) -> Dimension:
         raise Problem(f"{_CONDITION}, found {word!r}", position)
     if name == "all":
         raise Problem("all stands alone: it is the filter that lets everything pass", position)
-    close = get_close_matches(name, [*WORDS, "errors", "probes"], n=2)
-    hint = (
-        f"did you mean {' or '.join(close)}?" if close else f"there are {' '.join(DIMENSIONS)} errors probes; {_QUOTE}"
-    )
+    close = get_close_matches(name, [*WORDS, "errors", "probes", "mine"], n=2)
+    known = f"there are {' '.join(DIMENSIONS)} errors probes mine; {_QUOTE}"
+    hint = f"did you mean {' or '.join(close)}?" if close else known
     raise Problem(f"unknown dimension {word!r}; {hint}", position)
 
 
@@ -143,6 +148,10 @@ def _unquoted(token: Token) -> str:
     if token.type == "WORD":
         if raw.startswith("'"):
             raise Problem('a value is quoted with "double quotes"', start)
+        if raw.endswith((",", ";")):
+            raise Problem(
+                f'write and instead of {raw[-1]}; a value that ends in one needs "double quotes"', start + len(raw) - 1
+            )
         return raw
 
     def replace(match: re.Match[str]) -> str:
@@ -245,6 +254,10 @@ def grammar() -> Lark:
         @v_args(inline=True)
         def probes(self) -> _Built:
             return _Built(Probes(), 1)
+
+        @v_args(inline=True)
+        def mine(self) -> _Built:
+            return _Built(Mine(), 1)
 
         @v_args(inline=True)
         def negation(self, opening: Token, part: _Built) -> _Built:

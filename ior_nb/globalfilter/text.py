@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ior_nb.globalfilter.values import quoted, shown_number
-from ior_nb.runtime.filter import DIMENSIONS, And, Errors, Filter, Node, Not, Number, Or, Probes, Text
+from ior_nb.runtime.filter import DIMENSIONS, And, Errors, Filter, Mine, Node, Not, Number, Or, Probes, Text
 
 __all__ = ["node_text", "to_text"]
 
@@ -24,6 +24,8 @@ def node_text(node: Node) -> str:
             return "errors"
         case Probes():
             return "probes"
+        case Mine():
+            return "mine"
         case Not(part):
             return f"not {_inside(part, And, Or)}"
         case And(parts):

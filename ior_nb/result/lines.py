@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import linecache
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, 
 
 __all__ = ["Annotated", "Cost", "LineTally", "annotated", "here", "source_line", "source_of"]
 
-_MARKED: Final = re.compile(r"__ior_cell__\(('[^\n]*'|\"[^\n]*\")\)")
+_MARKED: Final = re.compile(r"# (%%ior.*)")
 """What stands for `%%ior OPTIONS` in the text of a cell that runs; see `commands.magics`."""
 _STACKS: Final = 1 << 16
 """Distinct stacks that are remembered; of more the lesser half is dropped."""
@@ -221,7 +220,7 @@ def source_of(file: str) -> tuple[str, ...]:
     except (OSError, ValueError, MemoryError):
         return ()
     if lines and (marked := _MARKED.fullmatch(lines[0])) is not None:
-        lines[0] = f"%%ior {ast.literal_eval(marked[1])}".rstrip()
+        lines[0] = marked[1]
     return tuple(lines)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import Final
 
 from ior_nb.result.lines import Annotated
+from ior_nb.result.overview import PATH_CELL, Overview, whole_path
 from ior_nb.runtime import Accounting, Completeness
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
@@ -61,6 +63,7 @@ class SlowRow:
     comm: str
 
 
+_PROBES: Final = "Probes, which are no errors"
 _SLOW_HEAD: Final = ["time", "bytes", "call", "process", "file"]
 _ERROR_HEAD: Final = ["calls", "call", "error", "for example"]
 
@@ -98,6 +101,8 @@ class Summary:
     """Which probes."""
     waits: tuple[SlowRow, ...] = ()
     """The longest waits; they are not among the slowest."""
+    overview: Overview
+    """What to see of it first."""
     completeness: Completeness
     notes: tuple[str, ...] = ()
     """Things the reader should know: a recording, rows not kept."""
@@ -110,9 +115,14 @@ class Summary:
         return self.completeness.accounting
 
     def headline(self) -> str:
+        """Return what happened, in a sentence as a user would say it."""
+        rows = "of the rows alone: " if self.completeness.partial else ""
+        return f"{self.title}: {rows}{self.overview.sentence()}"
+
+    def totals(self) -> str:
         """Return the totals in one line."""
         parts = [
-            f"{self.title}: {show_count(self.calls, 'call')} in {show_ns(self.duration_s * 1e9)}",
+            f"{show_count(self.calls, 'call')} in {show_ns(self.duration_s * 1e9)}",
             f"{show_bytes(self.bytes_read)} read",
             f"{show_bytes(self.bytes_written)} written",
             show_count(self.distinct_files, "file"),
@@ -126,6 +136,13 @@ class Summary:
         if self.processes > 1:
             parts.append(show_count(self.processes, "process", "processes"))
         return ", ".join(parts)
+
+    def all_notes(self) -> tuple[str, ...]:
+        """Return the notes, and what the rows themselves say cannot be seen."""
+        if not self.overview.synced:
+            return self.notes
+        times = show_count(self.overview.synced, "time")
+        return (*self.notes, f"mapped memory was written back {times} (msync): what goes through it is no call's bytes")
 
     def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
         """Return (title, column names, rows) of every table that has rows; the text is raw."""
@@ -175,7 +192,7 @@ class Summary:
                 _error_cells(self.failures),
             ),
             (
-                "Probes, which are no errors",
+                _PROBES,
                 _ERROR_HEAD,
                 _error_cells(self.answers),
             ),
@@ -184,10 +201,14 @@ class Summary:
 
     def text(self, width: int = 110) -> str:
         """Return plain text, nothing wider than `width`, safe on a terminal."""
-        lines = [printable(line) for line in (self.headline(), *self.completeness.lines(), *self.notes)]
+        said = textwrap.wrap(printable(self.headline()), width, subsequent_indent="    ", break_on_hyphens=False)
+        lines = [*said, *map(printable, (self.totals(), *self.completeness.lines(), *self.all_notes()))]
+        lines += self.overview.text(self.duration_s * 1e9, width)
         for source in self.sources[:_SOURCES]:
             lines += ["", source.text(width)]
         for title, names, rows in self.tables():
+            if title in self._folded():
+                continue
             shown = [[printable(cell) for cell in row] for row in rows]
             widths = [max(len(names[i]), *(len(row[i]) for row in shown)) for i in range(len(names))]
             last = max(16, width - sum(w + 2 for w in widths[:-1]) - 2)
@@ -197,25 +218,35 @@ class Summary:
                 lines.append(f"  {left}  {middle_cut(row[-1], last)}")
         return "\n".join(lines)
 
+    def _folded(self) -> tuple[str, ...]:
+        """Return the tables a text leaves out, for nothing in it can be folded away: the overview says the most."""
+        return (self.tables()[0][0], _PROBES) if self.overview.lines else (_PROBES,)
+
+    def html_overview(self) -> str:
+        """Return the sentence, the strip and the files as HTML; every traced string is escaped."""
+        said = f'<div style="overflow-wrap:anywhere"><b>{escaped_html(self.overview.sentence())}</b></div>'
+        return f"{said}{self.overview.html(self.duration_s * 1e9)}"
+
     def html(self) -> str:
         """Return self-contained HTML that fits a light and a dark page; every traced string is escaped."""
         warn = "" if self.completeness.complete else "color:#c62828;"
         about, *caveats = self.completeness.lines()
         out = [
             f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto">',
-            f"<div><b>{escaped_html(self.headline())}</b></div>",
+            f'<div style="overflow-wrap:anywhere"><b>{escaped_html(self.headline())}</b></div>',
+            f'<div style="opacity:.75">{escaped_html(self.totals())}</div>',
             f'<div style="opacity:.75;{warn}">{escaped_html(about)}</div>',
-            *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in (*caveats, *self.notes)),
+            *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in (*caveats, *self.all_notes())),
+            self.overview.html(self.duration_s * 1e9),
         ]
         for index, source in enumerate(self.sources[:_SOURCES]):
             state = "" if index else " open"
             title = f"Lines: {escaped_html(source.title)}"
             out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
             out.append(f"{source.html()}</details>")
-        for index, (title, names, rows) in enumerate(self.tables()):
-            state = " open" if index < 2 else ""
-            out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
-            out.append(f'<table style="{HTML_FONT}{_FIGURES}border-collapse:collapse;margin:2px 0 4px">')
+        for title, names, rows in self.tables():
+            out.append(f'<details><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
+            out.append(f'<table style="{HTML_FONT}{_FIGURES}border-collapse:collapse;width:100%;margin:2px 0 4px">')
             cell = "padding:1px 10px 1px 0;border:0;background:transparent;white-space:nowrap;"
             head = "".join(
                 f'<th style="{cell}opacity:.6;font-weight:normal;text-align:{_align(names, i)}">{name}</th>'
@@ -223,15 +254,12 @@ class Summary:
             )
             out.append(f"<tr>{head}</tr>")
             for row in rows:
-                cells = []
-                for i, value in enumerate(row):
-                    long = printable(value)
-                    tip = f' title="{escaped_html(value)}"' if len(long) > 90 else ""
-                    cells.append(
-                        f'<td style="{cell}text-align:{_align(names, i)}"{tip}>'
-                        f"{escaped_html(middle_cut(long, 90))}</td>"
-                    )
-                out.append(f"<tr>{''.join(cells)}</tr>")
+                cells = [
+                    f'<td style="{cell}text-align:{_align(names, i)}">{escaped_html(value)}</td>'
+                    for i, value in enumerate(row[:-1])
+                ]
+                last = f'<td style="{cell}{PATH_CELL}">{whole_path(row[-1])}'
+                out.append(f"<tr>{''.join(cells)}{last}</td></tr>")
             out.append("</table></details>")
         out.append("</div>")
         return "".join(out)

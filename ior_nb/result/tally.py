@@ -12,13 +12,17 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import latencies, source_files, wait_rows, waits_at, ways
+from ior_nb.aggregate import latencies, source_files, uses, wait_rows, waits_at, ways
 from ior_nb.real import Lock
+from ior_nb.result.crowd import Crowd, Moved
 from ior_nb.result.lines import Annotated
+from ior_nb.result.overview import NAMED, Overview, grouped, others
+from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.index import grown
+from ior_nb.runtime.mine import MINE, NONE, kind_of
 
 __all__ = ["Tally"]
 
@@ -28,7 +32,6 @@ TOP: Final = 10
 _FILES: Final = 1 << 18
 _FAILURES: Final = 1 << 14
 """Failed rows put aside before they are counted."""
-_PIDS: Final = 1 + (1 << 22)  # PID_MAX_LIMIT of the kernel; recordings may have any
 _COUNTED: Final = ("calls", "bytes", "latency_ns")
 
 
@@ -42,17 +45,16 @@ class Tally:
         self._lock = Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
         self._calls = _Columns(("calls", "errors", "probes", "bytes", "latency", "waiting", "max"))
-        self._files = _Columns(("calls", "read", "written", "latency"))
+        self._files = _Columns(("calls", "read", "written", "latency", "used", "failed", "missing"))
         self._dropped = 0  # files
         # (syscall, 1 for a probe, ret) -> count, file of the last
         self._errors: dict[tuple[int, int, int], tuple[int, str]] = {}
         self._failed: list[tuple[np.ndarray, np.ndarray, np.ndarray, StringTable]] = []  # call * 2 + probe, ret, file
         self._failures = 0
-        self._seen = np.zeros(1024, bool)
-        self._strange: set[int] = set()  # processes
+        self._crowd, self._slots = Crowd(), Slots()
         self._slow, self._waits = _Longest(), _Longest()
         self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
-        self._waits_at = np.zeros(0, np.int8)
+        self._waits_at = self._uses = np.zeros(0, np.int8)
 
     def add(self, batch: EventBatch) -> None:
         """Count these rows. Calls in flight count as calls, without a latency."""
@@ -69,7 +71,7 @@ class Tally:
         failed = np.flatnonzero(batch["is_error"])
         names = self._call_names.own
         if self._ways.shape[1] < len(names):
-            self._ways, self._waits_at = ways(names), waits_at(names)
+            self._ways, self._waits_at, self._uses = ways(names), waits_at(names), uses(names)
         self._calls.grow(len(names))
         self._files.grow(len(self._file_names.own))
         np.add.at(self._calls.columns["calls"], call, 1)
@@ -79,9 +81,17 @@ class Tally:
         np.maximum.at(self._calls.columns["max"], call[above], latency[above])
         np.add.at(self._files.columns["calls"], file, 1)
         np.add.at(self._files.columns["latency"], file, latency)
-        if moved.any():
-            self._add_bytes(batch, call, file, moved)
+        folder = batch.tables["file_kind"].code("directory")
+        how = self._uses.take(call)
+        used = (how == 2) | ((how == 1) & (batch["file_kind"] != folder)) if folder else how > 0
+        used &= ~batch["probe"]
+        self._files.columns["used"][file[used]] = 1
+        rows_moved = self._add_bytes(batch, call, file, moved) if moved.any() else None
+        self._crowd.add(batch, rows_moved)
         if len(failed):
+            wrong = failed[~batch["probe"][failed]]
+            np.add.at(self._files.columns["failed"], file[wrong], 1)
+            np.add.at(self._files.columns["missing"], file[wrong[batch["ret"][wrong] == -errno.ENOENT]], 1)
             probe = batch["probe"][failed]
             np.add.at(self._calls.columns["errors"], call[failed[~probe]], 1)
             np.add.at(self._calls.columns["probes"], call[failed[probe]], 1)
@@ -90,16 +100,10 @@ class Tally:
             self._failures += len(failed)
             if self._failures >= _FAILURES:
                 self._add_errors()
-        pids = batch["pid"].astype(np.intp)
-        self._seen = grown(self._seen, min(int(pids.max()) + 1, _PIDS))
-        if int(pids.max()) >= len(self._seen):
-            strange = pids >= len(self._seen)
-            self._strange.update(pids[strange].tolist())
-            pids = pids[~strange]
-        self._seen[pids] = True
         waits = wait_rows(batch, self._waits_at.take(call))
-        if waits.any():
-            rows = np.flatnonzero(waits)
+        rows = np.flatnonzero(waits)
+        self._slots.add(batch, latency, rows_moved, rows)
+        if len(rows):
             np.add.at(self._calls.columns["waiting"], call[rows], latency[rows])
             self._waits.add(batch.take(rows), latency[rows])
             latency = np.where(waits, -1, latency)
@@ -107,7 +111,7 @@ class Tally:
         if len(self._file_names.own) > _FILES:
             self._drop_files()
 
-    def _add_bytes(self, batch: EventBatch, call: np.ndarray, file: np.ndarray, moved: np.ndarray) -> None:
+    def _add_bytes(self, batch: EventBatch, call: np.ndarray, file: np.ndarray, moved: np.ndarray) -> Moved:
         np.add.at(self._calls.columns["bytes"], call, moved)
         reads, writes = self._ways
         read, written = moved * reads.take(call), moved * writes.take(call)
@@ -115,9 +119,12 @@ class Tally:
         if batch["old_file"].any():
             sources = source_files(batch, (reads & writes).take(call) != 0)
             credited = np.flatnonzero((sources != batch["file"]) & (moved != 0))
+            file = file.copy()
             file[credited] = self._file_names.codes(sources[credited], batch.tables["file"])
             self._files.grow(len(self._file_names.own))
         np.add.at(self._files.columns["read"], file, read)
+        rows = np.flatnonzero(moved)
+        return Moved(rows, read[rows], written[rows])
 
     def _add_errors(self) -> None:
         """Count the failures put aside: few at a time would cost a sort each."""
@@ -161,6 +168,8 @@ class Tally:
         completeness: Completeness,
         notes: tuple[str, ...] = (),
         counters: Mapping[str, Mapping[str, int]] | None = None,
+        window: tuple[int, int] = (0, 0),
+        home: str = "",
         sources: tuple[Annotated, ...] = (),
     ) -> Summary:
         """Return what was added up so far.
@@ -172,6 +181,8 @@ class Tally:
             notes: what else the reader should know.
             counters: the kernel's exact counts by syscall, where rows are missing: they take the place of the sums of
                 rows; files, errors and the slowest calls then are those of the rows alone.
+            window: its begin and end on the clock of the rows.
+            home: the folder that names are shown relative to; empty for none.
             sources: cells with what their lines made.
         """
         with self._lock:
@@ -187,7 +198,8 @@ class Tally:
                 for code, count in enumerate(self._calls.columns["probes"].tolist())
                 if count
             }
-            processes = int(np.count_nonzero(self._seen)) + len(self._strange)
+            overview = self._overview(ranked, window, home)
+            processes = len(self._crowd)
             distinct_files = len(ranked) + self._dropped
         if counters:
             exact, sums, moved = _exact(counters, {row.syscall: row.max_ns for row in calls}, known)
@@ -213,9 +225,51 @@ class Tally:
             waiting_ns=totals["waiting"],
             answers=tuple(answers),
             waits=tuple(waits),
+            overview=overview,
             completeness=completeness,
             notes=notes,
             sources=sources,
+        )
+
+    def _overview(self, ranked: np.ndarray, window: tuple[int, int], home: str) -> Overview:
+        names = self._file_names.own.at(ranked)
+        kinds = np.fromiter(map(kind_of, names), np.int8, len(names))
+        found = {name: column[ranked] for name, column in self._files.columns.items()}
+        sums = np.array([found[name] for name in ("calls", "read", "written")])
+        mine = kinds == MINE
+        gone = mine & (found["missing"] > 0) & (found["read"] + found["written"] == 0)
+        used = mine & ~gone & (found["used"] > 0)
+
+        def named(which: np.ndarray) -> list[str]:
+            return [names[at] for at in np.flatnonzero(which)[:NAMED].tolist()]
+
+        read, written = mine & (found["read"] > 0), mine & (found["written"] > 0)
+        shown, looked = np.flatnonzero(used), mine & ~gone & ~used
+        failures = [
+            (self._call_names.own[call], errno.errorcode.get(-ret, str(ret)))
+            for (call, probe, ret), (_, file) in sorted(self._errors.items(), key=lambda item: -item[1][0])
+            if not probe and kind_of(file) in (MINE, NONE) and not (ret == -errno.ENOENT and gone.any())
+        ]
+        synced = self._call_names.own.code("msync")
+        return Overview(
+            strip=self._slots.within(*window),
+            lines=grouped([names[at] for at in shown.tolist()], sums[:, shown]),
+            others=others(kinds, looked, sums),
+            children=self._crowd.children(),
+            used=named(used),
+            files_used=len(shown),
+            read=named(read),
+            files_read=int(read.sum()),
+            bytes_read=int(found["read"][mine].sum()),
+            written=named(written),
+            files_written=int(written.sum()),
+            bytes_written=int(found["written"][mine].sum()),
+            missing=named(gone),
+            files_missing=int(gone.sum()),
+            failed=int(found["failed"][mine & ~gone].sum() + self._files.columns["failed"][0]),
+            failures=failures,
+            synced=int(self._calls.columns["calls"][synced]) if synced else 0,
+            home=home,
         )
 
     def counted(self) -> dict[str, dict[str, int]]:

@@ -76,6 +76,8 @@ class Trace(Answers):
         self.caveats: tuple[str, ...] = ()
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
+        self.home = ""
+        """The folder the traced program began in, where known: names in it are shown without it."""
         self.finished = False
         self._tally = Tally()
         self._lines = LineTally()
@@ -297,6 +299,7 @@ class Trace(Answers):
         dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
+        found.home = self.home
         found.cells = self.cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
         if chosen.active:
@@ -368,6 +371,7 @@ class Trace(Answers):
             notes=notes,
             duration_s=self.duration_s,
             metadata=self.metadata(),
+            overview=self.summary().html_overview(),
             sources=tuple(source.html() for source in self.annotated()),
             origin_ns=self._start(),
         )
@@ -384,10 +388,17 @@ class Trace(Answers):
             completeness=self._told(),
             notes=notes,
             counters=self._exact() or None,
+            window=self.window,
+            home=self.home,
             sources=sources,
         )
 
     def __repr__(self) -> str:
+        summary = self.summary()
+        lacking = "" if summary.completeness.complete else "; INCOMPLETE"
+        return f"<Trace of {printable(summary.headline())}{lacking}>"
+
+    def __str__(self) -> str:
         return self.summary().text()
 
     def _repr_html_(self) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime.batch import EventBatch
-from ior_nb.runtime.patterns import NEGATIONS, exact_value, verdicts
+from ior_nb.runtime.patterns import IS_MINE, NEGATIONS, exact_value, verdicts
 
 __all__ = [
     "DIMENSIONS",
@@ -26,6 +26,7 @@ __all__ = [
     "Dimension",
     "Errors",
     "Filter",
+    "Mine",
     "Node",
     "Not",
     "Number",
@@ -209,6 +210,18 @@ class Probes:
 
 
 @dataclass(frozen=True, slots=True)
+class Mine:
+    """Calls on the user's own files: `runtime.mine` says which those are not."""
+
+    def mask(self, batch: EventBatch) -> np.ndarray:
+        """Return bool, shape (n,): an array index a row."""
+        result = verdicts(batch.tables["file"], IS_MINE, "").take(batch["file"])
+        if batch["old_file"].any():
+            result |= verdicts(batch.tables["old_file"], IS_MINE, "").take(batch["old_file"])
+        return result
+
+
+@dataclass(frozen=True, slots=True)
 class _Several:
     parts: tuple[Node, ...]
 
@@ -252,7 +265,7 @@ class Not:
         return ~self.part.mask(batch)
 
 
-Leaf = Number | Text | Errors | Probes
+Leaf = Number | Text | Errors | Probes | Mine
 Node = Leaf | And | Or | Not
 
 

@@ -18,11 +18,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ior_nb.real import Lock
+from ior_nb.runtime.mine import MINE, kind_of
 from ior_nb.runtime.strings import StringTable
 
-__all__ = ["NEGATIONS", "exact_value", "fold", "matcher", "shortest_match", "verdicts"]
+__all__ = ["IS_MINE", "NEGATIONS", "exact_value", "fold", "matcher", "shortest_match", "verdicts"]
 
 NEGATIONS: Final = {"!~": "~", "!=": "="}
+IS_MINE: Final = "mine"
+"""Asks, of a file and with no pattern, whether it is the user's own."""
 
 # For each table the verdict on each of its strings, by pattern. Tables only ever grow, so what was decided stays.
 _PATTERNS_KEPT: Final = 64
@@ -53,7 +56,9 @@ def exact_value(operator: str, pattern: str) -> str | None:
 
 
 def matcher(operator: str, pattern: str) -> Callable[[str], bool]:
-    """Return the function that tells whether one value matches; `operator` is `~` or `=`."""
+    """Return the function that tells whether one value matches; `operator` is `~`, `=` or `IS_MINE`."""
+    if operator == IS_MINE:
+        return lambda text: kind_of(text) == MINE
     value = exact_value(operator, pattern)
     if value is not None:
         return value.__eq__

@@ -47,6 +47,7 @@ class Books:
     def __init__(self, wanted: Plan, engine: str) -> None:
         self.plan = wanted
         self.trace = Trace(title=wanted.title, scope=str(wanted.scope), engine=engine, options=wanted.options)
+        self.trace.home = wanted.home
         self.trace.records_command = wanted.record_command
         self.totals: dict[str, int] = {}
         self.counters: np.ndarray = np.zeros(0)

@@ -13,6 +13,7 @@ from typing import Final, TypedDict, Unpack, get_type_hints
 import numpy as np
 
 from ior_nb.errors import ConfigError, NoCommand
+from ior_nb.export import format_of
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.runtime import EventBatch, Filter, Scope
 from ior_nb.sinks.parquet.target import PRIVATE
@@ -48,6 +49,8 @@ class Plan:
     command: Command | None = None
     own: bool = False
     """Whether this process is what is traced."""
+    home: str = ""
+    """The folder it, or the command, begins in; empty for others."""
     filter: Filter = field(default_factory=Filter)
     """Which rows the user wants."""
     leave_out: Callable[[EventBatch], np.ndarray] | None = None
@@ -155,9 +158,10 @@ def plan(**asked: Unpack[Request]) -> Plan:
         rates=sampling_rates(sampling),
         command=program,
         own=mine,
+        home=_folder(program) if mine or program else "",
         filter=chosen,
         leave_out=(lambda batch: batch["started_before"] & (batch["pid"] != os.getpid())) if wanted["own"] else None,
-        record=Path(record).expanduser() if record is not None else None,
+        record=_target(record) if record is not None else None,
         record_mode=_mode(wanted.get("record_mode")),
         record_command=wanted["record_command"],
         keep_rows=wanted["keep_rows"],
@@ -165,6 +169,23 @@ def plan(**asked: Unpack[Request]) -> Plan:
         quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )
+
+
+def _target(record: str | Path) -> Path:
+    """Return the path of a recording; refuse one that asks for another format."""
+    if (other := format_of(record)) not in (None, "parquet"):
+        raise ConfigError(
+            f"{str(record)!r} cannot be recorded: a recording is a Parquet file, as in run.parquet; for {other} "
+            f"export the trace when it has ended (%ior export {record}, or export() of the trace)"
+        )
+    return Path(record).expanduser()
+
+
+def _folder(program: Command | None) -> str:
+    try:
+        return str(Path(program.cwd if program and program.cwd else ".").resolve())
+    except OSError:  # the folder is gone
+        return ""
 
 
 def _mode(asked: int | None) -> int:

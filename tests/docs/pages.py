@@ -20,6 +20,7 @@ PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 _BLOCK: Final = re.compile(r"(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 _NUMBER: Final = re.compile(r"-?\d[\d,]*(\.\d+)?( ?(ns|µs|ms|s|B|[KMGT]iB)\b)?")
+_STRIP: Final = re.compile("▏.*▕")
 _NOUN: Final = re.compile(r"\b(call|error|file)s\b")
 
 
@@ -54,5 +55,5 @@ def differs(shown: str, printed: str) -> list[str]:
 
 
 def _shape(line: str) -> str:
-    words = _NOUN.sub(r"\1", _NUMBER.sub("0", line)).split()
+    words = _NOUN.sub(r"\1", _NUMBER.sub("0", _STRIP.sub("▏▕", line))).split()
     return re.sub("─+", "─", " ".join(words))

@@ -223,7 +223,7 @@ def test_the_demo_goes_through_a_session_and_says_what_it_is(session: TracerSess
     assert result.window[0] <= times.min()
     assert times.max() < result.window[1]
     assert (result.title, result.scope, result.engine) == ("demo data", "demo data", "demo")
-    assert repr(result).count("demo data") >= 2
+    assert str(result).count("demo data") >= 2
     assert "demo data" in result._repr_html_()
 
 

@@ -100,7 +100,7 @@ def test_the_result_says_that_it_was_played_back_and_why(
     assert t.title == "this cell (replay of 05-a.parquet)"
     why = "this machine does not allow tracing (cannot load BPF programs: uid 7 lacks CAP_BPF; see %ior doctor)"
     assert t.notes == (f"played back from 05-a.parquet: {why}",)
-    assert t.notes[0] in repr(t)
+    assert t.notes[0] in str(t)
 
 
 def test_the_body_still_runs(folder: Path, session: TracerSession, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,7 +255,7 @@ def test_load_of_a_stretch_never_has_a_negative_length(
 
     assert 0 <= found.duration_s <= 1.01
     assert found.duration_s == pytest.approx(max(0, min(end, 1.01) - min(start, 1.01)), abs=0.002)
-    assert "-" not in found.summary().headline().split(":")[-1]
+    assert "-" not in found.summary().totals().split(":")[-1]
 
 
 def test_load_of_a_stretch_does_not_read_the_rest(recording: Path) -> None:
@@ -356,7 +356,7 @@ def test_recordings_without_that_column_have_their_probes_told(tmp_path: Path) -
     found = load(old_file(tmp_path / "a.parquet", rows))
 
     assert found.batch["probe"].tolist() == [True, True, False, False]
-    assert found.summary().headline().endswith("2 failed; 2 probes, 3 processes")
+    assert found.summary().totals().endswith("2 failed; 2 probes, 3 processes")
 
 
 def test_columns_that_are_not_ours_are_kept(tmp_path: Path) -> None:
@@ -456,7 +456,7 @@ def test_hostile_names_are_harmless(tmp_path: Path, name: bytes) -> None:
     path.write_bytes(record(tmp_path / "x", events(3)).read_bytes())
     (tmp_path / "x.parquet").unlink()
     for found in (load(path), load(tmp_path)):
-        text, page = repr(found), found._repr_html_()
+        text, page = str(found), found._repr_html_()
 
         assert len(found) == 3
         assert text.replace("\n", "").isprintable()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -272,7 +273,7 @@ def test_the_engine_says_how_it_traces(way: str, compiled: bool, not_kept: str, 
     engine = BccEngine()
     engine.way, engine.compiled, engine._not_kept = way, compiled, not_kept
     assert engine.how == ""
-    engine._collector = object()  # type: ignore[assignment]
+    engine._collector = SimpleNamespace(pid=None)  # type: ignore[assignment]
 
     assert engine.how == line
 
@@ -283,4 +284,4 @@ def test_buffers_are_no_larger_than_the_memory_allows(monkeypatch: pytest.Monkey
     monkeypatch.setattr("ior_nb.engine.bcc.memory_limit", lambda: 64 << 20)
     small = BccEngine()
 
-    assert (large.raw_limit, small.raw_limit) == (1 << 20, 8 << 20)
+    assert (large._intake.limit, small._intake.limit) == (1 << 20, 8 << 20)

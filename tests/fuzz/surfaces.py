@@ -62,7 +62,7 @@ def _panels(trace: Trace, folder: Path) -> object:
 
 def _shown(trace: Trace, folder: Path) -> object:
     summary = trace.summary()
-    texts = [summary.text(100), repr(trace)]
+    texts = [summary.text(100), repr(trace), str(trace)]
     pages = [summary.html(), trace._repr_html_()]
     for text in (*texts, *pages):
         assert "\x1b" not in text, "an escape byte on its way to a terminal"

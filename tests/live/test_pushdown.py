@@ -36,10 +36,10 @@ class Audited(BccEngine):
         super().__init__()
         self.verdicts: list[np.ndarray] = []
 
-    def _decode(self, kind: Frame, payload: bytes) -> None:
+    def _receive(self, kind: Frame, payload: bytes) -> None:
         if kind is Frame.EVENTS:
             self.verdicts.append(np.frombuffer(payload, EVENT)["flags"] & wire.EF_KEPT_OUT == 0)
-        super()._decode(kind, payload)
+        super()._receive(kind, payload)
 
 
 def busywork() -> None:

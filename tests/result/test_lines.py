@@ -19,7 +19,7 @@ from ior_nb.runtime.stacks import Frame, written
 from tests.fakes import batch
 
 CELL = "/tmp/ipykernel_7/4711.py"
-TEXT = ["__ior_cell__('--families all')\n", "for name in names:\n", "    frame = read_csv(name)\n", "done()\n"]
+TEXT = ["# %%ior --families all\n", "for name in names:\n", "    frame = read_csv(name)\n", "done()\n"]
 MODULE = Frame("<module>", CELL, 3)
 READ = Frame("read_csv", "/x/site-packages/pandas/io.py", 900)
 OPEN = Frame("open", "/x/site-packages/pandas/handles.py", 70)

@@ -138,7 +138,7 @@ def test_probes_and_waits_are_told_apart() -> None:
     tally.add(rows)
     found = tally.summary(title="t", duration_s=1.0, completeness=Completeness())
 
-    assert found.headline().endswith("93 ns in calls, 5 µs waiting, 1 failed; 3 probes")
+    assert found.totals().endswith("93 ns in calls, 5 µs waiting, 1 failed; 3 probes")
     assert [(r.syscall, r.error, r.calls, r.example) for r in found.failures] == [("openat", "ENOENT", 1, "/none")]
     assert [(r.syscall, r.error, r.calls, r.example) for r in found.answers] == [("ioctl", "ENOTTY", 3, "/a")]
     assert [(r.syscall, r.latency_ns) for r in found.waits] == [("read", 3000), ("wait4", 2000)]

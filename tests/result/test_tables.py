@@ -432,7 +432,7 @@ def test_a_filtered_trace_is_a_trace(rows: list[Event]) -> None:
     assert found.batch["seq"].tolist() == expected
     assert found.accounting.unaccounted == 0
     assert found.accounting.filtered == len(rows) - len(expected)
-    assert "only rows where" in repr(found)
+    assert "only rows where" in str(found)
     assert len(found.filter("syscall=write")) == 0
 
 

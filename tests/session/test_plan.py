@@ -122,3 +122,12 @@ def test_the_keywords_of_a_trace_are_written_once() -> None:
     assert {name: options[name] for name in options if options[name] != shown[name].default} == {"sampling": {}}
     with pytest.raises(TypeError, match="no keyword 'pids'"):
         trace(pids=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "report.html", "x.trace.json"])
+def test_a_recording_is_parquet(name: str) -> None:
+    """A name that asks for another format is refused, and the way to that format is said; any other name is fine."""
+    with pytest.raises(ConfigError, match=f"%ior export {name}"):
+        plan(record=name)
+
+    assert plan(record="plain").record == Path("plain")

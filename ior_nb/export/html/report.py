@@ -44,6 +44,7 @@ def html(
     body = [_heading(about)]
     if len(batch):
         body += [
+            f'<section><div class="scroll">{about.overview}</div></section>' if about.overview else "",
             _totals(batch, about),
             flame_graph(batch, fields, first, partial=about.partial),
             '<div class="pair">',

@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ior_nb.errors import RecordingError
 from ior_nb.real import Descriptor, Event, Lock
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Recorder"]
+
+_PIECE: Final = 16_384
+"""Rows that are tried where a whole row group finds no room."""
 
 
 class Recorder:
@@ -217,12 +220,14 @@ class _Recording:
     def _run(self) -> None:
         rows: EventBatch | None = None
         failure: Exception | None = None
+        before = 0
         try:
             while (rows := self._queue.get()) is not None:
-                self._chain.append(link(self._to_arrow(rows)))
+                before = self._chain.rows
+                self._append(rows)
         except Exception as error:
             failure = error
-            missing = self._queue.abandon() + (len(rows) if rows is not None else 0)
+            missing = self._queue.abandon() + (len(rows) - (self._chain.rows - before) if rows is not None else 0)
             with self._lock:
                 self._active = False
                 self._rows_dropped += missing
@@ -236,6 +241,16 @@ class _Recording:
             if problem is not None and (self._error is None or str(problem) != str(self._error)):
                 self._error = self._untaken = problem
             self._path = path
+
+    def _append(self, rows: EventBatch) -> None:
+        """Write a row group; where there is no room for it, as much of it as there is."""
+        try:
+            self._chain.append(link(self._to_arrow(rows)))
+        except OSError:
+            if len(rows) <= _PIECE:
+                raise
+            for at in range(0, len(rows), _PIECE):
+                self._append(rows[at : at + _PIECE])
 
     def _finish(self, failure: Exception | None) -> tuple[RecordingError | None, Path | None]:
         """Publish what there is; return what the user has to know, and the file."""

@@ -114,7 +114,8 @@ export const COLUMNS = [
     natural: -1,
     doc: "duration of the call",
     key: (r) => (r.kind >= UNFINISHED ? -1 : r.latency),
-    text: (r) => (r.kind < UNFINISHED ? (r.latency ? showNs(r.latency) : "–") : r.kind === UNFINISHED ? "in flight" : "–"),
+    text: (r) =>
+      r.kind < UNFINISHED ? (r.latency ? showNs(r.latency) : "–") : r.kind === UNFINISHED ? "in flight" : "–",
   },
   { ...word("comm", 112, "name of the thread"), drop: 8 },
   { ...number("pid", 66, "process"), drop: 7 },

@@ -1,0 +1,102 @@
+"""Which processes there were, whose child each is, and what each did: for a summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from ior_nb.runtime import EventBatch, Recoder
+from ior_nb.runtime.index import grown
+
+__all__ = ["Children", "Crowd", "Moved"]
+
+_PIDS: Final = 1 + (1 << 22)  # PID_MAX_LIMIT of the kernel; recordings may have any
+
+
+class Moved(NamedTuple):
+    """The rows of a batch that moved bytes."""
+
+    rows: np.ndarray
+    read: np.ndarray
+    """Bytes, of each of these rows."""
+    written: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """Processes whose parent is one of the trace's, together."""
+
+    count: int = 0
+    names: tuple[tuple[str, int], ...] = ()
+    """What they are called, and how many so; the most first."""
+    calls: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+
+
+class Crowd:
+    """Counts the rows of each process; a process is called what its main thread was called last."""
+
+    def __init__(self) -> None:
+        self._places = np.zeros(1024, np.int32)  # by pid; 0 for one not seen
+        self._strange: set[int] = set()
+        self._pids: list[int] = [0]
+        self._parents: list[int] = [0]
+        self._names = Recoder()
+        self._sums = {name: np.zeros(64, np.int64) for name in ("calls", "read", "written", "name")}
+
+    def __len__(self) -> int:
+        return len(self._pids) - 1 + len(self._strange)
+
+    def add(self, batch: EventBatch, moved: Moved | None) -> None:
+        """Count rows."""
+        pids = batch["pid"].astype(np.intp)
+        most = int(pids.max())
+        self._places = grown(self._places, min(most + 1, _PIDS))
+        if most >= len(self._places):
+            strange = pids >= len(self._places)
+            self._strange.update(pids[strange].tolist())
+            pids = np.where(strange, 0, pids)
+        at = self._places.take(pids)
+        if not at.all():
+            self._enter(batch, pids, np.flatnonzero((at == 0) & (pids > 0)))
+            at = self._places.take(pids)
+        count = len(self._pids)
+        self._sums["calls"][:count] += np.bincount(at, minlength=count)
+        if moved is not None:
+            np.add.at(self._sums["read"], at[moved.rows], moved.read)
+            np.add.at(self._sums["written"], at[moved.rows], moved.written)
+        main = np.flatnonzero(batch["tid"] == batch["pid"])
+        last = np.full(count, -1, np.int64)
+        last[at.take(main)] = main  # the last one stays
+        self._name(batch, np.flatnonzero(last >= 0), last[last >= 0])
+
+    def _enter(self, batch: EventBatch, pids: np.ndarray, rows: np.ndarray) -> None:
+        """Give the processes of these rows places."""
+        found, first = np.unique(pids[rows], return_index=True)
+        places = np.arange(len(self._pids), len(self._pids) + len(found))
+        self._places[found] = places
+        self._pids += found.tolist()
+        self._parents += batch["ppid"][rows[first]].tolist()
+        self._sums = {name: grown(column, len(self._pids)) for name, column in self._sums.items()}
+        self._name(batch, places, rows[first])
+
+    def _name(self, batch: EventBatch, places: np.ndarray, rows: np.ndarray) -> None:
+        self._sums["name"][places] = self._names.codes(batch["comm"][rows], batch.tables["comm"])
+
+    def children(self) -> Children:
+        """Return those whose parent is another one."""
+        parents = np.array(self._parents, np.int64)
+        known = np.zeros(len(self._places) + 1, bool)
+        known[self._pids[1:]] = True
+        is_child = known[np.minimum(parents, len(known) - 1)] & (parents > 0)
+        there = np.flatnonzero(is_child)
+        names = Counter(self._names.own.at(self._sums["name"][there]))
+        return Children(
+            len(there),
+            tuple(names.most_common()),
+            *(int(self._sums[name][there].sum()) for name in ("calls", "read", "written")),
+        )

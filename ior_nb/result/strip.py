@@ -1,0 +1,127 @@
+"""What happened when, small enough to be seen at a glance: calls, bytes and waiting in some sixty slots of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ior_nb.result.crowd import Moved
+from ior_nb.runtime import EventBatch
+
+__all__ = ["Slots", "Strip"]
+
+SLOTS: Final = 60
+"""Slots of a strip."""
+_FINE: Final = 1 << 10
+"""Slots kept while rows come in: so many that those of a strip can be made of them, wherever they begin."""
+_LATEST: Final = 1 << 62
+"""Anybody may have written the times of a recording."""
+_NAMES: Final = ("calls", "errors", "read", "written", "waiting")
+_BLOCKS: Final = " ▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """The same slots of time for all measures; int64, shape (n,)."""
+
+    calls: np.ndarray
+    errors: np.ndarray
+    """Those of the calls that failed."""
+    read: np.ndarray
+    written: np.ndarray
+    waiting: np.ndarray
+    """Nanoseconds all threads together waited in the slot."""
+
+    def line(self, values: np.ndarray, top: float | None = None) -> str:
+        """Return one character a slot, as high as its value; what is there at all is seen."""
+        most = float(top if top is not None else values.max(initial=0)) or 1.0
+        steps = np.ceil(np.minimum(values / most, 1) * (len(_BLOCKS) - 1)).astype(int)
+        return "".join(_BLOCKS[step] for step in steps.tolist())
+
+
+class Slots:
+    """Adds up rows in slots of time that get twice as long as often as it takes for all to fit in."""
+
+    def __init__(self) -> None:
+        self._shift = 10  # a slot is 2 ** shift ns
+        self._first = -1  # number of the first slot, counted from the clock's zero
+        self._sums = np.zeros((len(_NAMES), _FINE), np.int64)
+
+    def add(
+        self,
+        batch: EventBatch,
+        latency: np.ndarray,
+        moved: Moved | None,
+        waits: np.ndarray,
+    ) -> None:
+        """Count rows.
+
+        Args:
+            batch: the rows, at least one.
+            latency: of each, 0 where it has none.
+            moved: those that moved bytes; None where none did.
+            waits: numbers of the rows that waited.
+        """
+        times = np.minimum(batch["time_ns"], np.uint64(_LATEST)).astype(np.int64)
+        ends = times[waits] + np.clip(latency[waits], 0, _LATEST - times[waits])
+        self._make_room(int(times.min()), max(int(times.max()), int(ends.max(initial=0))))
+        at = (times >> self._shift) - self._first
+        self._sums[0] += np.bincount(at, minlength=_FINE)
+        failed = np.flatnonzero(batch.failed)
+        if len(failed):
+            self._sums[1] += np.bincount(at[failed], minlength=_FINE)
+        if moved is not None:
+            np.add.at(self._sums[2], at[moved.rows], moved.read)
+            np.add.at(self._sums[3], at[moved.rows], moved.written)
+        if len(waits):
+            self._add_waits(times[waits], ends)
+
+    def _add_waits(self, begins: np.ndarray, ends: np.ndarray) -> None:
+        """Share each wait out among the slots it lasted."""
+        size = 1 << self._shift
+        first, last = (begins >> self._shift) - self._first, (ends >> self._shift) - self._first
+        waiting = self._sums[4]
+        # Before a moment inside a slot, the whole slots and a part of one: a wait is what is before its end and not
+        # before its begin.
+        whole = np.zeros(_FINE + 1, np.int64)
+        np.add.at(whole, first, size)
+        np.add.at(whole, last, -size)
+        waiting += np.cumsum(whole)[:_FINE]
+        np.add.at(waiting, first, -(begins & (size - 1)))
+        np.add.at(waiting, last, ends & (size - 1))
+
+    def _make_room(self, begin: int, end: int) -> None:
+        first = begin >> self._shift if self._first < 0 else min(self._first, begin >> self._shift)
+        old, used = self._first, _last(self._sums)
+        while max(end >> self._shift, old + used if old >= 0 else 0) - first >= _FINE:
+            self._shift += 1
+            if old >= 0:
+                odd = old & 1
+                sums = np.zeros_like(self._sums)
+                at = (np.arange(_FINE) + odd) >> 1
+                for total, values in zip(sums, self._sums, strict=True):
+                    np.add.at(total, at, values)
+                self._sums, old, used = sums, old >> 1, _last(sums)
+            first >>= 1
+        if 0 <= first < old:
+            self._sums = np.roll(self._sums, old - first, axis=1)
+        self._first = first
+
+    def within(self, begin: int, end: int) -> Strip:
+        """Return the strip of a stretch of time on the clock of the rows; of all rows where it is empty."""
+        sums = np.zeros((len(_NAMES), SLOTS), np.int64)
+        if self._first >= 0:
+            starts = (np.arange(_FINE) + self._first) << self._shift
+            if end <= begin:
+                begin, end = int(starts[0]), int(starts[_last(self._sums)]) + (1 << self._shift)
+            middles = starts + (1 << self._shift >> 1)
+            at = np.clip((middles - begin) * (SLOTS / (end - begin)), 0, SLOTS - 1).astype(int)
+            for total, values in zip(sums, self._sums, strict=True):
+                np.add.at(total, at, values)
+        return Strip(*sums)
+
+
+def _last(sums: np.ndarray) -> int:
+    return int(np.flatnonzero(sums.any(axis=0)).max(initial=0))

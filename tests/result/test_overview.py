@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ior_nb.result.overview import grouped, whole_path
+from ior_nb.result.strip import SLOTS, Slots
+from ior_nb.result.summary import Summary
+from ior_nb.result.tally import Tally
+from ior_nb.runtime import Accounting, Completeness, EventBatch
+from tests.fakes import batch
+
+MS = 1_000_000
+
+
+def summary(rows: EventBatch, *, home: str = "/work") -> Summary:
+    """Add up rows, of a program that began in that folder."""
+    tally = Tally()
+    tally.add(rows)
+    return tally.summary(
+        title="t", duration_s=0.1, completeness=Completeness(accounting=Accounting()), window=(0, 100 * MS), home=home
+    )
+
+
+def rows_of(*rows: tuple[str, str, int, int]) -> EventBatch:
+    """Make rows of (syscall, file, bytes, ret)."""
+    calls, files, sizes, results = (list(column) for column in zip(*rows, strict=True))
+    return batch(syscall=calls, file=files, bytes=sizes, ret=results, is_error=[r < 0 for r in results])
+
+
+def test_the_sentence_says_what_a_user_would() -> None:
+    """Files are told by folder or name, with their bytes; what is missing comes last; libraries are left out."""
+    found = summary(
+        rows_of(
+            *(("read", f"/work/data/csv/{i}.csv", 100, 100) for i in range(200)),
+            ("write", "/work/o.parquet", 2048, 2048),
+            ("read", "/usr/lib/x.so", 5000, 5000),
+            ("openat", "/work/missing.txt", 0, -2),
+        )
+    )
+
+    assert found.overview.sentence() == (
+        "read 200 files in data/csv (19.5 KiB), wrote o.parquet (2.0 KiB); missing.txt was missing"
+    )
+
+
+def test_folders_of_a_search_are_not_files_used() -> None:
+    """What was only looked at, as the folders an import searches, has one line for all."""
+    found = summary(
+        rows_of(("newfstatat", "/work/a", 0, 0), ("getdents64", "/work", 0, 0), ("read", "/work/b", 1, 1))
+    ).overview
+
+    assert [line.name for line in found.lines] == ["/work/b"]
+    assert [(line.name, line.calls) for line in found.others] == [("2 names only looked at", 2)]
+
+
+def test_failures_on_own_files_are_told_and_others_not() -> None:
+    """A failure on a library's file is in the totals, and not in the sentence."""
+    found = summary(rows_of(("openat", "/work/a", 0, -13), ("openat", "/sys/b", 0, -2)))
+
+    assert found.overview.sentence().endswith("; 1 call failed (openat EACCES)")
+    assert "2 failed" in found.totals()
+
+
+def test_children_have_a_line() -> None:
+    """Processes whose parent is traced are counted, named, and summed up; the first process is none of them."""
+    found = summary(
+        batch(
+            syscall=["write", "read", "read", "read"],
+            file=["/work/a"] * 4,
+            bytes=[1, 10, 20, 30],
+            pid=[5, 6, 7, 7],
+            tid=[5, 6, 7, 7],
+            ppid=[1, 5, 6, 6],
+            comm=["python", "git", "python", "git"],
+        )
+    ).overview.children
+
+    assert (found.count, found.names, found.calls, found.bytes_read) == (2, (("git", 2),), 3, 60)
+
+
+@given(st.lists(st.sampled_from(["/a/b/c/1", "/a/b/c/2", "/a/b/d/1", "/a/e/1", "/f", "g", "/a/b/c"]), unique=True))
+def test_lines_hold_every_file_once(paths: list[str]) -> None:
+    """However files are put together, their sums are those of all."""
+    sums = np.arange(1, 1 + 3 * len(paths)).reshape(3, -1)
+    lines = grouped(paths, sums, most=2)
+
+    assert sum(line.files for line in lines) == len(paths)
+    assert [sum(getattr(line, n) for line in lines) for n in ("calls", "read", "written")] == sums.sum(axis=1).tolist()
+
+
+def test_many_folders_are_one_line_above_them() -> None:
+    """Objects of a repository, in folders of their own, are one line."""
+    paths = [f"/r/.git/objects/{i:02x}/{k}" for i in range(30) for k in range(3)] + ["/r/config"]
+    lines = grouped(paths, np.ones((3, len(paths)), np.int64))
+
+    assert [(line.name, line.files, line.folders) for line in lines] == [
+        ("/r/.git/objects/", 90, 30),
+        ("/r/config", 1, 1),
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2**63), st.integers(0, 2**63 - 1), st.booleans(), st.integers(0, 9)), min_size=1),
+    st.integers(1, 5),
+)
+def test_a_strip_holds_every_row(rows: list[tuple[int, int, bool, int]], size: int) -> None:
+    """Calls and bytes of any times are in some slot, whatever came first."""
+    slots = Slots()
+    for at in range(0, len(rows), size):
+        times, latencies, waits, _ = zip(*rows[at : at + size], strict=True)
+        part = batch(is_error=[False] * len(times)).with_columns(time_ns=np.array(times, np.uint64))
+        slots.add(part, np.array(latencies), None, np.flatnonzero(waits))
+
+    assert slots.within(0, 0).calls.sum() == len(rows)
+
+
+def test_a_wait_is_shared_out_among_the_slots_it_lasted() -> None:
+    """A wait of half the time is seen in half the strip, not in the slot where it began."""
+    slots = Slots()
+    rows = batch(is_error=[False]).with_columns(time_ns=np.array([20 * MS], np.uint64))
+    slots.add(rows, np.array([50 * MS]), None, np.array([0]))
+    waiting = slots.within(0, 100 * MS).waiting
+
+    assert abs(int((waiting > 0).sum()) - SLOTS // 2) <= 1
+    assert abs(int(waiting.sum()) - 50 * MS) < MS
+
+
+def test_a_path_is_whole_in_the_page() -> None:
+    """A narrow page cuts what it shows, not the text: copied, or under the pointer, a path is whole."""
+    path = "/a/<b>/" + "x" * 50 + ".csv"
+    shown = whole_path(path)
+
+    assert "".join(part.split(">")[-1] for part in shown.split("<")) == path.replace("<", "&lt;").replace(">", "&gt;")
+    assert 'title="/a/&lt;b&gt;/' in shown
+
+
+def test_a_trace_is_one_line_in_a_list() -> None:
+    """The overview fits a line without breaks; the strip and the files are in the text."""
+    found = summary(rows_of(("read", "/work/a", 10, 10)))
+
+    assert found.headline() == "t: read a (10 B)"
+    assert "calls ▏" in found.text()
+    assert "<svg" in found.html()
