@@ -21,15 +21,19 @@ def cell_files(shell: Any) -> Mapping[str, int]:
     return known if isinstance(known, dict) else {}
 
 
-def shown_lines(trace: Trace, options: argparse.Namespace, run: Run | None, say: Callable[[str], None]) -> Any:
+def shown_lines(
+    shell: Any, trace: Trace, options: argparse.Namespace, run: Run | None, say: Callable[[str], None]
+) -> Any:
     """Show the texts that are asked for, or return the table; where there is nothing, `say` so.
 
     Args:
+        shell: the IPython shell, which knows its cells.
         trace: whose lines.
         options: what is asked for.
         run: what goes on: all that has happened counts.
         say: tells a line to the user.
     """
+    trace.cells = trace.cells or cell_files(shell)
     if run is not None:
         run.watch()
         run.flush()

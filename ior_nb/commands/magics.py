@@ -123,6 +123,7 @@ class IorMagics(Magics):
         return len(self._shell.history_manager.input_hist_parsed) - 1
 
     def _bind(self, result: Trace, name: str | None = None) -> None:
+        result.cells = result.cells or cell_files(self._shell)
         self._shell.user_ns["_ior"] = result
         if name:
             self._shell.user_ns[name] = result

@@ -371,7 +371,7 @@ class Verbs:
         """Show the lines of Python that made calls."""
         options = arguments_of(PARSERS["lines"](), line)
         found = self._window.trace if self._window is not None else self.last()
-        return shown_lines(found, options, self.session.running, say)
+        return shown_lines(self._shell, found, options, self.session.running, say)
 
     def do_cells(self, line: str) -> None:
         """List the traced cells."""
