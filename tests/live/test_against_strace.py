@@ -39,7 +39,10 @@ def result_of(rest: bytes) -> int | None:
     if found[2]:
         name = found[2].decode()
         return -(RESTARTS.get(name) or getattr(errno, name))
-    return None if found[1] == b"?" else int(found[1], 0)
+    if found[1] == b"?":
+        return None
+    octal = found[1].startswith(b"0") and not found[1].startswith(b"0x")  # of umask
+    return int(found[1], 8 if octal else 0)
 
 
 def name_of(text: bytes) -> str:
