@@ -163,8 +163,8 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
     **{
         name: (lambda t, _, name=name: getattr(t, name)())  # type: ignore[misc]
         for name in (
-            "df table stats syscalls families files lines directories processes errors probes slowest waiting timeline "
-            "flame plot metadata"
+            "df table stats syscalls families files directories processes errors probes slowest waiting timeline "
+            "flame lines plot metadata"
         ).split()
     },
     "completeness": lambda t, _: t.completeness.line(),
@@ -179,8 +179,9 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
     "__arrow_c_stream__": lambda t, _: pa.table(t),
 }
 TRACE_PARTS: Final = set(  # for the session and for other modules: they show nothing
-    "accounting add annotated batch batches began caveats cells counters duration_s ended engine finish finished name "
-    "notes options origin recording returncode rows_let_go scope started_at title window".split()
+    "accounting add annotated batch batches began caveats cells counters duration_s ended engine finish finished home "
+    "name notes options origin recording recording_error records_command returncode rows_let_go scope "
+    "started_at title window".split()
 )
 
 
@@ -322,7 +323,7 @@ def test_no_panel_takes_the_rows_for_the_whole(
 
 VERB_SURFACES: Final = {
     "status": "", "show": "summary", "df": "", "sql": "SELECT count(*) FROM trace", "cells": "", "diff": "5 5",
-    "lines": "--library", "stop": "", "load": "{folder}/x.parquet", "export": "{folder}/z.csv",
+    "stop": "", "lines": "--library", "load": "{folder}/x.parquet", "export": "{folder}/z.csv",
 }  # fmt: skip
 SILENT_VERBS: Final = set("start filter probes reset record doctor help".split())
 

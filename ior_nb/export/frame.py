@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
 from ior_nb.runtime import Completeness
-from ior_nb.runtime.text import HTML_FONT, escaped_html, printable_lines
+from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable_lines
 
 __all__ = ["DataFrame", "told"]
+
+_PATHS: Final = ("file", "old_file", "path_arg", "directory", "example")
+"""Columns of paths: the end of one says most."""
 
 
 class DataFrame(pd.DataFrame):
@@ -23,7 +26,12 @@ class DataFrame(pd.DataFrame):
         return DataFrame
 
     def to_string(self, *args: Any, **options: Any) -> Any:
-        """Return the table as text, or write it; see `DataFrame.to_string`."""
+        """Return the table as text, or write it; see `DataFrame.to_string`. Paths are cut in their middle."""
+        width = pd.get_option("display.max_colwidth")
+        if width is not None and not args and options.get("formatters") is None:
+            options["formatters"] = {
+                name: lambda path: middle_cut(str(path), width) for name in _PATHS if name in self.columns
+            }
         text = super().to_string(*args, **options)
         return printable_lines(text) if isinstance(text, str) else text
 
@@ -32,7 +40,8 @@ class DataFrame(pd.DataFrame):
         return f"{shown}\n\n{line}" if line else shown
 
     def _repr_html_(self) -> str | None:
-        table: str | None = super()._repr_html_()  # type: ignore[misc]  # the stubs lack it
+        with pd.option_context("display.max_colwidth", None):  # a page can scroll, and what is copied has to be whole
+            table: str | None = super()._repr_html_()  # type: ignore[misc]  # the stubs lack it
         line = self._told()
         if table is None or not line:
             return table

@@ -25,12 +25,23 @@ __all__ = ["FIGURES", "diff_flame", "flame", "heatmap", "label", "largest_files"
 MOST_FRAMES: Final = 400
 _WHOLE: Final = Completeness()
 _TITLE_WIDTH: Final = 130  # characters of a title, in what a notebook has room for
-_SINCE: Final = "time since the start of the trace, seconds"
+_SINCE: Final = "time since the start of the trace"
+_SECONDS: Final = {"tickformat": "~s", "ticksuffix": "s"}
 _FRAME_FONT: Final = 12
+_INK: Final = "#1c2127"  # on frames, which are light in the dark too
 _ASSUMED_WIDTH: Final = 900  # px of a notebook's output: a figure knows no width before it is drawn
 _CHARACTER: Final = 6.6  # px, the mean of the font's, a little too wide rather than too narrow
 READ, WRITE, TRANSFER, OTHER, ERROR = "#3b7dc4", "#e08a2e", "#8e63b8", "#8a96a3", "#d64550"
 _COLORS: Final = {"read": READ, "write": WRITE, "transfer": TRANSFER, "other": OTHER}
+_CLEAR: Final = "rgba(0,0,0,0)"
+# A figure does not know whether the page is light or dark: the page shines through, and what is drawn is seen on both.
+_EITHER_THEME: Final = {
+    "template": "none",
+    "paper_bgcolor": _CLEAR,
+    "plot_bgcolor": _CLEAR,
+    "font": {"color": "#7d8793"},
+}
+_LINES: Final = {"gridcolor": "rgba(128,136,147,0.25)", "zerolinecolor": "rgba(128,136,147,0.45)", "automargin": True}
 _FRAMES: Final = {"": "#dfe4ea", "other": "#d3dce0", "read": "#bcd8f5", "write": "#fbd6a8", "transfer": "#dfcbf2"}
 _DIVERGING: Final = [[0.0, "#2166ac"], [0.25, "#92c5de"], [0.5, "#e4e4e4"], [0.75, "#f4a582"], [1.0, "#b2182b"]]
 _UNIT_TEXT: Final[dict[str, Callable[[float], str]]] = {
@@ -131,8 +142,8 @@ def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
         height=480,
         barmode="stack",
         bargap=0,
-        xaxis={"title": {"text": _SINCE}, "anchor": "y3"},
-        yaxis={"domain": [0.62, 1], "title": {"text": "bytes/s"}, "tickformat": "~s"},
+        xaxis={"title": {"text": _SINCE}, "anchor": "y3", **_SECONDS},
+        yaxis={"domain": [0.62, 1], "title": {"text": "bytes/s"}, "tickformat": "~s", "ticksuffix": "B"},
         yaxis2={"domain": [0.3, 0.56], "title": {"text": "calls/s"}, "tickformat": "~s"},
         yaxis3={
             "domain": [0, 0.24],
@@ -191,14 +202,20 @@ def heatmap(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
         "z": np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan).tolist(),
         "customdata": counts.tolist(),
         "colorscale": "YlOrRd",
-        "showscale": False,
+        "colorbar": {
+            "title": {"text": "calls"},
+            "tickvals": list(range(7)),
+            "ticktext": ["1", "10", "100", "1 k", "10 k", "100 k", "1 M"],
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
         "hovertemplate": "%{x:.3~f} s<br>%{y:.2~s}s<br>%{customdata:,} calls<extra></extra>",
     }
     return _figure(
         shown,
         height=380,
-        xaxis={"title": {"text": _SINCE}},
-        yaxis={"type": "log", "title": {"text": "latency"}, "tickformat": "~s", "ticksuffix": "s"},
+        xaxis={"title": {"text": _SINCE}, **_SECONDS},
+        yaxis={"type": "log", "title": {"text": "latency"}, "tickformat": "~s", "ticksuffix": "s", "dtick": 1},
     )
 
 
@@ -224,7 +241,7 @@ def largest_files(batch: EventBatch, n: int = 20) -> Any:
         *traces,
         height=90 + 22 * max(1, len(names)),
         barmode="stack",
-        xaxis={"title": {"text": "bytes"}, "tickformat": "~s"},
+        xaxis={"title": {"text": "bytes"}, "tickformat": "~s", "ticksuffix": "B"},
         yaxis={"tickvals": list(range(len(names))), "ticktext": [label(name, 48) for name in names]},
         margin={"t": 30, "l": 330, "r": 10, "b": 40},
     )
@@ -369,7 +386,8 @@ def _figure(*traces: dict[str, Any], **layout: Any) -> Any:
 
     margin = layout.pop("margin", {"t": 30, "l": 60, "r": 10, "b": 40})
     legend = {"orientation": "h", "y": 1.12, "traceorder": "normal"}
-    return go.Figure(list(traces)).update_layout(margin=margin, legend=legend, **layout)
+    figure = go.Figure(list(traces)).update_layout(margin=margin, legend=legend, **_EITHER_THEME, **layout)
+    return figure.update_xaxes(**_LINES).update_yaxes(**_LINES)
 
 
 def _cut(name: str, width: int) -> str:
@@ -392,5 +410,8 @@ def _frame_texts(names: Sequence[str], shares: Sequence[float]) -> dict[str, Any
     return {
         "text": [label(_cut(name, width)) if width >= 3 else "" for name, width in zip(names, widths, strict=True)],
         "textinfo": "text",
-        "insidetextfont": {"color": "#1c2127", "size": _FRAME_FONT},
+        "textfont": {"color": _INK, "size": _FRAME_FONT},
+        "insidetextfont": {"color": _INK, "size": _FRAME_FONT},
+        "outsidetextfont": {"color": _INK, "size": _FRAME_FONT},
+        "leaf": {"opacity": 1},
     }

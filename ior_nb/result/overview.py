@@ -146,6 +146,12 @@ class Overview:
     written: Sequence[str] = ()
     files_written: int = 0
     bytes_written: int = 0
+    looked: Sequence[str] = ()
+    """Of own names that were only looked at."""
+    files_looked: int = 0
+    system: Sequence[str] = ()
+    """Of files of the system that were read."""
+    bytes_system: int = 0
     missing: Sequence[str] = ()
     """Of own files that were not there."""
     files_missing: int = 0
@@ -188,6 +194,10 @@ class Overview:
                 parts.append(f"{line.name} ({moved})")
         if self.children.count:
             parts.append(show_count(self.children.count, "child process", "child processes"))
+        if not self.files_used and 0 < len(self.system) <= _NAMES:
+            parts.insert(0, f"read {_listed(self.system)} ({show_bytes(self.bytes_system)})")
+        if not parts and self.files_looked:
+            parts.append(f"looked at {self._some(self.looked, self.files_looked)}")
         if not parts:
             parts.append("no files of your own")
             parts += [line.name for line in self.others if line.sort == _LIBRARIES]
@@ -195,7 +205,9 @@ class Overview:
         if self.files_missing == 1:
             troubles.append(f"{self.name(self.missing[0])} was missing")
         elif self.files_missing:
-            troubles.append(f"{self.files_missing:,} files were missing")
+            few = self.files_missing <= _NAMES
+            what = _listed([self.name(path) for path in self.missing]) if few else f"{self.files_missing:,} names"
+            troubles.append(f"{what} were missing")
         if self.failed:
             ways = ", ".join(f"{call} {error}" for call, error in self.failures[:2])
             troubles.append(f"{show_count(self.failed, 'call')} failed" + (f" ({ways})" if ways else ""))
@@ -304,7 +316,8 @@ class Overview:
             }[name]
             picture = _drawn(pictures, top, name)
             rows.append(
-                f'<tr><td style="{_CELL}{_QUIET}text-align:left">{name}</td><td style="{_CELL}width:99%">{picture}</td>'
+                f'{_ROW}<td style="{_CELL}{_QUIET}text-align:left">{name}</td>'
+                f'<td style="{_CELL}width:99%">{picture}</td>'
                 f'<td style="{_CELL}text-align:right">{most}</td></tr>'
             )
         if not rows:
@@ -313,7 +326,7 @@ class Overview:
         empty = f'<td style="{_CELL}"></td>'
         return (
             f'<table style="{_TABLE}width:100%;max-width:720px;margin:6px 0 2px">{"".join(rows)}'
-            f'<tr>{empty}<td style="{_CELL}{_QUIET}font-size:11px;text-align:left">{ends}</td>{empty}</tr></table>'
+            f'{_ROW}{empty}<td style="{_CELL}{_QUIET}font-size:11px;text-align:left">{ends}</td>{empty}</tr></table>'
         )
 
     def _html_lines(self) -> str:
@@ -326,7 +339,7 @@ class Overview:
         mine = "my files" if self.lines else ""
         left = f'<th style="{_CELL}{_QUIET}font-weight:normal;text-align:left">{mine}</th>'
         rows = [
-            f'<tr><th style="{_CELL}"></th>{left}{head}</tr>',
+            f'{_ROW}<th style="{_CELL}"></th>{left}{head}</tr>',
             *(self._html_line(line, most, "") for line in self.lines),
             *(self._html_line(line, 0, "opacity:.65;") for line in rest),
         ]
@@ -346,14 +359,17 @@ class Overview:
         tip = line.name if line.name.startswith("/") else ""
         path = escaped_html(line.name) if line.sort else whole_path(self.name(line.name), tip, room=len(said))
         return (
-            f'<tr><td style="{_CELL}min-width:{_BAR}px;line-height:1;text-align:left">{bar}</td>'
+            f'{_ROW}<td style="{_CELL}min-width:{_BAR}px;line-height:1;text-align:left">{bar}</td>'
             f'<td style="{_CELL}{PATH_CELL}{look}">{path}{note}</td>{cells}</tr>'
         )
 
 
 _READ, _WRITTEN, _WAITING = "#3b7dc4", "#e08a2e", "#8e63b8"
-_TABLE: Final = f"{HTML_FONT}font-variant-numeric:tabular-nums;color:inherit;border-collapse:collapse;"
+_TABLE: Final = (
+    f"{HTML_FONT}font-variant-numeric:tabular-nums;color:inherit;border-collapse:collapse;table-layout:auto;"
+)
 _CELL: Final = "padding:1px 10px 1px 0;border:0;background:transparent;white-space:nowrap;"
+_ROW: Final = '<tr style="background:transparent">'  # Jupyter's own tables have stripes
 _QUIET: Final = "opacity:.6;"
 PATH_CELL: Final = "width:99%;min-width:190px;max-width:0;overflow:hidden;text-align:left;"
 """Style of a cell whose path is cut where there is no room."""

@@ -15,6 +15,7 @@ __all__ = ["CallRow", "ErrorRow", "FileRow", "SlowRow", "Summary"]
 
 _SOURCES: Final = 3
 """Cells shown at most."""
+_TABLE: Final = "border-collapse:collapse;table-layout:auto;width:100%;margin:2px 0 4px"
 _FIGURES: Final = "font-variant-numeric:tabular-nums;color:inherit;"
 
 
@@ -246,7 +247,7 @@ class Summary:
             out.append(f"{source.html()}</details>")
         for title, names, rows in self.tables():
             out.append(f'<details><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
-            out.append(f'<table style="{HTML_FONT}{_FIGURES}border-collapse:collapse;width:100%;margin:2px 0 4px">')
+            out.append(f'<table style="{HTML_FONT}{_FIGURES}{_TABLE}">')
             cell = "padding:1px 10px 1px 0;border:0;background:transparent;white-space:nowrap;"
             head = "".join(
                 f'<th style="{cell}opacity:.6;font-weight:normal;text-align:{_align(names, i)}">{name}</th>'

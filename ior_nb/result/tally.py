@@ -22,7 +22,7 @@ from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.index import grown
-from ior_nb.runtime.mine import MINE, NONE, kind_of
+from ior_nb.runtime.mine import MINE, NONE, SYSTEM, kind_of
 
 __all__ = ["Tally"]
 
@@ -264,6 +264,10 @@ class Tally:
             written=named(written),
             files_written=int(written.sum()),
             bytes_written=int(found["written"][mine].sum()),
+            looked=named(looked),
+            files_looked=int(looked.sum()),
+            system=named((kinds == SYSTEM) & (found["read"] > 0)),
+            bytes_system=int(found["read"][kinds == SYSTEM].sum()),
             missing=named(gone),
             files_missing=int(gone.sum()),
             failed=int(found["failed"][mine & ~gone].sum() + self._files.columns["failed"][0]),

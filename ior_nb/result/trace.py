@@ -365,7 +365,7 @@ class Trace(Answers):
         host = self.origin.get("ior_nb.hostname", platform.node())
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started_at))
         return About(
-            title=self.title,
+            title=self.name,
             facts=(self.scope, show_ns(self.duration_s * 1e9), when, host, f"engine {self.engine}"),
             completeness=self.completeness,
             notes=notes,
@@ -395,8 +395,7 @@ class Trace(Answers):
 
     def __repr__(self) -> str:
         summary = self.summary()
-        lacking = "" if summary.completeness.complete else "; INCOMPLETE"
-        return f"<Trace of {printable(summary.headline())}{lacking}>"
+        return f"<Trace of {printable('; '.join(filter(None, (summary.headline(), summary.completeness.told()))))}>"
 
     def __str__(self) -> str:
         return self.summary().text()

@@ -39,6 +39,7 @@ RULES: Final = (
     Rule(LIBRARY, r"\.so(?:\.\d+)*$|/\.libs(?:/|$)", "shared libraries"),
     Rule(LIBRARY, r"/(?:LC_MESSAGES|locale|zoneinfo|terminfo|gconv|ossl-modules)(?:/|$)", "languages, times"),
     Rule(LIBRARY, r"/\.(?:ipython|jupyter|matplotlib)(?:/|$)|/\.local/share/jupyter(?:/|$)", "of the notebook"),
+    Rule(LIBRARY, r"^/(?:home/[^/]+|root)/\.(?:[^/]+|config/.*)$", "settings in a home, as .gitconfig"),
     Rule(SYSTEM, r"^/(?:usr|s?bin|lib(?:32|64|x32)?|etc|proc|sys|dev|nix|snap)(?:/|$)", "of the system"),
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import Filter, FilterControl
+from ior_nb.runtime.filter import Mine
 
 __all__ = ["act_on", "chips"]
 
@@ -17,7 +18,9 @@ def chips(filters: FilterControl) -> list[str]:
 
 
 def act_on(filters: FilterControl, what: str, body: Mapping[str, Any]) -> bool:
-    """Do what a chip or its buttons ask for: `drop` one term, `clear`, `undo`; False when it is something else.
+    """Do what a chip or its buttons ask for; False when it is something else.
+
+    `drop` takes one term out, `mine` puts that word in or takes it out; then there are `clear` and `undo`.
 
     Raises:
         ConfigError: there is nothing to undo.
@@ -25,6 +28,10 @@ def act_on(filters: FilterControl, what: str, body: Mapping[str, Any]) -> bool:
     if what == "drop":
         text = str(body["text"])
         filters.set(Filter.of(part for part in filters.active.parts() if filters.text(Filter(part)) != text))
+    elif what == "mine":
+        parts = filters.active.parts()
+        without = [part for part in parts if part != Mine()]
+        filters.set(Filter.of(without if len(without) < len(parts) else [*parts, Mine()]))
     elif what == "clear":
         filters.set(Filter(), "clear")
     elif what == "undo":

@@ -19,7 +19,7 @@ from ior_nb.widgets.panel import Panel
 __all__ = ["LatencyMap", "LatencyPanel"]
 
 SLOTS: Final = 120
-"""Columns of the map: 60 s."""
+"""Columns of the map: 60 s of a trace that runs, the whole of one that has ended."""
 _WATCHED: Final = 3
 """A column of more slots than that is marked: nobody looked, and when in that time a call was is not known."""
 _QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -40,12 +40,14 @@ class LatencyMap:
     Attributes:
         number: grows when the map begins anew: after a reset, or for another trace.
         columns: oldest first, none without a call.
+        slot_ns: length of a slot.
     """
 
     def __init__(self) -> None:
         self.number = 0
         self.columns: list[_Column] = []
         self.end = 0
+        self.slot_ns = 0
         self._source: SnapshotSource | None = None
         self._before: Snapshot | None = None
         self._looked_ns = 0
@@ -63,33 +65,51 @@ class LatencyMap:
             or (counts < before.latency_counts).any()
         ):
             self._looked_ns, self.columns, self.number = now - int(snapshot.elapsed_s * 1e9), [], self.number + 1
-            before, new = None, counts
+            before, new, self.slot_ns = None, counts, slot_ns
         else:
             new = counts - before.latency_counts
+            if running and self.slot_ns != slot_ns:  # it had ended, and goes on
+                self.columns, self.number, self.slot_ns = [], self.number + 1, slot_ns
         self._source, self._before = source, snapshot
-        if new.any():
+        if new.any() and self.slot_ns == slot_ns:
             self._add(_rows(new), now, slot_ns)
         moved = False
-        if before is None or running or new.any():
+        if before is None or (self.slot_ns == slot_ns and (running or new.any())):
             moved, self.end = now // slot_ns != self.end, now // slot_ns
             self.columns = [c for c in self.columns if c.last > self.end - SLOTS]
         self._looked_ns = now
         return before is None or bool(new.any()) or (moved and bool(self.columns))
 
-    def spread(self, ends_ns: np.ndarray, latency_ns: np.ndarray, snapshot: Snapshot) -> None:
-        """Make the map anew from all calls of an ended trace: their ends and latencies, int64, shape (n,)."""
-        slots = ends_ns // snapshot.series_slot_ns
+    def spread(self, ends_ns: np.ndarray, latency_ns: np.ndarray, snapshot: Snapshot, *, running: bool) -> bool:
+        """Make the map anew from all calls; return whether those of the snapshot are the ones given, else do nothing.
+
+        Args:
+            ends_ns: when each ended, int64, shape (n,).
+            latency_ns: how long it took.
+            snapshot: what was counted.
+            running: whether the trace goes on; an ended one fills the map with its own length.
+        """
         edges = _row_edges(snapshot)
         rows = np.minimum(np.searchsorted(edges, latency_ns, side="right") - 1, len(edges) - 2)
+        if not np.array_equal(np.bincount(rows, minlength=len(edges) - 1), _rows(snapshot.latency_counts)):
+            return False
+        first = int((ends_ns - latency_ns).min())
+        slot_ns = snapshot.series_slot_ns if running else max(1, -(-(int(ends_ns.max()) - first + 1) // (SLOTS - 1)))
+        slots = ends_ns // slot_ns
         found, at = np.unique(slots, return_inverse=True)
         counts = np.zeros((len(found), len(edges) - 1), np.int64)
         np.add.at(counts, (at, rows), 1)
-        self.number, self.end = self.number + 1, int(found[-1])
+        if running and not self.end - SLOTS < found[-1] <= self.end:
+            return False  # rows of another time
+        self.number, self.slot_ns = self.number + 1, slot_ns
+        if not running:
+            self.end = max(int(found[-1]), first // slot_ns + SLOTS - 1)
         self.columns = [
             _Column(slot, slot, row)
             for slot, row in zip(found.tolist(), counts, strict=True)
             if slot > self.end - SLOTS
         ]
+        return True
 
     def _add(self, new: np.ndarray, now: int, slot_ns: int) -> None:
         # Looks are put to the nearest edge of a slot, so that columns neither overlap nor leave holes.
@@ -112,6 +132,7 @@ class LatencyPanel(Panel):
 
     def __init__(self, runtime: LiveRuntime, **traits: Any) -> None:
         self._map = LatencyMap()
+        self._ran = False
         self._key: Any = None
         self._snapshot: Snapshot | None = None
         super().__init__(runtime, **traits)
@@ -128,8 +149,9 @@ class LatencyPanel(Panel):
             return {"empty": True, "running": running}
         begun = self._map.number
         moved = self._map.update(source, snapshot, running=running)
-        if not running and self._map.number != begun:
-            self._spread(snapshot)
+        if self._map.number != begun or (not running and self._ran):
+            self._spread(snapshot, running=running)
+        self._ran = running
         key = (running, snapshot.calls, snapshot.timed, snapshot.gaps)
         if moved:
             self._key = None  # until it has been shown
@@ -147,13 +169,13 @@ class LatencyPanel(Panel):
         self._key, self._snapshot = key, snapshot
         return shown
 
-    def _spread(self, snapshot: Snapshot) -> None:
-        """An ended trace nobody watched: where the stream still has every call, the map knows when each was."""
+    def _spread(self, snapshot: Snapshot, *, running: bool) -> None:
+        """What came before somebody looked: where the stream still has every call, the map knows when each was."""
         rows, _ = self.runtime.stream().tail(-1)
-        rows = rows.take(rows.done)
+        rows = rows.take(rows.done)[: snapshot.timed]  # those counted: later ones come with the next look
         if len(rows) and len(rows) == snapshot.timed:
             latency = rows["latency_ns"].view(np.int64)
-            self._map.spread(rows["time_ns"].view(np.int64) + latency, latency, snapshot)
+            self._map.spread(rows["time_ns"].view(np.int64) + latency, latency, snapshot, running=running)
 
     def _picture(self, snapshot: Snapshot) -> dict[str, Any]:
         filled = np.flatnonzero(_rows(snapshot.latency_counts))  # since the reset: the axis only grows
@@ -165,7 +187,7 @@ class LatencyPanel(Panel):
             "number": self._map.number,
             "slots": SLOTS,
             "watched": _WATCHED,
-            "slot_s": snapshot.series_slot_ns / 1e9,
+            "slot_s": self._map.slot_ns / 1e9,
             "end": end,
             "end_s": snapshot.generated_at,
             "low": low,
@@ -209,7 +231,7 @@ class LatencyPanel(Panel):
                 yield Number(dimension, "<", upper)
                 slack = upper
         if "first" in body:
-            slot_ns = 500_000_000 if self._snapshot is None else self._snapshot.series_slot_ns
+            slot_ns = self._map.slot_ns or 500_000_000
             first, last = (whole(body, key, 0, (1 << 62) // slot_ns) for key in ("first", "last"))
             if last < first:
                 raise ValueError(f"there is no time from slot {first} to {last}")

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ior_nb import aggregate
 from ior_nb.runtime import LiveRuntime, Snapshot, TraceState
 from ior_nb.runtime.text import middle_cut, show_bytes, show_ns
 from ior_nb.widgets.checked import value_of
@@ -16,6 +17,8 @@ from ior_nb.widgets.panel import Panel
 __all__ = ["OverviewPanel"]
 
 _TOP: Final = 5
+_SLOTS: Final = 100
+"""Points of a trend at most."""
 _DIMENSIONS: Final[dict[str, type[str] | type[int]]] = {"syscall": str, "file": str, "pid": int}
 
 
@@ -53,19 +56,35 @@ class OverviewPanel(Panel):
                 "gap": _trend(snapshot.gap_trend),
                 "throughput": _trend(snapshot.throughput_trend),
             },
-            "series": packed(
-                {
-                    "calls": snapshot.calls_series.astype("f4"),
-                    "throughput": snapshot.throughput_series.astype("f4"),
-                    "latency": snapshot.latency_series_ns.astype("f4"),
-                }
-            ),
+            "series": packed({name: values.astype("f4") for name, values in self._series(snapshot, state).items()}),
             "slot_s": snapshot.series_slot_ns / 1e9,
             "tops": _tops(snapshot),
             "complete": state.completeness.complete,
             "accounting": state.completeness.line() if state.completeness.accounting.seen else "",
             "notes": list(state.notes),
         }
+
+    def _series(self, snapshot: Snapshot, state: TraceState) -> dict[str, np.ndarray]:
+        """Return the last minute; of a trace that has ended the whole of it, as finely as the stream knows it."""
+        series = {
+            "calls": snapshot.calls_series,
+            "throughput": snapshot.throughput_series,
+            "latency": snapshot.latency_series_ns,
+        }
+        if state.running:
+            return series
+        rows, _ = self.runtime.stream().tail(-1)
+        if len(rows) and len(rows) == snapshot.calls:
+            span = int(np.ptp(rows["time_ns"].view(np.int64)))
+            slots = aggregate.timeline(rows, slot_ns=span // _SLOTS + 1)
+            length = float(slots["slot_s"][0])
+            return {
+                "calls": slots["calls"] / length,
+                "throughput": (slots["bytes_read"] + slots["bytes_written"]) / length,
+                "latency": slots["mean_ns"],
+            }
+        used = np.flatnonzero(snapshot.calls_series)
+        return {name: values[used[0] : used[-1] + 1] if len(used) else values for name, values in series.items()}
 
     def act(self, what: str, body: Mapping[str, Any]) -> None:
         """`narrow`: a click on one of the tops."""

@@ -43,10 +43,11 @@ class ProbesPanel(Panel):
         """Return every probe, the calls it saw, and which changes of the page are in."""
         manager = self.runtime.probes()
         if manager is None:
-            if self._key == "empty":
+            fixed = self.runtime.control.state().fixed
+            if self._key == ("empty", fixed):
                 return None
-            self._key = "empty"
-            return {"empty": True}
+            self._key = ("empty", fixed)
+            return {"empty": True, "fixed": fixed}
         if manager is not self._manager:  # a new trace knows nothing of what another refused
             self._manager, self._refused = manager, {}
         states, counts = manager.states(), self._counted()

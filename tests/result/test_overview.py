@@ -143,3 +143,13 @@ def test_a_trace_is_one_line_in_a_list() -> None:
     assert found.headline() == "t: read a (10 B)"
     assert "calls ▏" in found.text()
     assert "<svg" in found.html()
+
+
+def test_without_own_files_the_sentence_says_what_there_was() -> None:
+    """A file of the system that was read has its name, a name that was only looked at, too; else there is nothing."""
+    read = summary(rows_of(("read", "/etc/hosts", 49, 49)))
+    looked = summary(rows_of(("newfstatat", "/work/a", 0, 0), ("newfstatat", "/work", 0, 0)))
+
+    assert read.overview.sentence() == "read /etc/hosts (49 B)"
+    assert looked.overview.sentence() in ("looked at a and ./", "looked at ./ and a")
+    assert summary(rows_of(("read", "", 0, 0))).overview.sentence() == "no files of your own"

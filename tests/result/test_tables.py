@@ -568,3 +568,14 @@ def test_tables_of_a_million_rows() -> None:
         print(f"{name:12} {spent:.3f} s")
 
         assert spent < 1
+
+
+def test_paths_are_told_apart_in_a_table() -> None:
+    """A long path is cut in its middle in the text, and whole in the page."""
+    paths = [f"/{'long/' * 30}{name}" for name in ("one.py", "two.py")]
+    found = tables.files(batch(syscall=["read"] * 2, file=list(paths)))
+
+    assert "one.py" in repr(found)
+    assert "two.py" in repr(found)
+    assert max(map(len, repr(found[["file"]]).splitlines())) < 80
+    assert all(path in found._repr_html_() for path in paths)  # type: ignore[operator]  # the stubs lack it

@@ -155,7 +155,7 @@ def test_a_stretch_nobody_looked_at_is_one_wide_column(runtime: FakeRuntime, ope
     """What came meanwhile is one sum, as wide as the time it came in; from the start of the trace at the first look."""
     panel = opened(LatencyPanel, runtime)
     clock[0] += 10 * SLOT
-    runtime.feed(runtime.calls(30))
+    runtime.feed(runtime.calls(30, time_ns=1))  # as of a replay: their own time says nothing
     panel.refresh(1.0)
     assert columns(panel) == [(-10, -1, 30)]
     clock[0] += 20 * SLOT
@@ -294,7 +294,7 @@ def test_the_static_form_is_tables_of_harmless_text(runtime: FakeRuntime, opened
 
 
 def test_an_ended_trace_has_its_map_from_its_rows(runtime: FakeRuntime, opened: Open) -> None:
-    """Where the stream holds every call of an ended trace, its map has a column a slot, as if somebody had looked."""
+    """Where the stream holds every call of an ended trace, its map has each in its own time, and is filled by them."""
     start = boot_clock() // 500_000_000 * 500_000_000
     for slot in (0, 1, 4):
         runtime.feed(runtime.calls(10 + slot, time_ns=start + slot * 500_000_000, latency_ns=1000))
@@ -302,5 +302,20 @@ def test_an_ended_trace_has_its_map_from_its_rows(runtime: FakeRuntime, opened: 
     panel = opened(LatencyPanel, runtime)
     panel.refresh(1.0)
     columns = panel._map.columns
-    assert [(c.first - columns[0].first, int(c.counts.sum())) for c in columns] == [(0, 10), (1, 11), (4, 14)]
+    assert [int(c.counts.sum()) for c in columns] == [10, 11, 14]
+    assert columns[-1].last - columns[0].first >= SLOTS - 2
+    assert abs(columns[1].first - columns[0].first - SLOTS // 4) <= 1
     assert all(c.first == c.last for c in columns)
+
+
+def test_a_trace_looked_at_late_has_its_map_from_the_beginning(runtime: FakeRuntime, opened: Open) -> None:
+    """While a trace runs, too, what came before its tab was opened is where it was: the stream still has it."""
+    start = (boot_clock() // SLOT - 9) * SLOT
+    for slot in (0, 1, 4):
+        runtime.feed(runtime.calls(10 + slot, time_ns=start + slot * SLOT, latency_ns=1000))
+    panel = opened(LatencyPanel, runtime)
+    panel.refresh(1.0)
+    columns = panel._map.columns
+
+    assert [(c.first - columns[0].first, int(c.counts.sum())) for c in columns] == [(0, 10), (1, 11), (4, 14)]
+    assert panel.data["map"]["slot_s"] == SLOT / 1e9

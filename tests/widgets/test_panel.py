@@ -107,6 +107,18 @@ def test_the_bar_undoes_clears_and_drops_filters(runtime: FakeRuntime, opened: O
     assert not runtime.filters.active.active
 
 
+def test_mine_is_a_button(runtime: FakeRuntime, opened: Open) -> None:
+    """It puts the word into the filter beside what is there, and takes it out again."""
+    bar = opened(Bar, runtime)
+    bar.narrow_to("pid", 7)
+    texts = []
+    for _ in range(2):
+        assert act(bar, "mine") == ""
+        texts.append(runtime.filters.text(runtime.filters.active))
+
+    assert texts == ["pid=7 and mine", "pid=7"]
+
+
 def test_unknown_automatic_resets_are_refused(runtime: FakeRuntime, opened: Open) -> None:
     """Only the offered cadences are taken."""
     assert "not offered" in act(opened(Bar, runtime), "auto_reset", seconds=7)

@@ -39,7 +39,11 @@ def timeline_charts(batch: EventBatch, about: About) -> str:
         for w, c, e, m in zip(when, *(slots[n].tolist() for n in ("calls", "errors", "mean_ns")), strict=True)
     ]
     end = starts[-1] + slot
-    ticks = "".join(f"<span>{show_ns(end * i / 4 * 1e9) if i else '0'}</span>" for i in range(5))
+    step = _round_up(end / 5, 10) if end >= 5 else _round_up(end / 5 * 1e9, 10) / 1e9
+    ticks = "".join(
+        f'<span style="left:{i * step / end:.2%}">{show_ns(i * step * 1e9) if i else "0"}</span>'
+        for i in range(math.floor(end / step * 1.0001) + 1)
+    )
     legend = "".join(_LEGEND.format(name) for name in ("read", "write", "other", "error"))
     return (
         '<section><div class="bar-line"><h2>Over time</h2><span class="grow"></span>'
@@ -48,7 +52,7 @@ def timeline_charts(batch: EventBatch, about: About) -> str:
         f"{_bars([('read', read), ('write', written)], moved, 110, lambda v: f'{show_bytes(v)}/s', 1024)}"
         f'<div class="name">calls per second</div>'
         f"{_bars([('other', fine), ('error', failed)], made, 76, _number, 1000)}"
-        f'<div class="x">{ticks}</div></div></section>'
+        f'<div class="x at">{ticks}</div></div></section>'
     )
 
 

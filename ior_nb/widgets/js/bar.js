@@ -21,6 +21,14 @@ export default panel((view) => {
   });
   const chips = node("span", { class: "bar-chips" });
   const undo = node("button", { onclick: () => view.act("undo") }, "Undo");
+  const mine = node(
+    "button",
+    {
+      title: "only calls on files of your own: no libraries, system, pipes",
+      onclick: () => view.act("mine"),
+    },
+    "Mine",
+  );
   const clear = node("button", { title: "show all rows", onclick: () => view.act("clear") }, "Clear");
   view.body.append(
     node(
@@ -42,6 +50,7 @@ export default panel((view) => {
       node("span", { class: "ior-dim" }, "Filter"),
       chips,
       node("span", { class: "ior-grow" }),
+      mine,
       undo,
       clear,
     ),
@@ -119,6 +128,7 @@ export default panel((view) => {
               ]),
         );
       }
+      mine.setAttribute("aria-pressed", String(data.chips.includes("mine")));
       undo.disabled = !data.undo;
       undo.title = data.undo ? `take back: ${printable(data.undo)}` : "nothing to take back";
       clear.disabled = !data.filter;

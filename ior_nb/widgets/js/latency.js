@@ -193,8 +193,9 @@ export default panel((view) => {
   const legend = node("span", { class: "lt-legend" }),
     few = node("span", {}, "1"),
     ramp = node("span", { class: "lt-ramp" }),
-    many = node("span");
-  legend.append(few, ramp, many, node("span", {}, "calls in a cell of 0.5 s"));
+    many = node("span"),
+    cell = node("span");
+  legend.append(few, ramp, many, cell);
   const readout = node("div", { class: "lt-readout", "aria-live": "polite" });
   const actions = node("div", { class: "ior-row lt-actions" });
   const chosen = node("span", {});
@@ -304,7 +305,8 @@ export default panel((view) => {
     upper = (place) => Math.ceil(map.edges[place.b1 - map.low + 1]);
   function clock(slot) {
     const made = new Date((map.end_s - (map.end - slot) * map.slot_s) * 1000);
-    return `${made.toLocaleTimeString("en-GB")}.${Math.floor(made.getMilliseconds() / 100)}`;
+    const parts = String(made.getMilliseconds()).padStart(3, "0");
+    return `${made.toLocaleTimeString("en-GB")}.${map.slot_s < 0.1 ? parts : parts[0]}`;
   }
   function tell(place) {
     const calls = `${showCount(countIn(place))} calls`,
@@ -363,6 +365,7 @@ export default panel((view) => {
       ramp.style.background = `linear-gradient(to right, ${steps.join(", ")})`;
     }
     write(many, showCount(most));
+    write(cell, `calls in a cell of ${showNs(map.slot_s * 1e9)}`);
 
     pen.strokeStyle = line;
     pen.fillStyle = fg2;
@@ -383,10 +386,15 @@ export default panel((view) => {
     pen.textBaseline = "top";
     const span = map.slots * map.slot_s,
       step = plotWidth() < 420 ? span / 3 : span / 6;
-    for (let ago = 0; ago <= span; ago += step) {
-      const x = width - MAP.right - (ago / span) * plotWidth();
+    for (let tick = 0; tick * step <= span * 1.001; tick++) {
+      const ago = tick * step,
+        x = width - MAP.right - (ago / span) * plotWidth();
       pen.textAlign = ago === 0 ? "right" : "center";
-      pen.fillText(ago ? `−${ago} s` : map.running ? "now" : "end", x, MAP.height - MAP.bottom + 6);
+      pen.fillText(
+        ago ? `−${showNs(ago * 1e9)}` : map.running ? "now" : "end",
+        Math.max(x, MAP.left + (ago ? 12 : 0)),
+        MAP.height - MAP.bottom + 6,
+      );
     }
     for (let i = 0; i < widths.length; i++)
       if (widths[i] > map.watched) {

@@ -44,9 +44,11 @@ export default panel((view) => {
   function sparkline({ area, line }, series) {
     const top = Math.max(...series, 1e-9);
     let d = "";
-    for (let i = 0; i < series.length; i++) d += `${i ? "L" : "M"}${i},${(27 - (25 * series[i]) / top).toFixed(1)}`;
+    const step = 119 / Math.max(series.length - 1, 1); // a trace that has ended fills the width
+    for (let i = 0; i < series.length; i++)
+      d += `${i ? "L" : "M"}${(i * step).toFixed(2)},${(27 - (25 * series[i]) / top).toFixed(1)}`;
     line.setAttribute("d", d);
-    area.setAttribute("d", `${d}L${series.length - 1},28L0,28Z`);
+    area.setAttribute("d", `${d}L119,28L0,28Z`);
   }
   function trend([direction, percent]) {
     const arrow = { rising: "▲", falling: "▼", stable: "■" }[direction];

@@ -21,11 +21,7 @@ function sayRate(rate) {
 }
 
 export default panel((view) => {
-  const empty = node(
-    "div",
-    { class: "ior-empty" },
-    "Probes can be switched while a trace runs. Start one with the button above, or with %ior start in a cell.",
-  );
+  const empty = node("div", { class: "ior-empty" });
   const search = node("input", {
     type: "search",
     placeholder: "search system calls",
@@ -374,6 +370,10 @@ export default panel((view) => {
       empty.hidden = !data.empty;
       full.hidden = data.empty;
       if (data.empty) {
+        const how = data.fixed
+          ? "This trace has ended. %ior start begins one, and %ior show probes is then its switchboard."
+          : "Start one with the button above, or with %ior start in a cell.";
+        write(empty, `Probes can be switched while a trace runs. ${how}`);
         wasEmpty = true;
         close(false);
         return;
