@@ -17,7 +17,7 @@ __all__ = ["cell_files", "shown_lines"]
 
 def cell_files(shell: Any) -> Mapping[str, int]:
     """Return the number of each cell by the name its code has for a file."""
-    known = getattr(shell.compile, "_filename_map", None)  # IPython 8 and later, for its own tracebacks
+    known = getattr(getattr(shell, "compile", None), "_filename_map", None)  # IPython 8 and later
     return known if isinstance(known, dict) else {}
 
 
