@@ -18,6 +18,7 @@ from IPython.display import display
 
 from ior_nb import errors
 from ior_nb.commands.completion import offers
+from ior_nb.commands.lines import cell_files
 from ior_nb.commands.options import add_trace_options, trace_arguments
 from ior_nb.commands.verbs import VERBS, HelpShown, Parser, Verbs, arguments_of, refusal, usage
 from ior_nb.commands.words import without_comment
@@ -102,7 +103,7 @@ class IorMagics(Magics):
             session = self.verbs.use(options.engine)
             window = trace(**trace_arguments(options), title="this cell", session=session, cell=number)
             result = window.__enter__()
-            result.cells = self.verbs.cell_files()
+            result.cells = cell_files(self._shell)
         except (errors.IorError, HelpShown) as error:
             raise refusal("nothing was run" if isinstance(error, HelpShown) else f"ior: {error}") from None
 
@@ -122,6 +123,7 @@ class IorMagics(Magics):
         return len(self._shell.history_manager.input_hist_parsed) - 1
 
     def _bind(self, result: Trace, name: str | None = None) -> None:
+        result.cells = result.cells or cell_files(self._shell)
         self._shell.user_ns["_ior"] = result
         if name:
             self._shell.user_ns[name] = result

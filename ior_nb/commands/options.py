@@ -10,7 +10,7 @@ from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 from ior_nb.session.plan import FRAMES_OF, Request
 
-__all__ = ["add_load_options", "add_trace_options", "load_arguments", "trace_arguments"]
+__all__ = ["add_lines_options", "add_load_options", "add_trace_options", "load_arguments", "trace_arguments"]
 
 
 def _sampling(text: str) -> tuple[str, int]:
@@ -97,6 +97,12 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--end", type=_seconds, metavar="S", help="leave out what began then or later")
     parser.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
     parser.add_argument("--no-rows", action="store_true", help="keep only the summary, of a file of any size")
+
+
+def add_lines_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `%ior lines` can be asked for."""
+    parser.add_argument("-f", "--file", default="", metavar="FILE", help="files whose path ends so, not the cells")
+    parser.add_argument("--library", action="store_true", help="a table of the lines that made the calls themselves")
 
 
 def load_arguments(options: argparse.Namespace) -> dict[str, Any]:

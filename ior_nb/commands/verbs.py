@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from IPython.core.error import UsageError
 from IPython.display import display
 
-from ior_nb.commands.options import add_load_options, add_trace_options, load_arguments, trace_arguments
+from ior_nb.commands.lines import shown_lines
+from ior_nb.commands.options import (
+    add_lines_options,
+    add_load_options,
+    add_trace_options,
+    load_arguments,
+    trace_arguments,
+)
 from ior_nb.commands.words import split
 from ior_nb.engine.contract import so_far
 from ior_nb.globalfilter import to_text
@@ -76,32 +83,17 @@ class Parser(argparse.ArgumentParser):
         raise HelpShown
 
 
-def _start_parser() -> Parser:
-    parser = Parser(prog="%ior start", description=VERBS["start"])
-    add_trace_options(parser)
-    return parser
-
-
-def _load_parser() -> Parser:
-    parser = Parser(prog="%ior load", description=VERBS["load"])
-    add_load_options(parser)
-    return parser
-
-
-def _lines_parser() -> Parser:
-    parser = Parser(prog="%ior lines", description=VERBS["lines"])
-    parser.add_argument(
-        "-f", "--file", default="", metavar="FILE", help="files whose path ends so, instead of the cells"
-    )
-    parser.add_argument("--library", action="store_true", help="a table of the lines that made the calls themselves")
+def _parser(verb: str, add: Callable[[argparse.ArgumentParser], None]) -> Parser:
+    parser = Parser(prog=f"%ior {verb}", description=VERBS[verb])
+    add(parser)
     return parser
 
 
 # Verbs that take options. `--help` and completion read them.
 PARSERS: Final[dict[str, Callable[[], Parser]]] = {
-    "start": _start_parser,
-    "load": _load_parser,
-    "lines": _lines_parser,
+    "start": lambda: _parser("start", add_trace_options),
+    "load": lambda: _parser("load", add_load_options),
+    "lines": lambda: _parser("lines", add_lines_options),
 }
 
 
@@ -375,30 +367,11 @@ class Verbs:
             except duckdb.Error as error:
                 raise refusal(f"ior: {str(error).splitlines()[0]}") from None
 
-    def cell_files(self) -> Mapping[str, int]:
-        """Return the number of each cell by the name its code has for a file."""
-        known = getattr(self._shell.compile, "_filename_map", None)  # IPython 8 and later, for its own tracebacks
-        return known if isinstance(known, dict) else {}
-
     def do_lines(self, line: str) -> Any:
         """Show the lines of Python that made calls."""
         options = arguments_of(PARSERS["lines"](), line)
-        found = self._shell.user_ns.get("_ior") if self._window is None else self._window.trace
-        if not isinstance(found, Trace):
-            found = self.last()
-        if self.session.running is not None:
-            self.session.running.watch()
-            self.session.running.flush()
-        if options.library:
-            return found.lines(options.file, library=True)
-        sources = found.annotated(options.file)
-        if not sources:
-            what = f"lines of {printable(options.file)}" if options.file else "cells with lines of Python"
-            missing = found.accounting.stacks_line()
-            print(f"no {what} in this trace" + (f"; {missing}" if missing else ""))
-        for source in sources:
-            display(source)  # type: ignore[no-untyped-call]
-        return None
+        found = self._window.trace if self._window is not None else self.last()
+        return shown_lines(self._shell, found, options, self.session.running, say)
 
     def do_cells(self, line: str) -> None:
         """List the traced cells."""

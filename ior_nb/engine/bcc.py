@@ -20,12 +20,12 @@ import numpy as np
 from ior_nb import errors
 from ior_nb.engine.codecount import counter_address
 from ior_nb.engine.collector.advice import RECORDING
-from ior_nb.engine.collector.bpf import condensed
 from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, Decoder, counters_of
 from ior_nb.engine.intake import Intake
+from ior_nb.engine.refusals import as_error
 from ior_nb.engine.searches import WITHIN_NS
 from ior_nb.engine.sharing import Sharing
 from ior_nb.engine.spawn import ASLEEP_S, BUFFER_BYTES, NAME_RING_BYTES, RING_BYTES, Collector, spawn, waited
@@ -38,10 +38,6 @@ from ior_nb.syscalls.machine import SUPPORTED
 
 __all__ = ["BccEngine", "Ended", "as_json"]
 
-_HELP: Final = (
-    "Give this process CAP_BPF and CAP_PERFMON (run Jupyter as root, or allow `sudo -n` for it); "
-    "`ior-nb doctor` shows what is missing."
-)
 _ENGINES: Final[weakref.WeakSet[BccEngine]] = weakref.WeakSet()  # of this process: no trace shows their collectors
 
 
@@ -309,7 +305,7 @@ class BccEngine:
         if not message:
             raise self._why_it_ended()
         if not message["ok"]:
-            raise _as_error(message)
+            raise as_error(message)
         return message
 
     def _wait_for(self, answer: _Answer, verb: str) -> None:
@@ -391,21 +387,6 @@ class BccEngine:
 def _broken(error: OSError, collector: Collector) -> errors.CollectorDied:
     said = collector.said()
     return errors.CollectorDied(f"the collector's socket broke: {error.strerror}{f' ({said})' if said else ''}")
-
-
-def _as_error(message: dict[str, Any]) -> errors.SourceError | errors.ConfigError:
-    text = message["message"]
-    match message.get("kind"):
-        case "PermissionDenied":
-            return errors.PermissionDenied(f"cannot load BPF programs: {text}. {_HELP}")
-        case "SourceUnavailable":
-            return errors.SourceUnavailable(f"cannot trace with bcc: {text}. `ior-nb doctor` says what to install.")
-        case "ProgramRejected":
-            log = message.get("log", "")
-            return errors.ProgramRejected("\n".join(filter(None, (text, condensed(log)))), log)
-        case "ConfigError":
-            return errors.ConfigError(text)
-    return errors.SourceError(f"the collector failed: {text}")
 
 
 def as_json(pushdown: Pushdown) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ior_nb.runtime.index import grown
 from ior_nb.runtime.stacks import NO_FRAME, Frame, is_cell, own_frame, parsed
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
-__all__ = ["Annotated", "Cost", "LineTally", "annotated", "source_line", "source_of"]
+__all__ = ["Annotated", "Cost", "LineTally", "annotated", "here", "source_line", "source_of"]
 
 _MARKED: Final = re.compile(r"# (%%ior.*)")
 """What stands for `%%ior OPTIONS` in the text of a cell that runs; see `commands.magics`."""
@@ -205,10 +205,18 @@ def _place(frame: Frame) -> str:
     return f"{frame.function}  {'/'.join(frame.file.split('/')[-2:])}:{frame.line}"
 
 
+def here(file: str) -> str:
+    """Return what a file is called here: the code of a cell is named by its text, in a folder of each kernel's own."""
+    name = file.rpartition("/")[2]
+    if file in linecache.cache or not is_cell(file):
+        return file
+    return next((known for known in list(linecache.cache) if known.endswith(f"/{name}") and is_cell(known)), file)
+
+
 def source_of(file: str) -> tuple[str, ...]:
     """Return the lines of a file, or of a cell of this notebook; none where they cannot be found."""
     try:
-        lines = [line.rstrip("\n") for line in linecache.getlines(file)]
+        lines = [line.rstrip("\n") for line in linecache.getlines(here(file))]
     except (OSError, ValueError, MemoryError):
         return ()
     if lines and (marked := _MARKED.fullmatch(lines[0])) is not None:
@@ -238,7 +246,8 @@ def annotated(
         own = next((f for f in reversed(stack) if f.file.endswith(file)), NO_FRAME) if file else own_frame(stack)
         if own.file and (file or is_cell(own.file)):
             by_file.setdefault(own.file, {}).setdefault(own.line, []).append((stack[-1], cost))
-    found = [_annotated(path, lines, total, (cells or {}).get(path)) for path, lines in by_file.items()]
+    numbers = cells or {}
+    found = [_annotated(path, lines, total, numbers.get(here(path))) for path, lines in by_file.items()]
     return sorted(found, key=lambda one: -sum(line.cost.time_ns for line in one.lines if line.cost is not None))
 
 

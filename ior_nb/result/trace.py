@@ -13,6 +13,7 @@ import numpy as np
 
 from ior_nb.aggregate import counted, missing
 from ior_nb.errors import ConfigError
+from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
 from ior_nb.result.held import Held
 from ior_nb.result.lines import Annotated, LineTally, annotated
@@ -36,7 +37,7 @@ __all__ = ["Trace", "clocks"]
 
 
 @own.all_ours
-class Trace:
+class Trace(Answers):
     """A trace. `trace()` hands it out at once; its results are there when the trace has ended.
 
     Attributes:
@@ -240,43 +241,6 @@ class Trace:
                 pairs["ior_nb.returncode"] = str(self.returncode)
         return pairs
 
-    # ---- answers: DataFrames; durations in ns, sizes in bytes, text as traced
-
-    def stats(self) -> pd.DataFrame:
-        """Return the totals, one row per measure: calls, errors, bytes, time, exact percentiles, rates."""
-        from ior_nb.result import tables
-
-        return tables.stats(self.batch, self.completeness, duration_s=self.duration_s)
-
-    def syscalls(self) -> pd.DataFrame:
-        """Return one row per system call, most time first, with exact percentiles of its finished calls."""
-        from ior_nb.result import tables
-
-        return tables.syscalls(self.batch, self.completeness)
-
-    def families(self) -> pd.DataFrame:
-        """Return one row per family of system calls, most time first."""
-        from ior_nb.result import tables
-
-        return tables.families(self.batch, self.completeness)
-
-    def files(self) -> pd.DataFrame:
-        """Return one row per file, most bytes first. Calls without a file have the empty name, so sums are totals."""
-        from ior_nb.result import tables
-
-        return tables.files(self.batch, self.completeness)
-
-    def lines(self, file: str = "", *, library: bool = False) -> pd.DataFrame:
-        """Return one row per line of Python, most time first, with its text where that can be found.
-
-        Args:
-            file: only lines of files whose path ends so.
-            library: the line that made the call itself, whoever's it is, instead of the user's own.
-        """
-        from ior_nb.result import tables
-
-        return tables.lines(self.batch, self.completeness, file=file, library=library)
-
     def annotated(self, file: str = "") -> list[Annotated]:
         """Return the cells, or files, with what each of their lines made in the margin; most time first.
 
@@ -284,56 +248,6 @@ class Trace:
             file: the files whose path ends so, of libraries too; else the cells.
         """
         return annotated(self._lines.costs(), file=file, cells=self.cells)
-
-    def directories(self) -> pd.DataFrame:
-        """Return one row per directory that holds files acted on, most bytes first."""
-        from ior_nb.result import tables
-
-        return tables.directories(self.batch, self.completeness)
-
-    def processes(self) -> pd.DataFrame:
-        """Return one row per process, most calls first."""
-        from ior_nb.result import tables
-
-        return tables.processes(self.batch, self.completeness, origin_ns=self._start())
-
-    def errors(self) -> pd.DataFrame:
-        """Return one row per system call and error, most frequent first, with a file it happened to."""
-        from ior_nb.result import tables
-
-        return tables.errors(self.batch, self.completeness)
-
-    def probes(self) -> pd.DataFrame:
-        """Return the same of the failures that are no errors: answers to what programs ask as part of normal work."""
-        from ior_nb.result import tables
-
-        return tables.probes(self.batch, self.completeness)
-
-    def slowest(self, n: int = 20) -> pd.DataFrame:
-        """Return the n calls that took longest, the slowest first, without those that waited for somebody else."""
-        from ior_nb.result import tables
-
-        return tables.slowest(self.batch, n, self.completeness, origin_ns=self._start())
-
-    def waiting(self, n: int = 20) -> pd.DataFrame:
-        """Return the n longest waits for a child, a timer, a lock or the other end of a pipe, the longest first."""
-        from ior_nb.result import tables
-
-        return tables.slowest(self.batch, n, self.completeness, origin_ns=self._start(), waiting=True)
-
-    def timeline(self, slot_s: float | str | None = None) -> pd.DataFrame:
-        """Return calls, errors, bytes and latency in equal slots of time; `plot("timeline")` draws them.
-
-        Args:
-            slot_s: length of a slot, in seconds or with its unit, as in `1ms`; by default a round one that makes at
-                most 60.
-
-        Raises:
-            ConfigError: a slot that is no length of time, not positive, or far too short.
-        """
-        from ior_nb.result import tables
-
-        return tables.timeline(self.batch, self.completeness, slot_s=slot_s, origin_ns=self._start())
 
     # ---- pictures: plotly figures
 

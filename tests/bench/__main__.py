@@ -19,7 +19,19 @@ from tests.bench.report import Row, table
 ROOT = Path(__file__).resolve().parents[2]
 
 # A bench is a module with a TITLE and `measure(quick) -> list[Row]`; a new one is one row here.
-BENCHES = ("full_blast", "startup", "decode", "pipeline", "new_files", "gil", "cell_cost", "idle", "dashboard", "soak")
+BENCHES = (
+    "full_blast",
+    "startup",
+    "decode",
+    "pipeline",
+    "new_files",
+    "gil",
+    "cell_cost",
+    "lines",
+    "idle",
+    "dashboard",
+    "soak",
+)
 
 
 def main() -> int:

@@ -28,6 +28,7 @@ DRAWN: Final = {  # tab -> what is there once its panel has been drawn
     "Syscalls": ".tb tbody td",
     "Files": ".tb tbody td",
     "Processes": ".tb tbody td",
+    "Lines": ".tb tbody td",
     "Latency": ".lt-bar:not(:disabled)",
     "Stream": ".st-row",
     "Filter": ".ft-dim",

@@ -32,7 +32,7 @@ from tests.matrix.roots import ROOT
 DOCUMENT: Final = ROOT / "docs/kernels.md"
 FIRST: Final = (table.WORKLOAD, table.BUSY, "test_accounting.py", "test_scope.py")
 PACKED: Final = (
-    *("ior_nb/**/*", "pyproject.toml", "tests/[!t]*.py", "tests/live/*"),
+    *("ior_nb/**/*", "pyproject.toml", "tests/[!t]*.py", "tests/live/**/*"),
     *("tests/matrix/inside.py", "tests/matrix/reports.py"),
 )
 SLACK_S: Final = 60  # what a cell that does not end in time is given before it is stopped from outside

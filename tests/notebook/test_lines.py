@@ -89,3 +89,17 @@ def test_stacks_can_be_turned_off(kernel: Kernel) -> None:
 
     assert "open('/etc/passwd')" not in shown.displayed[0]["text/plain"]
     assert said.text.startswith("no cells with lines of Python in this trace")
+
+
+def test_lines_of_several_cells_have_their_numbers(kernel: Kernel) -> None:
+    """A trace over cells: `%ior lines` shows each with its number, while it runs and after."""
+    kernel.run("%load_ext ior_nb")
+    kernel.run("%ior start")
+    cell = kernel.run("open('/etc/passwd').close()")
+
+    running, stopped = kernel.run("%ior lines"), kernel.run("%ior stop")
+    after = kernel.run("%ior lines")
+
+    for shown in (running, after):
+        assert f"cell {cell.number}" in shown.displayed[0]["text/plain"].splitlines()[0]
+    assert stopped.status == "ok"

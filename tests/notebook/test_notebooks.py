@@ -32,6 +32,7 @@ FACTS: Final = {
     "04-record-and-replay": ["(True, 'complete: ", "part-8.txt", 'class="ior-still"'],
     "05-compare-two-versions": ["(400, 21253400)", "slow → fast", "(4238, "],
     "06-dataframes-and-sql": ["168000", "day-21.csv.gz", "p99_us", "-25"],
+    "07-the-line-that-did-it": ["values = np.load(path)", "cell 3", "20199240", "less than half: True", "<details>"],
 }
 # A kernel that has given up every right but to read files, for this interpreter may lie in a folder of root's.
 AS_NOBODY: Final = f"""

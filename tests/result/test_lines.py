@@ -130,6 +130,17 @@ def test_a_text_that_is_not_here_still_has_its_numbers() -> None:
     assert "cannot be found" in shown.text()
 
 
+def test_the_text_of_a_cell_is_found_in_another_kernel() -> None:
+    """The name of its code is made of its text: played back in the same notebook, a recording shows the cells there."""
+    linecache.cache["/tmp/ipykernel_99/4711.py"] = linecache.cache.pop(CELL)
+    trace = a_trace()
+    trace.cells = {"/tmp/ipykernel_99/4711.py": 3}
+    (shown,) = trace.annotated()
+
+    assert shown.title == "cell 3"
+    assert "frame = read_csv(name)" in shown.text()
+
+
 def test_the_summary_of_a_trace_shows_the_cell() -> None:
     """As text and as HTML, before the tables."""
     trace = a_trace()

@@ -12,7 +12,10 @@ from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.sinks.flamegraph import LiveTrie
 from tests.fakes import batch
 
-COLUMNS = ("comm", "pid", "tid", "syscall", "file", "family", "cell", "open_flags", "latency_ns", "gap_ns", "bytes")
+COLUMNS = (
+    *("comm", "pid", "tid", "syscall", "file", "family", "cell", "open_flags", "latency_ns", "gap_ns", "bytes"),
+    *("stack", "py_func"),
+)
 
 
 Event = tuple[Any, ...]
@@ -36,6 +39,8 @@ EVENTS = st.lists(
         st.integers(0, 10**9),
         st.integers(0, 2**40),
         st.integers(0, 5000),
+        st.sampled_from(["", "f (a.py:1)", "f (a.py:1);g (b.py:2)", "…;g\\x3bh (b.py:2)"]),
+        st.sampled_from(["", "f", "g;h"]),
     ),
     max_size=40,
 )
@@ -49,6 +54,7 @@ def rows(events: Sequence[Event], tables: dict[str, StringTable] | None = None) 
 def event(**values: Any) -> Event:
     """Build one event."""
     usual = dict.fromkeys(COLUMNS, 1) | {"comm": "c", "syscall": "read", "file": "/f", "family": "FS", "open_flags": -1}
+    usual |= {"stack": "", "py_func": ""}
     return tuple((usual | values).values())
 
 

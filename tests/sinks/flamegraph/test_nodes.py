@@ -27,8 +27,10 @@ def frames_of(row: Event, fields: Sequence[str]) -> list[tuple[str, int]]:
             names = [str(values["cell"])] * (values["cell"] >= 0)
         elif field == "flags":
             names = {-1: [], 0: ["O_RDONLY"]}.get(values["open_flags"], ["O_WRONLY|O_CREAT|O_TRUNC"])
+        elif field == "python":
+            names = [name for name in values["stack"].split(";") if name]
         else:
-            text = str(values[field])
+            text = str(values[{"func": "py_func"}.get(field, field)])
             names = [name for name in [text.strip() if field == "comm" else text] if name]
         frames += [(name, place) for name in names]
     return frames
