@@ -83,11 +83,7 @@ class Tally:
         np.maximum.at(self._calls.columns["max"], call[above], latency[above])
         np.add.at(self._files.columns["calls"], file, 1)
         np.add.at(self._files.columns["latency"], file, latency)
-        folder = batch.tables["file_kind"].code("directory")
-        how = self._uses.take(call)
-        used = (how == 2) | ((how == 1) & (batch["file_kind"] != folder)) if folder else how > 0
-        used &= ~batch["probe"]
-        self._files.columns["used"][file[used]] = 1
+        self._use(batch, call, file)
         rows_moved = self._add_bytes(batch, call, file, moved) if moved.any() else None
         self._crowd.add(batch, rows_moved)
         if len(failed):
@@ -112,6 +108,15 @@ class Tally:
         self._slow.add(batch, latency)
         if len(self._file_names.own) > _FILES:
             self._drop_files()
+
+    def _use(self, batch: EventBatch, call: np.ndarray, file: np.ndarray) -> None:
+        """Note which files are used, and not only looked at."""
+        rows = np.flatnonzero(self._files.columns["used"].take(file) == 0)
+        how, folder = self._uses.take(call[rows]), batch.tables["file_kind"].code("directory")
+        used = how == 2
+        used |= (how == 1) & (batch["file_kind"][rows] != folder) if folder else how == 1
+        used &= ~batch["probe"][rows]
+        self._files.columns["used"][file[rows[used]]] = 1
 
     def _add_bytes(self, batch: EventBatch, call: np.ndarray, file: np.ndarray, moved: np.ndarray) -> Moved:
         np.add.at(self._calls.columns["bytes"], call, moved)
