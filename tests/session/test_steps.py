@@ -1,8 +1,12 @@
-"""An interrupt at every step of a trace's begin and end, one run a step, until a run is over before its step comes."""
+"""An interrupt at every step of a trace's begin and end, one run a step, until a run is over before its step comes.
+
+Steps are lines, and instructions; of these one in `STRIDE`, for there are thousands. With IOR_NB_EVERY_STEP=1 all are tried.
+"""
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +25,7 @@ FOLDER = Path(ior_nb.__file__).parent
 WAITING = tuple(
     str(FOLDER / name) for name in ("session/window", "session/worker", "session/session", "runtime/own", "real")
 )
+STRIDE = 23
 
 
 class Interrupter:
@@ -127,6 +132,7 @@ def test_an_interrupt_at_any_step_leaves_nothing(
 ) -> None:
     """It comes out as it is; no trace runs and no file is half written afterwards, and the next trace has its rows."""
     step = 0
+    stride = STRIDE if instructions and not os.environ.get("IOR_NB_EVERY_STEP") else 1
     while True:
         interrupter = Interrupter(step, instructions=instructions)
         try:
@@ -136,7 +142,7 @@ def test_an_interrupt_at_any_step_leaves_nothing(
             assert str(interrupt) == interrupter.where  # noqa: PT017 - each run ends so, or is the last
         if not interrupter.done:
             break
-        step += 1
+        step += stride
         if session.running is not None:  # the window is in a circle with the interrupt
             gc.collect()
         session.worker.do(lambda: None)
