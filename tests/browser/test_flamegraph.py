@@ -105,7 +105,7 @@ def test_zoom_search_filter_and_theme(lab: Lab, context: BrowserContext) -> None
     assert "/ab/*" in text
     notebook.run(5)
     page.wait_for_function(
-        "() => /^.ab40 calls.*100.0 % of all/.test(document.querySelector('.fl-chosen').textContent)"
+        "() => /^.ab40 calls.*100.0 % of the rows/.test(document.querySelector('.fl-chosen').textContent)"
     )
 
     # All calls are below /tmp/tmp...: of two matches, one inside the other, the total counts once.
