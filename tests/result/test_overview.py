@@ -14,7 +14,7 @@ from tests.fakes import batch
 MS = 1_000_000
 
 
-def summary(rows: EventBatch, *, home: str = "/work") -> Summary:
+def summary(rows: EventBatch, *, home: str = "/home/u") -> Summary:
     """Add up rows, of a program that began in that folder."""
     tally = Tally()
     tally.add(rows)
@@ -33,10 +33,10 @@ def test_the_sentence_says_what_a_user_would() -> None:
     """Files are told by folder or name, with their bytes; what is missing comes last; libraries are left out."""
     found = summary(
         rows_of(
-            *(("read", f"/work/data/csv/{i}.csv", 100, 100) for i in range(200)),
-            ("write", "/work/o.parquet", 2048, 2048),
+            *(("read", f"/home/u/data/csv/{i}.csv", 100, 100) for i in range(200)),
+            ("write", "/home/u/o.parquet", 2048, 2048),
             ("read", "/usr/lib/x.so", 5000, 5000),
-            ("openat", "/work/missing.txt", 0, -2),
+            ("openat", "/home/u/missing.txt", 0, -2),
         )
     )
 
@@ -48,16 +48,16 @@ def test_the_sentence_says_what_a_user_would() -> None:
 def test_folders_of_a_search_are_not_files_used() -> None:
     """What was only looked at, as the folders an import searches, has one line for all."""
     found = summary(
-        rows_of(("newfstatat", "/work/a", 0, 0), ("getdents64", "/work", 0, 0), ("read", "/work/b", 1, 1))
+        rows_of(("newfstatat", "/home/u/a", 0, 0), ("getdents64", "/home/u", 0, 0), ("read", "/home/u/b", 1, 1))
     ).overview
 
-    assert [line.name for line in found.lines] == ["/work/b"]
+    assert [line.name for line in found.lines] == ["/home/u/b"]
     assert [(line.name, line.calls) for line in found.others] == [("2 names only looked at", 2)]
 
 
 def test_failures_on_own_files_are_told_and_others_not() -> None:
     """A failure on a library's file is in the totals, and not in the sentence."""
-    found = summary(rows_of(("openat", "/work/a", 0, -13), ("openat", "/sys/b", 0, -2)))
+    found = summary(rows_of(("openat", "/home/u/a", 0, -13), ("openat", "/sys/b", 0, -2)))
 
     assert found.overview.sentence().endswith("; 1 call failed (openat EACCES)")
     assert "2 failed" in found.totals()
@@ -68,7 +68,7 @@ def test_children_have_a_line() -> None:
     found = summary(
         batch(
             syscall=["write", "read", "read", "read"],
-            file=["/work/a"] * 4,
+            file=["/home/u/a"] * 4,
             bytes=[1, 10, 20, 30],
             pid=[5, 6, 7, 7],
             tid=[5, 6, 7, 7],
@@ -138,7 +138,7 @@ def test_a_path_is_whole_in_the_page() -> None:
 
 def test_a_trace_is_one_line_in_a_list() -> None:
     """The overview fits a line without breaks; the strip and the files are in the text."""
-    found = summary(rows_of(("read", "/work/a", 10, 10)))
+    found = summary(rows_of(("read", "/home/u/a", 10, 10)))
 
     assert found.headline() == "t: read a (10 B)"
     assert "calls ▏" in found.text()
@@ -148,7 +148,7 @@ def test_a_trace_is_one_line_in_a_list() -> None:
 def test_without_own_files_the_sentence_says_what_there_was() -> None:
     """A file of the system that was read has its name, a name that was only looked at, too; else there is nothing."""
     read = summary(rows_of(("read", "/etc/hosts", 49, 49)))
-    looked = summary(rows_of(("newfstatat", "/work/a", 0, 0), ("newfstatat", "/work", 0, 0)))
+    looked = summary(rows_of(("newfstatat", "/home/u/a", 0, 0), ("newfstatat", "/home/u", 0, 0)))
 
     assert read.overview.sentence() == "read /etc/hosts (49 B)"
     assert looked.overview.sentence() in ("looked at a and ./", "looked at ./ and a")

@@ -1,6 +1,6 @@
 """An interrupt at every step of a trace's begin and end, one run a step, until a run is over before its step comes.
 
-Steps are lines, and instructions; of these one in `STRIDE`, for there are thousands. With IOR_NB_EVERY_STEP=1 all are tried.
+Steps are lines, and instructions; of these one in `STRIDE`, for there are thousands. IOR_NB_EVERY_STEP=1 tries all.
 """
 
 from __future__ import annotations
