@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ from ior_nb.engine.collector.distribution import find_bcc
 
 settings.register_profile("steady", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("steady")
+
+# Tests that run in the background were told to ignore these, and so would be every program they start.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else lambda *_: None)
 
 REQUIRED = os.environ.get("IOR_NB_REQUIRE_LIVE") == "1"
 
