@@ -106,9 +106,11 @@ def main(user: str, capabilities: str, verb: str, *words: str) -> int:
         os.execvp(words[0], words)
     import ior_nb.commands.cli
     import ior_nb.engine.bcc
+    import ior_nb.real
     import ior_nb.session.session
     import ior_nb.session.tracing
 
+    ior_nb.real.processes()
     found = importlib.util.spec_from_file_location("shared", Path(__file__).with_name("conftest.py"))
     if found is None or found.loader is None:
         return 3

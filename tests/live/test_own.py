@@ -19,7 +19,7 @@ from ior_nb.session.tracing import trace
 ROOT = Path(__file__).resolve().parents[2]
 # A process that gives up every right; its collector, which has them, was started before: as by `sudo -n`.
 WITHOUT_RIGHTS = """
-import importlib.util, json, os, socket, subprocess, sys
+import importlib.util, json, os, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 import ior_nb, numpy, pandas, pyarrow
@@ -28,10 +28,8 @@ import ior_nb.export.pandas, ior_nb.session.tracing
 found = importlib.util.spec_from_file_location("fewer", {helper!r})
 fewer = importlib.util.module_from_spec(found)
 found.loader.exec_module(fewer)
-ours, theirs = socket.socketpair()
-collector = spawn.spawn(theirs)
-bcc.socket = type("socket", (), {{**vars(socket), "socketpair": staticmethod(lambda: (ours, theirs))}})
-bcc.spawn = lambda theirs: collector
+collector = spawn.spawn()
+bcc.spawn = lambda: collector
 fewer.drop(65534, [])
 zero = os.open("/dev/zero", os.O_RDONLY)
 with ior_nb.trace(families="all") as t:
