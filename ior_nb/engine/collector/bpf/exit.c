@@ -282,13 +282,13 @@ int on_refused(struct exit_args *ctx) {
   struct scratch *s = mine(BY_EXIT);
   struct spec *spec = specs.lookup(&nr);
   if (!now || !c || !s) return 0;
-  if (!slot) {
+  if (!slot || slot->scope_gen != c->scope_gen) {                   /* none yet in this trace */
     slot = in_scope(BY_EXIT, c, now, tid, who >> 32);
     if (!slot) return 0;
     slot->state = S_BEFORE;
   }
   bool it = !left_out(slot) && !slot->waiting && never_began(slot, spec ? spec->flags & SF_FORKS : 0, ctx->ret);
-  slot->state = S_NONE;
+  if (it || slot->state != S_BEFORE) slot->state = S_NONE;            /* until on_enter is in place a thread may end several */
   if (!it) return 0;
   if (!registers) { count(T_NO_START); return 0; }
   if (is_compat(task)) { count(T_COMPAT); return 0; }
