@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from ior_nb.result.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.index import grown
 
@@ -46,7 +47,7 @@ class Crowd:
         self._pids: list[int] = [0]
         self._parents: list[int] = [0]
         self._names = Recoder()
-        self._sums = {name: np.zeros(64, np.int64) for name in ("calls", "read", "written", "name")}
+        self._sums = Sums(("calls", "read", "written", "name"))
 
     def __len__(self) -> int:
         return len(self._pids) - 1 + len(self._strange)
@@ -65,10 +66,10 @@ class Crowd:
             self._enter(batch, pids, np.flatnonzero((at == 0) & (pids > 0)))
             at = self._places.take(pids)
         count = len(self._pids)
-        self._sums["calls"][:count] += np.bincount(at, minlength=count)
+        self._sums.columns["calls"][:count] += np.bincount(at, minlength=count)
         if moved is not None:
-            np.add.at(self._sums["read"], at[moved.rows], moved.read)
-            np.add.at(self._sums["written"], at[moved.rows], moved.written)
+            np.add.at(self._sums.columns["read"], at[moved.rows], moved.read)
+            np.add.at(self._sums.columns["written"], at[moved.rows], moved.written)
         main = np.flatnonzero(batch["tid"] == batch["pid"])
         last = np.full(count, -1, np.int64)
         last[at.take(main)] = main  # the last one stays
@@ -81,11 +82,11 @@ class Crowd:
         self._places[found] = places
         self._pids += found.tolist()
         self._parents += batch["ppid"][rows[first]].tolist()
-        self._sums = {name: grown(column, len(self._pids)) for name, column in self._sums.items()}
+        self._sums.grow(len(self._pids))
         self._name(batch, places, rows[first])
 
     def _name(self, batch: EventBatch, places: np.ndarray, rows: np.ndarray) -> None:
-        self._sums["name"][places] = self._names.codes(batch["comm"][rows], batch.tables["comm"])
+        self._sums.columns["name"][places] = self._names.codes(batch["comm"][rows], batch.tables["comm"])
 
     def children(self) -> Children:
         """Return those whose parent is another one."""
@@ -94,9 +95,9 @@ class Crowd:
         known[self._pids[1:]] = True
         is_child = known[np.minimum(parents, len(known) - 1)] & (parents > 0)
         there = np.flatnonzero(is_child)
-        names = Counter(self._names.own.at(self._sums["name"][there]))
+        names = Counter(self._names.own.at(self._sums.columns["name"][there]))
         return Children(
             len(there),
             tuple(names.most_common()),
-            *(int(self._sums[name][there].sum()) for name in ("calls", "read", "written")),
+            *(int(self._sums.columns[name][there].sum()) for name in ("calls", "read", "written")),
         )

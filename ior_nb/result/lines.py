@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from ior_nb.aggregate import latencies, wait_rows
 from ior_nb.real import Lock
+from ior_nb.result.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
-from ior_nb.runtime.index import grown
 from ior_nb.runtime.stacks import NO_FRAME, Frame, is_cell, own_frame, parsed
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
@@ -57,7 +57,7 @@ class LineTally:
     def __init__(self) -> None:
         self._lock = Lock()
         self._stacks = Recoder()
-        self._columns = {name: np.zeros(64, np.int64) for name in ("calls", "errors", "bytes", "time", "waiting")}
+        self._sums = Sums(("calls", "errors", "bytes", "time", "waiting"))
 
     def add(self, batch: EventBatch) -> None:
         """Count these rows, if any has a stack."""
@@ -75,26 +75,23 @@ class LineTally:
         with self._lock:
             own = self._stacks.codes(codes, batch.tables["stack"]).astype(np.intp)
             size = len(self._stacks.own)
+            self._sums.grow(size)
             for name, values in parts.items():
-                column = self._columns[name] = grown(self._columns[name], size)
-                np.add.at(column, own, values)
+                np.add.at(self._sums.columns[name], own, values)
             if size > _STACKS:
                 self._drop()
 
     def _drop(self) -> None:
-        order = np.argsort(-self._columns["time"][1 : len(self._stacks.own)], kind="stable") + 1
+        order = np.argsort(-self._sums.columns["time"][1 : len(self._stacks.own)], kind="stable") + 1
         kept = np.append(0, order[: _STACKS // 2])
-        codes = self._stacks.keep(kept)
-        for name, column in self._columns.items():
-            fresh = np.zeros_like(column)
-            fresh[codes] = column[kept]
-            self._columns[name] = fresh
+        self._sums.keep(kept, self._stacks.keep(kept))
 
     def costs(self) -> dict[tuple[Frame, ...], Cost]:
         """Return what each stack made; those of calls without one under the empty stack."""
         with self._lock:
-            used = np.flatnonzero(self._columns["calls"])
-            numbers = zip(*(column[used].tolist() for column in self._columns.values()), strict=True)
+            columns = self._sums.columns
+            used = np.flatnonzero(columns["calls"])
+            numbers = zip(*(column[used].tolist() for column in columns.values()), strict=True)
             texts = self._stacks.own.at(used)
         return {parsed(text): Cost(*row) for text, row in zip(texts, numbers, strict=True)}
 
@@ -122,17 +119,22 @@ class Annotated:
     def text(self, width: int = 110) -> str:
         """Return plain text, nothing wider than `width`, safe on a terminal."""
         rows = [f"  {'calls':>9} {'bytes':>10} {'time':>8} {'waiting':>8}     line  {self.title}"]
-        before = 0
-        for line in self.lines:
-            if before and line.number > before + 1:
+        for line, behind_gap in self._parted():
+            if behind_gap:
                 rows.append(f"{'':41}…")
-            before = line.number
             cost = line.cost
             margin = "".ljust(40) if cost is None else f"{'*' if self._hot(cost) else ' '} {_margin(cost)} "
             rows.append(
                 f"{margin:<40} {line.number:>7}  {middle_cut(printable(line.text), max(16, width - 51))}".rstrip()
             )
         return "\n".join([*rows, *self.more])
+
+    def _parted(self) -> Iterator[tuple[_Line, bool]]:
+        """Yield the lines, each with whether lines before it are left out."""
+        before: int | None = None
+        for line in self.lines:
+            yield line, before is not None and line.number > before + 1
+            before = line.number
 
     def html(self) -> str:
         """Return self-contained HTML; every traced string is escaped."""
@@ -143,11 +145,9 @@ class Annotated:
             for name in ("calls", "bytes", "time", "waiting", "line")
         )
         rows = [f'<tr>{head}<th style="{code}opacity:.6;font-weight:normal">{escaped_html(self.title)}</th></tr>']
-        before = 0
-        for line in self.lines:
-            if before and line.number > before + 1:
+        for line, behind_gap in self._parted():
+            if behind_gap:
                 rows.append(f'<tr><td colspan="5" style="{cell}"></td><td style="{code}opacity:.5">…</td></tr>')
-            before = line.number
             rows.append(self._row(line, cell, code))
         more = "".join(f'<div style="opacity:.75">{escaped_html(text)}</div>' for text in self.more)
         table = f'<table style="{HTML_FONT}font-variant-numeric:tabular-nums;color:inherit;border-collapse:collapse">'

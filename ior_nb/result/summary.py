@@ -207,8 +207,11 @@ class Summary:
         lines += self.overview.text(self.duration_s * 1e9, width)
         for source in self.sources[:_SOURCES]:
             lines += ["", source.text(width)]
-        for title, names, rows in self.tables():
-            if title in self._folded():
+        tables = self.tables()
+        # Nothing in a text can be folded away: the overview says the most of the files.
+        folded = (tables[0][0], _PROBES) if self.overview.lines else (_PROBES,)
+        for title, names, rows in tables:
+            if title in folded:
                 continue
             shown = [[printable(cell) for cell in row] for row in rows]
             widths = [max(len(names[i]), *(len(row[i]) for row in shown)) for i in range(len(names))]
@@ -218,10 +221,6 @@ class Summary:
                 left = "  ".join(cell.rjust(w) for cell, w in zip(row[:-1], widths[:-1], strict=True))
                 lines.append(f"  {left}  {middle_cut(row[-1], last)}")
         return "\n".join(lines)
-
-    def _folded(self) -> tuple[str, ...]:
-        """Return the tables a text leaves out, for nothing in it can be folded away: the overview says the most."""
-        return (self.tables()[0][0], _PROBES) if self.overview.lines else (_PROBES,)
 
     def html_overview(self) -> str:
         """Return the sentence, the strip and the files as HTML; every traced string is escaped."""

@@ -19,9 +19,9 @@ from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import NAMED, Overview, grouped, others
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
+from ior_nb.result.sums import Sums
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
-from ior_nb.runtime.index import grown
 from ior_nb.runtime.mine import MINE, NONE, SYSTEM, kind_of
 
 __all__ = ["Tally"]
@@ -46,8 +46,8 @@ class Tally:
     def __init__(self) -> None:
         self._lock = Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
-        self._calls = _Columns(("calls", "errors", "probes", "bytes", "latency", "waiting", "max"))
-        self._files = _Columns(("calls", "read", "written", "latency", "used", "failed", "missing"))
+        self._calls = Sums(("calls", "errors", "probes", "bytes", "latency", "waiting", "max"))
+        self._files = Sums(("calls", "read", "written", "latency", "used", "failed", "missing", "kind"))
         self._dropped = 0  # files
         # (syscall, 1 for a probe, ret) -> count, file of the last
         self._errors: dict[tuple[int, int, int], tuple[int, str]] = {}
@@ -87,11 +87,11 @@ class Tally:
         rows_moved = self._add_bytes(batch, call, file, moved) if moved.any() else None
         self._crowd.add(batch, rows_moved)
         if len(failed):
-            wrong = failed[~batch["probe"][failed]]
+            probe = batch["probe"][failed]
+            wrong = failed[~probe]
             np.add.at(self._files.columns["failed"], file[wrong], 1)
             np.add.at(self._files.columns["missing"], file[wrong[batch["ret"][wrong] == -errno.ENOENT]], 1)
-            probe = batch["probe"][failed]
-            np.add.at(self._calls.columns["errors"], call[failed[~probe]], 1)
+            np.add.at(self._calls.columns["errors"], call[wrong], 1)
             np.add.at(self._calls.columns["probes"], call[failed[probe]], 1)
             keys = call[failed] * 2 + probe
             self._failed.append((keys, batch["ret"][failed], batch["file"][failed], tables["file"]))
@@ -152,11 +152,7 @@ class Tally:
         best = self._ranked_files()
         kept = np.append(0, best[: _FILES // 2])
         self._dropped += len(best) - len(kept) + 1
-        codes = self._file_names.keep(kept)
-        for name, column in self._files.columns.items():
-            fresh = np.zeros_like(column)
-            fresh[codes] = column[kept]
-            self._files.columns[name] = fresh
+        self._files.keep(kept, self._file_names.keep(kept))
 
     def _ranked_files(self) -> np.ndarray:
         """Return the files that were used, the best first."""
@@ -240,7 +236,7 @@ class Tally:
 
     def _overview(self, ranked: np.ndarray, window: tuple[int, int], home: str) -> Overview:
         names = self._file_names.own.at(ranked)
-        kinds = np.fromiter(map(kind_of, names), np.int8, len(names))
+        kinds = self._kinds(ranked)
         found = {name: column[ranked] for name, column in self._files.columns.items()}
         sums = np.array([found[name] for name in ("calls", "read", "written")])
         mine = kinds == MINE
@@ -251,7 +247,8 @@ class Tally:
             return [names[at] for at in np.flatnonzero(which)[:NAMED].tolist()]
 
         of_system = (kinds == SYSTEM) & (found["read"] > 0)
-        of_system &= np.fromiter((not name.startswith(_KERNELS) for name in names), bool, len(names))
+        for at in np.flatnonzero(of_system).tolist():
+            of_system[at] = not names[at].startswith(_KERNELS)
         read, written = mine & (found["read"] > 0), mine & (found["written"] > 0)
         shown, looked = np.flatnonzero(used), mine & ~gone & ~used
         failures = [
@@ -284,6 +281,13 @@ class Tally:
             synced=int(self._calls.columns["calls"][synced]) if synced else 0,
             home=home,
         )
+
+    def _kinds(self, files: np.ndarray) -> np.ndarray:
+        """Return the kinds of files as `runtime.mine` has them; a name is looked at once."""
+        known = self._files.columns["kind"]  # one more than the kind, for 0 is one not asked for yet
+        fresh = files[known[files] == 0]
+        known[fresh] = np.fromiter(map(kind_of, self._file_names.own.at(fresh)), np.int64, len(fresh)) + 1
+        return np.asarray(known[files] - 1)
 
     def counted(self) -> dict[str, dict[str, int]]:
         """Return calls, errors, bytes and time of all rows by system call; those in flight are in."""
@@ -363,14 +367,3 @@ class _Longest:
     def rows(self) -> list[SlowRow]:
         """Return them, the slowest first."""
         return [SlowRow(r.syscall, r.file, r.latency_ns, r.bytes, r.pid, r.comm) for r in self._kept or ()]
-
-
-class _Columns:
-    """Equal-length int64 columns indexed by string code, grown as codes appear."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.columns = {name: np.zeros(64, np.int64) for name in names}
-
-    def grow(self, size: int) -> None:
-        """Make room for codes below `size`."""
-        self.columns = {name: grown(column, size) for name, column in self.columns.items()}
