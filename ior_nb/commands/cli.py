@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ior_nb import errors
 from ior_nb.commands.options import add_trace_options, trace_arguments
-from ior_nb.runtime.text import printable, printable_lines
+from ior_nb.runtime.text import printable_lines
 from ior_nb.version import VERSION
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def _keep_standard_descriptors() -> None:
 def _say(text: str, *, escape: bool = True) -> None:
     """Write to standard error. Where that cannot be it is no reason for another exit status than the command's."""
     if escape:  # names of files and commands are in it
-        text = "\n".join(printable(line) for line in text.split("\n"))
+        text = printable_lines(text)
     _write(2, text + "\n")
 
 

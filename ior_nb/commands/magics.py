@@ -69,9 +69,7 @@ class IorMagics(Magics):
             return self._verb(line) if cell is None else self._cell(line, cell)
         except HelpShown:
             return None
-        except errors.ConfigError as error:
-            raise refusal(f"ior: {error}") from None
-        except (errors.SourceError, errors.RecordingError, errors.SessionClosed) as error:
+        except (errors.ConfigError, errors.SourceError, errors.RecordingError, errors.SessionClosed) as error:
             raise refusal(f"ior: {error}") from None
 
     # What `%ior?` and `%%ior?` show.

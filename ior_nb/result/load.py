@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from ior_nb.result.axis import Axis, started
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, new_tables, own
 from ior_nb.runtime.completeness import (
+    COUNTS,
     accounting_of,
     caveats_of,
     counters_of,
@@ -31,7 +32,6 @@ from ior_nb.sinks.parquet import Recording, find
 
 __all__ = ["lacking_of", "load"]
 
-_COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "without_stack", "died"))
 _ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
 _MOST: Final = 1 << 63
 _MOST_NOTES: Final = 20
@@ -297,7 +297,7 @@ def _counted_only(footer: Mapping[str, str]) -> int:
 def _sum(books: list[Accounting]) -> Accounting:
     lost = _added_up([one.lost for one in books])
     without = _added_up([one.without_stack for one in books])
-    counts: dict[str, Any] = {name: sum(getattr(one, name) for one in books) for name in _COUNTS}
+    counts: dict[str, Any] = {name: sum(getattr(one, name) for one in books) for name in COUNTS}
     return Accounting(lost=lost, without_stack=without, died=any(one.died for one in books), **counts)
 
 

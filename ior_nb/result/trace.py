@@ -364,6 +364,7 @@ class Trace(Answers):
         notes = self.notes if self.recording is None else (*self.notes, f"recorded to {self.recording}")
         host = self.origin.get("ior_nb.hostname", platform.node())
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started_at))
+        summary = self.summary()
         return About(
             title=self.name,
             facts=(self.scope, show_ns(self.duration_s * 1e9), when, host, f"engine {self.engine}"),
@@ -371,8 +372,8 @@ class Trace(Answers):
             notes=notes,
             duration_s=self.duration_s,
             metadata=self.metadata(),
-            overview=self.summary().html_overview(),
-            sources=tuple(source.html() for source in self.annotated()),
+            overview=summary.html_overview(),
+            sources=tuple(source.html() for source in summary.sources),
             origin_ns=self._start(),
         )
 
@@ -381,7 +382,6 @@ class Trace(Answers):
         notes = self.notes
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
-        sources = tuple(self.annotated())
         return self._tally.summary(
             title=self.title,
             duration_s=self.duration_s,
@@ -390,7 +390,7 @@ class Trace(Answers):
             counters=self._exact() or None,
             window=self.window,
             home=self.home,
-            sources=sources,
+            sources=tuple(self.annotated()),
         )
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from ior_nb.runtime.values import WITHOUT_STACK, Accounting
 
 __all__ = [
     "COUNTED",
+    "COUNTS",
     "UNRECORDED",
     "Completeness",
     "Counters",
@@ -36,7 +37,8 @@ UNRECORDED: Final = "(not recorded)"
 Counters = Mapping[str, Mapping[str, int]]
 """`COUNTED` by name of the system call."""
 
-_COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "without_stack", "died"))
+COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "without_stack", "died"))
+"""What of an `Accounting` is a number."""
 _REASON: Final = re.compile(r"[a-z_]{1,20}")
 _MOST: Final = 1 << 63
 _MOST_CAVEATS: Final = 20
@@ -146,7 +148,7 @@ def accounting_of(pairs: Mapping[str, str]) -> Accounting | None:
     found = json_of(pairs, "ior_nb.accounting")
     if not is_map(found):
         return None
-    counts = _all_counts({name: found.get(name, 0) for name in _COUNTS})
+    counts = _all_counts({name: found.get(name, 0) for name in COUNTS})
     lost = _all_counts(found.get("lost", {}))
     if counts is None or lost is None or not all(map(_REASON.fullmatch, lost)):
         return None

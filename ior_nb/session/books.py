@@ -20,7 +20,7 @@ from ior_nb.real import current
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
-from ior_nb.runtime.completeness import only_where
+from ior_nb.runtime.completeness import COUNTED, only_where
 from ior_nb.session.plan import Plan
 from ior_nb.sinks.parquet import Recorder
 from ior_nb.syscalls import SYSCALLS
@@ -207,13 +207,7 @@ def new_recorder() -> Recorder:
 def _by_name(counters: np.ndarray) -> dict[str, dict[str, int]]:
     """Return the kernel's counters of every syscall that was called."""
     return {
-        _NAMES[number]: {
-            "calls": int(counters["calls"][number]),
-            "errors": int(counters["errors"][number]),
-            "probes": int(counters["probes"][number]),
-            "bytes": int(counters["bytes"][number]),
-            "latency_ns": int(counters["latency"][number]),
-        }
+        _NAMES[number]: {key: int(counters[key.removesuffix("_ns")][number]) for key in COUNTED}
         for number in np.flatnonzero(counters["calls"]).tolist()
         if number in _NAMES
     }

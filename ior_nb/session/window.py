@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ior_nb.engine.contract import Engine
 from ior_nb.errors import IorError, SourceUnavailable
@@ -156,14 +156,6 @@ class Stretch(Books):
         finally:
             if self.child is not None:
                 self.child.kill()
-
-    def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_") and hasattr(Trace, name):
-            raise AttributeError(
-                f"this is not a trace yet, and has no {name!r}: write `with ior_nb.trace(...) as t:` around the code "
-                f"to trace, and then `t.{name}`",
-            )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _describe(self, engine: Engine) -> None:
         """Say what is traced, where the engine knows better than the plan."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +22,6 @@ from ior_nb.session.session import TracerSession
 from ior_nb.session.window import Stretch, Window
 from ior_nb.sinks.streamrow import warning
 from tests.fakes import FakeEngine, batch
-
-
-@pytest.fixture
-def engine() -> FakeEngine:
-    """An engine whose rows the test hands out."""
-    return FakeEngine()
-
-
-@pytest.fixture
-def session(engine: FakeEngine) -> Iterator[TracerSession]:
-    """A session over that engine."""
-    with TracerSession(engine=engine) as made:
-        yield made
 
 
 def calls(files: list[object], **columns: object) -> EventBatch:

@@ -17,12 +17,6 @@ from tests.fakes import FakeEngine, batch
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    """An engine the test plays."""
-    return FakeEngine()
-
-
-@pytest.fixture
 def session(engine: FakeEngine) -> TracerSession:
     """A session on that engine."""
     made = TracerSession()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -72,19 +72,6 @@ class Interrupter:
             self.done = True
             self.where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
             raise KeyboardInterrupt(self.where)
-
-
-@pytest.fixture
-def engine() -> FakeEngine:
-    """An engine that says how often it was started and stopped."""
-    return FakeEngine()
-
-
-@pytest.fixture
-def session(engine: FakeEngine) -> Iterator[TracerSession]:
-    """A session on it."""
-    with TracerSession(engine=engine) as made:
-        yield made
 
 
 def closed(session: TracerSession, engine: FakeEngine, folder: Path) -> None:
