@@ -151,7 +151,7 @@ FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I21B7x2Q")  # struct spec of bpf/types.h
-CONFIG: Final = struct.Struct("<2Q10I")  # struct config of bpf/types.h
+CONFIG: Final = struct.Struct("<2Q12I")  # struct config of bpf/types.h
 FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
 LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
 

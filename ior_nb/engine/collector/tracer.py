@@ -127,6 +127,8 @@ class Tracer:
         self._counter_bytes = 8 * (5 + wire.BUCKETS) * wire.SPECS
         self._counters = self._map("counters", self._counter_bytes * self.cpus)
         self._totals = self._map("totals", 8 * wire.TOTALS * self.cpus)
+        self._mode, self._scope = "none", dict[str, Any]()
+        self._halfway = True
         self._scope_gen = 0
         self._owner = 0
         self._filter = 0
@@ -172,7 +174,7 @@ class Tracer:
         self._owner = request.get("owner", 0)
         self._scope = scope
         self._write_filter(request.get("filter") or {}, request.get("generation", 0))
-        self._configure(self._mode)
+        self._configure()
         for tid in request.get("hurry", ()):  # the reader: on busy processors it would fall behind
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, tid, -15)
@@ -183,6 +185,8 @@ class Tracer:
         try:
             counter = tuple(request.get("counter") or (0, 0))
             running = self._attach(scope, frames, request.get("programs") or (), counter)
+            self._halfway = False
+            self._configure()
         except BaseException:
             self.detach()
             raise
@@ -221,6 +225,8 @@ class Tracer:
 
     def detach(self) -> None:
         """Take the hooks away; calls that are open now stay in the slots. Idempotent."""
+        self._halfway = True  # until all hooks are in place again
+        self._configure()
         self._hooks.detach()
         if self.stacks is not None:
             self.stacks.stop()
@@ -246,13 +252,13 @@ class Tracer:
         generation = (generation + 1) & 0xFFFFFFFF  # what was renamed while nothing was attached
         self._maps["live"].set(_FIRST, LIVE.pack(generation, 0, 0))
 
-    def _configure(self, mode: str) -> None:
+    def _configure(self) -> None:
         scope = self._scope
         raw = CONFIG.pack(
             scope.get("cgroup", 0),
             self._viewer.rights,
             self._viewer.uid,
-            MODES[mode],
+            MODES[self._mode],
             scope.get("tid", 0),
             scope.get("uid", 0),
             scope.get("follow", True),
@@ -261,6 +267,8 @@ class Tracer:
             self._wanted,
             self._namespace,
             self._owner,
+            self._halfway,
+            0,
         )
         self._maps["config"].set(_FIRST, raw)
 
@@ -274,7 +282,7 @@ class Tracer:
     def set_filter(self, wanted: dict[str, Any], generation: int) -> None:
         """Judge calls that end from now on by another filter; their records carry `generation`."""
         self._write_filter(wanted, generation)
-        self._configure(self._mode)
+        self._configure()
 
     def _write_filter(self, wanted: dict[str, Any], generation: int) -> None:
         self._filter = (self._filter + 1) % wire.FILTERS
@@ -323,7 +331,7 @@ class Tracer:
     def _want(self, by: int) -> None:
         """The kernel program looks for targets by their numbers in this namespace until it has met as many."""
         self._wanted += by
-        self._configure(self._mode)
+        self._configure()
 
     def _insert_target(self, pid: int, state: int, tids: Iterable[int]) -> None:
         if self._namespace != INITIAL_PID_NAMESPACE:

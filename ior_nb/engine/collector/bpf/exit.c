@@ -144,8 +144,8 @@ inline_ void add_up(void *ctx) {
   tails.call(ctx, TAIL_EXIT_MANY);
 }
 
-/* A call ends that makes no record. One of mmap may have brought a Python. */
-inline_ void no_row(void *ctx, struct slot *slot) {
+/* A call has ended. One of mmap may have brought a Python. */
+inline_ void may_be_mapped(void *ctx, struct slot *slot) {
   if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_PYTHON_MAPPED);
 }
 
@@ -154,8 +154,8 @@ inline_ void ended(void *ctx, struct slot *slot, struct spec *spec, struct live 
   s64 ret = slot->ret;
   u64 latency = slot->end - slot->start;
   measure(slot, spec, latency, ret);
-  if (slot->flags & EF_SAMPLED_OUT) { count(T_SAMPLED); slot->last_end = slot->end; no_row(ctx, slot); return; }
-  if (kept_out(slot, latency, ret)) { slot->last_end = slot->end; no_row(ctx, slot); return; }
+  if (slot->flags & EF_SAMPLED_OUT) { count(T_SAMPLED); slot->last_end = slot->end; may_be_mapped(ctx, slot); return; }
+  if (kept_out(slot, latency, ret)) { slot->last_end = slot->end; may_be_mapped(ctx, slot); return; }
   extra_at_exit(slot, spec, ret);
   if (spec->flags & SF_WRITES && ret > 0 && slot->file_at && !spec->off && rd32(slot->file_at + O_file_f_flags) & O_APPEND)
     slot->pos = rd(slot->file_at + O_file_f_pos) - ret;             /* only now is the position known */
@@ -185,7 +185,7 @@ int on_exit(struct exit_args *ctx) {
   if (state != S_OPEN && state != S_SKIPPED) { tails.call(ctx, TAIL_REFUSED); return 0; }
   slot->state = S_NONE;
   if (slot->changes_names) __sync_fetch_and_add(&now->tree_generation, 1);
-  if (state != S_OPEN) { no_row(ctx, slot); return 0; }
+  if (state != S_OPEN) { may_be_mapped(ctx, slot); return 0; }
 #if SHARES > 1
   /* Skipped runs lie between: this is the end of another call than the one that is open, whose own never comes. */
   if (rd32(ctx->regs + O_pt_regs_number) != slot->nr) { count(T_KILLED); count(T_NO_START); return 0; }
@@ -282,13 +282,17 @@ int on_refused(struct exit_args *ctx) {
   struct scratch *s = mine(BY_EXIT);
   struct spec *spec = specs.lookup(&nr);
   if (!now || !c || !s) return 0;
+  if (c->halfway) {
+    if (slot) slot->state = S_BEFORE;
+    return 0;
+  }
   if (!slot || slot->scope_gen != c->scope_gen) {                   /* none yet in this trace */
     slot = in_scope(BY_EXIT, c, now, tid, who >> 32);
     if (!slot) return 0;
     slot->state = S_BEFORE;
   }
   bool it = !left_out(slot) && !slot->waiting && never_began(slot, spec ? spec->flags & SF_FORKS : 0, ctx->ret);
-  if (it || slot->state != S_BEFORE) slot->state = S_NONE;            /* until on_enter is in place a thread may end several */
+  slot->state = S_NONE;
   if (!it) return 0;
   if (!registers) { count(T_NO_START); return 0; }
   if (is_compat(task)) { count(T_COMPAT); return 0; }

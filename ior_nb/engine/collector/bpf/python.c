@@ -347,15 +347,21 @@ inline_ bool send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
 /* ---- the two programs ---- */
 
 /* The call goes on: begins, or becomes a record. */
-inline_ void go_on(struct slot *slot) {
+inline_ void go_on(void *ctx, struct slot *slot) {
   u32 nr = slot->nr;
-  if (slot->state != S_OPEN) { finish(slot); return; }
+  if (slot->state != S_OPEN) {
+    finish(slot);
+    may_be_mapped(ctx, slot);
+    return;
+  }
   struct spec *spec = specs.lookup(&nr);
   if (spec) begin(slot, spec);
 }
 
+inline_ u32 share_of(struct slot *slot) { return SHARES > 1 ? slot->state == S_OPEN ? BY_ENTER : BY_EXIT : 0; }
+
 inline_ struct walker *walker_of(struct slot *slot) {
-  u32 share = SHARES > 1 ? slot->state == S_OPEN ? BY_ENTER : BY_EXIT : 0;
+  u32 share = share_of(slot);
   return walkers.lookup(&share);
 }
 
@@ -405,15 +411,13 @@ int python_walk(void *ctx) {
   if (!slot) return 0;
   struct walker *s = walker_of(slot);
   if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_NEW);
-  go_on(slot);
-  if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_PYTHON_MAPPED);
+  go_on(ctx, slot);
   return 0;
 }
 
 inline_ bool send_stack(struct walker *s, struct slot *slot) {
   s->last_stack += 1;
-  u32 share = SHARES > 1 ? slot->state == S_OPEN ? BY_ENTER : BY_EXIT : 0;
-  u32 id = (s->last_stack * SHARES + share) * NCPU + bpf_get_smp_processor_id();
+  u32 id = (s->last_stack * SHARES + share_of(slot)) * NCPU + bpf_get_smp_processor_id();
   u32 count = s->stack.count;
   OPAQUE(count);
   if (count > FRAMES) return false;
@@ -432,7 +436,7 @@ int python_new(void *ctx) {
   struct walker *s = walker_of(slot);
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
-  if (!s || !l) { go_on(slot); return 0; }
+  if (!s || !l) { go_on(ctx, slot); return 0; }
   slot->why = T_LOST_FACTS;
   bool lost = false;
 #pragma clang loop unroll(disable)
@@ -454,7 +458,6 @@ int python_new(void *ctx) {
     if (s->at < s->stack.count) tails.call(ctx, TAIL_PYTHON_NEW);
     send_stack(s, slot);
   }
-  go_on(slot);
-  if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_PYTHON_MAPPED);
+  go_on(ctx, slot);
   return 0;
 }

@@ -56,6 +56,8 @@ struct config {  /* program.py: CONFIG */
   u32 wanted;     /* how many were put into the map of that name */
   u32 namespace;  /* inode of the pid namespace the collector lives in */
   u32 owner;      /* the process we work for, as our pid namespace numbers it */
+  u32 halfway;    /* the hook of the beginnings may be missing: it comes last and goes first */
+  u32 pad;
 };
 /* The part of a filter that is decided here. A change writes another entry, then moves config.filter to it: a record is
  * judged and stamped by one and the same entry. */
