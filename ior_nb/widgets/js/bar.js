@@ -1,4 +1,4 @@
-import { node, write } from "./dom.js";
+import { node, term, write } from "./dom.js";
 import { panel } from "./panel.js";
 import { printable, showCount, showNs } from "./text.js";
 
@@ -111,18 +111,7 @@ export default panel((view) => {
         chips._key = key;
         chips.replaceChildren(
           ...(data.chips.length
-            ? data.chips.map((text) =>
-                node(
-                  "span",
-                  { class: "bar-chip", title: printable(text) },
-                  node("span", { class: "bar-chip-text" }, printable(text)),
-                  node(
-                    "button",
-                    { "aria-label": `remove ${printable(text)}`, onclick: () => view.act("drop", { text }) },
-                    "×",
-                  ),
-                ),
-              )
+            ? data.chips.map((chip) => term(chip, ["bar-chip", "bar-chip-text"], (text) => view.act("drop", { text })))
             : [
                 node("span", { class: "ior-dim" }, "all rows. Rows, cells, bars and shift-clicked frames narrow them."),
               ]),

@@ -42,6 +42,22 @@ export function svg(tag, options = {}, ...children) {
 }
 
 /**
+ * A term of the filter in force, with a button that takes it out.
+ *
+ * @param {string} text
+ * @param {[string, string]} classes of the whole, and of the text
+ * @param {(text: string) => void} drop
+ */
+export function term(text, classes, drop) {
+  return node(
+    "span",
+    { class: classes[0], title: printable(text) },
+    node("span", { class: classes[1] }, printable(text)),
+    node("button", { "aria-label": `remove ${printable(text)}`, onclick: () => drop(text) }, "×"),
+  );
+}
+
+/**
  * Set the text of a node only where it differs: no layout without a change.
  *
  * @param {Element} target

@@ -1,4 +1,4 @@
-import { node, write } from "./dom.js";
+import { node, term, write } from "./dom.js";
 import { panel } from "./panel.js";
 import { printable } from "./text.js";
 
@@ -467,18 +467,7 @@ export default panel((view) => {
         const had = chips.contains(document.activeElement);
         chips.replaceChildren(
           ...(data.chips.length
-            ? data.chips.map((chip) =>
-                node(
-                  "span",
-                  { class: "ft-chip", title: printable(chip) },
-                  node("span", { class: "ft-word" }, printable(chip)),
-                  node(
-                    "button",
-                    { "aria-label": `remove ${printable(chip)}`, onclick: () => view.act("drop", { text: chip }) },
-                    "×",
-                  ),
-                ),
-              )
+            ? data.chips.map((chip) => term(chip, ["ft-chip", "ft-word"], (text) => view.act("drop", { text })))
             : [node("span", { class: "ior-dim" }, "all rows")]),
         );
         if (had) (chips.querySelector("button") ?? text).focus();
