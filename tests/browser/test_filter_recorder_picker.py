@@ -81,6 +81,7 @@ def test_filter_record_and_pick(lab: Lab, context: BrowserContext) -> None:
     expect(text).to_have_value("latency>=2us")
     expect(view.locator(".ft-history li")).to_have_text(["clear file", "latency>=2us", "file~/a$ latency>=1ns"])
     view.locator(".ft-line button", has_text="Clear").click()
+    view.locator(".bar-chips").scroll_into_view_if_needed()  # out of sight it waits
     expect(view.locator(".bar-chips")).to_contain_text("all rows")
 
     # Recorded by a click, read by the line of code it shows.
