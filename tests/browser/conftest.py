@@ -160,9 +160,9 @@ class Notebook:
         self.command("notebook:run-cell")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One server for all browser tests."""
+    """One server for all tests here."""
     server = Lab(tmp_path_factory.mktemp("lab"))
     yield server
     server.stop()
@@ -179,9 +179,9 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def context(chromium: str) -> Iterator[BrowserContext]:
-    """One browser for all tests."""
+    """One browser for all tests here, and no longer: it leaves this thread an event loop and the process a child."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         opened = browser.new_context(viewport={"width": 1200, "height": 900})
