@@ -153,7 +153,7 @@ SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I21B7x2Q")  # struct spec of bpf/types.h
 CONFIG: Final = struct.Struct("<2Q12I")  # struct config of bpf/types.h
 FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
-LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
+LIVE: Final = struct.Struct("<5I")  # struct live of bpf/types.h
 
 
 class Slot(ctypes.LittleEndianStructure):
@@ -172,7 +172,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("comm", ctypes.c_uint64 * 2),
         ("ret", ctypes.c_int64),
         ("python", ctypes.c_uint64 * 5),
-        ("memo", ctypes.c_uint64),
+        ("thread_state", ctypes.c_uint64),
         ("files", ctypes.c_uint32 * 4),
         ("names", ctypes.c_uint32),
         ("comm_id", ctypes.c_uint32),
@@ -180,7 +180,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("tid", ctypes.c_uint32),
         ("tgid", ctypes.c_uint32),
         ("scope_gen", ctypes.c_uint32),
-        ("memo_stack", ctypes.c_uint32),
+        ("no_python", ctypes.c_uint32),
         ("stack", ctypes.c_uint32),
         ("nr", ctypes.c_uint16),
         ("state", ctypes.c_uint8),
