@@ -34,11 +34,11 @@ __all__ = [
     "mapped",
 ]
 
-LAYOUT: Final = struct.Struct("<27I")  # struct layout of bpf/python.c
+LAYOUT: Final = struct.Struct("<28I")  # struct layout of bpf/python.c
 PYTHON: Final = struct.Struct("<QQqQII")  # struct python of bpf/python.h
 BINARY: Final = struct.Struct("<QQQqII")  # struct binary of bpf/python.c
 _FIELDS: Final = (
-    "key_at most t_thread t_frame t_chunk t_status cframe direct f_code f_previous f_instr f_owner shim tag "
+    "key_at most t_thread t_frame t_chunk t_status cframe direct f_code f_previous f_instr f_owner shim tag plain "
     "c_line c_file c_name c_table c_traceable c_code versioned s_ascii s_compact "
     "counter counter_bytes counter_global counts"
 ).split()
@@ -117,6 +117,7 @@ class Found:
 def layout_row(found: Found, frames: int) -> bytes:
     """Return a row of `layouts`, for so many frames at most."""
     values = {**dict(found.layout), "most": frames}
+    values["plain"] = (values["f_code"], values["f_previous"], values["f_instr"]) == (0, 8, 56)  # as `scan` has them
     return LAYOUT.pack(*(values[name] & 0xFFFFFFFF for name in _FIELDS))
 
 

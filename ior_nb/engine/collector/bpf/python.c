@@ -1,6 +1,8 @@
 /* The Python stack of a call, read from the interpreter's memory: CPython 3.11 to 3.15, see python.py.
  *
- *   python_walk  (tail call, the last thing of a call that becomes a record) thread state -> frames -> id of the stack
+ *   python_walk  (tail call, the last thing of a call that becomes a record) thread state -> frames -> id of the stack,
+ *                where the interpreter's counter of code objects tells that it is one met before
+ *   python_find  (tail call) else: frames -> what identifies their code objects -> id of the stack
  *   python_new   (tail call, once for each stack) names of the code objects not sent before, while they live; then it
  *   exec, mmap   the file is a known interpreter (`binaries`, by the kernel's device and inode) -> `pythons`; one that
  *                may be and is not known yet -> FACT_ASK to the collector
@@ -12,6 +14,7 @@
 #define WINDOW 4096            /* bytes of the data stack read at once */
 #define NEAR 256               /* and of the C stack, around a _PyCFrame: the entry of the interpreter is there as well */
 #define NEAR_AT (WINDOW + 128)
+#define FRAME 80               /* of it, what is looked at */
 #define TEXT 16384             /* of a line table, in one piece */
 #define PIECES 64
 
@@ -19,6 +22,7 @@ struct layout {  /* python.py: LAYOUT */
   u32 key_at, most;                                      /* runtime: the key of pthread_getspecific; frames asked for */
   u32 t_thread, t_frame, t_chunk, t_status, cframe, direct;  /* thread state; direct: no _PyCFrame in between */
   u32 f_code, f_previous, f_instr, f_owner, shim, tag;   /* frame; owners from `shim` on are the interpreter's own */
+  u32 plain;                                             /* it is as `scan` has it */
   u32 c_line, c_file, c_name, c_table, c_traceable, c_code, versioned;
   u32 s_ascii, s_compact;
   u32 counter, counter_bytes, counter_global;            /* in the interpreter's state, or from _PyRuntime on */
@@ -35,8 +39,8 @@ struct recent { u64 hash, time; u32 stack, pad; };
 struct walker {
   u8 f[NEAR_AT + NEAR + 128], t[256];
   u64 address[FRAMES], identity[FRAMES];
-  u64 hash, quick, low, have, near, chunk, counter, code, who, file, file_hash;
-  u32 n, at, last_stack, pid;
+  u64 innermost, hash, quick, begin, low, last, near, chunk, counter, code, who, file, file_hash;
+  u32 n, left, at, last_stack, pid, pad;
   struct recent recent[128];
   struct stack stack;
   struct code head;
@@ -159,25 +163,32 @@ int python_mapped(struct exit_args *ctx) {
 #define STATE64(offset) (*(u64 *)(s->t + ((offset) & 248)))
 #define FRAME64(offset) (*(u64 *)(s->f + where + ((offset) & 120)))
 
-/* Where in s->f the frame at an address is. Frames of plain functions lie behind each other in the thread's data stack:
- * one read brings many. */
-inline_ s64 frame_at(struct walker *s, volatile struct walker *v, u64 at) {
-  u64 place = at - v->low;
-  if (place <= WINDOW && place + 80 <= v->have) return place;
-  place = at - v->near;
-  if (place <= NEAR - 80) return NEAR_AT + place;
-  u64 low = at + 80 - WINDOW, floor = v->chunk;
+/* Where in s->f the frame at an address is, which is not in what was read last. Frames of plain functions lie behind each
+ * other in the thread's data stack: one read brings many. */
+inline_ u64 read_frame(struct walker *s, u64 at) {
+  volatile struct walker *v = s;
+  u64 place = at - v->near;
+  if (place <= NEAR - FRAME) return NEAR_AT + place;
+  u64 low = at + FRAME - WINDOW, floor = v->chunk;
   if (at <= floor || at - floor > 65536) low = at;                  /* a generator's, or in an older piece */
   else if (low < floor || low > at) low = floor;
-  u64 size = at + 80 - low;
+  u64 size = at + FRAME - low;
   OPAQUE(size);
   if (size > WINDOW) return -1;
   if (read_user(s->f, size, (void *)low)) {                         /* some of it may not be there */
-    low = at; size = 80;
-    if (read_user(s->f, 80, (void *)at)) return -1;
+    low = at; size = FRAME;
+    if (read_user(s->f, FRAME, (void *)at)) return -1;
   }
-  v->low = low; v->have = size;
+  v->low = low; v->last = size - FRAME;
   return at - low;
+}
+
+inline_ u64 frame_at(struct walker *s, u64 at) {
+  volatile struct walker *v = s;
+  u64 where = at - v->low;
+  if (where > v->last) where = read_frame(s, at);
+  OPAQUE(where);
+  return where;
 }
 
 /* The thread's state, into s->t. Not the one "current": that is none while a call blocks. It is where it was at the call
@@ -208,10 +219,10 @@ inline_ u64 state_of(struct walker *s, struct slot *slot, struct layout *l) {
   return slot->thread_state = tstate;
 }
 
-/* Fill s->stack and s->address; the hash of addresses and instructions, or 0 and slot->why. */
-inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l) {
+/* Where the thread's innermost frame is, and the counter; 0 and slot->why where there is none. */
+inline_ u64 innermost(struct walker *s, struct slot *slot, struct layout *l) {
   volatile struct walker *v = s;
-  u64 tstate = state_of(s, slot, l), at, hash, counter = 0, chunk = 0;
+  u64 tstate = state_of(s, slot, l), at, counter = 0, chunk = 0;
   if (!tstate) return 0;
   slot->why = T_UNREADABLE;
   at = STATE64(l->t_frame - 16);
@@ -235,26 +246,56 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l) {
     if (read_user(&counter, slot->python.counter || l->counter_bytes == 8 ? 8 : 4, (void *)counted)) return 0;
     v->counter = counter + 1;
   }
-  hash = mix(slot->python.serial, STATE64(0));                      /* counters are an interpreter's own */
-  v->chunk = chunk + 24; v->n = 0; v->have = 0; v->low = 0;
+  v->begin = mix(slot->python.serial, STATE64(0));                  /* counters are an interpreter's own */
+  v->chunk = chunk + 24; v->low = at + 1; v->last = 0; v->left = l->most;
+  slot->why = T_NO_FRAME;
+  return at;
+}
+
+#define HASHED(hash, code, instruction) ((hash ^ (code * 0xC2B2AE3D27D4EB4FULL + instruction)) * 0x9E3779B97F4A7C15ULL)
+
+/* The hash of the stack's addresses and instructions, and nothing else: all that most calls need. For frames as 3.12 and
+ * later have them. 0: there is none, or it cannot be read. */
+inline_ u64 scan(struct walker *s, struct slot *slot, struct layout *l, u64 at) {
+  volatile struct walker *v = s;
+  u64 hash = v->begin;
+  u32 left = v->left;
+#pragma clang loop unroll(disable)
+  for (u32 i = 0; i < LINKS; i++) {
+    OPAQUE(i);
+    if (!at || !left) break;
+    u64 where = frame_at(s, at);
+    if (where > NEAR_AT + NEAR) { slot->why = T_UNREADABLE; return 0; }
+    u8 *f = s->f + where;
+    at = *(u64 *)(f + 8);
+    if (f[l->f_owner & 127] >= l->shim) continue;
+    hash = HASHED(hash, *(u64 *)f, *(u64 *)(f + 56));
+    left -= 1;
+  }
+  return left == l->most ? 0 : mix(hash, at) | 1;
+}
+
+/* Fill s->stack and s->address; the hash of both, or 0. */
+inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) {
+  volatile struct walker *v = s;
+  u64 hash = v->begin;
+  v->n = 0;
 #pragma clang loop unroll(disable)
   for (u32 i = 0; i < LINKS; i++) {
     OPAQUE(i);
     u32 n = v->n;
     if (!at || n >= FRAMES || n >= l->most) break;
-    s64 where = frame_at(s, v, at);
-    OPAQUE(where);
-    if (where < 0 || where > NEAR_AT + NEAR) return 0;
+    u64 where = frame_at(s, at);
+    if (where > NEAR_AT + NEAR) { slot->why = T_UNREADABLE; return 0; }
     u64 code = FRAME64(l->f_code) & ~(u64)l->tag;
     at = FRAME64(l->f_previous);
     if (s->f[where + (l->f_owner & 127)] >= l->shim) continue;
     u64 instruction = FRAME64(l->f_instr);
     s->address[n & (FRAMES - 1)] = code;
     s->stack.frames[n & (FRAMES - 1)].at = instruction - code - l->c_code;
-    hash = (hash ^ (code * 0xC2B2AE3D27D4EB4FULL + instruction)) * 0x9E3779B97F4A7C15ULL;
+    hash = HASHED(hash, code, instruction);
     v->n = n + 1;
   }
-  slot->why = T_NO_FRAME;
   if (!v->n) return 0;
   s->stack.count = v->n;
   s->stack.cut = !!at;
@@ -398,7 +439,7 @@ inline_ u32 send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
   return whole > TEXT ? send_rest(s, table + 32, whole) : 0;
 }
 
-/* ---- the two programs ---- */
+/* ---- the three programs ---- */
 
 /* The call goes on: begins, or becomes a record. */
 inline_ void go_on(void *ctx, struct slot *slot) {
@@ -449,32 +490,27 @@ inline_ bool has_python(struct slot *slot) {
   return true;
 }
 
-/* Find the id of the thread's stack; true where it has to be sent first. */
+/* No code object was made, or freed, since a stack was met: equal addresses are equal code. */
+inline_ bool met(struct walker *s, struct slot *slot, u64 hash) {
+  s->quick = mix(hash, s->counter) | 1;
+  struct recent *r = recent_of(s);
+  if (r->hash == s->quick && slot->end - r->time < LATELY) { slot->stack = r->stack; slot->why = 0; return true; }
+  u32 *known = stacks.lookup(&s->quick);
+  if (known) is_stack(s, slot, *known);
+  return known;
+}
+
+/* Find the id of the thread's stack; true where its code objects have to be looked at. */
 inline_ bool look(struct walker *s, struct slot *slot) {
   if (!slot->python.layout && !has_python(slot)) return false;
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
   if (!l) return false;
-  u64 hash = walk(s, slot, l);
-  if (!hash) return false;
-  u32 *known;
-  if (s->counter) {   /* no code object was made, or freed, since: equal addresses are equal code */
-    s->quick = mix(hash, s->counter) | 1;
-    struct recent *r = recent_of(s);
-    if (r->hash == s->quick && slot->end - r->time < LATELY) { slot->stack = r->stack; slot->why = 0; return false; }
-    known = stacks.lookup(&s->quick);
-    if (known) { is_stack(s, slot, *known); return false; }
-  }
-  slot->why = T_UNREADABLE;
-  hash = identify(s, l);
-  if (!hash) return false;
-  s->hash = hash;
-  known = stacks.lookup(&s->hash);
-  if (!known) { s->at = 0; s->pid = slot->pid; return true; }
-  u32 id = *known;
-  if (s->counter) stacks.update(&s->quick, &id);
-  is_stack(s, slot, id);
-  return false;
+  s->innermost = innermost(s, slot, l);
+  if (!s->innermost) return false;
+  if (!l->plain || !s->counter) return true;
+  u64 hash = scan(s, slot, l, s->innermost);
+  return hash && !met(s, slot, hash);
 }
 
 int python_walk(void *ctx) {
@@ -482,7 +518,35 @@ int python_walk(void *ctx) {
   struct slot *slot = slots.lookup(&tid);
   if (!slot) return 0;
   struct walker *s = walker_of(slot);
-  if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_NEW);
+  if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_FIND);
+  go_on(ctx, slot);
+  return 0;
+}
+
+/* The same; true where it has to be sent first. */
+inline_ bool find_stack(struct walker *s, struct slot *slot, struct layout *l) {
+  u64 hash = walk(s, slot, l, s->innermost);
+  if (!hash || (!l->plain && s->counter && met(s, slot, hash))) return false;
+  slot->why = T_UNREADABLE;
+  hash = identify(s, l);
+  if (!hash) return false;
+  s->hash = hash;
+  u32 *known = stacks.lookup(&s->hash);
+  if (!known) { s->at = 0; s->pid = slot->pid; return true; }
+  u32 id = *known;
+  if (s->counter) stacks.update(&s->quick, &id);
+  is_stack(s, slot, id);
+  return false;
+}
+
+int python_find(void *ctx) {
+  u32 tid = bpf_get_current_pid_tgid();
+  struct slot *slot = slots.lookup(&tid);
+  if (!slot) return 0;
+  struct walker *s = walker_of(slot);
+  u32 layout = slot->python.layout;
+  struct layout *l = layouts.lookup(&layout);
+  if (s && l && find_stack(s, slot, l)) tails.call(ctx, TAIL_PYTHON_NEW);
   go_on(ctx, slot);
   return 0;
 }

@@ -151,4 +151,4 @@ BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers t
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
 BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
 BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
-BPF_PROG_ARRAY(tails, 8);
+BPF_PROG_ARRAY(tails, 16);
