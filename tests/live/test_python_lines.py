@@ -135,9 +135,7 @@ def test_a_long_line_table_has_every_line(python: str, truth: Path, session: Tra
 
 
 @pytest.mark.parametrize("python", pythons())
-def test_what_is_not_in_memory_gives_no_stack(
-    python: str, truth: Path, session: TracerSession, tmp_path: Path
-) -> None:
+def test_what_is_not_in_memory_gives_no_stack(python: str, truth: Path, session: TracerSession, tmp_path: Path) -> None:
     """A call while its code, its frames or its thread's state cannot be read has no stack, and it is counted."""
     library = tmp_path / "hidden.so"
     subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", library, PROGRAMS / "hidden.c"], check=True)

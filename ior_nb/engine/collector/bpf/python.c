@@ -12,7 +12,7 @@
  * cost nothing. What a loop changes is kept in memory and not in registers: the verifier then sees one state. */
 #define LINKS (FRAMES + 16)    /* frames, and the interpreter's own entries between them */
 #define WINDOW 4096            /* bytes of the data stack read at once */
-#define NEAR 256               /* and of the C stack, around a _PyCFrame: the entry of the interpreter is there as well */
+#define NEAR 512               /* and of the C stack, around a _PyCFrame: the entry of the interpreter is there as well */
 #define NEAR_AT (WINDOW + 128)
 #define FRAME 80               /* of it, what is looked at */
 #define TEXT 16384             /* of a line table, in one piece */
@@ -39,13 +39,14 @@ struct recent { u64 hash, time; u32 stack, pad; };
 struct walker {
   u8 f[NEAR_AT + NEAR + 128], t[256];
   u64 address[FRAMES], identity[FRAMES];
-  u64 innermost, hash, quick, begin, low, last, near, chunk, counter, code, who, file, file_hash;
-  u32 n, left, at, last_stack, pid, pad;
+  u64 innermost, hash, quick, begin, left, low, last, near, chunk, counter, code, who, file, file_hash;
+  u32 n, at, last_stack, pid;
   struct recent recent[128];
   struct stack stack;
   struct code head;
   u8 text[TEXT + 4096];    /* right behind its head: sent as one */
 };
+_Static_assert(sizeof(struct walker) <= 32768, "walker");   /* what a map per CPU can have */
 _Static_assert(__builtin_offsetof(struct walker, text) == __builtin_offsetof(struct walker, head) + sizeof(struct code), "code");
 
 BPF_RINGBUF_OUTPUT(facts, FACT_PAGES);
@@ -261,7 +262,7 @@ inline_ u64 scan(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
   u64 hash = v->begin;
   u32 left = v->left;
 #pragma clang loop unroll(disable)
-  for (u32 i = 0; i < LINKS; i++) {
+  for (u64 i = 0; i < LINKS; i++) {
     OPAQUE(i);
     if (!at || !left) break;
     u64 where = frame_at(s, at);
@@ -272,7 +273,7 @@ inline_ u64 scan(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
     hash = HASHED(hash, *(u64 *)f, *(u64 *)(f + 56));
     left -= 1;
   }
-  return left == l->most ? 0 : mix(hash, at) | 1;
+  return left == v->left ? 0 : mix(hash, at) | 1;
 }
 
 /* Fill s->stack and s->address; the hash of both, or 0. */
