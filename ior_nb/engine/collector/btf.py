@@ -97,11 +97,15 @@ class Btf:
 
     def helpers(self) -> dict[str, int]:
         """Return the BPF helpers the kernel has: name ("probe_read_kernel") -> number; empty where it does not say."""
-        for number in self._ids("bpf_func_id", _ENUM):
+        return {name.removeprefix("BPF_FUNC_"): value for name, value in self.values("bpf_func_id").items()}
+
+    def values(self, enum: str) -> dict[str, int]:
+        """Return the names of an enumeration and their values; empty where there is none."""
+        for number in self._ids(enum, _ENUM):
             at = self._where[number]
             count = _HEAD.unpack_from(self._data, at)[1] & 0xFFFF
             pairs = struct.iter_unpack("<Ii", self._data[at + 12 : at + 12 + 8 * count])
-            return {self._text(name).removeprefix("BPF_FUNC_"): value for name, value in pairs}
+            return {self._text(name): value for name, value in pairs}
         return {}
 
     def _member(self, name: str, choice: str) -> tuple[str, int]:

@@ -7,6 +7,7 @@ tracefs.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ from ior_nb.engine.collector.bpf import (
     attach_perf,
     attach_raw,
 )
+from ior_nb.engine.collector.btf import Btf
 
-__all__ = ["EVENTS", "HOOKS", "KINDS", "RING", "TOLD", "Hooks", "event_numbers"]
+__all__ = ["ALSO", "EVENTS", "HOOKS", "KINDS", "RING", "TOLD", "Hooks", "also_there", "event_numbers"]
 
 # Raw tracepoint -> function, in the order in which they are attached: tasks first, so that no child is missed.
 HOOKS: Final = {
@@ -32,7 +34,26 @@ HOOKS: Final = {
     "sys_enter": "on_enter",
 }
 RING: Final = "io_uring_complete"
-"""A hook more, where the kernel has it with what is needed of it: always a raw tracepoint, its function `on_ring`."""
+CACHED: Final = "mm_filemap_add_to_page_cache"
+# Hooks more, where the kernel has them with what their functions need: always raw tracepoints.
+ALSO: Final = {RING: "on_ring", CACHED: "on_cached"}
+# What that is: which argument has to be a pointer, and members of structs, the first choice that is there.
+_MAPPING: Final[dict[str, tuple[str, ...]]] = {
+    "address_space": ("host",),
+    "file": ("f_mapping",),
+    "super_block": ("s_bdev",),
+}
+_NEEDED: Final[dict[str, tuple[int, tuple[dict[str, tuple[str, ...]], ...]]]] = {
+    RING: (1, ({"io_kiocb": ("opcode",)},)),
+    CACHED: (
+        0,
+        (
+            {"folio": ("mapping", "flags", "_folio_order|_flags_1"), **_MAPPING},
+            {"folio": ("mapping", "flags"), **_MAPPING},
+            {"page": ("mapping", "flags"), **_MAPPING},  # before Linux 5.16
+        ),
+    ),
+}
 # The same as trace events.
 EVENTS: Final = {name: f"{'raw_syscalls' if name.startswith('sys_') else 'sched'}/{name}" for name in HOOKS}
 KINDS: Final = {"raw": PROG_RAW_TRACEPOINT, "tracepoint": PROG_TRACEPOINT}
@@ -46,6 +67,19 @@ TOLD: Final = {
 _PLACES: Final = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every architecture
 _FSCONFIG_CMD_CREATE: Final = 6
+
+
+def also_there(btf: Btf) -> tuple[list[str], dict[tuple[str, str], int]]:
+    """Return the functions of `ALSO` this kernel has the hooks for, and where the members are that they read."""
+    functions: list[str] = []
+    layout: dict[tuple[str, str], int] = {}
+    for hook, (pointer, choices) in _NEEDED.items():
+        for members in choices if btf.hands_over_pointer(hook, pointer) else ():
+            with contextlib.suppress(LookupError):
+                layout |= btf.offsets(members)
+                functions.append(ALSO[hook])
+                break
+    return functions, layout
 
 
 class Hooks:
@@ -68,10 +102,11 @@ class Hooks:
             attach_raw(hook, program) if self._numbers is None else attach_perf(self._numbers[hook], program)
         )
 
-    def attach_ring(self) -> None:
-        """Attach what watches io_uring, if it is there."""
-        if self.watches_ring:
-            self._links[RING] = attach_raw(RING, self._programs["on_ring"])
+    def attach_also(self) -> None:
+        """Attach those that not every kernel has."""
+        for hook, function in ALSO.items():
+            if function in self._programs:
+                self._links[hook] = attach_raw(hook, self._programs[function])
 
     @property
     def watches_ring(self) -> bool:

@@ -17,7 +17,7 @@ from ior_nb.engine.collector.advice import EVENT_NUMBERS_READABLE, RECORDING, SU
 from ior_nb.engine.collector.bpf import Refused, unlimit_memory
 from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
-from ior_nb.engine.collector.hooks import HOOKS, KINDS, Hooks, event_numbers
+from ior_nb.engine.collector.hooks import ALSO, HOOKS, KINDS, Hooks, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
 from ior_nb.engine.collector.program import (
     FUNCTIONS,
@@ -192,9 +192,8 @@ def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image,
 
 
 def functions_of(text: str, variant: Variant) -> tuple[str, ...]:
-    """Return the functions of a program's text: the one for io_uring is there where the kernel's fields are known."""
-    ring = ("on_ring",) if "O_io_kiocb_opcode" in text.partition("#if")[0] else ()
-    return (*variant.functions, *ring)
+    """Return the functions of a program's text: those of hooks not every kernel has where its fields are known."""
+    return (*variant.functions, *(function for function in ALSO.values() if f"#define WITH_{function} " in text))
 
 
 def _has(btf: Btf, wanted: Mapping[str, Sequence[str]]) -> bool:
@@ -218,7 +217,7 @@ def _from_cache(data: Any, variant: Variant) -> tuple[Image, Loaded] | None:
 
 def _kinds(image: Image, variant: Variant) -> dict[str, int]:
     kinds = dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"])
-    return kinds | ({"on_ring": KINDS["raw"]} if "on_ring" in image.code else {})
+    return kinds | {function: KINDS["raw"] for function in ALSO.values() if function in image.code}
 
 
 def _key(btf: bytes, sizes: dict[str, int]) -> str:
