@@ -18,10 +18,10 @@ from ior_nb.aggregate.rows import (
     probe_rows,
     source_files,
     uses,
-    wait_rows,
     waits_at,
     ways,
 )
+from ior_nb.aggregate.spent import MEASURED, amount, wait_rows, waiting
 from ior_nb.aggregate.tables import (
     directories,
     directory_of,
@@ -41,9 +41,11 @@ from ior_nb.aggregate.unrecorded import added, counted, missing
 __all__ = [
     "CLASSES",
     "CLASS_OF",
+    "MEASURED",
     "Columns",
     "Groups",
     "added",
+    "amount",
     "classes",
     "counted",
     "directories",
@@ -67,6 +69,7 @@ __all__ = [
     "totals",
     "uses",
     "wait_rows",
+    "waiting",
     "waits_at",
     "ways",
 ]

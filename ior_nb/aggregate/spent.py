@@ -1,0 +1,101 @@
+"""What calls made devices read and where their time went, of those it was measured of; and who waits for somebody."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate.groups import Columns, Groups
+from ior_nb.aggregate.rows import at_others, latencies
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.schema import PARTS
+
+__all__ = ["MEASURED", "amount", "credited", "spent", "summed", "totals_of", "wait_rows", "waiting"]
+
+MEASURED: Final = ("fetched_bytes", *PARTS)
+"""Columns that may not be measured; then they are below 0."""
+_STORED: Final = ("file", "directory", "block")
+"""Kinds of files that only a device or a server keeps waiting, so that their calls are slow and none that wait."""
+
+
+def _constant(column: np.ndarray) -> bool:
+    return column.strides == (0,)
+
+
+def amount(batch: EventBatch, name: str) -> np.ndarray:
+    """Return a column of `MEASURED`, int64, 0 where it was not measured."""
+    column = batch[name]
+    if _constant(column):
+        return column if len(column) and column[0] >= 0 else np.zeros(len(column), np.int64)
+    return np.asarray(np.maximum(column, 0))
+
+
+def spent(groups: Groups, batch: EventBatch) -> Columns:
+    """Return the sums of each group, -1 where none of its rows was measured."""
+    return {name: summed(groups, batch[name]) for name in MEASURED}
+
+
+def credited(groups: Groups, batch: EventBatch, rows: np.ndarray) -> Columns:
+    """Return the same for groups of files.
+
+    Args:
+        groups: of all rows, and behind them of those whose bytes belong to another file.
+        batch: the rows.
+        rows: which those are; what they fetched belongs there too.
+    """
+    found: Columns = {}
+    for name in MEASURED:
+        own, theirs = batch[name], np.full(len(rows), -1, np.int64)
+        if name == "fetched_bytes" and len(rows):
+            own = own.copy()
+            own[rows], theirs = -1, batch[name][rows]
+        found[name] = summed(groups, np.concatenate([own, theirs]) if len(rows) else own)
+    return found
+
+
+def summed(groups: Groups, column: np.ndarray) -> np.ndarray:
+    """Return the sum of each group, -1 where none of its values was measured."""
+    if _constant(column) and len(column) and column[0] <= 0:
+        return np.full(groups.count, column[0])
+    return np.where(groups.max(column) < 0, -1, groups.sum(np.maximum(column, 0)))
+
+
+def totals_of(batch: EventBatch) -> dict[str, int]:
+    """Return the sums of all rows, -1 where none was measured."""
+    groups = Groups(np.zeros(len(batch), np.int64))
+    return {name: int(values[0]) if len(values) else -1 for name, values in spent(groups, batch).items()}
+
+
+def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
+    """Return which rows wait for somebody else: bool, shape (n,).
+
+    Where it was measured, those that did for most of their time, but for reads and writes of files: there somebody is a
+    server. Elsewhere the call, and the kind of its file, say it.
+
+    Args:
+        batch: the rows.
+        at: `waits_at` of the call of each row, where it is known.
+    """
+    may = at_others(batch, at)
+    slept = batch["wait_other_ns"]
+    if _constant(slept) and (not len(slept) or slept[0] < 0):
+        return may
+    kinds = batch.tables["file_kind"]
+    stored = np.zeros(len(kinds), bool)
+    stored[[code for kind in _STORED if (code := kinds.code(kind)) is not None]] = True
+    most = slept > latencies(batch)[0] >> 1
+    return np.where(slept < 0, may, most & (may | ~stored.take(batch["file_kind"])))
+
+
+def waiting(batch: EventBatch, rows: np.ndarray) -> np.ndarray:
+    """Return how long each row waited for somebody else: int64.
+
+    Args:
+        batch: the rows.
+        rows: `wait_rows` of them; where it was not measured, all of their time.
+    """
+    slept = batch["wait_other_ns"]
+    if _constant(slept) and len(slept) and slept[0] >= 0:
+        return slept
+    return np.where(slept < 0, np.where(rows, latencies(batch)[0], 0), slept)
