@@ -21,7 +21,7 @@ from ior_nb.aggregate.rows import (
     waits_at,
     ways,
 )
-from ior_nb.aggregate.spent import MEASURED, amount, wait_rows, waiting
+from ior_nb.aggregate.spent import MEASURED, WORDS, amount, reasons, wait_rows, waiting
 from ior_nb.aggregate.tables import (
     directories,
     directory_of,
@@ -42,6 +42,7 @@ __all__ = [
     "CLASSES",
     "CLASS_OF",
     "MEASURED",
+    "WORDS",
     "Columns",
     "Groups",
     "added",
@@ -61,6 +62,7 @@ __all__ = [
     "probe_rows",
     "probes",
     "processes",
+    "reasons",
     "slowest",
     "source_files",
     "syscalls",

@@ -11,10 +11,26 @@ from ior_nb.aggregate.rows import at_others, latencies
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.schema import PARTS
 
-__all__ = ["MEASURED", "amount", "credited", "spent", "summed", "totals_of", "wait_rows", "waiting"]
+__all__ = [
+    "MEASURED",
+    "WORDS",
+    "amount",
+    "credited",
+    "reasons",
+    "spent",
+    "summed",
+    "totals_of",
+    "wait_rows",
+    "waiting",
+]
 
 MEASURED: Final = ("fetched_bytes", *PARTS)
 """Columns that may not be measured; then they are below 0."""
+WORDS: Final = dict(zip(PARTS, ("on CPU", "CPU queue", "device", "kernel lock", "others"), strict=True))
+"""What each part of a latency is called where there is little room."""
+_LEAST: Final = 0.1
+"""Share of a latency that is worth a word."""
+_MOST: Final = 2
 _STORED: Final = ("file", "directory", "block")
 """Kinds of files that only a device or a server keeps waiting, so that their calls are slow and none that wait."""
 
@@ -99,3 +115,13 @@ def waiting(batch: EventBatch, rows: np.ndarray) -> np.ndarray:
     if _constant(slept) and len(slept) and slept[0] >= 0:
         return slept
     return np.where(slept < 0, np.where(rows, latencies(batch)[0], 0), slept)
+
+
+def reasons(batch: EventBatch) -> list[str]:
+    """Return what took most of the time of each row, in a word or two; empty where nobody measured. For few rows."""
+    found = []
+    for latency, *parts in zip(*(batch[name].tolist() for name in ("latency_ns", *PARTS)), strict=True):
+        shares = sorted(zip(parts, WORDS.values(), strict=True), reverse=True)
+        some = [f"{word} {part / latency:.0%}" for part, word in shares if latency and part >= _LEAST * latency]
+        found.append(", ".join(some[:_MOST]))
+    return found
