@@ -21,7 +21,7 @@ from ior_nb.aggregate.rows import (
     waits_at,
     ways,
 )
-from ior_nb.aggregate.spent import MEASURED, WORDS, amount, reasons, wait_rows, waiting
+from ior_nb.aggregate.spent import MEASURED, WORDS, Spent, amount, reasons, wait_rows, waiting
 from ior_nb.aggregate.tables import (
     directories,
     directory_of,
@@ -45,6 +45,7 @@ __all__ = [
     "WORDS",
     "Columns",
     "Groups",
+    "Spent",
     "added",
     "amount",
     "classes",

@@ -14,6 +14,7 @@ from ior_nb.runtime.schema import PARTS
 __all__ = [
     "MEASURED",
     "WORDS",
+    "Spent",
     "amount",
     "credited",
     "reasons",
@@ -81,6 +82,45 @@ def totals_of(batch: EventBatch) -> dict[str, int]:
     """Return the sums of all rows, -1 where none was measured."""
     groups = Groups(np.zeros(len(batch), np.int64))
     return {name: int(values[0]) if len(values) else -1 for name, values in spent(groups, batch).items()}
+
+
+class Spent:
+    """Adds up what was measured of batches.
+
+    Attributes:
+        fetched: bytes; -1 where nobody counted.
+        parts: ns by column of `PARTS`, those that were measured.
+        latency: ns in the calls they are parts of.
+    """
+
+    def __init__(self) -> None:
+        self.fetched = -1
+        self.parts: dict[str, int] = {}
+        self.latency = 0
+
+    def add(self, batch: EventBatch, latency: np.ndarray) -> None:
+        """Count rows, at least one, and how long they took."""
+        fetched = _total(batch["fetched_bytes"])
+        if fetched >= 0:
+            self.fetched = max(self.fetched, 0) + fetched
+        some = False
+        for name in PARTS:
+            total = _total(batch[name])
+            if total >= 0:
+                some = True
+                self.parts[name] = self.parts.get(name, 0) + total
+        if some:
+            self.latency += int(latency.sum())
+
+
+def _total(column: np.ndarray) -> int:
+    """Return the sum of what was measured, -1 where nothing was."""
+    if _constant(column):
+        return int(column[0]) * (len(column) if column[0] >= 0 else 1)
+    if int(column.min()) >= 0:
+        return int(column.sum())
+    known = column[column >= 0]
+    return int(known.sum()) if len(known) else -1
 
 
 def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:

@@ -6,13 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-
-from ior_nb.aggregate import WORDS, amount, latencies
-from ior_nb.runtime import EventBatch
 from ior_nb.runtime.text import show_bytes, show_ns
 
-__all__ = ["Spending", "Spent"]
+__all__ = ["Spending"]
 
 _OTHERS: Final = "wait_other_ns"
 _LEAST: Final = 0.01
@@ -64,39 +60,3 @@ class Spending:
         ranked = sorted(((self.parts.get(name, 0), phrase) for name, phrase in _PHRASES.items()), reverse=True)
         some = [f"{show_ns(part)} {phrase}" for part, phrase in ranked if part >= _LEAST * whole]
         return f"of {show_ns(whole)} in calls: {', '.join(some)}" if some else ""
-
-
-class Spent:
-    """Adds up batches."""
-
-    def __init__(self) -> None:
-        self._fetched = -1
-        self._latency = 0
-        self._parts: dict[str, int] = {}
-
-    def add(self, batch: EventBatch) -> None:
-        """Count these rows, at least one."""
-        if _measured(batch["fetched_bytes"]):
-            self._fetched = max(self._fetched, 0) + int(amount(batch, "fetched_bytes").sum())
-        measured = False
-        for name in WORDS:
-            if _measured(batch[name]):
-                measured = True
-                self._parts[name] = self._parts.get(name, 0) + int(amount(batch, name).sum())
-        if measured:
-            self._latency += int(latencies(batch)[0].sum())
-
-    def spending(self, read: int, cached: int) -> Spending:
-        """Return what was counted.
-
-        Args:
-            read: bytes read from files.
-            cached: of them, what was not fetched.
-        """
-        return Spending(
-            fetched=self._fetched, read=read, cached=cached, latency_ns=self._latency, parts=dict(self._parts)
-        )
-
-
-def _measured(column: np.ndarray) -> bool:
-    return bool(column[0] >= 0 if column.strides == (0,) else (column >= 0).any())

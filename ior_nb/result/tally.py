@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import latencies, reasons, source_files, uses, wait_rows, waiting, waits_at, ways
+from ior_nb.aggregate import Spent, latencies, reasons, source_files, uses, wait_rows, waiting, waits_at, ways
 from ior_nb.real import Lock
 from ior_nb.result.crowd import Crowd, Moved
 from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import NAMED, Overview, grouped, others
-from ior_nb.result.spent import Spending, Spent
+from ior_nb.result.spent import Spending
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.result.sums import Sums
@@ -86,7 +86,7 @@ class Tally:
         np.add.at(self._files.columns["calls"], file, 1)
         np.add.at(self._files.columns["latency"], file, latency)
         self._use(batch, call, file)
-        self._spent.add(batch)
+        self._spent.add(batch, latency)
         rows_moved = self._add_bytes(batch, call, file, moved) if moved.any() else None
         self._fetch(batch, call, file)
         self._crowd.add(batch, rows_moved)
@@ -306,7 +306,14 @@ class Tally:
         names = self._file_names.own.at(files)
         files = files[np.array([not name.startswith(_KERNELS) for name in names], bool)]
         read, fetched = (self._files.columns[name][files] for name in ("read", "fetched"))
-        return self._spent.spending(int(read.sum()), int(np.maximum(read - fetched, 0).sum()))
+        spent = self._spent
+        return Spending(
+            fetched=spent.fetched,
+            read=int(read.sum()),
+            cached=int(np.maximum(read - fetched, 0).sum()),
+            latency_ns=spent.latency,
+            parts=dict(spent.parts),
+        )
 
     def _kinds(self, files: np.ndarray) -> np.ndarray:
         """Return the kinds of files as `runtime.mine` has them; a name is looked at once."""
