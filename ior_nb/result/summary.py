@@ -86,7 +86,7 @@ def _error_cells(rows: tuple[ErrorRow, ...]) -> list[list[str]]:
     return [[f"{r.calls:,}", r.syscall, r.error, r.example] for r in rows]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Summary:
     """What a trace found, ready to be shown. Tables hold the first rows; totals are of everything."""
 
@@ -231,6 +231,12 @@ class Summary:
                 left = "  ".join(cell.rjust(w) for cell, w in zip(row[:-1], widths[:-1], strict=True))
                 lines.append(f"  {left}  {middle_cut(row[-1], last)}")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        return self.html()
 
     def html_overview(self) -> str:
         """Return the sentence, the strip and the files as HTML; every traced string is escaped."""
