@@ -46,7 +46,7 @@ def answer(operation: int, node: int, body: bytes, size: int, delay: float) -> b
     if operation == READ:
         _, offset, wanted = struct.unpack_from("<QQI", body)
         time.sleep(delay)
-        return b"z" * max(0, min(wanted, size - offset))
+        return bytes(max(0, min(wanted, size - offset)))
     return b"" if operation in (RELEASE, FLUSH, RELEASEDIR) else ENOSYS
 
 
