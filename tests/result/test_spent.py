@@ -24,26 +24,25 @@ MIB = 1 << 20
 
 def rows_of(**more: list[Any]) -> EventBatch:
     """Return five calls: a cold read, a warm read, a worker at its pipe, a lock, and a read of a slow server."""
-    return batch(
-        **{
-            "syscall": ["read", "read", "read", "pwrite64", "pread64"],
-            "file": ["/cold", "/warm", "pipe:[7]", "/shared", "/served"],
-            "file_kind": ["file", "file", "pipe", "file", "file"],
-            "bytes": [MIB, 3 * MIB, 10, MIB, MIB],
-            "latency_ns": [10 * MS, 2 * MS, 900 * MS, 7 * MS, 50 * MS],
-            "on_cpu_ns": [1 * MS, 2 * MS, 0, 1 * MS, 0],
-            "wait_cpu_ns": [2 * MS, 0, 0, 0, 0],
-            "wait_device_ns": [7 * MS, 0, 0, 0, 0],
-            "wait_lock_ns": [0, 0, 0, 6 * MS, 0],
-            "wait_other_ns": [0, 0, 900 * MS, 0, 50 * MS],
-            "fetched_bytes": [MIB, 0, 0, 0, 0],
-            "source": ["device", "cache", "", "", "cache"],
-            "py_file": ["a.py"] * 5,
-            "py_line": [1, 1, 2, 3, 1],
-            "stack": ["f (a.py:1)"] * 5,
-            **more,
-        }
-    )
+    columns: dict[str, list[Any]] = {
+        "syscall": ["read", "read", "read", "pwrite64", "pread64"],
+        "file": ["/cold", "/warm", "pipe:[7]", "/shared", "/served"],
+        "file_kind": ["file", "file", "pipe", "file", "file"],
+        "bytes": [MIB, 3 * MIB, 10, MIB, MIB],
+        "latency_ns": [10 * MS, 2 * MS, 900 * MS, 7 * MS, 50 * MS],
+        "on_cpu_ns": [1 * MS, 2 * MS, 0, 1 * MS, 0],
+        "wait_cpu_ns": [2 * MS, 0, 0, 0, 0],
+        "wait_device_ns": [7 * MS, 0, 0, 0, 0],
+        "wait_lock_ns": [0, 0, 0, 6 * MS, 0],
+        "wait_other_ns": [0, 0, 900 * MS, 0, 50 * MS],
+        "fetched_bytes": [MIB, 0, 0, 0, 0],
+        "source": ["device", "cache", "", "", "cache"],
+        "py_file": ["a.py"] * 5,
+        "py_line": [1, 1, 2, 3, 1],
+        "stack": ["f (a.py:1)"] * 5,
+        **more,
+    }
+    return batch(**columns)
 
 
 def summary_of(rows: EventBatch) -> Summary:
