@@ -38,7 +38,7 @@ struct code_key { u64 code, identity, serial; };
 struct recent { u64 hash, time; u32 stack, pad; };
 struct walker {
   u8 f[NEAR_AT + NEAR + 128], t[256];
-  u64 address[FRAMES], identity[FRAMES];
+  u64 address[FRAMES], function[FRAMES], identity[FRAMES];
   u64 innermost, hash, quick, begin, left, low, last, near, chunk, counter, code, who, file, file_hash;
   u32 n, at, last_stack, pid;
   struct recent recent[128];
@@ -293,6 +293,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
     if (s->f[where + (l->f_owner & 127)] >= l->shim) continue;
     u64 instruction = FRAME64(l->f_instr);
     s->address[n & (FRAMES - 1)] = code;
+    s->function[n & (FRAMES - 1)] = FRAME64(0);                     /* of 3.11 */
     s->stack.frames[n & (FRAMES - 1)].at = instruction - code - l->c_code;
     hash = HASHED(hash, code, instruction);
     v->n = n + 1;
@@ -332,15 +333,17 @@ inline_ u64 hash_of_bytes(struct walker *s, u64 object) {
   return read_user(&size, 8, (void *)(object + 16)) ? 0 : hash_of(s, object + 32, size);
 }
 
-inline_ u64 identity_of(struct walker *s, struct layout *l, u64 code) {
+inline_ u64 identity_of(struct walker *s, struct layout *l, u64 code, u64 function) {
   if (l->versioned) {                                               /* 3.12: a number of its own, never used again */
     struct { u32 line, pad[5], version, more; } h = {};
     if (read_user(&h, sizeof(h), (void *)(code + 68)) || !h.version) return 0;
     return (u64)h.version << 32 | h.line;
   }
   volatile struct walker *v = s;
+  struct { u64 code, pad[9]; u32 version, more; } f = {};           /* 3.11: that of a function which was called often */
+  if (!read_user(&f, sizeof(f), (void *)(function + 48)) && f.version && f.code == code) return (u64)f.version << 32;
   struct { u32 line, pad[9]; u64 file, name, qualname, table; } h = {};
-  if (read_user(&h, sizeof(h), (void *)(code + 72))) return 0;      /* 3.11: what it says */
+  if (read_user(&h, sizeof(h), (void *)(code + 72))) return 0;      /* else what it says */
   if (v->file != h.file) {                                          /* often that of the frame before */
     v->file = h.file;
     v->file_hash = hash_of_str(s, l, h.file);
@@ -359,7 +362,7 @@ inline_ u64 identify(struct walker *s, struct layout *l) {
     OPAQUE(i);
     if (i >= v->n) break;
     u64 code = s->address[i & (FRAMES - 1)], who = v->who;
-    if (code != v->code) who = IDENTITY ? identity_of(s, l, code) : 1;
+    if (code != v->code) who = IDENTITY ? identity_of(s, l, code, s->function[i & (FRAMES - 1)]) : 1;
     if (!who) return 0;
     v->code = code;
     v->who = who;
