@@ -164,7 +164,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
         name: (lambda t, _, name=name: getattr(t, name)())  # type: ignore[misc]
         for name in (
             "df table stats syscalls families files directories processes errors probes slowest waiting timeline "
-            "flame lines plot metadata"
+            "flame lines imports plot metadata"
         ).split()
     },
     "completeness": lambda t, _: t.completeness.line(),

@@ -68,6 +68,12 @@ class Answers:
 
         return tables.lines(self.batch, self.completeness, file=file, library=library)
 
+    def imports(self) -> pd.DataFrame:
+        """Return one row per package with the calls its import made, most time first: `lines` has them as one row."""
+        from ior_nb.result import tables
+
+        return tables.imports(self.batch, self.completeness)
+
     def directories(self) -> pd.DataFrame:
         """Return one row per directory that holds files acted on, most bytes first."""
         from ior_nb.result import tables

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ior_nb import aggregate
+from ior_nb.aggregate.tables import IMPORTS
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 from ior_nb.result.lines import source_line
@@ -27,6 +28,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "imports",
     "lines",
     "probes",
     "processes",
@@ -110,7 +112,14 @@ def lines(batch: EventBatch, lacking: Completeness = _WHOLE, *, file: str = "", 
         columns = {name: values[chosen] for name, values in columns.items()}
     found = np.empty(len(columns["file"]), object)
     found[:] = [source_line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
+    costs = aggregate.imports(batch)
+    found[(columns["function"] == IMPORTS) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
+
+
+def imports(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per package with the calls its import made, most time first."""
+    return _frame(aggregate.imports(batch), lacking)
 
 
 def processes(batch: EventBatch, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from ior_nb.errors import ConfigError
 from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
 from ior_nb.result.held import Held
+from ior_nb.result.imports import ImportTally, by_package
 from ior_nb.result.lines import Annotated, LineTally, annotated
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
@@ -81,6 +82,7 @@ class Trace(Answers):
         self.finished = False
         self._tally = Tally()
         self._lines = LineTally()
+        self._imports = ImportTally()
         self.cells: Mapping[str, int] = {}
         """Number of each cell of the notebook by the name its code has for a file."""
         self._held = Held()
@@ -95,6 +97,7 @@ class Trace(Answers):
         """Take in rows of the window."""
         self._tally.add(batch)
         self._lines.add(batch)
+        self._imports.add(batch)
         if not keep:
             self._rows_kept = False
             return
@@ -247,7 +250,7 @@ class Trace(Answers):
         Args:
             file: the files whose path ends so, of libraries too; else the cells.
         """
-        return annotated(self._lines.costs(), file=file, cells=self.cells)
+        return annotated(self._lines.costs(), file=file, cells=self.cells, imports=self._imports.costs())
 
     # ---- pictures: plotly figures
 
@@ -391,6 +394,7 @@ class Trace(Answers):
             window=self.window,
             home=self.home,
             sources=tuple(self.annotated()),
+            imports=by_package(self._imports.costs()),
         )
 
     def __repr__(self) -> str:

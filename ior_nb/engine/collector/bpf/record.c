@@ -59,7 +59,7 @@ inline_ bool emit(u32 by, struct slot *slot, u64 latency, s64 ret, u32 flags) {
   e->file = slot->files[F_FILE]; e->file2 = slot->files[F_SOURCE]; e->names = slot->names; e->comm = slot->comm_id; e->stack = slot->stack;
   e->pid = slot->pid; e->tid = slot->tid;
   e->fetched = packed(fetched_by(slot)); e->run_delay = packed(run_delay_of(slot));
-  e->wait_device = 0; e->wait_lock = 0; e->wait_other = 0; e->opener = 0;
+  e->wait_device = 0; e->wait_lock = 0; e->wait_other = 0; e->opener = slot->opener;
   e->nr = slot->nr; e->flags = flags; e->generation = slot->generation;
   events.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
   if (!(flags & EF_IN_FLIGHT)) {

@@ -101,10 +101,11 @@ struct slot {
   struct python python;
   struct spent spent;
   u64 memo;  /* the Python stack of the call before, as python.c tells it */
-  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, memo_stack, stack;
+  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, memo_stack, stack, opener;
   u16 nr;
   u8 state, flags, generation, ignored, waiting, changes_names, rooted;
   u8 tells;  /* its byte of `doing` says whose work it does: a thread of the owner, or of a fork of it */
+  u8 makes;  /* it makes files */
   u8 why;    /* the total that counts a call without a Python stack; 0 where none was looked for */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
@@ -152,4 +153,4 @@ BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers t
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
 BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
 BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
-BPF_PROG_ARRAY(tails, 8);
+BPF_PROG_ARRAY(tails, 16);
