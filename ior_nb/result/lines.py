@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,15 +12,14 @@ from ior_nb.aggregate import latencies, wait_rows
 from ior_nb.real import Lock
 from ior_nb.result.cost import Cost, Packages, margin_cells, said
 from ior_nb.result.imports import by_package, imports_html, imports_line
+from ior_nb.result.sources import Sources, here
 from ior_nb.result.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.stacks import NO_FRAME, Frame, imported, is_cell, is_library, own_frame, parsed
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable
 
-__all__ = ["Annotated", "LineTally", "annotated", "here", "source_line", "source_of"]
+__all__ = ["Annotated", "LineTally", "annotated"]
 
-_MARKED: Final = re.compile(r"# (%%ior.*)")
-"""What stands for `%%ior OPTIONS` in the text of a cell that runs; see `commands.magics`."""
 _STACKS: Final = 1 << 16
 """Distinct stacks that are remembered; of more the lesser half is dropped."""
 _BELOW: Final = 5
@@ -31,6 +28,7 @@ _HOT: Final = 0.1
 """Share of the time from which on a line is a hot one."""
 _AROUND: Final = 2
 """Lines shown around one that made calls, in a file that is not a cell."""
+_HERE: Final = Sources()
 
 
 class LineTally:
@@ -176,36 +174,12 @@ def _place(frame: Frame) -> str:
     return f"{frame.function}  {'/'.join(frame.file.split('/')[-2:])}:{frame.line}"
 
 
-def here(file: str) -> str:
-    """Return what a file is called here: the code of a cell is named by its text, in a folder of each kernel's own."""
-    name = file.rpartition("/")[2]
-    if file in linecache.cache or not is_cell(file):
-        return file
-    return next((known for known in list(linecache.cache) if known.endswith(f"/{name}") and is_cell(known)), file)
-
-
-def source_of(file: str) -> tuple[str, ...]:
-    """Return the lines of a file, or of a cell of this notebook; none where they cannot be found."""
-    try:
-        lines = [line.rstrip("\n") for line in linecache.getlines(here(file))]
-    except (OSError, ValueError, MemoryError):
-        return ()
-    if lines and (marked := _MARKED.fullmatch(lines[0])) is not None:
-        lines[0] = marked[1]
-    return tuple(lines)
-
-
-def source_line(file: str, number: int) -> str:
-    """Return the text of a line without its indentation; empty where it cannot be found."""
-    lines = source_of(file) if file else ()
-    return lines[number - 1].strip() if 0 < number <= len(lines) else ""
-
-
 def annotated(
     costs: Mapping[tuple[Frame, ...], Cost],
     *,
     file: str = "",
     cells: Mapping[str, int] | None = None,
+    sources: Sources = _HERE,
     imports: Mapping[tuple[str, str], Cost] | None = None,
 ) -> list[Annotated]:
     """Return the texts of the user's own code, each line with what it made; those with most time first.
@@ -214,6 +188,7 @@ def annotated(
         costs: what each stack made.
         file: only files whose path ends so; else all cells.
         cells: number of each cell by the name of its file.
+        sources: where the texts are.
         imports: what imports made, by file and package: not what the lines of that file made.
     """
     total = sum(cost.time_ns for cost in costs.values())
@@ -226,7 +201,14 @@ def annotated(
                 lines.setdefault(own.line, []).append((stack[-1], cost))
     numbers = cells or {}
     found = [
-        _annotated(path, lines, total, numbers.get(here(path)), by_package(imports or {}, path))
+        _annotated(
+            path,
+            sources.of(path),
+            lines,
+            total,
+            numbers.get(here(path), numbers.get(path)),
+            by_package(imports or {}, path),
+        )
         for path, lines in by_file.items()
     ]
     return sorted(found, key=lambda one: -sum(line.cost.time_ns for line in one.lines if line.cost is not None))
@@ -234,12 +216,12 @@ def annotated(
 
 def _annotated(
     path: str,
+    source: tuple[str, ...],
     made: Mapping[int, Sequence[tuple[Frame, Cost]]],
     total: int,
     number: int | None,
     imports: Packages,
 ) -> Annotated:
-    source = source_of(path)
     costs = {line: sum((cost for _, cost in parts), Cost()) for line, parts in made.items()}
     cell = is_cell(path)
     if cell and source:

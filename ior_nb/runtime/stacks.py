@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 __all__ = [
+    "CELLS",
     "CUT",
     "NO_FRAME",
     "Frame",
@@ -27,6 +28,8 @@ __all__ = [
     "written",
 ]
 
+CELLS: Final = "ior_nb.cells"
+"""Key of a recording's footer: JSON, by the name that the code of a cell has for a file, its "text" and "number"."""
 CUT: Final = "…"
 """Stands for the outer frames that are not there."""
 

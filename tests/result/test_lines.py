@@ -224,8 +224,8 @@ def test_a_line_that_cannot_be_told_is_said() -> None:
 def test_files_know_the_lines_that_opened_them() -> None:
     """Those of most calls first, three of them by name; nothing where it is not known."""
     trace = Trace(title="this cell", scope="", engine="fake")
-    places = ["a.py:1", *["b.py:2"] * 3, "c.py:3", "c.py:3", "d.py:4", "e.py:5", ""]
-    trace.add(batch(syscall=["read"] * 9, file=["/x"] * 8 + ["/y"], opened_at=places, bytes=[9] * 8 + [1]))
+    places: list[object] = ["a.py:1", *["b.py:2"] * 3, "c.py:3", "c.py:3", "d.py:4", "e.py:5", ""]
+    trace.add(batch(syscall=["read"] * 9, file=[*["/x"] * 8, "/y"], opened_at=places, bytes=[*[9] * 8, 1]))
     trace.finish(window=(0, 1), accounting=Accounting(seen=9, emitted=9), counters={})
 
     assert trace.files()["opened_at"].tolist() == ["b.py:2, c.py:3, a.py:1, 2 more", ""]
