@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import numpy as np
-
-from ior_nb.aggregate import Groups, latencies, packages, wait_rows
+from ior_nb.aggregate import Groups, latencies, packages, wait_rows, waiting
 from ior_nb.real import Lock
 from ior_nb.result.cost import Cost, Packages, margin_cells, said
 from ior_nb.runtime import EventBatch
@@ -44,7 +42,7 @@ class ImportTally:
             groups.sum(batch.failed).tolist(),
             groups.sum(batch["bytes"]).tolist(),
             groups.sum(latency).tolist(),
-            groups.sum(np.where(wait_rows(batch), latency, 0)).tolist(),
+            groups.sum(waiting(batch, wait_rows(batch))).tolist(),
             strict=True,
         )
         with self._lock:
