@@ -96,9 +96,9 @@ inline_ void only_counted(struct slot *slot, struct spec *spec) {
 }
 
 /* At the end of an exec the memory is another's, and other calls never end; at that of a close the file may be another. */
-inline_ void look_now(void *ctx, struct slot *slot, struct spec *spec) {
-  if (spec->flags & SF_EXEC || spec->result == R_NEVER) tails.call(ctx, TAIL_PYTHON_WALK);
-  if (slot->nr == NR_CLOSE) tails.call(ctx, TAIL_PYTHON_CLOSE);
+inline_ void look_now(void *ctx, struct slot *slot, struct spec *spec, struct live *now) {
+  if (spec->flags & SF_EXEC || spec->result == R_NEVER) walk_python(ctx, slot, now);
+  if (slot->nr == NR_CLOSE && may_be_python(slot, now)) tails.call(ctx, TAIL_PYTHON_CLOSE);
 }
 
 int on_enter(struct enter_args *ctx) {
@@ -147,7 +147,7 @@ int on_enter(struct enter_args *ctx) {
   find(s, slot, now->tree_generation);
   extra_at_enter(slot, spec, task);
   if (s->todo || spec->how1 == H_EXEC) tails.call(ctx, TAIL_ENTER_WALK);
-  look_now(ctx, slot, spec);
+  look_now(ctx, slot, spec, now);
   begin(slot, spec);
   return 0;
 }
@@ -158,7 +158,7 @@ int enter_walk(struct enter_args *ctx) {
   if (w.s->todo) name_one(w.s, w.slot, w.now);
   if (w.s->todo) tails.call(ctx, TAIL_ENTER_WALK);
   if (w.spec->how1 == H_EXEC) send_program(w.s, w.slot, w.spec);
-  look_now(ctx, w.slot, w.spec);
+  look_now(ctx, w.slot, w.spec, w.now);
   begin(w.slot, w.spec);
   return 0;
 }

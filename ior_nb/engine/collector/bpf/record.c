@@ -86,3 +86,11 @@ inline_ bool walk_on(struct walk *w, u32 by) {
   w->spec = specs.lookup(&nr);
   return w->spec;
 }
+
+inline_ bool may_be_python(struct slot *slot, struct live *now) { return slot->no_python != now->pythons + now->learned; }
+
+/* On with the Python stack, in a process that may have one. */
+inline_ void walk_python(void *ctx, struct slot *slot, struct live *now) {
+  if (may_be_python(slot, now)) tails.call(ctx, TAIL_PYTHON_WALK);
+  else if (slot->no_python) slot->why = T_NO_PYTHON;
+}
