@@ -102,12 +102,8 @@ WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
 TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused")
 FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 # The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
-PYTHON_TAILS: Final = {
-    name: len(TAILS) + at
-    for at, name in enumerate(
-        ("python_walk", "python_find", "python_new", "python_mapped", "python_opener", "python_close", "python_unseen")
-    )
-}
+_TAILS: Final = "python_walk python_find python_new python_mapped python_opener python_close python_unseen".split()
+PYTHON_TAILS: Final = {name: len(TAILS) + at for at, name in enumerate(_TAILS)}
 PYTHON_HOOKS: Final = {
     "sched_process_fork": "python_fork",
     "sched_process_exec": "python_exec",
@@ -375,13 +371,13 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines["SIZE_upid"] = layout["upid", ""]
     defines |= {name: value for name, value in wire.CONSTANTS.items() if name != "MAX_FRAME"}
     defines |= {"H_PATH": HOW["path"], "H_TEXT": HOW["text"], "H_OUT": HOW["path_out"], "H_EXEC": HOW["exec_path"]}
-    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"], "NR_MMAP": NUMBERS["mmap"]}
-    defines |= {"SF_OPENS": SF_OPENS, "NR_CLOSE": NUMBERS["close"]}
+    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"]}
+    defines |= {f"NR_{name.upper()}": NUMBERS[name] for name in ("mmap", "close")}
     names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS MMSG".split()
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
     defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
     defines |= {"SF_COMPAT_CHANGES_NAMES": SF_COMPAT_CHANGES_NAMES, "SF_KNOWN": SF_KNOWN}
-    defines |= {"SF_SEARCHES": SF_SEARCHES, "MOST_PROBE": MOST_ERRNO}
+    defines |= {"SF_SEARCHES": SF_SEARCHES, "MOST_PROBE": MOST_ERRNO, "SF_OPENS": SF_OPENS}
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"WITH_{function}": 1 for function in also}
     if "on_switch" in also:
