@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ior_nb import aggregate
-from ior_nb.aggregate.tables import IMPORTS
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 from ior_nb.result.sources import Sources
 from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime.stacks import IMPORTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +125,7 @@ def lines(
     found = np.empty(len(columns["file"]), object)
     found[:] = [sources.line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
     costs = aggregate.imports(batch)
-    found[(columns["function"] == IMPORTS) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
+    found[(columns["function"] == IMPORTS.function) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
 
 
