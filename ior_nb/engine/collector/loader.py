@@ -16,6 +16,7 @@ from ior_nb.engine.collector import cache, trial
 from ior_nb.engine.collector.advice import EVENT_NUMBERS_READABLE, RECORDING, SUPPORTED_KERNEL
 from ior_nb.engine.collector.bpf import Refused, unlimit_memory
 from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
+from ior_nb.engine.collector.columns import unfilled
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
 from ior_nb.engine.collector.hooks import HOOKS, KINDS, Hooks, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
@@ -64,6 +65,8 @@ class Loading:
     """What the reader of a trace has to know of the choice."""
     cache: str
     """Why nothing is kept, or what was kept is not used; empty when all is well."""
+    unfilled: Mapping[str, str]
+    """Columns this kernel does not fill, and why; see `columns.unfilled`."""
     preempted: Callable[[], None]
     """To be called when the kernel has skipped runs at raw tracepoints: from then on it is known as one that does."""
 
@@ -94,10 +97,12 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
     bcc = bcc_version()
     kept = store.get(key) or {}
     if not kept or (bcc and kept["bcc"] != bcc):
-        kept = {"bcc": bcc, "preemptible": None, "images": {}}
+        kept = {"bcc": bcc, "preemptible": None, "unfilled": None, "images": {}}
     btf = _lazily(lambda: _checked(data))
     if kept["preemptible"] is None:
         kept["preemptible"] = trial.examine(btf()).preemptible
+    if kept["unfilled"] is None:
+        kept["unfilled"] = unfilled(btf())
 
     way, numbers, notes = _chosen(way, preemptible=kept["preemptible"])
     found = _from_cache(kept["images"].get(way), WAYS[way])
@@ -114,7 +119,8 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
     def preempted() -> None:
         store.put(key, kept | {"preemptible": True})
 
-    return Loading(loaded, image, Hooks(loaded.programs, numbers), way, compiled, notes, store.refused, preempted)
+    hooks = Hooks(loaded.programs, numbers)
+    return Loading(loaded, image, hooks, way, compiled, notes, store.refused, kept["unfilled"], preempted)
 
 
 def _chosen(way: str, *, preemptible: bool) -> tuple[str, dict[str, int] | None, tuple[str, ...]]:
