@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups, mean
-from ior_nb.aggregate.rows import latencies, moved, wait_rows
+from ior_nb.aggregate.rows import latencies, moved
+from ior_nb.aggregate.spent import wait_rows, waiting
 from ior_nb.aggregate.tables import ranked
 from ior_nb.aggregate.unrecorded import as_group
 from ior_nb.runtime import EventBatch
@@ -35,7 +36,7 @@ def peers(batch: EventBatch, unrecorded: Counters) -> Columns:
         "bytes_read": groups.sum(read),
         "bytes_written": groups.sum(written),
         "time_ns": groups.sum(latency),
-        "waiting_ns": groups.sum(np.where(wait_rows(batch), latency, 0)),
+        "waiting_ns": groups.sum(waiting(batch, wait_rows(batch))),
         "timed": groups.sum(done),
         "max_ns": groups.max(latency),
     }

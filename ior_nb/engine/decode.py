@@ -27,6 +27,7 @@ from ior_nb.engine.roles import (
     ROLE,
     has,
 )
+from ior_nb.engine.spent import Spent
 from ior_nb.engine.stacks import Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS
@@ -139,6 +140,7 @@ class Decoder:
     Attributes:
         tables: the string tables of the next batch.
         names: what ids mean.
+        spent: what calls fetched and waited for; which of it the records say can be set.
         stacks: what ids of Python stacks mean.
     """
 
@@ -148,6 +150,7 @@ class Decoder:
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
         self.stacks = Stacks(self.tables)
+        self.spent = Spent(self.tables)
         self._syscalls = np.zeros(wire.SPECS, np.int32)
         self._families = np.zeros(wire.SPECS, np.int32)
         numbers = [c.number for c in SYSCALLS]
@@ -238,6 +241,7 @@ class Decoder:
         if r.any(ANY_PATH) and raw["names"].any():
             self._paths(r)
         _rare(r, self._operations)
+        self.spent.fill(raw, nr, r.columns)
         return EventBatch(r.columns, self.tables)
 
     def _probes(self, r: _Records, failed: np.ndarray) -> None:

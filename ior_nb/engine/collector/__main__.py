@@ -212,6 +212,7 @@ class Collector:
             "compiled": loading.compiled,
             "notes": loading.notes,
             "unfilled": loading.unfilled,
+            "measured": loading.measured,
             "cache": loading.cache,
             "folder": str(cache.folder() or ""),
             "doing": size,

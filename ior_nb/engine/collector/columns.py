@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ior_nb.engine.collector.btf import Btf
+from ior_nb.engine.collector.hooks import CACHED, MEASURED
 
 __all__ = ["OPTIONAL", "Optional", "unfilled"]
 
@@ -42,6 +43,12 @@ class Optional:
 
 
 OPTIONAL: Final = (
+    Optional("fetched_bytes, source", members=MEASURED["fetched"], since="CONFIG_TASK_IO_ACCOUNTING=y"),
+    Optional("fetched_bytes of FUSE and network file systems", hooks=(CACHED,)),
+    Optional("wait_cpu_ns", members=MEASURED["run_delay"], since="CONFIG_SCHED_INFO=y"),
+    Optional(
+        "on_cpu_ns, wait_device_ns, wait_lock_ns, wait_other_ns", hooks=("sched_switch",), members=MEASURED["waits"]
+    ),
     Optional(
         "peer and local of Unix sockets", members={"unix_sock": ("addr", "peer"), "unix_address": ("len", "name")}
     ),

@@ -78,6 +78,7 @@ inline_ void clear(struct slot *slot) {
   __builtin_memset(slot->files, 0, sizeof(slot->files));
   slot->names = 0; slot->rooted = 0; slot->stack = 0; slot->why = 0;
   slot->pos = -1; slot->extra = 0; slot->file_at = 0;
+  begin_spending(slot);
 }
 
 inline_ bool sampled_out(struct spec *spec) {

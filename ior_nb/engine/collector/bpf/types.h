@@ -12,6 +12,8 @@
  *   on_refused  (tail call) an end without a beginning: a call that a filter or a tracer refused, or one begun before
  *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
  *   fork, exec, exit of tasks keep the scope and the slots right
+ *   fetched.c   what a call made devices read; a hook at the page cache where it is needed
+ *   waits.c     what it slept for; hooks of the scheduler that are there when they are asked for
  *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
  *
  * Constants come from program.py as #defines: O_* struct offsets from the running kernel's BTF, the numbers of
@@ -76,6 +78,7 @@ struct event {  /* wire.py: EVENT */
   u64 args[6];
   u64 gap, pos, extra;
   u32 file, file2, names, comm, stack, pid, tid;
+  u32 fetched, run_delay, wait_device, wait_lock, wait_other, opener;
   u16 nr;
   u8 flags, generation;
 };
@@ -88,6 +91,11 @@ struct chunk {  /* wire.py: CHUNK */
   char text[CHUNK_TEXT];
 };
 _Static_assert(sizeof(struct chunk) - CHUNK_TEXT == HEAD_BYTES, "chunk");
+/* Counters of the thread when its call began: bytes it had made devices read, ns it had waited for a CPU. Pages that came
+ * into the page cache since. Then as waits.c has it: ns slept, by what for; the lock it is about to wait for; when it left
+ * its processor, 0 when it is back, how long it had waited for one then, and what it sleeps for. */
+enum { FOR_OTHERS, FOR_DEVICE, FOR_LOCK };
+struct spent { u64 read_bytes, run_delay, pages, slept[4], lock, left, left_delay, why; };
 struct where { u64 mnt, dentry; };
 struct known { u64 parent, hash_len, inode, path, sock, ends; u32 id, generation; };  /* sock, ends: 0 but of sockets */
 struct voice { u64 inode, ends; };
@@ -98,6 +106,7 @@ struct slot {
   u64 start, end, last_end, pos, extra, file_at, comm[2];
   s64 ret;
   struct python python;
+  struct spent spent;
   u64 memo;  /* the Python stack of the call before, as python.c tells it */
   u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, memo_stack, stack;
   u16 nr;
