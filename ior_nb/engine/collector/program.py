@@ -76,13 +76,7 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "linux_binprm": ("filename",),
     "sock": ("sk_type", "sk_protocol", "sk_socket"),
     "sock_common": (
-        "skc_family",
-        "skc_daddr",
-        "skc_rcv_saddr",
-        "skc_dport",
-        "skc_num",
-        "skc_state",
-        "skc_bound_dev_if",
+        *("skc_family", "skc_daddr", "skc_rcv_saddr", "skc_dport", "skc_num", "skc_state", "skc_bound_dev_if"),
     ),
     "inet_sock": ("inet_sport",),
 }
