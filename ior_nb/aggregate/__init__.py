@@ -9,7 +9,7 @@ Only finished calls have a latency; calls that never return, or had not returned
 """
 
 from ior_nb.aggregate.groups import Columns, Groups
-from ior_nb.aggregate.peers import peers
+from ior_nb.aggregate.peers import objects, peers
 from ior_nb.aggregate.rows import (
     CLASS_OF,
     CLASSES,
@@ -61,6 +61,7 @@ __all__ = [
     "lines",
     "missing",
     "moved",
+    "objects",
     "peers",
     "probe_rows",
     "probes",

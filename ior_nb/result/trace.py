@@ -17,6 +17,7 @@ from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
 from ior_nb.result.held import Held
 from ior_nb.result.lines import Annotated, LineTally, annotated
+from ior_nb.result.objects import Asked, pairs_of
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
@@ -52,6 +53,7 @@ class Trace(Answers):
             they do not know: its misses are errors there.
         caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
         unfilled: columns that are empty because the place of the trace does not fill them, and why, by their names.
+        asked: what was asked of each object of a store, where that was traced.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
@@ -76,6 +78,7 @@ class Trace(Answers):
         self.notes: tuple[str, ...] = ()
         self.caveats: tuple[str, ...] = ()
         self.unfilled: dict[str, str] = {}
+        self.asked: dict[str, Asked] = {}
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.home = ""
@@ -244,6 +247,7 @@ class Trace(Answers):
         if self.finished:
             pairs |= clocks("ended", self.ended)
             pairs |= self._told().pairs()
+            pairs |= pairs_of(self.asked)
             pairs["ior_nb.counters"] = json.dumps(self.counters)
             if self.returncode is not None:
                 pairs["ior_nb.returncode"] = str(self.returncode)
@@ -310,7 +314,7 @@ class Trace(Answers):
         found.home = self.home
         found.cells = self.cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
-        found.unfilled = dict(self.unfilled)
+        found.unfilled, found.asked = dict(self.unfilled), dict(self.asked)
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
         found.add(batch.take(passed))
