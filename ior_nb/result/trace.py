@@ -23,6 +23,7 @@ from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
 from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.completeness import Counters, only_where
+from ior_nb.runtime.host import HostCounts
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION
 
@@ -54,6 +55,7 @@ class Trace(Answers):
         caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
         unfilled: columns that are empty because the place of the trace does not fill them, and why, by their names.
         asked: what was asked of each object of a store, where that was traced.
+        host: what the host counted instead, of a trace that has nothing else.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
@@ -79,6 +81,7 @@ class Trace(Answers):
         self.caveats: tuple[str, ...] = ()
         self.unfilled: dict[str, str] = {}
         self.asked: dict[str, Asked] = {}
+        self.host: HostCounts | None = None
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.home = ""
@@ -146,6 +149,7 @@ class Trace(Answers):
             let_go=self.rows_let_go,
             exact=exact,
             unfilled=self.unfilled,
+            counts_only=self.host is not None,
         )
         return told if self.finished else replace(told, running=True)
 
@@ -404,6 +408,7 @@ class Trace(Answers):
             window=self.window,
             home=self.home,
             sources=tuple(self.annotated()),
+            host=self.host,
         )
 
     def __repr__(self) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ior_nb.real import Lock
-from ior_nb.runtime import own
 
 __all__ = ["listen"]
 
@@ -30,18 +29,17 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 def listen(event: str, listener: Callable[..., None]) -> Callable[[], None]:
     """Have a function called with the arguments of an audit event, by the thread it is of; return what ends it.
 
-    What the function does is our work, not the user's.
+    What it does counts as what the thread does: a listener that makes calls says itself that they are ours.
     """
-    ours = own.ours(listener)
     with _lock:
-        _listeners[event] = (*_listeners.get(event, ()), ours)
+        _listeners[event] = (*_listeners.get(event, ()), listener)
         if not _installed:
             sys.addaudithook(_hook)
             _installed.append(True)
 
     def stop() -> None:
         with _lock:
-            left = tuple(one for one in _listeners.get(event, ()) if one is not ours)
+            left = tuple(one for one in _listeners.get(event, ()) if one != listener)
             if left:
                 _listeners[event] = left
             else:

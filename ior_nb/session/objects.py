@@ -84,7 +84,7 @@ class Objects:
 
     def begin(self) -> None:
         """Listen from now on."""
-        self._stops = [listen("http.client.send", self._sent), *_watch_aiohttp(self.note)]
+        self._stops = [listen("http.client.send", own.ours(self._sent)), *_watch_aiohttp(self.note)]
 
     def end(self) -> None:
         """Listen no more. Idempotent."""

@@ -75,6 +75,7 @@ def plain_stacks(rows: list[Event], metric: str = "count") -> Counter[tuple[str,
         "duration": latency,
         "bytes": lambda e: int(e["bytes"]),
         "gap": lambda e: int(e["gap_ns"]),
+        **dict.fromkeys(METRICS.keys() - {"count", "duration", "bytes", "gap"}, lambda _: 0),  # not measured here
     }
     found: Counter[tuple[str, ...]] = Counter()
     for event in rows:
@@ -366,9 +367,10 @@ def test_csv_has_the_columns_of_the_reference() -> None:
     assert ",".join(HEADER) == (
         "seq,time_ns,gap_ns,latency_ns,comm,pid,tid,syscall,fd,ret,bytes,file,error,family,requested_sleep_ns,nfds,"
         "timeout_ns,address_space_bytes,old_file,epoll_op,epoll_target_fd,epoll_events,"
-        "probe,py_file,py_line,py_func,stack,peer,local,object"
+        "probe,py_file,py_line,py_func,stack,"
+        "fetched_bytes,source,on_cpu_ns,wait_cpu_ns,wait_device_ns,wait_lock_ns,wait_other_ns,peer,local,object"
     )
-    assert len(HEADER) == 30
+    assert len(HEADER) == 37
 
 
 @given(ROWS)
@@ -416,7 +418,7 @@ def test_csv_quotes_only_what_needs_it() -> None:
     """Plain values stand bare; a quote inside a quoted value is doubled."""
     lines = written(batch(file=["/plain", 'a"b', "x,y", " z", ""]), "csv").decode().split("\n")[1:6]
 
-    assert [line.split(",", 11)[11].rsplit(",", 18)[0] for line in lines] == ["/plain", '"a""b"', '"x,y"', '" z"', ""]
+    assert [line.split(",", 11)[11].rsplit(",", 25)[0] for line in lines] == ["/plain", '"a""b"', '"x,y"', '" z"', ""]
 
 
 @given(ROWS)
