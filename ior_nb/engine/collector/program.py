@@ -103,7 +103,8 @@ TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused
 FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 # The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
 PYTHON_TAILS: Final = {
-    name: len(TAILS) + at for at, name in enumerate(("python_walk", "python_find", "python_new", "python_mapped"))
+    name: len(TAILS) + at
+    for at, name in enumerate(("python_walk", "python_find", "python_new", "python_done", "python_mapped"))
 }
 PYTHON_HOOKS: Final = {
     "sched_process_fork": "python_fork",
