@@ -8,6 +8,7 @@
  *   exec, mmap   the file is a known interpreter (`binaries`, by the kernel's device and inode) -> `pythons`; one that
  *                may be and is not known yet -> FACT_ASK to the collector
  *   fork         the child has its parent's entry: the same addresses
+ *   openers.c    which stack opened the file of a call
  *
  * The programs of this file are loaded apart, when stacks are asked for: without them the tail calls lead nowhere, and
  * cost nothing. What a loop changes is kept in memory and not in registers: the verifier then sees one state. What has a
@@ -61,8 +62,6 @@ BPF_TABLE("lru_hash", struct code_key, u8, codes, KNOWN_CODES);
 BPF_PERCPU_ARRAY(walkers, struct walker, SHARES);
 
 static long (*ring_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
-
-inline_ u64 mix(u64 h, u64 v) { h = (h ^ v) * 0x9E3779B97F4A7C15ULL; return h ^ h >> 29; }
 
 /* ---- which processes are Python ---- */
 
@@ -129,6 +128,18 @@ int python_end(void *ctx) {
   if (rd32(rd(task + O_task_struct_signal) + O_signal_struct_live)) return 0;
   u32 pid = process_of(task);
   pythons.delete(&pid);
+  return 0;
+}
+
+/* An operation of io_uring has ended: those that make a file are no calls, and their files may be where others were. */
+int python_ring(struct ring_args *ctx) {
+  u32 pid = process_of(bpf_get_current_task()), zero = 0, *times = uncertain.lookup(&zero);
+#ifdef O_io_kiocb_opcode
+  u8 operation = 0;
+  read_kernel(&operation, 1, (void *)(ctx->request + O_io_kiocb_opcode));
+  if (operation < 64 && !(RING_OPENS >> operation & 1)) return 0;
+#endif
+  if (times && pythons.lookup(&pid)) __sync_fetch_and_add(times, 1);
   return 0;
 }
 
@@ -515,6 +526,7 @@ int python_walk(void *ctx) {
   struct walker *s = walker_of(slot);
   if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_FIND);
   if (slot->state == S_OPEN) tails.call(ctx, TAIL_PYTHON_DONE);
+  find_opener(slot);
   finish(slot);
   may_be_mapped(ctx, slot);
   return 0;
@@ -601,6 +613,7 @@ int python_done(void *ctx) {
   if (!slot) return 0;
   u32 nr = slot->nr;
   if (slot->state != S_OPEN) {
+    find_opener(slot);
     finish(slot);
     may_be_mapped(ctx, slot);
     return 0;
