@@ -102,7 +102,7 @@ WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
 TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused")
 FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 # The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
-_TAILS: Final = "python_walk python_find python_new python_mapped python_opener python_close python_unseen".split()
+_TAILS: Final = "python_walk python_find python_new python_done python_mapped python_close python_unseen".split()
 PYTHON_TAILS: Final = {name: len(TAILS) + at for at, name in enumerate(_TAILS)}
 PYTHON_HOOKS: Final = {
     "sched_process_fork": "python_fork",
