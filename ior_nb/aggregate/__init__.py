@@ -9,6 +9,7 @@ Only finished calls have a latency; calls that never return, or had not returned
 """
 
 from ior_nb.aggregate.groups import Columns, Groups
+from ior_nb.aggregate.peers import peers
 from ior_nb.aggregate.rows import (
     CLASS_OF,
     CLASSES,
@@ -60,6 +61,7 @@ __all__ = [
     "lines",
     "missing",
     "moved",
+    "peers",
     "probe_rows",
     "probes",
     "processes",

@@ -28,6 +28,7 @@ __all__ = [
     "families",
     "files",
     "lines",
+    "peers",
     "probes",
     "processes",
     "slowest",
@@ -114,6 +115,11 @@ def lines(batch: EventBatch, lacking: Completeness = _WHOLE, *, file: str = "", 
     found = np.empty(len(columns["file"]), object)
     found[:] = [source_line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
     return _frame({**columns, "source": found}, lacking)
+
+
+def peers(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per peer of sockets, most bytes first; `connections` are the sockets that talked with it."""
+    return _frame(aggregate.peers(batch, lacking.unrecorded), lacking)
 
 
 def processes(batch: EventBatch, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:

@@ -367,9 +367,10 @@ def test_csv_has_the_columns_of_the_reference() -> None:
     assert ",".join(HEADER) == (
         "seq,time_ns,gap_ns,latency_ns,comm,pid,tid,syscall,fd,ret,bytes,file,error,family,requested_sleep_ns,nfds,"
         "timeout_ns,address_space_bytes,old_file,epoll_op,epoll_target_fd,epoll_events,"
-        "probe,py_file,py_line,py_func,stack"
+        "probe,py_file,py_line,py_func,stack,peer,local,"
+        "fetched_bytes,source,on_cpu_ns,wait_cpu_ns,wait_device_ns,wait_lock_ns,wait_other_ns"
     )
-    assert len(HEADER) == 27
+    assert len(HEADER) == 36
 
 
 @given(ROWS)
@@ -417,7 +418,7 @@ def test_csv_quotes_only_what_needs_it() -> None:
     """Plain values stand bare; a quote inside a quoted value is doubled."""
     lines = written(batch(file=["/plain", 'a"b', "x,y", " z", ""]), "csv").decode().split("\n")[1:6]
 
-    assert [line.split(",", 11)[11].rsplit(",", 15)[0] for line in lines] == ["/plain", '"a""b"', '"x,y"', '" z"', ""]
+    assert [line.split(",", 11)[11].rsplit(",", 24)[0] for line in lines] == ["/plain", '"a""b"', '"x,y"', '" z"', ""]
 
 
 @given(ROWS)
