@@ -71,7 +71,7 @@ int exit_address(struct exit_args *ctx) {
       tails.call(ctx, TAIL_EXIT_WALK);
     }
   }
-  tails.call(ctx, TAIL_PYTHON_WALK);
+  walk_python(ctx, w.slot, w.now);
   finish(w.slot);
   return 0;
 }
