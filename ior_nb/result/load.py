@@ -16,6 +16,7 @@ from ior_nb.export.arrow import event_batch
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.result.axis import Axis, started
 from ior_nb.result.objects import asked_of
+from ior_nb.result.sources import recorded
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, new_tables, own
 from ior_nb.runtime.completeness import (
@@ -146,6 +147,10 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
     trace.unfilled = {names: why for r in recordings for names, why in unfilled_of(r.metadata).items()}
     if alone:
         trace.asked = asked_of(first)
+    for footer in footers:
+        texts, numbers = recorded(footer)
+        trace.texts |= texts
+        trace.cells = {**trace.cells, **numbers}
     trace.began = axis.began
     if alone:
         trace.recording = recordings[0].path

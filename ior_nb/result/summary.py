@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ior_nb.result import hosted
+from ior_nb.result.cost import Packages
+from ior_nb.result.imports import imports_html, imports_line
 from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import PATH_CELL, Overview, whole_path
 from ior_nb.result.spent import Spending
@@ -124,6 +126,8 @@ class Summary:
     """Cells with what each of their lines made, most time first."""
     host: HostCounts | None = None
     """What the host counted, of a trace that has nothing else."""
+    imports: Packages = ()
+    """Packages with what their import made, most time first."""
 
     @property
     def accounting(self) -> Accounting:
@@ -227,6 +231,8 @@ class Summary:
         lines += self.overview.text(self.duration_s * 1e9, width)
         for source in self.sources[:_SOURCES]:
             lines += ["", source.text(width)]
+        if self.imports:
+            lines += ["", middle_cut(printable(imports_line(self.imports)), width)]
         tables = self.tables()
         # Nothing in a text can be folded away: the overview says the most of the files.
         folded = (tables[0][0], _PROBES) if self.overview.lines else (_PROBES,)
@@ -273,6 +279,7 @@ class Summary:
             title = f"Lines: {escaped_html(source.title)}"
             out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
             out.append(f"{source.html()}</details>")
+        out.append(imports_html(self.imports))
         for title, names, rows in self.tables():
             state = " open" if self.host is not None else ""
             out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')

@@ -14,6 +14,7 @@ import numpy as np
 
 from ior_nb.aggregate import Spent, latencies, reasons, source_files, uses, wait_rows, waiting, waits_at, ways
 from ior_nb.real import Lock
+from ior_nb.result.cost import Packages
 from ior_nb.result.crowd import Crowd, Moved
 from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import NAMED, Overview, grouped, others
@@ -196,6 +197,7 @@ class Tally:
         home: str = "",
         sources: tuple[Annotated, ...] = (),
         host: HostCounts | None = None,
+        imports: Packages = (),
     ) -> Summary:
         """Return what was added up so far.
 
@@ -210,6 +212,7 @@ class Tally:
             home: the folder that names are shown relative to; empty for none.
             sources: cells with what their lines made.
             host: what the host counted, of a trace that has nothing else.
+            imports: packages with what their import made.
         """
         with self._lock:
             self._add_errors()
@@ -258,6 +261,7 @@ class Tally:
             notes=notes,
             sources=sources,
             host=host,
+            imports=imports,
         )
 
     def _overview(self, ranked: np.ndarray, window: tuple[int, int], home: str) -> Overview:

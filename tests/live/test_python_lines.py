@@ -23,6 +23,7 @@ from ior_nb.session.session import TracerSession
 
 PROGRAMS = Path(__file__).parent / "pystacks"
 CHURNED = 6000
+OFTEN = 800  # and calls of functions that are called often
 CALLS = "pread64,execve,exit_group,mmap"
 
 
@@ -73,10 +74,11 @@ def wrong(trace: Trace, folder: Path) -> list[tuple[list[Frame], list[Frame]]]:
 
 @pytest.fixture(autouse=True)
 def stacks_are_here(session: TracerSession) -> None:
-    """Nothing is compared where the kernel does not take the part that reads stacks; then the result says so."""
+    """Nothing is compared where there is no part that reads stacks, and the result says so; a kernel has to take it."""
     with ior_nb.trace(syscalls="getpid", session=session) as trace:
         pass
     if told := [note for note in trace.notes if note.startswith("no Python lines: ")]:
+        assert "refuses" not in told[0], told[0]
         pytest.skip(told[0])
 
 
@@ -108,7 +110,7 @@ def test_code_that_comes_and_goes_at_the_same_addresses_is_never_mixed_up(
     with ior_nb.trace(command=[python, str(PROGRAMS / "churn.py")], syscalls=CALLS, session=session) as trace:
         pass
 
-    assert len(told(truth)) == CHURNED
+    assert len(told(truth)) == CHURNED + OFTEN
     assert wrong(trace, truth) == []
 
 

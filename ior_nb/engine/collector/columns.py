@@ -6,14 +6,14 @@ are attached, and the C text reads the members, only where they are there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from ior_nb.engine.collector.btf import Btf
-from ior_nb.engine.collector.hooks import CACHED, MEASURED
+from ior_nb.engine.collector.hooks import ALSO, CACHED, MEASURED
 
-__all__ = ["OPTIONAL", "Optional", "unfilled"]
+__all__ = ["OPTIONAL", "Optional", "refused", "unfilled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,8 @@ OPTIONAL: Final = (
     Optional("fetched_bytes, source", members=MEASURED["fetched"], since="CONFIG_TASK_IO_ACCOUNTING=y"),
     Optional("fetched_bytes of FUSE and network file systems", hooks=(CACHED,)),
     Optional("wait_cpu_ns", members=MEASURED["run_delay"], since="CONFIG_SCHED_INFO=y"),
-    Optional(
-        "on_cpu_ns, wait_device_ns, wait_lock_ns, wait_other_ns", hooks=("sched_switch",), members=MEASURED["waits"]
-    ),
+    Optional("on_cpu_ns, wait_device_ns, wait_other_ns", hooks=("sched_switch",), members=MEASURED["waits"]),
+    Optional("wait_lock_ns", hooks=("contention_begin",), members=MEASURED["locks"], since="Linux 5.19"),
     Optional(
         "peer and local of Unix sockets", members={"unix_sock": ("addr", "peer"), "unix_address": ("len", "name")}
     ),
@@ -59,3 +58,10 @@ OPTIONAL: Final = (
 def unfilled(btf: Btf, rows: Sequence[Optional] = OPTIONAL) -> dict[str, str]:
     """Return why columns are not filled on this kernel, by their names; nothing where all are."""
     return {row.columns: why for row in rows if (why := row.why_not(btf))}
+
+
+def refused(functions: Iterable[str]) -> dict[str, str]:
+    """Return why columns are not filled although the kernel has their hooks: it did not take these functions."""
+    hooks = {hook for hook, function in ALSO.items() if function in functions}
+    why = "the kernel refuses the program that fills them"
+    return {row.columns: why for row in OPTIONAL if hooks.intersection(row.hooks)}

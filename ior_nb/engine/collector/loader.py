@@ -17,7 +17,7 @@ from ior_nb.engine.collector import cache, trial
 from ior_nb.engine.collector.advice import EVENT_NUMBERS_READABLE, RECORDING, SUPPORTED_KERNEL
 from ior_nb.engine.collector.bpf import Refused, unlimit_memory
 from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
-from ior_nb.engine.collector.columns import unfilled
+from ior_nb.engine.collector.columns import refused, unfilled
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
 from ior_nb.engine.collector.hooks import ALSO, HOOKS, KINDS, MEASURED, Hooks, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
@@ -26,12 +26,11 @@ from ior_nb.engine.collector.program import (
     TAILS,
     WANTED_PYTHON,
     Variant,
-    possible_cpus,
-    possible_threads,
     source,
 )
 from ior_nb.engine.collector.python import STACKS_HERE
 from ior_nb.engine.collector.ring import PAGE
+from ior_nb.engine.collector.sizes import possible_cpus, possible_threads
 
 __all__ = ["UNREADABLE", "WAYS", "Loading", "NotHere", "kernel_btf", "load_program"]
 
@@ -125,8 +124,9 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
         store.put(key, kept | {"preemptible": True})
 
     hooks = Hooks(loaded.programs, numbers)
-    measured = tuple(what for what in kept["measured"] if what != "waits" or hooks.watches_waits)
-    return Loading(loaded, image, hooks, way, compiled, notes, measured, store.refused, kept["unfilled"], preempted)
+    measured = tuple(what for what in kept["measured"] if what not in ("waits", "locks") or what in hooks.watches)
+    lacking = kept["unfilled"] | refused(image.code.keys() - loaded.programs.keys())
+    return Loading(loaded, image, hooks, way, compiled, notes, measured, store.refused, lacking, preempted)
 
 
 def _chosen(way: str, *, preemptible: bool) -> tuple[str, dict[str, int] | None, tuple[str, ...]]:

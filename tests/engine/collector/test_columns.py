@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from ior_nb.engine.collector.btf import Btf
-from ior_nb.engine.collector.columns import OPTIONAL, Optional, unfilled
+from ior_nb.engine.collector.columns import OPTIONAL, Optional, refused, unfilled
 from ior_nb.runtime.schema import NAMES
 
 
@@ -59,3 +59,9 @@ def test_only_columns_that_exist_are_told_of() -> None:
     names = [name for row in OPTIONAL for name in row.columns.split(", ")]
 
     assert [name for name in names if name not in NAMES and " " not in name] == []
+
+
+def test_what_a_kernel_refuses_is_told_too() -> None:
+    """Its columns, where its hooks are there and its program is not taken."""
+    assert list(refused(["on_contended", "on_ring"])) == ["wait_lock_ns"]
+    assert refused([]) == {}

@@ -156,24 +156,25 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
   u64 sb = rd(d.inode + O_inode_i_sb), sock = 0;
   u32 magic = rd(sb + O_super_block_s_magic);
   if (magic == SOCKFS_MAGIC) sock = rd(d.inode - O_socket_alloc_vfs_inode + O_socket_sk);
-  struct known fresh = {.parent = d.parent, .hash_len = d.hash_len, .inode = identity(key.dentry, &d),
-                        .path = s->path, .generation = generation, .sock = sock};
-  struct known *old = files.lookup(&key);
-  struct voice voice = {.inode = fresh.inode};
+  struct known *fresh = &s->fresh, *old = files.lookup(&key);
+  struct voice *voice = &s->voice;
+  fresh->parent = d.parent; fresh->hash_len = d.hash_len; fresh->inode = identity(key.dentry, &d);
+  fresh->path = s->path; fresh->generation = generation; fresh->sock = sock; fresh->ends = 0;
+  voice->inode = fresh->inode;
   u64 *heard = 0;
   if (sock) {
-    fresh.ends = ends_of(sock, old && old->inode == fresh.inode ? old->ends : 0);
-    voice.ends = with_address(s, fresh.ends);
-    heard = voices.lookup(&voice);
+    fresh->ends = ends_of(sock, old && old->inode == fresh->inode ? old->ends : 0);
+    voice->ends = with_address(s, fresh->ends);
+    heard = voices.lookup(voice);
   }
   if (heard) {
-    fresh.id = *heard;
-  } else if (!sock && old && old->path == fresh.path && old->inode == fresh.inode) {
-    fresh.id = old->id;
+    fresh->id = *heard;
+  } else if (!sock && old && old->path == fresh->path && old->inode == fresh->inode) {
+    fresh->id = old->id;
   } else {
-    fresh.id = next_id(s, &s->last_file);
+    fresh->id = next_id(s, &s->last_file);
     struct chunk *head = new_head(s);
-    head->id = fresh.id; head->type = N_FILE; head->flags = s->flags;
+    head->id = fresh->id; head->type = N_FILE; head->flags = s->flags;
     head->dev = rd32(sb + O_super_block_s_dev); head->magic = magic;
     head->mode = rd32(d.inode + O_inode_i_mode) & 0xffff; head->inode = rd(d.inode + O_inode_i_ino);
     if (sock) {
@@ -188,14 +189,14 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
     u32 pos = *(volatile u32 *)&s->pos;
     if (!send_text(s, pos, (TEXT_END - pos) & 4095, head)) return;
     if (sock) {
-      u64 id = fresh.id;
+      u64 id = fresh->id;
       if (!send_ends(s, id, s->accepted ? s->accepted : sock)) return;
-      voices.update(&voice, &id);
+      voices.update(voice, &id);
     }
   }
   /* Only now: another CPU must not meet an id whose name is not in the ring yet. */
-  if (!s->addressed && !s->accepted) files.update(&key, &fresh);
-  slot->files[n & 3] = fresh.id;
+  if (!s->addressed && !s->accepted) files.update(&key, fresh);
+  slot->files[n & 3] = fresh->id;
 }
 
 /* ---- calls that change names ---- */

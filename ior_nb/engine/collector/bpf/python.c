@@ -4,12 +4,15 @@
  *                where the interpreter's counter of code objects tells that it is one met before
  *   python_find  (tail call) else: frames -> what identifies their code objects -> id of the stack
  *   python_new   (tail call, once for each stack) names of the code objects not sent before, while they live; then it
+ *   python_done  (tail call) the call goes on
  *   exec, mmap   the file is a known interpreter (`binaries`, by the kernel's device and inode) -> `pythons`; one that
  *                may be and is not known yet -> FACT_ASK to the collector
  *   fork         the child has its parent's entry: the same addresses
+ *   openers.c    which stack opened the file of a call
  *
  * The programs of this file are loaded apart, when stacks are asked for: without them the tail calls lead nowhere, and
- * cost nothing. What a loop changes is kept in memory and not in registers: the verifier then sees one state. */
+ * cost nothing. What a loop changes is kept in memory and not in registers: the verifier then sees one state. What has a
+ * bound has 64 bits: of 32 some compilers make a copy, check that one and use the other. */
 #define LINKS (FRAMES + 16)    /* frames, and the interpreter's own entries between them */
 #define WINDOW 4096            /* bytes of the data stack read at once */
 #define NEAR 512               /* and of the C stack, around a _PyCFrame: the entry of the interpreter is there as well */
@@ -17,6 +20,7 @@
 #define FRAME 80               /* of it, what is looked at */
 #define TEXT 16384             /* of a line table, in one piece */
 #define PIECES 64
+#define CODES 7                /* looked at in one run: programs can call on 33 times, and exit_many does so 24 times */
 
 struct layout {  /* python.py: LAYOUT */
   u32 key_at, most;                                      /* runtime: the key of pthread_getspecific; frames asked for */
@@ -38,7 +42,7 @@ struct code_key { u64 code, identity, serial; };
 struct recent { u64 hash, time; u32 stack, pad; };
 struct walker {
   u8 f[NEAR_AT + NEAR + 128], t[256];
-  u64 address[FRAMES], identity[FRAMES];
+  u64 address[FRAMES], function[FRAMES], identity[FRAMES];
   u64 innermost, hash, quick, begin, left, low, last, near, chunk, counter, code, who, file, file_hash;
   u32 n, at, last_stack, pid;
   struct recent recent[128];
@@ -58,8 +62,6 @@ BPF_TABLE("lru_hash", struct code_key, u8, codes, KNOWN_CODES);
 BPF_PERCPU_ARRAY(walkers, struct walker, SHARES);
 
 static long (*ring_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
-
-inline_ u64 mix(u64 h, u64 v) { h = (h ^ v) * 0x9E3779B97F4A7C15ULL; return h ^ h >> 29; }
 
 /* ---- which processes are Python ---- */
 
@@ -126,6 +128,18 @@ int python_end(void *ctx) {
   if (rd32(rd(task + O_task_struct_signal) + O_signal_struct_live)) return 0;
   u32 pid = process_of(task);
   pythons.delete(&pid);
+  return 0;
+}
+
+/* An operation of io_uring has ended: those that make a file are no calls, and their files may be where others were. */
+int python_ring(struct ring_args *ctx) {
+  u32 pid = process_of(bpf_get_current_task()), zero = 0, *times = uncertain.lookup(&zero);
+#ifdef O_io_kiocb_opcode
+  u8 operation = 0;
+  read_kernel(&operation, 1, (void *)(ctx->request + O_io_kiocb_opcode));
+  if (operation < 64 && !(RING_OPENS >> operation & 1)) return 0;
+#endif
+  if (times && pythons.lookup(&pid)) __sync_fetch_and_add(times, 1);
   return 0;
 }
 
@@ -284,7 +298,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
 #pragma clang loop unroll(disable)
   for (u32 i = 0; i < LINKS; i++) {
     OPAQUE(i);
-    u32 n = v->n;
+    u64 n = v->n;
     if (!at || n >= FRAMES || n >= l->most) break;
     u64 where = frame_at(s, at);
     if (where > NEAR_AT + NEAR) { slot->why = T_UNREADABLE; return 0; }
@@ -293,6 +307,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
     if (s->f[where + (l->f_owner & 127)] >= l->shim) continue;
     u64 instruction = FRAME64(l->f_instr);
     s->address[n & (FRAMES - 1)] = code;
+    s->function[n & (FRAMES - 1)] = FRAME64(0);                     /* of 3.11 */
     s->stack.frames[n & (FRAMES - 1)].at = instruction - code - l->c_code;
     hash = HASHED(hash, code, instruction);
     v->n = n + 1;
@@ -308,7 +323,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
 /* Of `size` bytes up to 128, of more both ends; 0 where they cannot be read. Into s->t, which nobody needs any more. */
 inline_ u64 hash_of(struct walker *s, u64 at, u64 size) {
   __builtin_memset(s->t, 0, 128);
-  u32 n = size <= 128 ? size : 64;
+  u64 n = size <= 128 ? size : 64;
   OPAQUE(n);
   if (n > 128 || read_user(s->t, n, (void *)at)) return 0;
   if (size > 128 && read_user(s->t + 64, 64, (void *)(at + size - 64))) return 0;
@@ -332,15 +347,17 @@ inline_ u64 hash_of_bytes(struct walker *s, u64 object) {
   return read_user(&size, 8, (void *)(object + 16)) ? 0 : hash_of(s, object + 32, size);
 }
 
-inline_ u64 identity_of(struct walker *s, struct layout *l, u64 code) {
+inline_ u64 identity_of(struct walker *s, struct layout *l, u64 code, u64 function) {
   if (l->versioned) {                                               /* 3.12: a number of its own, never used again */
     struct { u32 line, pad[5], version, more; } h = {};
     if (read_user(&h, sizeof(h), (void *)(code + 68)) || !h.version) return 0;
     return (u64)h.version << 32 | h.line;
   }
   volatile struct walker *v = s;
+  struct { u64 code, pad[9]; u32 version, more; } f = {};           /* 3.11: that of a function which was called often */
+  if (!read_user(&f, sizeof(f), (void *)(function + 48)) && f.version && f.code == code) return (u64)f.version << 32;
   struct { u32 line, pad[9]; u64 file, name, qualname, table; } h = {};
-  if (read_user(&h, sizeof(h), (void *)(code + 72))) return 0;      /* 3.11: what it says */
+  if (read_user(&h, sizeof(h), (void *)(code + 72))) return 0;      /* else what it says */
   if (v->file != h.file) {                                          /* often that of the frame before */
     v->file = h.file;
     v->file_hash = hash_of_str(s, l, h.file);
@@ -359,7 +376,7 @@ inline_ u64 identify(struct walker *s, struct layout *l) {
     OPAQUE(i);
     if (i >= v->n) break;
     u64 code = s->address[i & (FRAMES - 1)], who = v->who;
-    if (code != v->code) who = IDENTITY ? identity_of(s, l, code) : 1;
+    if (code != v->code) who = IDENTITY ? identity_of(s, l, code, s->function[i & (FRAMES - 1)]) : 1;
     if (!who) return 0;
     v->code = code;
     v->who = who;
@@ -372,8 +389,10 @@ inline_ u64 identify(struct walker *s, struct layout *l) {
 
 /* ---- a stack seen for the first time ---- */
 
-/* Copy a str or bytes behind what is in s->text; returns its bytes. Flags: bytes a character of a str, and what is amiss. */
-inline_ u32 copy_text(struct walker *s, struct layout *l, u64 object, u32 at, bool bytes, u32 most, u32 *flags) {
+/* Copy a str or bytes behind what is in s->text; returns its bytes. Into s->head.flags go the bytes a character of a str,
+ * and what is amiss. */
+inline_ u64 copy_text(struct walker *s, struct layout *l, u64 object, u64 at, bool bytes, u64 most) {
+  volatile u32 *flags = &s->head.flags;
   struct { u64 length, hash; u32 state, pad; } h = {};
   if (read_user(&h, sizeof(h), (void *)(object + 16))) { *flags |= FACT_UNREADABLE; return 0; }
   u64 size = h.length, data = object + 32;
@@ -385,9 +404,9 @@ inline_ u32 copy_text(struct walker *s, struct layout *l, u64 object, u32 at, bo
   }
   if (size > most) {
     if (!bytes) *flags |= FACT_LONG;
-    size = most & ~3u;
+    size = most & ~3ULL;
   }
-  u32 n = size;
+  u64 n = size;
   OPAQUE(n);
   if (n > TEXT) n = TEXT;
   if (read_user(&s->text[at & 4095], n, (void *)data)) { *flags |= FACT_UNREADABLE; return 0; }
@@ -400,9 +419,8 @@ inline_ u32 send_rest(struct walker *s, u64 data, u64 size) {
 #pragma clang loop unroll(disable)
   for (u32 i = 1; i < PIECES; i++) {
     OPAQUE(i);
-    u64 at = (u64)i * TEXT, left = size - at;
+    u64 at = (u64)i * TEXT, n = size - at;
     if (at >= size) break;
-    u32 n = left > TEXT ? TEXT : left;
     OPAQUE(n);
     if (n > TEXT) n = TEXT;
     if (read_user(s->text, n, (void *)(data + at))) return T_UNREADABLE;
@@ -416,8 +434,7 @@ inline_ u32 send_rest(struct walker *s, u64 data, u64 size) {
 inline_ u32 send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
   struct code *h = &s->head;
   u64 file = 0, name = 0, table = 0, whole = 0;
-  u32 flags = 0;
-  h->kind = FACT_CODE; h->id = id; h->line = 0; h->traceable = 0; h->pid = s->pid;
+  h->kind = FACT_CODE; h->id = id; h->line = 0; h->traceable = 0; h->pid = s->pid; h->flags = 0;
   read_user(&h->line, 4, (void *)(code + l->c_line));
   read_user(&h->traceable, 4, (void *)(code + l->c_traceable));
   read_user(&file, 8, (void *)(code + l->c_file));
@@ -425,34 +442,22 @@ inline_ u32 send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
   read_user(&table, 8, (void *)(code + l->c_table));
   if (read_user(&whole, 8, (void *)(table + 16))) return T_UNREADABLE;
   if (whole > PIECES * TEXT) return T_LOST_FACTS;
-  u32 f = copy_text(s, l, file, 0, false, LONGEST_NAME, &flags);
+  u64 f = copy_text(s, l, file, 0, false, LONGEST_NAME);
   OPAQUE(f);
   if (f > LONGEST_NAME) f = LONGEST_NAME;
-  u32 n = copy_text(s, l, name, f, false, LONGEST_NAME, &flags);
+  u64 n = copy_text(s, l, name, f, false, LONGEST_NAME);
   OPAQUE(n);
   if (n > LONGEST_NAME) n = LONGEST_NAME;
-  u32 t = copy_text(s, l, table, f + n, true, TEXT, &flags);
-  h->file = f; h->name = n; h->table = t; h->flags = flags;
-  u32 size = sizeof(*h) + f + n + t;
+  u64 t = copy_text(s, l, table, f + n, true, TEXT);
+  h->file = f; h->name = n; h->table = t;
+  u64 size = sizeof(*h) + f + n + t;
   OPAQUE(size);
-  if (flags & FACT_UNREADABLE || size > sizeof(*h) + TEXT + 4080) return T_UNREADABLE;
+  if (h->flags & FACT_UNREADABLE || size > sizeof(*h) + TEXT + 4080) return T_UNREADABLE;
   if (facts.ringbuf_output(h, size, BPF_RB_NO_WAKEUP)) return T_LOST_FACTS;
   return whole > TEXT ? send_rest(s, table + 32, whole) : 0;
 }
 
-/* ---- the three programs ---- */
-
-/* The call goes on: begins, or becomes a record. */
-inline_ void go_on(void *ctx, struct slot *slot) {
-  u32 nr = slot->nr;
-  if (slot->state != S_OPEN) {
-    finish(slot);
-    may_be_mapped(ctx, slot);
-    return;
-  }
-  struct spec *spec = specs.lookup(&nr);
-  if (spec) begin(slot, spec);
-}
+/* ---- the programs ---- */
 
 inline_ u32 share_of(struct slot *slot) { return SHARES > 1 ? slot->state == S_OPEN ? BY_ENTER : BY_EXIT : 0; }
 
@@ -520,7 +525,10 @@ int python_walk(void *ctx) {
   if (!slot) return 0;
   struct walker *s = walker_of(slot);
   if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_FIND);
-  go_on(ctx, slot);
+  if (slot->state == S_OPEN) tails.call(ctx, TAIL_PYTHON_DONE);
+  find_opener(slot);
+  finish(slot);
+  may_be_mapped(ctx, slot);
   return 0;
 }
 
@@ -548,14 +556,14 @@ int python_find(void *ctx) {
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
   if (s && l && find_stack(s, slot, l)) tails.call(ctx, TAIL_PYTHON_NEW);
-  go_on(ctx, slot);
+  tails.call(ctx, TAIL_PYTHON_DONE);
   return 0;
 }
 
 inline_ bool send_stack(struct walker *s, struct slot *slot) {
   s->last_stack += 1;
   u32 id = (s->last_stack * SHARES + share_of(slot)) * NCPU + bpf_get_smp_processor_id();
-  u32 count = s->stack.count;
+  u64 count = s->stack.count;
   OPAQUE(count);
   if (count > FRAMES) return false;
   s->stack.kind = FACT_STACK; s->stack.id = id;
@@ -573,10 +581,10 @@ int python_new(void *ctx) {
   struct walker *s = walker_of(slot);
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
-  if (!s || !l) { go_on(ctx, slot); return 0; }
+  if (!s || !l) return 0;
   u32 why = 0;
 #pragma clang loop unroll(disable)
-  for (u32 i = 0; i < 4; i++) {
+  for (u32 i = 0; i < CODES; i++) {
     OPAQUE(i);
     if (s->at >= s->stack.count) break;
     u32 k = s->at & (FRAMES - 1);
@@ -592,10 +600,25 @@ int python_new(void *ctx) {
     s->at += 1;
   }
   slot->why = why ? why : T_LOST_FACTS;
-  if (!why) {
-    if (s->at < s->stack.count) tails.call(ctx, TAIL_PYTHON_NEW);
-    send_stack(s, slot);
+  if (!why && s->at < s->stack.count) tails.call(ctx, TAIL_PYTHON_NEW);
+  else if (!why) send_stack(s, slot);
+  tails.call(ctx, TAIL_PYTHON_DONE);
+  return 0;
+}
+
+/* The call goes on: begins, or becomes a record. */
+int python_done(void *ctx) {
+  u32 tid = bpf_get_current_pid_tgid();
+  struct slot *slot = slots.lookup(&tid);
+  if (!slot) return 0;
+  u32 nr = slot->nr;
+  if (slot->state != S_OPEN) {
+    find_opener(slot);
+    finish(slot);
+    may_be_mapped(ctx, slot);
+    return 0;
   }
-  go_on(ctx, slot);
+  struct spec *spec = specs.lookup(&nr);
+  if (spec) begin(slot, spec);
   return 0;
 }

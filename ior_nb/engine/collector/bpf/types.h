@@ -108,10 +108,11 @@ struct slot {
   struct python python;
   struct spent spent;
   u64 thread_state;  /* of Python, where it was at the call before */
-  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, no_python, stack;  /* no_python: the news when there was none */
+  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, no_python, stack, opener;  /* no_python: the news when there was none */
   u16 nr;
   u8 state, flags, generation, ignored, waiting, changes_names, rooted;
   u8 tells;  /* its byte of `doing` says whose work it does: a thread of the owner, or of a fork of it */
+  u8 makes;  /* it makes files */
   u8 why;    /* the total that counts a call without a Python stack; 0 where none was looked for */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
@@ -137,6 +138,8 @@ struct scratch {
   u64 accepted;        /* the socket that it has accepted, whose ends it has */
   u64 mnt, dentry, path;
   u32 pos, flags;
+  struct known fresh;  /* what name_one finds out: there is no room for it on the stack */
+  struct voice voice;
   struct slot blank;
   struct chunk head;   /* of a name that is being sent; too large for the stack beside all else */
   struct adding adding;
