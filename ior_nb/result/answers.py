@@ -87,6 +87,12 @@ class Answers:
 
         return tables.directories(self.batch, self.completeness)
 
+    def peers(self) -> pd.DataFrame:
+        """Return one row per peer of sockets, most bytes first; calls without a peer have the empty one."""
+        from ior_nb.result import tables
+
+        return tables.peers(self.batch, self.completeness)
+
     def processes(self) -> pd.DataFrame:
         """Return one row per process, most calls first."""
         from ior_nb.result import tables

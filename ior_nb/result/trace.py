@@ -53,6 +53,7 @@ class Trace(Answers):
             sampling and loss, and of all calls, those a filter keeps out too. A file found later along a search path
             they do not know: its misses are errors there.
         caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
+        unfilled: columns that are empty because the place of the trace does not fill them, and why, by their names.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
@@ -80,6 +81,7 @@ class Trace(Answers):
         self.texts: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
         self.caveats: tuple[str, ...] = ()
+        self.unfilled: dict[str, str] = {}
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.home = ""
@@ -143,7 +145,13 @@ class Trace(Answers):
     def _told(self) -> Completeness:
         """Return it for who adds nothing up: the rows need not be looked at."""
         exact = not (self.accounting.sampled_out or self.accounting.lost_total) or bool(self._exact())
-        told = Completeness(accounting=self.accounting, caveats=self.caveats, let_go=self.rows_let_go, exact=exact)
+        told = Completeness(
+            accounting=self.accounting,
+            caveats=self.caveats,
+            let_go=self.rows_let_go,
+            exact=exact,
+            unfilled=self.unfilled,
+        )
         return told if self.finished else replace(told, running=True)
 
     def _missing(self) -> Counters:
@@ -323,6 +331,7 @@ class Trace(Answers):
         found.home = self.home
         found.cells, found.texts, found.records_cells = self.cells, self.texts, self.records_cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
+        found.unfilled = dict(self.unfilled)
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
         found.add(batch.take(passed))
