@@ -12,7 +12,8 @@ import os
 import platform
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -64,9 +65,11 @@ class BccEngine:
 
     name = "bcc"
     replays = False
+    counts_only = False
     can_wait = True
     filters = True
     caveats: tuple[str, ...] = ()
+    unfilled: Mapping[str, str] = MappingProxyType({})
     syscalls = NATIVE
     title = ""
     notes: tuple[str, ...] = ()
@@ -148,6 +151,7 @@ class BccEngine:
                     way=self._way,
                 )
                 self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
+                self.unfilled = answer["unfilled"]
                 self._measured = frozenset(answer["measured"])
                 self.notes = self._notes = (*answer["notes"], *self._sharing.begin(answer["doing"]))
             except BaseException:
@@ -395,7 +399,7 @@ def _broken(error: OSError, collector: Collector) -> errors.CollectorDied:
 
 
 def as_json(pushdown: Pushdown) -> dict[str, Any]:
-    """Return what `program.filter_row` of the collector takes; nothing for a filter that lets everything pass."""
+    """Return what `filters.filter_row` of the collector takes; nothing for a filter that lets everything pass."""
     if not pushdown.active:
         return {}
     value, mask = pushdown.comm_words
