@@ -1,4 +1,4 @@
-"""One group per peer of sockets."""
+"""One group per peer of sockets, or per object of a store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import Counters
 from ior_nb.runtime.peers import name_of, seen_files
 
-__all__ = ["peers"]
+__all__ = ["objects", "peers"]
 
 
 def peers(batch: EventBatch, unrecorded: Counters) -> Columns:
@@ -46,3 +46,18 @@ def peers(batch: EventBatch, unrecorded: Counters) -> Columns:
     columns = as_group(columns, "peer", unrecorded)
     columns["mean_ns"] = mean(columns["time_ns"], columns.pop("timed"))
     return columns
+
+
+def objects(batch: EventBatch) -> Columns:
+    """Return one group per object of a store, most bytes first; calls without one are in none."""
+    batch = batch.take(batch["object"] != 0)
+    groups = Groups(batch["object"])
+    read, written = moved(batch)
+    columns: Columns = {
+        "object": batch.text("object")[groups.first()],
+        "fetched_bytes": groups.sum(read),
+        "sent_bytes": groups.sum(written),
+        "calls": groups.sizes(),
+        "time_ns": groups.sum(latencies(batch)[0]),
+    }
+    return ranked(columns, "fetched_bytes", "calls")

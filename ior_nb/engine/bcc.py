@@ -65,6 +65,7 @@ class BccEngine:
 
     name = "bcc"
     replays = False
+    counts_only = False
     can_wait = True
     filters = True
     caveats: tuple[str, ...] = ()
