@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from ior_nb.engine.collector.btf import Btf
-from ior_nb.engine.collector.hooks import WAITS, also_there
+from ior_nb.engine.collector.hooks import also_there
 
 SLEEPS = "sched_info.run_delay sched_info.last_arrival se.cfs_rq in_iowait rq clock".split()
 CACHE = "mapping flags host f_mapping s_bdev".split()
