@@ -287,7 +287,7 @@ inline_ u64 scan(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
     hash = HASHED(hash, *(u64 *)f, *(u64 *)(f + 56));
     left -= 1;
   }
-  return left == v->left ? 0 : mix(hash, at) | 1;
+  return left == v->left ? 0 : mix(hash, !!at) | 1;
 }
 
 /* Fill s->stack and s->address; the hash of both, or 0. */
@@ -315,7 +315,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
   if (!v->n) return 0;
   s->stack.count = v->n;
   s->stack.cut = !!at;
-  return v->hash = mix(hash, at) | 1;
+  return v->hash = mix(hash, !!at) | 1;
 }
 
 /* ---- what tells a code object from another that is given the same address later ---- */
@@ -459,6 +459,12 @@ inline_ u32 send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
 
 /* ---- the programs ---- */
 
+/* On with the call. Programs call on so often and not oftener: who reads has to know of what is missing then. */
+inline_ void go_on(void *ctx) {
+  tails.call(ctx, TAIL_PYTHON_DONE);
+  count(T_LOST_RING);
+}
+
 inline_ u32 share_of(struct slot *slot) { return SHARES > 1 ? slot->state == S_OPEN ? BY_ENTER : BY_EXIT : 0; }
 
 inline_ struct walker *walker_of(struct slot *slot) {
@@ -525,7 +531,7 @@ int python_walk(void *ctx) {
   if (!slot) return 0;
   struct walker *s = walker_of(slot);
   if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_FIND);
-  if (slot->state == S_OPEN) tails.call(ctx, TAIL_PYTHON_DONE);
+  if (slot->state == S_OPEN) { go_on(ctx); return 0; }
   find_opener(slot);
   finish(slot);
   may_be_mapped(ctx, slot);
@@ -556,7 +562,7 @@ int python_find(void *ctx) {
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
   if (s && l && find_stack(s, slot, l)) tails.call(ctx, TAIL_PYTHON_NEW);
-  tails.call(ctx, TAIL_PYTHON_DONE);
+  go_on(ctx);
   return 0;
 }
 
@@ -581,7 +587,7 @@ int python_new(void *ctx) {
   struct walker *s = walker_of(slot);
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
-  if (!s || !l) return 0;
+  if (!s || !l) { go_on(ctx); return 0; }
   u32 why = 0;
 #pragma clang loop unroll(disable)
   for (u32 i = 0; i < CODES; i++) {
@@ -602,7 +608,7 @@ int python_new(void *ctx) {
   slot->why = why ? why : T_LOST_FACTS;
   if (!why && s->at < s->stack.count) tails.call(ctx, TAIL_PYTHON_NEW);
   else if (!why) send_stack(s, slot);
-  tails.call(ctx, TAIL_PYTHON_DONE);
+  go_on(ctx);
   return 0;
 }
 
