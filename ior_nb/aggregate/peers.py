@@ -30,8 +30,8 @@ def peers(batch: EventBatch, unrecorded: Counters) -> Columns:
     # The row of an accept is of the socket that listens, with the peer of the one that was made.
     accepts = [code for name in ("accept", "accept4") if (code := batch.tables["syscall"].code(name)) is not None]
     talks = ~np.isin(batch["syscall"], accepts)
-    pairs = Groups(groups.of_row[talks], batch["inode"][talks])
-    sockets = np.bincount(groups.of_row[talks][pairs.first()], minlength=groups.count)
+    apart = Groups(groups.of_row[talks], batch["inode"][talks])
+    sockets = np.bincount(groups.of_row[talks][apart.first()], minlength=groups.count)
     columns: Columns = {
         "peer": own,
         "protocol": protocol,
