@@ -85,15 +85,12 @@ inline_ void see_ends(struct scratch *s, struct slot *slot) {
 
 #ifdef O_unix_sock_peer
 /* The address a Unix socket is bound to; returns how long it is. */
-inline_ u32 unix_address(char *to, u32 room, u64 sock) {
+inline_ u64 unix_address(char *to, u64 room, u64 sock) {
   u64 address = sock ? rd(sock + O_unix_sock_addr) : 0;
-  u32 length = address ? rd32(address + O_unix_address_len) : 0;
+  u64 length = address ? rd32(address + O_unix_address_len) : 0;
   OPAQUE(length);
   if (length > room) length = room;
-  OPAQUE(length);
-  length &= 127;
-  if (length > room) return 0;
-  if (length) read_kernel(to, length, (void *)(address + O_unix_address_name));
+  read_kernel(to, length, (void *)(address + O_unix_address_name));   /* of none, nothing */
   return length;
 }
 #endif
