@@ -180,7 +180,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
 }
 TRACE_PARTS: Final = set(  # for the session and for other modules: they show nothing
     "accounting add annotated batch batches began caveats cells counters duration_s ended engine finish finished home "
-    "name notes options origin recording recording_error records_command returncode rows_let_go scope "
+    "name notes options origin pages recording recording_error records_command returncode rows_let_go scope "
     "started_at title window".split()
 )
 

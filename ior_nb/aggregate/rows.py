@@ -23,6 +23,7 @@ __all__ = [
     "CLASS_OF",
     "classes",
     "credited_rows",
+    "gapless",
     "latencies",
     "lives",
     "moved",
@@ -66,6 +67,12 @@ def latencies(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
     """Return the latency, int64, 0 where the call has none; and where it has one."""
     latency, done = batch["latency_ns"].view(np.int64), batch.done
     return (latency if done.all() else np.where(done, latency, 0)), done
+
+
+def gapless(batch: EventBatch) -> np.ndarray:
+    """Return which rows have no gap: first calls of threads, and page faults, which are no calls. Bool, shape (n,)."""
+    first, faults = batch["first_on_tid"], batch.tables["state"].code("untimed")
+    return first if faults is None else first | (batch["state"] == faults)
 
 
 def lives(batch: EventBatch) -> np.ndarray:

@@ -346,6 +346,8 @@ def _state(flags: int) -> str:
     """Return what a record's flags say of its call."""
     if flags & wire.EF_IN_FLIGHT:
         return "in flight"
+    if flags & wire.EF_UNTIMED:
+        return "untimed"
     if flags & wire.EF_REFUSED:
         return "refused"
     return "no return" if flags & wire.EF_NO_RETURN else "done"

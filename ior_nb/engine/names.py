@@ -198,6 +198,10 @@ class Names:
             codes = self.paths.take(places)
         return codes
 
+    def texts_of(self, places: np.ndarray) -> list[str]:
+        """Return the paths of files by their places."""
+        return self._texts.at(self.paths_of(places))
+
     def take(self, payload: bytes) -> None:
         """Learn the names of a NAMES frame."""
         chunks = np.frombuffer(payload, CHUNK)

@@ -53,6 +53,8 @@ class Trace(Answers):
         caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
+        pages: what is counted of faults on mapped files, by path, whatever the filter: `faults`, `faulted_bytes` (what
+            they brought in) and `mapped_bytes` (what they mapped of the page cache, at least: the kernel may map more).
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
         recording: where the recording was published; None without one.
         recording_error: why it ended early, or does not exist; empty when all is well.
@@ -68,6 +70,7 @@ class Trace(Answers):
         self.window = (0, 0)
         self.accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
+        self.pages: Mapping[str, Mapping[str, int]] = {}
         self.returncode: int | None = None
         self.recording: Path | None = None
         self.recording_error = ""
@@ -237,6 +240,7 @@ class Trace(Answers):
             pairs |= clocks("ended", self.ended)
             pairs |= self._told().pairs()
             pairs["ior_nb.counters"] = json.dumps(self.counters)
+            pairs["ior_nb.pages"] = json.dumps(self.pages)
             if self.returncode is not None:
                 pairs["ior_nb.returncode"] = str(self.returncode)
         return pairs

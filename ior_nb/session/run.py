@@ -373,6 +373,7 @@ class Run:
         try:
             ended = self.engine.stop()
             totals, counters, notes = ended.totals, ended.counters, ended.notes
+            self.owner.trace.pages = ended.pages
             if self._is_counted(totals):
                 self.statistics.merge_counters(counters)
         except errors.SourceError as error:

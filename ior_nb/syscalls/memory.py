@@ -26,6 +26,12 @@ ROWS: tuple[Syscall, ...] = (
     row("munlock", "mem", "start len", doc="Allow a memory range to be swapped out again."),
     row("munlockall", "null", doc="Allow all of a process's memory to be swapped out again."),
     row("munmap", "mem", "addr len:length", doc="Remove a mapping."),
+    row(
+        "page_fault",
+        "mem",
+        bytes="read",
+        doc="No call: memory that maps a file is used, and pages of it are brought in, or waited for.",
+    ),
     row("pkey_alloc", "null", "flags init_val", doc="Reserve a memory protection key."),
     row("pkey_free", "null", "pkey", doc="Release a memory protection key."),
     row(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ior_nb.engine.collector import wire
+from ior_nb.engine.collector import mapped, wire
 from ior_nb.engine.collector.btf import Btf
 from ior_nb.engine.collector.hooks import also_there
 from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
@@ -27,6 +27,7 @@ from ior_nb.syscalls.machine import (
     REGISTERS_START,
 )
 from ior_nb.syscalls.probes import MOST_ERRNO, REQUESTS, SEARCHING, errnos
+from ior_nb.syscalls.table import PSEUDO
 
 HERE: Final = Path(__file__).resolve().parent
 
@@ -116,7 +117,7 @@ KNOWN_CODES: Final = 16384
 PARTS: Final = (
     "python.h types.h hooks.h reading.c fetched.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()
 )  # of bpf/
-SHARES: Final = 5  # programs that may meet on a CPU
+SHARES: Final = 6  # programs that may meet on a CPU
 
 # How a string argument is read (spec.how1, how2).
 HOW: Final = {"": 0, "path": 1, "path2": 1, "text": 2, "text2": 2, "path_out": 3, "exec_path": 4}
@@ -195,6 +196,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("rooted", ctypes.c_uint8),
         ("tells", ctypes.c_uint8),
         ("why", ctypes.c_uint8),
+        ("faulting", ctypes.c_uint8),
     )
 
     def arguments(self) -> tuple[int, ...]:
@@ -328,13 +330,21 @@ class Variant:
     """The task's own words are loaded through a typed pointer (Linux 5.11)."""
     python: bool = True
     """It has the part that reads Python stacks, where that can be. Trace events say too little for it."""
+    mapped: bool = True
+    """It has the part that sees faults on mapped files, where that can be."""
+    faults_told: bool = True
+    """The beginning of a fault has a hook (Linux 6.12)."""
     identity: bool = True
     """Code objects are told apart by more than their addresses. Only a test goes without."""
 
     @property
     def functions(self) -> tuple[str, ...]:
         """What it is made of."""
-        return (*FUNCTIONS, *PYTHON_FUNCTIONS) if self.python else FUNCTIONS
+        return (
+            *FUNCTIONS,
+            *(PYTHON_FUNCTIONS if self.python else ()),
+            *((mapped.FUNCTIONS if self.faults_told else mapped.ENDS) if self.mapped else ()),
+        )
 
 
 def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int, threads: int) -> str:
@@ -377,6 +387,8 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines["TASK_REGS"] = int(variant.typed and "task_pt_regs" in btf.helpers())
     defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for index, name in enumerate(TAILS)}
     defines |= {f"TAIL_{name.upper()}": index for name, index in PYTHON_TAILS.items()}
+    defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for name, index in mapped.TAILS.items()}
+    defines |= {"NR_PAGE_FAULT": PSEUDO["page_fault"], "MAPPED": int(variant.mapped)}
     defines["SHARES"] = SHARES if variant.preemptible else 1
     sizes = {
         "event": wire.EVENT_BYTES,
@@ -388,6 +400,11 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         "live": LIVE.size,
     }
     parts = list(PARTS)
+    if variant.mapped:
+        defines |= mapped.defines(btf) | {"FAULTS_TOLD": int(variant.faults_told)}
+        sizes |= {"cached": wire.CACHED_FILE_BYTES, "fault": ctypes.sizeof(mapped.Fault)}
+        parts.append("mapped.c")
+    parts.append("cache.c")
     if variant.python:
         defines |= {f"O_{s}_{m}": o for (s, m), o in btf.offsets(WANTED_PYTHON).items()}
         defines |= {"FACT_PAGES": FACT_BYTES // PAGE, "KNOWN_STACKS": KNOWN_STACKS, "KNOWN_CODES": KNOWN_CODES}

@@ -68,6 +68,7 @@ EF_NAMES_LOST: Final = 8  # its paths did not fit into the names ring
 EF_SAMPLED_OUT: Final = 16  # never leaves the kernel
 EF_KEPT_OUT: Final = 32  # audit: the filter would have kept it out
 EF_REFUSED: Final = 64  # a filter or a tracer answered it before it began; with EF_NO_RETURN: by a signal
+EF_UNTIMED: Final = 128  # no call but a fault on a mapped file: nobody knows its end
 
 # A number of a record that is packed: 30 bits, and above them how often it was shifted right by nine. It is exact below
 # 2**30, and beyond that where it is a whole number of sectors of a disk.
@@ -128,6 +129,7 @@ T_OTHER_THREAD: Final = 16  # the state the thread has is another thread's
 T_NO_FRAME: Final = 17  # no Python function is running
 T_UNREADABLE: Final = 18  # memory is not there, or says nothing for sure
 T_LOST_FACTS: Final = 19  # no room in the ring
+T_NOT_COUNTED: Final = 20  # faults on mapped files for which there was no room
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -149,6 +151,7 @@ TOTAL_NAMES: Final = (
     "no_frame",
     "unreadable",
     "lost_facts",
+    "not_counted",
 )
 WITHOUT_STACK: Final = TOTAL_NAMES[T_NO_PYTHON : T_LOST_FACTS + 1]
 
@@ -164,6 +167,15 @@ ASK: Final = struct.Struct("<IIQQ")  # kind, pid, device, inode
 CODE: Final = struct.Struct("<IIQ6I")  # kind, first line, id, first traceable, flags, bytes of file, name, table, pid
 STACK: Final = struct.Struct("<4I")  # kind, id, frames, whether there are more
 FRAME_OF_STACK: Final = struct.Struct("<QII")  # id of the code object, offset of the instruction
+
+CACHED_FILE: Final[tuple[tuple[str, str], ...]] = (
+    ("faults", "<u8"),
+    ("mapped", "<u8"),  # pages that were in the page cache
+    ("filled", "<u8"),  # pages that were brought in
+    ("file", "<u4"),
+    ("pad", "<u4"),
+)
+CACHED_FILE_BYTES: Final = 32
 
 CONSTANTS: Final[dict[str, int]] = {
     name: value
@@ -194,6 +206,22 @@ class Frame(IntEnum):
     """Ids that may still come, as 32-bit words: how many of files, those of files, those of threads' names."""
     FACTS = 7
     """Ring records of `CODE` and `STACK`, each behind its 8-byte header, at multiples of 8."""
+    CACHED = 8
+    """Counts of faults on mapped files so far, a record of `CACHED_FILE` each."""
+
+
+_FORMATS: Final = {"<u8": "Q", "<i8": "q", "<6u8": "6Q", "<u4": "I", "<u2": "H", "<u1": "B"}
+_RECORD: Final = struct.Struct("<II" + "".join(_FORMATS[kind] for _, kind in EVENT))
+
+
+def event_record(**words: int) -> bytes:
+    """Return a record of the ring behind its header: words it is not given are 0, and so are all arguments."""
+    values: list[int] = []
+    for name, kind in EVENT:
+        values += [0] * 6 if kind == "<6u8" else [words.pop(name, 0)]
+    if words:
+        raise TypeError(f"a record has no {min(words)!r}")
+    return _RECORD.pack(EVENT_BYTES, 0, *values)
 
 
 def pack(kind: Frame, payload: bytes) -> bytes:

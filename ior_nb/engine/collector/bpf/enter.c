@@ -105,11 +105,12 @@ int on_enter(struct enter_args *ctx) {
   struct live *now = live.lookup(&zero);
   if (!c || !now) return 0;
   struct slot *slot = in_scope(BY_ENTER, c, now, tid, tgid);
-  struct spec *spec = specs.lookup(&nr);
+  struct spec *spec = nr == NR_PAGE_FAULT ? 0 : specs.lookup(&nr);
   if (!slot) {
     if (spec && may_change_names(spec, bpf_get_current_task())) names_will_change(now, tid);
     return 0;
   }
+  fault_is_over(ctx, slot, TAIL_ENTER);
   if (slot->state == S_OPEN) count(T_KILLED);                       /* its exit never came */
   slot->nr = nr;
   slot->state = S_SKIPPED;

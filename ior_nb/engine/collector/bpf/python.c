@@ -348,6 +348,9 @@ inline_ bool send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
 
 /* The call goes on: begins, or becomes a record. */
 inline_ void go_on(void *ctx, struct slot *slot) {
+#if MAPPED
+  if (slot->faulting == WALKING) { fault_has_stack(slot); return; }
+#endif
   u32 nr = slot->nr;
   if (slot->state != S_OPEN) {
     finish(slot);
@@ -358,7 +361,12 @@ inline_ void go_on(void *ctx, struct slot *slot) {
   if (spec) begin(slot, spec);
 }
 
-inline_ u32 share_of(struct slot *slot) { return SHARES > 1 ? slot->state == S_OPEN ? BY_ENTER : BY_EXIT : 0; }
+inline_ u32 share_of(struct slot *slot) {
+#if MAPPED
+  if (slot->faulting == WALKING) return SHARES > 1 ? BY_FAULT : 0;
+#endif
+  return SHARES > 1 ? slot->state == S_OPEN ? BY_ENTER : BY_EXIT : 0;
+}
 
 inline_ struct walker *walker_of(struct slot *slot) {
   u32 share = share_of(slot);

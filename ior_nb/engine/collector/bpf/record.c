@@ -27,7 +27,7 @@ inline_ bool kept_out(struct slot *slot, u64 latency, s64 ret) {
   u32 nr = slot->nr;
   /* What finds a file tells that those looked for before were no failures (engine/searches.py). */
   if (f->errors_only && !failed(ret) && !((spec = specs.lookup(&nr)) && spec->flags & SF_SEARCHES)) out = true;
-  if (f->timed && (slot->flags & (EF_NO_RETURN | EF_REFUSED) || latency < f->latency_min || latency > f->latency_max)) out = true;
+  if (f->timed && (slot->flags & (EF_NO_RETURN | EF_REFUSED | EF_UNTIMED) || latency < f->latency_min || latency > f->latency_max)) out = true;
   if (f->comm_mask[0]) {
     u64 comm[2] = {};
     read_comm(comm);
@@ -67,6 +67,15 @@ inline_ bool emit(u32 by, struct slot *slot, u64 latency, s64 ret, u32 flags) {
     if (slot->why) count(slot->why);
   }
   return true;
+}
+
+/* The thread does something else: a fault on a mapped file that was open has ended. Its row is made first, by a tail call
+ * that comes back. */
+inline_ void fault_is_over(void *ctx, struct slot *slot, u32 back) {
+  if (!slot->faulting) return;
+  slot->faulting = back;
+  tails.call(ctx, TAIL_FAULT_ENDS);
+  slot->faulting = 0;
 }
 
 /* What a program that was called at the end of another goes on with. */

@@ -13,6 +13,7 @@
  *   fork, exec, exit of tasks keep the scope and the slots right
  *   fetched.c   what a call made devices read; a hook at the page cache where it is needed
  *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
+ *   mapped.c    (the same) faults on mapped files
  *
  * Constants come from program.py as #defines: O_* struct offsets from the running kernel's BTF, the numbers of
  * wire.py (flags, kinds, totals), sizes, and what differs between kernels: TASK_BTF, CLASSIC, SHARES. Kernel memory is
@@ -106,6 +107,7 @@ struct slot {
   u8 state, flags, generation, ignored, waiting, changes_names, rooted;
   u8 tells;  /* its byte of `doing` says whose work it does: a thread of the owner, or of a fork of it */
   u8 why;    /* the total that counts a call without a Python stack; 0 where none was looked for */
+  u8 faulting;  /* a fault on a mapped file has begun, see mapped.c */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
 enum { ALONE = 1, WITH_ALL };  /* slot.ignored: the thread, or it and all that it begins */
@@ -152,4 +154,4 @@ BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers t
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
 BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
 BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
-BPF_PROG_ARRAY(tails, 8);
+BPF_PROG_ARRAY(tails, 24);
