@@ -19,10 +19,10 @@ from ior_nb.aggregate.rows import (
     probe_rows,
     source_files,
     uses,
-    wait_rows,
     waits_at,
     ways,
 )
+from ior_nb.aggregate.spent import MEASURED, WORDS, Spent, amount, reasons, wait_rows, waiting
 from ior_nb.aggregate.tables import (
     directories,
     directory_of,
@@ -42,9 +42,13 @@ from ior_nb.aggregate.unrecorded import added, counted, missing
 __all__ = [
     "CLASSES",
     "CLASS_OF",
+    "MEASURED",
+    "WORDS",
     "Columns",
     "Groups",
+    "Spent",
     "added",
+    "amount",
     "classes",
     "counted",
     "directories",
@@ -61,6 +65,7 @@ __all__ = [
     "probe_rows",
     "probes",
     "processes",
+    "reasons",
     "slowest",
     "source_files",
     "syscalls",
@@ -69,6 +74,7 @@ __all__ = [
     "totals",
     "uses",
     "wait_rows",
+    "waiting",
     "waits_at",
     "ways",
 ]

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups, mean
-from ior_nb.aggregate.rows import credited_rows, latencies, lives, moved, wait_rows
+from ior_nb.aggregate.rows import credited_rows, latencies, lives, moved
+from ior_nb.aggregate.spent import MEASURED, credited, spent, summed, totals_of, wait_rows, waiting
 from ior_nb.aggregate.unrecorded import as_group, into_groups, sums
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import distinct
@@ -61,7 +62,8 @@ def totals(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> dict[str, int
         "processes": Groups(batch["pid"], life).count,
         "threads": Groups(batch["pid"], life, batch["tid"]).count,
         "time_ns": time,
-        "waiting_ns": int(latency[wait_rows(batch)].sum()),
+        "waiting_ns": int(waiting(batch, wait_rows(batch)).sum()),
+        **totals_of(batch),
         "mean_ns": time / count if count else 0.0,
         **{name: int(values[0]) if len(values) else 0 for name, values in percentiles.items()},
         "max_ns": int(latency.max(initial=0)),
@@ -97,6 +99,7 @@ def _measures(groups: Groups, batch: EventBatch, *, recorded: bool = False) -> C
         "time_ns": groups.sum(latency),
         "timed": groups.sum(done),
         "max_ns": groups.max(latency),
+        **spent(groups, batch),
     }
 
 
@@ -125,11 +128,11 @@ def files(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
     file, old = batch["file"], batch["old_file"]
     latency, done = latencies(batch)
     read, written = moved(batch)
-    credited = credited_rows(batch)
-    zeros = np.zeros(len(credited), np.int64)
+    others = credited_rows(batch)
+    zeros = np.zeros(len(others), np.int64)
     own_read = read.copy()
-    own_read[credited] = 0
-    keys = np.concatenate([file, old[credited]])
+    own_read[others] = 0
+    keys = np.concatenate([file, old[others]])
     groups = Groups(keys)
     calls = groups.sum(np.concatenate([np.ones(len(batch), np.int64), zeros]))
     timed = groups.sum(np.concatenate([done, zeros.astype(bool)]))
@@ -139,11 +142,12 @@ def files(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
         "calls": calls,
         "errors": groups.sum(np.concatenate([batch.failed, zeros.astype(bool)])),
         "probes": groups.sum(np.concatenate([batch["probe"], zeros.astype(bool)])),
-        "bytes_read": groups.sum(np.concatenate([own_read, read[credited]])),
+        "bytes_read": groups.sum(np.concatenate([own_read, read[others]])),
         "bytes_written": groups.sum(np.concatenate([written, zeros])),
         "time_ns": groups.sum(latency),
         "timed": timed,
         "max_ns": groups.max(latency),
+        **credited(groups, batch, others),
     }
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
     columns = ranked(columns, "bytes", "calls", "time_ns")
@@ -168,6 +172,7 @@ def directories(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
     for name in ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns"):
         columns[name] = groups.sum(by_file[name])
     columns["max_ns"] = groups.max(by_file["max_ns"])
+    columns |= {name: summed(groups, by_file[name]) for name in MEASURED}
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
     columns = ranked(columns, "bytes", "calls", "time_ns")
     del columns["bytes"]
@@ -236,7 +241,7 @@ def lines(batch: EventBatch, unrecorded: Counters = _ALL_ROWS, *, library: bool 
             "function": batch.text("py_func")[first],
         }
     measures = _measures(groups, batch)
-    measures["waiting_ns"] = groups.sum(np.where(wait_rows(batch), latencies(batch)[0], 0))
+    measures["waiting_ns"] = groups.sum(waiting(batch, wait_rows(batch)))
     return _averaged(as_group(ranked({**names, **measures}, "time_ns", "calls"), "function", unrecorded))
 
 

@@ -68,6 +68,11 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
         choices=FRAMES_OF,
         help="the Python stack of every call (default: full, off for --uid, --cgroup, --system, --pid)",
     )
+    how.add_argument(
+        "--waits",
+        action=argparse.BooleanOptionalAction,
+        help="what calls wait for: a device, a lock, somebody (default: on, off for --uid, --cgroup, --system, --pid)",
+    )
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
     how.add_argument(
         "--record-mode",

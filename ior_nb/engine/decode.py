@@ -27,12 +27,13 @@ from ior_nb.engine.roles import (
     ROLE,
     has,
 )
+from ior_nb.engine.spent import Spent
 from ior_nb.engine.stacks import Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column, is_error
-from ior_nb.syscalls import SYSCALLS
+from ior_nb.syscalls import BY_NAME, SYSCALLS
 from ior_nb.syscalls.machine import OPEN_FLAGS
 
 __all__ = ["COUNTER", "EVENT", "Decoder", "counters_of"]
@@ -48,6 +49,7 @@ COUNTER: Final = np.dtype(
 )
 
 _EFAULT: Final = 14
+_PAGE_FAULT: Final = BY_NAME["page_fault"].number
 _MSG_PEEK: Final = 2
 _MSG_TRUNC: Final = 0x20
 _TIMER_ABSTIME: Final = 1
@@ -139,6 +141,7 @@ class Decoder:
     Attributes:
         tables: the string tables of the next batch.
         names: what ids mean.
+        spent: what calls fetched and waited for; which of it the records say can be set.
         stacks: what ids of Python stacks mean.
     """
 
@@ -148,6 +151,7 @@ class Decoder:
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
         self.stacks = Stacks(self.tables)
+        self.spent = Spent(self.tables)
         self._syscalls = np.zeros(wire.SPECS, np.int32)
         self._families = np.zeros(wire.SPECS, np.int32)
         numbers = [c.number for c in SYSCALLS]
@@ -155,6 +159,7 @@ class Decoder:
         self._families[numbers] = self.tables["family"].intern_many([c.family for c in SYSCALLS])
         # Index: the flags of a record.
         self._states = self.tables["state"].intern_many([_state(flags) for flags in range(256)])
+        self._untimed = np.int32(self.tables["state"].intern("untimed"))
         self._operations = np.r_[np.int32(0), self.tables["epoll_op"].intern_many(["ADD", "DEL", "MOD"])]
         kinds = self.tables["file_kind"]
         self._seekable = np.zeros(len(kinds), bool)
@@ -211,6 +216,8 @@ class Decoder:
             "inode": names.inodes.take(file),
             "file": names.paths_of(file),
         }
+        if r.present[_PAGE_FAULT]:
+            r.columns["state"] = np.where(nr == _PAGE_FAULT, self._untimed, r.columns["state"])
         if len(rows):
             self._probes(r, rows)
         if raw["generation"].any():
@@ -232,6 +239,7 @@ class Decoder:
         if r.any(ANY_PATH) and raw["names"].any():
             self._paths(r)
         _rare(r, self._operations)
+        self.spent.fill(raw, nr, r.columns)
         return EventBatch(r.columns, self.tables)
 
     def _probes(self, r: _Records, failed: np.ndarray) -> None:
@@ -346,8 +354,6 @@ def _state(flags: int) -> str:
     """Return what a record's flags say of its call."""
     if flags & wire.EF_IN_FLIGHT:
         return "in flight"
-    if flags & wire.EF_UNTIMED:
-        return "untimed"
     if flags & wire.EF_REFUSED:
         return "refused"
     return "no return" if flags & wire.EF_NO_RETURN else "done"

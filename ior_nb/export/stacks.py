@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import CLASS_OF, Groups, latencies
+from ior_nb.aggregate import CLASS_OF, Groups, amount, latencies
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import compact
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import Counters
 from ior_nb.runtime.frames import ALIASES, FIELDS
-from ior_nb.runtime.schema import column
+from ior_nb.runtime.schema import PARTS, column
 from ior_nb.runtime.text import printable
 
 __all__ = [
@@ -39,7 +39,14 @@ _NONE: Final[Counters] = {}
 UNKNOWN: Final = "[unknown]"
 """The one frame of a stack that would have none."""
 DEFAULT_FIELDS: Final = ("comm", "syscall", "path")
-METRICS: Final = {"count": "none", "duration": "nanoseconds", "bytes": "bytes", "gap": "nanoseconds"}
+METRICS: Final = {
+    "count": "none",
+    "duration": "nanoseconds",
+    "bytes": "bytes",
+    "gap": "nanoseconds",
+    "fetched": "bytes",
+    **{name.removesuffix("_ns"): "nanoseconds" for name in PARTS},
+}
 """What a frame's width can mean, and its unit as speedscope calls it."""
 _COUNTED_AS: Final = {"count": "calls", "duration": "latency_ns", "bytes": "bytes"}
 
@@ -154,7 +161,9 @@ def _weight(batch: EventBatch, metric: str) -> np.ndarray:
         return np.ones(len(batch), np.int64)
     if metric == "duration":
         return latencies(batch)[0]
-    return batch[{"gap": "gap_ns", "bytes": "bytes"}[metric]].astype(np.int64)
+    if metric in ("gap", "bytes"):
+        return batch[{"gap": "gap_ns", "bytes": "bytes"}[metric]].astype(np.int64)
+    return amount(batch, "fetched_bytes" if metric == "fetched" else f"{metric}_ns")
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from ior_nb import aggregate
 from ior_nb.errors import ConfigError
 from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, metric_name, stacks, tree
 from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.text import middle_cut, printable, show_bytes, show_ns
 
 __all__ = ["FIGURES", "diff_flame", "flame", "heatmap", "label", "largest_files", "latency", "plot", "timeline"]
@@ -49,6 +50,8 @@ _UNIT_TEXT: Final[dict[str, Callable[[float], str]]] = {
     "duration": show_ns,
     "gap": show_ns,
     "bytes": show_bytes,
+    "fetched": show_bytes,
+    **{name.removesuffix("_ns"): show_ns for name in PARTS},
 }
 
 
@@ -68,7 +71,7 @@ def flame(
     Args:
         batch: the rows.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
-        metric: what widths mean: count, duration, bytes or gap.
+        metric: what widths mean: count, duration, bytes, gap, fetched, or a part of the duration, as wait_device.
         lacking: what the rows lack; the picture is of the rows, and its title says so.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import latencies, wait_rows
+from ior_nb.aggregate import latencies, wait_rows, waiting
 from ior_nb.real import Lock
 from ior_nb.result.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
@@ -70,7 +70,7 @@ class LineTally:
             "errors": batch.failed.astype(np.int64),
             "bytes": batch["bytes"].view(np.int64),
             "time": latency,
-            "waiting": np.where(wait_rows(batch), latency, 0),
+            "waiting": waiting(batch, wait_rows(batch)),
         }
         with self._lock:
             own = self._stacks.codes(codes, batch.tables["stack"]).astype(np.intp)

@@ -39,7 +39,10 @@ __all__ = [
 
 _WHOLE: Final = Completeness()
 _UNITS: Final = {"_ns": "ns", "_s": "s", "bytes": "bytes"}
-_SLOW: Final = ("latency_ns", "syscall", "file", "bytes", "ret", "comm", "pid", "tid", "fd", "cell", "seq")
+_SLOW: Final = (
+    *("latency_ns", "syscall", "file", "bytes", "ret", "comm", "pid", "tid", "fd", "cell", "seq"),
+    *("source", *aggregate.MEASURED),
+)
 
 
 def stats(batch: EventBatch, lacking: Completeness = _WHOLE, *, duration_s: float = 0.0) -> pd.DataFrame:
@@ -163,7 +166,7 @@ def slowest(
     """
     found = aggregate.slowest(batch, n, waiting=waiting)
     start_s = (found["time_ns"].astype(np.int64) - _origin(batch, origin_ns)) / 1e9
-    text = ("syscall", "file", "comm")
+    text = ("syscall", "file", "comm", "source")
     return _frame(
         {"start_s": start_s} | {name: found.text(name) if name in text else found[name].copy() for name in _SLOW},
         lacking,

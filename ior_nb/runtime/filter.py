@@ -51,6 +51,8 @@ class Dimension:
     """Whether it is compared with a text, else with a number."""
     unit: str = ""
     """`ns` (durations), `bytes` (sizes), or empty for plain numbers and text."""
+    measured: bool = False
+    """Whether a value below 0 says that nobody measured it: then it matches no comparison, `!=` included."""
     aliases: tuple[str, ...] = ()
     """Other names people may type: those of a flame graph, and those ior has."""
 
@@ -91,6 +93,24 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         ),
         Dimension(name="time", columns=("time_ns",), doc="start of the call on the boot clock", unit="ns"),
         Dimension(name="bytes", columns=("bytes",), doc="bytes moved", unit="bytes"),
+        Dimension(
+            name="fetched",
+            columns=("fetched_bytes",),
+            doc="bytes the call made the device read",
+            unit="bytes",
+            measured=True,
+        ),
+        Dimension(name="source", columns=("source",), doc="device, direct, waited or cache, for reads", text=True),
+        *(
+            Dimension(name=name, columns=(f"{name}_ns",), doc=doc, unit="ns", measured=True)
+            for name, doc in (
+                ("on_cpu", "time the call ran"),
+                ("wait_cpu", "time it waited for a processor"),
+                ("wait_device", "time it waited for a device"),
+                ("wait_lock", "time it waited for a lock in the kernel"),
+                ("wait_other", "time it waited for somebody else"),
+            )
+        ),
         Dimension(name="ret", columns=("ret",), doc="return value, -errno for errors"),
         Dimension(name="cell", columns=("cell",), doc="execution count of the cell, -1 outside"),
         Dimension(name="py_file", columns=("py_file",), doc="file of the line of Python that made the call", text=True),
@@ -120,7 +140,7 @@ class Number:
     """A comparison with a number: `pid=3`, `latency>=1000000`. Durations are nanoseconds, sizes bytes.
 
     Calls that never return, or have not returned, match no comparison of latency or ret, `!=` included; refused ones
-    and page faults none of latency.
+    and page faults none of latency; and what was not measured matches none of it.
 
     Raises:
         ValueError: no such dimension or operator, or a value beyond 64 bits with sign.
@@ -145,6 +165,8 @@ class Number:
         else:  # no value of the column is that large, or that small
             always = ("!=", "<", "<=") if self.value > limits.max else ("!=", ">", ">=")
             result = np.full(len(batch), self.operator in always)
+        if DIMENSIONS[self.dimension].measured:
+            result &= column >= 0
         for state in _LACKING.get(self.dimension, ()):
             code = batch.tables["state"].code(state)
             if code is not None:

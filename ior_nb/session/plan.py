@@ -61,6 +61,8 @@ class Plan:
     keep_rows: bool = True
     stacks: str = "full"
     """A key of `FRAMES_OF`."""
+    waits: bool = True
+    """Whether it is told what calls wait for."""
     quiet: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -101,6 +103,7 @@ class Request(TypedDict, total=False):
     record_command: bool
     keep_rows: bool
     stacks: str | None
+    waits: bool | None
     cwd: str | Path | None
     env: Mapping[str, str] | None
     title: str | None
@@ -166,6 +169,7 @@ def plan(**asked: Unpack[Request]) -> Plan:
         record_command=wanted["record_command"],
         keep_rows=wanted["keep_rows"],
         stacks=_stacks(wanted.get("stacks"), own=mine or program is not None),
+        waits=_waits(wanted.get("waits"), own=mine or program is not None),
         quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )
@@ -227,6 +231,17 @@ def _stacks(asked: str | None, *, own: bool) -> str:
     if asked not in FRAMES_OF:
         raise ConfigError(f"stacks={asked!r}: choose from {', '.join(FRAMES_OF)}")
     return asked
+
+
+def _waits(asked: bool | None, *, own: bool) -> bool:
+    """Return whether waits are told apart: unless it is said, where what is traced is the user's own.
+
+    Raises:
+        ConfigError: it is neither yes nor no.
+    """
+    if asked is not None and not isinstance(asked, bool):
+        raise ConfigError(f"waits={asked!r:.80}: give True or False")
+    return own if asked is None else asked
 
 
 def sampling_rates(sampling: Mapping[str, int]) -> dict[int, int]:

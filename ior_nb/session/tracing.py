@@ -56,6 +56,8 @@ def trace(
         stacks: the Python stack of every call: `full` (32 frames), `lines` (the innermost 12, which costs less where
             an interpreter has no version of its code) or `off`; by default full where the traced program is this one or
             a command, else off.
+        waits: tell what calls waited for, a device, a lock or somebody else, which every context switch of the machine
+            pays for; by default where the traced program is this one or a command. For a processor is always told.
         cwd: working directory of the command.
         env: environment of the command.
         title: heading of the result.

@@ -95,15 +95,19 @@ def faults(trace: Trace, path: Path) -> Any:
     return rows[(rows["file"] == str(path)) & (rows["syscall"] == "page_fault")]
 
 
-@pytest.mark.parametrize("what", ["scan", "scattered", "halves", "written"])
+@pytest.mark.parametrize("what", ["scan", "scattered", "halves", "column", "written"])
 def test_faults_bring_in_what_the_process_read(what: str, data: Path, run: Callable[..., tuple[Trace, Any]]) -> None:
     """The bytes of the rows of a cold mapped file are what the kernel says the process has read."""
     found, said = run(what, cold(data))
     rows = faults(found, data)
 
+    table = found.df()
+    by_calls = table[(table["file"] == str(data)) & (table["syscall"] != "page_fault")]["fetched_bytes"].sum()
+
     assert said["read"] > 0
-    assert rows["bytes"].sum() == said["read"]
-    assert found.pages[str(data)]["faulted_bytes"] == said["read"]
+    assert rows["bytes"].sum() + by_calls == said["read"]
+    assert rows["fetched_bytes"].sum() == rows["bytes"].sum() == found.pages[str(data)]["faulted_bytes"]
+    assert (by_calls > 0) == (what == "column")  # the head of the file is read by a call
     assert set(rows["pid"]) == {said["pid"]}
     assert len(set(rows["tid"])) == (2 if what == "halves" else 1)
     assert found.accounting.complete
@@ -119,6 +123,8 @@ def test_a_fault_has_its_line_and_place_and_no_latency(data: Path, run: Callable
     assert set(rows["family"]) == {"Memory"}
     assert set(rows["state"]) == {"untimed"}
     assert set(rows["latency_ns"]) == {0}
+    assert set(rows["wait_cpu_ns"]) == set(rows["on_cpu_ns"]) == {-1}
+    assert rows["wait_device_ns"].sum() > 0
     assert (rows["offset"] % mmap.PAGESIZE == 0).all()
     assert rows["offset"].is_monotonic_increasing
     calls = found.syscalls()

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import functools
 import mmap
+import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import mapped, wire
 from ior_nb.engine.collector.btf import Btf
-from ior_nb.engine.collector.hooks import also_there
+from ior_nb.engine.collector.hooks import MEASURED, also_there
 from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
 from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls import NATIVE, Syscall
@@ -81,8 +82,6 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
 WANTED_IF_THERE: Final[tuple[dict[str, tuple[str, ...]], ...]] = (
     {"ns_common": ("ops",), "proc_ns_operations": ("name",)},
     {"mm_struct": ("flags",)},
-    {"task_struct": ("ioac.read_bytes",)},  # CONFIG_TASK_IO_ACCOUNTING
-    {"task_struct": ("sched_info.run_delay",)},  # CONFIG_SCHED_INFO
 )
 # And what it reads besides where it hangs at trace events.
 WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
@@ -114,9 +113,10 @@ PYTHON_FUNCTIONS: Final = (*PYTHON_TAILS, *PYTHON_HOOKS.values())
 FACT_BYTES: Final = 4 << 20
 KNOWN_STACKS: Final = 32768
 KNOWN_CODES: Final = 16384
-PARTS: Final = (
-    "python.h types.h hooks.h reading.c fetched.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()
-)  # of bpf/
+PARTS: Final = (  # of bpf/
+    *("python.h", "types.h", "hooks.h", "reading.c", "fetched.c", "waits.c", "names.c", "files.c", "scope.c"),
+    *("record.c", "enter.c", "exit.c", "tasks.c"),
+)
 SHARES: Final = 6  # programs that may meet on a CPU
 
 # How a string argument is read (spec.how1, how2).
@@ -175,7 +175,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("comm", ctypes.c_uint64 * 2),
         ("ret", ctypes.c_int64),
         ("python", ctypes.c_uint64 * 5),
-        ("spent", ctypes.c_uint64 * 3),
+        ("spent", ctypes.c_uint64 * 11),
         ("memo", ctypes.c_uint64),
         ("files", ctypes.c_uint32 * 4),
         ("names", ctypes.c_uint32),
@@ -358,7 +358,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         layout |= btf.offsets(WANTED_CLASSIC)
     also, theirs = also_there(btf)
     layout |= theirs
-    for members in WANTED_IF_THERE:
+    for members in (*WANTED_IF_THERE, *MEASURED.values()):
         with contextlib.suppress(LookupError):
             layout |= btf.offsets(members)
     defines = {f"O_{s}_{m.replace('.', '_')}": o for (s, m), o in layout.items() if m}
@@ -376,7 +376,14 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {"SF_SEARCHES": SF_SEARCHES, "MOST_PROBE": MOST_ERRNO}
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"WITH_{function}": 1 for function in also}
-    defines |= {"PG_head": btf.values("pageflags").get("PG_head", 0), "PAGE_BYTES": mmap.PAGESIZE}
+    if "on_switch" in also:
+        iowait = btf.bit("task_struct", "in_iowait")
+        defines |= {"IOWAIT_WORD": iowait // 32 * 4, "IOWAIT_BIT": iowait % 32}
+    defines |= {
+        "O_DIRECT": os.O_DIRECT,
+        "PG_head": btf.values("pageflags").get("PG_head", 0),
+        "PAGE_BYTES": mmap.PAGESIZE,
+    }
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
     defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus, "THREADS": threads}

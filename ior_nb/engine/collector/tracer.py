@@ -118,6 +118,7 @@ class Tracer:
             self.load_stacks()
         try:
             counter = tuple(request.get("counter") or (0, 0))
+            self._hooks.attach_also(waits=bool(request.get("waits")))
             running = self._attach(scope, frames, request.get("programs") or (), counter)
             self._halfway = False
             self._configure()
@@ -166,7 +167,6 @@ class Tracer:
         self, scope: dict[str, Any], frames: int, programs: Iterable[str], counter: tuple[int, ...]
     ) -> dict[int, int]:
         running: dict[int, int] = {}
-        self._hooks.attach_also()
         for hook in HOOKS:
             if hook == "sys_enter":  # everything else is in place: now the targets, then the calls
                 if frames and self.stacks is not None:

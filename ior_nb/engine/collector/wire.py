@@ -68,7 +68,7 @@ EF_NAMES_LOST: Final = 8  # its paths did not fit into the names ring
 EF_SAMPLED_OUT: Final = 16  # never leaves the kernel
 EF_KEPT_OUT: Final = 32  # audit: the filter would have kept it out
 EF_REFUSED: Final = 64  # a filter or a tracer answered it before it began; with EF_NO_RETURN: by a signal
-EF_UNTIMED: Final = 128  # no call but a fault on a mapped file: nobody knows its end
+EF_DIRECT: Final = 128  # what it fetched went past the page cache
 
 # A number of a record that is packed: 30 bits, and above them how often it was shifted right by nine. It is exact below
 # 2**30, and beyond that where it is a whole number of sectors of a disk.

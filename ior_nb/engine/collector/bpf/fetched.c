@@ -41,6 +41,8 @@ inline_ void begin_spending(struct slot *slot) {
   slot->spent.read_bytes = read_by_task();
   slot->spent.run_delay = delayed_task();
   slot->spent.pages = 0;
+  slot->spent.slept[FOR_OTHERS] = 0; slot->spent.slept[FOR_DEVICE] = 0; slot->spent.slept[FOR_LOCK] = 0;
+  slot->spent.lock = 0; slot->spent.left = 0;
 }
 
 /* File systems without a disk of their own (FUSE) count no bytes, but pages do come into the cache; some (NFS) do both. */

@@ -55,6 +55,7 @@ inline_ struct fault *fault_begins(struct slot *slot, u32 tid, u64 mapping, u64 
   f->time = bpf_ktime_get_boot_ns();
   f->index = index; f->sleeps = sleeps_so_far(); f->read = read_by_task(); f->pages = f->maps = 0;
   f->stack = 0; f->why = 0; f->open = 1;
+  if (slot->state != S_OPEN) begin_spending(slot);                  /* a call's, which the fault is in, goes on */
   f->pid = slot->pid; f->tid = slot->tid; f->comm_id = slot->comm_id;   /* for who finds it open at the end of the trace */
   slot->faulting = WAITING;
   return f;
@@ -157,10 +158,11 @@ inline_ void spent_by_fault(struct slot *slot, struct slot *row, struct fault *f
   if (slot->state == S_OPEN) {
     if (read > filled) read = filled;
     slot->spent.read_bytes += read;
+    row->spent.read_bytes = now - read;
+  } else {
+    row->spent = slot->spent;
   }
-  row->spent.read_bytes = now - read;
   row->spent.pages = f->pages;
-  row->spent.run_delay = delayed_task();
 }
 
 inline_ void send_fault(struct scratch *s, struct slot *slot, struct fault *f) {
@@ -169,7 +171,7 @@ inline_ void send_fault(struct scratch *s, struct slot *slot, struct fault *f) {
   if (!spec || !spec->enabled) return;
   struct slot *row = &s->blank;
   __builtin_memset(row, 0, sizeof(*row));
-  row->pid = slot->pid; row->tid = slot->tid; row->nr = nr; row->flags = EF_UNTIMED;
+  row->pid = slot->pid; row->tid = slot->tid; row->nr = nr;
   row->start = row->last_end = f->time;                             /* no gap: the one around it is the next call's */
   row->pos = f->index * PAGE_BYTES; row->ret = f->pages * PAGE_BYTES;
   row->files[F_FILE] = f->file; row->stack = f->stack; row->why = f->why;

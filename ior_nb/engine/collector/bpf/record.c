@@ -27,7 +27,7 @@ inline_ bool kept_out(struct slot *slot, u64 latency, s64 ret) {
   u32 nr = slot->nr;
   /* What finds a file tells that those looked for before were no failures (engine/searches.py). */
   if (f->errors_only && !failed(ret) && !((spec = specs.lookup(&nr)) && spec->flags & SF_SEARCHES)) out = true;
-  if (f->timed && (slot->flags & (EF_NO_RETURN | EF_REFUSED | EF_UNTIMED) || latency < f->latency_min || latency > f->latency_max)) out = true;
+  if (f->timed && (slot->flags & (EF_NO_RETURN | EF_REFUSED) || slot->nr == NR_PAGE_FAULT || latency < f->latency_min || latency > f->latency_max)) out = true;
   if (f->comm_mask[0]) {
     u64 comm[2] = {};
     read_comm(comm);
@@ -49,6 +49,9 @@ inline_ bool emit(u32 by, struct slot *slot, u64 latency, s64 ret, u32 flags) {
     slot->comm[0] = comm[0]; slot->comm[1] = comm[1];
     slot->comm_id = send_comm(slot, mine(by));
   }
+  u64 fetched = fetched_by(slot);
+  if (fetched && slot->file_at && rd32(slot->file_at + O_file_f_flags) & O_DIRECT) flags |= EF_DIRECT;
+  come_back(slot);
   struct event *e = events.ringbuf_reserve(sizeof(struct event));
   if (!e) { count(T_LOST_RING); return false; }
   e->time = slot->start; e->latency = latency; e->ret = ret;
@@ -58,8 +61,9 @@ inline_ bool emit(u32 by, struct slot *slot, u64 latency, s64 ret, u32 flags) {
   e->pos = slot->pos; e->extra = slot->extra;
   e->file = slot->files[F_FILE]; e->file2 = slot->files[F_SOURCE]; e->names = slot->names; e->comm = slot->comm_id; e->stack = slot->stack;
   e->pid = slot->pid; e->tid = slot->tid;
-  e->fetched = packed(fetched_by(slot)); e->run_delay = packed(run_delay_of(slot));
-  e->wait_device = 0; e->wait_lock = 0; e->wait_other = 0; e->opener = 0;
+  e->fetched = packed(fetched); e->run_delay = slot->nr == NR_PAGE_FAULT ? PACKED_UNKNOWN : packed(run_delay_of(slot));
+  e->wait_device = packed(slot->spent.slept[FOR_DEVICE]); e->wait_lock = packed(slot->spent.slept[FOR_LOCK]);
+  e->wait_other = packed(slot->spent.slept[FOR_OTHERS]); e->opener = 0;
   e->nr = slot->nr; e->flags = flags; e->generation = slot->generation;
   events.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
   if (!(flags & EF_IN_FLIGHT)) {

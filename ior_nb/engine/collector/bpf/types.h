@@ -12,6 +12,7 @@
  *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
  *   fork, exec, exit of tasks keep the scope and the slots right
  *   fetched.c   what a call made devices read; a hook at the page cache where it is needed
+ *   waits.c     what it slept for; hooks of the scheduler that are there when they are asked for
  *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
  *   mapped.c    (the same) faults on mapped files
  *
@@ -89,8 +90,11 @@ struct chunk {  /* wire.py: CHUNK */
   char text[CHUNK_TEXT];
 };
 _Static_assert(sizeof(struct chunk) - CHUNK_TEXT == HEAD_BYTES, "chunk");
-/* Counters of the thread when its call began: bytes it had made devices read, ns it had waited for a CPU. */
-struct spent { u64 read_bytes, run_delay, pages; };
+/* Counters of the thread when its call began: bytes it had made devices read, ns it had waited for a CPU. Pages that came
+ * into the page cache since. Then as waits.c has it: ns slept, by what for; the lock it is about to wait for; when it left
+ * its processor, 0 when it is back, how long it had waited for one then, and what it sleeps for. */
+enum { FOR_OTHERS, FOR_DEVICE, FOR_LOCK };
+struct spent { u64 read_bytes, run_delay, pages, slept[4], lock, left, left_delay, why; };
 struct where { u64 mnt, dentry; };
 struct known { u64 parent, hash_len, inode, path; u32 id, generation; };
 struct slot {
