@@ -400,7 +400,7 @@ def _broken(error: OSError, collector: Collector) -> errors.CollectorDied:
 
 
 def as_json(pushdown: Pushdown) -> dict[str, Any]:
-    """Return what `program.filter_row` of the collector takes; nothing for a filter that lets everything pass."""
+    """Return what `filters.filter_row` of the collector takes; nothing for a filter that lets everything pass."""
     if not pushdown.active:
         return {}
     value, mask = pushdown.comm_words

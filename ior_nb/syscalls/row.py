@@ -112,6 +112,7 @@ ROLES: dict[str, str] = {
     "target_fd": "enter: descriptor an epoll operation is about",
     "epoll_event": "enter: pointer to struct epoll_event, whose first u32 is the event mask",
     "fds_out": "exit: pointer to the two descriptors the kernel has created",
+    "mapped": "enter: address in memory, of which the file that is mapped there is the one the call acts on",
     "length": "enter: length of the address range mapped, unmapped or (before) remapped",
     "length2": "enter: length of the address range after remapping",
     "brk": "enter: requested end of the heap",

@@ -225,3 +225,32 @@ def test_a_file_below_an_overlay_has_the_name_its_user_knows(tmp_path: Path, ses
 
     assert t.pages[f"{merged}/data"]["faulted_bytes"] == MIB
     assert faults(t, folders["merged"] / "data")["bytes"].sum() == MIB
+
+
+REGION = """
+import mmap, os, sys
+with open(sys.argv[1], "r+b") as file:
+    spare = [mmap.mmap(-1, 4096 * (1 + n)) for n in range(211)]
+    data = mmap.mmap(file.fileno(), 0)
+    data[3 << 20] = 1
+    data.madvise(mmap.MADV_WILLNEED)
+    data.flush()
+    data.flush(2 << 20, 8192)
+    data.close()
+"""
+
+
+def test_calls_on_mapped_memory_name_its_file(data: Path, session: TracerSession) -> None:
+    """mmap, msync, madvise and munmap act on a file, wherever in its mapping; on other memory they have none."""
+    with ior_trace(command=[sys.executable, "-c", REGION, str(data)], session=session, families="FS,Memory") as t:
+        pass
+    rows = t.df()
+    mine = rows[rows["file"] == str(data)]["syscall"].value_counts()
+
+    assert {name: mine[name] for name in ("mmap", "msync", "madvise", "munmap")} == {
+        "mmap": 1,
+        "msync": 2,
+        "madvise": 1,
+        "munmap": 1,
+    }
+    assert (rows[rows["syscall"] == "munmap"]["file"] == "").sum() > 0

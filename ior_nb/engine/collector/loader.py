@@ -25,12 +25,11 @@ from ior_nb.engine.collector.program import (
     TAILS,
     WANTED_PYTHON,
     Variant,
-    possible_cpus,
-    possible_threads,
     source,
 )
 from ior_nb.engine.collector.python import STACKS_HERE
 from ior_nb.engine.collector.ring import PAGE
+from ior_nb.engine.collector.sizes import possible_cpus, possible_threads
 
 __all__ = ["UNREADABLE", "WAYS", "Loading", "NotHere", "kernel_btf", "load_program"]
 

@@ -13,7 +13,7 @@ __all__ = ["ENDS", "FUNCTIONS", "HOOKS", "TAILS", "WANTED", "Fault", "defines"]
 WANTED: Final[dict[str, tuple[str, ...]]] = {
     "task_struct": ("nvcsw",),
     "address_space": ("host", "i_mmap"),
-    "vm_area_struct": ("shared.rb", "vm_file"),
+    "vm_area_struct": ("shared.rb",),
     "inode": ("i_generation",),
 }
 _IF_THERE: Final = (
@@ -21,7 +21,6 @@ _IF_THERE: Final = (
     ("page", "index", "O_folio_index"),
     ("folio", "mapping", "O_folio_mapping"),
     ("folio", "index", "O_folio_index"),
-    ("backing_file", "user_path", "O_backing_file_user_path"),
 )
 HOOKS: Final = {
     "mm_filemap_fault": "on_fault",
@@ -72,4 +71,4 @@ def defines(btf: Btf) -> dict[str, int]:
     for name, member, constant in _IF_THERE:
         with contextlib.suppress(LookupError):
             (found[constant],) = btf.offsets({name: (member,)}).values()
-    return found | {"OVERLAYFS_MAGIC": 0x794C7630, "CACHED_FILES": _FILES}
+    return found | {"CACHED_FILES": _FILES}

@@ -11,10 +11,11 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ior_nb.engine.collector import mapped, wire
 from ior_nb.engine.collector.btf import Btf
+from ior_nb.engine.collector.filters import FILTER
 from ior_nb.engine.collector.hooks import MEASURED, also_there
 from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
 from ior_nb.engine.collector.ring import PAGE
@@ -70,6 +71,7 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "super_block": ("s_dev", "s_magic"),
     "dentry": ("d_hash", "d_parent", "d_name", "d_inode"),
     "vfsmount": ("mnt_root",),
+    "vm_area_struct": ("vm_file",),
     "mount": ("mnt", "mnt_parent", "mnt_mountpoint"),
     "fs_struct": ("pwd", "root"),
     "socket_alloc": ("vfs_inode",),
@@ -82,6 +84,9 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
 WANTED_IF_THERE: Final[tuple[dict[str, tuple[str, ...]], ...]] = (
     {"ns_common": ("ops",), "proc_ns_operations": ("name",)},
     {"mm_struct": ("flags",)},
+    {"mm_struct": ("mm_mt",), "maple_tree": ("ma_root",)},  # Linux 6.1
+    {"mm_struct": ("mm_rb",), "vm_area_struct": ("vm_rb", "vm_start", "vm_end")},
+    {"backing_file": ("user_path",)},
 )
 # And what it reads besides where it hangs at trace events.
 WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
@@ -114,7 +119,18 @@ FACT_BYTES: Final = 4 << 20
 KNOWN_STACKS: Final = 32768
 KNOWN_CODES: Final = 16384
 PARTS: Final = (  # of bpf/
-    *("python.h", "types.h", "hooks.h", "reading.c", "fetched.c", "waits.c", "names.c", "files.c", "scope.c"),
+    *(
+        "python.h",
+        "types.h",
+        "hooks.h",
+        "reading.c",
+        "fetched.c",
+        "waits.c",
+        "areas.c",
+        "names.c",
+        "files.c",
+        "scope.c",
+    ),
     *("record.c", "enter.c", "exit.c", "tasks.c"),
 )
 SHARES: Final = 6  # programs that may meet on a CPU
@@ -136,6 +152,7 @@ EXTRA: Final = {
     "fds_out": 9,
     "mmsghdr": 10,
 }
+BY_ADDRESS: Final = 0x80  # of spec.fd: the file is not behind a descriptor, but mapped at an address
 SF_CHANGES_NAMES: Final = 1
 SF_EXEC: Final = 2
 SF_WRITES: Final = 4
@@ -155,7 +172,6 @@ FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I21B7x2Q")  # struct spec of bpf/types.h
 CONFIG: Final = struct.Struct("<2Q12I")  # struct config of bpf/types.h
-FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
 LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
 
 
@@ -255,7 +271,7 @@ def _meaning(call: Syscall, watches_ring: bool) -> bytes:
     return SPEC.pack(
         0,
         0,
-        at("fd"),
+        at("fd") or (BY_ADDRESS | at("mapped") if call.arg("mapped") is not None else 0),
         at("fd2"),
         at(first),
         HOW[first],
@@ -278,44 +294,6 @@ def _meaning(call: Syscall, watches_ring: bool) -> bytes:
         probes & (1 << 64) - 1,
         probes >> 64,
     )[SWITCH.size :]
-
-
-def filter_row(wanted: dict[str, Any], generation: int) -> bytes:
-    """Return an entry of `filters`.
-
-    Args:
-        wanted: nothing, or "pid", "tid", "calls" (numbers), "latency_min", "latency_max", "errors_only", "comm" and
-            "comm_mask" (16 bytes each, in hex), "audit"; see `runtime.Pushdown`.
-        generation: what records judged by it carry.
-    """
-    calls = wanted.get("calls")
-    bits = (1 << wire.SPECS) - 1 if calls is None else sum(1 << n for n in set(calls))
-    low, high = wanted.get("latency_min"), wanted.get("latency_max")
-    return FILTER.pack(
-        *struct.unpack("<8Q", bits.to_bytes(64, "little")),
-        max(low or 0, 0),
-        (1 << 64) - 1 if high is None else max(high, 0),
-        bytes.fromhex(wanted.get("comm", "00" * 16)) + bytes.fromhex(wanted.get("comm_mask", "00" * 16)),
-        wanted.get("pid") or 0,
-        wanted.get("tid") or 0,
-        generation & 0xFF,
-        bool(wanted),
-        low is not None or high is not None,
-        bool(wanted.get("errors_only")),
-        bool(wanted.get("audit")),
-        *(0, 0, 0),
-    )
-
-
-def possible_threads() -> int:
-    """Return how many numbers threads can have on this machine, rounded up to whole pages of a byte each."""
-    return -(-int(Path("/proc/sys/kernel/pid_max").read_text()) // mmap.PAGESIZE) * mmap.PAGESIZE
-
-
-def possible_cpus() -> int:
-    """Return one more than the highest CPU number this machine can have."""
-    text = Path("/sys/devices/system/cpu/possible").read_text()
-    return int(text.strip().replace(",", "-").split("-")[-1]) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +365,14 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
     defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus, "THREADS": threads}
-    defines |= {"SLOTS": 65536, "FILES": 65536, "SOCKFS_MAGIC": 0x534F434B, "NSFS_MAGIC": 0x6E736673}
+    defines |= {
+        "SLOTS": 65536,
+        "FILES": 65536,
+        "SOCKFS_MAGIC": 0x534F434B,
+        "NSFS_MAGIC": 0x6E736673,
+        "OVERLAYFS_MAGIC": 0x794C7630,
+        "BY_ADDRESS": BY_ADDRESS,
+    }
     defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
     defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}
     defines |= {"TASK_BTF": int(variant.typed), "CLASSIC": int(variant.classic)}

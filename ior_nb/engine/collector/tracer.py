@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.bpf import UPDATE_NOEXIST, Refused, condensed
+from ior_nb.engine.collector.filters import filter_row
 from ior_nb.engine.collector.hooks import HOOKS
 from ior_nb.engine.collector.loader import load_program
 from ior_nb.engine.collector.pages import PAGE_FAULT, Pages
@@ -30,10 +31,9 @@ from ior_nb.engine.collector.program import (
     TARGET_IN,
     Slot,
     all_specs,
-    filter_row,
-    possible_cpus,
 )
 from ior_nb.engine.collector.ring import PAGE, Ring
+from ior_nb.engine.collector.sizes import possible_cpus
 from ior_nb.engine.collector.stacks import Stacks
 
 

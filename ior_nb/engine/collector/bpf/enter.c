@@ -43,7 +43,9 @@ inline_ void extra_at_enter(struct slot *slot, struct spec *spec, u64 task) {
 /* The files behind the call's descriptors and below its paths, and where in them it begins. */
 inline_ void files_at_enter(struct scratch *s, struct slot *slot, struct spec *spec, u64 task) {
   __builtin_memset(s->ask, 0, sizeof(s->ask));
-  if (spec->fd) {
+  if (spec->fd & BY_ADDRESS) {
+    s->ask[F_FILE] = path_of_area(area_at(s, task, word(slot, spec->fd & ~BY_ADDRESS)));
+  } else if (spec->fd) {
     u64 f = file_of(task, word(slot, spec->fd));
     if (f) {
       s->ask[F_FILE] = f + O_file_f_path;

@@ -137,18 +137,11 @@ inline_ bool fault_fills(void *ctx, struct slot *slot, u32 tid, u64 folio, u64 m
 
 /* ---- the end ---- */
 
-/* Where a file is, by one of its mappings; of a file below an overlay what its user called it. */
+/* Where a file is, by one of the areas that map it. */
 inline_ bool where_mapped(u64 mapping, struct where *at) {
-  u64 node = rd(mapping + O_address_space_i_mmap);
-  if (!node) return false;
-  u64 file = rd(node - O_vm_area_struct_shared_rb + O_vm_area_struct_vm_file);
-  if (!file) return false;
-  read_kernel(at, sizeof(*at), (void *)(file + O_file_f_path));
-#ifdef O_backing_file_user_path
-  struct where user = {};
-  read_kernel(&user, sizeof(user), (void *)(file + O_backing_file_user_path));
-  if (user.dentry && rd(rd(rd(user.dentry + O_dentry_d_inode) + O_inode_i_sb) + O_super_block_s_magic) == OVERLAYFS_MAGIC) *at = user;
-#endif
+  u64 node = rd(mapping + O_address_space_i_mmap), path = node ? path_of_area(node - O_vm_area_struct_shared_rb) : 0;
+  if (!path) return false;
+  read_kernel(at, sizeof(*at), (void *)path);
   return at->dentry;
 }
 
