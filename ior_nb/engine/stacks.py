@@ -13,7 +13,7 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import grown
-from ior_nb.runtime.stacks import Frame, is_cell, own_frame, written
+from ior_nb.runtime.stacks import CUT, Frame, is_cell, own_frame, written
 
 __all__ = ["Stacks", "line_of"]
 
@@ -67,10 +67,13 @@ class Stacks:
         while at < len(payload):
             length = int.from_bytes(payload[at : at + 4], "little") & 0x3FFFFFFF
             at += wire.HEADER_BYTES
-            if int.from_bytes(payload[at : at + 4], "little") == wire.FACT_CODE:
-                self._learn_code(payload, at)
-            else:
-                self._learn_stack(payload, at)
+            match int.from_bytes(payload[at : at + 4], "little"):
+                case wire.FACT_CODE:
+                    self._learn_code(payload, at)
+                case wire.FACT_MORE:
+                    self._learn_more(payload, at)
+                case _:
+                    self._learn_stack(payload, at)
             at += length + 7 & ~7
 
     def _learn_code(self, payload: bytes, at: int) -> None:
@@ -81,11 +84,19 @@ class Stacks:
             parts.append(payload[at : at + size])
             at += size
         file, function, table = parts
+        cut = bool(flags & wire.FACT_LONG)
         self._codes[number] = _Code(
-            _text(file, flags >> 4 & 15), _text(function, flags & 15), table, first, 2 * begins, {}
+            _text(file, flags >> 4 & 15, cut=cut), _text(function, flags & 15, cut=cut), table, first, 2 * begins, {}
         )
         while len(self._codes) > _CODES:
             del self._codes[next(iter(self._codes))]
+
+    def _learn_more(self, payload: bytes, at: int) -> None:
+        _, _, number, _, _, _, _, size, _ = wire.CODE.unpack_from(payload, at)
+        at += wire.CODE.size
+        code = self._codes.get(number)
+        if code is not None:
+            self._codes[number] = code._replace(table=code.table + payload[at : at + size])
 
     def _learn_stack(self, payload: bytes, at: int) -> None:
         _, number, count, cut = wire.STACK.unpack_from(payload, at)
@@ -137,10 +148,17 @@ class Stacks:
         self.lines = lines
 
 
-def _text(data: bytes, kind: int) -> str:
-    """Return a str of the traced program; what no UTF-8 can hold becomes an escape."""
+def _text(data: bytes, kind: int, *, cut: bool) -> str:
+    """Return a str of the traced program; what no UTF-8 can hold becomes an escape.
+
+    Args:
+        data: as it is in memory.
+        kind: bytes a character.
+        cut: whether it is not whole if it is as long as can be.
+    """
     text = data.decode(_ENCODINGS.get(kind, "latin-1"), "backslashreplace")
-    return text.encode("utf-8", "backslashreplace").decode()
+    more = CUT if cut and len(data) == wire.LONGEST_NAME else ""
+    return text.encode("utf-8", "backslashreplace").decode() + more
 
 
 def line_of(table: bytes, first: int, offset: int) -> int:

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import Groups, processes
+from ior_nb.aggregate import MEASURED, Groups, processes
 from ior_nb.export.about import About
 from ior_nb.export.arrow import encodable
 from ior_nb.export.joined import decimal, joined, optional, spelled
@@ -89,6 +89,7 @@ def _slices(batch: EventBatch, start: int) -> bytes:
         optional(batch["bytes"] > 0, ',"bytes":', decimal(batch["bytes"])),
         optional(batch["requested_bytes"] >= 0, ',"requested_bytes":', decimal(batch["requested_bytes"])),
         optional(batch["offset"] >= 0, ',"offset":', decimal(batch["offset"])),
+        *(optional(batch[name] > 0, f',"{name}":', decimal(batch[name])) for name in MEASURED),
         optional(batch["cell"] >= 0, ',"cell":', decimal(batch["cell"])),
         spelled(batch, "state", lambda text: "" if text in ("", "done") else f',"state":{json.dumps(text)}'),
         "}}",

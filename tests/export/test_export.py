@@ -75,6 +75,7 @@ def plain_stacks(rows: list[Event], metric: str = "count") -> Counter[tuple[str,
         "duration": latency,
         "bytes": lambda e: int(e["bytes"]),
         "gap": lambda e: int(e["gap_ns"]),
+        **dict.fromkeys(METRICS.keys() - {"count", "duration", "bytes", "gap"}, lambda _: 0),  # not measured here
     }
     found: Counter[tuple[str, ...]] = Counter()
     for event in rows:

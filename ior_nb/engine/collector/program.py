@@ -108,7 +108,9 @@ WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
 TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused")
 FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 # The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
-PYTHON_TAILS: Final = {name: len(TAILS) + at for at, name in enumerate(("python_walk", "python_new", "python_mapped"))}
+PYTHON_TAILS: Final = {
+    name: len(TAILS) + at for at, name in enumerate(("python_walk", "python_find", "python_new", "python_mapped"))
+}
 PYTHON_HOOKS: Final = {
     "sched_process_fork": "python_fork",
     "sched_process_exec": "python_exec",
@@ -172,7 +174,7 @@ FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I21B7x2Q")  # struct spec of bpf/types.h
 CONFIG: Final = struct.Struct("<2Q12I")  # struct config of bpf/types.h
-LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
+LIVE: Final = struct.Struct("<5I")  # struct live of bpf/types.h
 
 
 class Slot(ctypes.LittleEndianStructure):
@@ -192,7 +194,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("ret", ctypes.c_int64),
         ("python", ctypes.c_uint64 * 5),
         ("spent", ctypes.c_uint64 * 11),
-        ("memo", ctypes.c_uint64),
+        ("thread_state", ctypes.c_uint64),
         ("files", ctypes.c_uint32 * 4),
         ("names", ctypes.c_uint32),
         ("comm_id", ctypes.c_uint32),
@@ -200,7 +202,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("tid", ctypes.c_uint32),
         ("tgid", ctypes.c_uint32),
         ("scope_gen", ctypes.c_uint32),
-        ("memo_stack", ctypes.c_uint32),
+        ("no_python", ctypes.c_uint32),
         ("stack", ctypes.c_uint32),
         ("nr", ctypes.c_uint16),
         ("state", ctypes.c_uint8),

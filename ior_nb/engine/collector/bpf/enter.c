@@ -146,7 +146,7 @@ int on_enter(struct enter_args *ctx) {
   find(s, slot, now->tree_generation);
   extra_at_enter(slot, spec, task);
   if (s->todo || spec->how1 == H_EXEC) tails.call(ctx, TAIL_ENTER_WALK);
-  if (stack_is_gone_later(spec)) tails.call(ctx, TAIL_PYTHON_WALK);
+  if (stack_is_gone_later(spec)) walk_python(ctx, slot, now);
   begin(slot, spec);
   return 0;
 }
@@ -157,7 +157,7 @@ int enter_walk(struct enter_args *ctx) {
   if (w.s->todo) name_one(w.s, w.slot, w.now);
   if (w.s->todo) tails.call(ctx, TAIL_ENTER_WALK);
   if (w.spec->how1 == H_EXEC) send_program(w.s, w.slot, w.spec);
-  if (stack_is_gone_later(w.spec)) tails.call(ctx, TAIL_PYTHON_WALK);
+  if (stack_is_gone_later(w.spec)) walk_python(ctx, w.slot, w.now);
   begin(w.slot, w.spec);
   return 0;
 }

@@ -165,8 +165,9 @@ inline_ void ended(void *ctx, struct slot *slot, struct spec *spec, struct live 
     send_first_path(s, slot, spec);
   if (spec->how2) send_second_path(s, slot, spec);
   if (file_at_exit(s, slot, spec, now, ret)) tails.call(ctx, TAIL_EXIT_WALK);
-  tails.call(ctx, TAIL_PYTHON_WALK);
+  walk_python(ctx, slot, now);
   finish(slot);
+  may_be_mapped(ctx, slot);
 }
 
 int on_exit(struct exit_args *ctx) {
@@ -244,7 +245,7 @@ int exit_walk(struct exit_args *ctx) {
     add_up(ctx);
     return 0;
   }
-  tails.call(ctx, TAIL_PYTHON_WALK);
+  walk_python(ctx, w.slot, w.now);
   finish(w.slot);
   return 0;
 }

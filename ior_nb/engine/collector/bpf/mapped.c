@@ -61,16 +61,6 @@ inline_ struct fault *fault_begins(struct slot *slot, u32 tid, u64 mapping, u64 
   return f;
 }
 
-/* Have the stack read; it is put where that of a call is, which may be open around the fault. */
-inline_ void read_stack(void *ctx, struct slot *slot, struct fault *f) {
-  f->call_stack = slot->stack; f->call_why = slot->why;
-  slot->stack = 0; slot->why = 0;
-  slot->faulting = WALKING;
-  tails.call(ctx, TAIL_PYTHON_WALK);
-  slot->faulting = WAITING;
-  slot->stack = f->call_stack; slot->why = f->call_why;
-}
-
 inline_ void fault_has_stack(struct slot *slot) {
   u32 tid = bpf_get_current_pid_tgid();
   struct fault *f = faults.lookup(&tid);
@@ -78,6 +68,17 @@ inline_ void fault_has_stack(struct slot *slot) {
   if (!f) return;
   f->stack = slot->stack; f->why = slot->why;
   slot->stack = f->call_stack; slot->why = f->call_why;
+}
+
+/* Have the stack read; it is put where that of a call is, which may be open around the fault. */
+inline_ void read_stack(void *ctx, struct slot *slot, struct fault *f) {
+  u32 zero = 0;
+  struct live *now = live.lookup(&zero);
+  f->call_stack = slot->stack; f->call_why = slot->why;
+  slot->stack = 0; slot->why = 0; slot->end = f->time;
+  slot->faulting = WALKING;
+  if (now) walk_python(ctx, slot, now);
+  fault_has_stack(slot);
 }
 
 int on_fault(struct fault_args *ctx) {

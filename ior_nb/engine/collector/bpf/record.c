@@ -95,3 +95,10 @@ inline_ bool walk_on(struct walk *w, u32 by) {
   w->spec = specs.lookup(&nr);
   return w->spec;
 }
+
+/* On with the Python stack, in a process that may have one. */
+inline_ void walk_python(void *ctx, struct slot *slot, struct live *now) {
+  u32 news = now->pythons + now->learned;
+  if (slot->no_python != news) tails.call(ctx, TAIL_PYTHON_WALK);
+  else if (news) slot->why = T_NO_PYTHON;
+}
