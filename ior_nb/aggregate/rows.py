@@ -24,6 +24,7 @@ __all__ = [
     "at_others",
     "classes",
     "credited_rows",
+    "fault_rows",
     "gapless",
     "latencies",
     "lives",
@@ -71,8 +72,13 @@ def latencies(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
 
 def gapless(batch: EventBatch) -> np.ndarray:
     """Return which rows have no gap: first calls of threads, and page faults, which are no calls. Bool, shape (n,)."""
-    first, faults = batch["first_on_tid"], batch.tables["state"].code("untimed")
-    return first if faults is None else first | (batch["state"] == faults)
+    return np.asarray(batch["first_on_tid"] | fault_rows(batch))
+
+
+def fault_rows(batch: EventBatch) -> np.ndarray:
+    """Return which rows are faults on mapped files, and no calls: bool, shape (n,)."""
+    code = batch.tables["state"].code("untimed")
+    return np.zeros(len(batch), bool) if code is None else np.asarray(batch["state"] == code)
 
 
 def lives(batch: EventBatch) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups
-from ior_nb.aggregate.rows import at_others, latencies
+from ior_nb.aggregate.rows import at_others, fault_rows, latencies
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.schema import PARTS
 
@@ -115,8 +115,7 @@ class Spent:
 
 def _slept_untimed(batch: EventBatch) -> int:
     """Return how long faults slept, ns: it is all that is known of their time."""
-    code = batch.tables["state"].code("untimed")
-    rows = np.flatnonzero(batch["state"] == (-1 if code is None else code))
+    rows = np.flatnonzero(fault_rows(batch))
     return sum(int(np.maximum(batch[name][rows], 0).sum()) for name in PARTS) if len(rows) else 0
 
 

@@ -89,7 +89,11 @@ def families(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
 
 
 def files(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
-    """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source."""
+    """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source.
+
+    `faulted_bytes` of `bytes_read` were brought in by faults on the mapped file; `reread_bytes` were read by calls and
+    had been before. `amplification` is what calls made devices read for each byte they asked for, each byte once.
+    """
     return _frame(aggregate.files(batch, lacking.unrecorded), lacking)
 
 
@@ -215,7 +219,10 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
 
     measures = [
         c
-        for c in ("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns")
+        for c in (
+            *("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns"),
+            *("fetched_bytes", "reread_bytes", "faulted_bytes"),
+        )
         if c in before.columns
     ]
     ranks = [c for c in ("mean_ns", "p50_ns", "p90_ns", "p95_ns", "p99_ns", "p999_ns", "max_ns") if c in before.columns]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import Spent, amount, gapless, latencies, source_files, wait_rows, waiting
+from ior_nb.aggregate import Spent, amount, fault_rows, gapless, latencies, source_files, wait_rows, waiting
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import boot_clock
@@ -151,6 +151,7 @@ class Statistics:
             written=written,
             fetched=fetched,
             fetching=fetching,
+            faults=np.flatnonzero(fault_rows(batch)) if len(untimed) else untimed,
             failed=failed,
             untimed=untimed,
         )
