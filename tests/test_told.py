@@ -172,6 +172,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
     "to_parquet": lambda t, folder: t.to_parquet(folder / "x.parquet"),
     "export": lambda t, folder: t.export(folder / "y.html"),
     "diff": lambda t, _: t.diff(t, rows_only=True),
+    "cache": lambda t, _: t.cache(t),
     "filter": lambda t, _: t.filter("bytes>=0").summary().text(),
     "__repr__": lambda t, _: repr(t),
     "_repr_html_": lambda t, _: t._repr_html_(),

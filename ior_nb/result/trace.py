@@ -342,6 +342,26 @@ class Trace(Answers):
             rows_only=rows_only,
         )
 
+    def cache(self, other: Trace | None = None) -> str:
+        """Return in a line what this run had to fetch from the device, and what a second run of the same had to.
+
+        Args:
+            other: the second run; without one, the first and the last cell of this trace are compared.
+
+        Raises:
+            ConfigError: there is nothing to compare.
+        """
+        from ior_nb.result import cold
+        from ior_nb.result.comparison import told_apart
+
+        if other is None:
+            return cold.compared(*cold.by_cells(self.batch), [self.completeness])
+        if not isinstance(other, Trace):
+            raise ConfigError(f"a trace is compared with another, not with {other!r:.80} ({type(other).__name__})")
+        names = told_apart((self.name, other.name), (self.started_at, other.started_at))
+        runs = ((names[0], self.batch), (names[1], other.batch))
+        return cold.compared(*runs, [self.completeness, other.completeness])
+
     def export(self, target: str | Path, *, format: str | None = None, **options: Any) -> Path:  # noqa: A002
         """Write the rows to a file; return its path.
 
