@@ -13,14 +13,16 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import grown
-from ior_nb.runtime.stacks import CUT, Frame, is_cell, own_frame, written
+from ior_nb.runtime.stacks import CUT, Frame, is_cell, own_frame, place_of, written
 
-__all__ = ["Stacks", "line_of"]
+__all__ = ["TEXTS", "Stacks", "line_of"]
 
 _CODES: Final = 1 << 16  # remembered; the kernel program knows the last 16,384 it was asked for
 _MOST: Final = 1 << 17  # texts in a table before a new one is begun
 _ALIVE: Final = 1 << 16  # stacks that are taken over; the kernel program knows half as many
 _ENCODINGS: Final = {0: "ascii", 1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
+TEXTS: Final = {"texts": "stack", "files": "py_file", "functions": "py_func", "places": "opened_at"}
+"""Attributes of `Stacks` -> the columns whose string codes they are."""
 _BEFORE_ALL: Final = 1 << 31  # an offset beyond: the instruction pointer stands before the code
 
 
@@ -42,7 +44,7 @@ class Stacks:
         tables: the string tables.
 
     Attributes:
-        texts, files, functions: string codes by id of the stack.
+        texts, files, functions, places: string codes by id of the stack; a place is its line with its file.
         lines: numbers by id of the stack.
     """
 
@@ -52,6 +54,7 @@ class Stacks:
         self.texts = np.zeros(1024, np.int32)
         self.files = np.zeros(1024, np.int32)
         self.functions = np.zeros(1024, np.int32)
+        self.places = np.zeros(1024, np.int32)
         self.lines = np.zeros(1024, np.int32)
         self._used = np.zeros(1024, np.int64)  # when an id was last asked for
         self._now = 0
@@ -118,11 +121,12 @@ class Stacks:
             frames, cut = frames[: outermost + 1], False
         frames.reverse()
         own = own_frame(frames)
-        for name in ("texts", "files", "functions", "lines", "_used"):
+        for name in ("texts", "files", "functions", "places", "lines", "_used"):
             setattr(self, name, grown(getattr(self, name), number + 1))
         self.texts[number] = self._tables["stack"].intern(written(frames, cut=bool(cut)))
         self.files[number] = self._tables["py_file"].intern(own.file)
         self.functions[number] = self._tables["py_func"].intern(own.function)
+        self.places[number] = self._tables["opened_at"].intern(place_of(own))
         self.lines[number] = own.line
         self._used[number] = self._now
 
@@ -138,7 +142,7 @@ class Stacks:
         old, self._tables = self._tables, tables
         there = np.flatnonzero(self.texts)
         there = there[np.argsort(-self._used[there], kind="stable")][:_ALIVE]
-        for name, column in (("texts", "stack"), ("files", "py_file"), ("functions", "py_func")):
+        for name, column in TEXTS.items():
             before = getattr(self, name)
             after = np.zeros_like(before)
             after[there] = tables[column].intern_many(old[column].at(before[there]))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ior_nb.errors import ConfigError
 from ior_nb.runtime import Completeness, EventBatch
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ior_nb.result.sources import Sources
 
 __all__ = ["Answers"]
 
@@ -30,8 +33,43 @@ class Answers:
         """Length of the trace."""
         raise NotImplementedError
 
+    @property
+    def sources(self) -> Sources:
+        """Where lines have their text from."""
+        raise NotImplementedError
+
     def _start(self) -> int | None:
         raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """What tells the trace from others."""
+        raise NotImplementedError
+
+    @property
+    def started_at(self) -> float:
+        """Wall clock at the start."""
+        raise NotImplementedError
+
+    def cache(self, other: Answers | None = None) -> str:
+        """Return in a line what this run had to fetch from the device, and what a second run of the same had to.
+
+        Args:
+            other: the second run; without one, the first and the last cell of this trace are compared.
+
+        Raises:
+            ConfigError: there is nothing to compare.
+        """
+        from ior_nb.result import cold
+        from ior_nb.result.comparison import told_apart
+
+        if other is None:
+            return cold.compared(*cold.by_cells(self.batch), [self.completeness])
+        if not isinstance(other, Answers):
+            raise ConfigError(f"a trace is compared with another, not with {other!r:.80} ({type(other).__name__})")
+        names = told_apart((self.name, other.name), (self.started_at, other.started_at))
+        runs = ((names[0], self.batch), (names[1], other.batch))
+        return cold.compared(*runs, [self.completeness, other.completeness])
 
     def stats(self) -> pd.DataFrame:
         """Return the totals, one row per measure: calls, errors, bytes, time, exact percentiles, rates."""
@@ -66,7 +104,13 @@ class Answers:
         """
         from ior_nb.result import tables
 
-        return tables.lines(self.batch, self.completeness, file=file, library=library)
+        return tables.lines(self.batch, self.completeness, file=file, library=library, sources=self.sources)
+
+    def imports(self) -> pd.DataFrame:
+        """Return one row per package with the calls its import made, most time first: `lines` has them as one row."""
+        from ior_nb.result import tables
+
+        return tables.imports(self.batch, self.completeness)
 
     def directories(self) -> pd.DataFrame:
         """Return one row per directory that holds files acted on, most bytes first."""

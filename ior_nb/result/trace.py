@@ -16,7 +16,9 @@ from ior_nb.errors import ConfigError
 from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
 from ior_nb.result.held import Held
+from ior_nb.result.imports import ImportTally, by_package
 from ior_nb.result.lines import Annotated, LineTally, annotated
+from ior_nb.result.sources import Sources
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
@@ -59,6 +61,8 @@ class Trace(Answers):
         recording: where the recording was published; None without one.
         recording_error: why it ended early, or does not exist; empty when all is well.
         records_command: whether recordings have the whole command line.
+        records_cells: whether they have the text of the cells whose lines made calls.
+        texts: of cells, by the name their code has for a file, as a recording had them.
     """
 
     def __init__(self, *, title: str, scope: str, engine: str, options: Mapping[str, str] | None = None) -> None:
@@ -75,6 +79,8 @@ class Trace(Answers):
         self.recording: Path | None = None
         self.recording_error = ""
         self.records_command = False
+        self.records_cells = True
+        self.texts: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
         self.caveats: tuple[str, ...] = ()
         self.origin: dict[str, str] = {}
@@ -84,6 +90,7 @@ class Trace(Answers):
         self.finished = False
         self._tally = Tally()
         self._lines = LineTally()
+        self._imports = ImportTally()
         self.cells: Mapping[str, int] = {}
         """Number of each cell of the notebook by the name its code has for a file."""
         self._held = Held()
@@ -98,6 +105,7 @@ class Trace(Answers):
         """Take in rows of the window."""
         self._tally.add(batch)
         self._lines.add(batch)
+        self._imports.add(batch)
         if not keep:
             self._rows_kept = False
             return
@@ -241,9 +249,21 @@ class Trace(Answers):
             pairs |= self._told().pairs()
             pairs["ior_nb.counters"] = json.dumps(self.counters)
             pairs["ior_nb.pages"] = json.dumps(self.pages)
+            pairs |= self.recorded_cells()
             if self.returncode is not None:
                 pairs["ior_nb.returncode"] = str(self.returncode)
         return pairs
+
+    @property
+    def sources(self) -> Sources:
+        """Where lines have their text from: cells are those of this notebook or of the recording."""
+        return Sources(self.texts, self.ended.wall if self.finished else 0, self.origin.get("ior_nb.hostname", ""))
+
+    def recorded_cells(self) -> dict[str, str]:
+        """Return what the footer of a recording says of cells."""
+        if not self.records_cells:
+            return {}
+        return self.sources.pairs((frame.file for stack in self._lines.costs() for frame in stack), self.cells)
 
     def annotated(self, file: str = "") -> list[Annotated]:
         """Return the cells, or files, with what each of their lines made in the margin; most time first.
@@ -251,7 +271,8 @@ class Trace(Answers):
         Args:
             file: the files whose path ends so, of libraries too; else the cells.
         """
-        return annotated(self._lines.costs(), file=file, cells=self.cells)
+        costs, imports = self._lines.costs(), self._imports.costs()
+        return annotated(costs, file=file, cells=self.cells, sources=self.sources, imports=imports)
 
     # ---- pictures: plotly figures
 
@@ -304,7 +325,7 @@ class Trace(Answers):
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
         found.home = self.home
-        found.cells = self.cells
+        found.cells, found.texts, found.records_cells = self.cells, self.texts, self.records_cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
@@ -341,26 +362,6 @@ class Trace(Answers):
             titles=titles or told_apart((self.name, other.name), (self.started_at, other.started_at)),
             rows_only=rows_only,
         )
-
-    def cache(self, other: Trace | None = None) -> str:
-        """Return in a line what this run had to fetch from the device, and what a second run of the same had to.
-
-        Args:
-            other: the second run; without one, the first and the last cell of this trace are compared.
-
-        Raises:
-            ConfigError: there is nothing to compare.
-        """
-        from ior_nb.result import cold
-        from ior_nb.result.comparison import told_apart
-
-        if other is None:
-            return cold.compared(*cold.by_cells(self.batch), [self.completeness])
-        if not isinstance(other, Trace):
-            raise ConfigError(f"a trace is compared with another, not with {other!r:.80} ({type(other).__name__})")
-        names = told_apart((self.name, other.name), (self.started_at, other.started_at))
-        runs = ((names[0], self.batch), (names[1], other.batch))
-        return cold.compared(*runs, [self.completeness, other.completeness])
 
     def export(self, target: str | Path, *, format: str | None = None, **options: Any) -> Path:  # noqa: A002
         """Write the rows to a file; return its path.
@@ -415,6 +416,7 @@ class Trace(Answers):
             window=self.window,
             home=self.home,
             sources=tuple(self.annotated()),
+            imports=by_package(self._imports.costs()),
         )
 
     def __repr__(self) -> str:

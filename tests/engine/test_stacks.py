@@ -88,6 +88,17 @@ def test_a_stack_has_its_names_lines_and_the_users_line() -> None:
     assert tables["py_func"][known.functions[3]] == "<module>"
 
 
+def test_a_stack_says_where_it_is_in_one_text() -> None:
+    """File and line, as the column of the line that opened a file has them; nothing for a stack without a file."""
+    tables = new_tables()
+    known = Stacks(tables)
+    code = compile("x()", "/home/ada/a.py", "exec")
+
+    known.learn(code_fact(1, code) + stack_fact(1, (1, 2)) + stack_fact(2))
+
+    assert [tables["opened_at"][known.places[number]] for number in (1, 2)] == ["/home/ada/a.py:1", ""]
+
+
 def test_a_line_table_comes_in_pieces() -> None:
     """What is too long for one record is joined before a stack needs it."""
     known = Stacks(new_tables())
@@ -174,6 +185,7 @@ def test_stacks_used_last_are_taken_over_into_other_tables(monkeypatch: pytest.M
 
     assert fresh["stack"][known.texts[2]] == "<module> (a.py:1)"
     assert known.lines[2] == 1
+    assert fresh["opened_at"][known.places[2]] == "a.py:1"
     assert known.texts[1] == 0
 
 

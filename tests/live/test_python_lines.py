@@ -23,6 +23,7 @@ from ior_nb.session.session import TracerSession
 
 PROGRAMS = Path(__file__).parent / "pystacks"
 CHURNED = 6000
+OFTEN = 800  # and calls of functions that are called often
 CALLS = "pread64,execve,exit_group,mmap"
 
 
@@ -108,7 +109,7 @@ def test_code_that_comes_and_goes_at_the_same_addresses_is_never_mixed_up(
     with ior_nb.trace(command=[python, str(PROGRAMS / "churn.py")], syscalls=CALLS, session=session) as trace:
         pass
 
-    assert len(told(truth)) == CHURNED
+    assert len(told(truth)) == CHURNED + OFTEN
     assert wrong(trace, truth) == []
 
 

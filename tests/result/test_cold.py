@@ -10,7 +10,7 @@ from ior_nb.runtime import Completeness, EventBatch, new_tables
 from tests.fakes import batch
 
 
-def reads(fetched: list[int], latency: list[int], cell: list[int]) -> EventBatch:
+def reads(fetched: list[object], latency: list[object], cell: list[object]) -> EventBatch:
     """Return reads of 1 MiB of a file."""
     count = len(fetched)
     return batch(

@@ -17,7 +17,7 @@ from typing import Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.bpf import Program, attach_raw
-from ior_nb.engine.collector.hooks import KINDS
+from ior_nb.engine.collector.hooks import KINDS, RING
 from ior_nb.engine.collector.loader import Loading
 from ior_nb.engine.collector.program import FACT_BYTES, LIVE, PYTHON_FUNCTIONS, PYTHON_HOOKS, PYTHON_TAILS
 from ior_nb.engine.collector.python import (
@@ -90,7 +90,9 @@ class Stacks:
         for name, index in PYTHON_TAILS.items():
             self._maps["tails"].set(index.to_bytes(4, "little"), self._programs[name].fd.to_bytes(4, "little"))
         for hook, name in PYTHON_HOOKS.items():
-            self._links.append(attach_raw(hook, self._programs[name]))
+            # A kernel without io_uring has no hook for it.
+            with contextlib.suppress(OSError) if hook == RING else contextlib.nullcontext():
+                self._links.append(attach_raw(hook, self._programs[name]))
         for path in programs:
             with contextlib.suppress(OSError, ValueError):
                 self._meet(mapped(path))

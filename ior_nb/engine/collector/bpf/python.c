@@ -7,6 +7,7 @@
  *   exec, mmap   the file is a known interpreter (`binaries`, by the kernel's device and inode) -> `pythons`; one that
  *                may be and is not known yet -> FACT_ASK to the collector
  *   fork         the child has its parent's entry: the same addresses
+ *   openers.c    which stack opened the file of a call
  *
  * The programs of this file are loaded apart, when stacks are asked for: without them the tail calls lead nowhere, and
  * cost nothing. What a loop changes is kept in memory and not in registers: the verifier then sees one state. */
@@ -38,7 +39,7 @@ struct code_key { u64 code, identity, serial; };
 struct recent { u64 hash, time; u32 stack, pad; };
 struct walker {
   u8 f[NEAR_AT + NEAR + 128], t[256];
-  u64 address[FRAMES], identity[FRAMES];
+  u64 address[FRAMES], function[FRAMES], identity[FRAMES];
   u64 innermost, hash, quick, begin, left, low, last, near, chunk, counter, code, who, file, file_hash;
   u32 n, at, last_stack, pid;
   struct recent recent[128];
@@ -58,8 +59,6 @@ BPF_TABLE("lru_hash", struct code_key, u8, codes, KNOWN_CODES);
 BPF_PERCPU_ARRAY(walkers, struct walker, SHARES);
 
 static long (*ring_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
-
-inline_ u64 mix(u64 h, u64 v) { h = (h ^ v) * 0x9E3779B97F4A7C15ULL; return h ^ h >> 29; }
 
 /* ---- which processes are Python ---- */
 
@@ -126,6 +125,18 @@ int python_end(void *ctx) {
   if (rd32(rd(task + O_task_struct_signal) + O_signal_struct_live)) return 0;
   u32 pid = process_of(task);
   pythons.delete(&pid);
+  return 0;
+}
+
+/* An operation of io_uring has ended: those that make a file are no calls, and their files may be where others were. */
+int python_ring(struct ring_args *ctx) {
+  u32 pid = process_of(bpf_get_current_task()), zero = 0, *times = uncertain.lookup(&zero);
+#ifdef O_io_kiocb_opcode
+  u8 operation = 0;
+  read_kernel(&operation, 1, (void *)(ctx->request + O_io_kiocb_opcode));
+  if (operation < 64 && !(RING_OPENS >> operation & 1)) return 0;
+#endif
+  if (times && pythons.lookup(&pid)) __sync_fetch_and_add(times, 1);
   return 0;
 }
 
@@ -293,6 +304,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
     if (s->f[where + (l->f_owner & 127)] >= l->shim) continue;
     u64 instruction = FRAME64(l->f_instr);
     s->address[n & (FRAMES - 1)] = code;
+    s->function[n & (FRAMES - 1)] = FRAME64(0);                     /* of 3.11 */
     s->stack.frames[n & (FRAMES - 1)].at = instruction - code - l->c_code;
     hash = HASHED(hash, code, instruction);
     v->n = n + 1;
@@ -332,15 +344,17 @@ inline_ u64 hash_of_bytes(struct walker *s, u64 object) {
   return read_user(&size, 8, (void *)(object + 16)) ? 0 : hash_of(s, object + 32, size);
 }
 
-inline_ u64 identity_of(struct walker *s, struct layout *l, u64 code) {
+inline_ u64 identity_of(struct walker *s, struct layout *l, u64 code, u64 function) {
   if (l->versioned) {                                               /* 3.12: a number of its own, never used again */
     struct { u32 line, pad[5], version, more; } h = {};
     if (read_user(&h, sizeof(h), (void *)(code + 68)) || !h.version) return 0;
     return (u64)h.version << 32 | h.line;
   }
   volatile struct walker *v = s;
+  struct { u64 code, pad[9]; u32 version, more; } f = {};           /* 3.11: that of a function which was called often */
+  if (!read_user(&f, sizeof(f), (void *)(function + 48)) && f.version && f.code == code) return (u64)f.version << 32;
   struct { u32 line, pad[9]; u64 file, name, qualname, table; } h = {};
-  if (read_user(&h, sizeof(h), (void *)(code + 72))) return 0;      /* 3.11: what it says */
+  if (read_user(&h, sizeof(h), (void *)(code + 72))) return 0;      /* else what it says */
   if (v->file != h.file) {                                          /* often that of the frame before */
     v->file = h.file;
     v->file_hash = hash_of_str(s, l, h.file);
@@ -359,7 +373,7 @@ inline_ u64 identify(struct walker *s, struct layout *l) {
     OPAQUE(i);
     if (i >= v->n) break;
     u64 code = s->address[i & (FRAMES - 1)], who = v->who;
-    if (code != v->code) who = IDENTITY ? identity_of(s, l, code) : 1;
+    if (code != v->code) who = IDENTITY ? identity_of(s, l, code, s->function[i & (FRAMES - 1)]) : 1;
     if (!who) return 0;
     v->code = code;
     v->who = who;
@@ -449,6 +463,7 @@ inline_ void go_on(void *ctx, struct slot *slot) {
 #endif
   u32 nr = slot->nr;
   if (slot->state != S_OPEN) {
+    if (slot->file_at || slot->makes) tails.call(ctx, TAIL_PYTHON_OPENER);
     finish(slot);
     may_be_mapped(ctx, slot);
     return;

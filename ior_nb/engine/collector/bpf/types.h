@@ -106,10 +106,11 @@ struct slot {
   struct python python;
   struct spent spent;
   u64 thread_state;  /* of Python, where it was at the call before */
-  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, no_python, stack;  /* no_python: the news when there was none */
+  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, no_python, stack, opener;  /* no_python: the news when there was none */
   u16 nr;
   u8 state, flags, generation, ignored, waiting, changes_names, rooted;
   u8 tells;  /* its byte of `doing` says whose work it does: a thread of the owner, or of a fork of it */
+  u8 makes;  /* it makes files */
   u8 why;    /* the total that counts a call without a Python stack; 0 where none was looked for */
   u8 faulting;  /* a fault on a mapped file has begun, see mapped.c */
 };
