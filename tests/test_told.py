@@ -173,6 +173,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
     "export": lambda t, folder: t.export(folder / "y.html"),
     "diff": lambda t, _: t.diff(t, rows_only=True),
     "cache": lambda t, _: t.cache(t),
+    "writeback": lambda t, _: t.writeback(),
     "filter": lambda t, _: t.filter("bytes>=0").summary().text(),
     "__repr__": lambda t, _: repr(t),
     "_repr_html_": lambda t, _: t._repr_html_(),
@@ -181,8 +182,8 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
 }
 TRACE_PARTS: Final = set(  # for the session and for other modules: they show nothing
     "accounting add annotated batch batches began caveats cells counters duration_s ended engine finish finished home "
-    "name notes options origin pages recorded_cells recording recording_error records_cells records_command returncode "
-    "rows_let_go scope sources started_at texts title window".split()
+    "counted_pages is_here name notes options origin pages recorded_cells recording recording_error records_cells "
+    "records_command returncode rows_let_go scope sources started_at texts title window".split()
 )
 
 

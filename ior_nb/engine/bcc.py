@@ -25,6 +25,7 @@ from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, Decoder, counters_of
 from ior_nb.engine.intake import Intake
+from ior_nb.engine.pages import settle
 from ior_nb.engine.refusals import as_error
 from ior_nb.engine.searches import WITHIN_NS
 from ior_nb.engine.sharing import Sharing
@@ -293,6 +294,7 @@ class BccEngine:
         if uncounted := answer["totals"]["not_counted"]:
             notes += (f"{uncounted:,} faults on mapped files were not counted: more files than there is room for",)
         totals = answer["totals"] | {"open": answer["open"]}
+        settle(self._intake.pages)
         return Ended(totals=totals, counters=self._counters, notes=notes, pages=self._intake.pages)
 
     # ---- requests

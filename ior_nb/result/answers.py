@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ior_nb.errors import ConfigError
@@ -50,6 +51,29 @@ class Answers:
     def started_at(self) -> float:
         """Wall clock at the start."""
         raise NotImplementedError
+
+    @property
+    def pages(self) -> Mapping[str, Mapping[str, int]]:
+        """What is counted of files in the page cache."""
+        raise NotImplementedError
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a trace of this machine."""
+        raise NotImplementedError
+
+    def writeback(self) -> pd.DataFrame:
+        """Return one row per file that was written to: made dirty by whom, in which cell, when; what of it was written.
+
+        `written_in_calls` of `written_bytes` were handed to the device by calls of the trace (fsync and the like), the
+        rest later, by the kernel. `pending_bytes` were still to be written when the trace ended, `never_bytes` dirty in
+        files that were deleted. Bytes are those of whole pages; `cached_now_bytes` is what of the file is in the page
+        cache now, -1 where the kernel does not tell, or not us.
+        """
+        from ior_nb.result import tables, writeback
+
+        found = writeback.rows(self.pages, self.batch, start_ns=self._start() or 0, here=self.is_here)
+        return tables.framed(found, writeback.COLUMNS, self.completeness)
 
     def cache(self, other: Answers | None = None) -> str:
         """Return in a line what this run had to fetch from the device, and what a second run of the same had to.

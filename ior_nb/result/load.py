@@ -173,7 +173,7 @@ def _close(trace: Trace, parts: list[_Part], axis: Axis, *, whole: bool) -> None
     for part in parts if whole else ():
         for path, row in pages_of(part.recording.metadata).items():
             pages[path] = _added_up([pages.get(path, {}), row])
-    trace.pages = pages
+    trace.counted_pages = pages
     trace.finish(
         window=window,
         ended=axis.at(window[1]),

@@ -8,7 +8,7 @@ traced.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -261,6 +261,15 @@ def _origin(batch: EventBatch, origin_ns: int | None) -> int:
     if origin_ns is not None:
         return origin_ns
     return int(batch["time_ns"].min()) if len(batch) else 0
+
+
+def framed(rows: list[dict[str, Any]], columns: tuple[str, ...], lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return rows as a DataFrame of these columns, which says what they lack."""
+    import pandas as pd
+
+    from ior_nb.export.frame import told
+
+    return told(pd.DataFrame(rows, columns=list(columns)), lacking)
 
 
 def _frame(columns: aggregate.Columns, lacking: Completeness) -> pd.DataFrame:

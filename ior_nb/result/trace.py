@@ -21,6 +21,7 @@ from ior_nb.result.lines import Annotated, LineTally, annotated
 from ior_nb.result.sources import Sources
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
+from ior_nb.result.writeback import left_over
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
 from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.completeness import Counters, only_where
@@ -55,8 +56,6 @@ class Trace(Answers):
         caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
-        pages: what is counted of faults on mapped files, by path, whatever the filter: `faults`, `faulted_bytes` (what
-            they brought in) and `mapped_bytes` (what they mapped of the page cache, at least: the kernel may map more).
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
         recording: where the recording was published; None without one.
         recording_error: why it ended early, or does not exist; empty when all is well.
@@ -74,7 +73,7 @@ class Trace(Answers):
         self.window = (0, 0)
         self.accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
-        self.pages: Mapping[str, Mapping[str, int]] = {}
+        self.counted_pages: Mapping[str, Mapping[str, int]] = {}
         self.returncode: int | None = None
         self.recording: Path | None = None
         self.recording_error = ""
@@ -127,6 +126,20 @@ class Trace(Answers):
         self.finished = True
 
     # ---- read by the user
+
+    @property
+    def pages(self) -> Mapping[str, Mapping[str, int]]:
+        """What is counted by file, whatever the filter: of faults, and of writes (see `writeback`).
+
+        `faults` on the mapped file, `faulted_bytes` they brought in, `mapped_bytes` they mapped of the page cache, at
+        least; `dirtied_bytes`, `written_bytes`, `pending_bytes`, `never_bytes`.
+        """
+        return self.counted_pages
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its files are of this machine."""
+        return self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
 
     @property
     def started_at(self) -> float:
@@ -248,7 +261,7 @@ class Trace(Answers):
             pairs |= clocks("ended", self.ended)
             pairs |= self._told().pairs()
             pairs["ior_nb.counters"] = json.dumps(self.counters)
-            pairs["ior_nb.pages"] = json.dumps(self.pages)
+            pairs["ior_nb.pages"] = json.dumps(self.counted_pages)
             pairs |= self.recorded_cells()
             if self.returncode is not None:
                 pairs["ior_nb.returncode"] = str(self.returncode)
@@ -405,6 +418,8 @@ class Trace(Answers):
     def summary(self) -> Summary:
         """Return totals, top files, top calls, slowest calls, errors, and the completeness line."""
         notes = self.notes
+        if left := left_over(self.pages):
+            notes += (f"when the trace ended: {left}",)
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
         return self._tally.summary(

@@ -26,7 +26,7 @@ def rows(**columns: Any) -> EventBatch:
 def by_file(events: EventBatch) -> dict[str, dict[str, Any]]:
     """Return the table of files, a row each."""
     found = aggregate.files(events)
-    return {f: {n: v[i].item() for n, v in found.items() if n != "file"} for i, f in enumerate(found["file"])}
+    return {f: {n: v.tolist()[i] for n, v in found.items()} for i, f in enumerate(found["file"])}
 
 
 @given(READS)

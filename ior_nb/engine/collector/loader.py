@@ -190,7 +190,7 @@ def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image,
     variant = replace(variant, python=variant.python and STACKS_HERE and _has(btf, WANTED_PYTHON))
     faults = variant.mapped and "on_cached" in also_there(btf)[0] and _has(btf, mapped.WANTED)
     told = btf.has_hook("mm_filemap_fault") and btf.has_hook("mm_filemap_map_pages")
-    variant = replace(variant, mapped=faults, faults_told=variant.faults_told and told)
+    variant = replace(variant, mapped=faults, faults_told=variant.faults_told and told, writes=mapped.sees_writes(btf))
     try:
         text = source(btf, variant, **sizes)
     except LookupError as error:

@@ -8,13 +8,29 @@ from typing import Final
 
 from ior_nb.engine.collector.btf import Btf
 
-__all__ = ["ENDS", "FUNCTIONS", "HOOKS", "TAILS", "WANTED", "Fault", "defines"]
+__all__ = [
+    "ENDS",
+    "FAULTS",
+    "FUNCTIONS",
+    "HOOKS",
+    "TAILS",
+    "WANTED",
+    "WRITTEN",
+    "Fault",
+    "defines",
+    "functions",
+    "sees_writes",
+]
 
 WANTED: Final[dict[str, tuple[str, ...]]] = {
     "task_struct": ("nvcsw",),
     "address_space": ("host", "i_mmap"),
     "vm_area_struct": ("shared.rb",),
     "inode": ("i_generation",),
+}
+WANTED_WRITTEN: Final[dict[str, tuple[str, ...]]] = {
+    "bio": ("bi_iter.bi_size", "bi_opf", "bi_io_vec", "bi_next"),
+    "request": ("bio",),
 }
 _IF_THERE: Final = (
     ("page", "mapping", "O_folio_mapping"),  # before Linux 5.16
@@ -25,12 +41,18 @@ _IF_THERE: Final = (
 HOOKS: Final = {
     "mm_filemap_fault": "on_fault",
     "mm_filemap_map_pages": "on_map_pages",
+    "writeback_dirty_folio": "on_dirty",
+    "block_bio_queue": "on_bio",
+    "block_rq_complete": "on_written",
 }
 ENDS: Final = ("fault_ends", "fault_walk")
-FUNCTIONS: Final = (*ENDS, *HOOKS.values())
+WRITTEN: Final = ("on_dirty", "on_bio", "on_written")
+"""What sees writeback: bpf/written.c."""
+FAULTS: Final = ("on_fault", "on_map_pages")
+FUNCTIONS: Final = (*ENDS, *FAULTS, *WRITTEN)
 # Functions with a hook are tails too: the end of a fault comes between, and goes back to them. Those of program.py are
 # before them.
-_TAILS: Final = (*FUNCTIONS, "on_cached", "on_enter", "on_exit", "on_task_exit")
+_TAILS: Final = (*ENDS, *FAULTS, "on_cached", "on_enter", "on_exit", "on_task_exit")
 TAILS: Final = {name: at for at, name in enumerate(_TAILS, 12)}
 _FILES: Final = 16384
 
@@ -61,7 +83,24 @@ class Fault(ctypes.LittleEndianStructure):
     )
 
 
-def defines(btf: Btf) -> dict[str, int]:
+def sees_writes(btf: Btf) -> bool:
+    """Whether writeback can be seen: its hooks are there, with the arguments of today (Linux 5.18)."""
+    if not btf.hands_over_pointer("writeback_dirty_folio", 1) or not btf.has_hook("block_rq_complete"):
+        return False
+    if not btf.has_hook("block_bio_queue") or btf.hands_over_pointer("block_bio_queue", 1):
+        return False
+    try:
+        return bool(btf.offsets(WANTED_WRITTEN))
+    except LookupError:
+        return False
+
+
+def functions(*, faults_told: bool, writes: bool) -> tuple[str, ...]:
+    """Return what it is made of where there are hooks for these."""
+    return (*ENDS, *(FAULTS if faults_told else ()), *(WRITTEN if writes else ()))
+
+
+def defines(btf: Btf, *, writes: bool) -> dict[str, int]:
     """Return the constants of its text.
 
     Raises:
@@ -71,4 +110,6 @@ def defines(btf: Btf) -> dict[str, int]:
     for name, member, constant in _IF_THERE:
         with contextlib.suppress(LookupError):
             (found[constant],) = btf.offsets({name: (member,)}).values()
+    if writes:
+        found |= {f"O_{s}_{m.replace('.', '_')}": o for (s, m), o in btf.offsets(WANTED_WRITTEN).items()}
     return found | {"CACHED_FILES": _FILES}

@@ -14,7 +14,7 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.bpf import Program, attach_raw
 from ior_nb.engine.collector.hooks import KINDS
 from ior_nb.engine.collector.loader import Loading
-from ior_nb.engine.collector.mapped import ENDS, FUNCTIONS, HOOKS, TAILS, Fault
+from ior_nb.engine.collector.mapped import ENDS, FAULTS, FUNCTIONS, HOOKS, TAILS, WRITTEN, Fault
 from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls.table import PSEUDO
 
@@ -25,7 +25,8 @@ _FROM_PAGES: Final = (
     "this kernel tells of no faults (Linux 6.12), but of pages that come in: within a call they are the call's, and"
     " faults that found their pages are not counted"
 )
-_FILE: Final = 24  # bytes of a value of the map before the file's id
+_NO_WRITES: Final = "this kernel does not tell what becomes of bytes written (Linux 5.18)"
+_FILE: Final = 80  # bytes of a value of the map before the file's id
 
 
 class Pages:
@@ -44,7 +45,8 @@ class Pages:
             where = "trace events" if loading.way == "tracepoint" else f"Linux {platform.release()}"
             raise LookupError(f"faults are seen at raw tracepoints, from Linux 5.16 on; this is {where}")
         functions = [name for name in FUNCTIONS if name in loading.image.code]
-        self.lacking = "" if len(functions) == len(FUNCTIONS) else _FROM_PAGES
+        told, writes = set(FAULTS) <= set(functions), set(WRITTEN) <= set(functions)
+        self.lacking = "; ".join([*([] if told else [_FROM_PAGES]), *([] if writes else [_NO_WRITES])])
         """What is not seen of them."""
         loaded = loading.loaded
         loaded.add(loading.image, dict.fromkeys(functions, KINDS["raw"]))
@@ -54,8 +56,9 @@ class Pages:
 
     def start(self) -> None:
         """Begin anew; nothing is attached yet."""
-        for name in ("faults", "cached"):
-            self._maps[name].clear()
+        for name in ("faults", "cached", "bios"):
+            if name in self._maps:
+                self._maps[name].clear()
 
     def follow(self, *, wanted: bool) -> None:
         """See faults from now on, or no more; the hooks are there only where they are wanted."""

@@ -325,17 +325,16 @@ class Variant:
     """It has the part that sees faults on mapped files, where that can be."""
     faults_told: bool = True
     """The beginning of a fault has a hook (Linux 6.12)."""
+    writes: bool = True
+    """So has what becomes of bytes written."""
     identity: bool = True
     """Code objects are told apart by more than their addresses. Only a test goes without."""
 
     @property
     def functions(self) -> tuple[str, ...]:
         """What it is made of."""
-        return (
-            *FUNCTIONS,
-            *(PYTHON_FUNCTIONS if self.python else ()),
-            *((mapped.FUNCTIONS if self.faults_told else mapped.ENDS) if self.mapped else ()),
-        )
+        faults = mapped.functions(faults_told=self.faults_told, writes=self.writes) if self.mapped else ()
+        return (*FUNCTIONS, *(PYTHON_FUNCTIONS if self.python else ()), *faults)
 
 
 def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int, threads: int) -> str:
@@ -407,10 +406,10 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     }
     parts = list(PARTS)
     if variant.mapped:
-        defines |= mapped.defines(btf) | {"FAULTS_TOLD": int(variant.faults_told)}
+        defines |= mapped.defines(btf, writes=variant.writes) | {"FAULTS_TOLD": int(variant.faults_told)}
         sizes |= {"cached": wire.CACHED_FILE_BYTES, "fault": ctypes.sizeof(mapped.Fault)}
         parts.append("mapped.c")
-    parts.append("cache.c")
+    parts += ["cache.c", *(["written.c"] if variant.mapped and variant.writes else [])]
     if variant.python:
         defines |= {f"O_{s}_{m}": o for (s, m), o in btf.offsets(WANTED_PYTHON).items()}
         proof = [defines[f"O_file_{name}"] for name in ("f_path", "f_inode", "f_cred")]

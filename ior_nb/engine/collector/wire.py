@@ -174,10 +174,19 @@ CACHED_FILE: Final[tuple[tuple[str, str], ...]] = (
     ("faults", "<u8"),
     ("mapped", "<u8"),  # pages that were in the page cache
     ("filled", "<u8"),  # pages that were brought in
+    ("dirtied", "<u8"),  # pages
+    ("written", "<u8"),  # bytes
+    ("in_calls", "<u8"),  # of them, those a call of the scope handed to the device
+    ("first_dirty", "<u8"),  # boot clock
+    ("last_dirty", "<u8"),
+    ("last_write", "<u8"),
+    ("inode", "<u8"),
     ("file", "<u4"),
+    ("tid", "<u4"),  # who made it dirty first
+    ("others", "<u4"),  # whether others did too
     ("pad", "<u4"),
 )
-CACHED_FILE_BYTES: Final = 32
+CACHED_FILE_BYTES: Final = 96
 
 CONSTANTS: Final[dict[str, int]] = {
     name: value

@@ -10,7 +10,10 @@
  * Without a hook for the beginning (before Linux 6.12) a fault begins with its first page, where the thread is in no call. */
 
 struct inode_key { u64 inode; u32 dev, generation; };   /* numbers of inodes come again at once */
-struct cached { u64 faults, mapped, filled; u32 file, pad; };  /* program.py: CACHED */
+struct cached {  /* wire.py: CACHED_FILE */
+  u64 faults, mapped, filled, dirtied, written, in_calls, first_dirty, last_dirty, last_write, inode;
+  u32 file, tid, others, pad;
+};
 struct fault {  /* program.py: Fault */
   u64 mapping, time, index, sleeps, read, pages, maps;
   struct inode_key key;
