@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class FakeEngine:
     title = ""
     notes: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
+    unfilled: Mapping[str, str] = MappingProxyType({})
     how = ""
 
     def __init__(self) -> None:

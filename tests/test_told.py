@@ -164,7 +164,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
         name: (lambda t, _, name=name: getattr(t, name)())  # type: ignore[misc]
         for name in (
             "df table stats syscalls families files directories processes errors probes slowest waiting timeline "
-            "flame lines imports plot metadata"
+            "flame lines imports plot metadata peers"
         ).split()
     },
     "completeness": lambda t, _: t.completeness.line(),
@@ -182,8 +182,8 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
 }
 TRACE_PARTS: Final = set(  # for the session and for other modules: they show nothing
     "accounting add annotated batch batches began caveats cells counters duration_s ended engine finish finished home "
-    "counted_pages is_here name notes options origin pages recorded_cells recording recording_error records_cells "
-    "records_command returncode rows_let_go scope sources started_at texts title window".split()
+    "name notes options origin pages recorded_cells recording recording_error records_cells "
+    "records_command returncode rows_let_go scope sources started_at texts title unfilled window".split()
 )
 
 

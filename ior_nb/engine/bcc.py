@@ -12,7 +12,8 @@ import os
 import platform
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -68,6 +69,7 @@ class BccEngine:
     can_wait = True
     filters = True
     caveats: tuple[str, ...] = ()
+    unfilled: Mapping[str, str] = MappingProxyType({})
     syscalls = NATIVE
     title = ""
     notes: tuple[str, ...] = ()
@@ -149,6 +151,7 @@ class BccEngine:
                     way=self._way,
                 )
                 self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
+                self.unfilled = answer["unfilled"]
                 self._measured = frozenset(answer["measured"])
                 self.notes = self._notes = (*answer["notes"], *self._sharing.begin(answer["doing"]))
             except BaseException:

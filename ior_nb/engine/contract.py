@@ -124,6 +124,10 @@ class Engine(Protocol):
         """What narrowed the rows before they came here, in words; there when a trace has been started."""
 
     @property
+    def unfilled(self) -> Mapping[str, str]:
+        """Columns its rows lack, and why, by their names; there when a trace has been started."""
+
+    @property
     def how(self) -> str:
         """How it gets its rows and what that costs, in a line; empty while there is nothing to say."""
 

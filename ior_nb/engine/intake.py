@@ -96,7 +96,7 @@ class Intake:
         elif kind is Frame.ALIVE:
             names.keep(payload)
         elif kind is Frame.CACHED:
-            self.pages = by_file(payload, names)
+            self.pages = by_file(payload, names, self._decoder.tables["file"])
         elif kind is Frame.FACTS:
             self._decoder.stacks.learn(payload)
         elif kind is Frame.EVENTS:

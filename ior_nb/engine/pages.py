@@ -12,6 +12,7 @@ import numpy as np
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.names import Names
+from ior_nb.runtime import StringTable
 from ior_nb.syscalls.machine import NUMBERS
 
 __all__ = ["CACHED_FILE", "by_file", "in_cache", "settle"]
@@ -30,11 +31,17 @@ _MOST: Final = 1000
 """Files that are asked about at the end."""
 
 
-def by_file(payload: bytes, names: Names) -> dict[str, dict[str, int]]:
-    """Return what a CACHED frame says by path, see `Trace.pages`; files nothing happened to are left out."""
+def by_file(payload: bytes, names: Names, texts: StringTable) -> dict[str, dict[str, int]]:
+    """Return what a CACHED frame says by path, see `Trace.pages`; files nothing happened to are left out.
+
+    Args:
+        payload: the frame.
+        names: what the ids of files mean.
+        texts: what the codes of paths mean.
+    """
     counts = np.frombuffer(payload, CACHED_FILE)
     counts = counts[(counts["faults"] > 0) | (counts["dirtied"] > 0)]
-    paths = names.texts_of(names.file_places.find(counts["file"]))
+    paths = texts.at(names.paths_of(names.file_places.find(counts["file"])))
     found: dict[str, dict[str, int]] = {}
     for path, values in zip(paths, counts.tolist(), strict=True):
         words = dict(zip(CACHED_FILE.names or (), values, strict=True))

@@ -19,6 +19,8 @@ __all__ = ["Answers"]
 class Answers:
     """The tables of a trace, which has the rows and knows what they lack."""
 
+    pages: Mapping[str, Mapping[str, int]]
+
     @property
     def batch(self) -> EventBatch:
         """All rows."""
@@ -52,14 +54,7 @@ class Answers:
         """Wall clock at the start."""
         raise NotImplementedError
 
-    @property
-    def pages(self) -> Mapping[str, Mapping[str, int]]:
-        """What is counted of files in the page cache."""
-        raise NotImplementedError
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it is a trace of this machine."""
+    def _is_here(self) -> bool:
         raise NotImplementedError
 
     def writeback(self) -> pd.DataFrame:
@@ -72,7 +67,7 @@ class Answers:
         """
         from ior_nb.result import tables, writeback
 
-        found = writeback.rows(self.pages, self.batch, start_ns=self._start() or 0, here=self.is_here)
+        found = writeback.rows(self.pages, self.batch, start_ns=self._start() or 0, here=self._is_here())
         return tables.framed(found, writeback.COLUMNS, self.completeness)
 
     def cache(self, other: Answers | None = None) -> str:
@@ -141,6 +136,12 @@ class Answers:
         from ior_nb.result import tables
 
         return tables.directories(self.batch, self.completeness)
+
+    def peers(self) -> pd.DataFrame:
+        """Return one row per peer of sockets, most bytes first; calls without a peer have the empty one."""
+        from ior_nb.result import tables
+
+        return tables.peers(self.batch, self.completeness)
 
     def processes(self) -> pd.DataFrame:
         """Return one row per process, most calls first."""

@@ -27,6 +27,7 @@ from ior_nb.runtime.completeness import (
     json_of,
     only_where,
     pages_of,
+    unfilled_of,
     whole_number,
 )
 from ior_nb.runtime.text import middle_cut, printable
@@ -116,7 +117,8 @@ def lacking_of(path_or_glob: str) -> Completeness | None:
         return None
     books = [replace(accounting_of(r.metadata) or Accounting(), died=r.unfinished) for r in recordings]
     caveats = [caveat for r in recordings for caveat in caveats_of(r.metadata)]
-    return Completeness(accounting=_sum(books), caveats=tuple(dict.fromkeys(caveats)))
+    unfilled = {names: why for r in recordings for names, why in unfilled_of(r.metadata).items()}
+    return Completeness(accounting=_sum(books), caveats=tuple(dict.fromkeys(caveats)), unfilled=unfilled)
 
 
 def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
@@ -142,6 +144,7 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
         for r in recordings
         for caveat in caveats_of(r.metadata)
     )[:_MOST_NOTES]
+    trace.unfilled = {names: why for r in recordings for names, why in unfilled_of(r.metadata).items()}
     for footer in footers:
         texts, numbers = recorded(footer)
         trace.texts |= texts
@@ -173,7 +176,7 @@ def _close(trace: Trace, parts: list[_Part], axis: Axis, *, whole: bool) -> None
     for part in parts if whole else ():
         for path, row in pages_of(part.recording.metadata).items():
             pages[path] = _added_up([pages.get(path, {}), row])
-    trace.counted_pages = pages
+    trace.pages = pages
     trace.finish(
         window=window,
         ended=axis.at(window[1]),

@@ -30,6 +30,7 @@ __all__ = [
     "files",
     "imports",
     "lines",
+    "peers",
     "probes",
     "processes",
     "slowest",
@@ -131,6 +132,11 @@ def lines(
     costs = aggregate.imports(batch)
     found[(columns["function"] == IMPORTS) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
+
+
+def peers(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per peer of sockets, most bytes first; `connections` are the sockets that talked with it."""
+    return _frame(aggregate.peers(batch, lacking.unrecorded), lacking)
 
 
 def imports(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:

@@ -54,8 +54,11 @@ class Trace(Answers):
             sampling and loss, and of all calls, those a filter keeps out too. A file found later along a search path
             they do not know: its misses are errors there.
         caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
+        unfilled: columns that are empty because the place of the trace does not fill them, and why, by their names.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
+        pages: what is counted by path, whatever the filter: `faults` on the mapped file, `faulted_bytes` they brought
+            in, `mapped_bytes` they mapped at least; `dirtied_bytes`, `written_bytes` and what else `writeback` says.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
         recording: where the recording was published; None without one.
         recording_error: why it ended early, or does not exist; empty when all is well.
@@ -73,7 +76,7 @@ class Trace(Answers):
         self.window = (0, 0)
         self.accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
-        self.counted_pages: Mapping[str, Mapping[str, int]] = {}
+        self.pages: Mapping[str, Mapping[str, int]] = {}
         self.returncode: int | None = None
         self.recording: Path | None = None
         self.recording_error = ""
@@ -82,6 +85,7 @@ class Trace(Answers):
         self.texts: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
         self.caveats: tuple[str, ...] = ()
+        self.unfilled: dict[str, str] = {}
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.home = ""
@@ -127,18 +131,7 @@ class Trace(Answers):
 
     # ---- read by the user
 
-    @property
-    def pages(self) -> Mapping[str, Mapping[str, int]]:
-        """What is counted by file, whatever the filter: of faults, and of writes (see `writeback`).
-
-        `faults` on the mapped file, `faulted_bytes` they brought in, `mapped_bytes` they mapped of the page cache, at
-        least; `dirtied_bytes`, `written_bytes`, `pending_bytes`, `never_bytes`.
-        """
-        return self.counted_pages
-
-    @property
-    def is_here(self) -> bool:
-        """Whether its files are of this machine."""
+    def _is_here(self) -> bool:
         return self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
 
     @property
@@ -159,7 +152,13 @@ class Trace(Answers):
     def _told(self) -> Completeness:
         """Return it for who adds nothing up: the rows need not be looked at."""
         exact = not (self.accounting.sampled_out or self.accounting.lost_total) or bool(self._exact())
-        told = Completeness(accounting=self.accounting, caveats=self.caveats, let_go=self.rows_let_go, exact=exact)
+        told = Completeness(
+            accounting=self.accounting,
+            caveats=self.caveats,
+            let_go=self.rows_let_go,
+            exact=exact,
+            unfilled=self.unfilled,
+        )
         return told if self.finished else replace(told, running=True)
 
     def _missing(self) -> Counters:
@@ -261,7 +260,7 @@ class Trace(Answers):
             pairs |= clocks("ended", self.ended)
             pairs |= self._told().pairs()
             pairs["ior_nb.counters"] = json.dumps(self.counters)
-            pairs["ior_nb.pages"] = json.dumps(self.counted_pages)
+            pairs["ior_nb.pages"] = json.dumps(self.pages)
             pairs |= self.recorded_cells()
             if self.returncode is not None:
                 pairs["ior_nb.returncode"] = str(self.returncode)
@@ -340,6 +339,7 @@ class Trace(Answers):
         found.home = self.home
         found.cells, found.texts, found.records_cells = self.cells, self.texts, self.records_cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
+        found.unfilled = dict(self.unfilled)
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
         found.add(batch.take(passed))

@@ -28,6 +28,7 @@ __all__ = [
     "json_of",
     "only_where",
     "pages_of",
+    "unfilled_of",
     "whole_number",
 ]
 
@@ -60,6 +61,8 @@ class Completeness:
     """Whether the trace still runs: then all this is so far."""
     unrecorded: Counters = field(default_factory=dict)
     """Calls that were counted and are no rows, by system call; empty where their number alone is known."""
+    unfilled: Mapping[str, str] = field(default_factory=dict)
+    """Columns that are empty because this kernel, or these rights, do not fill them, and why, by their names; raw."""
     exact: bool = True
     """Whether rows and `unrecorded` together are all calls that were wanted."""
 
@@ -99,6 +102,9 @@ class Completeness:
             found.append(
                 f"{self.let_go:,} older rows are no longer in memory; a recording keeps all (%ior record, or record=)"
             )
+        if self.unfilled:
+            why = ", ".join(f"{names} ({reason})" for names, reason in self.unfilled.items())
+            found.append(middle_cut(printable(f"not filled: {why}"), 3 * _LONGEST))
         return found
 
     def line(self) -> str:
@@ -116,6 +122,7 @@ class Completeness:
             "complete": self.complete,
             "whole": self.whole,
             "caveats": list(self.caveats),
+            "unfilled": dict(self.unfilled),
             "accounting": self.accounting.as_dict(),
         }
 
@@ -124,6 +131,7 @@ class Completeness:
         return {
             "ior_nb.completeness": self.line(),
             "ior_nb.caveats": json.dumps(self.caveats),
+            "ior_nb.unfilled": json.dumps(dict(self.unfilled)),
             "ior_nb.accounting": json.dumps(self.accounting.as_dict()),
         }
 
@@ -164,6 +172,13 @@ def caveats_of(pairs: Mapping[str, str]) -> tuple[str, ...]:
     found = json_of(pairs, "ior_nb.caveats")
     texts = [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
     return tuple(middle_cut(printable(text), _LONGEST) for text in texts[:_MOST_CAVEATS])
+
+
+def unfilled_of(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns that a footer says are not filled, and why."""
+    found = json_of(pairs, "ior_nb.unfilled")
+    texts = {str(k): v for k, v in found.items() if isinstance(v, str)} if is_map(found) else {}
+    return {printable(k)[:_LONGEST]: printable(v)[:_LONGEST] for k, v in list(texts.items())[:_MOST_CAVEATS]}
 
 
 def counters_of(pairs: Mapping[str, str]) -> dict[str, dict[str, int]]:

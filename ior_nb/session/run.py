@@ -376,7 +376,7 @@ class Run:
         try:
             ended = self.engine.stop()
             totals, counters, notes = ended.totals, ended.counters, ended.notes
-            self.owner.trace.counted_pages = self._with_cells(ended.pages)
+            self.owner.trace.pages = self._with_cells(ended.pages)
             if self._is_counted(totals):
                 self.statistics.merge_counters(counters)
         except errors.SourceError as error:

@@ -161,6 +161,7 @@ class Stretch(Books):
         """Say what is traced, where the engine knows better than the plan."""
         self.trace.notes += engine.notes
         self.inherit(engine.caveats)
+        self.trace.unfilled = dict(engine.unfilled)
         if engine.title:
             self.trace.title = f"{self.plan.title} ({engine.title})" if self.plan.named else engine.title
             self.trace.scope = engine.title

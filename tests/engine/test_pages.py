@@ -13,21 +13,22 @@ import pytest
 from ior_nb.engine.collector import wire
 from ior_nb.engine.names import CHUNK, Names
 from ior_nb.engine.pages import CACHED_FILE, by_file, in_cache, settle
-from ior_nb.runtime import new_tables
+from ior_nb.runtime import StringTable, new_tables
 
 PAGE = mmap.PAGESIZE
 
 
-def names_of(*paths: str) -> Names:
-    """Return names in which the files 1, 2, ... have these paths."""
+def names_of(*paths: str) -> tuple[Names, StringTable]:
+    """Return names in which the files 1, 2, ... have these paths, and the table of paths."""
     chunks = np.zeros(len(paths), CHUNK)
     for at, path in enumerate(paths):
         chunks[at]["id"], chunks[at]["type"], chunks[at]["parts"] = at + 1, wire.N_FILE, 1
         chunks[at]["length"] = chunks[at]["bytes"] = len(path)
         chunks[at]["text"] = np.void(path.encode().ljust(wire.CHUNK_TEXT, b"\0"))
-    names = Names(new_tables())
+    tables = new_tables()
+    names = Names(tables)
     names.take(chunks.tobytes())
-    return names
+    return names, tables["file"]
 
 
 def counts(*rows: dict[str, int]) -> bytes:
@@ -51,7 +52,7 @@ def test_two_files_of_one_path_are_one() -> None:
         {"faults": 11, "mapped": 13, "filled": 17, "file": 2},
         {"file": 3},
     )
-    found = by_file(frame, names_of("/a", "/a", "/c"))
+    found = by_file(frame, *names_of("/a", "/a", "/c"))
 
     assert list(found) == ["/a"]
     assert some(found["/a"], "faults", "mapped_bytes", "faulted_bytes") == (14, 18 * PAGE, 24 * PAGE)
@@ -63,7 +64,7 @@ def test_who_made_a_file_dirty_is_who_did_first() -> None:
         {"dirtied": 2, "first_dirty": 50, "last_dirty": 60, "tid": 7, "file": 1},
         {"dirtied": 1, "first_dirty": 40, "last_dirty": 45, "tid": 8, "written": 99, "last_write": 70, "file": 2},
     )
-    found = by_file(frame, names_of("/a", "/a"))["/a"]
+    found = by_file(frame, *names_of("/a", "/a"))["/a"]
 
     assert some(found, "dirtied_bytes", "written_bytes", "tid", "others") == (3 * PAGE, 99, 7, 1)
     assert some(found, "first_dirtied_ns", "last_dirtied_ns", "last_written_ns") == (40, 60, 70)
@@ -71,7 +72,7 @@ def test_who_made_a_file_dirty_is_who_did_first() -> None:
 
 def test_a_file_nobody_has_named_has_the_empty_path() -> None:
     """What is counted is told, although its name is not known."""
-    assert by_file(counts({"faults": 1, "filled": 1}), names_of())[""]["faulted_bytes"] == PAGE
+    assert by_file(counts({"faults": 1, "filled": 1}), *names_of())[""]["faulted_bytes"] == PAGE
 
 
 def test_what_is_left_of_a_deleted_file_is_never_written(tmp_path: Path) -> None:

@@ -212,6 +212,7 @@ class Collector:
             "way": loading.way,
             "compiled": loading.compiled,
             "notes": loading.notes,
+            "unfilled": loading.unfilled,
             "measured": loading.measured,
             "cache": loading.cache,
             "folder": str(cache.folder() or ""),

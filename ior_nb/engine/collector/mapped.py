@@ -53,7 +53,7 @@ FUNCTIONS: Final = (*ENDS, *FAULTS, *WRITTEN)
 # Functions with a hook are tails too: the end of a fault comes between, and goes back to them. Those of program.py are
 # before them.
 _TAILS: Final = (*ENDS, *FAULTS, "on_cached", "on_enter", "on_exit", "on_task_exit")
-TAILS: Final = {name: at for at, name in enumerate(_TAILS, 12)}
+TAILS: Final = {name: at for at, name in enumerate(_TAILS, 16)}
 _FILES: Final = 16384
 
 

@@ -379,6 +379,7 @@ class Tracer:
         Ids of files go from the map to the slots and not back, so the map is looked at first.
         """
         files = b"".join(_words(piece, KNOWN_BYTES, KNOWN_ID) for piece in self._maps["files"].pieces())
+        files += b"".join(_words(piece, 8, 0) for piece in self._maps["voices"].pieces())
         comms = b""
         for piece in self._maps["slots"].pieces():
             size = ctypes.sizeof(Slot)

@@ -20,7 +20,6 @@ struct fault {  /* program.py: Fault */
   u32 file, tree, stack, call_stack, pid, tid, comm_id;
   u8 why, call_why, open, pad;
 };
-enum { WALKING = 255, WAITING = 254 };  /* slot.faulting, beside 0 and the tail call to go back to */
 
 BPF_F_TABLE("hash", struct inode_key, struct cached, cached, CACHED_FILES, 1);
 BPF_F_TABLE("hash", u32, struct fault, faults, SLOTS, 1);
