@@ -33,6 +33,7 @@ class FakeEngine:
 
     name = "fake"
     replays = False
+    counts_only = False
     can_wait = True
     filters = False
     syscalls = SYSCALLS

@@ -1,4 +1,4 @@
-"""One group per peer of sockets."""
+"""One group per peer of sockets, or per object of a store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import Counters
 from ior_nb.runtime.peers import name_of, seen_files
 
-__all__ = ["peers"]
+__all__ = ["objects", "peers"]
 
 
 def peers(batch: EventBatch, unrecorded: Counters) -> Columns:
@@ -27,10 +27,15 @@ def peers(batch: EventBatch, unrecorded: Counters) -> Columns:
     protocol[:] = [name_of(socket, peer).split(" ")[0] if peer else "" for socket, peer in pairs]
     latency, done = latencies(batch)
     read, written = moved(batch)
+    # The row of an accept is of the socket that listens, with the peer of the one that was made.
+    accepts = [code for name in ("accept", "accept4") if (code := batch.tables["syscall"].code(name)) is not None]
+    talks = ~np.isin(batch["syscall"], accepts)
+    apart = Groups(groups.of_row[talks], batch["inode"][talks])
+    sockets = np.bincount(groups.of_row[talks][apart.first()], minlength=groups.count)
     columns: Columns = {
         "peer": own,
         "protocol": protocol,
-        "connections": np.where(own != "", groups.distinct(batch["inode"]), 0),
+        "connections": np.where(own != "", np.maximum(sockets, 1), 0),
         "calls": groups.sizes(),
         "errors": groups.sum(batch.failed),
         "bytes_read": groups.sum(read),
@@ -46,3 +51,18 @@ def peers(batch: EventBatch, unrecorded: Counters) -> Columns:
     columns = as_group(columns, "peer", unrecorded)
     columns["mean_ns"] = mean(columns["time_ns"], columns.pop("timed"))
     return columns
+
+
+def objects(batch: EventBatch) -> Columns:
+    """Return one group per object of a store, most bytes first; calls without one are in none."""
+    batch = batch.take(batch["object"] != 0)
+    groups = Groups(batch["object"])
+    read, written = moved(batch)
+    columns: Columns = {
+        "object": batch.text("object")[groups.first()],
+        "fetched_bytes": groups.sum(read),
+        "sent_bytes": groups.sum(written),
+        "calls": groups.sizes(),
+        "time_ns": groups.sum(latencies(batch)[0]),
+    }
+    return ranked(columns, "fetched_bytes", "calls")

@@ -66,6 +66,7 @@ class BccEngine:
 
     name = "bcc"
     replays = False
+    counts_only = False
     can_wait = True
     filters = True
     caveats: tuple[str, ...] = ()
@@ -251,7 +252,7 @@ class BccEngine:
         if answer["no_stacks"]:
             self.notes += (f"no Python lines: {answer['no_stacks']}",)
         if answer["no_pages"]:
-            self.notes += (f"page_fault: {answer['no_pages']}",)
+            self.notes += (f"no rows of page_fault: {answer['no_pages']}",)
         roots = {int(p): up for p, up in answer["roots"].items()}
         running = {int(p): up for p, up in answer["running"].items()}
         self._decoder.names.begin(running if scope.at_exec else running | roots)

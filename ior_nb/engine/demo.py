@@ -38,6 +38,7 @@ class DemoEngine:
 
     name = "demo"
     replays = False
+    counts_only = False
     can_wait = False
     filters = False
     syscalls = SYSCALLS

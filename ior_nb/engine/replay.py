@@ -51,6 +51,7 @@ class ReplayEngine:
 
     name = "replay"
     replays = True
+    counts_only = False
     can_wait = False
     filters = False
     syscalls = SYSCALLS

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime.clock import boot_id
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ior_nb.result.objects import Asked
     from ior_nb.result.sources import Sources
 
 __all__ = ["Answers"]
@@ -20,6 +22,9 @@ class Answers:
     """The tables of a trace, which has the rows and knows what they lack."""
 
     pages: Mapping[str, Mapping[str, int]]
+    origin: dict[str, str]
+    asked: dict[str, Asked]
+    """What was asked of each object of a store."""
 
     @property
     def batch(self) -> EventBatch:
@@ -54,9 +59,6 @@ class Answers:
         """Wall clock at the start."""
         raise NotImplementedError
 
-    def _is_here(self) -> bool:
-        raise NotImplementedError
-
     def writeback(self) -> pd.DataFrame:
         """Return one row per file that was written to: made dirty by whom, in which cell, when; what of it was written.
 
@@ -67,7 +69,8 @@ class Answers:
         """
         from ior_nb.result import tables, writeback
 
-        found = writeback.rows(self.pages, self.batch, start_ns=self._start() or 0, here=self._is_here())
+        here = self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
+        found = writeback.rows(self.pages, self.batch, start_ns=self._start() or 0, here=here)
         return tables.framed(found, writeback.COLUMNS, self.completeness)
 
     def cache(self, other: Answers | None = None) -> str:
@@ -142,6 +145,12 @@ class Answers:
         from ior_nb.result import tables
 
         return tables.peers(self.batch, self.completeness)
+
+    def objects(self) -> pd.DataFrame:
+        """Return one row per object of a store: what was asked for beside what was fetched (`trace(objects=True)`)."""
+        from ior_nb.result import tables
+
+        return tables.objects(self.batch, self.asked, self.completeness)
 
     def processes(self) -> pd.DataFrame:
         """Return one row per process, most calls first."""

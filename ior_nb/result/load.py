@@ -15,6 +15,7 @@ from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.export.arrow import event_batch
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.result.axis import Axis, started
+from ior_nb.result.objects import asked_of
 from ior_nb.result.sources import recorded
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, new_tables, own
@@ -145,6 +146,8 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
         for caveat in caveats_of(r.metadata)
     )[:_MOST_NOTES]
     trace.unfilled = {names: why for r in recordings for names, why in unfilled_of(r.metadata).items()}
+    if alone:
+        trace.asked = asked_of(first)
     for footer in footers:
         texts, numbers = recorded(footer)
         trace.texts |= texts

@@ -8,16 +8,18 @@ traced.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ior_nb import aggregate
-from ior_nb.aggregate.tables import IMPORTS
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
+from ior_nb.result.objects import Asked
 from ior_nb.result.sources import Sources
 from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime.stacks import IMPORTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +32,7 @@ __all__ = [
     "files",
     "imports",
     "lines",
+    "objects",
     "peers",
     "probes",
     "processes",
@@ -41,6 +44,8 @@ __all__ = [
 ]
 
 _WHOLE: Final = Completeness()
+_NOTHING: Final = Asked((), 0, 0, 0, 0)
+_ASKED: Final = {"asked_bytes": "bytes", "distinct_bytes": "distinct"}
 _HERE: Final = Sources()
 _UNITS: Final = {"_ns": "ns", "_s": "s", "bytes": "bytes"}
 _SLOW: Final = (
@@ -130,13 +135,38 @@ def lines(
     found = np.empty(len(columns["file"]), object)
     found[:] = [sources.line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
     costs = aggregate.imports(batch)
-    found[(columns["function"] == IMPORTS) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
+    found[(columns["function"] == IMPORTS.function) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
 
 
 def peers(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per peer of sockets, most bytes first; `connections` are the sockets that talked with it."""
     return _frame(aggregate.peers(batch, lacking.unrecorded), lacking)
+
+
+def objects(batch: EventBatch, asked: Mapping[str, Asked], lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per object of a store, most bytes first; calls without an object are not among them.
+
+    `fetched_bytes` is all that came for it, heads of answers and what TLS adds among it. `amplification` is that over
+    `distinct_bytes`, the bytes asked for by ranges, each once; unknown where the whole object was asked for.
+
+    Args:
+        batch: the rows.
+        asked: what was asked of each.
+        lacking: what the rows lack.
+    """
+    columns = aggregate.objects(batch)
+    names = dict.fromkeys([*columns["object"].tolist(), *asked])
+    more = [asked.get(name, _NOTHING) for name in names]
+    numbers = {name: np.array([getattr(one, name) for one in more], np.int64) for name in ("requests", "whole")}
+    numbers |= {name: np.array([getattr(one, how) for one in more], np.int64) for name, how in _ASKED.items()}
+    sums = {k: np.pad(v, (0, len(names) - len(v))) for k, v in columns.items() if k != "object"}
+    texts = np.empty((2, len(names)), object)
+    texts[0], texts[1] = list(names), [", ".join(one.methods) for one in more]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = sums["fetched_bytes"] / numbers["distinct_bytes"]
+    ratio[(numbers["whole"] > 0) | (numbers["distinct_bytes"] == 0)] = np.nan
+    return _frame({"object": texts[0], "methods": texts[1], **numbers, **sums, "amplification": ratio}, lacking)
 
 
 def imports(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
@@ -254,7 +284,7 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     sides = [t.set_index(key)[measures + ranks].reindex(names, fill_value=0) for t in (before, after)]
     result: aggregate.Columns = {key: names.to_numpy()}
     for name in measures + ranks:
-        old, new = (side[name].to_numpy() for side in sides)
+        old, new = (np.maximum(side[name].to_numpy(), 0) for side in sides)  # what was not measured counts as 0 too
         result[f"{name}_before"], result[f"{name}_after"], result[f"{name}_delta"] = old, new, new - old
     old, new = (side["time_ns"].to_numpy().astype(float) for side in sides)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -25,6 +25,7 @@ from ior_nb.result.sums import Sums
 from ior_nb.result.talks import Talks
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
+from ior_nb.runtime.host import HostCounts
 from ior_nb.runtime.mine import MINE, NONE, PIPE, SOCKET, SYSTEM, kind_of
 from ior_nb.runtime.peers import seen_files
 
@@ -195,6 +196,7 @@ class Tally:
         window: tuple[int, int] = (0, 0),
         home: str = "",
         sources: tuple[Annotated, ...] = (),
+        host: HostCounts | None = None,
         imports: Packages = (),
     ) -> Summary:
         """Return what was added up so far.
@@ -209,6 +211,7 @@ class Tally:
             window: its begin and end on the clock of the rows.
             home: the folder that names are shown relative to; empty for none.
             sources: cells with what their lines made.
+            host: what the host counted, of a trace that has nothing else.
             imports: packages with what their import made.
         """
         with self._lock:
@@ -257,6 +260,7 @@ class Tally:
             completeness=completeness,
             notes=notes,
             sources=sources,
+            host=host,
             imports=imports,
         )
 

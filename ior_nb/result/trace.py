@@ -18,6 +18,7 @@ from ior_nb.result.axis import clocks
 from ior_nb.result.held import Held
 from ior_nb.result.imports import ImportTally, by_package
 from ior_nb.result.lines import Annotated, LineTally, annotated
+from ior_nb.result.objects import Asked, pairs_of
 from ior_nb.result.sources import Sources
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
@@ -25,6 +26,7 @@ from ior_nb.result.writeback import left_over
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
 from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.completeness import Counters, only_where
+from ior_nb.runtime.host import HostCounts
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION
 
@@ -55,10 +57,10 @@ class Trace(Answers):
             they do not know: its misses are errors there.
         caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
         unfilled: columns that are empty because the place of the trace does not fill them, and why, by their names.
+        asked: what was asked of each object of a store, where that was traced.
+        host: what the host counted instead, of a trace that has nothing else.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
-        pages: what is counted by path, whatever the filter: `faults` on the mapped file, `faulted_bytes` they brought
-            in, `mapped_bytes` they mapped at least; `dirtied_bytes`, `written_bytes` and what else `writeback` says.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
         recording: where the recording was published; None without one.
         recording_error: why it ended early, or does not exist; empty when all is well.
@@ -76,7 +78,7 @@ class Trace(Answers):
         self.window = (0, 0)
         self.accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
-        self.pages: Mapping[str, Mapping[str, int]] = {}
+        self.pages: Mapping[str, Mapping[str, int]] = {}  # of faults and writes, see engine/pages.py
         self.returncode: int | None = None
         self.recording: Path | None = None
         self.recording_error = ""
@@ -86,6 +88,8 @@ class Trace(Answers):
         self.notes: tuple[str, ...] = ()
         self.caveats: tuple[str, ...] = ()
         self.unfilled: dict[str, str] = {}
+        self.asked: dict[str, Asked] = {}
+        self.host: HostCounts | None = None
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.home = ""
@@ -131,9 +135,6 @@ class Trace(Answers):
 
     # ---- read by the user
 
-    def _is_here(self) -> bool:
-        return self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
-
     @property
     def started_at(self) -> float:
         """Wall clock at the start, seconds since the epoch; 0 where unknown."""
@@ -158,6 +159,7 @@ class Trace(Answers):
             let_go=self.rows_let_go,
             exact=exact,
             unfilled=self.unfilled,
+            counts_only=self.host is not None,
         )
         return told if self.finished else replace(told, running=True)
 
@@ -259,8 +261,8 @@ class Trace(Answers):
         if self.finished:
             pairs |= clocks("ended", self.ended)
             pairs |= self._told().pairs()
-            pairs["ior_nb.counters"] = json.dumps(self.counters)
-            pairs["ior_nb.pages"] = json.dumps(self.pages)
+            pairs |= pairs_of(self.asked)
+            pairs |= {"ior_nb.counters": json.dumps(self.counters), "ior_nb.pages": json.dumps(self.pages)}
             pairs |= self.recorded_cells()
             if self.returncode is not None:
                 pairs["ior_nb.returncode"] = str(self.returncode)
@@ -339,7 +341,7 @@ class Trace(Answers):
         found.home = self.home
         found.cells, found.texts, found.records_cells = self.cells, self.texts, self.records_cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
-        found.unfilled = dict(self.unfilled)
+        found.unfilled, found.asked = dict(self.unfilled), dict(self.asked)
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
         found.add(batch.take(passed))
@@ -417,9 +419,7 @@ class Trace(Answers):
 
     def summary(self) -> Summary:
         """Return totals, top files, top calls, slowest calls, errors, and the completeness line."""
-        notes = self.notes
-        if left := left_over(self.pages):
-            notes += (f"when the trace ended: {left}",)
+        notes = self.notes + left_over(self.pages)
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
         return self._tally.summary(
@@ -431,6 +431,7 @@ class Trace(Answers):
             window=self.window,
             home=self.home,
             sources=tuple(self.annotated()),
+            host=self.host,
             imports=by_package(self._imports.costs()),
         )
 

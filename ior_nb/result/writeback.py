@@ -19,14 +19,15 @@ _TIMES: Final = ("first_dirtied_s", "last_dirtied_s", "last_written_s")
 COLUMNS: Final = ("file", *_BYTES, "dirtied_by", "cell", *_TIMES, "cached_now_bytes")
 
 
-def left_over(pages: Mapping[str, Mapping[str, int]]) -> str:
-    """Return what of the bytes written was on no device when the trace ended, in words; empty where all was."""
+def left_over(pages: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
+    """Return a note of the bytes written that were on no device when the trace ended; none where all were."""
     pending, never = (sum(row.get(name, 0) for row in pages.values()) for name in ("pending_bytes", "never_bytes"))
     parts = [
         f"{show_bytes(pending)} still to be written" if pending else "",
         f"{show_bytes(never)} of deleted files never written" if never else "",
     ]
-    return ", ".join(filter(None, parts))
+    left = ", ".join(filter(None, parts))
+    return (f"when the trace ended: {left}",) if left else ()
 
 
 def rows(

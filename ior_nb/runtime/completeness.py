@@ -63,13 +63,15 @@ class Completeness:
     """Calls that were counted and are no rows, by system call; empty where their number alone is known."""
     unfilled: Mapping[str, str] = field(default_factory=dict)
     """Columns that are empty because this kernel, or these rights, do not fill them, and why, by their names; raw."""
+    counts_only: bool = False
+    """Whether nothing was traced: there are no rows, and never would have been."""
     exact: bool = True
     """Whether rows and `unrecorded` together are all calls that were wanted."""
 
     @property
     def complete(self) -> bool:
         """Whether nothing is missing that should be there: what was left out was asked for."""
-        return self.accounting.complete and not self.accounting.unaccounted
+        return self.accounting.complete and not self.accounting.unaccounted and not self.counts_only
 
     @property
     def partial(self) -> bool:
@@ -90,7 +92,9 @@ class Completeness:
     def lines(self) -> list[str]:
         """Return all there is to tell, in lines safe for a terminal; the first is of the calls."""
         accounting = self.accounting
-        if self.running:
+        if self.counts_only:
+            first = "counters only: nothing was traced, so there are no rows; the host counts this process as a whole"
+        elif self.running:
             first = f"so far, {accounting.line()}" if accounting.seen else "still running"
         else:
             first = accounting.line()

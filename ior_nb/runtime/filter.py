@@ -116,6 +116,7 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension(name="cell", columns=("cell",), doc="execution count of the cell, -1 outside"),
         Dimension(name="peer", columns=("peer",), doc="other end of the socket, as 127.0.0.1:5432", text=True),
         Dimension(name="local", columns=("local",), doc="the socket's own address", text=True),
+        Dimension(name="object", columns=("object",), doc="object of a store, as host/bucket/part-0", text=True),
         Dimension(name="py_file", columns=("py_file",), doc="file of the line of Python that made the call", text=True),
         Dimension(name="py_line", columns=("py_line",), doc="number of that line, 0 for none"),
         Dimension(name="py_func", columns=("py_func",), doc="function of that line", text=True),

@@ -99,6 +99,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
         "; empty while there is none",
     ),
     _text("local", "the socket's own end, spelled as `peer`"),
+    _text("object", "what the connection was asked for last, as host/path; empty unless traced with `objects=True`"),
     _number(
         "fetched_bytes",
         "int64",

@@ -199,6 +199,22 @@ def test_calls_without_a_stack_are_the_sum_of_their_reasons(session: TracerSessi
     assert set(trace.accounting.without_stack) >= {"no_python"}
 
 
+def test_a_call_with_many_buffers_has_a_stack_nobody_has_met(session: TracerSession) -> None:
+    """Adding up 1,024 lengths and naming 32 functions is done in many steps: the row and its stack are there."""
+    code = "import os\nzero, buffers = os.open('/dev/zero', 0), [bytearray(1)] * 1024\n"
+    code += "f40 = lambda: os.preadv(zero, buffers, 0)\n"
+    code += "for n in range(40): exec(f'def f{n}(): return f{n + 1}()')\nf0()"
+    with ior_nb.trace(command=[sys.executable, "-c", code], syscalls="preadv,preadv2", session=session) as trace:
+        pass
+
+    assert trace.batch["ret"].tolist() == [1024]
+    assert [frame.function for frame in parsed(trace.batch.text("stack").tolist()[0])] == [
+        CUT,
+        *(f"f{n}" for n in range(9, 40)),
+        "<lambda>",
+    ]
+
+
 def test_without_stacks_nothing_is_looked_for(session: TracerSession) -> None:
     """`stacks="off"` leaves the columns empty, and counts no reason."""
     command = [sys.executable, "-c", "open('/etc/passwd').read()"]

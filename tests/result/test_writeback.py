@@ -25,9 +25,9 @@ LATER = {
 def test_what_is_left_over_is_said_in_words() -> None:
     """What is still to be written, and what never was; nothing where all was."""
     assert left_over({"/a": LATER, "/b": NEVER, "/c": {"faults": 3}}) == (
-        "13.0 MiB still to be written, 7.0 MiB of deleted files never written"
+        "when the trace ended: 13.0 MiB still to be written, 7.0 MiB of deleted files never written",
     )
-    assert left_over({"/c": {"faults": 3}}) == ""
+    assert left_over({"/c": {"faults": 3}}) == ()
 
 
 def test_each_file_made_dirty_is_a_row() -> None:

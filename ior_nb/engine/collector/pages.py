@@ -14,18 +14,13 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.bpf import Program, attach_raw
 from ior_nb.engine.collector.hooks import KINDS
 from ior_nb.engine.collector.loader import Loading
-from ior_nb.engine.collector.mapped import ENDS, FAULTS, FUNCTIONS, HOOKS, TAILS, WRITTEN, Fault
+from ior_nb.engine.collector.mapped import ENDS, FUNCTIONS, HOOKS, TAILS, Fault
 from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls.table import PSEUDO
 
 __all__ = ["PAGE_FAULT", "Pages"]
 
 PAGE_FAULT: Final = PSEUDO["page_fault"]
-_FROM_PAGES: Final = (
-    "this kernel tells of no faults (Linux 6.12), but of pages that come in: within a call they are the call's, and"
-    " faults that found their pages are not counted"
-)
-_NO_WRITES: Final = "this kernel does not tell what becomes of bytes written (Linux 5.18)"
 _FILE: Final = 80  # bytes of a value of the map before the file's id
 
 
@@ -45,9 +40,6 @@ class Pages:
             where = "trace events" if loading.way == "tracepoint" else f"Linux {platform.release()}"
             raise LookupError(f"faults are seen at raw tracepoints, from Linux 5.16 on; this is {where}")
         functions = [name for name in FUNCTIONS if name in loading.image.code]
-        told, writes = set(FAULTS) <= set(functions), set(WRITTEN) <= set(functions)
-        self.lacking = "; ".join([*([] if told else [_FROM_PAGES]), *([] if writes else [_NO_WRITES])])
-        """What is not seen of them."""
         loaded = loading.loaded
         loaded.add(loading.image, dict.fromkeys(functions, KINDS["raw"]))
         self._maps = loaded.maps

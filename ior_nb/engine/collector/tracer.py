@@ -92,7 +92,7 @@ class Tracer:
         Returns:
             {"time": boot clock when the last hook was in place, "running": {pid: ppid} of the targets' descendants
             that were alive, "roots": {pid: ppid} of the targets themselves, "no_stacks": why there are no Python
-            stacks though they are asked for, "no_pages": what is not seen of faults though they are asked for}.
+            stacks though they are asked for, "no_pages": why there are no faults though they are asked for}.
         """
         self.detach()
         self._clear()
@@ -133,11 +133,8 @@ class Tracer:
             "running": running,
             "roots": roots,
             "no_stacks": self.no_stacks if frames else "",
-            "no_pages": self._unseen_faults() if PAGE_FAULT in request["enabled"] else "",
+            "no_pages": self.no_pages if PAGE_FAULT in request["enabled"] else "",
         }
-
-    def _unseen_faults(self) -> str:
-        return self.no_pages or (self.pages.lacking if self.pages is not None else "")
 
     def load_pages(self) -> None:
         """Load what sees faults on mapped files; where that is not possible `no_pages` says why."""

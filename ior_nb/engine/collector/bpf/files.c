@@ -173,21 +173,21 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
     fresh->id = old->id;
   } else {
     fresh->id = next_id(s, &s->last_file);
-    struct chunk head = {};
-    head.id = fresh->id; head.type = N_FILE; head.flags = s->flags;
-    head.dev = rd32(sb + O_super_block_s_dev); head.magic = magic;
-    head.mode = rd32(d.inode + O_inode_i_mode) & 0xffff; head.inode = rd(d.inode + O_inode_i_ino);
+    struct chunk *head = new_head(s);
+    head->id = fresh->id; head->type = N_FILE; head->flags = s->flags;
+    head->dev = rd32(sb + O_super_block_s_dev); head->magic = magic;
+    head->mode = rd32(d.inode + O_inode_i_mode) & 0xffff; head->inode = rd(d.inode + O_inode_i_ino);
     if (sock) {
       u32 family = rd32(sock + O_sock_common_skc_family) & 0xffff;
       u32 type = rd32(sock + O_sock_sk_type) & 0xffff, protocol = rd32(sock + O_sock_sk_protocol) & 0xffff;
-      head.socket = SOCKET_KNOWN | (family & 0xff) << SOCKET_FAMILY | (type & 0xf) << SOCKET_TYPE | protocol;
+      head->socket = SOCKET_KNOWN | (family & 0xff) << SOCKET_FAMILY | (type & 0xf) << SOCKET_TYPE | protocol;
     }
 #ifdef O_ns_common_ops
-    if (head.magic == NSFS_MAGIC)                                   /* "net", "mnt", ...: its dentry has no name */
-      read_kernel(&head.time, 8, (void *)rd(rd(rd(d.inode + O_inode_i_private) + O_ns_common_ops) + O_proc_ns_operations_name));
+    if (head->magic == NSFS_MAGIC)                                   /* "net", "mnt", ...: its dentry has no name */
+      read_kernel(&head->time, 8, (void *)rd(rd(rd(d.inode + O_inode_i_private) + O_ns_common_ops) + O_proc_ns_operations_name));
 #endif
     u32 pos = *(volatile u32 *)&s->pos;
-    if (!send_text(s, pos, (TEXT_END - pos) & 4095, &head)) return;
+    if (!send_text(s, pos, (TEXT_END - pos) & 4095, head)) return;
     if (sock) {
       u64 id = fresh->id;
       if (!send_ends(s, id, s->accepted ? s->accepted : sock)) return;

@@ -287,7 +287,7 @@ inline_ u64 scan(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
     hash = HASHED(hash, *(u64 *)f, *(u64 *)(f + 56));
     left -= 1;
   }
-  return left == v->left ? 0 : mix(hash, at) | 1;
+  return left == v->left ? 0 : mix(hash, !!at) | 1;
 }
 
 /* Fill s->stack and s->address; the hash of both, or 0. */
@@ -315,7 +315,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
   if (!v->n) return 0;
   s->stack.count = v->n;
   s->stack.cut = !!at;
-  return v->hash = mix(hash, at) | 1;
+  return v->hash = mix(hash, !!at) | 1;
 }
 
 /* ---- what tells a code object from another that is given the same address later ---- */
@@ -459,10 +459,16 @@ inline_ u32 send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
 
 /* ---- the programs ---- */
 
-/* Which of the walkers: where programs can be preempted that of a fault, of an entry or of an end. */
+/* On with the call. Programs call on so often and not oftener: who reads has to know of what is missing then. */
+inline_ void go_on(void *ctx) {
+  tails.call(ctx, TAIL_PYTHON_DONE);
+  count(T_LOST_RING);
+}
+
+/* Which of the walkers: where programs can be preempted that of a fault (WALKING), of an entry or of an end. */
 inline_ u32 share_of(struct slot *slot) {
   if (SHARES == 1) return 0;
-  u32 open = slot->state == S_OPEN, walking = slot->faulting >> 6 & 1;   /* of WALKING and WAITING; none of WAITING comes here */
+  u32 open = slot->state == S_OPEN, walking = slot->faulting >> 6 & 1; 
   OPAQUE(open);
   OPAQUE(walking);
   return walking ? BY_FAULT : open ? BY_ENTER : BY_EXIT;
@@ -532,7 +538,7 @@ int python_walk(void *ctx) {
   if (!slot) return 0;
   struct walker *s = walker_of(slot);
   if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_FIND);
-  if (slot->state == S_OPEN || slot->faulting == WALKING) tails.call(ctx, TAIL_PYTHON_DONE);
+  if (slot->state == S_OPEN || slot->faulting == WALKING) { go_on(ctx); return 0; }
   find_opener(slot);
   finish(slot);
   may_be_mapped(ctx, slot);
@@ -563,7 +569,7 @@ int python_find(void *ctx) {
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
   if (s && l && find_stack(s, slot, l)) tails.call(ctx, TAIL_PYTHON_NEW);
-  tails.call(ctx, TAIL_PYTHON_DONE);
+  go_on(ctx);
   return 0;
 }
 
@@ -588,7 +594,7 @@ int python_new(void *ctx) {
   struct walker *s = walker_of(slot);
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
-  if (!s || !l) return 0;
+  if (!s || !l) { go_on(ctx); return 0; }
   u32 why = 0;
 #pragma clang loop unroll(disable)
   for (u32 i = 0; i < CODES; i++) {
@@ -609,7 +615,7 @@ int python_new(void *ctx) {
   slot->why = why ? why : T_LOST_FACTS;
   if (!why && s->at < s->stack.count) tails.call(ctx, TAIL_PYTHON_NEW);
   else if (!why) send_stack(s, slot);
-  tails.call(ctx, TAIL_PYTHON_DONE);
+  go_on(ctx);
   return 0;
 }
 

@@ -144,6 +144,7 @@ struct scratch {
   struct known fresh;  /* what name_one finds out: there is no room for it on the stack */
   struct voice voice;
   struct slot blank;
+  struct chunk head;   /* of a name that is being sent; too large for the stack beside all else */
   struct adding adding;
   char text[8192 + 256];
 };
