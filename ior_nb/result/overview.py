@@ -156,7 +156,7 @@ class Overview:
     """Of own files that were not there."""
     files_missing: int = 0
     failed: int = 0
-    """Calls that failed otherwise, but for those on libraries and the system."""
+    """Calls that failed otherwise, but for those on libraries, and on the system where there are own files."""
     failures: Sequence[tuple[str, str]] = ()
     """Which those are, the commonest first: system call, error."""
     synced: int = 0
@@ -194,13 +194,9 @@ class Overview:
                 parts.append(f"{line.name} ({moved})")
         if self.children.count:
             parts.append(show_count(self.children.count, "child process", "child processes"))
-        if not self.files_used and 0 < len(self.system) <= _NAMES:
+        libraries = sum(line.read for line in self.others if line.sort == _LIBRARIES)
+        if not self.files_used and 0 < len(self.system) <= _NAMES and 2 * self.bytes_system >= libraries:
             parts.insert(0, f"read {_listed(self.system)} ({show_bytes(self.bytes_system)})")
-        if not parts and self.files_looked:
-            parts.append(f"looked at {self._some(self.looked, self.files_looked)}")
-        if not parts:
-            parts.append("no files of your own")
-            parts += [line.name for line in self.others if line.sort == _LIBRARIES]
         troubles = []
         if self.files_missing == 1:
             troubles.append(f"{self.name(self.missing[0])} was missing")
@@ -211,6 +207,14 @@ class Overview:
         if self.failed:
             ways = ", ".join(f"{call} {error}" for call, error in self.failures[:2])
             troubles.append(f"{show_count(self.failed, 'call')} failed" + (f" ({ways})" if ways else ""))
+        if not parts and troubles and not libraries:
+            return ", ".join(troubles)
+        if not parts and self.files_looked and not libraries:
+            parts.append(f"looked at {self._some(self.looked, self.files_looked)}")
+        if not parts:
+            parts.append("no files of your own")
+            read = f" ({show_bytes(libraries)} read)" if libraries else ""
+            parts += [f"{line.name}{read}" for line in self.others if line.sort == _LIBRARIES]
         said = ", ".join(parts)
         return f"{said}; {', '.join(troubles)}" if troubles else said
 

@@ -89,8 +89,8 @@ SEARCHING: tuple[str, ...] = ("open", "openat", "openat2", "execve", "execveat")
 
 # What git looks for, or removes, and goes on without, in a repository, a bare one, or the folders of a working tree.
 _OF_GIT = (
-    r"/\.git/|/\.git(?:attributes|ignore|modules)$|/\.mailmap$|/packed-refs$|/config\.worktree$|/commondir$|/[A-Z_]*HEAD$"
-    r"|/objects/(?:info|pack|[0-9a-f]{2})(?:/|$)|/refs/(?:heads|tags|remotes|notes|replace|bisect|stash)(?:/|$)"
+    r"/\.git/|(?:/\.|^/etc/)git(?:attributes|config|ignore|modules)$|/git/(?:attributes|config|ignore)$|/\.mailmap$|/packed-refs$|/config\.worktree$"
+    r"|/commondir$|/[A-Z_]*HEAD$|/objects/(?:info|pack|[0-9a-f]{2})(?:/|$)|/refs/(?:heads|tags|remotes|notes|replace|bisect|stash)(?:/|$)"
     r"|/info/(?:alternates|attributes|commit-graphs?|exclude|grafts|sparse-checkout|refs)(?:/|$)"
 )
 
@@ -155,6 +155,7 @@ RULES: tuple[Rule, ...] = (
         "name",
         r"\.pyc$|/pyvenv\.cfg$",
     ),
+    Rule(NOT_FOUND, SEARCHING, "Asked whether the kernel has, or lists, such a thing.", "name", r"^/(?:proc|sys)/"),
     Rule(
         (EIO,),
         ("read", "readv"),
