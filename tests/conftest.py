@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from ior_nb.engine.collector.distribution import find_bcc
+from ior_nb.runtime import own
 
 settings.register_profile("steady", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("steady")
@@ -38,3 +40,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if REQUIRED:
         pytest.fail(f"live tests are required here, and cannot run: {reason}", pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def user() -> Iterator[None]:
+    """A test does the user's work, whatever a notebook in this thread has said before."""
+    before = own.state()
+    own.set_whole(own.USERS)
+    yield
+    own.set_whole(before)

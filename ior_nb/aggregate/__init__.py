@@ -9,6 +9,8 @@ Only finished calls have a latency; calls that never return, or had not returned
 """
 
 from ior_nb.aggregate.groups import Columns, Groups
+from ior_nb.aggregate.imports import packages
+from ior_nb.aggregate.peers import objects, peers
 from ior_nb.aggregate.rows import (
     CLASS_OF,
     CLASSES,
@@ -18,16 +20,17 @@ from ior_nb.aggregate.rows import (
     probe_rows,
     source_files,
     uses,
-    wait_rows,
     waits_at,
     ways,
 )
+from ior_nb.aggregate.spent import MEASURED, WORDS, Spent, amount, reasons, wait_rows, waiting
 from ior_nb.aggregate.tables import (
     directories,
     directory_of,
     errors,
     families,
     files,
+    imports,
     lines,
     probes,
     processes,
@@ -41,9 +44,13 @@ from ior_nb.aggregate.unrecorded import added, counted, missing
 __all__ = [
     "CLASSES",
     "CLASS_OF",
+    "MEASURED",
+    "WORDS",
     "Columns",
     "Groups",
+    "Spent",
     "added",
+    "amount",
     "classes",
     "counted",
     "directories",
@@ -51,14 +58,19 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "imports",
     "latencies",
     "latency_bins",
     "lines",
     "missing",
     "moved",
+    "objects",
+    "packages",
+    "peers",
     "probe_rows",
     "probes",
     "processes",
+    "reasons",
     "slowest",
     "source_files",
     "syscalls",
@@ -67,6 +79,7 @@ __all__ = [
     "totals",
     "uses",
     "wait_rows",
+    "waiting",
     "waits_at",
     "ways",
 ]

@@ -21,6 +21,7 @@ from ior_nb.syscalls.waits import ALWAYS, AT_KINDS, AT_OTHERS
 __all__ = [
     "CLASSES",
     "CLASS_OF",
+    "at_others",
     "classes",
     "credited_rows",
     "latencies",
@@ -29,7 +30,6 @@ __all__ = [
     "probe_rows",
     "source_files",
     "uses",
-    "wait_rows",
     "waits_at",
     "ways",
 ]
@@ -122,8 +122,8 @@ def waits_at(names: Iterable[str]) -> np.ndarray:
     return np.array([2 if name in ALWAYS else 1 if name in AT_OTHERS else 0 for name in names], np.int8)
 
 
-def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
-    """Return which rows wait for somebody else: bool, shape (n,).
+def at_others(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
+    """Return which rows are of calls that wait for somebody else: bool, shape (n,).
 
     Args:
         batch: the rows.

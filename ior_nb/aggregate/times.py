@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, mean
-from ior_nb.aggregate.rows import CLASSES, classes, latencies, moved, wait_rows
+from ior_nb.aggregate.rows import CLASSES, classes, latencies, moved
+from ior_nb.aggregate.spent import MEASURED, amount, wait_rows
 from ior_nb.runtime import EventBatch
 
 __all__ = ["latency_bins", "slowest", "timeline"]
@@ -75,6 +76,7 @@ def timeline(batch: EventBatch, *, slot_ns: int | None = None, origin_ns: int | 
         "bytes_written": total(written),
         "time_ns": time,
         "mean_ns": mean(time, timed),
+        **{name: total(amount(batch, name)) for name in MEASURED},
     }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups
 from ior_nb.aggregate.rows import latencies, ways
+from ior_nb.aggregate.spent import MEASURED
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import COUNTED, UNRECORDED, Counters
 from ior_nb.syscalls import BY_NAME
@@ -95,7 +96,7 @@ def into_groups(columns: Columns, key: str, unrecorded: Counters) -> Columns:
     more = sums(unrecorded)
     names = columns[key].tolist()
     numbers = {name: at for at, name in enumerate(dict.fromkeys([*names, *more[key].tolist()]))}
-    grown = {name: _grown(values, len(numbers)) for name, values in columns.items()}
+    grown = {name: _grown(name, values, len(numbers)) for name, values in columns.items()}
     grown[key] = _objects(list(numbers))
     at = np.array([numbers[name] for name in more[key].tolist()])
     for name in _MEASURES:
@@ -113,16 +114,17 @@ def as_group(columns: Columns, column: str, unrecorded: Counters) -> Columns:
     if not unrecorded:
         return columns
     totals = {name: int(values.sum()) for name, values in sums(unrecorded).items() if name in _MEASURES}
-    grown = {name: _grown(values, len(values) + 1) for name, values in columns.items()}
+    grown = {name: _grown(name, values, len(values) + 1) for name, values in columns.items()}
     for name in grown.keys() & totals.keys():
         grown[name][-1] = totals[name]
     grown[column][-1] = UNRECORDED
     return grown
 
 
-def _grown(values: np.ndarray, size: int) -> np.ndarray:
-    fill = np.full(size - len(values), "", object) if values.dtype == object else np.zeros(size - len(values))
-    return np.concatenate([values, fill.astype(values.dtype)])
+def _grown(name: str, values: np.ndarray, size: int) -> np.ndarray:
+    """Return a column with groups of missing calls behind it, of which nothing is known yet."""
+    blank = "" if values.dtype == object else -1 if name in MEASURED else 0
+    return np.concatenate([values, np.full(size - len(values), blank, values.dtype)])
 
 
 def _objects(values: list[str]) -> np.ndarray:

@@ -68,6 +68,14 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
         choices=FRAMES_OF,
         help="the Python stack of every call (default: full, off for --uid, --cgroup, --system, --pid)",
     )
+    how.add_argument(
+        "--waits",
+        action=argparse.BooleanOptionalAction,
+        help="what calls wait for: a device, a lock, somebody (default: on, off for --uid, --cgroup, --system, --pid)",
+    )
+    how.add_argument(
+        "--objects", action="store_true", help="which objects of a store http.client and aiohttp ask for (see docs)"
+    )
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
     how.add_argument(
         "--record-mode",
@@ -78,6 +86,7 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
     how.add_argument(
         "--record-command", action="store_true", help="keep the whole command line in it, not the program's name alone"
     )
+    how.add_argument("--no-record-cells", dest="record_cells", action="store_false", help="keep no text of cells in it")
 
 
 def _seconds(text: str) -> float:

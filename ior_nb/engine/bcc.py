@@ -12,7 +12,8 @@ import os
 import platform
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +30,7 @@ from ior_nb.engine.refusals import as_error
 from ior_nb.engine.searches import WITHIN_NS
 from ior_nb.engine.sharing import Sharing
 from ior_nb.engine.spawn import ASLEEP_S, BUFFER_BYTES, NAME_RING_BYTES, RING_BYTES, Collector, spawn, waited
+from ior_nb.engine.spent import WAITS
 from ior_nb.real import Event, RLock, SimpleQueue, Thread, current
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
 from ior_nb.runtime.memory import memory_limit
@@ -63,9 +65,11 @@ class BccEngine:
 
     name = "bcc"
     replays = False
+    counts_only = False
     can_wait = True
     filters = True
     caveats: tuple[str, ...] = ()
+    unfilled: Mapping[str, str] = MappingProxyType({})
     syscalls = NATIVE
     title = ""
     notes: tuple[str, ...] = ()
@@ -80,6 +84,7 @@ class BccEngine:
         """Whether bcc had to compile it; else it came from the cache."""
         self._not_kept = ""
         self._notes: tuple[str, ...] = ()
+        self._measured = frozenset[str]()  # what this kernel tells, of `spent.ALL`
         self._collector: Collector | None = None
         self._lock = RLock()
         self._ids = itertools.count(1)
@@ -146,6 +151,8 @@ class BccEngine:
                     way=self._way,
                 )
                 self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
+                self.unfilled = answer["unfilled"]
+                self._measured = frozenset(answer["measured"])
                 self.notes = self._notes = (*answer["notes"], *self._sharing.begin(answer["doing"]))
             except BaseException:
                 self._release()
@@ -212,6 +219,7 @@ class BccEngine:
             SourceError: it could not start; nothing is attached.
         """
         self.open()
+        self._decoder.spent.measured = self._measured - (frozenset() if options.waits else {WAITS})
         self._intake.begin(on_batch, quiet=options.quiet)
         scope = options.scope
         self._sharing.traced(True)
@@ -234,6 +242,7 @@ class BccEngine:
             hurry=list(self.thread_ids()),
             filter=as_json(options.pushdown),
             generation=options.generation,
+            waits=options.waits,
             stacks=options.stacks,
             programs=[os.path.realpath(sys.executable), *options.programs] if options.stacks else [],
             counter=[os.getpid(), counter_address()] if options.stacks else None,
@@ -390,7 +399,7 @@ def _broken(error: OSError, collector: Collector) -> errors.CollectorDied:
 
 
 def as_json(pushdown: Pushdown) -> dict[str, Any]:
-    """Return what `program.filter_row` of the collector takes; nothing for a filter that lets everything pass."""
+    """Return what `filters.filter_row` of the collector takes; nothing for a filter that lets everything pass."""
     if not pushdown.active:
         return {}
     value, mask = pushdown.comm_words

@@ -27,7 +27,8 @@ from ior_nb.engine.roles import (
     ROLE,
     has,
 )
-from ior_nb.engine.stacks import Stacks
+from ior_nb.engine.spent import Spent
+from ior_nb.engine.stacks import TEXTS, Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS
 from ior_nb.runtime.index import grown
@@ -139,15 +140,17 @@ class Decoder:
     Attributes:
         tables: the string tables of the next batch.
         names: what ids mean.
+        spent: what calls fetched and waited for; which of it the records say can be set.
         stacks: what ids of Python stacks mean.
     """
 
     def __init__(self, *, limit: int = MOST_STRINGS) -> None:
-        self._limit = self._enough = limit
+        self._limit = self._enough = self._enough_ends = limit
         self._room = np.empty(0, "<u8")
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
         self.stacks = Stacks(self.tables)
+        self.spent = Spent(self.tables)
         self._syscalls = np.zeros(wire.SPECS, np.int32)
         self._families = np.zeros(wire.SPECS, np.int32)
         numbers = [c.number for c in SYSCALLS]
@@ -177,8 +180,13 @@ class Decoder:
         if len(self.tables["comm"]) > self._limit:
             self.tables = {**self.tables, "comm": StringTable()}
             self.names.renew_comms(self.tables)
+        if len(self.tables["peer"]) > self._enough_ends:
+            ends = StringTable()
+            self.tables = {**self.tables, "peer": ends, "local": ends}
+            self.names.renew_ends(self.tables)
+            self._enough_ends = max(self._limit, 2 * len(ends))
         if self.stacks.full:
-            self.tables = {**self.tables, **{name: StringTable() for name in ("stack", "py_file", "py_func")}}
+            self.tables = {**self.tables, **{name: StringTable() for name in TEXTS.values()}}
             self.stacks.renew(self.tables)
         self._room = grown(self._room, len(payload) // 8)
         r = _Records(payload, self._room)
@@ -221,10 +229,13 @@ class Decoder:
             r.columns["py_file"] = stacks.files.take(ids)
             r.columns["py_line"] = stacks.lines.take(ids)
             r.columns["py_func"] = stacks.functions.take(ids)
+        if raw["opener"].any():
+            r.columns["opened_at"] = self.stacks.places.take(self.stacks.known(raw["opener"]))
         names.in_their_time(at_pid, raw["time"], r.columns["ppid"], r.columns["started_before"])
         sockets = names.sockets.take(file)
         if sockets.any():
             r.columns["socket"] = sockets
+            r.columns["peer"], r.columns["local"] = names.peers.take(file), names.locals.take(file)
         self._descriptors(r)
         self._bytes(r)
         if r.any(POSITIONED):
@@ -232,6 +243,7 @@ class Decoder:
         if r.any(ANY_PATH) and raw["names"].any():
             self._paths(r)
         _rare(r, self._operations)
+        self.spent.fill(raw, nr, r.columns)
         return EventBatch(r.columns, self.tables)
 
     def _probes(self, r: _Records, failed: np.ndarray) -> None:

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import CLASS_OF, Groups, latencies
+from ior_nb.aggregate import CLASS_OF, Groups, amount, latencies
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import compact
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import Counters
 from ior_nb.runtime.frames import ALIASES, FIELDS
-from ior_nb.runtime.schema import column
+from ior_nb.runtime.schema import PARTS, column
 from ior_nb.runtime.text import printable
 
 __all__ = [
@@ -39,7 +39,14 @@ _NONE: Final[Counters] = {}
 UNKNOWN: Final = "[unknown]"
 """The one frame of a stack that would have none."""
 DEFAULT_FIELDS: Final = ("comm", "syscall", "path")
-METRICS: Final = {"count": "none", "duration": "nanoseconds", "bytes": "bytes", "gap": "nanoseconds"}
+METRICS: Final = {
+    "count": "none",
+    "duration": "nanoseconds",
+    "bytes": "bytes",
+    "gap": "nanoseconds",
+    "fetched": "bytes",
+    **{name.removesuffix("_ns"): "nanoseconds" for name in PARTS},
+}
 """What a frame's width can mean, and its unit as speedscope calls it."""
 _COUNTED_AS: Final = {"count": "calls", "duration": "latency_ns", "bytes": "bytes"}
 
@@ -60,6 +67,8 @@ class Stacks:
     """Root first, never empty."""
     weights: dict[str, np.ndarray]
     """Metric -> one integer per stack."""
+    fields: tuple[str, ...] = ()
+    """What the frames are."""
 
     def total(self, metric: str) -> int:
         """Return the sum of all stacks."""
@@ -103,7 +112,7 @@ def stacks(
         more = [row[_COUNTED_AS[m]] if m in _COUNTED_AS else 0 for row in unrecorded.values()]
         sums[m] = np.concatenate([sums[m], np.array(more, np.int64)])
     order = sorted(range(len(found)), key=lambda i: one_line(found[i]).encode())
-    return Stacks([found[i] for i in order], {m: values[order] for m, values in sums.items()})
+    return Stacks([found[i] for i in order], {m: values[order] for m, values in sums.items()}, tuple(names))
 
 
 def _of_rows(
@@ -154,7 +163,9 @@ def _weight(batch: EventBatch, metric: str) -> np.ndarray:
         return np.ones(len(batch), np.int64)
     if metric == "duration":
         return latencies(batch)[0]
-    return batch[{"gap": "gap_ns", "bytes": "bytes"}[metric]].astype(np.int64)
+    if metric in ("gap", "bytes"):
+        return batch[{"gap": "gap_ns", "bytes": "bytes"}[metric]].astype(np.int64)
+    return amount(batch, "fetched_bytes" if metric == "fetched" else f"{metric}_ns")
 
 
 @dataclass(slots=True)

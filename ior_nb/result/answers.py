@@ -9,11 +9,17 @@ from ior_nb.runtime import Completeness, EventBatch
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ior_nb.result.objects import Asked
+    from ior_nb.result.sources import Sources
+
 __all__ = ["Answers"]
 
 
 class Answers:
     """The tables of a trace, which has the rows and knows what they lack."""
+
+    asked: dict[str, Asked]
+    """What was asked of each object of a store."""
 
     @property
     def batch(self) -> EventBatch:
@@ -28,6 +34,11 @@ class Answers:
     @property
     def duration_s(self) -> float:
         """Length of the trace."""
+        raise NotImplementedError
+
+    @property
+    def sources(self) -> Sources:
+        """Where lines have their text from."""
         raise NotImplementedError
 
     def _start(self) -> int | None:
@@ -66,13 +77,31 @@ class Answers:
         """
         from ior_nb.result import tables
 
-        return tables.lines(self.batch, self.completeness, file=file, library=library)
+        return tables.lines(self.batch, self.completeness, file=file, library=library, sources=self.sources)
+
+    def imports(self) -> pd.DataFrame:
+        """Return one row per package with the calls its import made, most time first: `lines` has them as one row."""
+        from ior_nb.result import tables
+
+        return tables.imports(self.batch, self.completeness)
 
     def directories(self) -> pd.DataFrame:
         """Return one row per directory that holds files acted on, most bytes first."""
         from ior_nb.result import tables
 
         return tables.directories(self.batch, self.completeness)
+
+    def peers(self) -> pd.DataFrame:
+        """Return one row per peer of sockets, most bytes first; calls without a peer have the empty one."""
+        from ior_nb.result import tables
+
+        return tables.peers(self.batch, self.completeness)
+
+    def objects(self) -> pd.DataFrame:
+        """Return one row per object of a store: what was asked for beside what was fetched (`trace(objects=True)`)."""
+        from ior_nb.result import tables
+
+        return tables.objects(self.batch, self.asked, self.completeness)
 
     def processes(self) -> pd.DataFrame:
         """Return one row per process, most calls first."""

@@ -8,14 +8,17 @@ traced.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ior_nb import aggregate
+from ior_nb.aggregate.tables import IMPORTS
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
-from ior_nb.result.lines import source_line
+from ior_nb.result.objects import Asked
+from ior_nb.result.sources import Sources
 from ior_nb.runtime import Completeness, EventBatch
 
 if TYPE_CHECKING:
@@ -27,7 +30,10 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "imports",
     "lines",
+    "objects",
+    "peers",
     "probes",
     "processes",
     "slowest",
@@ -38,8 +44,14 @@ __all__ = [
 ]
 
 _WHOLE: Final = Completeness()
+_NOTHING: Final = Asked((), 0, 0, 0, 0)
+_ASKED: Final = {"asked_bytes": "bytes", "distinct_bytes": "distinct"}
+_HERE: Final = Sources()
 _UNITS: Final = {"_ns": "ns", "_s": "s", "bytes": "bytes"}
-_SLOW: Final = ("latency_ns", "syscall", "file", "bytes", "ret", "comm", "pid", "tid", "fd", "cell", "seq")
+_SLOW: Final = (
+    *("latency_ns", "syscall", "file", "bytes", "ret", "comm", "pid", "tid", "fd", "cell", "seq"),
+    *("source", *aggregate.MEASURED),
+)
 
 
 def stats(batch: EventBatch, lacking: Completeness = _WHOLE, *, duration_s: float = 0.0) -> pd.DataFrame:
@@ -95,7 +107,14 @@ def directories(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFra
     return _frame(aggregate.directories(batch, lacking.unrecorded), lacking)
 
 
-def lines(batch: EventBatch, lacking: Completeness = _WHOLE, *, file: str = "", library: bool = False) -> pd.DataFrame:
+def lines(
+    batch: EventBatch,
+    lacking: Completeness = _WHOLE,
+    *,
+    file: str = "",
+    library: bool = False,
+    sources: Sources = _HERE,
+) -> pd.DataFrame:
     """Return one row per line of Python, most time first, with its text where that can be found.
 
     Args:
@@ -103,14 +122,52 @@ def lines(batch: EventBatch, lacking: Completeness = _WHOLE, *, file: str = "", 
         lacking: what they lack.
         file: only lines of files whose path ends so.
         library: the line that made the call itself, whoever's it is, instead of the user's own.
+        sources: where the texts are.
     """
     columns = aggregate.lines(batch, lacking.unrecorded, library=library)
     if file:
         chosen = np.array([name.endswith(file) for name in columns["file"]], bool)
         columns = {name: values[chosen] for name, values in columns.items()}
     found = np.empty(len(columns["file"]), object)
-    found[:] = [source_line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
+    found[:] = [sources.line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
+    costs = aggregate.imports(batch)
+    found[(columns["function"] == IMPORTS) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
+
+
+def peers(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per peer of sockets, most bytes first; `connections` are the sockets that talked with it."""
+    return _frame(aggregate.peers(batch, lacking.unrecorded), lacking)
+
+
+def objects(batch: EventBatch, asked: Mapping[str, Asked], lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per object of a store, most bytes first; calls without an object are not among them.
+
+    `fetched_bytes` is all that came for it, heads of answers and what TLS adds among it. `amplification` is that over
+    `distinct_bytes`, the bytes asked for by ranges, each once; unknown where the whole object was asked for.
+
+    Args:
+        batch: the rows.
+        asked: what was asked of each.
+        lacking: what the rows lack.
+    """
+    columns = aggregate.objects(batch)
+    names = dict.fromkeys([*columns["object"].tolist(), *asked])
+    more = [asked.get(name, _NOTHING) for name in names]
+    numbers = {name: np.array([getattr(one, name) for one in more], np.int64) for name in ("requests", "whole")}
+    numbers |= {name: np.array([getattr(one, how) for one in more], np.int64) for name, how in _ASKED.items()}
+    sums = {k: np.pad(v, (0, len(names) - len(v))) for k, v in columns.items() if k != "object"}
+    texts = np.empty((2, len(names)), object)
+    texts[0], texts[1] = list(names), [", ".join(one.methods) for one in more]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = sums["fetched_bytes"] / numbers["distinct_bytes"]
+    ratio[(numbers["whole"] > 0) | (numbers["distinct_bytes"] == 0)] = np.nan
+    return _frame({"object": texts[0], "methods": texts[1], **numbers, **sums, "amplification": ratio}, lacking)
+
+
+def imports(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per package with the calls its import made, most time first."""
+    return _frame(aggregate.imports(batch), lacking)
 
 
 def processes(batch: EventBatch, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:
@@ -163,7 +220,7 @@ def slowest(
     """
     found = aggregate.slowest(batch, n, waiting=waiting)
     start_s = (found["time_ns"].astype(np.int64) - _origin(batch, origin_ns)) / 1e9
-    text = ("syscall", "file", "comm")
+    text = ("syscall", "file", "comm", "source")
     return _frame(
         {"start_s": start_s} | {name: found.text(name) if name in text else found[name].copy() for name in _SLOW},
         lacking,

@@ -12,17 +12,22 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import latencies, source_files, uses, wait_rows, waits_at, ways
+from ior_nb.aggregate import Spent, latencies, reasons, source_files, uses, wait_rows, waiting, waits_at, ways
 from ior_nb.real import Lock
+from ior_nb.result.cost import Packages
 from ior_nb.result.crowd import Crowd, Moved
 from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import NAMED, Overview, grouped, others
+from ior_nb.result.spent import Spending
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.result.sums import Sums
+from ior_nb.result.talks import Talks
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
-from ior_nb.runtime.mine import MINE, NONE, SYSTEM, kind_of
+from ior_nb.runtime.host import HostCounts
+from ior_nb.runtime.mine import MINE, NONE, PIPE, SOCKET, SYSTEM, kind_of
+from ior_nb.runtime.peers import seen_files
 
 __all__ = ["Tally"]
 
@@ -47,13 +52,14 @@ class Tally:
         self._lock = Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
         self._calls = Sums(("calls", "errors", "probes", "bytes", "latency", "waiting", "max"))
-        self._files = Sums(("calls", "read", "written", "latency", "used", "failed", "missing", "kind"))
+        self._files = Sums(("calls", "read", "written", "latency", "fetched", "used", "failed", "missing", "kind"))
+        self._spent = Spent()
         self._dropped = 0  # files
         # (syscall, 1 for a probe, ret) -> count, file of the last
         self._errors: dict[tuple[int, int, int], tuple[int, str]] = {}
         self._failed: list[tuple[np.ndarray, np.ndarray, np.ndarray, StringTable]] = []  # call * 2 + probe, ret, file
         self._failures = 0
-        self._crowd, self._slots = Crowd(), Slots()
+        self._crowd, self._slots, self._talks = Crowd(), Slots(), Talks()
         self._slow, self._waits = _Longest(), _Longest()
         self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
         self._waits_at = self._uses = np.zeros(0, np.int8)
@@ -68,7 +74,8 @@ class Tally:
         tables = batch.tables
         # Of the machine's own width: what adds and looks up by them then needs no conversion.
         call = self._call_names.codes(batch["syscall"], tables["syscall"]).astype(np.intp)
-        file = self._file_names.codes(batch["file"], tables["file"]).astype(np.intp)
+        seen = seen_files(batch)
+        file = self._file_names.codes(seen, tables["file"]).astype(np.intp)
         latency, moved = latencies(batch)[0], batch["bytes"].view(np.int64)
         failed = np.flatnonzero(batch["is_error"])
         names = self._call_names.own
@@ -84,8 +91,11 @@ class Tally:
         np.add.at(self._files.columns["calls"], file, 1)
         np.add.at(self._files.columns["latency"], file, latency)
         self._use(batch, call, file)
+        self._spent.add(batch, latency)
         rows_moved = self._add_bytes(batch, call, file, moved) if moved.any() else None
+        self._fetch(batch, call, file)
         self._crowd.add(batch, rows_moved)
+        self._talks.add(batch, rows_moved)
         if len(failed):
             probe = batch["probe"][failed]
             wrong = failed[~probe]
@@ -94,15 +104,16 @@ class Tally:
             np.add.at(self._calls.columns["errors"], call[wrong], 1)
             np.add.at(self._calls.columns["probes"], call[failed[probe]], 1)
             keys = call[failed] * 2 + probe
-            self._failed.append((keys, batch["ret"][failed], batch["file"][failed], tables["file"]))
+            self._failed.append((keys, batch["ret"][failed], seen[failed], tables["file"]))
             self._failures += len(failed)
             if self._failures >= _FAILURES:
                 self._add_errors()
         waits = wait_rows(batch, self._waits_at.take(call))
         rows = np.flatnonzero(waits)
+        slept = waiting(batch, waits)
         self._slots.add(batch, latency, rows_moved, rows)
+        np.add.at(self._calls.columns["waiting"], call, slept)
         if len(rows):
-            np.add.at(self._calls.columns["waiting"], call[rows], latency[rows])
             self._waits.add(batch.take(rows), latency[rows])
             latency = np.where(waits, -1, latency)
         self._slow.add(batch, latency)
@@ -132,6 +143,17 @@ class Tally:
         np.add.at(self._files.columns["read"], file, read)
         rows = np.flatnonzero(moved)
         return Moved(rows, read[rows], written[rows])
+
+    def _fetch(self, batch: EventBatch, call: np.ndarray, file: np.ndarray) -> None:
+        """Count what was fetched for the file that was read."""
+        rows = np.flatnonzero(batch["fetched_bytes"] > 0)
+        if len(rows):
+            files = file[rows]
+            if batch["old_file"].any():
+                sources = source_files(batch, self._ways.prod(axis=0).take(call) != 0)[rows]
+                files = self._file_names.codes(sources, batch.tables["file"])
+                self._files.grow(len(self._file_names.own))
+            np.add.at(self._files.columns["fetched"], files, batch["fetched_bytes"][rows])
 
     def _add_errors(self) -> None:
         """Count the failures put aside: few at a time would cost a sort each."""
@@ -174,6 +196,8 @@ class Tally:
         window: tuple[int, int] = (0, 0),
         home: str = "",
         sources: tuple[Annotated, ...] = (),
+        host: HostCounts | None = None,
+        imports: Packages = (),
     ) -> Summary:
         """Return what was added up so far.
 
@@ -187,6 +211,8 @@ class Tally:
             window: its begin and end on the clock of the rows.
             home: the folder that names are shown relative to; empty for none.
             sources: cells with what their lines made.
+            host: what the host counted, of a trace that has nothing else.
+            imports: packages with what their import made.
         """
         with self._lock:
             self._add_errors()
@@ -202,6 +228,7 @@ class Tally:
                 if count
             }
             overview = self._overview(ranked, window, home)
+            spending = self._spending(ranked)
             processes = len(self._crowd)
             distinct_files = len(ranked) + self._dropped
         if counters:
@@ -229,9 +256,12 @@ class Tally:
             answers=tuple(answers),
             waits=tuple(waits),
             overview=overview,
+            spending=spending,
             completeness=completeness,
             notes=notes,
             sources=sources,
+            host=host,
+            imports=imports,
         )
 
     def _overview(self, ranked: np.ndarray, window: tuple[int, int], home: str) -> Overview:
@@ -265,6 +295,7 @@ class Tally:
             lines=grouped([names[at] for at in shown.tolist()], sums[:, shown]),
             others=others(kinds, looked, sums),
             children=self._crowd.children(),
+            talks=self._talks.talks(),
             used=named(used),
             files_used=len(shown),
             read=named(read),
@@ -283,6 +314,21 @@ class Tally:
             failures=failures,
             synced=int(self._calls.columns["calls"][synced]) if synced else 0,
             home=home,
+        )
+
+    def _spending(self, ranked: np.ndarray) -> Spending:
+        """Return what was fetched, beside what was read from files that are on a device."""
+        files = ranked[(self._files.columns["read"][ranked] > 0) & ~np.isin(self._kinds(ranked), (PIPE, SOCKET))]
+        names = self._file_names.own.at(files)
+        files = files[np.array([not name.startswith(_KERNELS) for name in names], bool)]
+        read, fetched = (self._files.columns[name][files] for name in ("read", "fetched"))
+        spent = self._spent
+        return Spending(
+            fetched=spent.fetched,
+            read=int(read.sum()),
+            cached=int(np.maximum(read - fetched, 0).sum()),
+            latency_ns=spent.latency,
+            parts=dict(spent.parts),
         )
 
     def _kinds(self, files: np.ndarray) -> np.ndarray:
@@ -369,4 +415,8 @@ class _Longest:
 
     def rows(self) -> list[SlowRow]:
         """Return them, the slowest first."""
-        return [SlowRow(r.syscall, r.file, r.latency_ns, r.bytes, r.pid, r.comm) for r in self._kept or ()]
+        if self._kept is None:
+            return []
+        files = self._kept.tables["file"].at(seen_files(self._kept))
+        rows = zip(self._kept, files, reasons(self._kept), strict=True)
+        return [SlowRow(r.syscall, file, r.latency_ns, r.bytes, r.pid, r.comm, why) for r, file, why in rows]

@@ -58,9 +58,14 @@ class Plan:
     record: Path | None = None
     record_mode: int = PRIVATE
     record_command: bool = False
+    record_cells: bool = True
     keep_rows: bool = True
     stacks: str = "full"
     """A key of `FRAMES_OF`."""
+    objects: bool = False
+    """Whether to ask this process's HTTP libraries what they ask for."""
+    waits: bool = True
+    """Whether it is told what calls wait for."""
     quiet: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,8 +104,11 @@ class Request(TypedDict, total=False):
     record: str | Path | None
     record_mode: int | None
     record_command: bool
+    record_cells: bool
     keep_rows: bool
     stacks: str | None
+    objects: bool
+    waits: bool | None
     cwd: str | Path | None
     env: Mapping[str, str] | None
     title: str | None
@@ -108,7 +116,15 @@ class Request(TypedDict, total=False):
 
 FRAMES_OF: Final = {"off": 0, "lines": 12, "full": 32}
 """What can be asked of Python stacks -> frames of each at most, the innermost."""
-_DEFAULTS: Final[Request] = {"system": False, "follow": True, "own": False, "record_command": False, "keep_rows": True}
+_DEFAULTS: Final[Request] = {
+    "system": False,
+    "follow": True,
+    "own": False,
+    "record_command": False,
+    "record_cells": True,
+    "keep_rows": True,
+    "objects": False,
+}
 """Of those that are not None where nobody asks."""
 
 
@@ -140,6 +156,8 @@ def plan(**asked: Unpack[Request]) -> Plan:
     follow = wanted["follow"]
     scope = _scope(command=program, pid=pid, tid=tid, cgroup=cgroup, uid=uid, system=system, follow=follow)
     mine = not given
+    if wanted["objects"] and not mine:
+        raise ConfigError(f"objects are what this process asks for: they cannot be had of a trace by {given[0]}")
     rows, families, syscalls = wanted.get("filter"), wanted.get("families"), wanted.get("syscalls")
     chosen = rows if isinstance(rows, Filter) else parse(rows) if rows else Filter()
     sampling, record, title = wanted.get("sampling") or {}, wanted.get("record"), wanted.get("title")
@@ -164,8 +182,11 @@ def plan(**asked: Unpack[Request]) -> Plan:
         record=_target(record) if record is not None else None,
         record_mode=_mode(wanted.get("record_mode")),
         record_command=wanted["record_command"],
+        record_cells=wanted["record_cells"],
         keep_rows=wanted["keep_rows"],
         stacks=_stacks(wanted.get("stacks"), own=mine or program is not None),
+        waits=_waits(wanted.get("waits"), own=mine or program is not None),
+        objects=wanted["objects"],
         quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )
@@ -227,6 +248,17 @@ def _stacks(asked: str | None, *, own: bool) -> str:
     if asked not in FRAMES_OF:
         raise ConfigError(f"stacks={asked!r}: choose from {', '.join(FRAMES_OF)}")
     return asked
+
+
+def _waits(asked: bool | None, *, own: bool) -> bool:
+    """Return whether waits are told apart: unless it is said, where what is traced is the user's own.
+
+    Raises:
+        ConfigError: it is neither yes nor no.
+    """
+    if asked is not None and not isinstance(asked, bool):
+        raise ConfigError(f"waits={asked!r:.80}: give True or False")
+    return own if asked is None else asked
 
 
 def sampling_rates(sampling: Mapping[str, int]) -> dict[int, int]:

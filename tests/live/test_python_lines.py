@@ -16,12 +16,14 @@ import ior_nb
 from ior_nb.engine import bcc, spawn
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.collector import wire
+from ior_nb.engine.collector.python import TABLE
 from ior_nb.result.trace import Trace
 from ior_nb.runtime.stacks import CUT, Frame, parsed
 from ior_nb.session.session import TracerSession
 
 PROGRAMS = Path(__file__).parent / "pystacks"
 CHURNED = 6000
+OFTEN = 800  # and calls of functions that are called often
 CALLS = "pread64,execve,exit_group,mmap"
 
 
@@ -72,10 +74,11 @@ def wrong(trace: Trace, folder: Path) -> list[tuple[list[Frame], list[Frame]]]:
 
 @pytest.fixture(autouse=True)
 def stacks_are_here(session: TracerSession) -> None:
-    """Nothing is compared where the kernel does not take the part that reads stacks; then the result says so."""
+    """Nothing is compared where there is no part that reads stacks, and the result says so; a kernel has to take it."""
     with ior_nb.trace(syscalls="getpid", session=session) as trace:
         pass
     if told := [note for note in trace.notes if note.startswith("no Python lines: ")]:
+        assert "refuses" not in told[0], told[0]
         pytest.skip(told[0])
 
 
@@ -107,7 +110,48 @@ def test_code_that_comes_and_goes_at_the_same_addresses_is_never_mixed_up(
     with ior_nb.trace(command=[python, str(PROGRAMS / "churn.py")], syscalls=CALLS, session=session) as trace:
         pass
 
-    assert len(told(truth)) == CHURNED
+    assert len(told(truth)) == CHURNED + OFTEN
+    assert wrong(trace, truth) == []
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_children_that_make_code_of_their_own_are_never_mixed_up(
+    python: str, truth: Path, session: TracerSession
+) -> None:
+    """After a fork each has its own code at the same addresses, with the same versions and counters."""
+    with ior_nb.trace(command=[python, str(PROGRAMS / "forked.py")], syscalls=CALLS, session=session) as trace:
+        pass
+
+    assert len(told(truth)) == 21
+    assert wrong(trace, truth) == []
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_a_long_line_table_has_every_line(python: str, truth: Path, session: TracerSession) -> None:
+    """A module of 24,000 lines: calls in its midst are at their lines."""
+    with ior_nb.trace(command=[python, str(PROGRAMS / "long_table.py")], syscalls=CALLS, session=session) as trace:
+        pass
+
+    assert len(told(truth)) == 7
+    assert wrong(trace, truth) == []
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_what_is_not_in_memory_gives_no_stack(python: str, truth: Path, session: TracerSession, tmp_path: Path) -> None:
+    """A call while its code, its frames or its thread's state cannot be read has no stack, and it is counted."""
+    library = tmp_path / "hidden.so"
+    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", library, PROGRAMS / "hidden.c"], check=True)
+    version = subprocess.run([python, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, check=True)
+    chunk_at = TABLE[int(version.stdout)]["t_chunk"]
+    command = [python, str(PROGRAMS / "hidden.py"), str(library), str(chunk_at)]
+    with ior_nb.trace(command=command, syscalls=CALLS, session=session) as trace:
+        pass
+
+    found = seen(trace)
+    assert trace.returncode == 0
+    assert all(found[number] for number in (1, 3, 5, 7))
+    assert not any(found[number] for number in (2, 4, 6))
+    assert trace.accounting.without_stack["unreadable"] >= 3
     assert wrong(trace, truth) == []
 
 
@@ -153,6 +197,22 @@ def test_calls_without_a_stack_are_the_sum_of_their_reasons(session: TracerSessi
     assert trace.accounting.outside_window == 0
     assert sum(trace.accounting.without_stack.values()) == missing.sum() > 7
     assert set(trace.accounting.without_stack) >= {"no_python"}
+
+
+def test_a_call_with_many_buffers_has_a_stack_nobody_has_met(session: TracerSession) -> None:
+    """Adding up 1,024 lengths and naming 32 functions is done in many steps: the row and its stack are there."""
+    code = "import os\nzero, buffers = os.open('/dev/zero', 0), [bytearray(1)] * 1024\n"
+    code += "f40 = lambda: os.preadv(zero, buffers, 0)\n"
+    code += "for n in range(40): exec(f'def f{n}(): return f{n + 1}()')\nf0()"
+    with ior_nb.trace(command=[sys.executable, "-c", code], syscalls="preadv,preadv2", session=session) as trace:
+        pass
+
+    assert trace.batch["ret"].tolist() == [1024]
+    assert [frame.function for frame in parsed(trace.batch.text("stack").tolist()[0])] == [
+        CUT,
+        *(f"f{n}" for n in range(9, 40)),
+        "<lambda>",
+    ]
 
 
 def test_without_stacks_nothing_is_looked_for(session: TracerSession) -> None:

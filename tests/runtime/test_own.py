@@ -24,15 +24,6 @@ def words() -> Iterator[memoryview]:
     own.unshare(shared)
 
 
-@pytest.fixture(autouse=True)
-def _users() -> Iterator[None]:
-    """The thread of the tests does the user's work, whatever a notebook in it has said before."""
-    before = own.state()
-    own.set_whole(own.USERS)
-    yield
-    own.set_whole(before)
-
-
 def now() -> int:
     """Return whose work the calling thread does."""
     return own.state()

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.bpf import UPDATE_NOEXIST, Refused, condensed
+from ior_nb.engine.collector.filters import filter_row
 from ior_nb.engine.collector.hooks import HOOKS
 from ior_nb.engine.collector.loader import load_program
 from ior_nb.engine.collector.program import (
@@ -29,10 +30,9 @@ from ior_nb.engine.collector.program import (
     TARGET_IN,
     Slot,
     all_specs,
-    filter_row,
-    possible_cpus,
 )
 from ior_nb.engine.collector.ring import PAGE, Ring
+from ior_nb.engine.collector.sizes import possible_cpus
 from ior_nb.engine.collector.stacks import Stacks
 
 _MAY_TRACE_ALL: Final = 19  # CAP_SYS_PTRACE
@@ -184,6 +184,7 @@ class Tracer:
             self.load_stacks()
         try:
             counter = tuple(request.get("counter") or (0, 0))
+            self._hooks.attach_also(waits=bool(request.get("waits")))
             running = self._attach(scope, frames, request.get("programs") or (), counter)
             self._halfway = False
             self._configure()
@@ -211,7 +212,6 @@ class Tracer:
         self, scope: dict[str, Any], frames: int, programs: Iterable[str], counter: tuple[int, ...]
     ) -> dict[int, int]:
         running: dict[int, int] = {}
-        self._hooks.attach_ring()
         for hook in HOOKS:
             if hook == "sys_enter":  # everything else is in place: now the targets, then the calls
                 if frames and self.stacks is not None:
@@ -250,7 +250,7 @@ class Tracer:
         self._wanted = self._hidden = 0
         generation = LIVE.unpack(self._maps["live"].get(_FIRST) or bytes(LIVE.size))[0]
         generation = (generation + 1) & 0xFFFFFFFF  # what was renamed while nothing was attached
-        self._maps["live"].set(_FIRST, LIVE.pack(generation, 0, 0))
+        self._maps["live"].set(_FIRST, LIVE.pack(generation, 0, 0, 0, 0))
 
     def _configure(self) -> None:
         scope = self._scope
@@ -376,7 +376,7 @@ class Tracer:
             rows.append(
                 header
                 + struct.pack(
-                    "<QQq6QQqq7IHBB",
+                    "<QQq6QQqq13IHBB",
                     slot.start,
                     now - slot.start,
                     0,
@@ -385,6 +385,8 @@ class Tracer:
                     slot.pos,
                     slot.extra,
                     *(slot.files[0], slot.files[1], slot.names, slot.comm_id, slot.stack, slot.pid, slot.tid),
+                    *([wire.PACKED_UNKNOWN] * 5),
+                    0,
                     *(slot.nr, slot.flags | wire.EF_IN_FLIGHT, self._generation),
                 )
             )
@@ -396,6 +398,7 @@ class Tracer:
         Ids of files go from the map to the slots and not back, so the map is looked at first.
         """
         files = b"".join(_words(piece, KNOWN_BYTES, KNOWN_ID) for piece in self._maps["files"].pieces())
+        files += b"".join(_words(piece, 8, 0) for piece in self._maps["voices"].pieces())
         comms = b""
         for piece in self._maps["slots"].pieces():
             size = ctypes.sizeof(Slot)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ior_nb.aggregate import latencies
+from ior_nb.aggregate import MEASURED, amount, latencies
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, Frame, SnapshotNode, StringTable
 from ior_nb.runtime.index import grown
@@ -422,4 +422,6 @@ def _measured(rows: EventBatch, metric: str) -> np.ndarray:
     name = METRICS[metric].column
     if not name:
         return np.broadcast_to(np.int64(1), (len(rows),))
-    return latencies(rows)[0] if metric == "duration" else rows[name].view(np.int64)
+    if metric == "duration":
+        return latencies(rows)[0]
+    return amount(rows, name) if name in MEASURED else rows[name].view(np.int64)

@@ -7,10 +7,13 @@
  *   enter_walk  (tail call) names a file seen for the first time, then finishes the enter
  *   sys_exit    counters; strings; one record on the `events` ring
  *   exit_walk   (tail call) names the file behind a descriptor the call returned, then sends the record
+ *   exit_address (tail call) takes the address a call has for itself, then goes on as exit_walk does
  *   exit_many   (tail call) adds up the lengths of many buffers or messages, then goes on with exit_rest
  *   on_refused  (tail call) an end without a beginning: a call that a filter or a tracer refused, or one begun before
  *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
  *   fork, exec, exit of tasks keep the scope and the slots right
+ *   fetched.c   what a call made devices read; a hook at the page cache where it is needed
+ *   waits.c     what it slept for; hooks of the scheduler that are there when they are asked for
  *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
  *
  * Constants come from program.py as #defines: O_* struct offsets from the running kernel's BTF, the numbers of
@@ -22,6 +25,7 @@
 #define inline_ static inline __attribute__((always_inline))
 #define TEXT_END (4096 + 256)
 #define HEAD_BYTES 48      /* of a chunk, before its text */
+#define ADDRESS_WORDS 14   /* of 64 bits: room for the longest address, that of a Unix socket */
 
 /* Numbers of the kernel's own, the same on every architecture. */
 #define AT_FDCWD -100
@@ -45,7 +49,7 @@ struct spec {  /* program.py: SPEC */
   u32 rate;
   u8 enabled, fd, fd2, str1, how1, base1, str2, how2, base2, result;
   u8 bytes, size, rflags, off, off_ptr, off2_ptr, extra, extra_arg, extra_count, flags;
-  u8 request, pad[7];
+  u8 request, address, address_size, address_how, pad[4];
   u64 probes[2];  /* a bit an error that is none (syscalls/probes.py) */
 };
 struct config {  /* program.py: CONFIG */
@@ -74,6 +78,7 @@ struct event {  /* wire.py: EVENT */
   u64 args[6];
   u64 gap, pos, extra;
   u32 file, file2, names, comm, stack, pid, tid;
+  u32 fetched, run_delay, wait_device, wait_lock, wait_other, opener;
   u16 nr;
   u8 flags, generation;
 };
@@ -86,8 +91,14 @@ struct chunk {  /* wire.py: CHUNK */
   char text[CHUNK_TEXT];
 };
 _Static_assert(sizeof(struct chunk) - CHUNK_TEXT == HEAD_BYTES, "chunk");
+/* Counters of the thread when its call began: bytes it had made devices read, ns it had waited for a CPU. Pages that came
+ * into the page cache since. Then as waits.c has it: ns slept, by what for; the lock it is about to wait for; when it left
+ * its processor, 0 when it is back, how long it had waited for one then, and what it sleeps for. */
+enum { FOR_OTHERS, FOR_DEVICE, FOR_LOCK };
+struct spent { u64 read_bytes, run_delay, pages, slept[4], lock, left, left_delay, why; };
 struct where { u64 mnt, dentry; };
-struct known { u64 parent, hash_len, inode, path; u32 id, generation; };
+struct known { u64 parent, hash_len, inode, path, sock, ends; u32 id, generation; };  /* sock, ends: 0 but of sockets */
+struct voice { u64 inode, ends; };
 struct slot {
   struct where last_at;  /* the file seen last, and what was known of it */
   struct known last;
@@ -95,11 +106,13 @@ struct slot {
   u64 start, end, last_end, pos, extra, file_at, comm[2];
   s64 ret;
   struct python python;
-  u64 memo;  /* the Python stack of the call before, as python.c tells it */
-  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, memo_stack, stack;
+  struct spent spent;
+  u64 thread_state;  /* of Python, where it was at the call before */
+  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, no_python, stack, opener;  /* no_python: the news when there was none */
   u16 nr;
   u8 state, flags, generation, ignored, waiting, changes_names, rooted;
   u8 tells;  /* its byte of `doing` says whose work it does: a thread of the owner, or of a fork of it */
+  u8 makes;  /* it makes files */
   u8 why;    /* the total that counts a call without a Python stack; 0 where none was looked for */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
@@ -120,31 +133,42 @@ struct scratch {
   u64 ask[4];          /* addresses of the struct paths this call names, by F_* */
   struct where missing[4];
   u32 current, todo;   /* which of `missing` want a name */
+  u64 address[ADDRESS_WORDS];
+  u32 addressed, pad;  /* how long the address is that the call has for itself; 0: it has none */
+  u64 accepted;        /* the socket that it has accepted, whose ends it has */
   u64 mnt, dentry, path;
   u32 pos, flags;
+  struct known fresh;  /* what name_one finds out: there is no room for it on the stack */
+  struct voice voice;
   struct slot blank;
+  struct chunk head;   /* of a name that is being sent; too large for the stack beside all else */
   struct adding adding;
   char text[8192 + 256];
 };
 /* Whose work a thread does, a byte each by its number in our pid namespace (runtime/own.py: USERS, NOTEBOOKS, OURS). The
  * owner has it mapped: a thread writes its own byte, without a system call; what is not the user's work is left out. */
 struct doing { u8 of[DOING_THREADS]; };
-struct live { u32 tree_generation, changing, found; };  /* found: how many of `wanted` were met */
+struct live {  /* program.py: LIVE */
+  u32 tree_generation, changing;
+  u32 found;             /* how many of `wanted` were met */
+  u32 pythons, learned;  /* news of processes that have a Python after all, from here and from the collector; 0: no stacks */
+};
 
 BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
 BPF_RINGBUF_OUTPUT(names, NAME_PAGES);
 BPF_ARRAY(specs, struct spec, SPECS);
 BPF_ARRAY(config, struct config, 1);
 BPF_ARRAY(filters, struct filter, FILTERS);
-BPF_ARRAY(live, struct live, 1);
+BPF_F_TABLE("array", u32, struct live, live, 1, 1024);
 BPF_F_TABLE("array", u32, struct counter, counters, NCPU * SPECS, 1024);     /* BPF_F_MMAPABLE */
 BPF_F_TABLE("array", u32, u64, totals, NCPU * TOTALS, 1024);
 BPF_F_TABLE("array", u32, struct doing, doing, THREADS / DOING_THREADS, 1024);
 BPF_F_TABLE("hash", u32, struct slot, slots, SLOTS, 1);                      /* BPF_F_NO_PREALLOC */
 BPF_TABLE("lru_hash", struct where, struct known, files, FILES);
+BPF_TABLE("lru_hash", struct voice, u64, voices, VOICES);                    /* ids of sockets, by their ends */
 BPF_HASH(targets, u32, u8, 65536);    /* thread group ids as the kernel numbers them -> TARGET_* */
 BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers them, until seen */
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
 BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
 BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
-BPF_PROG_ARRAY(tails, 8);
+BPF_PROG_ARRAY(tails, 16);
