@@ -72,6 +72,23 @@ def test_failures_on_the_system_are_told_where_nothing_is_the_users() -> None:
     assert refused.overview.sentence().endswith("; 1 call failed (openat EISDIR)")
 
 
+def test_files_that_were_read_and_written_are_said_once() -> None:
+    """However many they are."""
+    rows = [(call, f"/home/u/d/{i}", 100, 100) for call in ("read", "write") for i in range(9)]
+
+    assert summary(rows_of(*rows)).overview.sentence() == "read and wrote 9 files in d (900 B read, 900 B written)"
+
+
+def test_a_sentence_cuts_long_names() -> None:
+    """In their middle; the line of the file has all of it."""
+    path = f"/home/u/cache/{'0' * 60}/output.pkl"
+    found = summary(rows_of(("write", path, 1, 1))).overview
+
+    assert len(found.sentence()) < 70
+    assert found.sentence().endswith("/output.pkl (1 B)")
+    assert found.lines[0].name == path
+
+
 def test_settings_a_library_reads_are_no_news() -> None:
     """A file of the system is named where it is what was read, not beside megabytes of libraries."""
     alone = summary(rows_of(("read", "/etc/hostname", 9, 9)))
