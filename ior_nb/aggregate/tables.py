@@ -21,7 +21,7 @@ from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import distinct
 from ior_nb.runtime.completeness import UNRECORDED, Counters
 from ior_nb.runtime.filter import import_rows
-from ior_nb.runtime.stacks import NO_FRAME, parsed
+from ior_nb.runtime.stacks import IMPORTS, NO_FRAME, parsed
 
 __all__ = [
     "directories",
@@ -39,7 +39,6 @@ __all__ = [
 ]
 
 
-IMPORTS: Final = "(imports)"
 _PLACES: Final = 3
 """Lines that opened a file that are named."""
 _ALL_ROWS: Final[Counters] = {}
@@ -263,7 +262,7 @@ def lines(batch: EventBatch, unrecorded: Counters = _ALL_ROWS, *, library: bool 
         names = {
             "file": np.where(folded[first], "", batch.text("py_file")[first]),
             "line": np.where(folded[first], 0, batch["py_line"][first]).astype(np.int64),
-            "function": np.where(folded[first], IMPORTS, batch.text("py_func")[first]),
+            "function": np.where(folded[first], IMPORTS.function, batch.text("py_func")[first]),
         }
     measures = _measures(groups, batch)
     measures["waiting_ns"] = groups.sum(waiting(batch, wait_rows(batch)))

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ior_nb import aggregate
-from ior_nb.aggregate.tables import IMPORTS
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 from ior_nb.result.objects import Asked
 from ior_nb.result.sources import Sources
 from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime.stacks import IMPORTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +131,7 @@ def lines(
     found = np.empty(len(columns["file"]), object)
     found[:] = [sources.line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
     costs = aggregate.imports(batch)
-    found[(columns["function"] == IMPORTS) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
+    found[(columns["function"] == IMPORTS.function) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
 
 
@@ -269,7 +269,7 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
 
     measures = [
         c
-        for c in ("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns")
+        for c in ("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns", "fetched_bytes")
         if c in before.columns
     ]
     ranks = [c for c in ("mean_ns", "p50_ns", "p90_ns", "p95_ns", "p99_ns", "p999_ns", "max_ns") if c in before.columns]
@@ -277,7 +277,7 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     sides = [t.set_index(key)[measures + ranks].reindex(names, fill_value=0) for t in (before, after)]
     result: aggregate.Columns = {key: names.to_numpy()}
     for name in measures + ranks:
-        old, new = (side[name].to_numpy() for side in sides)
+        old, new = (np.maximum(side[name].to_numpy(), 0) for side in sides)  # what was not measured counts as 0 too
         result[f"{name}_before"], result[f"{name}_after"], result[f"{name}_delta"] = old, new, new - old
     old, new = (side["time_ns"].to_numpy().astype(float) for side in sides)
     with np.errstate(divide="ignore", invalid="ignore"):
