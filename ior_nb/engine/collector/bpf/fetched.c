@@ -60,7 +60,10 @@ inline_ u64 run_delay_of(struct slot *slot) { return delayed_task() - slot->spen
 #define O_folio_mapping O_page_mapping
 #define O_folio_flags O_page_flags
 #endif
+/* File systems without a block device of their own that count what they read all the same, or have nothing to read from. */
 #define BTRFS_MAGIC 0x9123683e
+#define RAMFS_MAGIC 0x858458f6
+#define HUGETLBFS_MAGIC 0x958458f6
 
 /* A page, or several in one folio, comes into the page cache. The thread that adds it is the one that asked for it or
  * for what lies before it. Where a file system reads a disk, the bytes it reads are counted already. */
@@ -72,7 +75,8 @@ int on_cached(struct cached_args *ctx) {
   struct spec *spec = specs.lookup(&nr);
   u64 folio = ctx->folio, mapping = rd(folio + O_folio_mapping);
   u64 block = rd(rd(mapping + O_address_space_host) + O_inode_i_sb);
-  if (rd(block + O_super_block_s_bdev) || rd(block + O_super_block_s_magic) == BTRFS_MAGIC) return 0;
+  u64 magic = rd(block + O_super_block_s_magic);
+  if (rd(block + O_super_block_s_bdev) || magic == BTRFS_MAGIC || magic == RAMFS_MAGIC || magic == HUGETLBFS_MAGIC) return 0;
   if (spec && spec->flags & SF_WRITES && slot->file_at && rd(slot->file_at + O_file_f_mapping) == mapping) return 0;  /* what it writes */
   u64 pages = 1;
   if (rd(folio + O_folio_flags) >> PG_head & 1) {
