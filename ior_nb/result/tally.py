@@ -270,7 +270,9 @@ class Tally:
         found = {name: column[ranked] for name, column in self._files.columns.items()}
         sums = np.array([found[name] for name in ("calls", "read", "written")])
         mine = kinds == MINE
-        gone = mine & (found["missing"] > 0) & (found["read"] + found["written"] == 0)
+        # Where nothing is the user's own, he meant what is the system's.
+        meant = mine if (mine & (found["used"] + found["missing"] > 0)).any() else mine | (kinds == SYSTEM)
+        gone = meant & (found["missing"] > 0) & (found["read"] + found["written"] == 0)
         used = mine & ~gone & (found["used"] > 0)
 
         def named(which: np.ndarray) -> list[str]:
@@ -281,10 +283,11 @@ class Tally:
             of_system[at] = not names[at].startswith(_KERNELS)
         read, written = mine & (found["read"] > 0), mine & (found["written"] > 0)
         shown, looked = np.flatnonzero(used), mine & ~gone & ~used
+        sorts = (MINE, NONE) if meant is mine else (MINE, NONE, SYSTEM)
         failures = [
             (self._call_names.own[call], errno.errorcode.get(-ret, str(ret)))
             for (call, probe, ret), (_, file) in sorted(self._errors.items(), key=lambda item: -item[1][0])
-            if not probe and kind_of(file) in (MINE, NONE) and not (ret == -errno.ENOENT and gone.any())
+            if not probe and kind_of(file) in sorts and not (ret == -errno.ENOENT and gone.any())
         ]
         synced = self._call_names.own.code("msync")
         return Overview(
@@ -307,7 +310,7 @@ class Tally:
             bytes_system=int(found["read"][of_system].sum()),
             missing=named(gone),
             files_missing=int(gone.sum()),
-            failed=int(found["failed"][mine & ~gone].sum() + self._files.columns["failed"][0]),
+            failed=int(found["failed"][meant & ~gone].sum() + self._files.columns["failed"][0]),
             failures=failures,
             synced=int(self._calls.columns["calls"][synced]) if synced else 0,
             home=home,
