@@ -10,7 +10,7 @@ import numpy as np
 
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import distinct
-from ior_nb.runtime.stacks import parsed
+from ior_nb.runtime.stacks import is_cell, parsed
 
 __all__ = ["SEARCH", "STANDARD", "packages"]
 
@@ -36,8 +36,8 @@ def _package_of(file: str) -> str:
 
 @functools.lru_cache(1 << 14)
 def _importing(stack: str) -> str:
-    """Return the package whose code asked for the import; the innermost that is no part of Python."""
-    found = (_package_of(frame.file) for frame in reversed(parsed(stack)))
+    """Return the package whose code asked for the import; the innermost that is no part of Python, and no cell."""
+    found = (_package_of(frame.file) for frame in reversed(parsed(stack)) if not is_cell(frame.file))
     return next((name for name in found if name not in ("", STANDARD)), "")
 
 

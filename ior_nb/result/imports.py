@@ -10,7 +10,7 @@ from ior_nb.real import Lock
 from ior_nb.result.cost import Cost, Packages, margin_cells, said
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.filter import import_rows
-from ior_nb.runtime.text import HTML_FONT, escaped_html, show_ns
+from ior_nb.runtime.text import HTML_FONT, escaped_html, printable, show_ns
 
 __all__ = ["ImportTally", "by_package", "imports_html", "imports_line"]
 
@@ -70,12 +70,23 @@ def by_package(costs: Mapping[tuple[str, str], Cost], file: str | None = None) -
     return tuple(sorted(found.items(), key=lambda item: (-item[1].time_ns, item[0])))
 
 
-def imports_line(found: Packages) -> str:
-    """Return the cost of imports in one line: of all, and of the packages that took longest."""
-    total = sum((cost for _, cost in found), Cost())
-    shown = [f"{package} {show_ns(cost.time_ns)}" for package, cost in found[:_PACKAGES]]
-    more = [f"{len(found) - _PACKAGES:,} more"] if len(found) > _PACKAGES else []
-    return f"imports: {' '.join(said(total))} ({', '.join([*shown, *more])})" if found else ""
+def imports_line(found: Packages, width: int = 0) -> str:
+    """Return the cost of imports in one line: of all, and of the packages that took longest, as many as have room.
+
+    Args:
+        found: the packages; of none there is no line.
+        width: room in characters; 0 for any.
+    """
+    if not found:
+        return ""
+    head = f"imports: {' '.join(said(sum((cost for _, cost in found), Cost())))}"
+    for count in range(min(_PACKAGES, len(found)), 0, -1):
+        shown = [f"{printable(package)} {show_ns(cost.time_ns)}" for package, cost in found[:count]]
+        more = [f"{len(found) - count:,} more"] if len(found) > count else []
+        line = f"{head} ({', '.join([*shown, *more])})"
+        if not width or len(line) <= width:
+            return line
+    return head
 
 
 def imports_html(found: Packages) -> str:
