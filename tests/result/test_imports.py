@@ -140,6 +140,28 @@ def test_the_line_names_as_many_packages_as_have_room() -> None:
     assert imports_line(found, 20) == "imports: 6 calls, 1.1 KiB, 95 µs"
 
 
+@pytest.mark.parametrize(("cells", "calls"), [((1,), 2), ((1, 2), 1)])
+def test_imports_too_deep_to_see_the_cell_are_the_cell_s_where_there_is_only_one(
+    cells: tuple[int, ...], calls: int
+) -> None:
+    """Packages import packages, and a stack ends somewhere: with two cells nobody knows whose it was."""
+    trace = Trace(title="this cell", scope="", engine="fake")
+    files = [f"/tmp/ipykernel_7/{number}.py" for number in cells]
+    found = [[Frame("<module>", file, 1), IMPORT] for file in files]
+    trace.add(
+        batch(
+            syscall=["read"] * (len(found) + 1),
+            file=[f"{SITE}/six.py"] * (len(found) + 1),
+            stack=[*map(written, found), written([PANDAS, IMPORT], cut=True)],
+            py_file=[*files, PANDAS.file],
+        )
+    )
+    trace.finish(window=(0, 1), accounting=Accounting(seen=3, emitted=3), counters={})
+
+    assert [one.imports[0][1].calls for one in trace.annotated()] == [calls] * len(cells)
+    assert trace.imports()["calls"].tolist() == [len(cells) + 1]
+
+
 def test_where_a_module_was_looked_for_nobody_knows_for_whom() -> None:
     """A folder says nothing, and a cell is no package."""
     trace = Trace(title="this cell", scope="", engine="fake")
