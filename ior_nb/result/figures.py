@@ -18,6 +18,7 @@ from ior_nb import aggregate
 from ior_nb.errors import ConfigError
 from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, metric_name, stacks, tree
 from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime.peers import named
 from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.text import middle_cut, printable, show_bytes, show_ns
 
@@ -241,7 +242,7 @@ def heatmap(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
 
 def largest_files(batch: EventBatch, n: int = 20) -> Any:
     """Return the files with the most bytes as bars, read and written."""
-    found = aggregate.files(batch)
+    found = aggregate.files(named(batch))
     there = np.flatnonzero((found["file"] != "") & (found["bytes_read"] + found["bytes_written"] > 0))[:n][::-1]
     names = found["file"][there].tolist()
     traces = [

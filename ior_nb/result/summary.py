@@ -295,7 +295,8 @@ class Summary:
                     f'<td style="{cell}text-align:{_align(names, i)}">{escaped_html(value)}</td>'
                     for i, value in enumerate(row[:-1])
                 ]
-                last = f'<td style="{cell}{PATH_CELL}">{whole_path(row[-1])}'
+                text = escaped_html(row[-1]) if names[-1] == "what" else whole_path(row[-1])
+                last = f'<td style="{cell}{PATH_CELL}">{text}'
                 out.append(f"<tr>{''.join(cells)}{last}</td></tr>")
             out.append("</table></details>")
         out.append("</div>")

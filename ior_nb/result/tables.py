@@ -269,7 +269,7 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
 
     measures = [
         c
-        for c in ("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns")
+        for c in ("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns", "fetched_bytes")
         if c in before.columns
     ]
     ranks = [c for c in ("mean_ns", "p50_ns", "p90_ns", "p95_ns", "p99_ns", "p999_ns", "max_ns") if c in before.columns]
@@ -277,7 +277,7 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     sides = [t.set_index(key)[measures + ranks].reindex(names, fill_value=0) for t in (before, after)]
     result: aggregate.Columns = {key: names.to_numpy()}
     for name in measures + ranks:
-        old, new = (side[name].to_numpy() for side in sides)
+        old, new = (np.maximum(side[name].to_numpy(), 0) for side in sides)  # what was not measured counts as 0 too
         result[f"{name}_before"], result[f"{name}_after"], result[f"{name}_delta"] = old, new, new - old
     old, new = (side["time_ns"].to_numpy().astype(float) for side in sides)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -11,6 +11,7 @@ import numpy as np
 from ior_nb import aggregate
 from ior_nb.export.about import About
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.peers import named
 from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
 __all__ = ["all_tables"]
@@ -37,6 +38,7 @@ class _Column:
 
 def all_tables(batch: EventBatch, about: About) -> str:
     """Return the sections with files, system calls, slowest calls, errors, processes and directories."""
+    batch = named(batch)
     return "".join(
         (
             _files(aggregate.files(batch, about.unrecorded), "Files", "file", opened=True),
