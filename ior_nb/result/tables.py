@@ -9,7 +9,7 @@ traced.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -98,7 +98,11 @@ def families(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
 
 
 def files(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
-    """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source."""
+    """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source.
+
+    `faulted_bytes` of `bytes_read` were brought in by faults on the mapped file; `reread_bytes` were read by calls and
+    had been before. `amplification` is what calls made devices read for each byte they asked for, each byte once.
+    """
     return _frame(aggregate.files(batch, lacking.unrecorded), lacking)
 
 
@@ -269,7 +273,10 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
 
     measures = [
         c
-        for c in ("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns", "fetched_bytes")
+        for c in (
+            *("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns"),
+            *("fetched_bytes", "reread_bytes", "faulted_bytes"),
+        )
         if c in before.columns
     ]
     ranks = [c for c in ("mean_ns", "p50_ns", "p90_ns", "p95_ns", "p99_ns", "p999_ns", "max_ns") if c in before.columns]
@@ -290,6 +297,15 @@ def _origin(batch: EventBatch, origin_ns: int | None) -> int:
     if origin_ns is not None:
         return origin_ns
     return int(batch["time_ns"].min()) if len(batch) else 0
+
+
+def framed(rows: list[dict[str, Any]], columns: tuple[str, ...], lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return rows as a DataFrame of these columns, which says what they lack."""
+    import pandas as pd
+
+    from ior_nb.export.frame import told
+
+    return told(pd.DataFrame(rows, columns=list(columns)), lacking)
 
 
 def _frame(columns: aggregate.Columns, lacking: Completeness) -> pd.DataFrame:

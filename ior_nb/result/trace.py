@@ -22,6 +22,7 @@ from ior_nb.result.objects import Asked, pairs_of
 from ior_nb.result.sources import Sources
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
+from ior_nb.result.writeback import left_over
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
 from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.completeness import Counters, only_where
@@ -77,6 +78,7 @@ class Trace(Answers):
         self.window = (0, 0)
         self.accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
+        self.pages: Mapping[str, Mapping[str, int]] = {}  # of faults and writes, see engine/pages.py
         self.returncode: int | None = None
         self.recording: Path | None = None
         self.recording_error = ""
@@ -260,7 +262,7 @@ class Trace(Answers):
             pairs |= clocks("ended", self.ended)
             pairs |= self._told().pairs()
             pairs |= pairs_of(self.asked)
-            pairs["ior_nb.counters"] = json.dumps(self.counters)
+            pairs |= {"ior_nb.counters": json.dumps(self.counters), "ior_nb.pages": json.dumps(self.pages)}
             pairs |= self.recorded_cells()
             if self.returncode is not None:
                 pairs["ior_nb.returncode"] = str(self.returncode)
@@ -417,7 +419,7 @@ class Trace(Answers):
 
     def summary(self) -> Summary:
         """Return totals, top files, top calls, slowest calls, errors, and the completeness line."""
-        notes = self.notes
+        notes = self.notes + left_over(self.pages)
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
         return self._tally.summary(

@@ -710,6 +710,15 @@ export const FETCHED = {
   tip: "bytes the device had to read for it, readahead included; the rest of what was read was in the page cache",
 };
 /** @type {Column} */
+export const FAULTED = {
+  key: "faulted",
+  title: "by faults",
+  kind: "bytes",
+  width: 88,
+  least: true,
+  tip: "what of the bytes read was brought in by faults on the mapped file, which are no calls",
+};
+/** @type {Column} */
 export const ERRORS = {
   key: "errors",
   title: "errors",
