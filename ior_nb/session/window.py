@@ -159,7 +159,7 @@ class Stretch(Books):
 
     def _describe(self, engine: Engine) -> None:
         """Say what is traced, where the engine knows better than the plan."""
-        self.trace.notes += engine.notes
+        self.trace.notes += (*filter(None, [self._session.why]), *engine.notes)
         self.inherit(engine.caveats)
         if engine.title:
             self.trace.title = f"{self.plan.title} ({engine.title})" if self.plan.named else engine.title

@@ -1,0 +1,76 @@
+"""strace and ptrace on the known workload: the rows of the kernel program, but for what is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ior_nb.engine.stopping import PtraceEngine, StoppingEngine, StraceEngine
+from tests.live.test_known_workload import SCENARIOS, by_thread, differences, wrong_columns
+
+if TYPE_CHECKING:
+    from tests.live.conftest import Ran
+
+
+@pytest.fixture(scope="module", params=[StraceEngine, PtraceEngine], ids=["strace", "ptrace"])
+def engine(request: pytest.FixtureRequest) -> Iterator[StoppingEngine]:
+    """One helper for the tests of this module, of each engine."""
+    made = request.param()
+    yield made
+    made.close()
+
+
+KNOWN = {
+    # A folder above the working directory was renamed: strace names the working directory in calls that take one only.
+    ("strace", "paths"): {"access": 1},
+    # strace writes no name at the descriptor of a range.
+    ("strace", "anonymous"): {"close_range": 1},
+}
+"""Rows whose file strace does not know, by system call: `docs/without-bpf.md` tells them."""
+
+UNTOLD = {"strace": {"offset", "old_offset", "path_arg of memfd_create"}, "ptrace": set[str]()}
+"""Columns that differ from the kernel program's."""
+
+
+def but_for_the_file(ran: Ran, side: str) -> Counter[str]:
+    """Return the calls of one side that the other lacks, by name."""
+    found: Counter[str] = Counter()
+    for (call, *_), count in differences(ran)[side].items():
+        found[call] += count
+    return found
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_rows_are_exactly_the_calls_made(
+    scenario: str, engine: StoppingEngine, run_scenario: Callable[..., Ran]
+) -> None:
+    """Between the markers the multiset of (call, file, bytes, errno) is that of the workload's own log."""
+    ran = run_scenario(scenario)
+    known = KNOWN.get((engine.name, scenario), {})
+
+    assert but_for_the_file(ran, "missing") == but_for_the_file(ran, "extra") == known
+    assert ran.trace.accounting.complete
+    assert ran.trace.accounting.unaccounted == 0
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_each_thread_has_its_calls_in_order(
+    scenario: str, engine: StoppingEngine, run_scenario: Callable[..., Ran]
+) -> None:
+    """Thread by thread, the rows have the order of the calls, and the other columns what the workload says."""
+    ran = run_scenario(scenario)
+    rows, expected = by_thread(list(ran.rows)), by_thread(ran.expected)
+    wrong = {
+        f"{column} of {ours.syscall}" if column == "path_arg" else column
+        for tid in expected
+        for theirs, ours in zip(expected[tid], rows.get(tid, []), strict=False)
+        for column in wrong_columns(theirs, ours)
+    }
+
+    assert {tid: [r.syscall for r in rows.get(tid, [])] for tid in expected} == {
+        tid: [e.syscall for e in expected[tid]] for tid in expected
+    }
+    assert wrong <= UNTOLD[engine.name]
