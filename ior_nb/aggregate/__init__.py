@@ -9,6 +9,7 @@ Only finished calls have a latency; calls that never return, or had not returned
 """
 
 from ior_nb.aggregate.groups import Columns, Groups
+from ior_nb.aggregate.imports import packages
 from ior_nb.aggregate.rows import (
     CLASS_OF,
     CLASSES,
@@ -28,6 +29,7 @@ from ior_nb.aggregate.tables import (
     errors,
     families,
     files,
+    imports,
     lines,
     probes,
     processes,
@@ -55,11 +57,13 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "imports",
     "latencies",
     "latency_bins",
     "lines",
     "missing",
     "moved",
+    "packages",
     "probe_rows",
     "probes",
     "processes",

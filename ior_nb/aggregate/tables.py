@@ -13,12 +13,14 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups, mean
+from ior_nb.aggregate.imports import packages
 from ior_nb.aggregate.rows import credited_rows, latencies, lives, moved
 from ior_nb.aggregate.spent import MEASURED, credited, spent, summed, totals_of, wait_rows, waiting
 from ior_nb.aggregate.unrecorded import as_group, into_groups, sums
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import distinct
 from ior_nb.runtime.completeness import UNRECORDED, Counters
+from ior_nb.runtime.filter import import_rows
 from ior_nb.runtime.stacks import NO_FRAME, parsed
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "imports",
     "lines",
     "probes",
     "processes",
@@ -36,6 +39,9 @@ __all__ = [
 ]
 
 
+IMPORTS: Final = "(imports)"
+_PLACES: Final = 3
+"""Lines that opened a file that are named."""
 _ALL_ROWS: Final[Counters] = {}
 
 
@@ -148,11 +154,26 @@ def files(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
         "timed": timed,
         "max_ns": groups.max(latency),
         **credited(groups, batch, others),
+        "opened_at": _openers(batch, groups),
     }
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
     columns = ranked(columns, "bytes", "calls", "time_ns")
     del columns["bytes"]
     return _averaged(as_group(columns, "file", unrecorded))
+
+
+def _openers(batch: EventBatch, groups: Groups) -> np.ndarray:
+    """Return the lines that opened each file, those of most calls first; `_PLACES` of them, then how many more."""
+    found = np.full(groups.count, "", object)
+    rows = np.flatnonzero(batch["opened_at"])
+    pairs, counts = np.unique(groups.of_row[rows] << 32 | batch["opened_at"][rows], return_counts=True)
+    pairs = pairs[np.lexsort((-counts, pairs >> 32))]
+    files, begins, sizes = np.unique(pairs >> 32, return_index=True, return_counts=True)
+    names = batch.tables["opened_at"]
+    for file, begin, size in zip(files.tolist(), begins.tolist(), sizes.tolist(), strict=True):
+        shown = names.at(pairs[begin : begin + min(size, _PLACES)] & 0xFFFFFFFF)
+        found[file] = ", ".join([*shown, *([f"{size - _PLACES:,} more"] if size > _PLACES else [])])
+    return found
 
 
 def directory_of(file: str) -> str:
@@ -216,6 +237,8 @@ def threads(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
 def lines(batch: EventBatch, unrecorded: Counters = _ALL_ROWS, *, library: bool = False) -> Columns:
     """Return one group per line of Python, most time first; calls without a Python stack have the empty file.
 
+    The cost of imports is no line's, but a group of its own, `IMPORTS`: `imports` has its packages.
+
     Args:
         batch: the rows.
         unrecorded: the calls that are no rows: a group of their own.
@@ -233,16 +256,27 @@ def lines(batch: EventBatch, unrecorded: Counters = _ALL_ROWS, *, library: bool 
             "function": _objects([frame.function for frame in found]),
         }
     else:
-        groups = Groups(batch["py_file"], batch["py_line"], batch["py_func"])
+        folded = import_rows(batch)
+        keys = (batch[name].astype(np.int64) for name in ("py_file", "py_line", "py_func"))
+        groups = Groups(*(np.where(folded, -1, key) for key in keys))
         first = groups.first()
         names = {
-            "file": batch.text("py_file")[first],
-            "line": batch["py_line"][first].astype(np.int64),
-            "function": batch.text("py_func")[first],
+            "file": np.where(folded[first], "", batch.text("py_file")[first]),
+            "line": np.where(folded[first], 0, batch["py_line"][first]).astype(np.int64),
+            "function": np.where(folded[first], IMPORTS, batch.text("py_func")[first]),
         }
     measures = _measures(groups, batch)
     measures["waiting_ns"] = groups.sum(waiting(batch, wait_rows(batch)))
     return _averaged(as_group(ranked({**names, **measures}, "time_ns", "calls"), "function", unrecorded))
+
+
+def imports(batch: EventBatch) -> Columns:
+    """Return one group per package, most time first: the calls its import made, which are no line's own."""
+    batch = batch.take(import_rows(batch))
+    codes, names = packages(batch)
+    groups = Groups(codes)
+    named: Columns = {"package": _objects([names[code] for code in codes[groups.first()].tolist()])}
+    return _averaged(ranked({**named, **_measures(groups, batch)}, "time_ns", "calls"))
 
 
 def errors(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:

@@ -84,6 +84,7 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
     how.add_argument(
         "--record-command", action="store_true", help="keep the whole command line in it, not the program's name alone"
     )
+    how.add_argument("--no-record-cells", dest="record_cells", action="store_false", help="keep no text of cells in it")
 
 
 def _seconds(text: str) -> float:

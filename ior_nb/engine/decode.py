@@ -28,7 +28,7 @@ from ior_nb.engine.roles import (
     has,
 )
 from ior_nb.engine.spent import Spent
-from ior_nb.engine.stacks import Stacks
+from ior_nb.engine.stacks import TEXTS, Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS
 from ior_nb.runtime.index import grown
@@ -181,7 +181,7 @@ class Decoder:
             self.tables = {**self.tables, "comm": StringTable()}
             self.names.renew_comms(self.tables)
         if self.stacks.full:
-            self.tables = {**self.tables, **{name: StringTable() for name in ("stack", "py_file", "py_func")}}
+            self.tables = {**self.tables, **{name: StringTable() for name in TEXTS.values()}}
             self.stacks.renew(self.tables)
         self._room = grown(self._room, len(payload) // 8)
         r = _Records(payload, self._room)
@@ -224,6 +224,8 @@ class Decoder:
             r.columns["py_file"] = stacks.files.take(ids)
             r.columns["py_line"] = stacks.lines.take(ids)
             r.columns["py_func"] = stacks.functions.take(ids)
+        if raw["opener"].any():
+            r.columns["opened_at"] = self.stacks.places.take(self.stacks.known(raw["opener"]))
         names.in_their_time(at_pid, raw["time"], r.columns["ppid"], r.columns["started_before"])
         sockets = names.sockets.take(file)
         if sockets.any():

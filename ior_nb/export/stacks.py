@@ -67,6 +67,8 @@ class Stacks:
     """Root first, never empty."""
     weights: dict[str, np.ndarray]
     """Metric -> one integer per stack."""
+    fields: tuple[str, ...] = ()
+    """What the frames are."""
 
     def total(self, metric: str) -> int:
         """Return the sum of all stacks."""
@@ -110,7 +112,7 @@ def stacks(
         more = [row[_COUNTED_AS[m]] if m in _COUNTED_AS else 0 for row in unrecorded.values()]
         sums[m] = np.concatenate([sums[m], np.array(more, np.int64)])
     order = sorted(range(len(found)), key=lambda i: one_line(found[i]).encode())
-    return Stacks([found[i] for i in order], {m: values[order] for m, values in sums.items()})
+    return Stacks([found[i] for i in order], {m: values[order] for m, values in sums.items()}, tuple(names))
 
 
 def _of_rows(

@@ -9,6 +9,8 @@ from ior_nb.runtime import Completeness, EventBatch
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ior_nb.result.sources import Sources
+
 __all__ = ["Answers"]
 
 
@@ -28,6 +30,11 @@ class Answers:
     @property
     def duration_s(self) -> float:
         """Length of the trace."""
+        raise NotImplementedError
+
+    @property
+    def sources(self) -> Sources:
+        """Where lines have their text from."""
         raise NotImplementedError
 
     def _start(self) -> int | None:
@@ -66,7 +73,13 @@ class Answers:
         """
         from ior_nb.result import tables
 
-        return tables.lines(self.batch, self.completeness, file=file, library=library)
+        return tables.lines(self.batch, self.completeness, file=file, library=library, sources=self.sources)
+
+    def imports(self) -> pd.DataFrame:
+        """Return one row per package with the calls its import made, most time first: `lines` has them as one row."""
+        from ior_nb.result import tables
+
+        return tables.imports(self.batch, self.completeness)
 
     def directories(self) -> pd.DataFrame:
         """Return one row per directory that holds files acted on, most bytes first."""

@@ -45,6 +45,8 @@ _EITHER_THEME: Final = {
 _LINES: Final = {"gridcolor": "rgba(128,136,147,0.25)", "zerolinecolor": "rgba(128,136,147,0.45)", "automargin": True}
 _FRAMES: Final = {"": "#dfe4ea", "other": "#d3dce0", "read": "#bcd8f5", "write": "#fbd6a8", "transfer": "#dfcbf2"}
 _DIVERGING: Final = [[0.0, "#2166ac"], [0.25, "#92c5de"], [0.5, "#e4e4e4"], [0.75, "#f4a582"], [1.0, "#b2182b"]]
+_SPENT: Final = dict(zip(PARTS, ("#7f8c99", "#c9a227", "#3b7dc4", "#d64550", "#8e63b8"), strict=True))
+"""Colours of the parts of a latency."""
 _UNIT_TEXT: Final[dict[str, Callable[[float], str]]] = {
     "count": lambda value: f"{value:,.0f} calls",
     "duration": show_ns,
@@ -106,7 +108,7 @@ def flame(
 
 
 def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
-    """Return bytes read and written per second over time, above the calls per second and the mean latency."""
+    """Return bytes per second over time, calls per second, and the mean latency; and what time went to, if measured."""
     slots = aggregate.timeline(batch, origin_ns=origin_ns)
     at, slot = slots["start_s"], slots["slot_s"]
     bar = {"type": "bar", "x": (at + slot / 2).tolist(), "width": slot.tolist()}
@@ -140,16 +142,31 @@ def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
             "yaxis": "y3",
         }
     )
+    spent = {name: slots[name] / 1e9 / slot for name in aggregate.WORDS if slots[name].any()}
+    traces += [
+        {
+            **bar,
+            "y": seconds.tolist(),
+            "name": aggregate.WORDS[name],
+            "marker": {"color": _SPENT[name]},
+            "hovertemplate": "%{x:.3~f} s<br>%{y:.3~s}s per second<extra>" + aggregate.WORDS[name] + "</extra>",
+            "yaxis": "y4",
+        }
+        for name, seconds in spent.items()
+    ]
+    rows = [[0.72, 1], [0.48, 0.67], [0.24, 0.43], [0, 0.19]] if spent else [[0.62, 1], [0.3, 0.56], [0, 0.24]]
+    more = {"yaxis4": {"domain": rows[3], "title": {"text": "time in calls"}, "ticksuffix": "s/s"}} if spent else {}
     return _figure(
         *traces,
-        height=480,
+        height=620 if spent else 480,
         barmode="stack",
         bargap=0,
-        xaxis={"title": {"text": _SINCE}, "anchor": "y3", **_SECONDS},
-        yaxis={"domain": [0.62, 1], "title": {"text": "bytes/s"}, "tickformat": "~s", "ticksuffix": "B"},
-        yaxis2={"domain": [0.3, 0.56], "title": {"text": "calls/s"}, "tickformat": "~s"},
+        xaxis={"title": {"text": _SINCE}, "anchor": "y4" if spent else "y3", **_SECONDS},
+        yaxis={"domain": rows[0], "title": {"text": "bytes/s"}, "tickformat": "~s", "ticksuffix": "B"},
+        yaxis2={"domain": rows[1], "title": {"text": "calls/s"}, "tickformat": "~s"},
+        **more,
         yaxis3={
-            "domain": [0, 0.24],
+            "domain": rows[2],
             "title": {"text": "mean latency"},
             "tickformat": "~s",
             "ticksuffix": "s",

@@ -15,6 +15,7 @@ from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.export.arrow import event_batch
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.result.axis import Axis, started
+from ior_nb.result.sources import recorded
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, new_tables, own
 from ior_nb.runtime.completeness import (
@@ -140,6 +141,10 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
         for r in recordings
         for caveat in caveats_of(r.metadata)
     )[:_MOST_NOTES]
+    for footer in footers:
+        texts, numbers = recorded(footer)
+        trace.texts |= texts
+        trace.cells = {**trace.cells, **numbers}
     trace.began = axis.began
     if alone:
         trace.recording = recordings[0].path

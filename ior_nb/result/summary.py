@@ -6,6 +6,8 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Final
 
+from ior_nb.result.cost import Packages
+from ior_nb.result.imports import imports_html, imports_line
 from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import PATH_CELL, Overview, whole_path
 from ior_nb.result.spent import Spending
@@ -120,6 +122,8 @@ class Summary:
     """Things the reader should know: a recording, rows not kept."""
     sources: tuple[Annotated, ...] = ()
     """Cells with what each of their lines made, most time first."""
+    imports: Packages = ()
+    """Packages with what their import made, most time first."""
 
     @property
     def accounting(self) -> Accounting:
@@ -217,6 +221,8 @@ class Summary:
         lines += self.overview.text(self.duration_s * 1e9, width)
         for source in self.sources[:_SOURCES]:
             lines += ["", source.text(width)]
+        if self.imports:
+            lines += ["", middle_cut(printable(imports_line(self.imports)), width)]
         tables = self.tables()
         # Nothing in a text can be folded away: the overview says the most of the files.
         folded = (tables[0][0], _PROBES) if self.overview.lines else (_PROBES,)
@@ -263,6 +269,7 @@ class Summary:
             title = f"Lines: {escaped_html(source.title)}"
             out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
             out.append(f"{source.html()}</details>")
+        out.append(imports_html(self.imports))
         for title, names, rows in self.tables():
             out.append(f'<details><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
             out.append(f'<table style="{HTML_FONT}{_FIGURES}{_TABLE}">')

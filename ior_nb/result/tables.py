@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ior_nb import aggregate
+from ior_nb.aggregate.tables import IMPORTS
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
-from ior_nb.result.lines import source_line
+from ior_nb.result.sources import Sources
 from ior_nb.runtime import Completeness, EventBatch
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "imports",
     "lines",
     "probes",
     "processes",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 _WHOLE: Final = Completeness()
+_HERE: Final = Sources()
 _UNITS: Final = {"_ns": "ns", "_s": "s", "bytes": "bytes"}
 _SLOW: Final = (
     *("latency_ns", "syscall", "file", "bytes", "ret", "comm", "pid", "tid", "fd", "cell", "seq"),
@@ -98,7 +101,14 @@ def directories(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFra
     return _frame(aggregate.directories(batch, lacking.unrecorded), lacking)
 
 
-def lines(batch: EventBatch, lacking: Completeness = _WHOLE, *, file: str = "", library: bool = False) -> pd.DataFrame:
+def lines(
+    batch: EventBatch,
+    lacking: Completeness = _WHOLE,
+    *,
+    file: str = "",
+    library: bool = False,
+    sources: Sources = _HERE,
+) -> pd.DataFrame:
     """Return one row per line of Python, most time first, with its text where that can be found.
 
     Args:
@@ -106,14 +116,22 @@ def lines(batch: EventBatch, lacking: Completeness = _WHOLE, *, file: str = "", 
         lacking: what they lack.
         file: only lines of files whose path ends so.
         library: the line that made the call itself, whoever's it is, instead of the user's own.
+        sources: where the texts are.
     """
     columns = aggregate.lines(batch, lacking.unrecorded, library=library)
     if file:
         chosen = np.array([name.endswith(file) for name in columns["file"]], bool)
         columns = {name: values[chosen] for name, values in columns.items()}
     found = np.empty(len(columns["file"]), object)
-    found[:] = [source_line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
+    found[:] = [sources.line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
+    costs = aggregate.imports(batch)
+    found[(columns["function"] == IMPORTS) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
+
+
+def imports(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per package with the calls its import made, most time first."""
+    return _frame(aggregate.imports(batch), lacking)
 
 
 def processes(batch: EventBatch, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ior_nb.aggregate import Spent, latencies, reasons, source_files, uses, wait_rows, waiting, waits_at, ways
 from ior_nb.real import Lock
+from ior_nb.result.cost import Packages
 from ior_nb.result.crowd import Crowd, Moved
 from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import NAMED, Overview, grouped, others
@@ -190,6 +191,7 @@ class Tally:
         window: tuple[int, int] = (0, 0),
         home: str = "",
         sources: tuple[Annotated, ...] = (),
+        imports: Packages = (),
     ) -> Summary:
         """Return what was added up so far.
 
@@ -203,6 +205,7 @@ class Tally:
             window: its begin and end on the clock of the rows.
             home: the folder that names are shown relative to; empty for none.
             sources: cells with what their lines made.
+            imports: packages with what their import made.
         """
         with self._lock:
             self._add_errors()
@@ -250,6 +253,7 @@ class Tally:
             completeness=completeness,
             notes=notes,
             sources=sources,
+            imports=imports,
         )
 
     def _overview(self, ranked: np.ndarray, window: tuple[int, int], home: str) -> Overview:

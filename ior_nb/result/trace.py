@@ -16,7 +16,9 @@ from ior_nb.errors import ConfigError
 from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
 from ior_nb.result.held import Held
+from ior_nb.result.imports import ImportTally, by_package
 from ior_nb.result.lines import Annotated, LineTally, annotated
+from ior_nb.result.sources import Sources
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
@@ -57,6 +59,8 @@ class Trace(Answers):
         recording: where the recording was published; None without one.
         recording_error: why it ended early, or does not exist; empty when all is well.
         records_command: whether recordings have the whole command line.
+        records_cells: whether they have the text of the cells whose lines made calls.
+        texts: of cells, by the name their code has for a file, as a recording had them.
     """
 
     def __init__(self, *, title: str, scope: str, engine: str, options: Mapping[str, str] | None = None) -> None:
@@ -72,6 +76,8 @@ class Trace(Answers):
         self.recording: Path | None = None
         self.recording_error = ""
         self.records_command = False
+        self.records_cells = True
+        self.texts: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
         self.caveats: tuple[str, ...] = ()
         self.origin: dict[str, str] = {}
@@ -81,6 +87,7 @@ class Trace(Answers):
         self.finished = False
         self._tally = Tally()
         self._lines = LineTally()
+        self._imports = ImportTally()
         self.cells: Mapping[str, int] = {}
         """Number of each cell of the notebook by the name its code has for a file."""
         self._held = Held()
@@ -95,6 +102,7 @@ class Trace(Answers):
         """Take in rows of the window."""
         self._tally.add(batch)
         self._lines.add(batch)
+        self._imports.add(batch)
         if not keep:
             self._rows_kept = False
             return
@@ -237,9 +245,21 @@ class Trace(Answers):
             pairs |= clocks("ended", self.ended)
             pairs |= self._told().pairs()
             pairs["ior_nb.counters"] = json.dumps(self.counters)
+            pairs |= self.recorded_cells()
             if self.returncode is not None:
                 pairs["ior_nb.returncode"] = str(self.returncode)
         return pairs
+
+    @property
+    def sources(self) -> Sources:
+        """Where lines have their text from: cells are those of this notebook or of the recording."""
+        return Sources(self.texts, self.ended.wall if self.finished else 0, self.origin.get("ior_nb.hostname", ""))
+
+    def recorded_cells(self) -> dict[str, str]:
+        """Return what the footer of a recording says of cells."""
+        if not self.records_cells:
+            return {}
+        return self.sources.pairs((frame.file for stack in self._lines.costs() for frame in stack), self.cells)
 
     def annotated(self, file: str = "") -> list[Annotated]:
         """Return the cells, or files, with what each of their lines made in the margin; most time first.
@@ -247,7 +267,8 @@ class Trace(Answers):
         Args:
             file: the files whose path ends so, of libraries too; else the cells.
         """
-        return annotated(self._lines.costs(), file=file, cells=self.cells)
+        costs, imports = self._lines.costs(), self._imports.costs()
+        return annotated(costs, file=file, cells=self.cells, sources=self.sources, imports=imports)
 
     # ---- pictures: plotly figures
 
@@ -300,7 +321,7 @@ class Trace(Answers):
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
         found.home = self.home
-        found.cells = self.cells
+        found.cells, found.texts, found.records_cells = self.cells, self.texts, self.records_cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
@@ -391,6 +412,7 @@ class Trace(Answers):
             window=self.window,
             home=self.home,
             sources=tuple(self.annotated()),
+            imports=by_package(self._imports.costs()),
         )
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime.batch import EventBatch
-from ior_nb.runtime.patterns import IS_MINE, NEGATIONS, exact_value, verdicts
+from ior_nb.runtime.patterns import IS_IMPORT, IS_MINE, NEGATIONS, exact_value, verdicts
 
 __all__ = [
     "DIMENSIONS",
@@ -33,6 +33,7 @@ __all__ = [
     "Or",
     "Probes",
     "Text",
+    "import_rows",
     "leaves",
     "node_of_value",
 ]
@@ -116,6 +117,7 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension(name="py_file", columns=("py_file",), doc="file of the line of Python that made the call", text=True),
         Dimension(name="py_line", columns=("py_line",), doc="number of that line, 0 for none"),
         Dimension(name="py_func", columns=("py_func",), doc="function of that line", text=True),
+        Dimension(name="opened_at", columns=("opened_at",), doc="line that opened the file, `file:line`", text=True),
         Dimension(name="stack", columns=("stack",), doc="Python stack of the call, outermost first", text=True),
     )
 }
@@ -233,13 +235,15 @@ class Probes:
 
 @dataclass(frozen=True, slots=True)
 class Mine:
-    """Calls on the user's own files: `runtime.mine` says which those are not."""
+    """Calls on the user's own files (`runtime.mine` says which those are not) that no import made for itself."""
 
     def mask(self, batch: EventBatch) -> np.ndarray:
         """Return bool, shape (n,): an array index a row."""
-        result = verdicts(batch.tables["file"], IS_MINE, "").take(batch["file"])
+        own = verdicts(batch.tables["file"], IS_MINE, "").take(batch["file"])
         if batch["old_file"].any():
-            result |= verdicts(batch.tables["old_file"], IS_MINE, "").take(batch["old_file"])
+            own |= verdicts(batch.tables["old_file"], IS_MINE, "").take(batch["old_file"])
+        result = ~import_rows(batch)
+        result &= own
         return result
 
 
@@ -285,6 +289,14 @@ class Not:
     def mask(self, batch: EventBatch) -> np.ndarray:
         """Return bool, shape (n,)."""
         return ~self.part.mask(batch)
+
+
+def import_rows(batch: EventBatch) -> np.ndarray:
+    """Return which calls are the cost of imports, as far as their Python stack is known: bool, shape (n,)."""
+    codes = batch["stack"]
+    if codes.strides == (0,) and not codes[:1].any():
+        return np.zeros(len(batch), bool)
+    return np.asarray(verdicts(batch.tables["stack"], IS_IMPORT, "").take(codes))
 
 
 Leaf = Number | Text | Errors | Probes | Mine

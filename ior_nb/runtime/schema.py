@@ -89,6 +89,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _number("py_line", "int32", "", "number of that line; 0 where there is none"),
     _text("py_func", "function of that line, by its qualified name"),
     _text("stack", "Python stack of the call, outermost first, `;` between `function (file:line)`; empty without one"),
+    _text("opened_at", "line of Python that opened `file`, as `file:line`; empty where that is not known for sure"),
     _text("host", "name of the machine the row was recorded on; empty for this one, while tracing"),
     _number("probe", "bool", "", "whether the failure is the answer to a question of normal work, and no error"),
     _number(

@@ -58,6 +58,7 @@ class Plan:
     record: Path | None = None
     record_mode: int = PRIVATE
     record_command: bool = False
+    record_cells: bool = True
     keep_rows: bool = True
     stacks: str = "full"
     """A key of `FRAMES_OF`."""
@@ -101,6 +102,7 @@ class Request(TypedDict, total=False):
     record: str | Path | None
     record_mode: int | None
     record_command: bool
+    record_cells: bool
     keep_rows: bool
     stacks: str | None
     waits: bool | None
@@ -111,7 +113,14 @@ class Request(TypedDict, total=False):
 
 FRAMES_OF: Final = {"off": 0, "lines": 12, "full": 32}
 """What can be asked of Python stacks -> frames of each at most, the innermost."""
-_DEFAULTS: Final[Request] = {"system": False, "follow": True, "own": False, "record_command": False, "keep_rows": True}
+_DEFAULTS: Final[Request] = {
+    "system": False,
+    "follow": True,
+    "own": False,
+    "record_command": False,
+    "record_cells": True,
+    "keep_rows": True,
+}
 """Of those that are not None where nobody asks."""
 
 
@@ -167,6 +176,7 @@ def plan(**asked: Unpack[Request]) -> Plan:
         record=_target(record) if record is not None else None,
         record_mode=_mode(wanted.get("record_mode")),
         record_command=wanted["record_command"],
+        record_cells=wanted["record_cells"],
         keep_rows=wanted["keep_rows"],
         stacks=_stacks(wanted.get("stacks"), own=mine or program is not None),
         waits=_waits(wanted.get("waits"), own=mine or program is not None),

@@ -250,7 +250,7 @@ class Tracer:
         self._wanted = self._hidden = 0
         generation = LIVE.unpack(self._maps["live"].get(_FIRST) or bytes(LIVE.size))[0]
         generation = (generation + 1) & 0xFFFFFFFF  # what was renamed while nothing was attached
-        self._maps["live"].set(_FIRST, LIVE.pack(generation, 0, 0))
+        self._maps["live"].set(_FIRST, LIVE.pack(generation, 0, 0, 0, 0))
 
     def _configure(self) -> None:
         scope = self._scope

@@ -156,11 +156,13 @@ WITHOUT_STACK: Final = TOTAL_NAMES[T_NO_PYTHON : T_LOST_FACTS + 1]
 # ---- facts: records of any size that say what Python stacks are, each behind the kernel's header; see python.c ----
 
 FRAMES: Final = 32  # of a stack at most
+LONGEST_NAME: Final = 2040  # bytes of the file or the function of a code object
 FACT_ASK: Final = 1
 FACT_CODE: Final = 2
 FACT_STACK: Final = 3
+FACT_MORE: Final = 4  # of the line table of the code object before
 FACT_UNREADABLE: Final = 1 << 16  # flags of a code object; below are the bytes a character of its file and name has
-FACT_LONG: Final = 1 << 17  # one of its texts is not whole
+FACT_LONG: Final = 1 << 17  # its file or its name is not whole
 ASK: Final = struct.Struct("<IIQQ")  # kind, pid, device, inode
 CODE: Final = struct.Struct("<IIQ6I")  # kind, first line, id, first traceable, flags, bytes of file, name, table, pid
 STACK: Final = struct.Struct("<4I")  # kind, id, frames, whether there are more

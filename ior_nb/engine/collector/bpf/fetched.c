@@ -5,8 +5,11 @@ inline_ u32 packed(u64 value) {
   u32 shifts = 0;
   if (value >> PACKED_BITS) { value >>= PACKED_SHIFT; shifts += 1; }
   if (value >> PACKED_BITS) { value >>= PACKED_SHIFT; shifts += 1; }
-  if (value >> PACKED_BITS) { value >>= PACKED_SHIFT; shifts += 1; }
-  if (value >> PACKED_BITS) value = (1 << PACKED_BITS) - 2;
+  if (value >> PACKED_BITS) {
+    value >>= PACKED_SHIFT;
+    shifts += 1;
+    if (value > (1 << PACKED_BITS) - 2) value = (1 << PACKED_BITS) - 2;   /* PACKED_UNKNOWN is one more */
+  }
   return shifts << PACKED_BITS | value;
 }
 

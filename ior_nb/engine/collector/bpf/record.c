@@ -63,7 +63,7 @@ inline_ bool emit(u32 by, struct slot *slot, u64 latency, s64 ret, u32 flags) {
   e->pid = slot->pid; e->tid = slot->tid;
   e->fetched = packed(fetched); e->run_delay = packed(run_delay_of(slot));
   e->wait_device = packed(slot->spent.slept[FOR_DEVICE]); e->wait_lock = packed(slot->spent.slept[FOR_LOCK]);
-  e->wait_other = packed(slot->spent.slept[FOR_OTHERS]); e->opener = 0;
+  e->wait_other = packed(slot->spent.slept[FOR_OTHERS]); e->opener = slot->opener;
   e->nr = slot->nr; e->flags = flags; e->generation = slot->generation;
   events.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
   if (!(flags & EF_IN_FLIGHT)) {
@@ -85,4 +85,12 @@ inline_ bool walk_on(struct walk *w, u32 by) {
   u32 nr = w->slot->nr;
   w->spec = specs.lookup(&nr);
   return w->spec;
+}
+
+inline_ bool may_be_python(struct slot *slot, struct live *now) { return slot->no_python != now->pythons + now->learned; }
+
+/* On with the Python stack, in a process that may have one. */
+inline_ void walk_python(void *ctx, struct slot *slot, struct live *now) {
+  if (may_be_python(slot, now)) tails.call(ctx, TAIL_PYTHON_WALK);
+  else if (slot->no_python) slot->why = T_NO_PYTHON;
 }
