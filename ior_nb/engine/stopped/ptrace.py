@@ -16,31 +16,19 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
-
-import numpy as np
+from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.__main__ import Refused
 from ior_nb.engine.collector.tracer import threads
-from ior_nb.engine.roles import RESULT_FD
-from ior_nb.engine.stopped.lines import HELPERS, SOCKETS
 from ior_nb.engine.stopped.memory import (
-    HERE,
-    directory_at,
     file_behind,
     memory,
-    message_total,
-    nanoseconds,
-    signed,
-    string,
-    total,
-    word_at,
 )
-from ior_nb.engine.stopped.source import Block, Calls, Change
+from ior_nb.engine.stopped.opened import PLANS, Opened, columns
+from ior_nb.engine.stopped.source import Block, Change
 from ior_nb.engine.stopped.tasks import tracer_of, why_not
-from ior_nb.engine.stopped.words import socket_word
-from ior_nb.syscalls import NATIVE, Syscall
+from ior_nb.engine.stopped.words import socket_word, unescaped
 from ior_nb.syscalls.machine import NUMBERS
 
 __all__ = ["Ptrace"]
@@ -70,41 +58,6 @@ _waitpid = _libc.waitpid
 _waitpid.argtypes = [ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.c_int]
 
 
-class _Plan(NamedTuple):
-    """Where a call has what."""
-
-    call: Syscall
-    at: dict[str, int]
-    """Role -> which argument."""
-
-
-_PLANS: Final = {call.number: _Plan(call, {a.role: i for i, a in enumerate(call.args) if a.role}) for call in NATIVE}
-_TELLING: Final = {call.number for call in NATIVE if call.name in (*HELPERS, *SOCKETS)}
-_APPENDS: Final = {c.number: c.bytes_class == "write" and c.arg("offset_ptr") is None for c in NATIVE}
-_NEVER: Final = {call.number for call in NATIVE if call.result == "none"}
-
-
-class _Open:
-    """A call that has begun."""
-
-    __slots__ = (
-        *("args", "base", "base2", "extra", "file", "file2", "nr", "null", "null2", "ours", "path", "path2", "pos"),
-        "time",
-    )
-
-    def __init__(self, nr: int, args: tuple[int, ...], ours: bool) -> None:
-        self.nr, self.args, self.ours = nr, args, ours
-        self.pos, self.extra = -1, 0
-        self.file: bytes | None = None
-        self.file2: bytes | None = None
-        self.path: bytes | None = None
-        self.path2: bytes | None = None
-        self.base: bytes | None = None
-        self.base2: bytes | None = None
-        self.null = self.null2 = False
-        self.time = 0
-
-
 class Ptrace:
     """Holds programs, and notes what they call."""
 
@@ -115,7 +68,7 @@ class Ptrace:
         os.ftruncate(self._memory, _MOST)
         self._doing = mmap.mmap(self._memory, _MOST, mmap.MAP_SHARED, mmap.PROT_READ)
         self._held: dict[int, bool] = {}  # task -> whether it stops next at the end of a call
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, Opened] = {}
         self._rows: list[tuple[Any, ...]] = []
         self._taken = 0  # rows of earlier blocks
         self._made = 0
@@ -174,7 +127,7 @@ class Ptrace:
         first = self._taken
         del self._rows[:count], self._blocks[:others]
         self._taken += count
-        block = Block(_columns(rows))
+        block = Block(columns(rows))
         for kind, value in notes:
             match kind:
                 case "born":
@@ -196,10 +149,10 @@ class Ptrace:
 
     def unended(self) -> Block:
         """Return the calls that had not ended, after `detach`."""
-        rows = [self._row(tid, opened, 0, 0, wire.EF_IN_FLIGHT) for tid, opened in self._open.items() if opened.time]
+        rows = [opened.row(tid, 0, 0, wire.EF_IN_FLIGHT) for tid, opened in self._open.items() if opened.time]
         self._open.clear()
         self._taken = self._made = 0
-        return Block(_columns(rows))
+        return Block(columns(rows))
 
     def _let_go(self) -> None:
         done = threading.Event()
@@ -322,7 +275,7 @@ class Ptrace:
         self._held.pop(tid, None)
         opened = self._open.pop(tid, None)
         if opened is not None and opened.time:
-            self._note(self._row(tid, opened, 0, 0, wire.EF_IN_FLIGHT))
+            self._note(opened.row(tid, 0, 0, wire.EF_IN_FLIGHT))
         self._blocks.append(("ended", (tid, time.clock_gettime_ns(time.CLOCK_BOOTTIME))))
 
     def _syscall(self, tid: int) -> None:
@@ -336,7 +289,7 @@ class Ptrace:
             self._held[tid] = True
             if arch != _ARCH or nr >> 30 & 1:
                 self._blocks.append(("compat", None))
-            elif nr not in _PLANS:
+            elif nr not in PLANS:
                 self._blocks.append(("unknown", None))
             else:
                 self._begin(tid, nr, tuple(args))
@@ -349,79 +302,21 @@ class Ptrace:
             self._end(tid, opened, value, now)
 
     def _begin(self, tid: int, nr: int, args: tuple[int, ...]) -> None:
-        opened = self._open[tid] = _Open(nr, args, bool(self._doing[tid]) if tid < _MOST else False)
-        plan = _PLANS[nr]
-        at = plan.at
-        if nr in self._wanted:
-            if "fd" in at:
-                opened.file, opened.pos = file_behind(tid, args[at["fd"]])
-            if "offset" in at:
-                opened.pos = signed(args[at["offset"]])
-            if args[at["offset_ptr"]] if "offset_ptr" in at else 0:
-                opened.pos = word_at(tid, args[at["offset_ptr"]], -1)
-            if "fd2" in at:
-                opened.file2, opened.extra = file_behind(tid, args[at["fd2"]])
-                if args[at["offset2_ptr"]] if "offset2_ptr" in at else 0:
-                    opened.extra = word_at(tid, args[at["offset2_ptr"]], -1)
-            self._extra_at_enter(tid, opened, at)
-        elif nr not in _TELLING:
-            opened.time = 0
-            return
-        for role, directory in (("path", "dirfd"), ("exec_path", "dirfd"), ("text", "")):
-            if role in at:
-                opened.path, opened.null = string(tid, args[at[role]])
-                opened.base = directory_at(tid, args[at[directory]] if directory in at else HERE)
-        for role, directory in (("path2", "dirfd2"), ("text2", "")):
-            if role in at:
-                opened.path2, opened.null2 = string(tid, args[at[role]])
-                opened.base2 = directory_at(tid, args[at[directory]] if directory in at else HERE)
-        if nr == NUMBERS.get("fchdir"):
-            opened.file = file_behind(tid, args[0])[0]
-        opened.time = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        if nr in _NEVER:
-            self._note(self._row(tid, opened, 0, 0, wire.EF_NO_RETURN))
+        opened = self._open[tid] = Opened(nr, args, ours=tid < _MOST and bool(self._doing[tid]))
+        opened.enter(tid, wanted=nr in self._wanted)
+        if opened.time and PLANS[nr].call.result == "none":
+            self._note(opened.row(tid, 0, 0, wire.EF_NO_RETURN))
             opened.time = 0
 
-    @staticmethod
-    def _extra_at_enter(tid: int, opened: _Open, at: dict[str, int]) -> None:
-        args = opened.args
-        if "iovec" in at:
-            opened.extra = total(tid, args[at["iovec"]], args[at["iovcnt"]] if "iovcnt" in at else 0)
-        elif "msghdr" in at:
-            opened.extra = message_total(tid, args[at["msghdr"]])
-        elif "sleep_timespec" in at:
-            opened.extra = nanoseconds(tid, args[at["sleep_timespec"]], 1, -1, -1)
-        elif "timeout_timespec" in at:
-            opened.extra = nanoseconds(tid, args[at["timeout_timespec"]], 1, -1, -2)
-        elif "timeout_timeval" in at:
-            opened.extra = nanoseconds(tid, args[at["timeout_timeval"]], 1000, -1, -2)
-        elif "epoll_event" in at:
-            opened.extra = int.from_bytes(memory(tid, args[at["epoll_event"]], 4) or b"", "little")
-
-    def _end(self, tid: int, opened: _Open, value: int, now: int) -> None:
-        plan, args = _PLANS[opened.nr], opened.args
-        at = plan.at
-        name = plan.call.name
+    def _end(self, tid: int, opened: Opened, value: int, now: int) -> None:
+        wanted = opened.nr in self._wanted
+        opened.leave(tid, value, wanted=wanted)
         if value >= 0:
-            if RESULT_FD[opened.nr] and opened.nr in self._wanted:
-                opened.file = file_behind(tid, value)[0]
-            if "fds_out" in at:
-                opened.extra = word_at(tid, args[at["fds_out"]], 0)
-                opened.file = file_behind(tid, opened.extra)[0]
-            if "path_out" in at and value > 0:
-                opened.path, opened.null = string(tid, args[at["path_out"]])
-            if "mmsghdr" in at:
-                heads = memory(tid, args[at["mmsghdr"]], 64 * value) or b""
-                opened.extra = sum(struct.unpack_from("<I", heads, k + 56)[0] for k in range(0, len(heads), 64))
-            self._tell(tid, opened, name, value)
-        if "open_how" in at:
-            opened.extra = word_at(tid, args[at["open_how"]], -1)
-        if value > 0 and _APPENDS[opened.nr] and opened.pos >= 0 and "offset" not in at:
-            opened.pos = max(opened.pos, file_behind(tid, args[at["fd"]])[1] - value)  # it may append
-        if opened.nr in self._wanted:
-            self._note(self._row(tid, opened, value, now - opened.time, 0))
+            self._tell(tid, opened, PLANS[opened.nr].call.name, value)
+        if wanted:
+            self._note(opened.row(tid, value, now - opened.time, 0))
 
-    def _tell(self, tid: int, opened: _Open, name: str, value: int) -> None:
+    def _tell(self, tid: int, opened: Opened, name: str, value: int) -> None:
         """Note what a call changes beyond itself."""
         args = opened.args
         if name == "prctl" and args[0] == _SET_NAME:
@@ -431,7 +326,9 @@ class Ptrace:
         elif name == "chroot":
             self._blocks.append(("roots", Change(self._made + 1, tid, opened.path or b"")))
         elif name == "fchdir":
-            self._blocks.append(("folders", Change(self._made + 1, tid, (opened.file or b"").partition(b"\0")[0])))
+            self._blocks.append(
+                ("folders", Change(self._made + 1, tid, unescaped((opened.file or b"").partition(b"\0")[0])))
+            )
         elif name in ("socket", "socketpair", "accept", "accept4"):
             word = socket_word(args[0], args[1], args[2])
             ends = [value]
@@ -444,27 +341,6 @@ class Ptrace:
                     self._sockets[end] = word
                     self._blocks.append(("socket", (end, word)))
 
-    def _row(self, tid: int, opened: _Open, value: int, latency: int, flags: int) -> tuple[Any, ...]:
-        o = opened
-        return (
-            *(tid, o.time, latency, o.nr, value, o.args, o.pos, o.extra, flags, o.ours),
-            *(o.file, o.file2, o.path, o.path2, o.base, o.base2, o.null, o.null2),
-        )
-
     def _note(self, row: tuple[Any, ...]) -> None:
         self._rows.append(row)
         self._made += 1
-
-
-def _columns(rows: list[tuple[Any, ...]]) -> Calls:
-    calls = Calls(len(rows))
-    if not rows:
-        return calls
-    tid, begun, latency, nr, ret, args, pos, extra, flags, ours, *texts, null, null2 = zip(*rows, strict=True)
-    calls.tid[:], calls.time[:], calls.latency[:], calls.nr[:], calls.ret[:] = tid, begun, latency, nr, ret
-    calls.args[:] = np.array(args, np.uint64)
-    calls.pos[:], calls.extra[:], calls.flags[:], calls.ours[:] = pos, extra, flags, ours
-    for name, column in zip(("file", "file2", "path", "path2", "base", "base2"), texts, strict=True):
-        getattr(calls, name)[:] = column
-    calls.null[:], calls.null2[:] = null, null2
-    return calls
