@@ -208,6 +208,8 @@ class Helper(Collector):
     def _do_flush(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._running:
             self._take(self._loaded().take())
+            if died := self._loaded().died:
+                raise Refused("SourceError", died)
         if request.get("counters") and self._records is not None:
             head = json.dumps({"cpus": 1}).encode() + b"\n"
             self._put(Frame.COUNTERS, head + self._records.counters.tobytes())
@@ -222,9 +224,12 @@ class Helper(Collector):
     def _do_stop(self, request: dict[str, Any]) -> dict[str, Any]:
         source = self._loaded()
         if self._running and self._records is not None:
+            died = source.died
             self._take(source.detach())
             self._take(source.unended())
             self._running = False
+            if died:
+                raise Refused("SourceError", died)
         answer = self._do_flush({"counters": True})
         return answer | {"open": answer["totals"].pop("open", 0)}
 

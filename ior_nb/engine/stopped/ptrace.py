@@ -62,6 +62,7 @@ class Ptrace:
     """Holds programs, and notes what they call."""
 
     about = "ptrace"
+    died = ""
 
     def __init__(self) -> None:
         self._memory = os.memfd_create("ior-nb doing")

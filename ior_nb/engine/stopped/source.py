@@ -105,6 +105,10 @@ class Source(Protocol):
         """Memory that says whose work each thread does: descriptor and size; (-1, 0) where it looks at none."""
 
     @property
+    def died(self) -> str:
+        """How it ended while it held somebody; empty while it has not."""
+
+    @property
     def descriptors(self) -> list[int]:
         """What becomes readable when there is something to gather."""
 

@@ -148,9 +148,10 @@ class Strace:
         os.close(output)
 
     @property
-    def died(self) -> bool:
-        """Whether it ended by itself while it held somebody."""
-        return self._process is not None and self._process.poll() not in (None, 0)
+    def died(self) -> str:
+        """How it ended while it held somebody; empty while it has not, or there is nobody left to hold."""
+        status = self._process.poll() if self._process is not None else None
+        return f"strace ended by itself (status {status}); what came after is missing" if status else ""
 
     def take(self) -> Block:
         """Return what has happened up to now. A call is written before the program goes on."""

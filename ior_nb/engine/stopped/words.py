@@ -43,7 +43,10 @@ _WORD: Final = (1 << 64) - 1
 def number(word: bytes) -> int:
     """Return the number a word begins with, as the register had it; 0 where there is none (NULL)."""
     found = _NUMBER.match(word)
-    return int(found[1], 16 if found[1].startswith(b"0x") else 10) & _WORD if found else 0
+    if found is None:
+        return 0
+    word = found[1]
+    return int(word, 16 if word[:2] == b"0x" else 8 if word[:1] == b"0" else 10) & _WORD  # of 077, a mode, too
 
 
 @functools.lru_cache(REMEMBERED)
