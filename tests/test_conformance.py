@@ -9,6 +9,7 @@ import pytest
 
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.contract import Engine
+from ior_nb.engine.counters import CountersEngine
 from ior_nb.engine.demo import DemoEngine
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.engine.stopping import PtraceEngine, StraceEngine
@@ -82,6 +83,7 @@ PAIRS: list[tuple[Any, type]] = [
     (LiveRuntime, Desk),
     (View, Dashboard),
     (Engine, BccEngine),
+    (Engine, CountersEngine),
     (Engine, DemoEngine),
     (Engine, ReplayEngine),
     (Engine, StraceEngine),
@@ -104,7 +106,7 @@ def _checked_by_mypy(run: Run, past: Past, desk: Desk, dashboard: Dashboard) -> 
     probes: ProbeControl = Manager((), {}, lambda enabled, rates: None)
     runtime: LiveRuntime = desk
     view: View = dashboard
-    engines: list[Engine] = [BccEngine(), StraceEngine(), PtraceEngine(), DemoEngine(), FakeEngine()]
+    engines: list[Engine] = [BccEngine(), StraceEngine(), PtraceEngine(), CountersEngine(), DemoEngine(), FakeEngine()]
     return (
         starters,
         live,

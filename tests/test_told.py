@@ -164,7 +164,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
         name: (lambda t, _, name=name: getattr(t, name)())  # type: ignore[misc]
         for name in (
             "df table stats syscalls families files directories processes errors probes slowest waiting timeline "
-            "flame lines imports plot metadata"
+            "flame lines imports plot metadata peers objects"
         ).split()
     },
     "completeness": lambda t, _: t.completeness.line(),
@@ -179,9 +179,9 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
     "__arrow_c_stream__": lambda t, _: pa.table(t),
 }
 TRACE_PARTS: Final = set(  # for the session and for other modules: they show nothing
-    "accounting add annotated batch batches began caveats cells counters duration_s ended engine finish finished home "
-    "name notes options origin recorded_cells recording recording_error records_cells records_command returncode "
-    "rows_let_go scope sources started_at texts title window".split()
+    "accounting add annotated asked batch batches began caveats cells counters duration_s ended engine finish finished "
+    "home host name notes options origin recorded_cells recording recording_error records_cells records_command "
+    "returncode rows_let_go scope sources started_at texts title unfilled window".split()
 )
 
 

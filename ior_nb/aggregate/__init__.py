@@ -10,6 +10,7 @@ Only finished calls have a latency; calls that never return, or had not returned
 
 from ior_nb.aggregate.groups import Columns, Groups
 from ior_nb.aggregate.imports import packages
+from ior_nb.aggregate.peers import objects, peers
 from ior_nb.aggregate.rows import (
     CLASS_OF,
     CLASSES,
@@ -63,7 +64,9 @@ __all__ = [
     "lines",
     "missing",
     "moved",
+    "objects",
     "packages",
+    "peers",
     "probe_rows",
     "probes",
     "processes",

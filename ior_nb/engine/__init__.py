@@ -22,6 +22,9 @@ ENGINES: Final[dict[str, EngineRow]] = {
     "bcc": EngineRow("ior_nb.engine.bcc:BccEngine", "traces this machine with eBPF", traces=True),
     "strace": EngineRow("ior_nb.engine.stopping:StraceEngine", "traces your own processes, without BPF", traces=True),
     "ptrace": EngineRow("ior_nb.engine.stopping:PtraceEngine", "the same where there is no strace", traces=True),
+    "counters": EngineRow(
+        "ior_nb.engine.counters:CountersEngine", "traces nothing: what the host counts of this process, no rows"
+    ),
     "replay": EngineRow("ior_nb.engine.replay:of_environment", "plays the recordings that IOR_NB_REPLAY names"),
     "demo": EngineRow("ior_nb.engine.demo:DemoEngine", "makes data up, and says so"),
 }

@@ -6,7 +6,8 @@ import dataclasses
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ior_nb import errors
@@ -39,6 +40,7 @@ class BccEngine(CollectedEngine):
     name = "bcc"
     filters = True
     caveats: tuple[str, ...] = ()
+    unfilled: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
 
     def __init__(self, *, ring_bytes: int = RING_BYTES, buffer_bytes: int = BUFFER_BYTES, way: str = "auto") -> None:
@@ -88,6 +90,7 @@ class BccEngine(CollectedEngine):
                     way=self._way,
                 )
                 self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
+                self.unfilled = answer["unfilled"]
                 self._measured = frozenset(answer["measured"])
                 self.notes = self._notes = (*answer["notes"], *self._sharing.begin(answer["doing"]))
             except BaseException:
@@ -170,7 +173,7 @@ class BccEngine(CollectedEngine):
 
 
 def as_json(pushdown: Pushdown) -> dict[str, Any]:
-    """Return what `program.filter_row` of the collector takes; nothing for a filter that lets everything pass."""
+    """Return what `filters.filter_row` of the collector takes; nothing for a filter that lets everything pass."""
     if not pushdown.active:
         return {}
     value, mask = pushdown.comm_words

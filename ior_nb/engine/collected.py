@@ -49,6 +49,7 @@ class CollectedEngine:
     """
 
     replays = False
+    counts_only = False
     can_wait = True
     syscalls = NATIVE
     title = ""

@@ -102,6 +102,10 @@ class Engine(Protocol):
         """Whether its rows are of another time: they belong to whoever listens, whenever they say they began."""
 
     @property
+    def counts_only(self) -> bool:
+        """Whether it traces nothing and has no rows: what the host counts is all there is (`Trace.host`)."""
+
+    @property
     def filters(self) -> bool:
         """Whether it decides part of a filter by itself; others are told of no filter, and hand every row over."""
 
@@ -120,6 +124,10 @@ class Engine(Protocol):
     @property
     def caveats(self) -> tuple[str, ...]:
         """What narrowed the rows before they came here, in words; there when a trace has been started."""
+
+    @property
+    def unfilled(self) -> Mapping[str, str]:
+        """Columns its rows lack, and why, by their names; there when a trace has been started."""
 
     @property
     def how(self) -> str:

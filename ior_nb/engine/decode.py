@@ -145,7 +145,7 @@ class Decoder:
     """
 
     def __init__(self, *, limit: int = MOST_STRINGS) -> None:
-        self._limit = self._enough = limit
+        self._limit = self._enough = self._enough_ends = limit
         self._room = np.empty(0, "<u8")
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
@@ -180,6 +180,11 @@ class Decoder:
         if len(self.tables["comm"]) > self._limit:
             self.tables = {**self.tables, "comm": StringTable()}
             self.names.renew_comms(self.tables)
+        if len(self.tables["peer"]) > self._enough_ends:
+            ends = StringTable()
+            self.tables = {**self.tables, "peer": ends, "local": ends}
+            self.names.renew_ends(self.tables)
+            self._enough_ends = max(self._limit, 2 * len(ends))
         if self.stacks.full:
             self.tables = {**self.tables, **{name: StringTable() for name in TEXTS.values()}}
             self.stacks.renew(self.tables)
@@ -230,6 +235,7 @@ class Decoder:
         sockets = names.sockets.take(file)
         if sockets.any():
             r.columns["socket"] = sockets
+            r.columns["peer"], r.columns["local"] = names.peers.take(file), names.locals.take(file)
         self._descriptors(r)
         self._bytes(r)
         if r.any(POSITIONED):

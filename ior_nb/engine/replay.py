@@ -14,20 +14,20 @@ import numpy as np
 
 from ior_nb import errors
 from ior_nb.aggregate import added, counted, missing
-from ior_nb.engine.contract import Ended, Engine
+from ior_nb.engine.contract import Ended
 from ior_nb.engine.player import Player, sampled
 from ior_nb.export.arrow import event_batch
 from ior_nb.real import Event
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions, new_tables
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import boot_clock
-from ior_nb.runtime.completeness import accounting_of, caveats_of, counters_of
+from ior_nb.runtime.completeness import accounting_of, caveats_of, counters_of, unfilled_of
 from ior_nb.runtime.schema import NAMES
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
 from ior_nb.syscalls import SYSCALLS
 
-__all__ = ["ReplayEngine", "StandIn", "of_environment", "working"]
+__all__ = ["ReplayEngine", "StandIn", "of_environment"]
 
 _CALLS: Final = 512  # system calls have smaller numbers
 _LONGEST: Final = 1 << 61  # a damaged recording may say anything; its rows lie no further apart than this, ns
@@ -51,6 +51,7 @@ class ReplayEngine:
 
     name = "replay"
     replays = True
+    counts_only = False
     can_wait = False
     filters = False
     syscalls = SYSCALLS
@@ -125,6 +126,11 @@ class ReplayEngine:
     def caveats(self) -> tuple[str, ...]:
         """What narrowed the rows of the recordings."""
         return tuple(dict.fromkeys(caveat for r in self._recordings for caveat in caveats_of(r.metadata)))
+
+    @property
+    def unfilled(self) -> dict[str, str]:
+        """What the columns of the recordings lack."""
+        return {names: why for r in self._recordings for names, why in unfilled_of(r.metadata).items()}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -346,18 +352,3 @@ def of_environment() -> ReplayEngine:
             "set it, or use TracerSession(engine=ReplayEngine(path))"
         )
     return ReplayEngine(recordings)
-
-
-def working(engine: Engine, recordings: str) -> Engine:
-    """Return the engine, open, or where it cannot work these recordings in its place.
-
-    Raises:
-        RecordingError: they are needed, and cannot be read.
-    """
-    try:
-        engine.open()
-    except errors.SourceError as error:
-        engine.close()
-        engine = StandIn(recordings, str(error))
-        engine.open()
-    return engine

@@ -26,6 +26,7 @@ from ior_nb.syscalls.machine import SUPPORTED
 
 __all__ = ["PtraceEngine", "StoppingEngine", "StraceEngine"]
 
+_BY_KERNEL: Final = "fetched, source, run_delay, waits, lines of Python"
 _SET_PTRACER: Final = 0x59616D61  # PR_SET_PTRACER of include/uapi/linux/prctl.h
 _NOT_TOLD: Final = (
     "the tracer's and the notebook's own calls cannot be told from yours by this engine: "
@@ -43,6 +44,7 @@ class StoppingEngine(CollectedEngine):
 
     name = ""
     filters = False
+    caveats: tuple[str, ...] = ()
     unfilled: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
 
@@ -50,11 +52,6 @@ class StoppingEngine(CollectedEngine):
         super().__init__()
         self._about = ""
         self._notes: tuple[str, ...] = ()
-
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        """The columns that are not filled."""
-        return tuple(f"not filled: {columns} ({why})" for columns, why in self.unfilled.items())
 
     @property
     def how(self) -> str:
@@ -156,7 +153,7 @@ class StraceEngine(StoppingEngine):
     unfilled = MappingProxyType(
         {
             "dev, inode, and offset where the call names none": "strace does not tell them",
-            "fetched, source, run_delay, waits, Python lines": "only the kernel program sees them",
+            _BY_KERNEL: "only the kernel program sees them",
         }
     )
 
@@ -165,6 +162,7 @@ class PtraceEngine(StoppingEngine):
     """The helper stops the program itself, by ptrace(2): where there is no strace."""
 
     name = "ptrace"
+    unfilled = MappingProxyType({_BY_KERNEL: "only the kernel program sees them"})
 
 
 def _let_trace(pid: int) -> None:

@@ -9,6 +9,7 @@ from ior_nb.runtime import Completeness, EventBatch
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ior_nb.result.objects import Asked
     from ior_nb.result.sources import Sources
 
 __all__ = ["Answers"]
@@ -16,6 +17,9 @@ __all__ = ["Answers"]
 
 class Answers:
     """The tables of a trace, which has the rows and knows what they lack."""
+
+    asked: dict[str, Asked]
+    """What was asked of each object of a store."""
 
     @property
     def batch(self) -> EventBatch:
@@ -86,6 +90,18 @@ class Answers:
         from ior_nb.result import tables
 
         return tables.directories(self.batch, self.completeness)
+
+    def peers(self) -> pd.DataFrame:
+        """Return one row per peer of sockets, most bytes first; calls without a peer have the empty one."""
+        from ior_nb.result import tables
+
+        return tables.peers(self.batch, self.completeness)
+
+    def objects(self) -> pd.DataFrame:
+        """Return one row per object of a store: what was asked for beside what was fetched (`trace(objects=True)`)."""
+        from ior_nb.result import tables
+
+        return tables.objects(self.batch, self.asked, self.completeness)
 
     def processes(self) -> pd.DataFrame:
         """Return one row per process, most calls first."""

@@ -15,6 +15,7 @@ from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.export.arrow import event_batch
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.result.axis import Axis, started
+from ior_nb.result.objects import asked_of
 from ior_nb.result.sources import recorded
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, new_tables, own
@@ -26,6 +27,7 @@ from ior_nb.runtime.completeness import (
     is_map,
     json_of,
     only_where,
+    unfilled_of,
     whole_number,
 )
 from ior_nb.runtime.text import middle_cut, printable
@@ -115,7 +117,8 @@ def lacking_of(path_or_glob: str) -> Completeness | None:
         return None
     books = [replace(accounting_of(r.metadata) or Accounting(), died=r.unfinished) for r in recordings]
     caveats = [caveat for r in recordings for caveat in caveats_of(r.metadata)]
-    return Completeness(accounting=_sum(books), caveats=tuple(dict.fromkeys(caveats)))
+    unfilled = {names: why for r in recordings for names, why in unfilled_of(r.metadata).items()}
+    return Completeness(accounting=_sum(books), caveats=tuple(dict.fromkeys(caveats)), unfilled=unfilled)
 
 
 def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
@@ -141,6 +144,9 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
         for r in recordings
         for caveat in caveats_of(r.metadata)
     )[:_MOST_NOTES]
+    trace.unfilled = {names: why for r in recordings for names, why in unfilled_of(r.metadata).items()}
+    if alone:
+        trace.asked = asked_of(first)
     for footer in footers:
         texts, numbers = recorded(footer)
         trace.texts |= texts

@@ -11,6 +11,7 @@ import numpy as np
 
 from ior_nb.result.crowd import Children
 from ior_nb.result.strip import Strip
+from ior_nb.result.talks import Talk
 from ior_nb.runtime.mine import LIBRARY, PIPE, SOCKET, SYSTEM
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
@@ -25,6 +26,7 @@ _MORE: Final = 4
 _NAMES: Final = 4
 _SOCKETS, _PIPES, _LOOKED, _LIBRARIES = "sockets", "pipes", "looked", "libraries"
 _CHILDREN: Final = "children"
+_PEERS: Final = 2
 _MOST_OF: Final = 0.7
 """Share of files that may stand for all of them."""
 _LEAST_WAIT: Final = 0.01
@@ -136,6 +138,8 @@ class Overview:
     """The user's own files."""
     others: tuple[Line, ...]
     children: Children
+    talks: Sequence[Talk] = ()
+    """Whom sockets talked with, most bytes first."""
     used: Sequence[str] = ()
     """Paths of own files, the first `NAMED`."""
     files_used: int = 0
@@ -188,8 +192,11 @@ class Overview:
                     parts.append(f"{verb} {self._some(paths, count)} ({amount})")
         if self.files_used and not parts:
             parts.append(f"used {self._some(self.used, self.files_used)}, no bytes moved")
+        if self.talks:
+            more = f" and {len(self.talks) - _PEERS:,} more" if len(self.talks) > _PEERS else ""
+            parts.append(f"talked to {_listed([talk.words() for talk in self.talks[:_PEERS]])}{more}")
         for line in self.others:
-            if line.sort == _SOCKETS and line.moved:
+            if line.sort == _SOCKETS and line.moved and not self.talks:
                 moved = f"{show_bytes(line.written)} sent, {show_bytes(line.read)} received"
                 parts.append(f"{line.name} ({moved})")
         if self.children.count:

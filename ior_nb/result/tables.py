@@ -8,6 +8,7 @@ traced.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from ior_nb import aggregate
 from ior_nb.aggregate.tables import IMPORTS
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
+from ior_nb.result.objects import Asked
 from ior_nb.result.sources import Sources
 from ior_nb.runtime import Completeness, EventBatch
 
@@ -30,6 +32,8 @@ __all__ = [
     "files",
     "imports",
     "lines",
+    "objects",
+    "peers",
     "probes",
     "processes",
     "slowest",
@@ -40,6 +44,8 @@ __all__ = [
 ]
 
 _WHOLE: Final = Completeness()
+_NOTHING: Final = Asked((), 0, 0, 0, 0)
+_ASKED: Final = {"asked_bytes": "bytes", "distinct_bytes": "distinct"}
 _HERE: Final = Sources()
 _UNITS: Final = {"_ns": "ns", "_s": "s", "bytes": "bytes"}
 _SLOW: Final = (
@@ -127,6 +133,36 @@ def lines(
     costs = aggregate.imports(batch)
     found[(columns["function"] == IMPORTS) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
+
+
+def peers(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per peer of sockets, most bytes first; `connections` are the sockets that talked with it."""
+    return _frame(aggregate.peers(batch, lacking.unrecorded), lacking)
+
+
+def objects(batch: EventBatch, asked: Mapping[str, Asked], lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per object of a store, most bytes first; calls without an object are not among them.
+
+    `fetched_bytes` is all that came for it, heads of answers and what TLS adds among it. `amplification` is that over
+    `distinct_bytes`, the bytes asked for by ranges, each once; unknown where the whole object was asked for.
+
+    Args:
+        batch: the rows.
+        asked: what was asked of each.
+        lacking: what the rows lack.
+    """
+    columns = aggregate.objects(batch)
+    names = dict.fromkeys([*columns["object"].tolist(), *asked])
+    more = [asked.get(name, _NOTHING) for name in names]
+    numbers = {name: np.array([getattr(one, name) for one in more], np.int64) for name in ("requests", "whole")}
+    numbers |= {name: np.array([getattr(one, how) for one in more], np.int64) for name, how in _ASKED.items()}
+    sums = {k: np.pad(v, (0, len(names) - len(v))) for k, v in columns.items() if k != "object"}
+    texts = np.empty((2, len(names)), object)
+    texts[0], texts[1] = list(names), [", ".join(one.methods) for one in more]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = sums["fetched_bytes"] / numbers["distinct_bytes"]
+    ratio[(numbers["whole"] > 0) | (numbers["distinct_bytes"] == 0)] = np.nan
+    return _frame({"object": texts[0], "methods": texts[1], **numbers, **sums, "amplification": ratio}, lacking)
 
 
 def imports(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:

@@ -22,9 +22,12 @@ from ior_nb.result.spent import Spending
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.result.sums import Sums
+from ior_nb.result.talks import Talks
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
+from ior_nb.runtime.host import HostCounts
 from ior_nb.runtime.mine import MINE, NONE, PIPE, SOCKET, SYSTEM, kind_of
+from ior_nb.runtime.peers import seen_files
 
 __all__ = ["Tally"]
 
@@ -56,7 +59,7 @@ class Tally:
         self._errors: dict[tuple[int, int, int], tuple[int, str]] = {}
         self._failed: list[tuple[np.ndarray, np.ndarray, np.ndarray, StringTable]] = []  # call * 2 + probe, ret, file
         self._failures = 0
-        self._crowd, self._slots = Crowd(), Slots()
+        self._crowd, self._slots, self._talks = Crowd(), Slots(), Talks()
         self._slow, self._waits = _Longest(), _Longest()
         self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
         self._waits_at = self._uses = np.zeros(0, np.int8)
@@ -71,7 +74,8 @@ class Tally:
         tables = batch.tables
         # Of the machine's own width: what adds and looks up by them then needs no conversion.
         call = self._call_names.codes(batch["syscall"], tables["syscall"]).astype(np.intp)
-        file = self._file_names.codes(batch["file"], tables["file"]).astype(np.intp)
+        seen = seen_files(batch)
+        file = self._file_names.codes(seen, tables["file"]).astype(np.intp)
         latency, moved = latencies(batch)[0], batch["bytes"].view(np.int64)
         failed = np.flatnonzero(batch["is_error"])
         names = self._call_names.own
@@ -91,6 +95,7 @@ class Tally:
         rows_moved = self._add_bytes(batch, call, file, moved) if moved.any() else None
         self._fetch(batch, call, file)
         self._crowd.add(batch, rows_moved)
+        self._talks.add(batch, rows_moved)
         if len(failed):
             probe = batch["probe"][failed]
             wrong = failed[~probe]
@@ -99,7 +104,7 @@ class Tally:
             np.add.at(self._calls.columns["errors"], call[wrong], 1)
             np.add.at(self._calls.columns["probes"], call[failed[probe]], 1)
             keys = call[failed] * 2 + probe
-            self._failed.append((keys, batch["ret"][failed], batch["file"][failed], tables["file"]))
+            self._failed.append((keys, batch["ret"][failed], seen[failed], tables["file"]))
             self._failures += len(failed)
             if self._failures >= _FAILURES:
                 self._add_errors()
@@ -191,6 +196,7 @@ class Tally:
         window: tuple[int, int] = (0, 0),
         home: str = "",
         sources: tuple[Annotated, ...] = (),
+        host: HostCounts | None = None,
         imports: Packages = (),
     ) -> Summary:
         """Return what was added up so far.
@@ -205,6 +211,7 @@ class Tally:
             window: its begin and end on the clock of the rows.
             home: the folder that names are shown relative to; empty for none.
             sources: cells with what their lines made.
+            host: what the host counted, of a trace that has nothing else.
             imports: packages with what their import made.
         """
         with self._lock:
@@ -253,6 +260,7 @@ class Tally:
             completeness=completeness,
             notes=notes,
             sources=sources,
+            host=host,
             imports=imports,
         )
 
@@ -284,6 +292,7 @@ class Tally:
             lines=grouped([names[at] for at in shown.tolist()], sums[:, shown]),
             others=others(kinds, looked, sums),
             children=self._crowd.children(),
+            talks=self._talks.talks(),
             used=named(used),
             files_used=len(shown),
             read=named(read),
@@ -405,5 +414,6 @@ class _Longest:
         """Return them, the slowest first."""
         if self._kept is None:
             return []
-        rows = zip(self._kept, reasons(self._kept), strict=True)
-        return [SlowRow(r.syscall, r.file, r.latency_ns, r.bytes, r.pid, r.comm, why) for r, why in rows]
+        files = self._kept.tables["file"].at(seen_files(self._kept))
+        rows = zip(self._kept, files, reasons(self._kept), strict=True)
+        return [SlowRow(r.syscall, file, r.latency_ns, r.bytes, r.pid, r.comm, why) for r, file, why in rows]

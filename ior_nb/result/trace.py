@@ -18,12 +18,14 @@ from ior_nb.result.axis import clocks
 from ior_nb.result.held import Held
 from ior_nb.result.imports import ImportTally, by_package
 from ior_nb.result.lines import Annotated, LineTally, annotated
+from ior_nb.result.objects import Asked, pairs_of
 from ior_nb.result.sources import Sources
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
 from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.completeness import Counters, only_where
+from ior_nb.runtime.host import HostCounts
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.version import VERSION
 
@@ -53,6 +55,9 @@ class Trace(Answers):
             sampling and loss, and of all calls, those a filter keeps out too. A file found later along a search path
             they do not know: its misses are errors there.
         caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
+        unfilled: columns that are empty because the place of the trace does not fill them, and why, by their names.
+        asked: what was asked of each object of a store, where that was traced.
+        host: what the host counted instead, of a trace that has nothing else.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
@@ -80,6 +85,9 @@ class Trace(Answers):
         self.texts: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
         self.caveats: tuple[str, ...] = ()
+        self.unfilled: dict[str, str] = {}
+        self.asked: dict[str, Asked] = {}
+        self.host: HostCounts | None = None
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.home = ""
@@ -143,7 +151,14 @@ class Trace(Answers):
     def _told(self) -> Completeness:
         """Return it for who adds nothing up: the rows need not be looked at."""
         exact = not (self.accounting.sampled_out or self.accounting.lost_total) or bool(self._exact())
-        told = Completeness(accounting=self.accounting, caveats=self.caveats, let_go=self.rows_let_go, exact=exact)
+        told = Completeness(
+            accounting=self.accounting,
+            caveats=self.caveats,
+            let_go=self.rows_let_go,
+            exact=exact,
+            unfilled=self.unfilled,
+            counts_only=self.host is not None,
+        )
         return told if self.finished else replace(told, running=True)
 
     def _missing(self) -> Counters:
@@ -244,6 +259,7 @@ class Trace(Answers):
         if self.finished:
             pairs |= clocks("ended", self.ended)
             pairs |= self._told().pairs()
+            pairs |= pairs_of(self.asked)
             pairs["ior_nb.counters"] = json.dumps(self.counters)
             pairs |= self.recorded_cells()
             if self.returncode is not None:
@@ -323,6 +339,7 @@ class Trace(Answers):
         found.home = self.home
         found.cells, found.texts, found.records_cells = self.cells, self.texts, self.records_cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
+        found.unfilled, found.asked = dict(self.unfilled), dict(self.asked)
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
         found.add(batch.take(passed))
@@ -412,6 +429,7 @@ class Trace(Answers):
             window=self.window,
             home=self.home,
             sources=tuple(self.annotated()),
+            host=self.host,
             imports=by_package(self._imports.costs()),
         )
 

@@ -92,6 +92,13 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _text("opened_at", "line of Python that opened `file`, as `file:line`; empty where that is not known for sure"),
     _text("host", "name of the machine the row was recorded on; empty for this one, while tracing"),
     _number("probe", "bool", "", "whether the failure is the answer to a question of normal work, and no error"),
+    _text(
+        "peer",
+        "other end of the socket in `file`, or of the datagram: address:port, path or @name or socket:[n] of a Unix one"
+        "; empty while there is none",
+    ),
+    _text("local", "the socket's own end, spelled as `peer`"),
+    _text("object", "what the connection was asked for last, as host/path; empty unless traced with `objects=True`"),
     _number(
         "fetched_bytes",
         "int64",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ior_nb import errors
 from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Engine
+from ior_nb.engine.counters import CountersEngine
 from ior_nb.runtime.text import middle_cut, printable
 
 __all__ = ["Choice", "best", "made"]
@@ -31,13 +32,12 @@ def made(name: str) -> Engine:
 
 
 def best(recordings: str = "") -> Choice:
-    """Return the first engine that works here, of those that trace; opened.
+    """Return the first engine that works here, of those that trace, opened; where none does, what stands in for it.
 
     Args:
         recordings: what is played back where none does (IOR_NB_REPLAY).
 
     Raises:
-        SourceError: none does; what the first one said, and in a line what the others said.
         RecordingError: the recordings are needed, and cannot be read.
     """
     refusals: dict[str, errors.SourceError] = {}
@@ -60,7 +60,7 @@ def best(recordings: str = "") -> Choice:
         return Choice(stand_in)
     others = "; ".join(f"{name}: {_short(error)}" for name, error in list(refusals.items())[1:])
     first.args = (f"{first} Nor without BPF: {others}.", *first.args[1:])
-    raise first
+    return Choice(CountersEngine(first))
 
 
 def _short(error: Exception) -> str:

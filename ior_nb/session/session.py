@@ -111,7 +111,6 @@ class TracerSession(Bindings):
         """Return the engine, made on first use. `auto` is the best that works; `why` then says why it is no better one.
 
         Raises:
-            SourceError: `auto`, and none works here.
             RecordingError: the recordings to play instead (IOR_NB_REPLAY) cannot be read.
         """
         with self._lock:

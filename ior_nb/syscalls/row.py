@@ -112,6 +112,12 @@ ROLES: dict[str, str] = {
     "length": "enter: length of the address range mapped, unmapped or (before) remapped",
     "length2": "enter: length of the address range after remapping",
     "brk": "enter: requested end of the heap",
+    "connect_addr": "exit: address to connect to, `addr_len` bytes of it; the socket has it as well where that works",
+    "send_addr": "exit: address to send to, NULL for that of the connection",
+    "recv_addr": "exit: buffer the kernel fills with the sender's address; `addr_len` points to how long it is",
+    "accept_addr": "exit: buffer for the address of who has connected; read from the socket that was made",
+    "bind_addr": "exit: address to give the socket itself",
+    "addr_len": "enter: how long an address is, or a pointer to that",
     "request": "enter: what an ioctl asks for; `probes.py` knows which of them are questions",
 }
 

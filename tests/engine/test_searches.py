@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ def events(*rows: tuple[Any, ...]) -> EventBatch:
     full = [(*row, *(1, i, "openat")[len(row) - 2 :]) for i, row in enumerate(rows)]
     return batch(
         path_arg=[row[0] for row in full],
+        file=[row[0] for row in full],
         ret=[row[1] for row in full],
         is_error=[-4096 < row[1] < 0 for row in full],
         tid=[row[2] for row in full],
@@ -61,6 +63,34 @@ def test_find_of_another_thread_or_before_tells_nothing() -> None:
 def test_other_errors_and_other_calls_are_no_searches() -> None:
     """Rights that are missing are a failure, and a file removed was not looked for."""
     assert told(events(("/a/x", -13), ("/b/x", -2, 1, 1, "unlink"), ("/c/x", 3))) == [False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("path", "ret", "call", "probe"),
+    [
+        ("/r/.git/refs/heads/main", -2, "openat", True),
+        ("/r/.git/objects/b1/bd38", -2, "unlink", True),
+        ("/r/.gitattributes", -2, "openat", True),
+        ("/r.git/objects/info/alternates", -2, "openat", True),
+        ("/bare/refs/heads/main", -2, "open", True),
+        ("/bare/packed-refs", -2, "openat", True),
+        ("/r/.git/config", -13, "openat", False),
+        ("/r/data.git.csv", -2, "openat", False),
+        ("/r/refs/table.csv", -2, "openat", False),
+        ("/r/objects/table.csv", -2, "openat", False),
+        ("/r/a.csv", -2, "unlink", False),
+        ("/usr/share/locale/de/LC_MESSAGES/git.mo", -2, "openat", True),
+        ("/usr/lib/locale/locale-archive", -2, "openat", True),
+        ("/r/__pycache__/a.cpython-311.pyc", -2, "openat", True),
+        ("/usr/bin/pyvenv.cfg", -2, "openat", True),
+        ("/dev/ptmx", -5, "read", True),
+        ("/dev/sda", -5, "read", False),
+        ("/r/a.csv", -5, "read", False),
+    ],
+)
+def test_names_that_tell_what_is_no_failure(path: str, ret: int, call: str, probe: bool) -> None:
+    """What git, Python or a language has only where it is needed, and the end of a terminal; nothing else."""
+    assert told(events((path, ret, 1, 0, call))) == [probe]
 
 
 def test_find_that_comes_too_late_tells_nothing() -> None:

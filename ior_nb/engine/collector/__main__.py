@@ -211,6 +211,7 @@ class Collector:
             "way": loading.way,
             "compiled": loading.compiled,
             "notes": loading.notes,
+            "unfilled": loading.unfilled,
             "measured": loading.measured,
             "cache": loading.cache,
             "folder": str(cache.folder() or ""),
@@ -257,7 +258,7 @@ class Collector:
         return {}
 
     def _do_filter(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Put another filter in place. {"filter": {...}, "generation": n}; see `program.filter_row`."""
+        """Put another filter in place. {"filter": {...}, "generation": n}; see `filters.filter_row`."""
         self._loaded().set_filter(request["filter"], request["generation"])
         return {}
 

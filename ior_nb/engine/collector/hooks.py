@@ -67,6 +67,7 @@ MEASURED: Final[dict[str, Members]] = {
     "fetched": {"task_struct": ("ioac.read_bytes",)},  # CONFIG_TASK_IO_ACCOUNTING
     "run_delay": {"task_struct": ("sched_info.run_delay",)},  # CONFIG_SCHED_INFO
     "waits": _SLEEPS,
+    "locks": _SLEEPS,
 }
 """What can be measured of a call besides its time, and the members it takes."""
 _NEEDED: Final[dict[str, tuple[int | None, tuple[Members, ...]]]] = {
@@ -144,9 +145,10 @@ class Hooks:
         return ALSO[RING] in self._programs
 
     @property
-    def watches_waits(self) -> bool:
-        """Whether it can be told what a call waits for."""
-        return WAITS["sched_switch"] in self._programs
+    def watches(self) -> frozenset[str]:
+        """What of `MEASURED` takes hooks that are there."""
+        hooks = {"waits": "sched_switch", "locks": "contention_begin"}
+        return frozenset(what for what, hook in hooks.items() if WAITS[hook] in self._programs)
 
     def detach(self) -> None:
         """Take all away, the last one first. Idempotent."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.bpf import UPDATE_NOEXIST, Refused, condensed
+from ior_nb.engine.collector.filters import filter_row
 from ior_nb.engine.collector.hooks import HOOKS
 from ior_nb.engine.collector.loader import load_program
 from ior_nb.engine.collector.program import (
@@ -29,10 +30,9 @@ from ior_nb.engine.collector.program import (
     TARGET_IN,
     Slot,
     all_specs,
-    filter_row,
-    possible_cpus,
 )
 from ior_nb.engine.collector.ring import PAGE, Ring
+from ior_nb.engine.collector.sizes import possible_cpus
 from ior_nb.engine.collector.stacks import Stacks
 
 _MAY_TRACE_ALL: Final = 19  # CAP_SYS_PTRACE
@@ -398,6 +398,7 @@ class Tracer:
         Ids of files go from the map to the slots and not back, so the map is looked at first.
         """
         files = b"".join(_words(piece, KNOWN_BYTES, KNOWN_ID) for piece in self._maps["files"].pieces())
+        files += b"".join(_words(piece, 8, 0) for piece in self._maps["voices"].pieces())
         comms = b""
         for piece in self._maps["slots"].pieces():
             size = ctypes.sizeof(Slot)

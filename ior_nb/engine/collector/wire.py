@@ -83,6 +83,7 @@ N_PATH2: Final = 3
 N_COMM: Final = 4
 N_BIRTH: Final = 5
 N_DEATH: Final = 6
+N_ENDS: Final = 7  # of a socket, as getpeername and getsockname give them, at 0 and at PEER_ROOM of the text
 NF_DELETED: Final = 1  # the file has no name any more
 NF_DETACHED: Final = 2  # it never had a place in the tree: the text is the bare dentry name
 NF_CUT: Final = 4  # the path is longer than 4,095 bytes or 256 components: the front is missing
@@ -90,6 +91,9 @@ NF_NULL: Final = 8  # the program passed a null pointer
 NF_UNREADABLE: Final = 16  # the program passed a pointer to nowhere
 NF_BY_DESCRIPTOR: Final = 32  # the kernel's words for a descriptor and a path below it: /dev/fd/NUMBER/PATH
 NF_IN_ROOT: Final = 64  # the call takes its directory for the root (RESOLVE_IN_ROOT)
+
+PEER_ROOM: Final = 112  # `length` and `bytes` of such a chunk are those of the two addresses; see peers.c
+LOCAL_ROOM: Final = CHUNK_TEXT - PEER_ROOM
 
 # The word that says what a socket is: whether one was found, its family, type and protocol.
 SOCKET_KNOWN: Final = 1 << 31

@@ -12,6 +12,7 @@ from ior_nb.aggregate import Spent, amount, latencies, source_files, wait_rows, 
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.peers import seen_files
 from ior_nb.runtime.statistics import Rates, Snapshot
 from ior_nb.sinks.statsengine.activity import Part
 from ior_nb.sinks.statsengine.calls import Calls, Exact, Totals
@@ -162,7 +163,7 @@ class Statistics:
         timed = latency[done] if len(untimed) else latency
         calls.add_latencies(entries[done] if len(untimed) else entries, timed)
         self._decades += decades_of(timed)
-        self._files.add(batch["file"], tables["file"], part, sources)
+        self._files.add(seen_files(batch), tables["file"], part, sources)
         self._lines.add(batch["stack"], tables["stack"], part)
         comms = self._processes.named(batch["comm"], tables["comm"])
         self._processes.add(batch["pid"].astype(np.int64), batch["tid"], times, comms, batch["ppid"], part)

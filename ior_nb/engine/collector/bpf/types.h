@@ -7,6 +7,7 @@
  *   enter_walk  (tail call) names a file seen for the first time, then finishes the enter
  *   sys_exit    counters; strings; one record on the `events` ring
  *   exit_walk   (tail call) names the file behind a descriptor the call returned, then sends the record
+ *   exit_address (tail call) takes the address a call has for itself, then goes on as exit_walk does
  *   exit_many   (tail call) adds up the lengths of many buffers or messages, then goes on with exit_rest
  *   on_refused  (tail call) an end without a beginning: a call that a filter or a tracer refused, or one begun before
  *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
@@ -24,6 +25,7 @@
 #define inline_ static inline __attribute__((always_inline))
 #define TEXT_END (4096 + 256)
 #define HEAD_BYTES 48      /* of a chunk, before its text */
+#define ADDRESS_WORDS 14   /* of 64 bits: room for the longest address, that of a Unix socket */
 
 /* Numbers of the kernel's own, the same on every architecture. */
 #define AT_FDCWD -100
@@ -47,7 +49,7 @@ struct spec {  /* program.py: SPEC */
   u32 rate;
   u8 enabled, fd, fd2, str1, how1, base1, str2, how2, base2, result;
   u8 bytes, size, rflags, off, off_ptr, off2_ptr, extra, extra_arg, extra_count, flags;
-  u8 request, pad[7];
+  u8 request, address, address_size, address_how, pad[4];
   u64 probes[2];  /* a bit an error that is none (syscalls/probes.py) */
 };
 struct config {  /* program.py: CONFIG */
@@ -95,7 +97,8 @@ _Static_assert(sizeof(struct chunk) - CHUNK_TEXT == HEAD_BYTES, "chunk");
 enum { FOR_OTHERS, FOR_DEVICE, FOR_LOCK };
 struct spent { u64 read_bytes, run_delay, pages, slept[4], lock, left, left_delay, why; };
 struct where { u64 mnt, dentry; };
-struct known { u64 parent, hash_len, inode, path; u32 id, generation; };
+struct known { u64 parent, hash_len, inode, path, sock, ends; u32 id, generation; };  /* sock, ends: 0 but of sockets */
+struct voice { u64 inode, ends; };
 struct slot {
   struct where last_at;  /* the file seen last, and what was known of it */
   struct known last;
@@ -130,9 +133,15 @@ struct scratch {
   u64 ask[4];          /* addresses of the struct paths this call names, by F_* */
   struct where missing[4];
   u32 current, todo;   /* which of `missing` want a name */
+  u64 address[ADDRESS_WORDS];
+  u32 addressed, pad;  /* how long the address is that the call has for itself; 0: it has none */
+  u64 accepted;        /* the socket that it has accepted, whose ends it has */
   u64 mnt, dentry, path;
   u32 pos, flags;
+  struct known fresh;  /* what name_one finds out: there is no room for it on the stack */
+  struct voice voice;
   struct slot blank;
+  struct chunk head;   /* of a name that is being sent; too large for the stack beside all else */
   struct adding adding;
   char text[8192 + 256];
 };
@@ -156,6 +165,7 @@ BPF_F_TABLE("array", u32, u64, totals, NCPU * TOTALS, 1024);
 BPF_F_TABLE("array", u32, struct doing, doing, THREADS / DOING_THREADS, 1024);
 BPF_F_TABLE("hash", u32, struct slot, slots, SLOTS, 1);                      /* BPF_F_NO_PREALLOC */
 BPF_TABLE("lru_hash", struct where, struct known, files, FILES);
+BPF_TABLE("lru_hash", struct voice, u64, voices, VOICES);                    /* ids of sockets, by their ends */
 BPF_HASH(targets, u32, u8, 65536);    /* thread group ids as the kernel numbers them -> TARGET_* */
 BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers them, until seen */
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
