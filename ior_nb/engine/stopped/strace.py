@@ -21,13 +21,13 @@ from ior_nb.engine.stopped.tasks import tracer_of, why_not
 
 __all__ = ["Strace", "version"]
 
-_OLDEST: Final = (5, 10)
 _ROLES_WITHIN: Final = {"iovec", "msghdr", "mmsghdr", "fds_out"}
 """What is written as an array, of which all is needed."""
 _ROLES_BEHIND: Final = _ROLES_WITHIN | {
     *("sleep_timespec", "timeout_timespec", "timeout_timeval", "epoll_event", "open_how", "offset_ptr", "offset2_ptr")
 }
 """What is behind a pointer; all other pointers stay numbers, for each costs strace a look."""
+_OLDEST: Final = (5, 10)
 _DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 _PATIENCE_S: Final = 20.0
 _PIPE_SIZE: Final = 1031  # F_SETPIPE_SZ
