@@ -28,10 +28,12 @@ KNOWN = {
     ("strace", "paths"): {"access": 1},
     # strace writes no name at the descriptor of a range.
     ("strace", "anonymous"): {"close_range": 1},
+    # A call that is newer than strace 5.10: it writes the words as they are.
+    ("strace", "waits"): {"epoll_pwait2": 1},
 }
 """Rows whose file strace does not know, by system call: `docs/without-bpf.md` tells them."""
 
-UNTOLD = {"strace": {"offset", "old_offset", "path_arg of memfd_create"}, "ptrace": set[str]()}
+UNTOLD = {"strace": {"offset", "old_offset", "path_arg of memfd_create", "timeout_ns of epoll_pwait2"}, "ptrace": set()}
 """Columns that differ from the kernel program's."""
 
 
@@ -49,9 +51,11 @@ def test_the_rows_are_exactly_the_calls_made(
 ) -> None:
     """Between the markers the multiset of (call, file, bytes, errno) is that of the workload's own log."""
     ran = run_scenario(scenario)
-    known = KNOWN.get((engine.name, scenario), {})
+    known = Counter(KNOWN.get((engine.name, scenario), {}))
+    missing = but_for_the_file(ran, "missing")
 
-    assert but_for_the_file(ran, "missing") == but_for_the_file(ran, "extra") == known
+    assert missing == but_for_the_file(ran, "extra")
+    assert missing <= known
     assert ran.trace.accounting.complete
     assert ran.trace.accounting.unaccounted == 0
 
@@ -64,7 +68,7 @@ def test_each_thread_has_its_calls_in_order(
     ran = run_scenario(scenario)
     rows, expected = by_thread(list(ran.rows)), by_thread(ran.expected)
     wrong = {
-        f"{column} of {ours.syscall}" if column == "path_arg" else column
+        column if column.endswith("offset") else f"{column} of {ours.syscall}"
         for tid in expected
         for theirs, ours in zip(expected[tid], rows.get(tid, []), strict=False)
         for column in wrong_columns(theirs, ours)

@@ -29,7 +29,7 @@ from ior_nb.engine.stopped.words import (
 )
 from ior_nb.syscalls import ALIASES, BY_NAME, NATIVE, Syscall
 
-__all__ = ["HELPERS", "SOCKETS", "Lines", "wanted", "with_roles"]
+__all__ = ["HELPERS", "SOCKETS", "Lines", "with_roles", "without"]
 
 HELPERS: Final = ("execve", "execveat", "clone", "clone3", "fork", "vfork", "chdir", "fchdir", "chroot", "prctl")
 """Calls that tell what becomes of tasks: read whether or not they are wanted."""
@@ -51,7 +51,7 @@ _CUT: Final = re.compile(rb" ?<(?:unfinished|detached|pid changed to \d+) ?\.\.\
 _ENDED: Final = re.compile(rb"\+\+\+ (?:exited with|killed by) ")
 _SUPERSEDED: Final = re.compile(rb"\+\+\+ superseded by execve in pid (\d+) \+\+\+")
 _FLAGS: Final = re.compile(rb"flags=(0x[0-9a-f]+|\d+)")
-_EVENTS: Final = re.compile(rb"events=(0x[0-9a-f]+|\d+)")
+_EVENTS: Final = re.compile(rb"\{(?:events=)?(0x[0-9a-f]+|\d+)")
 _FIRST: Final = re.compile(rb"\[(-?\d+)")
 _PAIR: Final = re.compile(rb"\[((\d+)(?:<[^>]*>(?:\(deleted\))?)?), (\d+)")
 
@@ -88,17 +88,27 @@ def _directory(word: bytes) -> bytes | None:
     return found if found is not None else None if word.strip() in _HERE else b""
 
 
-def wanted(numbers: Iterable[int]) -> str:
-    """Return what strace is asked for: these calls by all their names, those it does not know passed over."""
-    calls = [_OF_NUMBER[n] for n in sorted(numbers) if n in _OF_NUMBER]
-    names = {name for call in calls for name in (call.name, call.also) if name} | set(HELPERS)
-    names |= {alias for alias, name in ALIASES.items() if name in names} | set(SOCKETS)
-    return ",".join(f"?{name}" for name in sorted(names))
+def without(numbers: Iterable[int]) -> str:
+    """Return what strace is asked for: all calls but those nobody wants, by all their names.
+
+    So it writes those as well that it is too old to know, by their numbers.
+    """
+    told = {*numbers, *(call.number for call in NATIVE if call.name in (*HELPERS, *SOCKETS))}
+    names = _all_names(call for call in NATIVE if call.number not in told)
+    return f"!{names}" if names else "all"
 
 
 def with_roles(roles: set[str]) -> str:
     """Return strace's names of the calls that have an argument of one of these roles, and of those that make tasks."""
-    return wanted(call.number for call in NATIVE if any(call.arg(role) is not None for role in roles))
+    found = (c for c in NATIVE if c.name in HELPERS or any(c.arg(role) is not None for role in roles))
+    return _all_names(found)
+
+
+def _all_names(calls: Iterable[Syscall]) -> str:
+    """Return the names strace may know calls by; those it does not know it passes over."""
+    names = {name for call in calls for name in (call.name, call.also) if name}
+    names |= {alias for alias, name in ALIASES.items() if name in names}
+    return ",".join(f"?{name}" for name in sorted(names))
 
 
 class Lines:

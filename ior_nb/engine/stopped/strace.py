@@ -15,7 +15,7 @@ from typing import Final
 
 from ior_nb.engine.collector.__main__ import Refused
 from ior_nb.engine.collector.tracer import threads
-from ior_nb.engine.stopped.lines import Lines, wanted, with_roles
+from ior_nb.engine.stopped.lines import Lines, with_roles, without
 from ior_nb.engine.stopped.source import Block, Calls
 from ior_nb.engine.stopped.tasks import tracer_of, why_not
 
@@ -73,7 +73,7 @@ class Strace:
         command = [self.program, "-f", "-y", "-xx", "-s", "0", "-X", "raw", "-a", "1", "-e", "signal=none"]
         command += ["--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns"]
         command += ["-e", f"abbrev=!{with_roles(_ROLES_WITHIN)}", "-e", f"verbose={with_roles(_ROLES_BEHIND)}"]
-        command += ["-e", f"trace={wanted(calls)}"]
+        command += ["-e", f"trace={without(calls)}"]
         command += ["-o", "/proc/self/fd/1", *(word for pid in pids for word in ("-p", str(pid)))]
         libc = ctypes.CDLL(None)
         try:

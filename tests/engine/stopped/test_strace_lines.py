@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ior_nb.engine.collector import wire
-from ior_nb.engine.stopped.lines import Lines
+from ior_nb.engine.stopped.lines import Lines, without
 from ior_nb.engine.stopped.source import Block
 from ior_nb.engine.stopped.words import file_of, nanoseconds, number, socket_word, text_of, total_of, unescaped
-from ior_nb.syscalls import BY_NAME, resolve
+from ior_nb.syscalls import BY_NAME, NATIVE, resolve
 
 STARTED = 1_795_907_028_000_000_000
 HOSTILE = [
@@ -191,12 +191,13 @@ def test_what_is_behind_pointers_is_read() -> None:
         line(1, 2, "nanosleep({tv_sec=1, tv_nsec=5}, NULL) = 0 <1.000000100>"),
         line(1, 3, "epoll_ctl(3, 0x1, 5<pipe:[7]>, {events=0x11, data={u32=5, u64=5}}) = 0 <0.000000001>"),
         line(1, 4, 'openat2(-100, "\\x61", {flags=0x80000, resolve=0}, 24) = 4</a> <0.000000001>'),
+        line(1, 4, "epoll_ctl(3, 0x1, 5, {0x11, {u32=5, u64=5}}) = 0 <0.000000001>"),
         line(1, 5, "pipe2([6<pipe:[9]>, 7<pipe:[9]>], 0x80000) = 0 <0.000000001>"),
         line(1, 6, "sendfile(6, 9</h>, [40] => [43], 5) = 3 <0.000000001>"),
     ).calls
 
-    assert calls.extra.tolist() == [43, 43, 1_000_000_005, 0x11, 0x80000, 6 | 7 << 32, 40]
-    assert calls.file.tolist()[5] == b"pipe:[9]"
+    assert calls.extra.tolist() == [43, 43, 1_000_000_005, 0x11, 0x80000, 0x11, 6 | 7 << 32, 40]
+    assert calls.file.tolist()[6] == b"pipe:[9]"
 
 
 def test_a_call_that_began_before_the_trace_is_no_row() -> None:
@@ -284,3 +285,15 @@ def test_times_are_those_of_the_kernel_program() -> None:
     ]
 
     assert found == [-1, -2, -2, (1 << 63) - 1]
+
+
+def test_strace_writes_what_it_is_too_old_to_know() -> None:
+    """It is told what nobody wants, not what is wanted: so calls without a name are there, by their number."""
+    asked = without([number_of("read")])
+
+    assert asked.startswith("!?")
+    assert "?read," not in asked
+    assert "?execve," not in asked
+    assert "?write," in asked
+    assert "?stat," in asked
+    assert without(call.number for call in NATIVE) == "all"
