@@ -142,7 +142,10 @@ class StoppingEngine(CollectedEngine):
         Raises:
             CollectorDied: the helper was gone; rows that had arrived were handed over before.
         """
-        answer = self._end()
+        try:
+            answer = self._end()
+        finally:
+            _let_trace(0)
         return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters)
 
 
@@ -166,5 +169,5 @@ class PtraceEngine(StoppingEngine):
 
 
 def _let_trace(pid: int) -> None:
-    """Let a process trace us where Yama asks for that; elsewhere it changes nothing."""
+    """Let a process, and those it starts, trace us where Yama asks for that; elsewhere it changes nothing."""
     ctypes.CDLL(None).prctl(_SET_PTRACER, ctypes.c_ulong(pid), 0, 0, 0)

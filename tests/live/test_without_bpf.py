@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ior_nb.engine.replay import ReplayEngine
 from ior_nb.engine.stopping import PtraceEngine, StoppingEngine, StraceEngine
+from ior_nb.runtime import EventBatch
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace as ior_trace
+from tests.live.conftest import between_markers
 from tests.live.test_known_workload import SCENARIOS, by_thread, differences, wrong_columns
 
 if TYPE_CHECKING:
-    from tests.live.conftest import Ran
+    from tests.live.conftest import Ran, Workload
 
 
 @pytest.fixture(scope="module", params=[StraceEngine, PtraceEngine], ids=["strace", "ptrace"])
@@ -78,3 +86,35 @@ def test_each_thread_has_its_calls_in_order(
         tid: [e.syscall for e in expected[tid]] for tid in expected
     }
     assert wrong <= UNTOLD[engine.name]
+
+
+def threads_of(batch: EventBatch) -> list[list[tuple[str, str, int, int]]]:
+    """Return (call, file, bytes, error) of each thread in order; threads in the order of their first calls."""
+    found: dict[int, list[tuple[str, str, int, int]]] = {}
+    for row in sorted(between_markers(batch), key=lambda row: row.time_ns):
+        name = re.sub(r"\[\d+\]", "[]", row.file)  # pipes and sockets have another number each time
+        found.setdefault(row.tid, []).append((row.syscall, name, row.bytes, row.ret if row.is_error else 0))
+    return sorted(found.values())
+
+
+@pytest.mark.parametrize("scenario", ["descriptors", "transfers", "sockets", "processes", "threads"])
+def test_every_engine_sees_the_same(
+    scenario: str, engine: StoppingEngine, session: TracerSession, workload: Workload, tmp_path: Path
+) -> None:
+    """One workload by bcc, by this engine, and by its own recording played back: thread by thread the same calls."""
+    seen = []
+    with TracerSession(engine="bcc") as bcc:
+        for one in (bcc, session):
+            folder = tmp_path / "area"
+            folder.mkdir()
+            command = workload.command(folder, scenario)
+            with ior_trace(command=command, session=one, families="all", record=tmp_path / "run.parquet") as t:
+                pass
+            seen.append(threads_of(t.batch))
+            shutil.rmtree(folder)
+    with TracerSession(engine=ReplayEngine(tmp_path / "run.parquet")) as player, ior_trace(session=player) as t:
+        pass
+    seen.append(threads_of(t.batch))
+
+    assert seen[0] == seen[1] == seen[2]
+    assert sum(map(len, seen[0])) > 50

@@ -21,12 +21,13 @@ from ior_nb.engine.collector.tracer import descendants, parents, threads
 from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.stopped.records import Records, Scope
 from ior_nb.engine.stopped.source import Block, Source
-from ior_nb.engine.stopped.tasks import tracer_of, why_not
+from ior_nb.engine.stopped.tasks import tracer_of, why_not, yama_scope
 
 __all__ = ["Helper", "main"]
 
 _LIVE_S: Final = 0.025
 _QUIET_S: Final = 1.0
+_LEAVE_S: Final = 3.0
 _ENOUGH: Final = 4 << 20
 """Bytes that are understood without being asked for."""
 
@@ -165,7 +166,7 @@ class Helper(Collector):
             {int(n): r for n, r in request["rates"].items()},
         )
         self._records.tasks.learn({tid for pid in running for tid in threads(pid)}, {})
-        source.attach([*roots, *others], enabled)
+        self._attach([*roots, *others], enabled)
         self._running = True
         started = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         held = [pid for pid in family if source.holds(pid)]
@@ -178,6 +179,17 @@ class Helper(Collector):
             "notes": notes,
             "no_stacks": f"{self._kind} does not look into the interpreter" if request["stacks"] else "",
         }
+
+    def _attach(self, pids: list[int], enabled: frozenset[int]) -> None:
+        """Hold them; where Yama asks for their leave, wait a moment for a command that is about to give it."""
+        deadline = time.monotonic() + _LEAVE_S
+        while True:
+            try:
+                return self._loaded().attach(pids, enabled)  # type: ignore[no-any-return]
+            except Refused:
+                if yama_scope() != 1 or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def _loaded(self) -> Any:
         if self._source is None:

@@ -12,9 +12,10 @@ from typing import Final
 
 from ior_nb.engine.stopped.source import Block
 
-__all__ = ["Tasks", "comm_of", "tracer_of", "why_not"]
+__all__ = ["Tasks", "comm_of", "tracer_of", "why_not", "yama_scope"]
 
 _COMM: Final = 15  # bytes of a thread's name: TASK_COMM_LEN without its end
+_ONLY_ROOT: Final = 2
 _YAMA: Final = Path("/proc/sys/kernel/yama/ptrace_scope")
 
 
@@ -130,6 +131,13 @@ def tracer_of(pid: int) -> int:
     return int(_status(pid).get("TracerPid", 0))
 
 
+def yama_scope() -> int:
+    """Return whom Yama lets trace: 0 everybody of the same user, 1 parents, 2 root, 3 nobody; 0 without Yama."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(_YAMA.read_text())
+    return 0
+
+
 def why_not(pid: int) -> str:
     """Return why a process may not be traced, and what to do, as far as /proc tells; empty where it tells nothing."""
     status = _status(pid)
@@ -141,13 +149,14 @@ def why_not(pid: int) -> str:
     mine, theirs = os.geteuid(), {int(uid) for uid in status.get("Uid", "").split()}
     if mine and theirs != {mine}:
         return f"process {pid} is not yours (user {min(theirs, default=-1)}, you are {mine})"
-    with contextlib.suppress(OSError, ValueError):
-        scope = int(_YAMA.read_text())
-        if scope == 1 and mine:
-            return f"Yama lets a process be traced by its parents only (kernel.yama.ptrace_scope=1): {_YAMA_HELP}"
-        if scope >= 2:
-            remedy = "only root may; sudo sysctl kernel.yama.ptrace_scope=1" if scope == 2 else "until the next boot"
-            return f"Yama forbids it (kernel.yama.ptrace_scope={scope}): {remedy}"
+    scope = yama_scope()
+    if scope == 1 and mine:
+        return f"Yama lets a process be traced by its parents only (kernel.yama.ptrace_scope=1): {_YAMA_HELP}"
+    if scope >= _ONLY_ROOT:
+        remedy = (
+            "only root may; sudo sysctl kernel.yama.ptrace_scope=1" if scope == _ONLY_ROOT else "until the next boot"
+        )
+        return f"Yama forbids it (kernel.yama.ptrace_scope={scope}): {remedy}"
     return ""
 
 
