@@ -20,7 +20,7 @@ _OLDEST: Final = (5, 10)
 _SEIZE: Final = 0x4206  # PTRACE_SEIZE
 _YAMA: Final = "proc/sys/kernel/yama/ptrace_scope"
 _STOPPED: Final = (
-    "your own processes alone, 30 to 60 µs a call, no stacks, no waits, nothing of what was read from disks"
+    "your own processes alone, 30 µs a call and more, no stacks, no waits, nothing of what was read from disks"
 )
 
 

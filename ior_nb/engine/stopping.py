@@ -56,7 +56,7 @@ class StoppingEngine(CollectedEngine):
     @property
     def how(self) -> str:
         """What traces, and what that costs."""
-        return f"{self._about}: the program stops at each call, which costs it 30 to 60 µs" if self._about else ""
+        return f"{self._about}: the program stops at each call, which costs it 30 µs and more" if self._about else ""
 
     def open(self) -> None:
         """Start the helper, and have it hold a process of its own for a moment. Idempotent.
@@ -117,7 +117,7 @@ class StoppingEngine(CollectedEngine):
             quiet=options.quiet,
             stacks=options.stacks,
         )
-        cost = "each call stops the program for 30 to 60 µs, and latencies have a part of it"
+        cost = "each call stops the program for 30 µs and more, and latencies have a part of it"
         self.notes = (
             f"traced with {self._about}; {cost}",
             *(self._notes if own_process else ()),
