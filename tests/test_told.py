@@ -172,6 +172,8 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
     "to_parquet": lambda t, folder: t.to_parquet(folder / "x.parquet"),
     "export": lambda t, folder: t.export(folder / "y.html"),
     "diff": lambda t, _: t.diff(t, rows_only=True),
+    "cache": lambda t, _: t.cache(t),
+    "writeback": lambda t, _: t.writeback(),
     "filter": lambda t, _: t.filter("bytes>=0").summary().text(),
     "__repr__": lambda t, _: repr(t),
     "_repr_html_": lambda t, _: t._repr_html_(),
@@ -180,7 +182,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
 }
 TRACE_PARTS: Final = set(  # for the session and for other modules: they show nothing
     "accounting add annotated asked batch batches began caveats cells counters duration_s ended engine finish finished "
-    "home host name notes options origin recorded_cells recording recording_error records_cells records_command "
+    "home host name notes options origin pages recorded_cells recording recording_error records_cells records_command "
     "returncode rows_let_go scope sources started_at texts title unfilled window".split()
 )
 

@@ -27,10 +27,15 @@ def peers(batch: EventBatch, unrecorded: Counters) -> Columns:
     protocol[:] = [name_of(socket, peer).split(" ")[0] if peer else "" for socket, peer in pairs]
     latency, done = latencies(batch)
     read, written = moved(batch)
+    # The row of an accept is of the socket that listens, with the peer of the one that was made.
+    accepts = [code for name in ("accept", "accept4") if (code := batch.tables["syscall"].code(name)) is not None]
+    talks = ~np.isin(batch["syscall"], accepts)
+    apart = Groups(groups.of_row[talks], batch["inode"][talks])
+    sockets = np.bincount(groups.of_row[talks][apart.first()], minlength=groups.count)
     columns: Columns = {
         "peer": own,
         "protocol": protocol,
-        "connections": np.where(own != "", groups.distinct(batch["inode"]), 0),
+        "connections": np.where(own != "", np.maximum(sockets, 1), 0),
         "calls": groups.sizes(),
         "errors": groups.sum(batch.failed),
         "bytes_read": groups.sum(read),

@@ -24,6 +24,8 @@ __all__ = [
     "at_others",
     "classes",
     "credited_rows",
+    "fault_rows",
+    "gapless",
     "latencies",
     "lives",
     "moved",
@@ -66,6 +68,17 @@ def latencies(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
     """Return the latency, int64, 0 where the call has none; and where it has one."""
     latency, done = batch["latency_ns"].view(np.int64), batch.done
     return (latency if done.all() else np.where(done, latency, 0)), done
+
+
+def gapless(batch: EventBatch) -> np.ndarray:
+    """Return which rows have no gap: first calls of threads, and page faults, which are no calls. Bool, shape (n,)."""
+    return np.asarray(batch["first_on_tid"] | fault_rows(batch))
+
+
+def fault_rows(batch: EventBatch) -> np.ndarray:
+    """Return which rows are faults on mapped files, and no calls: bool, shape (n,)."""
+    code = batch.tables["state"].code("untimed")
+    return np.zeros(len(batch), bool) if code is None else np.asarray(batch["state"] == code)
 
 
 def lives(batch: EventBatch) -> np.ndarray:
@@ -122,15 +135,13 @@ def waits_at(names: Iterable[str]) -> np.ndarray:
     return np.array([2 if name in ALWAYS else 1 if name in AT_OTHERS else 0 for name in names], np.int8)
 
 
-def at_others(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
+def at_others(batch: EventBatch, at: np.ndarray) -> np.ndarray:
     """Return which rows are of calls that wait for somebody else: bool, shape (n,).
 
     Args:
         batch: the rows.
-        at: `waits_at` of each row, where it is known.
+        at: `waits_at` of the call of each row.
     """
-    if at is None:
-        at = waits_at(batch.tables["syscall"]).take(batch["syscall"])
     maybe = np.flatnonzero(at == 1)
     found: np.ndarray = at == 2
     if len(maybe):

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups
-from ior_nb.aggregate.rows import at_others, latencies
+from ior_nb.aggregate.rows import at_others, fault_rows, latencies, waits_at
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.schema import PARTS
 
@@ -90,7 +90,7 @@ class Spent:
     Attributes:
         fetched: bytes; -1 where nobody counted.
         parts: ns by column of `PARTS`, those that were measured.
-        latency: ns in the calls they are parts of.
+        latency: ns in the calls they are parts of, and what faults slept.
     """
 
     def __init__(self) -> None:
@@ -110,7 +110,13 @@ class Spent:
                 some = True
                 self.parts[name] = self.parts.get(name, 0) + total
         if some:
-            self.latency += int(latency.sum())
+            self.latency += int(latency.sum()) + _slept_untimed(batch)
+
+
+def _slept_untimed(batch: EventBatch) -> int:
+    """Return how long faults slept, ns: it is all that is known of their time."""
+    rows = np.flatnonzero(fault_rows(batch))
+    return sum(int(np.maximum(batch[name][rows], 0).sum()) for name in PARTS) if len(rows) else 0
 
 
 def _total(column: np.ndarray) -> int:
@@ -126,13 +132,15 @@ def _total(column: np.ndarray) -> int:
 def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
     """Return which rows wait for somebody else: bool, shape (n,).
 
-    Where it was measured, those that did for most of their time, but for reads and writes of files: there somebody is a
-    server. Elsewhere the call, and the kind of its file, say it.
+    Calls that do nothing but wait are. Of others, where it was measured, those that did for most of their time, but for
+    reads and writes of files: there somebody is a server. Elsewhere the call, and the kind of its file, say it.
 
     Args:
         batch: the rows.
         at: `waits_at` of the call of each row, where it is known.
     """
+    if at is None:
+        at = waits_at(batch.tables["syscall"]).take(batch["syscall"])
     may = at_others(batch, at)
     slept = batch["wait_other_ns"]
     if _constant(slept) and (not len(slept) or slept[0] < 0):
@@ -141,7 +149,7 @@ def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
     stored = np.zeros(len(kinds), bool)
     stored[[code for kind in _STORED if (code := kinds.code(kind)) is not None]] = True
     most = slept > latencies(batch)[0] >> 1
-    return np.where(slept < 0, may, most & (may | ~stored.take(batch["file_kind"])))
+    return np.where(slept < 0, may, (at == 2) | most & (may | ~stored.take(batch["file_kind"])))
 
 
 def waiting(batch: EventBatch, rows: np.ndarray) -> np.ndarray:

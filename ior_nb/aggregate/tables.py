@@ -12,16 +12,17 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate.asked import amplification, faulted, read_again
 from ior_nb.aggregate.groups import Columns, Groups, mean
 from ior_nb.aggregate.imports import packages
-from ior_nb.aggregate.rows import credited_rows, latencies, lives, moved
-from ior_nb.aggregate.spent import MEASURED, credited, spent, summed, totals_of, wait_rows, waiting
+from ior_nb.aggregate.rows import credited_rows, fault_rows, latencies, lives, moved
+from ior_nb.aggregate.spent import MEASURED, amount, credited, spent, summed, totals_of, wait_rows, waiting
 from ior_nb.aggregate.unrecorded import as_group, into_groups, sums
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import distinct
 from ior_nb.runtime.completeness import UNRECORDED, Counters
 from ior_nb.runtime.filter import import_rows
-from ior_nb.runtime.stacks import NO_FRAME, parsed
+from ior_nb.runtime.stacks import IMPORTS, NO_FRAME, parsed
 
 __all__ = [
     "directories",
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 
-IMPORTS: Final = "(imports)"
 _PLACES: Final = 3
 """Lines that opened a file that are named."""
 _ALL_ROWS: Final[Counters] = {}
@@ -154,12 +154,30 @@ def files(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
         "timed": timed,
         "max_ns": groups.max(latency),
         **credited(groups, batch, others),
+        **_asked(groups, batch, others),
         "opened_at": _openers(batch, groups),
     }
+    columns["amplification"] = amplification(
+        np.where(columns["fetched_bytes"] < 0, -1, columns["fetched_bytes"] - columns.pop("fetched_by_faults")),
+        columns["bytes_read"] - columns["faulted_bytes"] - columns["reread_bytes"],
+    )
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
     columns = ranked(columns, "bytes", "calls", "time_ns")
     del columns["bytes"]
     return _averaged(as_group(columns, "file", unrecorded))
+
+
+def _asked(groups: Groups, batch: EventBatch, others: np.ndarray) -> Columns:
+    """Return what was read again and what faults brought in, by file; `others` as in `credited`."""
+    again, faults = read_again(batch, others), fault_rows(batch)
+    zeros = np.zeros(len(others), np.int64)
+    own = again.copy()
+    own[others] = 0
+    return {
+        "reread_bytes": groups.sum(np.concatenate([own, again[others]])),
+        "faulted_bytes": groups.sum(np.concatenate([faulted(batch), zeros])),
+        "fetched_by_faults": groups.sum(np.concatenate([np.where(faults, amount(batch, "fetched_bytes"), 0), zeros])),
+    }
 
 
 def _openers(batch: EventBatch, groups: Groups) -> np.ndarray:
@@ -194,6 +212,7 @@ def directories(batch: EventBatch, unrecorded: Counters = _ALL_ROWS) -> Columns:
         columns[name] = groups.sum(by_file[name])
     columns["max_ns"] = groups.max(by_file["max_ns"])
     columns |= {name: summed(groups, by_file[name]) for name in MEASURED}
+    columns |= {name: groups.sum(by_file[name]) for name in ("reread_bytes", "faulted_bytes")}
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
     columns = ranked(columns, "bytes", "calls", "time_ns")
     del columns["bytes"]
@@ -263,7 +282,7 @@ def lines(batch: EventBatch, unrecorded: Counters = _ALL_ROWS, *, library: bool 
         names = {
             "file": np.where(folded[first], "", batch.text("py_file")[first]),
             "line": np.where(folded[first], 0, batch["py_line"][first]).astype(np.int64),
-            "function": np.where(folded[first], IMPORTS, batch.text("py_func")[first]),
+            "function": np.where(folded[first], IMPORTS.function, batch.text("py_func")[first]),
         }
     measures = _measures(groups, batch)
     measures["waiting_ns"] = groups.sum(waiting(batch, wait_rows(batch)))

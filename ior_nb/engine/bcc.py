@@ -16,6 +16,7 @@ from ior_nb.engine.collected import ENGINES, CollectedEngine
 from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.contract import Ended
+from ior_nb.engine.pages import settle
 from ior_nb.engine.spawn import BUFFER_BYTES, NAME_RING_BYTES, RING_BYTES, spawn
 from ior_nb.engine.spent import WAITS
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
@@ -152,6 +153,8 @@ class BccEngine(CollectedEngine):
         self.notes = self._notes
         if answer["no_stacks"]:
             self.notes += (f"no Python lines: {answer['no_stacks']}",)
+        if answer["no_pages"]:
+            self.notes += (f"no rows of page_fault: {answer['no_pages']}",)
         self._meet(answer, at_exec=options.scope.at_exec)
         return int(answer["time"])
 
@@ -169,7 +172,11 @@ class BccEngine(CollectedEngine):
         self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
         unknown = answer.get("unknown_pythons", {})
         notes = tuple(f"no Python lines of {printable(path)}: {why}" for path, why in unknown.items())
-        return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters, notes=notes)
+        if uncounted := answer["totals"]["not_counted"]:
+            notes += (f"{uncounted:,} faults on mapped files were not counted: more files than there is room for",)
+        totals = answer["totals"] | {"open": answer["open"]}
+        settle(self._intake.pages)
+        return Ended(totals=totals, counters=self._counters, notes=notes, pages=self._intake.pages)
 
 
 def as_json(pushdown: Pushdown) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +25,8 @@ class Ended:
     """Exact counters by syscall number: structured array, shape (512,)."""
     notes: tuple[str, ...] = ()
     """What the reader of the result has to know, as far as only the end tells."""
+    pages: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Counts of faults on mapped files by path, see `Trace.pages`."""
 
 
 class Feed:

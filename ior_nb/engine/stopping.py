@@ -22,11 +22,13 @@ from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.spawn import spawn
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
+from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
+from ior_nb.syscalls.table import PSEUDO
 
 __all__ = ["PtraceEngine", "StoppingEngine", "StraceEngine"]
 
-_BY_KERNEL: Final = "fetched, source, run_delay, waits, lines of Python"
+_BY_KERNEL: Final = "faults on mapped files, fetched, source, run_delay, waits, lines of Python"
 _SET_PTRACER: Final = 0x59616D61  # PR_SET_PTRACER of include/uapi/linux/prctl.h
 _NOT_TOLD: Final = (
     "the tracer's and the notebook's own calls cannot be told from yours by this engine: "
@@ -43,6 +45,7 @@ class StoppingEngine(CollectedEngine):
     """A helper process that holds the traced program. See `CollectedEngine`."""
 
     name = ""
+    syscalls = tuple(call for call in NATIVE if call.name not in PSEUDO)
     filters = False
     caveats: tuple[str, ...] = ()
     unfilled: Mapping[str, str] = MappingProxyType({})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ior_nb.errors import ConfigError
 from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime.clock import boot_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +21,8 @@ __all__ = ["Answers"]
 class Answers:
     """The tables of a trace, which has the rows and knows what they lack."""
 
+    pages: Mapping[str, Mapping[str, int]]
+    origin: dict[str, str]
     asked: dict[str, Asked]
     """What was asked of each object of a store."""
 
@@ -43,6 +48,50 @@ class Answers:
 
     def _start(self) -> int | None:
         raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """What tells the trace from others."""
+        raise NotImplementedError
+
+    @property
+    def started_at(self) -> float:
+        """Wall clock at the start."""
+        raise NotImplementedError
+
+    def writeback(self) -> pd.DataFrame:
+        """Return one row per file that was written to: made dirty by whom, in which cell, when; what of it was written.
+
+        `written_in_calls` of `written_bytes` were handed to the device by calls of the trace (fsync and the like), the
+        rest later, by the kernel. `pending_bytes` were still to be written when the trace ended, `never_bytes` dirty in
+        files that were deleted. Bytes are those of whole pages; `cached_now_bytes` is what of the file is in the page
+        cache now, -1 where the kernel does not tell, or not us.
+        """
+        from ior_nb.result import tables, writeback
+
+        here = self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
+        found = writeback.rows(self.pages, self.batch, start_ns=self._start() or 0, here=here)
+        return tables.framed(found, writeback.COLUMNS, self.completeness)
+
+    def cache(self, other: Answers | None = None) -> str:
+        """Return in a line what this run had to fetch from the device, and what a second run of the same had to.
+
+        Args:
+            other: the second run; without one, the first and the last cell of this trace are compared.
+
+        Raises:
+            ConfigError: there is nothing to compare.
+        """
+        from ior_nb.result import cold
+        from ior_nb.result.comparison import told_apart
+
+        if other is None:
+            return cold.compared(*cold.by_cells(self.batch), [self.completeness])
+        if not isinstance(other, Answers):
+            raise ConfigError(f"a trace is compared with another, not with {other!r:.80} ({type(other).__name__})")
+        names = told_apart((self.name, other.name), (self.started_at, other.started_at))
+        runs = ((names[0], self.batch), (names[1], other.batch))
+        return cold.compared(*runs, [self.completeness, other.completeness])
 
     def stats(self) -> pd.DataFrame:
         """Return the totals, one row per measure: calls, errors, bytes, time, exact percentiles, rates."""

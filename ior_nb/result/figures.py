@@ -18,6 +18,7 @@ from ior_nb import aggregate
 from ior_nb.errors import ConfigError
 from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, metric_name, stacks, tree
 from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime.peers import named
 from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.text import middle_cut, printable, show_bytes, show_ns
 
@@ -72,7 +73,7 @@ def flame(
 
     Args:
         batch: the rows.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
         metric: what widths mean: count, duration, bytes, gap, fetched, or a part of the duration, as wait_device.
         lacking: what the rows lack; the picture is of the rows, and its title says so.
 
@@ -241,7 +242,7 @@ def heatmap(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
 
 def largest_files(batch: EventBatch, n: int = 20) -> Any:
     """Return the files with the most bytes as bars, read and written."""
-    found = aggregate.files(batch)
+    found = aggregate.files(named(batch))
     there = np.flatnonzero((found["file"] != "") & (found["bytes_read"] + found["bytes_written"] > 0))[:n][::-1]
     names = found["file"][there].tolist()
     traces = [
@@ -282,7 +283,7 @@ def diff_flame(
     Args:
         before: the rows of the one.
         after: the rows of the other.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
         metric: what is compared: duration, count, bytes or gap.
         lacking: what the rows of both lack.
         told: that in lines.

@@ -55,8 +55,9 @@ def counted_rows(host: HostCounts) -> list[list[str]]:
             [f"{int(host.usage['ru_nvcsw']):,}", "times a thread waited for something"],
             [f"{int(host.usage['ru_nivcsw']):,}", "times a thread had to leave the processor to others"],
         ]
-    for name, micros in host.pressure.items():
-        rows.append([show_ns(micros * 1000), f"somebody on the whole machine waited for {name}"])
+    waited = [f"{name} {show_ns(micros * 1000)}" for name, micros in host.pressure.items() if micros]
+    if host.pressure:
+        rows.append([", ".join(waited) or "nothing", "is what somebody on the whole machine waited for"])
     return rows
 
 

@@ -27,6 +27,7 @@ from ior_nb.runtime.completeness import (
     is_map,
     json_of,
     only_where,
+    pages_of,
     unfilled_of,
     whole_number,
 )
@@ -174,6 +175,11 @@ def _close(trace: Trace, parts: list[_Part], axis: Axis, *, whole: bool) -> None
     counters: dict[str, dict[str, int]] = {}
     for one in stored if whole and all(stored) else ():  # of some alone they would be no totals
         counters = added(counters, one)
+    pages: dict[str, dict[str, int]] = {}
+    for part in parts if whole else ():
+        for path, row in pages_of(part.recording.metadata).items():
+            pages[path] = _added_up([pages.get(path, {}), row])
+    trace.pages = pages
     trace.finish(
         window=window,
         ended=axis.at(window[1]),

@@ -9,17 +9,17 @@ traced.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ior_nb import aggregate
-from ior_nb.aggregate.tables import IMPORTS
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 from ior_nb.result.objects import Asked
 from ior_nb.result.sources import Sources
 from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime.stacks import IMPORTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,11 @@ def families(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
 
 
 def files(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
-    """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source."""
+    """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source.
+
+    `faulted_bytes` of `bytes_read` were brought in by faults on the mapped file; `reread_bytes` were read by calls and
+    had been before. `amplification` is what calls made devices read for each byte they asked for, each byte once.
+    """
     return _frame(aggregate.files(batch, lacking.unrecorded), lacking)
 
 
@@ -131,7 +135,7 @@ def lines(
     found = np.empty(len(columns["file"]), object)
     found[:] = [sources.line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
     costs = aggregate.imports(batch)
-    found[(columns["function"] == IMPORTS) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
+    found[(columns["function"] == IMPORTS.function) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
 
 
@@ -269,7 +273,10 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
 
     measures = [
         c
-        for c in ("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns")
+        for c in (
+            *("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns"),
+            *("fetched_bytes", "reread_bytes", "faulted_bytes"),
+        )
         if c in before.columns
     ]
     ranks = [c for c in ("mean_ns", "p50_ns", "p90_ns", "p95_ns", "p99_ns", "p999_ns", "max_ns") if c in before.columns]
@@ -277,7 +284,7 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     sides = [t.set_index(key)[measures + ranks].reindex(names, fill_value=0) for t in (before, after)]
     result: aggregate.Columns = {key: names.to_numpy()}
     for name in measures + ranks:
-        old, new = (side[name].to_numpy() for side in sides)
+        old, new = (np.maximum(side[name].to_numpy(), 0) for side in sides)  # what was not measured counts as 0 too
         result[f"{name}_before"], result[f"{name}_after"], result[f"{name}_delta"] = old, new, new - old
     old, new = (side["time_ns"].to_numpy().astype(float) for side in sides)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -290,6 +297,15 @@ def _origin(batch: EventBatch, origin_ns: int | None) -> int:
     if origin_ns is not None:
         return origin_ns
     return int(batch["time_ns"].min()) if len(batch) else 0
+
+
+def framed(rows: list[dict[str, Any]], columns: tuple[str, ...], lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return rows as a DataFrame of these columns, which says what they lack."""
+    import pandas as pd
+
+    from ior_nb.export.frame import told
+
+    return told(pd.DataFrame(rows, columns=list(columns)), lacking)
 
 
 def _frame(columns: aggregate.Columns, lacking: Completeness) -> pd.DataFrame:

@@ -77,6 +77,7 @@ class Trace(Answers):
         self.window = (0, 0)
         self.accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
+        self.pages: Mapping[str, Mapping[str, int]] = {}  # of faults and writes, see engine/pages.py
         self.returncode: int | None = None
         self.recording: Path | None = None
         self.recording_error = ""
@@ -260,7 +261,7 @@ class Trace(Answers):
             pairs |= clocks("ended", self.ended)
             pairs |= self._told().pairs()
             pairs |= pairs_of(self.asked)
-            pairs["ior_nb.counters"] = json.dumps(self.counters)
+            pairs |= {"ior_nb.counters": json.dumps(self.counters), "ior_nb.pages": json.dumps(self.pages)}
             pairs |= self.recorded_cells()
             if self.returncode is not None:
                 pairs["ior_nb.returncode"] = str(self.returncode)
@@ -292,7 +293,7 @@ class Trace(Answers):
         """Return the flame graph (an icicle), a plotly figure.
 
         Args:
-            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
+            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
             metric: what widths mean: count, duration, bytes or gap.
 
         Raises:
@@ -425,6 +426,7 @@ class Trace(Answers):
             duration_s=self.duration_s,
             completeness=self._told(),
             notes=notes,
+            pages=self.pages,
             counters=self._exact() or None,
             window=self.window,
             home=self.home,

@@ -27,6 +27,7 @@ __all__ = [
     "is_map",
     "json_of",
     "only_where",
+    "pages_of",
     "unfilled_of",
     "whole_number",
 ]
@@ -193,6 +194,13 @@ def counters_of(pairs: Mapping[str, str]) -> dict[str, dict[str, int]]:
             counters[name] = {k: max(whole_number(values.get(k)) or 0, 0) for k in COUNTED}
     sums = (sum(row[k] for row in counters.values()) for k in COUNTED)
     return counters if max(sums) < _MOST >> 1 else {}  # what is added to them has room too
+
+
+def pages_of(pairs: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Return what a footer says of faults on mapped files, by path."""
+    found = json_of(pairs, "ior_nb.pages")
+    pages = {str(path): _all_counts(row) or {} for path, row in (found.items() if is_map(found) else ())}
+    return {path: row for path, row in pages.items() if row and max(row.values()) < _MOST >> 1}
 
 
 def whole_number(text: object) -> int | None:

@@ -135,8 +135,8 @@ _COMPARE: Final[dict[str, Callable[[np.ndarray, int], np.ndarray]]] = {
 }
 NUMBER_OPERATORS: Final = tuple(_COMPARE)
 _UNFINISHED: Final = ("no return", "in flight")
-UNTIMED: Final = (*_UNFINISHED, "refused")
-"""States of rows that have no latency; refused calls have a result."""
+UNTIMED: Final = (*_UNFINISHED, "refused", "untimed")
+"""States of rows that have no latency; the last two have a result."""
 _LACKING: Final = {"latency": UNTIMED, "ret": _UNFINISHED}
 
 
@@ -145,7 +145,7 @@ class Number:
     """A comparison with a number: `pid=3`, `latency>=1000000`. Durations are nanoseconds, sizes bytes.
 
     Calls that never return, or have not returned, match no comparison of latency or ret, `!=` included; refused ones
-    none of latency; and what was not measured matches none of it.
+    and page faults none of latency; and what was not measured matches none of it.
 
     Raises:
         ValueError: no such dimension or operator, or a value beyond 64 bits with sign.

@@ -12,7 +12,7 @@ import numpy as np
 
 from ior_nb.runtime.batch import EventBatch
 
-__all__ = ["PROTOCOLS", "name_of", "peer_of", "seen_files"]
+__all__ = ["PROTOCOLS", "name_of", "named", "peer_of", "seen_files"]
 
 PROTOCOLS: Final = "tcp udp icmp icmpv6 sctp mptcp unix netlink packet vsock inet inet6".split()
 """Words such a name begins with."""
@@ -44,3 +44,8 @@ def seen_files(batch: EventBatch) -> np.ndarray:
     files = files.copy()
     files[rows] = batch.tables["file"].intern_many(names)[inverse]
     return files
+
+
+def named(batch: EventBatch) -> EventBatch:
+    """Return the rows with their files called so, for what is shown and nothing else."""
+    return batch.with_columns(file=seen_files(batch))

@@ -70,8 +70,9 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _number("cell", "int32", "", "execution count of the notebook cell; -1 outside", absent=-1),
     _text(
         "state",
-        "done, in flight (not finished when the trace or its thread ended), no return (exit and the like), or refused"
-        " (answered by a seccomp filter or a tracer before it began: no latency)",
+        "done, in flight (not finished when the trace or its thread ended), no return (exit and the like), refused"
+        " (answered by a seccomp filter or a tracer before it began: no latency), or untimed (a page_fault, whose end"
+        " nothing tells: no latency)",
     ),
     _number("first_on_tid", "bool", "", "whether this is the thread's first traced call: its gap means nothing"),
     _number("started_before", "bool", "", "whether the process was already running when the trace began"),

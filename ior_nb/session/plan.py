@@ -17,7 +17,7 @@ from ior_nb.export import format_of
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.runtime import EventBatch, Filter, Scope
 from ior_nb.sinks.parquet.target import PRIVATE
-from ior_nb.syscalls import BY_NUMBER, DEFAULT_FAMILIES, FAMILIES, SYSCALLS, Syscall, resolve, select
+from ior_nb.syscalls import BY_NUMBER, DEFAULT_CALLS, DEFAULT_FAMILIES, FAMILIES, SYSCALLS, Syscall, resolve, select
 
 __all__ = ["FRAMES_OF", "Command", "Plan", "Request", "enabled_calls", "parameters", "plan", "sampling_rates"]
 
@@ -225,7 +225,7 @@ def enabled_calls(families: str | Iterable[str] | None, syscalls: str | Iterable
     """
     wanted_families, wanted_calls = _words(families), _words(syscalls)
     if families is None and syscalls is None:
-        wanted_families = list(DEFAULT_FAMILIES)
+        wanted_families, wanted_calls = list(DEFAULT_FAMILIES), list(DEFAULT_CALLS)
     if any(f.lower() == "all" for f in wanted_families):
         wanted_families = list(FAMILIES)
     try:

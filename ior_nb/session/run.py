@@ -386,6 +386,7 @@ class Run:
         try:
             ended = self.engine.stop()
             totals, counters, notes = ended.totals, ended.counters, ended.notes
+            self.owner.trace.pages = self._with_cells(ended.pages)
             if self._is_counted(totals):
                 self.statistics.merge_counters(counters)
         except errors.SourceError as error:
@@ -405,6 +406,17 @@ class Run:
         self.windows = []
         if interrupted is not None:
             raise interrupted
+
+    def _with_cells(self, pages: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+        """Return what is counted by file with the cells in which files were made dirty first and last."""
+        found = {path: dict(row) for path, row in pages.items()}
+        dirty = [row for row in found.values() if row.get("dirtied_bytes")]
+        for when in ("first", "last"):
+            cells = self._cells.of(np.array([row[f"{when}_dirtied_ns"] for row in dirty], np.int64))
+            for row, cell in zip(dirty, cells.tolist() if cells is not None else (), strict=False):
+                if cell >= 0:
+                    row[f"{when}_cell"] = cell
+        return found
 
     def _tell_asked(self, window: Books) -> None:
         if self._objects is not None:

@@ -124,7 +124,7 @@ def parts() -> dict[str, float]:
         times[f"collector by hand: {name}"] = now - last
         last = now
 
-    from ior_nb.engine.collector import btf, compiler, hooks, image, program, sizes, tracer
+    from ior_nb.engine.collector import btf, compiler, hooks, image, processes, program, sizes
     from ior_nb.syscalls import select
 
     done("import of its modules")
@@ -152,7 +152,7 @@ def parts() -> dict[str, float]:
     for point in hooks.HOOKS:
         hung.attach(point)
     done("attach")
-    tracer.parents()
+    processes.parents()
     done("scan /proc once")
     hung.detach()
     done("detach")

@@ -57,3 +57,16 @@ def test_peers_are_a_table_that_adds_up() -> None:
     assert found["bytes_read"].tolist() == [1500, 0, 0, 1]
     assert found["bytes_written"].tolist() == [10, 7, 3, 0]
     assert found["calls"].sum() == 6
+
+
+def test_who_connects_is_one_connection() -> None:
+    """The row of accept is of the socket that listens: it is no connection more."""
+    rows = batch(
+        syscall=["accept4", "recvfrom", "accept4"],
+        file=["socket:[1]", "socket:[2]", "socket:[1]"],
+        inode=[1, 2, 1],
+        socket=["inet:stream:tcp"] * 3,
+        peer=["10.0.0.9:1", "10.0.0.9:1", "10.0.0.9:2"],
+    )
+
+    assert tables.peers(rows).set_index("peer")["connections"].to_dict() == {"10.0.0.9:1": 1, "10.0.0.9:2": 1}

@@ -51,6 +51,8 @@ OPTIONAL: Final = (
     Optional(
         "peer and local of Unix sockets", members={"unix_sock": ("addr", "peer"), "unix_address": ("len", "name")}
     ),
+    Optional("rows of page_fault within calls, and counts of faults", hooks=("mm_filemap_fault",), since="Linux 6.12"),
+    Optional("what became of bytes written", hooks=("writeback_dirty_folio", "block_rq_complete"), since="Linux 5.18"),
     Optional("peer and local of netlink", members={"netlink_sock": ("portid", "dst_portid", "dst_group", "groups")}),
 )
 

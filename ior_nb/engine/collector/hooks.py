@@ -32,6 +32,7 @@ __all__ = [
     "RING",
     "TOLD",
     "WAITS",
+    "WANTED_CLASSIC",
     "Hooks",
     "also_there",
     "event_numbers",
@@ -86,6 +87,15 @@ _NEEDED: Final[dict[str, tuple[int | None, tuple[Members, ...]]]] = {
 }
 # The same as trace events.
 EVENTS: Final = {name: f"{'raw_syscalls' if name.startswith('sys_') else 'sched'}/{name}" for name in HOOKS}
+# What the program reads besides where it hangs at those.
+WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
+    "task_struct": ("children", "sibling", "thread_node"),
+    "signal_struct": ("thread_head",),
+    "trace_event_raw_sys_enter": ("id", "args"),
+    "trace_event_raw_sys_exit": ("ret",),
+    "trace_event_raw_sched_process_fork": ("child_pid",),
+    "trace_event_raw_sched_process_exec": ("old_pid", "__data_loc_filename"),
+}
 KINDS: Final = {"raw": PROG_RAW_TRACEPOINT, "tracepoint": PROG_TRACEPOINT}
 TOLD: Final = {
     "raw": "raw tracepoints",

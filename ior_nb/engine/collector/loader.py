@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ior_nb.engine.collector import cache, trial
+from ior_nb.engine.collector import cache, mapped, trial
 from ior_nb.engine.collector.advice import EVENT_NUMBERS_READABLE, RECORDING, SUPPORTED_KERNEL
 from ior_nb.engine.collector.bpf import Refused, unlimit_memory
 from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
 from ior_nb.engine.collector.columns import refused, unfilled
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
-from ior_nb.engine.collector.hooks import ALSO, HOOKS, KINDS, MEASURED, Hooks, event_numbers
+from ior_nb.engine.collector.hooks import ALSO, HOOKS, KINDS, MEASURED, Hooks, also_there, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
 from ior_nb.engine.collector.program import (
     FUNCTIONS,
@@ -45,7 +45,7 @@ class NotHere(Exception):
 WAYS: Final = {
     "raw": Variant(classic=False, preemptible=False, typed=True),
     "raw-preemptible": Variant(classic=False, preemptible=True, typed=True),
-    "tracepoint": Variant(classic=True, preemptible=False, typed=True, python=False),
+    "tracepoint": Variant(classic=True, preemptible=False, typed=True, python=False, mapped=False),
 }
 
 
@@ -194,6 +194,9 @@ def _compile(btf: Btf, wanted: Variant, sizes: dict[str, int]) -> tuple[Image, L
 
 def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image, Loaded]:
     variant = replace(variant, python=variant.python and STACKS_HERE and _has(btf, WANTED_PYTHON))
+    faults = variant.mapped and "on_cached" in also_there(btf)[0] and _has(btf, mapped.WANTED)
+    told = btf.has_hook("mm_filemap_fault") and btf.has_hook("mm_filemap_map_pages")
+    variant = replace(variant, mapped=faults, faults_told=variant.faults_told and told, writes=mapped.sees_writes(btf))
     try:
         text = source(btf, variant, **sizes)
     except LookupError as error:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ior_nb.engine.collector import wire
+from ior_nb.engine.collector import mapped, wire
 from ior_nb.engine.collector.btf import Btf
 from ior_nb.engine.collector.filters import FILTER
-from ior_nb.engine.collector.hooks import MEASURED, RING, also_there
+from ior_nb.engine.collector.hooks import MEASURED, RING, WANTED_CLASSIC, also_there
 from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
 from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls import NATIVE, Syscall
@@ -29,6 +29,7 @@ from ior_nb.syscalls.machine import (
     REGISTERS_START,
 )
 from ior_nb.syscalls.probes import MOST_ERRNO, REQUESTS, SEARCHING, errnos
+from ior_nb.syscalls.table import PSEUDO
 
 HERE: Final = Path(__file__).resolve().parent
 
@@ -70,6 +71,7 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "super_block": ("s_dev", "s_magic"),
     "dentry": ("d_hash", "d_parent", "d_name", "d_inode"),
     "vfsmount": ("mnt_root",),
+    "vm_area_struct": ("vm_file",),
     "mount": ("mnt", "mnt_parent", "mnt_mountpoint"),
     "fs_struct": ("pwd", "root"),
     "socket_alloc": ("vfs_inode",),
@@ -85,20 +87,14 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
 WANTED_IF_THERE: Final[tuple[dict[str, tuple[str, ...]], ...]] = (
     {"ns_common": ("ops",), "proc_ns_operations": ("name",)},
     {"mm_struct": ("flags",)},
+    {"mm_struct": ("mm_mt",), "maple_tree": ("ma_root",)},  # Linux 6.1
+    {"mm_struct": ("mm_rb",), "vm_area_struct": ("vm_rb", "vm_start", "vm_end")},
+    {"backing_file": ("user_path",)},
     {"sock_common": ("skc_v6_daddr", "skc_v6_rcv_saddr")},
     {"unix_sock": ("addr", "peer"), "unix_address": ("len", "name"), "socket_alloc": ("socket",)},
     {"netlink_sock": ("portid", "dst_portid", "dst_group", "groups")},
     {"vsock_sock": ("local_addr", "remote_addr")},
 )
-# And what it reads besides where it hangs at trace events.
-WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
-    "task_struct": ("children", "sibling", "thread_node"),
-    "signal_struct": ("thread_head",),
-    "trace_event_raw_sys_enter": ("id", "args"),
-    "trace_event_raw_sys_exit": ("ret",),
-    "trace_event_raw_sched_process_fork": ("child_pid",),
-    "trace_event_raw_sched_process_exec": ("old_pid", "__data_loc_filename"),
-}
 WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
     "task_struct": ("thread",),
     "thread_struct": ("fsbase",),
@@ -124,10 +120,10 @@ KNOWN_STACKS: Final = 32768
 KNOWN_CODES: Final = 16384
 KNOWN_OPENERS: Final = 65536
 PARTS: Final = (  # of bpf/
-    *("python.h", "types.h", "hooks.h", "reading.c", "fetched.c", "waits.c", "names.c", "peers.c", "files.c"),
-    *("scope.c", "record.c", "addresses.c", "enter.c", "exit.c", "tasks.c"),
+    *("python.h", "types.h", "hooks.h", "reading.c", "fetched.c", "waits.c", "areas.c", "names.c", "peers.c"),
+    *("files.c", "scope.c", "record.c", "addresses.c", "enter.c", "exit.c", "tasks.c"),
 )
-SHARES: Final = 5  # programs that may meet on a CPU
+SHARES: Final = 6  # programs that may meet on a CPU
 
 # How a string argument is read (spec.how1, how2).
 HOW: Final = {"": 0, "path": 1, "path2": 1, "text": 2, "text2": 2, "path_out": 3, "exec_path": 4}
@@ -146,6 +142,7 @@ EXTRA: Final = {
     "fds_out": 9,
     "mmsghdr": 10,
 }
+BY_ADDRESS: Final = 0x80  # of spec.fd: the file is not behind a descriptor, but mapped at an address
 # How a call comes to an address of its own (spec.address_how), by the role that holds it.
 ADDRESS: Final = {"connect_addr": 1, "send_addr": 2, "recv_addr": 3, "bind_addr": 4, "accept_addr": 5}
 MESSAGES: Final = {"write": ADDRESS["send_addr"], "read": ADDRESS["recv_addr"]}  # of `msghdr`, by the class of bytes
@@ -217,6 +214,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("tells", ctypes.c_uint8),
         ("makes", ctypes.c_uint8),
         ("why", ctypes.c_uint8),
+        ("faulting", ctypes.c_uint8),
     )
 
     def arguments(self) -> tuple[int, ...]:
@@ -277,7 +275,7 @@ def _meaning(call: Syscall, watches_ring: bool) -> bytes:
     return SPEC.pack(
         0,
         0,
-        at("fd"),
+        at("fd") or (BY_ADDRESS | at("mapped") if call.arg("mapped") is not None else 0),
         at("fd2"),
         at(first),
         HOW[first],
@@ -317,13 +315,20 @@ class Variant:
     """The task's own words are loaded through a typed pointer (Linux 5.11)."""
     python: bool = True
     """It has the part that reads Python stacks, where that can be. Trace events say too little for it."""
+    mapped: bool = True
+    """It has the part that sees faults on mapped files, where that can be."""
+    faults_told: bool = True
+    """The beginning of a fault has a hook (Linux 6.12)."""
+    writes: bool = True
+    """So has what becomes of bytes written."""
     identity: bool = True
     """Code objects are told apart by more than their addresses. Only a test goes without."""
 
     @property
     def functions(self) -> tuple[str, ...]:
         """What it is made of."""
-        return (*FUNCTIONS, *PYTHON_FUNCTIONS) if self.python else FUNCTIONS
+        faults = mapped.functions(faults_told=self.faults_told, writes=self.writes) if self.mapped else ()
+        return (*FUNCTIONS, *(PYTHON_FUNCTIONS if self.python else ()), *faults)
 
 
 def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int, threads: int) -> str:
@@ -369,6 +374,14 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
     defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus, "THREADS": threads}
+    defines |= {
+        "SLOTS": 65536,
+        "FILES": 65536,
+        "SOCKFS_MAGIC": 0x534F434B,
+        "NSFS_MAGIC": 0x6E736673,
+        "OVERLAYFS_MAGIC": 0x794C7630,
+        "BY_ADDRESS": BY_ADDRESS,
+    }
     defines |= {"SLOTS": 65536, "FILES": 65536, "VOICES": 16384, "SOCKFS_MAGIC": 0x534F434B, "NSFS_MAGIC": 0x6E736673}
     defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
     defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}
@@ -376,6 +389,8 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines["TASK_REGS"] = int(variant.typed and "task_pt_regs" in btf.helpers())
     defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for index, name in enumerate(TAILS)}
     defines |= {f"TAIL_{name.upper()}": index for name, index in PYTHON_TAILS.items()}
+    defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for name, index in mapped.TAILS.items()}
+    defines |= {"NR_PAGE_FAULT": PSEUDO["page_fault"], "MAPPED": int(variant.mapped)}
     defines["SHARES"] = SHARES if variant.preemptible else 1
     sizes = {
         "event": wire.EVENT_BYTES,
@@ -387,6 +402,11 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         "live": LIVE.size,
     }
     parts = list(PARTS)
+    if variant.mapped:
+        defines |= mapped.defines(btf, writes=variant.writes) | {"FAULTS_TOLD": int(variant.faults_told)}
+        sizes |= {"cached": wire.CACHED_FILE_BYTES, "fault": ctypes.sizeof(mapped.Fault)}
+        parts.append("mapped.c")
+    parts += ["cache.c", *(["written.c"] if variant.mapped and variant.writes else [])]
     if variant.python:
         defines |= {f"O_{s}_{m}": o for (s, m), o in btf.offsets(WANTED_PYTHON).items()}
         proof = [defines[f"O_file_{name}"] for name in ("f_path", "f_inode", "f_cred")]

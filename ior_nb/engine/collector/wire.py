@@ -133,6 +133,7 @@ T_OTHER_THREAD: Final = 16  # the state the thread has is another thread's
 T_NO_FRAME: Final = 17  # no Python function is running
 T_UNREADABLE: Final = 18  # memory is not there, or says nothing for sure
 T_LOST_FACTS: Final = 19  # no room in the ring
+T_NOT_COUNTED: Final = 20  # faults on mapped files for which there was no room
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -154,6 +155,7 @@ TOTAL_NAMES: Final = (
     "no_frame",
     "unreadable",
     "lost_facts",
+    "not_counted",
 )
 WITHOUT_STACK: Final = TOTAL_NAMES[T_NO_PYTHON : T_LOST_FACTS + 1]
 
@@ -171,6 +173,24 @@ ASK: Final = struct.Struct("<IIQQ")  # kind, pid, device, inode
 CODE: Final = struct.Struct("<IIQ6I")  # kind, first line, id, first traceable, flags, bytes of file, name, table, pid
 STACK: Final = struct.Struct("<4I")  # kind, id, frames, whether there are more
 FRAME_OF_STACK: Final = struct.Struct("<QII")  # id of the code object, offset of the instruction
+
+CACHED_FILE: Final[tuple[tuple[str, str], ...]] = (
+    ("faults", "<u8"),
+    ("mapped", "<u8"),  # pages that were in the page cache
+    ("filled", "<u8"),  # pages that were brought in
+    ("dirtied", "<u8"),  # pages
+    ("written", "<u8"),  # bytes
+    ("in_calls", "<u8"),  # of them, those a call of the scope handed to the device
+    ("first_dirty", "<u8"),  # boot clock
+    ("last_dirty", "<u8"),
+    ("last_write", "<u8"),
+    ("inode", "<u8"),
+    ("file", "<u4"),
+    ("tid", "<u4"),  # who made it dirty first
+    ("others", "<u4"),  # whether others did too
+    ("pad", "<u4"),
+)
+CACHED_FILE_BYTES: Final = 96
 
 CONSTANTS: Final[dict[str, int]] = {
     name: value
@@ -201,6 +221,22 @@ class Frame(IntEnum):
     """Ids that may still come, as 32-bit words: how many of files, those of files, those of threads' names."""
     FACTS = 7
     """Ring records of `CODE` and `STACK`, each behind its 8-byte header, at multiples of 8."""
+    CACHED = 8
+    """Counts of faults on mapped files so far, a record of `CACHED_FILE` each."""
+
+
+_FORMATS: Final = {"<u8": "Q", "<i8": "q", "<6u8": "6Q", "<u4": "I", "<u2": "H", "<u1": "B"}
+_RECORD: Final = struct.Struct("<II" + "".join(_FORMATS[kind] for _, kind in EVENT))
+
+
+def event_record(**words: int) -> bytes:
+    """Return a record of the ring behind its header: words it is not given are 0, and so are all arguments."""
+    values: list[int] = []
+    for name, kind in EVENT:
+        values += [0] * 6 if kind == "<6u8" else [words.pop(name, 0)]
+    if words:
+        raise TypeError(f"a record has no {min(words)!r}")
+    return _RECORD.pack(EVENT_BYTES, 0, *values)
 
 
 def pack(kind: Frame, payload: bytes) -> bytes:

@@ -17,7 +17,7 @@ import time
 from typing import Any, Final
 
 from ior_nb.engine.collector.__main__ import Collector, Refused
-from ior_nb.engine.collector.tracer import descendants, parents, threads
+from ior_nb.engine.collector.processes import descendants, parents, threads
 from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.stopped.records import Records, Scope
 from ior_nb.engine.stopped.source import Block, Source

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.__main__ import Refused
-from ior_nb.engine.collector.tracer import threads
+from ior_nb.engine.collector.processes import threads
 from ior_nb.engine.stopped.memory import (
     file_behind,
     memory,

@@ -14,7 +14,7 @@ import time
 from typing import Final
 
 from ior_nb.engine.collector.__main__ import Refused
-from ior_nb.engine.collector.tracer import threads
+from ior_nb.engine.collector.processes import threads
 from ior_nb.engine.stopped.lines import Lines, with_roles, without
 from ior_nb.engine.stopped.source import Block, Calls
 from ior_nb.engine.stopped.tasks import tracer_of, why_not

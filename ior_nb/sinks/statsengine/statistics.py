@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import Spent, amount, latencies, source_files, wait_rows, waiting
+from ior_nb.aggregate import Spent, amount, fault_rows, gapless, latencies, source_files, wait_rows, waiting
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import boot_clock
@@ -152,6 +152,7 @@ class Statistics:
             written=written,
             fetched=fetched,
             fetching=fetching,
+            faults=np.flatnonzero(fault_rows(batch)) if len(untimed) else untimed,
             failed=failed,
             untimed=untimed,
         )
@@ -167,7 +168,7 @@ class Statistics:
         self._lines.add(batch["stack"], tables["stack"], part)
         comms = self._processes.named(batch["comm"], tables["comm"])
         self._processes.add(batch["pid"].astype(np.int64), batch["tid"], times, comms, batch["ppid"], part)
-        gaps, firsts = _signed(batch["gap_ns"]), batch["first_on_tid"]
+        gaps, firsts = _signed(batch["gap_ns"]), gapless(batch)
         gaps = gaps[~firsts] if firsts.any() else gaps
         self._gap_decades += decades_of(gaps)
         sums = {
@@ -217,7 +218,7 @@ class Statistics:
 
     def _add_to_series(self, batch: EventBatch, slots: np.ndarray, part: Part, sums: dict[str, int]) -> None:
         """Add every row to its own slot of the series."""
-        firsts = batch["first_on_tid"]
+        firsts = gapless(batch)
         values: dict[str, np.ndarray | int | None] = {
             "calls": 1,
             "errors": batch.failed.astype(np.int64),

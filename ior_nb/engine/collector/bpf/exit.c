@@ -189,6 +189,7 @@ int on_exit(struct exit_args *ctx) {
     if (c && (c->mode > M_SET || c->wanted != now->found) && restrained()) tails.call(ctx, TAIL_REFUSED);
     return 0;
   }
+  fault_is_over(ctx, slot, TAIL_EXIT);
   u8 state = slot->state;
   if (state != S_OPEN && state != S_SKIPPED) { tails.call(ctx, TAIL_REFUSED); return 0; }
   slot->state = S_NONE;
@@ -288,7 +289,7 @@ int on_refused(struct exit_args *ctx) {
   struct live *now = live.lookup(&zero);
   struct config *c = config.lookup(&zero);
   struct scratch *s = mine(BY_EXIT);
-  struct spec *spec = specs.lookup(&nr);
+  struct spec *spec = nr == NR_PAGE_FAULT ? 0 : specs.lookup(&nr);
   if (!now || !c || !s) return 0;
   if (c->halfway) {
     if (slot) slot->state = S_BEFORE;

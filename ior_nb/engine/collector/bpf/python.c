@@ -465,7 +465,14 @@ inline_ void go_on(void *ctx) {
   count(T_LOST_RING);
 }
 
-inline_ u32 share_of(struct slot *slot) { return SHARES > 1 ? slot->state == S_OPEN ? BY_ENTER : BY_EXIT : 0; }
+/* Which of the walkers: where programs can be preempted that of a fault (WALKING), of an entry or of an end. */
+inline_ u32 share_of(struct slot *slot) {
+  if (SHARES == 1) return 0;
+  u32 open = slot->state == S_OPEN, walking = slot->faulting >> 6 & 1; 
+  OPAQUE(open);
+  OPAQUE(walking);
+  return walking ? BY_FAULT : open ? BY_ENTER : BY_EXIT;
+}
 
 inline_ struct walker *walker_of(struct slot *slot) {
   u32 share = share_of(slot);
@@ -531,7 +538,7 @@ int python_walk(void *ctx) {
   if (!slot) return 0;
   struct walker *s = walker_of(slot);
   if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_FIND);
-  if (slot->state == S_OPEN) { go_on(ctx); return 0; }
+  if (slot->state == S_OPEN || slot->faulting == WALKING) { go_on(ctx); return 0; }
   find_opener(slot);
   finish(slot);
   may_be_mapped(ctx, slot);
@@ -617,6 +624,9 @@ int python_done(void *ctx) {
   u32 tid = bpf_get_current_pid_tgid();
   struct slot *slot = slots.lookup(&tid);
   if (!slot) return 0;
+#if MAPPED
+  if (slot->faulting == WALKING) { fault_has_stack(slot); return 0; }
+#endif
   u32 nr = slot->nr;
   if (slot->state != S_OPEN) {
     find_opener(slot);

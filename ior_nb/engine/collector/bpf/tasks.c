@@ -128,6 +128,7 @@ int on_task_exit(void *ctx) {
   if (now) names_have_changed(now, tid);
   u32 pid = 0;
   if (slot) {
+    fault_is_over(ctx, slot, TAIL_TASK_EXIT);
     pid = slot->pid;
     u8 *whose = doing_of(slot);
     if (whose) *whose = 0;                                          /* its number may come again */

@@ -15,6 +15,7 @@
  *   fetched.c   what a call made devices read; a hook at the page cache where it is needed
  *   waits.c     what it slept for; hooks of the scheduler that are there when they are asked for
  *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
+ *   mapped.c    (the same) faults on mapped files
  *
  * Constants come from program.py as #defines: O_* struct offsets from the running kernel's BTF, the numbers of
  * wire.py (flags, kinds, totals), sizes, and what differs between kernels: TASK_BTF, CLASSIC, SHARES. Kernel memory is
@@ -114,8 +115,10 @@ struct slot {
   u8 tells;  /* its byte of `doing` says whose work it does: a thread of the owner, or of a fork of it */
   u8 makes;  /* it makes files */
   u8 why;    /* the total that counts a call without a Python stack; 0 where none was looked for */
+  u8 faulting;  /* a fault on a mapped file has begun, see mapped.c */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
+enum { WALKING = 255, WAITING = 254 };  /* slot.faulting, beside 0 and the tail call to go back to */
 enum { ALONE = 1, WITH_ALL };  /* slot.ignored: the thread, or it and all that it begins */
 enum { F_FILE, F_SOURCE, F_BASE1, F_BASE2 };
 struct counter { u64 calls, errors, probes, bytes, latency, histogram[BUCKETS]; };
@@ -171,4 +174,4 @@ BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers t
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
 BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
 BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
-BPF_PROG_ARRAY(tails, 16);
+BPF_PROG_ARRAY(tails, 24);
