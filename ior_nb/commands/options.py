@@ -29,7 +29,8 @@ def _mode(text: str) -> int:
 
 def _engines() -> str:
     rows = "; ".join(f"{name} {row.doc}" for name, row in ENGINES.items())
-    return f"auto (default: {next(iter(ENGINES))}), or by name: {rows}"
+    tried = ", ".join(name for name, row in ENGINES.items() if row.traces)
+    return f"auto (default: the first that works of {tried}), or by name: {rows}"
 
 
 def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> None:

@@ -224,7 +224,7 @@ class Verbs:
             print(f"probes: {active} of {total} on; filter: {printable(to_text(run.filter))}")
             if told:
                 say(told)
-        if how := self.session.engine().how:
+        if how := self.session.how:
             say(how)
         recording = self.session.recorder().status()
         if recording.active:
