@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.groups import Groups
 from ior_nb.runtime import EventBatch
 from ior_nb.syscalls import SYSCALLS
 from ior_nb.syscalls.looks import LOOKS, OPENS
@@ -21,10 +20,10 @@ from ior_nb.syscalls.waits import ALWAYS, AT_KINDS, AT_OTHERS
 __all__ = [
     "CLASSES",
     "CLASS_OF",
+    "WAITED",
     "classes",
     "credited_rows",
     "latencies",
-    "lives",
     "moved",
     "probe_rows",
     "source_files",
@@ -68,26 +67,6 @@ def latencies(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
     return (latency if done.all() else np.where(done, latency, 0)), done
 
 
-def lives(batch: EventBatch) -> np.ndarray:
-    """Return which process each row is of, where a process id is used again: int64, shape (n,), growing with time.
-
-    A process begins with the first call of its main thread, and its parent is always the same.
-    """
-    pid, parent = batch["pid"], batch["ppid"]
-    begins = batch["first_on_tid"] & (batch["tid"] == pid)
-    life = np.zeros(len(batch), np.int64)
-    groups = Groups(pid)
-    if not len(batch) or (
-        int(groups.sum(begins).max()) <= 1 and np.array_equal(groups.max(parent), groups.min(parent))
-    ):
-        return life
-    order = np.lexsort((batch["time_ns"], pid))
-    pid, parent, begins = pid[order], parent[order], begins[order]
-    another = (pid[1:] == pid[:-1]) & (begins[1:] | (parent[1:] != parent[:-1]))
-    life[order[1:]] = np.cumsum(another)
-    return life
-
-
 def source_files(batch: EventBatch, transfers: np.ndarray) -> np.ndarray:
     """Return the file whose bytes every row read, as a code: a transfer (bool, shape (n,)) reads from `old_file`."""
     old = batch["old_file"]
@@ -120,6 +99,10 @@ def uses(names: Iterable[str]) -> np.ndarray:
 def waits_at(names: Iterable[str]) -> np.ndarray:
     """Return which system calls wait: 2 always, 1 where the file has another end, 0 never; int8, shape (n,)."""
     return np.array([2 if name in ALWAYS else 1 if name in AT_OTHERS else 0 for name in names], np.int8)
+
+
+WAITED: Final = ("syscall", "file_kind")
+"""The columns of `wait_rows`."""
 
 
 def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:

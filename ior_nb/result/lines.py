@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate import latencies, wait_rows
+from ior_nb.aggregate.sums import Sums
 from ior_nb.real import Lock
-from ior_nb.result.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.stacks import NO_FRAME, Frame, is_cell, own_frame, parsed
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
@@ -53,6 +53,9 @@ class Cost:
 
 class LineTally:
     """Adds up batches by stack; any thread may ask meanwhile. As long as there are distinct stacks."""
+
+    columns: Final = ("stack", "syscall", "file_kind", "bytes", "latency_ns", "state", "is_error", "probe")
+    """Those it looks at."""
 
     def __init__(self) -> None:
         self._lock = Lock()

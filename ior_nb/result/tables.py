@@ -1,4 +1,4 @@
-"""DataFrames that answer the usual questions about a batch: which calls, files, processes, errors, when, how slow.
+"""DataFrames that answer the usual questions about rows: which calls, files, processes, errors, when, how slow.
 
 Durations are nanoseconds (`_ns`), sizes bytes, times seconds (`_s`). Everything is exact, nothing is left out: calls
 without a file have the empty name, calls that were counted and are no rows the name `(not recorded)`, so a column of
@@ -16,7 +16,8 @@ from ior_nb import aggregate
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 from ior_nb.result.lines import source_line
-from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime import Completeness
+from ior_nb.runtime.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +43,11 @@ _UNITS: Final = {"_ns": "ns", "_s": "s", "bytes": "bytes"}
 _SLOW: Final = ("latency_ns", "syscall", "file", "bytes", "ret", "comm", "pid", "tid", "fd", "cell", "seq")
 
 
-def stats(batch: EventBatch, lacking: Completeness = _WHOLE, *, duration_s: float = 0.0) -> pd.DataFrame:
+def stats(rows: Rows, lacking: Completeness = _WHOLE, *, duration_s: float = 0.0) -> pd.DataFrame:
     """Return the totals: one row per measure, with its value and unit.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         lacking: what they lack.
         duration_s: length of the trace; with it, rates are there too.
     """
@@ -54,7 +55,7 @@ def stats(batch: EventBatch, lacking: Completeness = _WHOLE, *, duration_s: floa
 
     from ior_nb.export.frame import told
 
-    values: dict[str, int | float] = dict(aggregate.totals(batch, lacking.unrecorded))
+    values: dict[str, int | float] = dict(aggregate.totals(rows, lacking.unrecorded))
     if duration_s > 0:
         values |= {
             "duration_s": duration_s,
@@ -75,36 +76,36 @@ def _unit(name: str) -> str:
     return next((unit for end, unit in _UNITS.items() if name.endswith(end) or name.startswith(end)), "")
 
 
-def syscalls(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def syscalls(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per system call, most time first, with exact percentiles of its finished calls."""
-    return _frame(aggregate.syscalls(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.syscalls(rows, lacking.unrecorded), lacking)
 
 
-def families(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def families(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per family of system calls, most time first."""
-    return _frame(aggregate.families(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.families(rows, lacking.unrecorded), lacking)
 
 
-def files(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def files(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source."""
-    return _frame(aggregate.files(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.files(rows, lacking.unrecorded), lacking)
 
 
-def directories(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def directories(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per directory that holds files acted on, most bytes first."""
-    return _frame(aggregate.directories(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.directories(rows, lacking.unrecorded), lacking)
 
 
-def lines(batch: EventBatch, lacking: Completeness = _WHOLE, *, file: str = "", library: bool = False) -> pd.DataFrame:
+def lines(rows: Rows, lacking: Completeness = _WHOLE, *, file: str = "", library: bool = False) -> pd.DataFrame:
     """Return one row per line of Python, most time first, with its text where that can be found.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         lacking: what they lack.
         file: only lines of files whose path ends so.
         library: the line that made the call itself, whoever's it is, instead of the user's own.
     """
-    columns = aggregate.lines(batch, lacking.unrecorded, library=library)
+    columns = aggregate.lines(rows, lacking.unrecorded, library=library)
     if file:
         chosen = np.array([name.endswith(file) for name in columns["file"]], bool)
         columns = {name: values[chosen] for name, values in columns.items()}
@@ -113,39 +114,39 @@ def lines(batch: EventBatch, lacking: Completeness = _WHOLE, *, file: str = "", 
     return _frame({**columns, "source": found}, lacking)
 
 
-def processes(batch: EventBatch, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:
+def processes(rows: Rows, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:
     """Return one row per process, most calls first, with its first and last activity in seconds since the start.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         lacking: what they lack.
         origin_ns: the start on the boot clock; by default the earliest row.
     """
-    columns = aggregate.processes(batch, lacking.unrecorded)
-    start = _origin(batch, origin_ns)
+    columns = aggregate.processes(rows, lacking.unrecorded)
+    start = _origin(rows, origin_ns)
     for name in ("first", "last"):
         seconds_since = (columns.pop(f"{name}_ns") - start) / 1e9
         columns[f"{name}_s"] = np.where(columns["threads"] > 0, seconds_since, np.nan)  # unknown of missing calls
     return _frame(columns, lacking)
 
 
-def threads(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def threads(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per name of a thread, most time first."""
-    return _frame(aggregate.threads(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.threads(rows, lacking.unrecorded), lacking)
 
 
-def errors(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def errors(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per system call and error, most frequent first, with a file it happened to."""
-    return _frame(aggregate.errors(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.errors(rows, lacking.unrecorded), lacking)
 
 
-def probes(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def probes(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per system call and error that is none, most frequent first, with a file it happened to."""
-    return _frame(aggregate.probes(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.probes(rows, lacking.unrecorded), lacking)
 
 
 def slowest(
-    batch: EventBatch,
+    rows: Rows,
     n: int = 20,
     lacking: Completeness = _WHOLE,
     *,
@@ -155,14 +156,14 @@ def slowest(
     """Return the n calls that took longest, the slowest first.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         n: how many, at most.
         lacking: what the rows lack.
         origin_ns: what `start_s` counts from, on the boot clock; by default the earliest row.
         waiting: those that waited for somebody else, instead of those that did not.
     """
-    found = aggregate.slowest(batch, n, waiting=waiting)
-    start_s = (found["time_ns"].astype(np.int64) - _origin(batch, origin_ns)) / 1e9
+    found = aggregate.slowest(rows, n, waiting=waiting, columns=("time_ns", *_SLOW))
+    start_s = (found["time_ns"].astype(np.int64) - _origin(rows, origin_ns)) / 1e9
     text = ("syscall", "file", "comm")
     return _frame(
         {"start_s": start_s} | {name: found.text(name) if name in text else found[name].copy() for name in _SLOW},
@@ -171,7 +172,7 @@ def slowest(
 
 
 def timeline(
-    batch: EventBatch,
+    rows: Rows,
     lacking: Completeness = _WHOLE,
     *,
     slot_s: float | str | None = None,
@@ -180,7 +181,7 @@ def timeline(
     """Return equal slots of time, quiet ones too. A call belongs to the slot it started in.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         lacking: what they lack; when a missing call was, nobody knows.
         slot_s: length of a slot in seconds, or with its unit, as in `1ms`; by default the shortest of 1, 2 or 5 times a
             power of ten that makes at most 60.
@@ -192,7 +193,7 @@ def timeline(
     slot = None if slot_s is None else seconds(slot_s, "slot_s")
     try:
         slot_ns = None if slot is None else round(slot * 1e9)
-        return _frame(aggregate.timeline(batch, slot_ns=slot_ns, origin_ns=origin_ns), lacking)
+        return _frame(aggregate.timeline(rows, slot_ns=slot_ns, origin_ns=origin_ns), lacking)
     except (ValueError, OverflowError) as error:
         raise ConfigError(f"slot_s={slot:g}: {error}") from error
 
@@ -229,10 +230,10 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     return pd.DataFrame({name: _series(values[order]) for name, values in result.items()})
 
 
-def _origin(batch: EventBatch, origin_ns: int | None) -> int:
+def _origin(rows: Rows, origin_ns: int | None) -> int:
     if origin_ns is not None:
         return origin_ns
-    return int(batch["time_ns"].min()) if len(batch) else 0
+    return (aggregate.span(rows) or (0, 0))[0]
 
 
 def _frame(columns: aggregate.Columns, lacking: Completeness) -> pd.DataFrame:

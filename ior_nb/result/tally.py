@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate import latencies, source_files, uses, wait_rows, waits_at, ways
+from ior_nb.aggregate.sums import Sums
 from ior_nb.real import Lock
 from ior_nb.result.crowd import Crowd, Moved
 from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import NAMED, Overview, grouped, others
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
-from ior_nb.result.sums import Sums
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.mine import MINE, NONE, SYSTEM, kind_of
@@ -42,6 +42,12 @@ class Tally:
 
     Of more than `_FILES` files the better half is kept, and a file that comes back counts as another one.
     """
+
+    columns: Final = (
+        *("syscall", "file", "old_file", "bytes", "latency_ns", "state", "is_error", "probe", "ret", "file_kind"),
+        *("time_ns", "pid", "ppid", "tid", "comm"),
+    )
+    """Those it looks at."""
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ior_nb.aggregate import counted, missing
 from ior_nb.errors import ConfigError
+from ior_nb.real import Lock
 from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
-from ior_nb.result.held import Held
+from ior_nb.result.footer import began_as, ended_as
+from ior_nb.result.held import Held, in_memory
 from ior_nb.result.lines import Annotated, LineTally, annotated
+from ior_nb.result.stored import Stored
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
-from ior_nb.runtime.clock import Moment, boot_id, moment
+from ior_nb.runtime.clock import Moment, moment
 from ior_nb.runtime.completeness import Counters, only_where
-from ior_nb.runtime.text import printable, show_ns
-from ior_nb.version import VERSION
+from ior_nb.runtime.passing import Passing
+from ior_nb.runtime.rows import Rows, read
+from ior_nb.runtime.text import printable, show_count, show_ns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
     from ior_nb.runtime import Filter
 
 __all__ = ["Trace", "clocks"]
+
+_AT_ONCE: Final = 1_000_000
+"""Rows of a recording that are added up when somebody only wants to know what it is."""
 
 
 @own.all_ours
@@ -46,7 +54,6 @@ class Trace(Answers):
         engine: name of the engine.
         began, ended: its start and its end, each on the wall clock and on that of the rows.
         window: (t0, t1) on the boot clock, ns; rows started inside.
-        accounting: where every call went; while it runs, as far as somebody has looked.
         counters: exact counters by syscall name: {"calls", "errors", "probes", "bytes", "latency_ns"}; exact under
             sampling and loss, and of all calls, those a filter keeps out too. A file found later along a search path
             they do not know: its misses are errors there.
@@ -66,7 +73,7 @@ class Trace(Answers):
         self.options = dict(options or {})
         self.began = self.ended = moment()
         self.window = (0, 0)
-        self.accounting = Accounting()
+        self._accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
         self.returncode: int | None = None
         self.recording: Path | None = None
@@ -79,12 +86,16 @@ class Trace(Answers):
         self.home = ""
         """The folder the traced program began in, where known: names in it are shown without it."""
         self.finished = False
-        self._tally = Tally()
+        self._tally: Tally | None = Tally()
         self._lines = LineTally()
         self.cells: Mapping[str, int] = {}
         """Number of each cell of the notebook by the name its code has for a file."""
         self._held = Held()
+        self._rows: Rows = self._held
         self._rows_kept = True
+        self._count: Callable[[], int] = lambda: self._held.rows
+        self._books: Callable[[], Accounting] | None = None
+        self._reading = Lock()  # one pass for the summary at a time
         self._name: str | None = None  # found among all rows: views ask several times a second
         self.rows_let_go = 0
         self._unrecorded: Counters | None = None  # of a finished trace: its rows change no more
@@ -93,29 +104,52 @@ class Trace(Answers):
 
     def add(self, batch: EventBatch, *, keep: bool = True) -> None:
         """Take in rows of the window."""
-        self._tally.add(batch)
+        self._tallied()[0].add(batch)
         self._lines.add(batch)
         if not keep:
             self._rows_kept = False
             return
         self.rows_let_go += self._held.add(batch)
 
+    def stand_for(self, rows: Rows, *, count: Callable[[], int], books: Callable[[], Accounting]) -> None:
+        """Be the trace of rows that stay where they are: nothing is read before it is asked for.
+
+        Args:
+            rows: the rows.
+            count: returns how many there are.
+            books: returns the accounting.
+        """
+        self._rows, self._tally = rows, None
+        self._count, self._books = functools.cache(count), books
+
     def finish(
         self,
         *,
         window: tuple[int, int],
-        accounting: Accounting,
         counters: dict[str, dict[str, int]],
+        accounting: Accounting | None = None,
         ended: Moment | None = None,
     ) -> None:
-        """Close the books; a trace of another time or machine says when it ended."""
+        """Close the books; a trace of another time or machine says when it ended, and may count later."""
         self.window = window
         self.ended = ended or moment(window[1])
-        self.accounting = accounting
+        if accounting is not None:
+            self.accounting = accounting
         self.counters = counters
         self.finished = True
 
     # ---- read by the user
+
+    @property
+    def accounting(self) -> Accounting:
+        """Where every call went; while it runs, as far as somebody has looked."""
+        if self._books is not None:
+            self._accounting, self._books = self._books(), None
+        return self._accounting
+
+    @accounting.setter
+    def accounting(self, accounting: Accounting) -> None:
+        self._accounting, self._books = accounting, None
 
     @property
     def started_at(self) -> float:
@@ -143,8 +177,8 @@ class Trace(Answers):
         if not self.finished or not self._rows_kept:
             return {}
         if self._unrecorded is None:
-            whole = self._exact() or (self._tally.counted() if self.rows_let_go else {})
-            self._unrecorded = missing(whole, counted(self.batch, flying=whole is not self.counters)) if whole else {}
+            whole = self._exact() or (self._tallied()[0].counted() if self.rows_let_go else {})
+            self._unrecorded = missing(whole, counted(self.rows, flying=whole is not self.counters)) if whole else {}
         return self._unrecorded
 
     def _exact(self) -> Counters:
@@ -160,15 +194,20 @@ class Trace(Answers):
         return self._name
 
     def _named(self) -> str:
-        cells = {int(number) for batch in self.batches() for number in np.unique(batch["cell"])}
+        cells: set[int] = set()
+        for piece in self._rows.pieces():
+            known = piece.bounds("cell")
+            cells.update(known if known is not None else np.unique(piece.read("cell")["cell"]).tolist())
+            if len(cells) > 1:
+                break
         if len(cells) != 1 or min(cells) < 0:
             return self.title
         cell = cells.pop()
         return f"cell {cell}" if self.title == "this cell" else f"{self.title} (cell {cell})"
 
     @property
-    def batch(self) -> EventBatch:
-        """All rows as one `EventBatch`.
+    def rows(self) -> Rows:
+        """The rows, wherever they are, for whoever looks at some of their columns only.
 
         Raises:
             ConfigError: the trace is still running, or its rows were not kept.
@@ -180,14 +219,25 @@ class Trace(Answers):
             if self.recording is not None:
                 how = f"its recording has them: ior_nb.load({str(self.recording)!r})"
             raise ConfigError(f"the rows of this trace were not kept in memory; {how}")
-        return self._held.joined()
+        return self._rows
 
-    def batches(self) -> tuple[EventBatch, ...]:
-        """Return the rows kept so far, in pieces, in order; also while the trace is running."""
-        return tuple(self._held.batches)
+    @property
+    def batch(self) -> EventBatch:
+        """All rows as one `EventBatch`, in memory.
+
+        Raises:
+            ConfigError: the trace is still running, its rows were not kept, or they would not fit.
+        """
+        if self.rows is self._held:
+            return self._held.joined()
+        return in_memory(self._rows, len(self))
+
+    def batches(self, *columns: str) -> Iterator[EventBatch]:
+        """Yield the rows so far, or these columns of them, in pieces, in order; also while the trace is running."""
+        return read(self._rows, *columns)
 
     def __len__(self) -> int:
-        return self._held.rows
+        return self._count()
 
     def df(self) -> pd.DataFrame:
         """Return the rows as a DataFrame; text columns are categories."""
@@ -214,32 +264,8 @@ class Trace(Answers):
 
     def metadata(self) -> dict[str, str]:
         """Return what the footer of a recording says about the trace."""
-        import json
-
-        options, title = dict(self.options), self.title
-        if "command" in options and not self.records_command:
-            program = options["command"].split(" ")[0]
-            title = program if title == options["command"] else title
-            options["command"] = program
-        pairs = {
-            "ior_nb.version": VERSION,
-            "ior_nb.hostname": platform.node(),
-            "ior_nb.kernel": platform.release(),
-            "ior_nb.machine": platform.machine(),
-            "ior_nb.engine": self.engine,
-            "ior_nb.title": title,
-            "ior_nb.scope": self.scope,
-            "ior_nb.boot_id": boot_id(),
-            "ior_nb.options": json.dumps(options),
-        } | self.origin
-        pairs |= clocks("started", self.began)
-        if self.finished:
-            pairs |= clocks("ended", self.ended)
-            pairs |= self._told().pairs()
-            pairs["ior_nb.counters"] = json.dumps(self.counters)
-            if self.returncode is not None:
-                pairs["ior_nb.returncode"] = str(self.returncode)
-        return pairs
+        pairs = began_as(self)
+        return pairs | ended_as(self, self._told()) if self.finished else pairs
 
     def annotated(self, file: str = "") -> list[Annotated]:
         """Return the cells, or files, with what each of their lines made in the margin; most time first.
@@ -247,7 +273,7 @@ class Trace(Answers):
         Args:
             file: the files whose path ends so, of libraries too; else the cells.
         """
-        return annotated(self._lines.costs(), file=file, cells=self.cells)
+        return annotated(self._tallied()[1].costs(), file=file, cells=self.cells)
 
     # ---- pictures: plotly figures
 
@@ -263,7 +289,7 @@ class Trace(Answers):
         """
         from ior_nb.result import figures
 
-        return figures.flame(self.batch, fields, metric, self.completeness)
+        return figures.flame(self.rows, fields, metric, self.completeness)
 
     def plot(self, what: str = "timeline", **options: Any) -> Any:
         """Return a plotly figure: `timeline`, `latency`, `heatmap`, `files` or `flame`.
@@ -275,7 +301,7 @@ class Trace(Answers):
         """
         from ior_nb.result import figures
 
-        return figures.plot(self.batch, what, self.completeness, origin_ns=self._start(), **options)
+        return figures.plot(self.rows, what, self.completeness, origin_ns=self._start(), **options)
 
     # ---- other traces
 
@@ -293,10 +319,7 @@ class Trace(Answers):
         from ior_nb.globalfilter import parse, to_text
 
         chosen = parse(wanted) if isinstance(wanted, str) else wanted
-        batch = self.batch
-        passed = chosen.mask(batch)
-        flight = batch.in_flight
-        dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
+        rows = Passing(self.rows, chosen)
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
         found.home = self.home
@@ -304,14 +327,23 @@ class Trace(Answers):
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
-        found.add(batch.take(passed))
-        accounting = replace(
-            self.accounting,
-            emitted=self.accounting.emitted - (dropped - dropped_flight),
-            in_flight=self.accounting.in_flight - dropped_flight,
-            filtered=self.accounting.filtered + dropped,
-        )
-        found.finish(window=self.window, accounting=accounting, counters={}, ended=self.ended)
+
+        @functools.cache
+        def passed() -> tuple[int, int]:  # and of these those in flight
+            flying = [batch.in_flight for batch in read(rows, "state")]
+            return sum(map(len, flying)), sum(int(part.sum()) for part in flying)
+
+        def books() -> Accounting:
+            before, (kept, flying) = self.accounting, passed()
+            return replace(
+                before,
+                emitted=kept - flying,
+                in_flight=flying,
+                filtered=before.filtered + before.emitted + before.in_flight - kept,
+            )
+
+        found.stand_for(rows, count=lambda: passed()[0], books=books)
+        found.finish(window=self.window, counters={}, ended=self.ended)
         return found
 
     def diff(self, other: Trace, *, titles: tuple[str, str] | None = None, rows_only: bool = False) -> Diff:
@@ -331,8 +363,8 @@ class Trace(Answers):
             kind = type(other).__name__
             raise ConfigError(f"a trace is compared with another, not with {other!r:.80} ({kind}); see %ior cells")
         return Diff(
-            self.batch,
-            other.batch,
+            self.rows,
+            other.rows,
             lacking=(self.completeness, other.completeness),
             titles=titles or told_apart((self.name, other.name), (self.started_at, other.started_at)),
             rows_only=rows_only,
@@ -382,7 +414,7 @@ class Trace(Answers):
         notes = self.notes
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
-        return self._tally.summary(
+        return self._tallied()[0].summary(
             title=self.title,
             duration_s=self.duration_s,
             completeness=self._told(),
@@ -393,7 +425,20 @@ class Trace(Answers):
             sources=tuple(self.annotated()),
         )
 
+    def _tallied(self) -> tuple[Tally, LineTally]:
+        """Return what was added up; of rows that are elsewhere by one look at all, when it is first asked for."""
+        with self._reading:
+            if self._tally is None:
+                tally, lines = Tally(), LineTally()
+                for batch in read(self._rows, *dict.fromkeys((*Tally.columns, *LineTally.columns))):
+                    tally.add(batch)
+                    lines.add(batch)
+                self._tally, self._lines = tally, lines
+            return self._tally, self._lines
+
     def __repr__(self) -> str:
+        if self._tally is None and isinstance(self._rows, Stored) and (self._rows.known_rows() or 0) > _AT_ONCE:
+            return f"<Trace of {printable(self.title)}: {show_count(len(self), 'row')}, read when they are asked for>"
         summary = self.summary()
         return f"<Trace of {printable('; '.join(filter(None, (summary.headline(), summary.completeness.told()))))}>"
 

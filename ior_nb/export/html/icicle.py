@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ior_nb.export.stacks import METRICS, Tree, stacks, tree
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.text import escaped_html, show_bytes, show_ns
 
 __all__ = ["flame_graph"]
@@ -20,10 +20,10 @@ _LEAST: Final = 0.0008
 _NAMES: Final = {"duration": "time", "count": "calls", "bytes": "bytes", "gap": "gaps"}
 
 
-def flame_graph(batch: EventBatch, fields: str | Sequence[str], first: str, *, partial: bool) -> str:
+def flame_graph(rows: Rows, fields: str | Sequence[str], first: str, *, partial: bool) -> str:
     """Return the section; `first` is the metric it opens with."""
     metrics = [m for m in ("duration", "count", "bytes") if m != first]
-    found = stacks(batch, fields)
+    found = stacks(rows, fields)
     shown = [m for m in (first, *metrics) if m == first or found.total(m)]
     ordered = [m for m in _NAMES if m in shown]
     nodes = tree(found)
