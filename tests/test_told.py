@@ -164,7 +164,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
         name: (lambda t, _, name=name: getattr(t, name)())  # type: ignore[misc]
         for name in (
             "df table stats syscalls families files directories processes errors probes slowest waiting timeline "
-            "flame lines plot metadata"
+            "flame lines imports plot metadata"
         ).split()
     },
     "completeness": lambda t, _: t.completeness.line(),
@@ -180,8 +180,8 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
 }
 TRACE_PARTS: Final = set(  # for the session and for other modules: they show nothing
     "accounting add annotated batch batches began caveats cells counters duration_s ended engine finish finished home "
-    "name notes options origin recording recording_error records_command returncode rows_let_go scope "
-    "started_at title window".split()
+    "name notes options origin recorded_cells recording recording_error records_cells records_command returncode "
+    "rows rows_let_go scope sources stand_for started_at texts title window".split()
 )
 
 

@@ -10,28 +10,28 @@ Only finished calls have a latency; calls that never return, or had not returned
 """
 
 from ior_nb.aggregate.columns import Columns
+from ior_nb.aggregate.files import directories, directory_of, files
 from ior_nb.aggregate.groups import Groups
+from ior_nb.aggregate.imports import packages
 from ior_nb.aggregate.rows import (
     CLASS_OF,
     CLASSES,
-    WAITED,
     classes,
+    ended,
     latencies,
     moved,
     probe_rows,
     source_files,
     uses,
-    wait_rows,
     waits_at,
     ways,
 )
-from ior_nb.aggregate.sums import MEASURED, Sums
+from ior_nb.aggregate.spent import MEASURED, WAITED, WORDS, Spent, amount, reasons, wait_rows, waiting
+from ior_nb.aggregate.sums import SUMMED, Sums
 from ior_nb.aggregate.tables import (
-    directories,
-    directory_of,
     errors,
     families,
-    files,
+    imports,
     lines,
     probes,
     processes,
@@ -46,28 +46,36 @@ __all__ = [
     "CLASSES",
     "CLASS_OF",
     "MEASURED",
+    "SUMMED",
     "WAITED",
+    "WORDS",
     "Columns",
     "Groups",
+    "Spent",
     "Sums",
     "added",
+    "amount",
     "classes",
     "counted",
     "directories",
     "directory_of",
+    "ended",
     "errors",
     "families",
     "files",
     "finished",
     "heat",
+    "imports",
     "latencies",
     "latency_bins",
     "lines",
     "missing",
     "moved",
+    "packages",
     "probe_rows",
     "probes",
     "processes",
+    "reasons",
     "slowest",
     "source_files",
     "span",
@@ -77,6 +85,7 @@ __all__ = [
     "totals",
     "uses",
     "wait_rows",
+    "waiting",
     "waits_at",
     "ways",
 ]

@@ -12,7 +12,7 @@ from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.index import Index
 from ior_nb.runtime.schema import column
 
-__all__ = ["HALF", "Distinct", "Groups", "Numbers", "pairs"]
+__all__ = ["HALF", "ByText", "Distinct", "Groups", "Numbers", "pairs"]
 
 HALF: Final = np.uint64(32)
 """Bits of one of the two numbers of a pair."""
@@ -85,6 +85,29 @@ class Groups:
         """Return the groups in ascending order of their keys, that of text as it came."""
         parts = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in self._keys.values()]
         return np.lexsort(parts[::-1])
+
+
+class ByText:
+    """Groups of equal text in one column: their numbers are codes, 0 for the empty text."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._recoder = Recoder()
+
+    def __len__(self) -> int:
+        return len(self._recoder.own)
+
+    def of(self, batch: EventBatch) -> np.ndarray:
+        """Return the group of each row."""
+        return self.coded(batch, batch[self._name])
+
+    def coded(self, batch: EventBatch, codes: np.ndarray) -> np.ndarray:
+        """Return the groups of codes of the batch's table of that column."""
+        return self._recoder.codes(codes, batch.tables[self._name]).astype(np.intp)
+
+    def names(self, which: np.ndarray) -> np.ndarray:
+        """Return the texts of groups."""
+        return objects(self._recoder.own.at(which))
 
 
 class Distinct:

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows, read
 from ior_nb.syscalls import SYSCALLS
 from ior_nb.syscalls.looks import LOOKS, OPENS
 from ior_nb.syscalls.probes import MOST_ERRNO, errnos
@@ -20,15 +21,15 @@ from ior_nb.syscalls.waits import ALWAYS, AT_KINDS, AT_OTHERS
 __all__ = [
     "CLASSES",
     "CLASS_OF",
-    "WAITED",
+    "at_others",
     "classes",
     "credited_rows",
+    "ended",
     "latencies",
     "moved",
     "probe_rows",
     "source_files",
     "uses",
-    "wait_rows",
     "waits_at",
     "ways",
 ]
@@ -67,6 +68,15 @@ def latencies(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
     return (latency if done.all() else np.where(done, latency, 0)), done
 
 
+def ended(rows: Rows) -> tuple[int, int]:
+    """Return how many calls had ended, and how many were in flight."""
+    done = flying = 0
+    for batch in read(rows, "state"):
+        still = int(batch.in_flight.sum())
+        done, flying = done + len(batch) - still, flying + still
+    return done, flying
+
+
 def source_files(batch: EventBatch, transfers: np.ndarray) -> np.ndarray:
     """Return the file whose bytes every row read, as a code: a transfer (bool, shape (n,)) reads from `old_file`."""
     old = batch["old_file"]
@@ -101,12 +111,8 @@ def waits_at(names: Iterable[str]) -> np.ndarray:
     return np.array([2 if name in ALWAYS else 1 if name in AT_OTHERS else 0 for name in names], np.int8)
 
 
-WAITED: Final = ("syscall", "file_kind")
-"""The columns of `wait_rows`."""
-
-
-def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
-    """Return which rows wait for somebody else: bool, shape (n,).
+def at_others(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
+    """Return which rows are of calls that wait for somebody else: bool, shape (n,).
 
     Args:
         batch: the rows.

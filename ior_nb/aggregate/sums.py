@@ -6,14 +6,15 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.columns import Columns
+from ior_nb.aggregate.columns import Columns, mean
 from ior_nb.aggregate.rows import latencies, ways
+from ior_nb.aggregate.spent import MEASURED
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.index import grown
 
-__all__ = ["MEASURED", "Measures", "Sums"]
+__all__ = ["SUMMED", "Measures", "Sums", "averaged", "measured"]
 
-MEASURED: Final = ("syscall", "bytes", "latency_ns", "state", "is_error", "probe")
+SUMMED: Final = ("syscall", "bytes", "latency_ns", "state", "is_error", "probe", *MEASURED)
 """The columns of `Measures`."""
 
 
@@ -64,18 +65,20 @@ class Measures:
         self.sums = Sums(
             ("calls", "errors", "probes", "bytes", "bytes_read", "bytes_written", "time_ns", "timed", "max_ns")
         )
+        self._spent = {name: Sums(("sum", "known")) for name in MEASURED}
 
     def add(self, batch: EventBatch, at: np.ndarray, size: int, *, credited: np.ndarray | None = None) -> None:
         """Count rows.
 
         Args:
-            batch: `MEASURED` of them.
+            batch: `SUMMED` of them.
             at: the number of the group of each, below `size`.
             size: how many groups there are.
             credited: the group whose bytes each row read, where that is another.
         """
         sums = self.sums
         sums.grow(size)
+        self._add_spent(batch, at, size, credited)
         latency, done = latencies(batch)
         sums.count("calls", at)
         sums.add("time_ns", at, latency)
@@ -95,6 +98,37 @@ class Measures:
             sums.add("bytes_written", at, count * writes.take(calls))
             sums.add("bytes_read", at if credited is None else credited[rows], count * reads.take(calls))
 
+    def _add_spent(self, batch: EventBatch, at: np.ndarray, size: int, credited: np.ndarray | None) -> None:
+        """Add up what was measured of rows."""
+        for name, sums in self._spent.items():
+            sums.grow(size)
+            values = batch[name]
+            if int(values[0] if values.strides == (0,) else values.max()) < 0:
+                continue
+            rows = np.flatnonzero(values >= 0)
+            if len(rows):
+                groups = credited if credited is not None and name == "fetched_bytes" else at
+                groups = groups if len(rows) == len(groups) else groups[rows]
+                sums.columns["known"][groups] = 1
+                sums.add("sum", groups, values if len(rows) == len(values) else values[rows])
+
     def columns(self, which: np.ndarray) -> Columns:
-        """Return the measures of groups, by their numbers."""
-        return {name: values.take(which) for name, values in self.sums.columns.items()}
+        """Return the measures of groups, by their numbers; -1 for what was measured of none of their rows."""
+        found = {name: values.take(which) for name, values in self.sums.columns.items()}
+        for name, sums in self._spent.items():
+            amount, known = (sums.columns[column].take(which) for column in ("sum", "known"))
+            found[name] = np.where(known > 0, amount, -1)
+        return found
+
+
+def measured(measures: Measures, which: np.ndarray, *, recorded: bool = False) -> Columns:
+    """Return the measures of groups; with `recorded` where missing calls go to the groups of rows."""
+    columns = measures.columns(which)
+    calls = columns.pop("calls")
+    return {"calls": calls, **({"recorded": calls} if recorded else {}), **columns}
+
+
+def averaged(columns: Columns) -> Columns:
+    """Return the columns with the mean in the place of how many calls it is of."""
+    means = mean(columns["time_ns"], columns["timed"])
+    return {"mean_ns" if name == "timed" else name: means if name == "timed" else v for name, v in columns.items()}

@@ -1,4 +1,4 @@
-"""One group per system call, family, file, directory, process, thread name or error; and the totals.
+"""One group per system call, family, process, thread name or error; and the totals.
 
 Each takes the calls that were counted and are no rows (`Completeness.unrecorded`), and has them in its sums. What only
 rows can tell (percentiles, which file, which process) is of the rows: the column `recorded` says of how many.
@@ -12,24 +12,27 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.columns import Columns, in_order, mean, objects, ranked
-from ior_nb.aggregate.groups import Distinct, Groups
+from ior_nb.aggregate.columns import Columns, in_order, objects, ranked
+from ior_nb.aggregate.files import CREDITED
+from ior_nb.aggregate.groups import ByText, Distinct, Groups
+from ior_nb.aggregate.imports import packages
 from ior_nb.aggregate.lives import Processes
 from ior_nb.aggregate.ranks import PERCENTILES, Ranks
-from ior_nb.aggregate.rows import WAITED, credited_rows, latencies, wait_rows
-from ior_nb.aggregate.sums import MEASURED, Measures, Sums
+from ior_nb.aggregate.rows import credited_rows, latencies
+from ior_nb.aggregate.spent import MEASURED, WAITED, wait_rows, waiting
+from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured
 from ior_nb.aggregate.unrecorded import as_group, into_groups, sums
-from ior_nb.runtime import EventBatch, Recoder
+from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import UNRECORDED, Counters
+from ior_nb.runtime.filter import import_rows
 from ior_nb.runtime.rows import Rows, read
 from ior_nb.runtime.stacks import NO_FRAME, parsed
 
 __all__ = [
-    "directories",
-    "directory_of",
+    "IMPORTS",
     "errors",
     "families",
-    "files",
+    "imports",
     "lines",
     "probes",
     "processes",
@@ -39,39 +42,17 @@ __all__ = [
 ]
 
 
+IMPORTS: Final = "(imports)"
 _ALL_ROWS: Final[Counters] = {}
-
-
-class _ByText:
-    """Groups of equal text in one column: their numbers are codes, 0 for the empty text."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._recoder = Recoder()
-
-    def __len__(self) -> int:
-        return len(self._recoder.own)
-
-    def of(self, batch: EventBatch) -> np.ndarray:
-        """Return the group of each row."""
-        return self.coded(batch, batch[self._name])
-
-    def coded(self, batch: EventBatch, codes: np.ndarray) -> np.ndarray:
-        """Return the groups of codes of the batch's table of that column."""
-        return self._recoder.codes(codes, batch.tables[self._name]).astype(np.intp)
-
-    def names(self, which: np.ndarray) -> np.ndarray:
-        """Return the texts of groups."""
-        return objects(self._recoder.own.at(which))
 
 
 def totals(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> dict[str, int | float]:
     """Return the totals by name; files, processes, threads and percentiles are those of the rows."""
     processes, measures, ranks = Processes(rows), Measures(), Ranks()
-    calls, files, threads = _ByText("syscall"), _ByText("file"), Distinct()
+    calls, files, threads = ByText("syscall"), ByText("file"), Distinct()
     made = Sums(("calls",))
-    flying = waiting = 0
-    for batch in read(rows, *dict.fromkeys((*MEASURED, *WAITED, *_CREDITED, *processes.needs, "tid"))):
+    flying = waited = 0
+    for batch in read(rows, *dict.fromkeys((*SUMMED, *WAITED, *CREDITED, *processes.needs, "tid"))):
         latency, done = latencies(batch)
         at = np.zeros(len(batch), np.intp)
         measures.add(batch, at, 1)
@@ -82,7 +63,7 @@ def totals(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> dict[str, int | floa
         files.of(batch)
         files.coded(batch, batch["old_file"][credited_rows(batch)])
         flying += int(batch.in_flight.sum())
-        waiting += int(latency[wait_rows(batch)].sum())
+        waited += int(waiting(batch, wait_rows(batch)).sum())
         threads.add(processes.of(batch), batch["tid"])
     one = {name: int(values[0]) for name, values in measures.columns(np.zeros(1, np.intp)).items()}
     percentiles = ranks.find(rows, (), lambda batch: np.zeros(len(batch), np.intp))
@@ -100,7 +81,8 @@ def totals(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> dict[str, int | floa
         "processes": len(processes),
         "threads": int(threads.counts(len(processes)).sum()),
         "time_ns": time,
-        "waiting_ns": waiting,
+        "waiting_ns": waited,
+        **{name: one[name] for name in MEASURED},
         "mean_ns": time / count if count else 0.0,
         **{name: int(percentiles[name][0]) if len(percentiles[name]) else 0 for name in PERCENTILES},
         "max_ns": one["max_ns"],
@@ -109,9 +91,9 @@ def totals(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> dict[str, int | floa
 
 def syscalls(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return one group per system call, most time first; percentiles and mean are of finished calls."""
-    groups, families, measures, ranks = _ByText("syscall"), _ByText("family"), Measures(), Ranks()
+    groups, families, measures, ranks = ByText("syscall"), ByText("family"), Measures(), Ranks()
     family = Sums(("code",))
-    for batch in read(rows, "family", *MEASURED):
+    for batch in read(rows, "family", *SUMMED):
         at = groups.of(batch)
         measures.add(batch, at, len(groups))
         latency, done = latencies(batch)
@@ -125,30 +107,17 @@ def syscalls(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     columns: Columns = {
         "syscall": groups.names(found),
         "family": families.names(family.columns["code"].take(found)),
-        **_measured(measures, found, recorded=True),
+        **measured(measures, found, recorded=True),
         **{name: values.take(found) for name, values in percentiles.items()},
     }
     columns["max_ns"] = columns.pop("max_ns")  # behind the percentiles
-    return ranked(_averaged(into_groups(columns, "syscall", unrecorded)), "time_ns", "calls")
-
-
-def _measured(measures: Measures, which: np.ndarray, *, recorded: bool = False) -> Columns:
-    """Return the measures of groups; with `recorded` where missing calls go to the groups of rows."""
-    columns = measures.columns(which)
-    calls = columns.pop("calls")
-    return {"calls": calls, **({"recorded": calls} if recorded else {}), **columns}
-
-
-def _averaged(columns: Columns) -> Columns:
-    """Return the columns with the mean in the place of how many calls it is of."""
-    means = mean(columns["time_ns"], columns["timed"])
-    return {"mean_ns" if name == "timed" else name: means if name == "timed" else v for name, v in columns.items()}
+    return ranked(averaged(into_groups(columns, "syscall", unrecorded)), "time_ns", "calls")
 
 
 def families(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return one group per family of system calls, most time first."""
-    groups, calls, measures, distinct = _ByText("family"), _ByText("syscall"), Measures(), Distinct()
-    for batch in read(rows, "family", *MEASURED):
+    groups, calls, measures, distinct = ByText("family"), ByText("syscall"), Measures(), Distinct()
+    for batch in read(rows, "family", *SUMMED):
         at = groups.of(batch)
         measures.add(batch, at, len(groups))
         distinct.add(at, calls.of(batch))
@@ -156,62 +125,9 @@ def families(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     columns: Columns = {
         "family": groups.names(found),
         "syscalls": distinct.counts(len(groups)).take(found),
-        **_measured(measures, found, recorded=True),
+        **measured(measures, found, recorded=True),
     }
-    return ranked(_averaged(into_groups(columns, "family", unrecorded)), "time_ns", "calls")
-
-
-_CREDITED: Final = ("file", "old_file", "syscall")
-"""The columns of `credited_rows`."""
-
-
-def files(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
-    """Return one group per file, most bytes first; calls without a file have the empty name.
-
-    A transfer between two descriptors is a call on its destination; the bytes read are credited to its source.
-    """
-    groups, measures = _ByText("file"), Measures()
-    sources = [np.zeros(0, np.intp)]
-    for batch in read(rows, *dict.fromkeys((*_CREDITED, *MEASURED))):
-        at, read_from = groups.of(batch), None
-        credited = credited_rows(batch) if batch["old_file"].any() else ()
-        if len(credited):
-            read_from = at.copy()
-            read_from[credited] = groups.coded(batch, batch["old_file"][credited])
-            sources.append(np.unique(read_from[credited]))
-        measures.add(batch, at, len(groups), credited=read_from)
-    found = np.union1d(np.flatnonzero(measures.sums.columns["calls"]), np.concatenate(sources))
-    columns: Columns = {"file": groups.names(found), **_measured(measures, found)}
-    columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
-    columns = ranked(columns, "bytes", "calls", "time_ns")
-    del columns["bytes"]
-    return _averaged(as_group(columns, "file", unrecorded))
-
-
-def directory_of(file: str) -> str:
-    """Return the text before the last slash; `/` for top-level entries, `.` for names without one, empty for none."""
-    head, slash, _ = file.rpartition("/")
-    return (head or "/") if slash else "." if file else ""
-
-
-def directories(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
-    """Return one group per directory, most bytes first; calls without a file have the empty name."""
-    by_file = files(rows)
-    numbers: dict[str, int] = {}
-    at = np.array([numbers.setdefault(directory_of(f), len(numbers)) for f in by_file["file"]], np.intp)
-    added = ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns")
-    totals_of = Sums(("files", *added, "max_ns"))
-    totals_of.grow(len(numbers))
-    totals_of.count("files", at)
-    for name in added:
-        totals_of.add(name, at, by_file[name])
-    totals_of.most("max_ns", at, by_file["max_ns"])
-    columns: Columns = {"directory": objects(list(numbers))}
-    columns |= {name: values[: len(numbers)] for name, values in totals_of.columns.items()}
-    columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
-    columns = ranked(columns, "bytes", "calls", "time_ns")
-    del columns["bytes"]
-    return as_group(columns, "directory", unrecorded)
+    return ranked(averaged(into_groups(columns, "family", unrecorded)), "time_ns", "calls")
 
 
 def processes(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
@@ -219,9 +135,9 @@ def processes(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
 
     A process is called what its main thread was called last, or, where that made no call, by its first name at all.
     """
-    groups, names, measures, threads = Processes(rows), _ByText("comm"), Measures(), Distinct()
+    groups, names, measures, threads = Processes(rows), ByText("comm"), Measures(), Distinct()
     about = Sums(("main", "named", "ppid", "first_ns", "last_ns"))
-    for batch in read(rows, *dict.fromkeys((*MEASURED, *groups.needs, "tid", "comm", "ppid", "time_ns"))):
+    for batch in read(rows, *dict.fromkeys((*SUMMED, *groups.needs, "tid", "comm", "ppid", "time_ns"))):
         at, comm = groups.of(batch), names.of(batch)
         measures.add(batch, at, len(groups))
         threads.add(at, batch["tid"])
@@ -241,11 +157,11 @@ def processes(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
         "comm": names.names(np.where(columns["main"] != 0, columns["main"], columns["named"])),
         "ppid": columns["ppid"],
         "threads": threads.counts(len(groups)).take(found),
-        **_measured(measures, found),
+        **measured(measures, found),
         "first_ns": _LATEST - columns["first_ns"],
         "last_ns": columns["last_ns"],
     }
-    return _averaged(as_group(ranked(table, "calls", "time_ns"), "comm", unrecorded))
+    return averaged(as_group(ranked(table, "calls", "time_ns"), "comm", unrecorded))
 
 
 _LATEST: Final = (1 << 63) - 1
@@ -253,8 +169,8 @@ _LATEST: Final = (1 << 63) - 1
 
 def threads(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return one group per name of a thread, most time first."""
-    groups, measures, distinct = _ByText("comm"), Measures(), Distinct()
-    for batch in read(rows, "comm", "tid", *MEASURED):
+    groups, measures, distinct = ByText("comm"), Measures(), Distinct()
+    for batch in read(rows, "comm", "tid", *SUMMED):
         at = groups.of(batch)
         measures.add(batch, at, len(groups))
         distinct.add(at, batch["tid"])
@@ -262,13 +178,15 @@ def threads(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     columns: Columns = {
         "comm": groups.names(found),
         "threads": distinct.counts(len(groups)).take(found),
-        **_measured(measures, found),
+        **measured(measures, found),
     }
-    return _averaged(as_group(ranked(columns, "time_ns", "calls"), "comm", unrecorded))
+    return averaged(as_group(ranked(columns, "time_ns", "calls"), "comm", unrecorded))
 
 
 def lines(rows: Rows, unrecorded: Counters = _ALL_ROWS, *, library: bool = False) -> Columns:
     """Return one group per line of Python, most time first; calls without a Python stack have the empty file.
+
+    The cost of imports is no line's, but a group of its own, `IMPORTS`: `imports` has its packages.
 
     Args:
         rows: the rows.
@@ -277,20 +195,43 @@ def lines(rows: Rows, unrecorded: Counters = _ALL_ROWS, *, library: bool = False
     """
     keys = ("stack",) if library else ("py_file", "py_line", "py_func")
     groups, measures, waits = Groups(*keys), Measures(), Sums(("waiting_ns",))
-    for batch in read(rows, *dict.fromkeys((*keys, *MEASURED, *WAITED))):
-        at = groups.of(batch)
+    for batch in read(rows, *dict.fromkeys((*keys, "stack", *SUMMED, *WAITED))):
+        at = groups.of(batch if library else _folded(batch))
         measures.add(batch, at, len(groups))
         waits.grow(len(groups))
-        waiting = np.flatnonzero(wait_rows(batch))
-        waits.add("waiting_ns", at[waiting], latencies(batch)[0][waiting])
+        waits.add("waiting_ns", at, waiting(batch, wait_rows(batch)))
     names, found = groups.keys(), groups.order()
-    columns = {**_measured(measures, found), "waiting_ns": waits.columns["waiting_ns"].take(found)}
+    columns = {**measured(measures, found), "waiting_ns": waits.columns["waiting_ns"].take(found)}
     if library:
         names, columns = _by_last_frame(names["stack"].take(found).tolist(), columns)
     else:
         names = {"file": names["py_file"], "line": names["py_line"], "function": names["py_func"]}
         names = in_order(names, found)
-    return _averaged(as_group(ranked({**names, **columns}, "time_ns", "calls"), "function", unrecorded))
+    return averaged(as_group(ranked({**names, **columns}, "time_ns", "calls"), "function", unrecorded))
+
+
+def _folded(batch: EventBatch) -> EventBatch:
+    """Return the rows with the cost of imports as one line, `IMPORTS`."""
+    folded = import_rows(batch)
+    if not folded.any():
+        return batch
+    names = {"py_file": 0, "py_line": 0, "py_func": batch.tables["py_func"].intern(IMPORTS)}
+    return batch.with_columns(**{name: np.where(folded, value, batch[name]) for name, value in names.items()})
+
+
+def imports(rows: Rows) -> Columns:
+    """Return one group per package, most time first: the calls its import made, which are no line's own."""
+    numbers: dict[str, int] = {}
+    measures = Measures()
+    for batch in read(rows, *dict.fromkeys(("file", "stack", *SUMMED))):
+        which = import_rows(batch)
+        if which.any():
+            codes, names = packages(batch.take(which))
+            used, at = np.unique(codes, return_inverse=True)
+            known = np.array([numbers.setdefault(names[code], len(numbers)) for code in used.tolist()], np.intp)
+            measures.add(batch.take(which), known.take(at), len(numbers))
+    named: Columns = {"package": objects(list(numbers))}
+    return averaged(ranked({**named, **measures.columns(np.arange(len(numbers)))}, "time_ns", "calls"))
 
 
 def _by_last_frame(stacks: list[str], columns: Columns) -> tuple[Columns, Columns]:
@@ -301,7 +242,11 @@ def _by_last_frame(stacks: list[str], columns: Columns) -> tuple[Columns, Column
     together = Sums(tuple(columns))
     together.grow(len(known))
     for name, values in columns.items():
-        (together.most if name == "max_ns" else together.add)(name, at, values)
+        if name in MEASURED:  # below 0 where none was
+            together.columns[name][:] = -1
+            together.most(name, at, np.minimum(values, 0))
+        how = together.most if name == "max_ns" else together.add
+        how(name, at, np.maximum(values, 0))
     names: Columns = {
         "file": objects([frame.file for frame in known]),
         "line": np.array([frame.line for frame in known], np.int64),
@@ -324,7 +269,7 @@ def probes(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
 
 
 def _failures(rows: Rows, unrecorded: Counters, measure: str) -> Columns:
-    groups, names, calls, distinct = Groups("syscall", "ret"), _ByText("file"), Sums(("calls",)), Distinct()
+    groups, names, calls, distinct = Groups("syscall", "ret"), ByText("file"), Sums(("calls",)), Distinct()
     examples: list[str] = []
     nameless: dict[int, tuple[int, int]] = {}  # group: piece, and row in it
     for number, piece in enumerate(rows.pieces()):

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.columns import Columns, mean
-from ior_nb.aggregate.rows import CLASSES, WAITED, classes, latencies, wait_rows
-from ior_nb.aggregate.sums import MEASURED, Measures
+from ior_nb.aggregate.rows import CLASSES, classes, latencies
+from ior_nb.aggregate.spent import MEASURED, WAITED, wait_rows
+from ior_nb.aggregate.sums import SUMMED, Measures
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.rows import Rows, read
 
@@ -45,9 +46,12 @@ def slowest(rows: Rows, n: int = 20, *, waiting: bool = False, columns: Sequence
     n = max(0, n)
     best = np.zeros((3, 0), np.int64)  # latency, piece, row in it
     for number, piece in enumerate(rows.pieces()):
-        batch = piece.read("latency_ns", "state", *WAITED)
+        bar = int(best[0, -1]) if n and best.shape[1] == n else -1
+        if not (piece.read("latency_ns")["latency_ns"].astype(np.int64) > bar).any():
+            continue
+        batch = piece.read(*WAITED)
         latency, done = latencies(batch)
-        at = np.flatnonzero(done & (latency > (best[0, -1] if n and best.shape[1] == n else -1)))
+        at = np.flatnonzero(done & (latency > bar))
         at = at[wait_rows(batch.take(at)) == waiting]
         if n < len(at):
             limit = np.partition(latency[at], len(at) - n)[len(at) - n] if n else 0
@@ -68,7 +72,7 @@ def slowest(rows: Rows, n: int = 20, *, waiting: bool = False, columns: Sequence
 
 def finished(rows: Rows, *, waiting: bool) -> int:
     """Return how many calls there are for `slowest` to choose from."""
-    return sum(int((batch.done & (wait_rows(batch) == waiting)).sum()) for batch in read(rows, "state", *WAITED))
+    return sum(int((batch.done & (wait_rows(batch) == waiting)).sum()) for batch in read(rows, *WAITED))
 
 
 def timeline(rows: Rows, *, slot_ns: int | None = None, origin_ns: int | None = None) -> Columns:
@@ -84,7 +88,7 @@ def timeline(rows: Rows, *, slot_ns: int | None = None, origin_ns: int | None = 
     """
     start, slot, count = _slots(rows, slot_ns, origin_ns)
     measures = Measures()
-    for batch in read(rows, "time_ns", *MEASURED):
+    for batch in read(rows, "time_ns", *SUMMED):
         measures.add(batch, _slot_of(batch, start, slot), count)
     found = measures.columns(np.arange(count))
     timed = found.pop("timed")
@@ -94,6 +98,7 @@ def timeline(rows: Rows, *, slot_ns: int | None = None, origin_ns: int | None = 
         "slot_s": np.full(count, slot / 1e9),
         **{name: found[name] for name in shown},
         "mean_ns": mean(found["time_ns"], timed),
+        **{name: np.maximum(found[name], 0) for name in MEASURED},
     }
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from ior_nb.aggregate.columns import Columns, objects
 from ior_nb.aggregate.rows import ways
-from ior_nb.aggregate.sums import MEASURED, Measures
+from ior_nb.aggregate.spent import MEASURED
+from ior_nb.aggregate.sums import SUMMED, Measures
 from ior_nb.runtime import Recoder
 from ior_nb.runtime.completeness import COUNTED, UNRECORDED, Counters
 from ior_nb.runtime.rows import Rows, read
@@ -34,7 +35,7 @@ def counted(rows: Rows, *, flying: bool = False) -> dict[str, dict[str, int]]:
         flying: count those in flight too.
     """
     names, measures = Recoder(), Measures()
-    for batch in read(rows, *MEASURED):
+    for batch in read(rows, *SUMMED):
         ended = ~batch.in_flight
         part = batch if flying or ended.all() else batch.take(ended)
         at = names.codes(part["syscall"], part.tables["syscall"]).astype(np.intp)
@@ -99,7 +100,7 @@ def into_groups(columns: Columns, key: str, unrecorded: Counters) -> Columns:
     more = sums(unrecorded)
     names = columns[key].tolist()
     numbers = {name: at for at, name in enumerate(dict.fromkeys([*names, *more[key].tolist()]))}
-    grown = {name: _grown(values, len(numbers)) for name, values in columns.items()}
+    grown = {name: _grown(name, values, len(numbers)) for name, values in columns.items()}
     grown[key] = objects(list(numbers))
     at = np.array([numbers[name] for name in more[key].tolist()])
     for name in _MEASURES:
@@ -117,13 +118,14 @@ def as_group(columns: Columns, column: str, unrecorded: Counters) -> Columns:
     if not unrecorded:
         return columns
     totals = {name: int(values.sum()) for name, values in sums(unrecorded).items() if name in _MEASURES}
-    grown = {name: _grown(values, len(values) + 1) for name, values in columns.items()}
+    grown = {name: _grown(name, values, len(values) + 1) for name, values in columns.items()}
     for name in grown.keys() & totals.keys():
         grown[name][-1] = totals[name]
     grown[column][-1] = UNRECORDED
     return grown
 
 
-def _grown(values: np.ndarray, size: int) -> np.ndarray:
-    fill = np.full(size - len(values), "", object) if values.dtype == object else np.zeros(size - len(values))
-    return np.concatenate([values, fill.astype(values.dtype)])
+def _grown(name: str, values: np.ndarray, size: int) -> np.ndarray:
+    """Return a column with groups of missing calls behind it, of which nothing is known yet."""
+    blank = "" if values.dtype == object else -1 if name in MEASURED else 0
+    return np.concatenate([values, np.full(size - len(values), blank, values.dtype)])

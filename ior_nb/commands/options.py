@@ -68,6 +68,11 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
         choices=FRAMES_OF,
         help="the Python stack of every call (default: full, off for --uid, --cgroup, --system, --pid)",
     )
+    how.add_argument(
+        "--waits",
+        action=argparse.BooleanOptionalAction,
+        help="what calls wait for: a device, a lock, somebody (default: on, off for --uid, --cgroup, --system, --pid)",
+    )
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
     how.add_argument(
         "--record-mode",
@@ -78,6 +83,7 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
     how.add_argument(
         "--record-command", action="store_true", help="keep the whole command line in it, not the program's name alone"
     )
+    how.add_argument("--no-record-cells", dest="record_cells", action="store_false", help="keep no text of cells in it")
 
 
 def _seconds(text: str) -> float:
@@ -96,7 +102,6 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=_seconds, metavar="S", help="leave out what began before: seconds, or as 1m30s")
     parser.add_argument("--end", type=_seconds, metavar="S", help="leave out what began then or later")
     parser.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
-    parser.add_argument("--no-rows", action="store_true", help="keep only the summary, of a file of any size")
 
 
 def add_lines_options(parser: argparse.ArgumentParser) -> None:
@@ -112,7 +117,6 @@ def load_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "start": options.start,
         "end": options.end,
         "filter": options.filter,
-        "keep_rows": not options.no_rows,
     }
 
 

@@ -29,6 +29,7 @@ from ior_nb.engine.refusals import as_error
 from ior_nb.engine.searches import WITHIN_NS
 from ior_nb.engine.sharing import Sharing
 from ior_nb.engine.spawn import ASLEEP_S, BUFFER_BYTES, NAME_RING_BYTES, RING_BYTES, Collector, spawn, waited
+from ior_nb.engine.spent import WAITS
 from ior_nb.real import Event, RLock, SimpleQueue, Thread, current
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
 from ior_nb.runtime.memory import memory_limit
@@ -80,6 +81,7 @@ class BccEngine:
         """Whether bcc had to compile it; else it came from the cache."""
         self._not_kept = ""
         self._notes: tuple[str, ...] = ()
+        self._measured = frozenset[str]()  # what this kernel tells, of `spent.ALL`
         self._collector: Collector | None = None
         self._lock = RLock()
         self._ids = itertools.count(1)
@@ -146,6 +148,7 @@ class BccEngine:
                     way=self._way,
                 )
                 self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
+                self._measured = frozenset(answer["measured"])
                 self.notes = self._notes = (*answer["notes"], *self._sharing.begin(answer["doing"]))
             except BaseException:
                 self._release()
@@ -212,6 +215,7 @@ class BccEngine:
             SourceError: it could not start; nothing is attached.
         """
         self.open()
+        self._decoder.spent.measured = self._measured - (frozenset() if options.waits else {WAITS})
         self._intake.begin(on_batch, quiet=options.quiet)
         scope = options.scope
         self._sharing.traced(True)
@@ -234,6 +238,7 @@ class BccEngine:
             hurry=list(self.thread_ids()),
             filter=as_json(options.pushdown),
             generation=options.generation,
+            waits=options.waits,
             stacks=options.stacks,
             programs=[os.path.realpath(sys.executable), *options.programs] if options.stacks else [],
             counter=[os.getpid(), counter_address()] if options.stacks else None,

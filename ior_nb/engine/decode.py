@@ -27,7 +27,8 @@ from ior_nb.engine.roles import (
     ROLE,
     has,
 )
-from ior_nb.engine.stacks import Stacks
+from ior_nb.engine.spent import Spent
+from ior_nb.engine.stacks import TEXTS, Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS
 from ior_nb.runtime.index import grown
@@ -139,6 +140,7 @@ class Decoder:
     Attributes:
         tables: the string tables of the next batch.
         names: what ids mean.
+        spent: what calls fetched and waited for; which of it the records say can be set.
         stacks: what ids of Python stacks mean.
     """
 
@@ -148,6 +150,7 @@ class Decoder:
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
         self.stacks = Stacks(self.tables)
+        self.spent = Spent(self.tables)
         self._syscalls = np.zeros(wire.SPECS, np.int32)
         self._families = np.zeros(wire.SPECS, np.int32)
         numbers = [c.number for c in SYSCALLS]
@@ -178,7 +181,7 @@ class Decoder:
             self.tables = {**self.tables, "comm": StringTable()}
             self.names.renew_comms(self.tables)
         if self.stacks.full:
-            self.tables = {**self.tables, **{name: StringTable() for name in ("stack", "py_file", "py_func")}}
+            self.tables = {**self.tables, **{name: StringTable() for name in TEXTS.values()}}
             self.stacks.renew(self.tables)
         self._room = grown(self._room, len(payload) // 8)
         r = _Records(payload, self._room)
@@ -221,6 +224,8 @@ class Decoder:
             r.columns["py_file"] = stacks.files.take(ids)
             r.columns["py_line"] = stacks.lines.take(ids)
             r.columns["py_func"] = stacks.functions.take(ids)
+        if raw["opener"].any():
+            r.columns["opened_at"] = self.stacks.places.take(self.stacks.known(raw["opener"]))
         names.in_their_time(at_pid, raw["time"], r.columns["ppid"], r.columns["started_before"])
         sockets = names.sockets.take(file)
         if sockets.any():
@@ -232,6 +237,7 @@ class Decoder:
         if r.any(ANY_PATH) and raw["names"].any():
             self._paths(r)
         _rare(r, self._operations)
+        self.spent.fill(raw, nr, r.columns)
         return EventBatch(r.columns, self.tables)
 
     def _probes(self, r: _Records, failed: np.ndarray) -> None:

@@ -13,14 +13,16 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import grown
-from ior_nb.runtime.stacks import Frame, is_cell, own_frame, written
+from ior_nb.runtime.stacks import CUT, Frame, is_cell, own_frame, place_of, written
 
-__all__ = ["Stacks", "line_of"]
+__all__ = ["TEXTS", "Stacks", "line_of"]
 
 _CODES: Final = 1 << 16  # remembered; the kernel program knows the last 16,384 it was asked for
 _MOST: Final = 1 << 17  # texts in a table before a new one is begun
 _ALIVE: Final = 1 << 16  # stacks that are taken over; the kernel program knows half as many
 _ENCODINGS: Final = {0: "ascii", 1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
+TEXTS: Final = {"texts": "stack", "files": "py_file", "functions": "py_func", "places": "opened_at"}
+"""Attributes of `Stacks` -> the columns whose string codes they are."""
 _BEFORE_ALL: Final = 1 << 31  # an offset beyond: the instruction pointer stands before the code
 
 
@@ -42,7 +44,7 @@ class Stacks:
         tables: the string tables.
 
     Attributes:
-        texts, files, functions: string codes by id of the stack.
+        texts, files, functions, places: string codes by id of the stack; a place is its line with its file.
         lines: numbers by id of the stack.
     """
 
@@ -52,6 +54,7 @@ class Stacks:
         self.texts = np.zeros(1024, np.int32)
         self.files = np.zeros(1024, np.int32)
         self.functions = np.zeros(1024, np.int32)
+        self.places = np.zeros(1024, np.int32)
         self.lines = np.zeros(1024, np.int32)
         self._used = np.zeros(1024, np.int64)  # when an id was last asked for
         self._now = 0
@@ -67,10 +70,13 @@ class Stacks:
         while at < len(payload):
             length = int.from_bytes(payload[at : at + 4], "little") & 0x3FFFFFFF
             at += wire.HEADER_BYTES
-            if int.from_bytes(payload[at : at + 4], "little") == wire.FACT_CODE:
-                self._learn_code(payload, at)
-            else:
-                self._learn_stack(payload, at)
+            match int.from_bytes(payload[at : at + 4], "little"):
+                case wire.FACT_CODE:
+                    self._learn_code(payload, at)
+                case wire.FACT_MORE:
+                    self._learn_more(payload, at)
+                case _:
+                    self._learn_stack(payload, at)
             at += length + 7 & ~7
 
     def _learn_code(self, payload: bytes, at: int) -> None:
@@ -81,11 +87,19 @@ class Stacks:
             parts.append(payload[at : at + size])
             at += size
         file, function, table = parts
+        cut = bool(flags & wire.FACT_LONG)
         self._codes[number] = _Code(
-            _text(file, flags >> 4 & 15), _text(function, flags & 15), table, first, 2 * begins, {}
+            _text(file, flags >> 4 & 15, cut=cut), _text(function, flags & 15, cut=cut), table, first, 2 * begins, {}
         )
         while len(self._codes) > _CODES:
             del self._codes[next(iter(self._codes))]
+
+    def _learn_more(self, payload: bytes, at: int) -> None:
+        _, _, number, _, _, _, _, size, _ = wire.CODE.unpack_from(payload, at)
+        at += wire.CODE.size
+        code = self._codes.get(number)
+        if code is not None:
+            self._codes[number] = code._replace(table=code.table + payload[at : at + size])
 
     def _learn_stack(self, payload: bytes, at: int) -> None:
         _, number, count, cut = wire.STACK.unpack_from(payload, at)
@@ -107,11 +121,12 @@ class Stacks:
             frames, cut = frames[: outermost + 1], False
         frames.reverse()
         own = own_frame(frames)
-        for name in ("texts", "files", "functions", "lines", "_used"):
+        for name in ("texts", "files", "functions", "places", "lines", "_used"):
             setattr(self, name, grown(getattr(self, name), number + 1))
         self.texts[number] = self._tables["stack"].intern(written(frames, cut=bool(cut)))
         self.files[number] = self._tables["py_file"].intern(own.file)
         self.functions[number] = self._tables["py_func"].intern(own.function)
+        self.places[number] = self._tables["opened_at"].intern(place_of(own))
         self.lines[number] = own.line
         self._used[number] = self._now
 
@@ -127,7 +142,7 @@ class Stacks:
         old, self._tables = self._tables, tables
         there = np.flatnonzero(self.texts)
         there = there[np.argsort(-self._used[there], kind="stable")][:_ALIVE]
-        for name, column in (("texts", "stack"), ("files", "py_file"), ("functions", "py_func")):
+        for name, column in TEXTS.items():
             before = getattr(self, name)
             after = np.zeros_like(before)
             after[there] = tables[column].intern_many(old[column].at(before[there]))
@@ -137,10 +152,17 @@ class Stacks:
         self.lines = lines
 
 
-def _text(data: bytes, kind: int) -> str:
-    """Return a str of the traced program; what no UTF-8 can hold becomes an escape."""
+def _text(data: bytes, kind: int, *, cut: bool) -> str:
+    """Return a str of the traced program; what no UTF-8 can hold becomes an escape.
+
+    Args:
+        data: as it is in memory.
+        kind: bytes a character.
+        cut: whether it is not whole if it is as long as can be.
+    """
     text = data.decode(_ENCODINGS.get(kind, "latin-1"), "backslashreplace")
-    return text.encode("utf-8", "backslashreplace").decode()
+    more = CUT if cut and len(data) == wire.LONGEST_NAME else ""
+    return text.encode("utf-8", "backslashreplace").decode() + more
 
 
 def line_of(table: bytes, first: int, offset: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ior_nb.runtime import Completeness
 from ior_nb.runtime.completeness import Counters
+from ior_nb.runtime.stacks import CELLS
 
 __all__ = ["About"]
 
@@ -50,6 +51,7 @@ class About:
         return self.completeness.unrecorded if self.completeness is not None else {}
 
     def pairs(self) -> dict[str, str]:
-        """Return what the metadata of a file says: all that a recording of the trace would have in its footer."""
+        """Return what the metadata of a file says: all that a recording would have in its footer but the cells."""
         lacking = self.completeness.pairs() if self.completeness is not None else {}
-        return {"ior_nb.title": self.title} | lacking | dict(self.metadata)
+        metadata = {name: text for name, text in self.metadata.items() if name != CELLS}
+        return {"ior_nb.title": self.title} | lacking | metadata

@@ -227,8 +227,8 @@ def _texts(values: pa.Array) -> list[str]:
     """Return the distinct strings of a dictionary. Parquet readers do not check that text is UTF-8."""
     import pyarrow as pa
 
-    if not values.null_count:
-        with contextlib.suppress(UnicodeDecodeError):  # which costs a third of what the way below does
+    if not values.null_count and pa.types.is_string(values.type):
+        with contextlib.suppress(UnicodeDecodeError, pa.ArrowException):  # a third of what the way below costs
             texts: list[str] = values.to_numpy(zero_copy_only=False).tolist()
             return texts
     binary = values.cast(pa.binary()).to_pylist()

@@ -23,7 +23,8 @@ __all__ = ["HEADER", "csv"]
 HEADER: Final = tuple(
     "seq time_ns gap_ns latency_ns comm pid tid syscall fd ret bytes file error family requested_sleep_ns nfds "
     "timeout_ns address_space_bytes old_file epoll_op epoll_target_fd epoll_events "
-    "probe py_file py_line py_func stack".split()
+    "probe py_file py_line py_func stack "
+    "fetched_bytes source on_cpu_ns wait_cpu_ns wait_device_ns wait_lock_ns wait_other_ns opened_at".split()
 )
 """Only ever appended to."""
 _COLUMN: Final = {"error": "is_error"}

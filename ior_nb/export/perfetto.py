@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import Groups, processes
+from ior_nb.aggregate import MEASURED, Groups, processes
 from ior_nb.export.about import About
 from ior_nb.export.arrow import encodable
 from ior_nb.export.joined import decimal, joined, optional, spelled
@@ -25,7 +25,8 @@ def perfetto(batch: EventBatch, about: About) -> Iterator[bytes]:
     """Yield the JSON object: names of processes and threads, then one complete event (`X`) per call, sorted by start.
 
     Times are microseconds with three decimals since the first call, whose boot time stands in `otherData`: so they
-    stay exact in readers that keep them as doubles. File, result and the like are the arguments of a slice.
+    stay exact in readers that keep them as doubles. File, result and the like are the arguments of a slice;
+    its Python stack is one of `stackFrames`, which are a tree.
     """
     other = {
         "exporter": f"ior-nb {VERSION}",
@@ -35,11 +36,34 @@ def perfetto(batch: EventBatch, about: About) -> Iterator[bytes]:
     }
     yield f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":['.encode()
     yield ",\n".join(_names(batch)).encode()
+    frames = _Frames()
     if len(batch):
         order = np.argsort(batch["time_ns"], kind="stable")
         for at in range(0, len(batch), _ROWS):
-            yield _slices(batch.take(order[at : at + _ROWS]), int(batch["time_ns"].min()))
-    yield b"]}\n"
+            yield _slices(batch.take(order[at : at + _ROWS]), int(batch["time_ns"].min()), frames)
+    yield f"]{frames.told()}}}\n".encode()
+
+
+class _Frames:
+    """Python frames by number, the outermost first: each knows the one it was called by."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[int, str], int] = {}
+
+    def innermost(self, stack: str) -> int:
+        """Return the number of the innermost frame of a stack as text; 0 where there is none."""
+        at = 0
+        for name in stack.split(";") if stack else ():
+            at = self._numbers.setdefault((at, name), len(self._numbers) + 1)
+        return at
+
+    def told(self) -> str:
+        """Return the member of the file that has them; nothing without any."""
+        frames = {
+            str(number): {"category": "python", "name": name} | ({"parent": str(parent)} if parent else {})
+            for (parent, name), number in self._numbers.items()
+        }
+        return f',"stackFrames":{json.dumps(frames)}' if frames else ""
 
 
 def _names(batch: EventBatch) -> list[str]:
@@ -63,7 +87,7 @@ def _name(what: str, pid: int, tid: int, name: str) -> str:
     return json.dumps({"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {"name": encodable(name)}})
 
 
-def _slices(batch: EventBatch, start: int) -> bytes:
+def _slices(batch: EventBatch, start: int, frames: _Frames) -> bytes:
     """Return the events of these rows, each with a comma in front: the names before them are never none."""
     done, ret = batch.done, batch["ret"]
     codes, which = np.unique(np.where(batch["is_error"], -ret, 0), return_inverse=True)
@@ -81,6 +105,7 @@ def _slices(batch: EventBatch, start: int) -> bytes:
         decimal(batch["pid"]),
         ',"tid":',
         decimal(batch["tid"]),
+        spelled(batch, "stack", lambda text: f',"sf":"{frames.innermost(text)}"' if text else ""),
         ',"args":{"seq":',
         decimal(batch["seq"]),
         optional(done, ',"ret":', decimal(ret)),
@@ -88,10 +113,15 @@ def _slices(batch: EventBatch, start: int) -> bytes:
         optional(batch["probe"], ',"probe":', decimal(batch["probe"])),
         spelled(batch, "file", lambda text: f',"file":{json.dumps(text)}' if text else ""),
         spelled(batch, "old_file", lambda text: f',"old_file":{json.dumps(text)}' if text else ""),
+        spelled(batch, "py_file", lambda text: f',"py_file":{json.dumps(text)}' if text else ""),
+        optional(batch["py_line"] > 0, ',"py_line":', decimal(batch["py_line"])),
+        spelled(batch, "py_func", lambda text: f',"py_func":{json.dumps(text)}' if text else ""),
+        spelled(batch, "opened_at", lambda text: f',"opened_at":{json.dumps(text)}' if text else ""),
         optional(batch["fd"] >= 0, ',"fd":', decimal(batch["fd"])),
         optional(batch["bytes"] > 0, ',"bytes":', decimal(batch["bytes"])),
         optional(batch["requested_bytes"] >= 0, ',"requested_bytes":', decimal(batch["requested_bytes"])),
         optional(batch["offset"] >= 0, ',"offset":', decimal(batch["offset"])),
+        *(optional(batch[name] > 0, f',"{name}":', decimal(batch[name])) for name in MEASURED),
         optional(batch["cell"] >= 0, ',"cell":', decimal(batch["cell"])),
         spelled(batch, "state", lambda text: "" if text in ("", "done") else f',"state":{json.dumps(text)}'),
         "}}",

@@ -8,13 +8,27 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ior_nb.export.about import About
+from ior_nb.export.arrow import compact
 from ior_nb.export.stacks import DEFAULT_FIELDS, METRICS, metric_name, stacks
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.stacks import parsed
+from ior_nb.runtime.text import printable
 from ior_nb.version import VERSION
 
 __all__ = ["SCHEMA", "speedscope"]
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
+
+
+def _places(batch: EventBatch) -> dict[str, dict[str, str | int]]:
+    """Return what else is to be said of frames of Python stacks, by their name: file and line."""
+    texts = compact(batch["stack"], batch.tables["stack"])[1]
+    return {
+        printable(part): {"file": printable(frame.file), "line": frame.line}
+        for text in filter(None, texts)
+        for part, frame in zip(text.split(";"), parsed(text), strict=True)
+        if frame.file
+    }
 
 
 def speedscope(
@@ -34,6 +48,7 @@ def speedscope(
     chosen = metric_name(metric)
     found = stacks(batch, fields)
     title = f"{about.title} ({about.told})" if about.told else about.title
+    places = _places(batch) if "python" in found.fields else {}
     numbers: dict[str, int] = {}
     samples = [[numbers.setdefault(name, len(numbers)) for name in frames] for frames in found.frames]
     shown = [m for m in METRICS if m == chosen or found.total(m)]
@@ -58,7 +73,7 @@ def speedscope(
             "name": title,
             "exporter": f"ior-nb {VERSION}",
             "activeProfileIndex": shown.index(chosen),
-            "shared": {"frames": [{"name": name} for name in numbers]},
+            "shared": {"frames": [{"name": name, **places.get(name, {})} for name in numbers]},
             "profiles": profiles,
         }
     ).encode()

@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import CLASS_OF, Groups, Sums, latencies
+from ior_nb.aggregate import CLASS_OF, MEASURED, Groups, Sums, amount, latencies
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import encodable
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import Counters
 from ior_nb.runtime.frames import ALIASES, FIELDS, Field
 from ior_nb.runtime.rows import Rows, read
+from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.text import printable
 
 __all__ = [
@@ -41,7 +42,14 @@ _NONE: Final[Counters] = {}
 UNKNOWN: Final = "[unknown]"
 """The one frame of a stack that would have none."""
 DEFAULT_FIELDS: Final = ("comm", "syscall", "path")
-METRICS: Final = {"count": "none", "duration": "nanoseconds", "bytes": "bytes", "gap": "nanoseconds"}
+METRICS: Final = {
+    "count": "none",
+    "duration": "nanoseconds",
+    "bytes": "bytes",
+    "gap": "nanoseconds",
+    "fetched": "bytes",
+    **{name.removesuffix("_ns"): "nanoseconds" for name in PARTS},
+}
 """What a frame's width can mean, and its unit as speedscope calls it."""
 _COUNTED_AS: Final = {"count": "calls", "duration": "latency_ns", "bytes": "bytes"}
 
@@ -64,6 +72,8 @@ class Stacks:
     """The frames of each stack, root first, as places in `names`; -1 behind the last: int, shape (n, deepest)."""
     weights: dict[str, np.ndarray]
     """Metric -> one integer per stack."""
+    fields: tuple[str, ...] = ()
+    """What the frames are."""
 
     @property
     def frames(self) -> list[tuple[str, ...]]:
@@ -104,7 +114,8 @@ def stacks(
     Raises:
         ConfigError: an unknown field or metric, a field given twice, or none at all.
     """
-    of_fields = [FIELDS[name] for name in _field_names(fields)]
+    given = _field_names(fields)
+    of_fields = [FIELDS[name] for name in given]
     metrics = [metric_name(m) for m in metrics]
     columns = list(dict.fromkeys(of.column for of in of_fields))
     groups, sums = Groups(*columns), Sums(tuple(metrics))
@@ -133,7 +144,7 @@ def stacks(
         for m in metrics:
             counted = [row[_COUNTED_AS[m]] if m in _COUNTED_AS else 0 for row in unrecorded.values()]
             weights[m] = np.concatenate([weights[m], np.array(counted, np.int64)])
-    return merged(list(numbers), found, weights)
+    return merged(list(numbers), found, weights, tuple(given))
 
 
 def _frames(of: Field, values: Sequence[Any], numbers: dict[str, int]) -> np.ndarray:
@@ -148,7 +159,7 @@ def _wide(codes: np.ndarray, width: int) -> np.ndarray:
     return np.pad(codes, ((0, 0), (0, width - codes.shape[1])), constant_values=-1)
 
 
-def merged(names: list[str], codes: np.ndarray, weights: dict[str, np.ndarray]) -> Stacks:
+def merged(names: list[str], codes: np.ndarray, weights: dict[str, np.ndarray], fields: tuple[str, ...] = ()) -> Stacks:
     """Return stacks sorted by their text, equal ones as one: different values may give equal frames."""
     # A stack sorts as its line does when every frame has its `;`, but for the last one.
     tokens = sorted((one_line([name]) + end, at) for at, name in enumerate(names) for end in ("", ";"))
@@ -163,7 +174,7 @@ def merged(names: list[str], codes: np.ndarray, weights: dict[str, np.ndarray]) 
     new = np.append(True, (ranks[1:] != ranks[:-1]).any(axis=1))[: len(ranks)]
     first = np.flatnonzero(new)
     sums = {m: np.add.reduceat(values[order], first) if len(first) else values for m, values in weights.items()}
-    return Stacks(names, codes[first], sums)
+    return Stacks(names, codes[first], sums, fields)
 
 
 def _field_names(fields: str | Sequence[str]) -> list[str]:
@@ -184,6 +195,8 @@ _WEIGHED: Final = {
     "duration": ("latency_ns", "state"),
     "bytes": ("bytes",),
     "gap": ("gap_ns",),
+    "fetched": ("fetched_bytes",),
+    **{name.removesuffix("_ns"): (name,) for name in PARTS},
 }
 """Metric -> the columns it is made of."""
 
@@ -193,7 +206,8 @@ def _weight(batch: EventBatch, metric: str) -> np.ndarray:
         return np.ones(len(batch), np.int64)
     if metric == "duration":
         return latencies(batch)[0]
-    return batch[_WEIGHED[metric][0]].view(np.int64)
+    name = _WEIGHED[metric][0]
+    return amount(batch, name) if name in MEASURED else batch[name].view(np.int64)
 
 
 @dataclass(slots=True)

@@ -33,7 +33,7 @@ _WORDS: Final = {
     "NOT": ("not", "the rows that do not match"),
     "_ERRORS": ("errors", "failed calls only"),
     "_PROBES": ("probes", "calls that failed as part of normal work"),
-    "_MINE": ("mine", "calls on files of your own: no libraries, system, pipes"),
+    "_MINE": ("mine", "calls on files of your own: no libraries, system, pipes, imports"),
     "LPAR": ("(", "group conditions"),
 }
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")

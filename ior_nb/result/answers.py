@@ -10,6 +10,8 @@ from ior_nb.runtime.rows import Rows
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ior_nb.result.sources import Sources
+
 __all__ = ["Answers"]
 
 
@@ -29,6 +31,11 @@ class Answers:
     @property
     def duration_s(self) -> float:
         """Length of the trace."""
+        raise NotImplementedError
+
+    @property
+    def sources(self) -> Sources:
+        """Where lines have their text from."""
         raise NotImplementedError
 
     def _start(self) -> int | None:
@@ -67,7 +74,13 @@ class Answers:
         """
         from ior_nb.result import tables
 
-        return tables.lines(self.rows, self.completeness, file=file, library=library)
+        return tables.lines(self.rows, self.completeness, file=file, library=library, sources=self.sources)
+
+    def imports(self) -> pd.DataFrame:
+        """Return one row per package with the calls its import made, most time first: `lines` has them as one row."""
+        from ior_nb.result import tables
+
+        return tables.imports(self.rows, self.completeness)
 
     def directories(self) -> pd.DataFrame:
         """Return one row per directory that holds files acted on, most bytes first."""

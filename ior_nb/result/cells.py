@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ior_nb.aggregate import moved
+from ior_nb.aggregate import amount, moved
 from ior_nb.runtime.clock import FOR_EVER
 from ior_nb.runtime.text import show_bytes, show_ns
 
@@ -27,6 +27,8 @@ class CellLine:
     errors: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
+    fetched: int = -1
+    """Bytes devices were made to read; -1 where nobody counted."""
     took_ns: int = 0
     completeness: str = ""
 
@@ -40,6 +42,7 @@ def of_trace(number: int, trace: Trace) -> CellLine:
         errors=found.errors,
         bytes_read=found.bytes_read,
         bytes_written=found.bytes_written,
+        fetched=found.spending.fetched,
         took_ns=round(found.duration_s * 1e9),
         completeness=found.completeness.told() or "complete",
     )
@@ -60,14 +63,17 @@ def within(trace: Trace, ran: Iterable[tuple[int, int, int]], completeness: str)
         if begin <= start < until and end != FOR_EVER:
             took = lines[number].took_ns if number in lines else 0
             lines[number] = CellLine(number=number, took_ns=took + end - start, completeness=completeness)
-    for batch in trace.batches("cell", "syscall", "bytes", "is_error", "probe"):
+    for batch in trace.batches("cell", "syscall", "bytes", "is_error", "probe", "fetched_bytes"):
         read, written = moved(batch)
         cells, at = np.unique(batch["cell"], return_inverse=True)
         columns = [np.ones(len(batch), np.int64), batch.failed.astype(np.int64), read, written]
+        columns += [amount(batch, "fetched_bytes"), (batch["fetched_bytes"] >= 0).astype(np.int64)]
         sums = [np.zeros(len(cells), np.int64) for _ in columns]
         for total, values in zip(sums, columns, strict=True):
             np.add.at(total, at, values)
-        for number, calls, errors, got, put in zip(cells.tolist(), *(s.tolist() for s in sums), strict=True):
+        for number, calls, errors, got, put, fetched, counted in zip(
+            cells.tolist(), *(s.tolist() for s in sums), strict=True
+        ):
             if number in lines:
                 line = lines[number]
                 lines[number] = replace(
@@ -76,16 +82,22 @@ def within(trace: Trace, ran: Iterable[tuple[int, int, int]], completeness: str)
                     errors=line.errors + errors,
                     bytes_read=line.bytes_read + got,
                     bytes_written=line.bytes_written + put,
+                    fetched=max(line.fetched, 0) + fetched if counted else line.fetched,
                 )
     return lines
 
 
 def as_text(lines: Iterable[CellLine]) -> str:
     """Return the lines as a table, by number."""
-    rows = [f"{'cell':>5} {'calls':>12} {'read':>11} {'written':>11} {'errors':>8} {'took':>9}  completeness"]
+    head = f"{'cell':>5} {'calls':>12} {'read':>11} {'fetched':>11} {'written':>11}"
+    rows = [f"{head} {'errors':>8} {'took':>9}  completeness"]
     rows += [
-        f"{c.number:>5} {c.calls:>12,} {show_bytes(c.bytes_read):>11} {show_bytes(c.bytes_written):>11} "
-        f"{c.errors:>8,} {show_ns(c.took_ns):>9}  {c.completeness}"
+        f"{c.number:>5} {c.calls:>12,} {show_bytes(c.bytes_read):>11} {_fetched(c):>11} "
+        f"{show_bytes(c.bytes_written):>11} {c.errors:>8,} {show_ns(c.took_ns):>9}  {c.completeness}"
         for c in sorted(lines, key=lambda line: line.number)
     ]
     return "\n".join(rows)
+
+
+def _fetched(line: CellLine) -> str:
+    return show_bytes(line.fetched) if line.fetched >= 0 else "?"

@@ -19,6 +19,7 @@ from ior_nb.errors import ConfigError
 from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, merged, metric_name, stacks, tree
 from ior_nb.runtime import Completeness
 from ior_nb.runtime.rows import Rows
+from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.text import middle_cut, printable, show_bytes, show_ns
 
 __all__ = ["FIGURES", "diff_flame", "flame", "heatmap", "label", "largest_files", "latency", "plot", "timeline"]
@@ -45,11 +46,15 @@ _EITHER_THEME: Final = {
 _LINES: Final = {"gridcolor": "rgba(128,136,147,0.25)", "zerolinecolor": "rgba(128,136,147,0.45)", "automargin": True}
 _FRAMES: Final = {"": "#dfe4ea", "other": "#d3dce0", "read": "#bcd8f5", "write": "#fbd6a8", "transfer": "#dfcbf2"}
 _DIVERGING: Final = [[0.0, "#2166ac"], [0.25, "#92c5de"], [0.5, "#e4e4e4"], [0.75, "#f4a582"], [1.0, "#b2182b"]]
+_SPENT: Final = dict(zip(PARTS, ("#7f8c99", "#c9a227", "#3b7dc4", "#d64550", "#8e63b8"), strict=True))
+"""Colours of the parts of a latency."""
 _UNIT_TEXT: Final[dict[str, Callable[[float], str]]] = {
     "count": lambda value: f"{value:,.0f} calls",
     "duration": show_ns,
     "gap": show_ns,
     "bytes": show_bytes,
+    "fetched": show_bytes,
+    **{name.removesuffix("_ns"): show_ns for name in PARTS},
 }
 
 
@@ -69,7 +74,7 @@ def flame(
     Args:
         rows: the rows.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
-        metric: what widths mean: count, duration, bytes or gap.
+        metric: what widths mean: count, duration, bytes, gap, fetched, or a part of the duration, as wait_device.
         lacking: what the rows lack; the picture is of the rows, and its title says so.
 
     Raises:
@@ -104,7 +109,7 @@ def flame(
 
 
 def timeline(rows: Rows, *, origin_ns: int | None = None) -> Any:
-    """Return bytes read and written per second over time, above the calls per second and the mean latency."""
+    """Return bytes per second over time, calls per second, and the mean latency; and what time went to, if measured."""
     slots = aggregate.timeline(rows, origin_ns=origin_ns)
     at, slot = slots["start_s"], slots["slot_s"]
     bar = {"type": "bar", "x": (at + slot / 2).tolist(), "width": slot.tolist()}
@@ -138,16 +143,31 @@ def timeline(rows: Rows, *, origin_ns: int | None = None) -> Any:
             "yaxis": "y3",
         }
     )
+    spent = {name: slots[name] / 1e9 / slot for name in aggregate.WORDS if slots[name].any()}
+    traces += [
+        {
+            **bar,
+            "y": seconds.tolist(),
+            "name": aggregate.WORDS[name],
+            "marker": {"color": _SPENT[name]},
+            "hovertemplate": "%{x:.3~f} s<br>%{y:.3~s}s per second<extra>" + aggregate.WORDS[name] + "</extra>",
+            "yaxis": "y4",
+        }
+        for name, seconds in spent.items()
+    ]
+    domains = [[0.72, 1], [0.48, 0.67], [0.24, 0.43], [0, 0.19]] if spent else [[0.62, 1], [0.3, 0.56], [0, 0.24]]
+    more = {"yaxis4": {"domain": domains[3], "title": {"text": "time in calls"}, "ticksuffix": "s/s"}} if spent else {}
     return _figure(
         *traces,
-        height=480,
+        height=620 if spent else 480,
         barmode="stack",
         bargap=0,
-        xaxis={"title": {"text": _SINCE}, "anchor": "y3", **_SECONDS},
-        yaxis={"domain": [0.62, 1], "title": {"text": "bytes/s"}, "tickformat": "~s", "ticksuffix": "B"},
-        yaxis2={"domain": [0.3, 0.56], "title": {"text": "calls/s"}, "tickformat": "~s"},
+        xaxis={"title": {"text": _SINCE}, "anchor": "y4" if spent else "y3", **_SECONDS},
+        yaxis={"domain": domains[0], "title": {"text": "bytes/s"}, "tickformat": "~s", "ticksuffix": "B"},
+        yaxis2={"domain": domains[1], "title": {"text": "calls/s"}, "tickformat": "~s"},
+        **more,
         yaxis3={
-            "domain": [0, 0.24],
+            "domain": domains[2],
             "title": {"text": "mean latency"},
             "tickformat": "~s",
             "ticksuffix": "s",

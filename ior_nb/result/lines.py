@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import linecache
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import latencies, wait_rows
+from ior_nb.aggregate import latencies, wait_rows, waiting
 from ior_nb.aggregate.sums import Sums
 from ior_nb.real import Lock
+from ior_nb.result.cost import Cost, Packages, margin_cells, said
+from ior_nb.result.imports import by_package, imports_html, imports_line
+from ior_nb.result.sources import Sources, here
 from ior_nb.runtime import EventBatch, Recoder
-from ior_nb.runtime.stacks import NO_FRAME, Frame, is_cell, own_frame, parsed
-from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
+from ior_nb.runtime.stacks import NO_FRAME, Frame, imported, is_cell, is_library, own_frame, parsed
+from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable
 
-__all__ = ["Annotated", "Cost", "LineTally", "annotated", "here", "source_line", "source_of"]
+__all__ = ["Annotated", "LineTally", "annotated"]
 
-_MARKED: Final = re.compile(r"# (%%ior.*)")
-"""What stands for `%%ior OPTIONS` in the text of a cell that runs; see `commands.magics`."""
 _STACKS: Final = 1 << 16
 """Distinct stacks that are remembered; of more the lesser half is dropped."""
 _BELOW: Final = 5
@@ -29,32 +28,23 @@ _HOT: Final = 0.1
 """Share of the time from which on a line is a hot one."""
 _AROUND: Final = 2
 """Lines shown around one that made calls, in a file that is not a cell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a line, or a place below it, made."""
-
-    calls: int = 0
-    errors: int = 0
-    bytes: int = 0
-    time_ns: int = 0
-    waiting_ns: int = 0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.calls + other.calls,
-            self.errors + other.errors,
-            self.bytes + other.bytes,
-            self.time_ns + other.time_ns,
-            self.waiting_ns + other.waiting_ns,
-        )
+_HERE: Final = Sources()
 
 
 class LineTally:
     """Adds up batches by stack; any thread may ask meanwhile. As long as there are distinct stacks."""
 
-    columns: Final = ("stack", "syscall", "file_kind", "bytes", "latency_ns", "state", "is_error", "probe")
+    columns: Final = (
+        "stack",
+        "syscall",
+        "file_kind",
+        "bytes",
+        "latency_ns",
+        "state",
+        "is_error",
+        "probe",
+        "wait_other_ns",
+    )
     """Those it looks at."""
 
     def __init__(self) -> None:
@@ -73,7 +63,7 @@ class LineTally:
             "errors": batch.failed.astype(np.int64),
             "bytes": batch["bytes"].view(np.int64),
             "time": latency,
-            "waiting": np.where(wait_rows(batch), latency, 0),
+            "waiting": waiting(batch, wait_rows(batch)),
         }
         with self._lock:
             own = self._stacks.codes(codes, batch.tables["stack"]).astype(np.intp)
@@ -118,6 +108,8 @@ class Annotated:
     """Time in calls of the whole trace: what shares are of."""
     more: tuple[str, ...] = field(default=())
     """What else there is to say."""
+    imports: Packages = ()
+    """What its imports made, by package; no line has it."""
 
     def text(self, width: int = 110) -> str:
         """Return plain text, nothing wider than `width`, safe on a terminal."""
@@ -130,6 +122,8 @@ class Annotated:
             rows.append(
                 f"{margin:<40} {line.number:>7}  {middle_cut(printable(line.text), max(16, width - 51))}".rstrip()
             )
+        if self.imports:
+            rows.append(f"  {middle_cut(printable(imports_line(self.imports)), width - 2)}")
         return "\n".join([*rows, *self.more])
 
     def _parted(self) -> Iterator[tuple[_Line, bool]]:
@@ -154,7 +148,7 @@ class Annotated:
             rows.append(self._row(line, cell, code))
         more = "".join(f'<div style="opacity:.75">{escaped_html(text)}</div>' for text in self.more)
         table = f'<table style="{HTML_FONT}font-variant-numeric:tabular-nums;color:inherit;border-collapse:collapse">'
-        return f"{table}{''.join(rows)}</table>{more}"
+        return f"{table}{''.join(rows)}</table>{imports_html(self.imports)}{more}"
 
     def _row(self, line: _Line, cell: str, code: str) -> str:
         text = escaped_html(line.text) or "&nbsp;"
@@ -164,10 +158,10 @@ class Annotated:
         share = min(1.0, line.cost.time_ns / self.total_ns) if self.total_ns else 0.0
         hot = "font-weight:600;" if self._hot(line.cost) else ""
         bar = f"background:linear-gradient(90deg,rgba(230,120,40,.28) {share:.1%},transparent {share:.1%});"
-        values = "".join(f'<td style="{cell}{hot}">{value}</td>' for value in _margin_cells(line.cost))
+        values = "".join(f'<td style="{cell}{hot}">{value}</td>' for value in margin_cells(line.cost))
         if line.below:
             places = "".join(
-                f'<div style="opacity:.75">{escaped_html(_place(frame))}: {" ".join(_said(cost))}</div>'
+                f'<div style="opacity:.75">{escaped_html(_place(frame))}: {" ".join(said(cost))}</div>'
                 for frame, cost in line.below
             )
             text = f'<details><summary style="cursor:pointer">{text}</summary>{places}</details>'
@@ -184,57 +178,22 @@ class Annotated:
         return self.html()
 
 
-def _margin_cells(cost: Cost) -> tuple[str, str, str, str]:
-    waiting = show_ns(cost.waiting_ns) if cost.waiting_ns else ""
-    return f"{cost.calls:,}", show_bytes(cost.bytes) if cost.bytes else "", show_ns(cost.time_ns), waiting
-
-
 def _margin(cost: Cost) -> str:
-    calls, moved, time, waiting = _margin_cells(cost)
+    calls, moved, time, waiting = margin_cells(cost)
     return f"{calls:>9} {moved:>10} {time:>8} {waiting:>8}"
-
-
-def _said(cost: Cost) -> list[str]:
-    _, moved, time, waiting = _margin_cells(cost)
-    return [
-        f"{show_count(cost.calls, 'call')},",
-        *([f"{moved},"] if moved else []),
-        time,
-        *([f"({waiting} waiting)"] if waiting else []),
-    ]
 
 
 def _place(frame: Frame) -> str:
     return f"{frame.function}  {'/'.join(frame.file.split('/')[-2:])}:{frame.line}"
 
 
-def here(file: str) -> str:
-    """Return what a file is called here: the code of a cell is named by its text, in a folder of each kernel's own."""
-    name = file.rpartition("/")[2]
-    if file in linecache.cache or not is_cell(file):
-        return file
-    return next((known for known in list(linecache.cache) if known.endswith(f"/{name}") and is_cell(known)), file)
-
-
-def source_of(file: str) -> tuple[str, ...]:
-    """Return the lines of a file, or of a cell of this notebook; none where they cannot be found."""
-    try:
-        lines = [line.rstrip("\n") for line in linecache.getlines(here(file))]
-    except (OSError, ValueError, MemoryError):
-        return ()
-    if lines and (marked := _MARKED.fullmatch(lines[0])) is not None:
-        lines[0] = marked[1]
-    return tuple(lines)
-
-
-def source_line(file: str, number: int) -> str:
-    """Return the text of a line without its indentation; empty where it cannot be found."""
-    lines = source_of(file) if file else ()
-    return lines[number - 1].strip() if 0 < number <= len(lines) else ""
-
-
 def annotated(
-    costs: Mapping[tuple[Frame, ...], Cost], *, file: str = "", cells: Mapping[str, int] | None = None
+    costs: Mapping[tuple[Frame, ...], Cost],
+    *,
+    file: str = "",
+    cells: Mapping[str, int] | None = None,
+    sources: Sources = _HERE,
+    imports: Mapping[tuple[str, str], Cost] | None = None,
 ) -> list[Annotated]:
     """Return the texts of the user's own code, each line with what it made; those with most time first.
 
@@ -242,22 +201,40 @@ def annotated(
         costs: what each stack made.
         file: only files whose path ends so; else all cells.
         cells: number of each cell by the name of its file.
+        sources: where the texts are.
+        imports: what imports made, by file and package: not what the lines of that file made.
     """
     total = sum(cost.time_ns for cost in costs.values())
     by_file: dict[str, dict[int, list[tuple[Frame, Cost]]]] = {}
     for stack, cost in costs.items():
         own = next((f for f in reversed(stack) if f.file.endswith(file)), NO_FRAME) if file else own_frame(stack)
         if own.file and (file or is_cell(own.file)):
-            by_file.setdefault(own.file, {}).setdefault(own.line, []).append((stack[-1], cost))
+            lines = by_file.setdefault(own.file, {})
+            if is_library(own.file) or not imported(stack):
+                lines.setdefault(own.line, []).append((stack[-1], cost))
     numbers = cells or {}
-    found = [_annotated(path, lines, total, numbers.get(here(path))) for path, lines in by_file.items()]
+    found = [
+        _annotated(
+            path,
+            sources.of(path),
+            lines,
+            total,
+            numbers.get(here(path), numbers.get(path)),
+            by_package(imports or {}, path),
+        )
+        for path, lines in by_file.items()
+    ]
     return sorted(found, key=lambda one: -sum(line.cost.time_ns for line in one.lines if line.cost is not None))
 
 
 def _annotated(
-    path: str, made: Mapping[int, Sequence[tuple[Frame, Cost]]], total: int, number: int | None
+    path: str,
+    source: tuple[str, ...],
+    made: Mapping[int, Sequence[tuple[Frame, Cost]]],
+    total: int,
+    number: int | None,
+    imports: Packages,
 ) -> Annotated:
-    source = source_of(path)
     costs = {line: sum((cost for _, cost in parts), Cost()) for line, parts in made.items()}
     cell = is_cell(path)
     if cell and source:
@@ -278,7 +255,7 @@ def _annotated(
     if not source:
         more += ("its text cannot be found here",)
     title = f"cell {number}" if number is not None else "a cell" if cell else path
-    return Annotated(title, lines, total, more)
+    return Annotated(title, lines, total, more, () if is_library(path) else imports)
 
 
 def _below(parts: Iterable[tuple[Frame, Cost]], path: str) -> tuple[tuple[Frame, Cost], ...]:

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ior_nb.aggregate import added
+from ior_nb.aggregate import added, ended
 from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.globalfilter import parse
 from ior_nb.result.axis import Axis, started
+from ior_nb.result.sources import recorded
 from ior_nb.result.stored import Limits, Stored
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, Completeness, Filter, own
@@ -134,6 +135,10 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
         for r in recordings
         for caveat in caveats_of(r.metadata)
     )[:_MOST_NOTES]
+    for footer in footers:
+        texts, numbers = recorded(footer)
+        trace.texts |= texts
+        trace.cells = {**trace.cells, **numbers}
     trace.began = axis.began
     if alone:
         trace.recording = recordings[0].path
@@ -185,12 +190,7 @@ class _Part:
         whole = self.limits == (None, None) and not self.recording.unfinished
         if whole and recorded is not None and self.recording.rows == recorded.emitted + recorded.in_flight:
             return recorded.emitted, recorded.in_flight
-        done = flying = 0
-        for piece in stored.of_recording(self.number):
-            there = piece.read("state").in_flight
-            flying += int(there.sum())
-            done += len(there) - int(there.sum())
-        return done, flying
+        return ended(stored.of_recording(self.number))
 
     def books(self, done: int, flying: int) -> Accounting:
         """Return its accounting."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Stored:
 
     def __init__(self, recordings: Sequence[Recording], axis: Axis, limits: Sequence[Limits]) -> None:
         self.recordings = recordings
-        self._axis = axis
+        self.axis = axis
         self._tables = new_tables()
         self._pieces = []
         before = 0
@@ -48,9 +48,9 @@ class Stored:
         """Return the row groups with rows of the wanted stretch of time."""
         return self._pieces
 
-    def of_recording(self, number: int) -> Iterator[_Part]:
-        """Yield the row groups of one of them."""
-        return (piece for piece in self._pieces if piece.recording == number)
+    def of_recording(self, number: int) -> _Some:
+        """Return the rows of one of them."""
+        return _Some([piece for piece in self._pieces if piece.recording == number])
 
     def known_rows(self) -> int | None:
         """Return how many rows there are, None where that has to be counted."""
@@ -63,11 +63,19 @@ class Stored:
 
     def moved(self, number: int, batch: EventBatch) -> EventBatch:
         """Return rows with their times on the common axis."""
-        return self._axis.moved(number, batch) if "time_ns" in batch.columns else batch
+        return self.axis.moved(number, batch) if "time_ns" in batch.columns else batch
 
     def on_axis(self, number: int, times: tuple[int, int]) -> tuple[int, int]:
         """Return a stretch of time of one recording on the common axis."""
-        return self._axis.window(number, times)
+        return self.axis.window(number, times)
+
+
+class _Some:
+    def __init__(self, pieces: Sequence[_Part]) -> None:
+        self._pieces = pieces
+
+    def pieces(self) -> Sequence[_Part]:
+        return self._pieces
 
 
 class _Part:
@@ -99,6 +107,10 @@ class _Part:
             batch = between(batch, *self._limits)
         batch = self._stored.moved(self.recording, batch)
         return batch.read(*columns)
+
+    def size(self) -> int:
+        """Return how many rows the row group has."""
+        return self.group.rows
 
     def bounds(self, column: str) -> tuple[int, int] | None:
         """Return between which values a column is, where the file says it of just these rows."""

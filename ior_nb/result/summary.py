@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from ior_nb.result.cost import Packages
+from ior_nb.result.imports import imports_html, imports_line
 from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import PATH_CELL, Overview, whole_path
+from ior_nb.result.spent import Spending
 from ior_nb.runtime import Accounting, Completeness
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
@@ -62,22 +65,30 @@ class SlowRow:
     bytes: int
     pid: int
     comm: str
+    why: str = ""
+    """What took most of the time; empty where it was not measured."""
 
 
 _PROBES: Final = "Probes, which are no errors"
-_SLOW_HEAD: Final = ["time", "bytes", "call", "process", "file"]
 _ERROR_HEAD: Final = ["calls", "call", "error", "for example"]
 
 
-def _slow_cells(rows: tuple[SlowRow, ...]) -> list[list[str]]:
-    return [[show_ns(r.latency_ns), show_bytes(r.bytes), r.syscall, f"{r.comm} {r.pid}", r.file] for r in rows]
+def _slow_table(title: str, rows: tuple[SlowRow, ...]) -> tuple[str, list[str], list[list[str]]]:
+    """Return a table of calls; what took their time is there where it was measured."""
+    told = any(r.why for r in rows)
+    head = ["time", "bytes", "call", "process", *(["spent"] if told else []), "file"]
+    cells = [
+        [show_ns(r.latency_ns), show_bytes(r.bytes), r.syscall, f"{r.comm} {r.pid}", *([r.why] if told else []), r.file]
+        for r in rows
+    ]
+    return title, head, cells
 
 
 def _error_cells(rows: tuple[ErrorRow, ...]) -> list[list[str]]:
     return [[f"{r.calls:,}", r.syscall, r.error, r.example] for r in rows]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Summary:
     """What a trace found, ready to be shown. Tables hold the first rows; totals are of everything."""
 
@@ -104,11 +115,15 @@ class Summary:
     """The longest waits; they are not among the slowest."""
     overview: Overview
     """What to see of it first."""
+    spending: Spending = field(default_factory=Spending)
+    """What the device had to read, and what calls waited for."""
     completeness: Completeness
     notes: tuple[str, ...] = ()
     """Things the reader should know: a recording, rows not kept."""
     sources: tuple[Annotated, ...] = ()
     """Cells with what each of their lines made, most time first."""
+    imports: Packages = ()
+    """Packages with what their import made, most time first."""
 
     @property
     def accounting(self) -> Accounting:
@@ -137,6 +152,10 @@ class Summary:
         if self.processes > 1:
             parts.append(show_count(self.processes, "process", "processes"))
         return ", ".join(parts)
+
+    def amounts(self) -> tuple[str, ...]:
+        """Return the totals, and what the time and the bytes went to, in lines."""
+        return (self.totals(), *self.spending.lines())
 
     def all_notes(self) -> tuple[str, ...]:
         """Return the notes, and what the rows themselves say cannot be seen."""
@@ -177,16 +196,8 @@ class Summary:
                     for r in self.syscalls
                 ],
             ),
-            (
-                "Slowest",
-                _SLOW_HEAD,
-                _slow_cells(self.slowest),
-            ),
-            (
-                "Waiting",
-                _SLOW_HEAD,
-                _slow_cells(self.waits),
-            ),
+            _slow_table("Slowest", self.slowest),
+            _slow_table("Waiting", self.waits),
             (
                 "Errors",
                 _ERROR_HEAD,
@@ -203,10 +214,15 @@ class Summary:
     def text(self, width: int = 110) -> str:
         """Return plain text, nothing wider than `width`, safe on a terminal."""
         said = textwrap.wrap(printable(self.headline()), width, subsequent_indent="    ", break_on_hyphens=False)
-        lines = [*said, *map(printable, (self.totals(), *self.completeness.lines(), *self.all_notes()))]
+        lines = [
+            *said,
+            *map(printable, (*self.amounts(), *self.completeness.lines(), *self.all_notes())),
+        ]
         lines += self.overview.text(self.duration_s * 1e9, width)
         for source in self.sources[:_SOURCES]:
             lines += ["", source.text(width)]
+        if self.imports:
+            lines += ["", middle_cut(printable(imports_line(self.imports)), width)]
         tables = self.tables()
         # Nothing in a text can be folded away: the overview says the most of the files.
         folded = (tables[0][0], _PROBES) if self.overview.lines else (_PROBES,)
@@ -222,6 +238,12 @@ class Summary:
                 lines.append(f"  {left}  {middle_cut(row[-1], last)}")
         return "\n".join(lines)
 
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
     def html_overview(self) -> str:
         """Return the sentence, the strip and the files as HTML; every traced string is escaped."""
         said = f'<div style="overflow-wrap:anywhere"><b>{escaped_html(self.overview.sentence())}</b></div>'
@@ -234,7 +256,10 @@ class Summary:
         out = [
             f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto">',
             f'<div style="overflow-wrap:anywhere"><b>{escaped_html(self.headline())}</b></div>',
-            f'<div style="opacity:.75">{escaped_html(self.totals())}</div>',
+            *(
+                f'<div style="opacity:.75">{escaped_html(said)}</div>'
+                for said in (self.totals(), *self.spending.lines())
+            ),
             f'<div style="opacity:.75;{warn}">{escaped_html(about)}</div>',
             *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in (*caveats, *self.all_notes())),
             self.overview.html(self.duration_s * 1e9),
@@ -244,6 +269,7 @@ class Summary:
             title = f"Lines: {escaped_html(source.title)}"
             out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
             out.append(f"{source.html()}</details>")
+        out.append(imports_html(self.imports))
         for title, names, rows in self.tables():
             out.append(f'<details><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
             out.append(f'<table style="{HTML_FONT}{_FIGURES}{_TABLE}">')
@@ -266,4 +292,4 @@ class Summary:
 
 
 def _align(names: list[str], index: int) -> str:
-    return "left" if names[index] in ("file", "call", "error", "for example", "process") else "right"
+    return "left" if names[index] in ("file", "call", "error", "for example", "process", "spent") else "right"

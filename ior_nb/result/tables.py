@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ior_nb import aggregate
+from ior_nb.aggregate.tables import IMPORTS
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
-from ior_nb.result.lines import source_line
+from ior_nb.result.sources import Sources
 from ior_nb.runtime import Completeness
 from ior_nb.runtime.rows import Rows
 
@@ -28,6 +29,7 @@ __all__ = [
     "errors",
     "families",
     "files",
+    "imports",
     "lines",
     "probes",
     "processes",
@@ -39,8 +41,12 @@ __all__ = [
 ]
 
 _WHOLE: Final = Completeness()
+_HERE: Final = Sources()
 _UNITS: Final = {"_ns": "ns", "_s": "s", "bytes": "bytes"}
-_SLOW: Final = ("latency_ns", "syscall", "file", "bytes", "ret", "comm", "pid", "tid", "fd", "cell", "seq")
+_SLOW: Final = (
+    *("latency_ns", "syscall", "file", "bytes", "ret", "comm", "pid", "tid", "fd", "cell", "seq"),
+    *("source", *aggregate.MEASURED),
+)
 
 
 def stats(rows: Rows, lacking: Completeness = _WHOLE, *, duration_s: float = 0.0) -> pd.DataFrame:
@@ -96,7 +102,14 @@ def directories(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     return _frame(aggregate.directories(rows, lacking.unrecorded), lacking)
 
 
-def lines(rows: Rows, lacking: Completeness = _WHOLE, *, file: str = "", library: bool = False) -> pd.DataFrame:
+def lines(
+    rows: Rows,
+    lacking: Completeness = _WHOLE,
+    *,
+    file: str = "",
+    library: bool = False,
+    sources: Sources = _HERE,
+) -> pd.DataFrame:
     """Return one row per line of Python, most time first, with its text where that can be found.
 
     Args:
@@ -104,14 +117,23 @@ def lines(rows: Rows, lacking: Completeness = _WHOLE, *, file: str = "", library
         lacking: what they lack.
         file: only lines of files whose path ends so.
         library: the line that made the call itself, whoever's it is, instead of the user's own.
+        sources: where the texts are.
     """
     columns = aggregate.lines(rows, lacking.unrecorded, library=library)
     if file:
         chosen = np.array([name.endswith(file) for name in columns["file"]], bool)
         columns = {name: values[chosen] for name, values in columns.items()}
     found = np.empty(len(columns["file"]), object)
-    found[:] = [source_line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
+    found[:] = [sources.line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
+    folded = (columns["function"] == IMPORTS) & (columns["file"] == "")
+    if folded.any():
+        found[folded] = ", ".join(aggregate.imports(rows)["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
+
+
+def imports(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per package with the calls its import made, most time first."""
+    return _frame(aggregate.imports(rows), lacking)
 
 
 def processes(rows: Rows, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:
@@ -164,7 +186,7 @@ def slowest(
     """
     found = aggregate.slowest(rows, n, waiting=waiting, columns=("time_ns", *_SLOW))
     start_s = (found["time_ns"].astype(np.int64) - _origin(rows, origin_ns)) / 1e9
-    text = ("syscall", "file", "comm")
+    text = ("syscall", "file", "comm", "source")
     return _frame(
         {"start_s": start_s} | {name: found.text(name) if name in text else found[name].copy() for name in _SLOW},
         lacking,

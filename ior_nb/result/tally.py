@@ -12,17 +12,19 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import latencies, source_files, uses, wait_rows, waits_at, ways
+from ior_nb.aggregate import MEASURED, Spent, latencies, reasons, source_files, uses, wait_rows, waiting, waits_at, ways
 from ior_nb.aggregate.sums import Sums
 from ior_nb.real import Lock
+from ior_nb.result.cost import Packages
 from ior_nb.result.crowd import Crowd, Moved
 from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import NAMED, Overview, grouped, others
+from ior_nb.result.spent import Spending
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
-from ior_nb.runtime.mine import MINE, NONE, SYSTEM, kind_of
+from ior_nb.runtime.mine import MINE, NONE, PIPE, SOCKET, SYSTEM, kind_of
 
 __all__ = ["Tally"]
 
@@ -45,7 +47,7 @@ class Tally:
 
     columns: Final = (
         *("syscall", "file", "old_file", "bytes", "latency_ns", "state", "is_error", "probe", "ret", "file_kind"),
-        *("time_ns", "pid", "ppid", "tid", "comm"),
+        *("time_ns", "pid", "ppid", "tid", "comm", *MEASURED),
     )
     """Those it looks at."""
 
@@ -53,7 +55,8 @@ class Tally:
         self._lock = Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
         self._calls = Sums(("calls", "errors", "probes", "bytes", "latency", "waiting", "max"))
-        self._files = Sums(("calls", "read", "written", "latency", "used", "failed", "missing", "kind"))
+        self._files = Sums(("calls", "read", "written", "latency", "fetched", "used", "failed", "missing", "kind"))
+        self._spent = Spent()
         self._dropped = 0  # files
         # (syscall, 1 for a probe, ret) -> count, file of the last
         self._errors: dict[tuple[int, int, int], tuple[int, str]] = {}
@@ -90,7 +93,9 @@ class Tally:
         np.add.at(self._files.columns["calls"], file, 1)
         np.add.at(self._files.columns["latency"], file, latency)
         self._use(batch, call, file)
+        self._spent.add(batch, latency)
         rows_moved = self._add_bytes(batch, call, file, moved) if moved.any() else None
+        self._fetch(batch, call, file)
         self._crowd.add(batch, rows_moved)
         if len(failed):
             probe = batch["probe"][failed]
@@ -106,9 +111,10 @@ class Tally:
                 self._add_errors()
         waits = wait_rows(batch, self._waits_at.take(call))
         rows = np.flatnonzero(waits)
+        slept = waiting(batch, waits)
         self._slots.add(batch, latency, rows_moved, rows)
+        np.add.at(self._calls.columns["waiting"], call, slept)
         if len(rows):
-            np.add.at(self._calls.columns["waiting"], call[rows], latency[rows])
             self._waits.add(batch.take(rows), latency[rows])
             latency = np.where(waits, -1, latency)
         self._slow.add(batch, latency)
@@ -138,6 +144,17 @@ class Tally:
         np.add.at(self._files.columns["read"], file, read)
         rows = np.flatnonzero(moved)
         return Moved(rows, read[rows], written[rows])
+
+    def _fetch(self, batch: EventBatch, call: np.ndarray, file: np.ndarray) -> None:
+        """Count what was fetched for the file that was read."""
+        rows = np.flatnonzero(batch["fetched_bytes"] > 0)
+        if len(rows):
+            files = file[rows]
+            if batch["old_file"].any():
+                sources = source_files(batch, self._ways.prod(axis=0).take(call) != 0)[rows]
+                files = self._file_names.codes(sources, batch.tables["file"])
+                self._files.grow(len(self._file_names.own))
+            np.add.at(self._files.columns["fetched"], files, batch["fetched_bytes"][rows])
 
     def _add_errors(self) -> None:
         """Count the failures put aside: few at a time would cost a sort each."""
@@ -180,6 +197,7 @@ class Tally:
         window: tuple[int, int] = (0, 0),
         home: str = "",
         sources: tuple[Annotated, ...] = (),
+        imports: Packages = (),
     ) -> Summary:
         """Return what was added up so far.
 
@@ -193,6 +211,7 @@ class Tally:
             window: its begin and end on the clock of the rows.
             home: the folder that names are shown relative to; empty for none.
             sources: cells with what their lines made.
+            imports: packages with what their import made.
         """
         with self._lock:
             self._add_errors()
@@ -208,6 +227,7 @@ class Tally:
                 if count
             }
             overview = self._overview(ranked, window, home)
+            spending = self._spending(ranked)
             processes = len(self._crowd)
             distinct_files = len(ranked) + self._dropped
         if counters:
@@ -235,9 +255,11 @@ class Tally:
             answers=tuple(answers),
             waits=tuple(waits),
             overview=overview,
+            spending=spending,
             completeness=completeness,
             notes=notes,
             sources=sources,
+            imports=imports,
         )
 
     def _overview(self, ranked: np.ndarray, window: tuple[int, int], home: str) -> Overview:
@@ -286,6 +308,21 @@ class Tally:
             failures=failures,
             synced=int(self._calls.columns["calls"][synced]) if synced else 0,
             home=home,
+        )
+
+    def _spending(self, ranked: np.ndarray) -> Spending:
+        """Return what was fetched, beside what was read from files that are on a device."""
+        files = ranked[(self._files.columns["read"][ranked] > 0) & ~np.isin(self._kinds(ranked), (PIPE, SOCKET))]
+        names = self._file_names.own.at(files)
+        files = files[np.array([not name.startswith(_KERNELS) for name in names], bool)]
+        read, fetched = (self._files.columns[name][files] for name in ("read", "fetched"))
+        spent = self._spent
+        return Spending(
+            fetched=spent.fetched,
+            read=int(read.sum()),
+            cached=int(np.maximum(read - fetched, 0).sum()),
+            latency_ns=spent.latency,
+            parts=dict(spent.parts),
         )
 
     def _kinds(self, files: np.ndarray) -> np.ndarray:
@@ -372,4 +409,7 @@ class _Longest:
 
     def rows(self) -> list[SlowRow]:
         """Return them, the slowest first."""
-        return [SlowRow(r.syscall, r.file, r.latency_ns, r.bytes, r.pid, r.comm) for r in self._kept or ()]
+        if self._kept is None:
+            return []
+        rows = zip(self._kept, reasons(self._kept), strict=True)
+        return [SlowRow(r.syscall, r.file, r.latency_ns, r.bytes, r.pid, r.comm, why) for r, why in rows]

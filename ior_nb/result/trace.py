@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import counted, missing
+from ior_nb.aggregate import counted, ended, missing
 from ior_nb.errors import ConfigError
-from ior_nb.real import Lock
 from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
 from ior_nb.result.footer import began_as, ended_as
 from ior_nb.result.held import Held, in_memory
-from ior_nb.result.lines import Annotated, LineTally, annotated
+from ior_nb.result.imports import by_package
+from ior_nb.result.lines import Annotated, annotated
+from ior_nb.result.sources import Sources
 from ior_nb.result.stored import Stored
 from ior_nb.result.summary import Summary
-from ior_nb.result.tally import Tally
+from ior_nb.result.tallies import Tallies
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
 from ior_nb.runtime.clock import Moment, moment
 from ior_nb.runtime.completeness import Counters, only_where
@@ -64,6 +65,8 @@ class Trace(Answers):
         recording: where the recording was published; None without one.
         recording_error: why it ended early, or does not exist; empty when all is well.
         records_command: whether recordings have the whole command line.
+        records_cells: whether they have the text of the cells whose lines made calls.
+        texts: of cells, by the name their code has for a file, as a recording had them.
     """
 
     def __init__(self, *, title: str, scope: str, engine: str, options: Mapping[str, str] | None = None) -> None:
@@ -79,6 +82,8 @@ class Trace(Answers):
         self.recording: Path | None = None
         self.recording_error = ""
         self.records_command = False
+        self.records_cells = True
+        self.texts: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
         self.caveats: tuple[str, ...] = ()
         self.origin: dict[str, str] = {}
@@ -86,8 +91,7 @@ class Trace(Answers):
         self.home = ""
         """The folder the traced program began in, where known: names in it are shown without it."""
         self.finished = False
-        self._tally: Tally | None = Tally()
-        self._lines = LineTally()
+        self._sums = Tallies()
         self.cells: Mapping[str, int] = {}
         """Number of each cell of the notebook by the name its code has for a file."""
         self._held = Held()
@@ -95,7 +99,6 @@ class Trace(Answers):
         self._rows_kept = True
         self._count: Callable[[], int] = lambda: self._held.rows
         self._books: Callable[[], Accounting] | None = None
-        self._reading = Lock()  # one pass for the summary at a time
         self._name: str | None = None  # found among all rows: views ask several times a second
         self.rows_let_go = 0
         self._unrecorded: Counters | None = None  # of a finished trace: its rows change no more
@@ -104,22 +107,15 @@ class Trace(Answers):
 
     def add(self, batch: EventBatch, *, keep: bool = True) -> None:
         """Take in rows of the window."""
-        self._tallied()[0].add(batch)
-        self._lines.add(batch)
+        self._sums.add(batch)
         if not keep:
             self._rows_kept = False
             return
         self.rows_let_go += self._held.add(batch)
 
     def stand_for(self, rows: Rows, *, count: Callable[[], int], books: Callable[[], Accounting]) -> None:
-        """Be the trace of rows that stay where they are: nothing is read before it is asked for.
-
-        Args:
-            rows: the rows.
-            count: returns how many there are.
-            books: returns the accounting.
-        """
-        self._rows, self._tally = rows, None
+        """Be the trace of rows that stay where they are; their number and accounting are made when somebody asks."""
+        self._rows, self._sums = rows, Tallies(rows)
         self._count, self._books = functools.cache(count), books
 
     def finish(
@@ -177,7 +173,7 @@ class Trace(Answers):
         if not self.finished or not self._rows_kept:
             return {}
         if self._unrecorded is None:
-            whole = self._exact() or (self._tallied()[0].counted() if self.rows_let_go else {})
+            whole = self._exact() or (self._sums.of_all()[0].counted() if self.rows_let_go else {})
             self._unrecorded = missing(whole, counted(self.rows, flying=whole is not self.counters)) if whole else {}
         return self._unrecorded
 
@@ -265,7 +261,20 @@ class Trace(Answers):
     def metadata(self) -> dict[str, str]:
         """Return what the footer of a recording says about the trace."""
         pairs = began_as(self)
-        return pairs | ended_as(self, self._told()) if self.finished else pairs
+        return pairs | ended_as(self, self._told()) | self.recorded_cells() if self.finished else pairs
+
+    @property
+    def sources(self) -> Sources:
+        """Where lines have their text from: cells are those of this notebook or of the recording."""
+        return Sources(self.texts, self.ended.wall if self.finished else 0, self.origin.get("ior_nb.hostname", ""))
+
+    def recorded_cells(self) -> dict[str, str]:
+        """Return what the footer of a recording says of cells."""
+        if not self.records_cells:
+            return {}
+        return self.sources.pairs(
+            (frame.file for stack in self._sums.of_all()[1].costs() for frame in stack), self.cells
+        )
 
     def annotated(self, file: str = "") -> list[Annotated]:
         """Return the cells, or files, with what each of their lines made in the margin; most time first.
@@ -273,7 +282,8 @@ class Trace(Answers):
         Args:
             file: the files whose path ends so, of libraries too; else the cells.
         """
-        return annotated(self._tallied()[1].costs(), file=file, cells=self.cells)
+        _, lines, imports = self._sums.of_all()
+        return annotated(lines.costs(), file=file, cells=self.cells, sources=self.sources, imports=imports.costs())
 
     # ---- pictures: plotly figures
 
@@ -323,26 +333,18 @@ class Trace(Answers):
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
         found.home = self.home
-        found.cells = self.cells
+        found.cells, found.texts, found.records_cells = self.cells, self.texts, self.records_cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
-
-        @functools.cache
-        def passed() -> tuple[int, int]:  # and of these those in flight
-            flying = [batch.in_flight for batch in read(rows, "state")]
-            return sum(map(len, flying)), sum(int(part.sum()) for part in flying)
+        passed = functools.cache(lambda: ended(rows))
 
         def books() -> Accounting:
-            before, (kept, flying) = self.accounting, passed()
-            return replace(
-                before,
-                emitted=kept - flying,
-                in_flight=flying,
-                filtered=before.filtered + before.emitted + before.in_flight - kept,
-            )
+            before, (done, flying) = self.accounting, passed()
+            kept_out = before.emitted + before.in_flight - done - flying
+            return replace(before, emitted=done, in_flight=flying, filtered=before.filtered + kept_out)
 
-        found.stand_for(rows, count=lambda: passed()[0], books=books)
+        found.stand_for(rows, count=lambda: sum(passed()), books=books)
         found.finish(window=self.window, counters={}, ended=self.ended)
         return found
 
@@ -414,7 +416,7 @@ class Trace(Answers):
         notes = self.notes
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
-        return self._tallied()[0].summary(
+        return self._sums.of_all()[0].summary(
             title=self.title,
             duration_s=self.duration_s,
             completeness=self._told(),
@@ -423,21 +425,11 @@ class Trace(Answers):
             window=self.window,
             home=self.home,
             sources=tuple(self.annotated()),
+            imports=by_package(self._sums.of_all()[2].costs()),
         )
 
-    def _tallied(self) -> tuple[Tally, LineTally]:
-        """Return what was added up; of rows that are elsewhere by one look at all, when it is first asked for."""
-        with self._reading:
-            if self._tally is None:
-                tally, lines = Tally(), LineTally()
-                for batch in read(self._rows, *dict.fromkeys((*Tally.columns, *LineTally.columns))):
-                    tally.add(batch)
-                    lines.add(batch)
-                self._tally, self._lines = tally, lines
-            return self._tally, self._lines
-
     def __repr__(self) -> str:
-        if self._tally is None and isinstance(self._rows, Stored) and (self._rows.known_rows() or 0) > _AT_ONCE:
+        if not self._sums.there and isinstance(self._rows, Stored) and (self._rows.known_rows() or 0) > _AT_ONCE:
             return f"<Trace of {printable(self.title)}: {show_count(len(self), 'row')}, read when they are asked for>"
         summary = self.summary()
         return f"<Trace of {printable('; '.join(filter(None, (summary.headline(), summary.completeness.told()))))}>"

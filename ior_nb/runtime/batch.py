@@ -193,6 +193,10 @@ class EventBatch(Sequence["Row"]):
             return self
         return EventBatch._of({name: self._columns[name] for name in columns}, self._length, self.tables)
 
+    def size(self) -> int:
+        """Return the number of rows."""
+        return self._length
+
     def bounds(self, column: str) -> None:
         """Return None: to know it, one has to look."""
 

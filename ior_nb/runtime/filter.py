@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime.batch import EventBatch
-from ior_nb.runtime.patterns import IS_MINE, NEGATIONS, exact_value, verdicts
+from ior_nb.runtime.patterns import IS_IMPORT, IS_MINE, NEGATIONS, exact_value, verdicts
 
 __all__ = [
     "DIMENSIONS",
@@ -34,6 +34,7 @@ __all__ = [
     "Probes",
     "Text",
     "columns_of",
+    "import_rows",
     "leaves",
     "node_of_value",
 ]
@@ -52,6 +53,8 @@ class Dimension:
     """Whether it is compared with a text, else with a number."""
     unit: str = ""
     """`ns` (durations), `bytes` (sizes), or empty for plain numbers and text."""
+    measured: bool = False
+    """Whether a value below 0 says that nobody measured it: then it matches no comparison, `!=` included."""
     aliases: tuple[str, ...] = ()
     """Other names people may type: those of a flame graph, and those ior has."""
 
@@ -92,11 +95,30 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         ),
         Dimension(name="time", columns=("time_ns",), doc="start of the call on the boot clock", unit="ns"),
         Dimension(name="bytes", columns=("bytes",), doc="bytes moved", unit="bytes"),
+        Dimension(
+            name="fetched",
+            columns=("fetched_bytes",),
+            doc="bytes the call made the device read",
+            unit="bytes",
+            measured=True,
+        ),
+        Dimension(name="source", columns=("source",), doc="device, direct, waited or cache, for reads", text=True),
+        *(
+            Dimension(name=name, columns=(f"{name}_ns",), doc=doc, unit="ns", measured=True)
+            for name, doc in (
+                ("on_cpu", "time the call ran"),
+                ("wait_cpu", "time it waited for a processor"),
+                ("wait_device", "time it waited for a device"),
+                ("wait_lock", "time it waited for a lock in the kernel"),
+                ("wait_other", "time it waited for somebody else"),
+            )
+        ),
         Dimension(name="ret", columns=("ret",), doc="return value, -errno for errors"),
         Dimension(name="cell", columns=("cell",), doc="execution count of the cell, -1 outside"),
         Dimension(name="py_file", columns=("py_file",), doc="file of the line of Python that made the call", text=True),
         Dimension(name="py_line", columns=("py_line",), doc="number of that line, 0 for none"),
         Dimension(name="py_func", columns=("py_func",), doc="function of that line", text=True),
+        Dimension(name="opened_at", columns=("opened_at",), doc="line that opened the file, `file:line`", text=True),
         Dimension(name="stack", columns=("stack",), doc="Python stack of the call, outermost first", text=True),
     )
 }
@@ -121,7 +143,7 @@ class Number:
     """A comparison with a number: `pid=3`, `latency>=1000000`. Durations are nanoseconds, sizes bytes.
 
     Calls that never return, or have not returned, match no comparison of latency or ret, `!=` included; refused ones
-    none of latency.
+    none of latency; and what was not measured matches none of it.
 
     Raises:
         ValueError: no such dimension or operator, or a value beyond 64 bits with sign.
@@ -146,6 +168,8 @@ class Number:
         else:  # no value of the column is that large, or that small
             always = ("!=", "<", "<=") if self.value > limits.max else ("!=", ">", ">=")
             result = np.full(len(batch), self.operator in always)
+        if DIMENSIONS[self.dimension].measured:
+            result &= column >= 0
         for state in _LACKING.get(self.dimension, ()):
             code = batch.tables["state"].code(state)
             if code is not None:
@@ -212,13 +236,15 @@ class Probes:
 
 @dataclass(frozen=True, slots=True)
 class Mine:
-    """Calls on the user's own files: `runtime.mine` says which those are not."""
+    """Calls on the user's own files (`runtime.mine` says which those are not) that no import made for itself."""
 
     def mask(self, batch: EventBatch) -> np.ndarray:
         """Return bool, shape (n,): an array index a row."""
-        result = verdicts(batch.tables["file"], IS_MINE, "").take(batch["file"])
+        own = verdicts(batch.tables["file"], IS_MINE, "").take(batch["file"])
         if batch["old_file"].any():
-            result |= verdicts(batch.tables["old_file"], IS_MINE, "").take(batch["old_file"])
+            own |= verdicts(batch.tables["old_file"], IS_MINE, "").take(batch["old_file"])
+        result = ~import_rows(batch)
+        result &= own
         return result
 
 
@@ -264,6 +290,14 @@ class Not:
     def mask(self, batch: EventBatch) -> np.ndarray:
         """Return bool, shape (n,)."""
         return ~self.part.mask(batch)
+
+
+def import_rows(batch: EventBatch) -> np.ndarray:
+    """Return which calls are the cost of imports, as far as their Python stack is known: bool, shape (n,)."""
+    codes = batch["stack"]
+    if codes.strides == (0,) and not codes[:1].any():
+        return np.zeros(len(batch), bool)
+    return np.asarray(verdicts(batch.tables["stack"], IS_IMPORT, "").take(codes))
 
 
 Leaf = Number | Text | Errors | Probes | Mine

@@ -52,6 +52,9 @@ class _Passed:
         batch = self._piece.read(*(dict.fromkeys((*columns, *self._needs)) if columns else ()))
         return batch.read(*columns).take(np.flatnonzero(self._wanted.mask(batch)))
 
+    def size(self) -> int:
+        return self._piece.size()
+
     def bounds(self, column: str) -> None:
         return None
 

@@ -19,13 +19,16 @@ import numpy as np
 
 from ior_nb.real import Lock
 from ior_nb.runtime.mine import MINE, kind_of
+from ior_nb.runtime.stacks import is_import
 from ior_nb.runtime.strings import StringTable
 
-__all__ = ["IS_MINE", "NEGATIONS", "exact_value", "fold", "matcher", "shortest_match", "verdicts"]
+__all__ = ["IS_IMPORT", "IS_MINE", "NEGATIONS", "exact_value", "fold", "matcher", "shortest_match", "verdicts"]
 
 NEGATIONS: Final = {"!~": "~", "!=": "="}
 IS_MINE: Final = "mine"
 """Asks, of a file and with no pattern, whether it is the user's own."""
+IS_IMPORT: Final = "import"
+"""Asks, of a Python stack and with no pattern, whether its calls are the cost of an import."""
 
 # For each table the verdict on each of its strings, by pattern. Tables only ever grow, so what was decided stays.
 _PATTERNS_KEPT: Final = 64
@@ -56,9 +59,11 @@ def exact_value(operator: str, pattern: str) -> str | None:
 
 
 def matcher(operator: str, pattern: str) -> Callable[[str], bool]:
-    """Return the function that tells whether one value matches; `operator` is `~`, `=` or `IS_MINE`."""
+    """Return the function that tells whether one value matches; `operator` is `~`, `=`, `IS_MINE` or `IS_IMPORT`."""
     if operator == IS_MINE:
         return lambda text: kind_of(text) == MINE
+    if operator == IS_IMPORT:
+        return is_import
     value = exact_value(operator, pattern)
     if value is not None:
         return value.__eq__

@@ -19,6 +19,9 @@ class Piece(Protocol):
     def read(self, *columns: str) -> EventBatch:
         """Return these columns of its rows, and no others; without a name all, those too that are not ours."""
 
+    def size(self) -> int:
+        """Return how many rows there are to look at, of which it may have fewer."""
+
     def bounds(self, column: str) -> tuple[int, int] | None:
         """Return between which values a column of numbers is, without reading it; None where nobody knows."""
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["COLUMNS", "NAMES", "TEXT_COLUMNS", "Column", "column", "is_error"]
+__all__ = ["COLUMNS", "NAMES", "PARTS", "TEXT_COLUMNS", "Column", "column", "is_error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,36 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _number("py_line", "int32", "", "number of that line; 0 where there is none"),
     _text("py_func", "function of that line, by its qualified name"),
     _text("stack", "Python stack of the call, outermost first, `;` between `function (file:line)`; empty without one"),
+    _text("opened_at", "line of Python that opened `file`, as `file:line`; empty where that is not known for sure"),
     _text("host", "name of the machine the row was recorded on; empty for this one, while tracing"),
     _number("probe", "bool", "", "whether the failure is the answer to a question of normal work, and no error"),
+    _number(
+        "fetched_bytes",
+        "int64",
+        "bytes",
+        "bytes the call made the device read, readahead for later calls included; -1 not measured",
+        absent=-1,
+    ),
+    _text(
+        "source",
+        "where the bytes were: device (fetched by this call), direct (past the page cache), waited (fetched by another"
+        " call it waited for), cache; empty for calls that read no file",
+    ),
+    _number("on_cpu_ns", "int64", "ns", "latency less all waits: the call's own work; -1 not measured", absent=-1),
+    _number("wait_cpu_ns", "int64", "ns", "waited for a processor, ready to run; -1 not measured", absent=-1),
+    _number("wait_device_ns", "int64", "ns", "slept until a device had answered; -1 not measured", absent=-1),
+    _number("wait_lock_ns", "int64", "ns", "slept until a lock in the kernel was free; -1 not measured", absent=-1),
+    _number(
+        "wait_other_ns",
+        "int64",
+        "ns",
+        "slept until somebody else was ready: a peer, a child, a timer, another thread; -1 not measured",
+        absent=-1,
+    ),
 )
 
+PARTS: Final = ("on_cpu_ns", "wait_cpu_ns", "wait_device_ns", "wait_lock_ns", "wait_other_ns")
+"""Columns that add up to the latency, where all of them are measured."""
 NAMES: Final[tuple[str, ...]] = tuple(c.name for c in COLUMNS)
 TEXT_COLUMNS: Final[tuple[str, ...]] = tuple(c.name for c in COLUMNS if c.text)
 _BY_NAME: Final[dict[str, Column]] = {c.name: c for c in COLUMNS}

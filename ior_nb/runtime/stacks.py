@@ -9,12 +9,27 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["CUT", "NO_FRAME", "Frame", "is_cell", "is_library", "own_frame", "parsed", "written"]
+__all__ = [
+    "CELLS",
+    "CUT",
+    "NO_FRAME",
+    "Frame",
+    "imported",
+    "is_cell",
+    "is_import",
+    "is_library",
+    "own_frame",
+    "parsed",
+    "place_of",
+    "written",
+]
 
+CELLS: Final = "ior_nb.cells"
+"""Key of a recording's footer: JSON, by the name that the code of a cell has for a file, its "text" and "number"."""
 CUT: Final = "…"
 """Stands for the outer frames that are not there."""
 
@@ -26,6 +41,7 @@ _LIBRARY: Final = re.compile(
       | ^<(?:frozen|__array_function__|attrs\ generated|decorator-gen)""",
     re.VERBOSE,
 )
+_IMPORTING: Final = re.compile(r"^<frozen (?:importlib\b|zipimport|site)")
 _CELL: Final = re.compile(r"/ipykernel_\d+/\d+\.py$|^<ipython-input-")
 _ESCAPED: Final = re.compile(r"\\(\\|x3b|x28)")
 _MEANT: Final = {"\\": "\\", "x3b": ";", "x28": "("}
@@ -58,6 +74,11 @@ def _written(frame: Frame) -> str:
     function = frame.function.replace("\\", "\\\\").replace(";", "\\x3b").replace("(", "\\x28")
     file = frame.file.replace("\\", "\\\\").replace(";", "\\x3b")
     return f"{function} ({file}:{frame.line})"
+
+
+def place_of(frame: Frame) -> str:
+    """Return the line of a frame with its file, `file:line`; nothing where there is no file."""
+    return f"{frame.file}:{frame.line}" if frame.file else ""
 
 
 @functools.lru_cache(1 << 14)
@@ -102,3 +123,24 @@ def own_frame(frames: Iterable[Frame]) -> Frame:
         if innermost is NO_FRAME and frame.file:
             innermost = frame
     return innermost
+
+
+def imported(frames: Sequence[Frame]) -> bool:
+    """Tell whether a call is the cost of an import: made by what imports, or by a package that is being imported.
+
+    What a module of the user's own does while it is imported is the user's own.
+
+    Args:
+        frames: the outermost first.
+    """
+    for frame in reversed(frames):
+        if _IMPORTING.search(frame.file):
+            return True
+        if frame.file and not is_library(frame.file):
+            return False
+    return False
+
+
+def is_import(text: str) -> bool:
+    """Tell the same of a stack as text."""
+    return "<frozen " in text and imported(parsed(text))

@@ -224,6 +224,8 @@ class Activity:
     """Bytes read; a transfer between two files reads from its source."""
     bytes_written: int = 0
     """Bytes written."""
+    fetched_bytes: int = 0
+    """Bytes its recorded calls made devices read, readahead included: exact by file, arbitrary by thread."""
     latency_total_ns: int = 0
     """Time spent in its timed calls."""
     latency_max_ns: int = 0
@@ -315,6 +317,10 @@ class Snapshot:
     """Calls that failed as part of normal work, which are no errors."""
     waiting_ns: int = 0
     """What of `latency_total_ns` the recorded calls waited for somebody else."""
+    fetched_bytes: int = -1
+    """Bytes the recorded calls made devices read; -1 where nobody counts."""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """What the time of the recorded calls went to: ns by column of `schema.PARTS`, those that are measured."""
     bytes: int = 0
     """Bytes moved, each counted once."""
     bytes_read: int = 0

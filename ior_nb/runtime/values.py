@@ -69,6 +69,8 @@ class TraceOptions:
     """What the records of that filter carry, 0 to 255."""
     stacks: int = 0
     """Frames of a Python stack at most; 0 without stacks."""
+    waits: bool = False
+    """Tell apart what calls wait for: every context switch of the machine pays for it."""
     programs: tuple[str, ...] = ()
     """Files of programs that will be executed: an interpreter that is known before has stacks from its first call."""
     quiet: bool = False

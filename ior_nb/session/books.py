@@ -48,7 +48,7 @@ class Books:
         self.plan = wanted
         self.trace = Trace(title=wanted.title, scope=str(wanted.scope), engine=engine, options=wanted.options)
         self.trace.home = wanted.home
-        self.trace.records_command = wanted.record_command
+        self.trace.records_command, self.trace.records_cells = wanted.record_command, wanted.record_cells
         self.totals: dict[str, int] = {}
         self.counters: np.ndarray = np.zeros(0)
         self.calls: frozenset[int] | None = None

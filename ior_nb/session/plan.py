@@ -58,9 +58,12 @@ class Plan:
     record: Path | None = None
     record_mode: int = PRIVATE
     record_command: bool = False
+    record_cells: bool = True
     keep_rows: bool = True
     stacks: str = "full"
     """A key of `FRAMES_OF`."""
+    waits: bool = True
+    """Whether it is told what calls wait for."""
     quiet: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,8 +102,10 @@ class Request(TypedDict, total=False):
     record: str | Path | None
     record_mode: int | None
     record_command: bool
+    record_cells: bool
     keep_rows: bool
     stacks: str | None
+    waits: bool | None
     cwd: str | Path | None
     env: Mapping[str, str] | None
     title: str | None
@@ -108,7 +113,14 @@ class Request(TypedDict, total=False):
 
 FRAMES_OF: Final = {"off": 0, "lines": 12, "full": 32}
 """What can be asked of Python stacks -> frames of each at most, the innermost."""
-_DEFAULTS: Final[Request] = {"system": False, "follow": True, "own": False, "record_command": False, "keep_rows": True}
+_DEFAULTS: Final[Request] = {
+    "system": False,
+    "follow": True,
+    "own": False,
+    "record_command": False,
+    "record_cells": True,
+    "keep_rows": True,
+}
 """Of those that are not None where nobody asks."""
 
 
@@ -164,8 +176,10 @@ def plan(**asked: Unpack[Request]) -> Plan:
         record=_target(record) if record is not None else None,
         record_mode=_mode(wanted.get("record_mode")),
         record_command=wanted["record_command"],
+        record_cells=wanted["record_cells"],
         keep_rows=wanted["keep_rows"],
         stacks=_stacks(wanted.get("stacks"), own=mine or program is not None),
+        waits=_waits(wanted.get("waits"), own=mine or program is not None),
         quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )
@@ -227,6 +241,17 @@ def _stacks(asked: str | None, *, own: bool) -> str:
     if asked not in FRAMES_OF:
         raise ConfigError(f"stacks={asked!r}: choose from {', '.join(FRAMES_OF)}")
     return asked
+
+
+def _waits(asked: bool | None, *, own: bool) -> bool:
+    """Return whether waits are told apart: unless it is said, where what is traced is the user's own.
+
+    Raises:
+        ConfigError: it is neither yes nor no.
+    """
+    if asked is not None and not isinstance(asked, bool):
+        raise ConfigError(f"waits={asked!r:.80}: give True or False")
+    return own if asked is None else asked
 
 
 def sampling_rates(sampling: Mapping[str, int]) -> dict[int, int]:

@@ -79,6 +79,7 @@ class Run:
             enabled=owner.plan.enabled,
             rates=owner.plan.rates,
             stacks=FRAMES_OF[owner.plan.stacks],
+            waits=owner.plan.waits,
             programs=(owner.plan.command.path,) if owner.plan.command is not None else (),
             quiet=owner.plan.quiet,
         )
@@ -329,6 +330,8 @@ class Run:
             )
         if FRAMES_OF[wanted.stacks] > mine.stacks:
             window.trace.notes += ("Python stacks are as asked for by the trace that is running",)
+        if wanted.waits and not mine.waits:
+            window.trace.notes += ("what calls wait for is not told apart by the trace that is running",)
         self.watch()
         if wanted.enabled != self.probes.enabled:
             window.calls = frozenset(wanted.enabled)

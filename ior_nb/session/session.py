@@ -248,7 +248,7 @@ class TracerSession(Bindings):
             with contextlib.suppress(errors.SourceError):  # what arrived is recorded, whatever became of the engine
                 self._run.refresh()
             self._tell_recording(self._run.completeness())
-            self._recorder.set_metadata(clocks("ended", moment()))
+            self._recorder.set_metadata({**clocks("ended", moment()), **self._run.owner.trace.recorded_cells()})
         return self._recorder.stop()
 
     def _tell_recording(self, lacking: Completeness) -> None:

@@ -52,10 +52,13 @@ def trace(
         record: also write a Parquet recording there.
         record_mode: who may read it, as `0o640`; its owner alone by default.
         record_command: keep the whole command line in it, not the program's name alone: passwords stand in some.
+        record_cells: keep the text of the notebook's cells in it, those whose lines made calls.
         keep_rows: whether the rows stay in memory for `df()`; without them the summary and the recording remain.
         stacks: the Python stack of every call: `full` (32 frames), `lines` (the innermost 12, which costs less where
             an interpreter has no version of its code) or `off`; by default full where the traced program is this one or
             a command, else off.
+        waits: tell what calls waited for, a device, a lock or somebody else, which every context switch of the machine
+            pays for; by default where the traced program is this one or a command. For a processor is always told.
         cwd: working directory of the command.
         env: environment of the command.
         title: heading of the result.

@@ -7,9 +7,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from ior_nb.aggregate import WORDS
 from ior_nb.runtime import LiveRuntime, Snapshot, SnapshotSource
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.filter import Node, Number, Text
+from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.statistics import Bucket, Histogram, SyscallRow
 from ior_nb.runtime.text import show_ns
 from ior_nb.widgets.checked import LONGEST_NAME, text, whole
@@ -164,6 +166,7 @@ class LatencyPanel(Panel):
             "gap": _bars(snapshot.gap_histogram),
             "exact": snapshot.latency_histogram.exact,
             "percentiles": _percentiles(snapshot),
+            "spent": {name: float(ns) for name, ns in snapshot.parts.items()},
             "map": self._picture(snapshot),
         }
         self._key, self._snapshot = key, snapshot
@@ -206,7 +209,7 @@ class LatencyPanel(Panel):
         }
 
     def act(self, what: str, body: Mapping[str, Any]) -> None:
-        """`narrow`: to an interval of latency or gap, an interval of time, a system call, or several of these."""
+        """`narrow`: to an interval of latency or gap, an interval of time, a call, a part of the time, or several."""
         if what != "narrow":
             return super().act(what, body)
         nodes = list(self._asked(body))
@@ -217,6 +220,10 @@ class LatencyPanel(Panel):
     def _asked(self, body: Mapping[str, Any]) -> Iterator[Node]:
         if body.get("syscall"):
             yield Text("syscall", "=", text(body, "syscall", LONGEST_NAME))
+        if "part" in body:
+            if body["part"] not in PARTS:
+                raise ValueError(f"a latency has no part {body['part']!r:.80}; it has {', '.join(PARTS)}")
+            yield Number(str(body["part"]).removesuffix("_ns"), ">", 0)
         slack = 0
         if "dimension" in body:
             dimension = str(body["dimension"])
@@ -249,6 +256,7 @@ class LatencyPanel(Panel):
             [
                 _table("latency of calls", snapshot.latency_histogram, snapshot.timed),
                 _table("gap between the calls of a thread", snapshot.gap_histogram),
+                *_spent_table(snapshot),
                 still_table(
                     ["call", "p50", "p90", "p95", "p99", "p99.9", "max"],
                     [
@@ -331,6 +339,13 @@ def _interval(bucket: Bucket) -> str:
     if not bucket.upper_ns:
         return f"{lower} or more"
     return f"{lower} - {upper}" if bucket.lower_ns else f"under {upper}"
+
+
+def _spent_table(snapshot: Snapshot) -> list[str]:
+    """Return what the time went to, where it was measured."""
+    whole = sum(snapshot.parts.values())
+    rows = [[WORDS[name], show_ns(ns), f"{ns / whole:.1%}"] for name, ns in snapshot.parts.items() if ns]
+    return [still_table(["time in calls", "", "share"], rows)] if rows else []
 
 
 def _table(title: str, histogram: Histogram, timed: int = 0) -> str:

@@ -148,6 +148,8 @@ def _numbers(s: Snapshot) -> dict[str, float]:
         "latency": s.latency_mean_ns,
         "latency_total": s.latency_total_ns,
         "waiting": s.waiting_ns,
+        "fetched": s.fetched_bytes,
+        **s.parts,
         "gap": s.gap_mean_ns,
         "in_flight": s.in_flight,
     }

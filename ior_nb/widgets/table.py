@@ -29,13 +29,24 @@ ACTIVITY: Final = {
     "errors": "errors",
     "read": "bytes_read",
     "written": "bytes_written",
+    "fetched": "fetched_bytes",
     "total": "latency_total_ns",
     "max": "latency_max_ns",
     "timed": "timed",
     "least": "at_least",
 }
 """Columns all rows of an `Activity` have: name on the wire -> attribute."""
-_SUMS: Final = ("count", "errors", "bytes_read", "bytes_written", "latency_total_ns", "timed", "rate", "files")
+_SUMS: Final = (
+    "count",
+    "errors",
+    "bytes_read",
+    "bytes_written",
+    "fetched_bytes",
+    "latency_total_ns",
+    "timed",
+    "rate",
+    "files",
+)
 _IDLE_S: Final = 5.0
 """How often the rates of a trace in which nothing happens are sent."""
 
@@ -157,6 +168,7 @@ class TablePanel(Panel):
                 "bytes": snapshot.bytes,
                 "read": snapshot.bytes_read,
                 "written": snapshot.bytes_written,
+                "fetched": max(snapshot.fetched_bytes, 0),
                 "total": snapshot.latency_total_ns,
                 "timed": snapshot.timed,
                 "inflight": snapshot.in_flight,

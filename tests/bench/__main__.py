@@ -30,6 +30,7 @@ BENCHES = (
     "lines",
     "idle",
     "dashboard",
+    "scale",
     "soak",
 )
 

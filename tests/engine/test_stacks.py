@@ -88,6 +88,54 @@ def test_a_stack_has_its_names_lines_and_the_users_line() -> None:
     assert tables["py_func"][known.functions[3]] == "<module>"
 
 
+def test_a_stack_says_where_it_is_in_one_text() -> None:
+    """File and line, as the column of the line that opened a file has them; nothing for a stack without a file."""
+    tables = new_tables()
+    known = Stacks(tables)
+    code = compile("x()", "/home/ada/a.py", "exec")
+
+    known.learn(code_fact(1, code) + stack_fact(1, (1, 2)) + stack_fact(2))
+
+    assert [tables["opened_at"][known.places[number]] for number in (1, 2)] == ["/home/ada/a.py:1", ""]
+
+
+def test_a_line_table_comes_in_pieces() -> None:
+    """What is too long for one record is joined before a stack needs it."""
+    known = Stacks(new_tables())
+    code = compile("x()\n" * 300, "a.py", "exec")
+    whole, head = code.co_linetable, wire.CODE.size + len("a.py<module>")
+    at = next(begin for begin, _, line in code.co_lines() if line == 299)
+    pieces = [whole[i : i + 100] for i in range(0, len(whole), 100)]
+
+    first = code_fact(1, code)[wire.HEADER_BYTES :][:head]
+    known.learn(record(_with_table(first, pieces[0])))
+    for piece in pieces[1:]:
+        known.learn(record(wire.CODE.pack(wire.FACT_MORE, 0, 1, 0, 0, 0, 0, len(piece), 7) + piece))
+    known.learn(stack_fact(1, (1, at)))
+
+    assert known.lines[1] == 299
+
+
+def _with_table(code: bytes, table: bytes) -> bytes:
+    """Return the fact of a code object with another line table."""
+    words = list(wire.CODE.unpack_from(code))
+    words[7] = len(table)
+    return wire.CODE.pack(*words) + code[wire.CODE.size :] + table
+
+
+def test_a_name_that_is_not_whole_says_so() -> None:
+    """A file's name beyond the longest ends with a mark; the function's, which is whole, does not."""
+    tables = new_tables()
+    known = Stacks(tables)
+    code = compile("x()", "a.py", "exec")
+    file = b"/" * wire.LONGEST_NAME
+
+    known.learn(code_fact(1, code, file=file, kinds=wire.FACT_LONG) + stack_fact(1, (1, 2)))
+
+    assert tables["py_file"][known.files[1]] == f"{file.decode()}…"
+    assert tables["py_func"][known.functions[1]] == "<module>"
+
+
 def test_frames_that_run_a_cell_are_left_out() -> None:
     """A stack that was cut begins with a mark, unless what is missing is the notebook's own machinery."""
     tables = new_tables()
@@ -137,6 +185,7 @@ def test_stacks_used_last_are_taken_over_into_other_tables(monkeypatch: pytest.M
 
     assert fresh["stack"][known.texts[2]] == "<module> (a.py:1)"
     assert known.lines[2] == 1
+    assert fresh["opened_at"][known.places[2]] == "a.py:1"
     assert known.texts[1] == 0
 
 

@@ -32,6 +32,8 @@ from ior_nb.result.figures import flame
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, Completeness, EventBatch
 from ior_nb.runtime.completeness import COUNTED
+from ior_nb.runtime.stacks import Frame, own_frame, place_of
+from ior_nb.runtime.stacks import written as to_text
 from ior_nb.runtime.text import printable
 from tests.events import HOSTILE, ROWS, latency, made
 from tests.fakes import batch
@@ -75,6 +77,7 @@ def plain_stacks(rows: list[Event], metric: str = "count") -> Counter[tuple[str,
         "duration": latency,
         "bytes": lambda e: int(e["bytes"]),
         "gap": lambda e: int(e["gap_ns"]),
+        **dict.fromkeys(METRICS.keys() - {"count", "duration", "bytes", "gap"}, lambda _: 0),  # not measured here
     }
     found: Counter[tuple[str, ...]] = Counter()
     for event in rows:
@@ -161,7 +164,9 @@ def check_speedscope(file: Any) -> None:
     assert {type(file[name]) for name in ("name", "exporter")} == {str}
     assert 0 <= file["activeProfileIndex"] < len(file["profiles"])
     frames = file["shared"]["frames"]
-    assert all(set(frame) == {"name"} and isinstance(frame["name"], str) for frame in frames)
+    assert all({"name"} <= set(frame) <= {"name", "file", "line"} for frame in frames)
+    assert all(isinstance(frame["name"], str) and isinstance(frame.get("file", ""), str) for frame in frames)
+    assert all(type(frame.get("line", 0)) is int for frame in frames)
     assert len({frame["name"] for frame in frames}) == len(frames)
     for profile in file["profiles"]:
         assert set(profile) == {"type", "name", "unit", "startValue", "endValue", "samples", "weights"}
@@ -196,7 +201,13 @@ def test_speedscope_keeps_the_rules_of_its_schema(rows: list[Event], metric: str
 
 def check_trace_events(file: Any) -> None:
     """Check the rules of the trace event format for the two phases we use."""
-    assert set(file) == {"traceEvents", "displayTimeUnit", "otherData"}
+    assert set(file) - {"stackFrames"} == {"traceEvents", "displayTimeUnit", "otherData"}
+    frames = file.get("stackFrames", {})
+    for number, frame in frames.items():  # a tree: no frame is below itself
+        assert {"category", "name"} <= set(frame) <= {"category", "name", "parent"}
+        assert {type(word) for word in (number, *frame.values())} == {str}
+        assert int(frame.get("parent", 0)) < int(number)
+        assert "parent" not in frame or frame["parent"] in frames
     assert file["displayTimeUnit"] in ("ms", "ns")
     assert all(isinstance(value, str) for value in file["otherData"].values())
     last = 0.0
@@ -210,6 +221,7 @@ def check_trace_events(file: Any) -> None:
         else:
             assert event["ph"] == "X"
             assert isinstance(event["cat"], str)
+            assert "sf" not in event or event["sf"] in frames
             assert event["ts"] >= last
             assert event["dur"] >= 0
             last = event["ts"]
@@ -358,6 +370,85 @@ def test_speedscope_reads_trace_events(speedscope: Callable[[list[Path]], list[l
         assert all(len(names) == 1 and names[0].startswith("read") for names, _ in lane)
 
 
+# ---- Python stacks
+
+
+NAMES: Final = ("<module>", "f", 'a;b(c)\\"<i>\n', "", "…", "x (y:3)", "é;")
+FILES: Final = ("/home/ada/a.py", "/x;y/(z).py", "<string>", 'c:\\"d"\x1b.py', "/usr/lib/python3.11/io.py")
+FRAMES: Final = st.builds(Frame, st.sampled_from(NAMES), st.sampled_from(FILES), st.integers(0, 9))
+STACKED: Final = st.lists(st.lists(FRAMES, max_size=5), min_size=1, max_size=8)
+
+
+def stacked(found: list[list[Frame]]) -> EventBatch:
+    """Return a call of each stack."""
+    own = [own_frame(frames) for frames in found]
+    return batch(
+        syscall=["read"] * len(found),
+        time_ns=list(range(len(found))),
+        stack=[to_text(frames) for frames in found],
+        py_file=[frame.file for frame in own],
+        py_line=[frame.line for frame in own],
+        py_func=[frame.function for frame in own],
+        opened_at=[place_of(frame) for frame in own],
+    )
+
+
+def shown(frame: Frame) -> str:
+    """Return a frame as a flame graph has it."""
+    return printable(to_text([frame]))
+
+
+@given(STACKED)
+def test_folded_stacks_are_python_s_frames(found: list[list[Frame]]) -> None:
+    """A line a stack, a part a frame, whatever the names: none ends a frame or a line."""
+    lines = written(stacked(found), "folded", fields="python,syscall").decode().splitlines()
+    told = Counter({tuple(stack.split(";")): int(count) for stack, _, count in (one.rpartition(" ") for one in lines)})
+
+    assert told == Counter((*map(shown, frames), "read") for frames in found)
+
+
+@given(STACKED)
+def test_speedscope_has_python_s_frames_with_their_places(found: list[list[Frame]]) -> None:
+    """Each frame of the schema has name, file and line; stacks are those of the rows."""
+    file = json.loads(written(stacked(found), "speedscope", fields="python,syscall"))
+    check_speedscope(file)
+    frames = file["shared"]["frames"]
+    (profile,) = (one for one in file["profiles"] if one["name"].endswith(": count"))
+    told = Counter(
+        {tuple(frames[i]["name"] for i in s): w for s, w in zip(profile["samples"], profile["weights"], strict=True)}
+    )
+    places = {shown(frame): (printable(frame.file), frame.line) for stack in found for frame in stack}
+
+    assert told == Counter((*map(shown, stack), "read") for stack in found)
+    assert {f["name"]: (f["file"], f["line"]) for f in frames if "file" in f} == places
+
+
+@given(STACKED)
+def test_trace_events_have_python_s_frames_as_a_tree(found: list[list[Frame]]) -> None:
+    """A slice names its innermost frame of `stackFrames`, whose parents are the rest; its line is an argument."""
+    file = json.loads(written(stacked(found), "perfetto"))
+    check_trace_events(file)
+    slices = [event for event in file["traceEvents"] if event["ph"] == "X"]
+    for event, frames in zip(slices, found, strict=True):
+        names, at = [], event.get("sf")
+        while at is not None:
+            names.append(file["stackFrames"][at]["name"])
+            at = file["stackFrames"][at].get("parent")
+        own = own_frame(frames)
+
+        assert names[::-1] == [to_text([frame]) for frame in frames]
+        assert event["args"].get("py_file", "") == own.file
+        assert (event["args"].get("py_line", 0), event["args"].get("py_func", "")) == (own.line, own.function)
+        assert event["args"].get("opened_at", "") == place_of(own)
+
+
+def test_a_comm_that_looks_like_a_frame_has_no_place() -> None:
+    """Only frames of Python stacks have a file in speedscope."""
+    file = json.loads(written(batch(syscall=["read"], comm=["f (a.py:3)"]), "speedscope", fields="comm,syscall"))
+
+    assert all(set(frame) == {"name"} for frame in file["shared"]["frames"])
+
+
 # ---- CSV and Arrow
 
 
@@ -366,9 +457,10 @@ def test_csv_has_the_columns_of_the_reference() -> None:
     assert ",".join(HEADER) == (
         "seq,time_ns,gap_ns,latency_ns,comm,pid,tid,syscall,fd,ret,bytes,file,error,family,requested_sleep_ns,nfds,"
         "timeout_ns,address_space_bytes,old_file,epoll_op,epoll_target_fd,epoll_events,"
-        "probe,py_file,py_line,py_func,stack"
+        "probe,py_file,py_line,py_func,stack,"
+        "fetched_bytes,source,on_cpu_ns,wait_cpu_ns,wait_device_ns,wait_lock_ns,wait_other_ns,opened_at"
     )
-    assert len(HEADER) == 27
+    assert len(HEADER) == 35
 
 
 @given(ROWS)
@@ -416,7 +508,13 @@ def test_csv_quotes_only_what_needs_it() -> None:
     """Plain values stand bare; a quote inside a quoted value is doubled."""
     lines = written(batch(file=["/plain", 'a"b', "x,y", " z", ""]), "csv").decode().split("\n")[1:6]
 
-    assert [line.split(",", 11)[11].rsplit(",", 15)[0] for line in lines] == ["/plain", '"a""b"', '"x,y"', '" z"', ""]
+    assert [line.split(",", 11)[11].rsplit(",", len(HEADER) - 12)[0] for line in lines] == [
+        "/plain",
+        '"a""b"',
+        '"x,y"',
+        '" z"',
+        "",
+    ]
 
 
 @given(ROWS)

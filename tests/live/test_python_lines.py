@@ -16,12 +16,14 @@ import ior_nb
 from ior_nb.engine import bcc, spawn
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.collector import wire
+from ior_nb.engine.collector.python import TABLE
 from ior_nb.result.trace import Trace
 from ior_nb.runtime.stacks import CUT, Frame, parsed
 from ior_nb.session.session import TracerSession
 
 PROGRAMS = Path(__file__).parent / "pystacks"
 CHURNED = 6000
+OFTEN = 800  # and calls of functions that are called often
 CALLS = "pread64,execve,exit_group,mmap"
 
 
@@ -107,7 +109,48 @@ def test_code_that_comes_and_goes_at_the_same_addresses_is_never_mixed_up(
     with ior_nb.trace(command=[python, str(PROGRAMS / "churn.py")], syscalls=CALLS, session=session) as trace:
         pass
 
-    assert len(told(truth)) == CHURNED
+    assert len(told(truth)) == CHURNED + OFTEN
+    assert wrong(trace, truth) == []
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_children_that_make_code_of_their_own_are_never_mixed_up(
+    python: str, truth: Path, session: TracerSession
+) -> None:
+    """After a fork each has its own code at the same addresses, with the same versions and counters."""
+    with ior_nb.trace(command=[python, str(PROGRAMS / "forked.py")], syscalls=CALLS, session=session) as trace:
+        pass
+
+    assert len(told(truth)) == 21
+    assert wrong(trace, truth) == []
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_a_long_line_table_has_every_line(python: str, truth: Path, session: TracerSession) -> None:
+    """A module of 24,000 lines: calls in its midst are at their lines."""
+    with ior_nb.trace(command=[python, str(PROGRAMS / "long_table.py")], syscalls=CALLS, session=session) as trace:
+        pass
+
+    assert len(told(truth)) == 7
+    assert wrong(trace, truth) == []
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_what_is_not_in_memory_gives_no_stack(python: str, truth: Path, session: TracerSession, tmp_path: Path) -> None:
+    """A call while its code, its frames or its thread's state cannot be read has no stack, and it is counted."""
+    library = tmp_path / "hidden.so"
+    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", library, PROGRAMS / "hidden.c"], check=True)
+    version = subprocess.run([python, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, check=True)
+    chunk_at = TABLE[int(version.stdout)]["t_chunk"]
+    command = [python, str(PROGRAMS / "hidden.py"), str(library), str(chunk_at)]
+    with ior_nb.trace(command=command, syscalls=CALLS, session=session) as trace:
+        pass
+
+    found = seen(trace)
+    assert trace.returncode == 0
+    assert all(found[number] for number in (1, 3, 5, 7))
+    assert not any(found[number] for number in (2, 4, 6))
+    assert trace.accounting.without_stack["unreadable"] >= 3
     assert wrong(trace, truth) == []
 
 

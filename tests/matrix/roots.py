@@ -47,6 +47,8 @@ class Suite:
     """Its own is older than 3.11."""
     merged_usr: bool = True
     """/bin and /lib are links to /usr."""
+    pythons: tuple[str, ...] = ()
+    """Others beside the release's own: the stacks of all are compared."""
 
 
 SUITES: Final = {
@@ -55,7 +57,7 @@ SUITES: Final = {
         Suite(name="bullseye", builds_python=True, merged_usr=False),
         Suite(name="bookworm"),
         Suite(name="trixie"),
-        Suite(name="forky"),
+        Suite(name="forky", pythons=("python3.13", "python3.15")),
         Suite(name="sid"),
     )
 }
@@ -109,14 +111,13 @@ def image(suite: str, arch: str) -> Path:
 
 
 def python_of(home: Path) -> str:
-    """Return the version of the newest Python in a root file system, as `3.11`."""
-    paths = [*home.glob("usr/bin/python3.*"), *home.glob("usr/local/bin/python3.*")]
-    found = [path.name.removeprefix("python3.") for path in paths]
-    return f"3.{max(int(minor) for minor in found if minor.isdigit())}"
+    """Return the version of a root file system's own Python, as `3.11`: the one built in it, where there is one."""
+    places = (home / "usr/local/bin/python3", home / "usr/bin/python3")
+    return next(path.readlink().name for path in places if path.is_symlink()).removeprefix("python")
 
 
 def _packages(suite: str) -> list[str]:
-    return [*PACKAGES, *(BUILD_PACKAGES if SUITES[suite].builds_python else [])]
+    return [*PACKAGES, *SUITES[suite].pythons, *(BUILD_PACKAGES if SUITES[suite].builds_python else [])]
 
 
 def _with_sbin() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -32,7 +33,13 @@ FACTS: Final = {
     "04-record-and-replay": ["(True, 'complete: ", "part-8.txt", 'class="ior-still"'],
     "05-compare-two-versions": ["(400, 21253400)", "slow → fast", "(4238, "],
     "06-dataframes-and-sql": ["168000", "day-21.csv.gz", "p99_us", "-25"],
-    "07-the-line-that-did-it": ["values = np.load(path)", "cell 3", "20199240", "less than half: True", "<details>"],
+    "07-the-line-that-did-it": [
+        "values = np.load(path)",
+        "cell 3",
+        "(4800, 10000, 20199240)",
+        "less than half: True",
+        "<details>",
+    ],
 }
 # A kernel that has given up every right but to read files, for this interpreter may lie in a folder of root's.
 AS_NOBODY: Final = f"""
@@ -105,6 +112,28 @@ def test_saved_dashboard_shows_the_whole_trace() -> None:
     assert "<svg" in picture
 
 
+LINES: Final = {  # begin…end of a line -> calls at least
+    'table = pd…glob("*.csv")))': 1800,  # 200 files
+    'con.execute("INS…(hour, value))': 600,  # 30 of them, and none in a transaction
+    "found = sum…*.txt": 300,  # a hundred folders
+    "with multiprocessing…Pool(2)": 20,
+    "values = np.load…(path)": 500,  # sixty, by two workers and here
+}
+
+
+def margin_of(text: str, line: str) -> int:
+    """Return the calls in the margin of a line of the cells that are shown; long ones are cut in their middle."""
+    found = (re.fullmatch(r"[ *] +([\d,]+)( .*)", shown) for shown in text.splitlines())
+    return next((int(m[1].replace(",", "")) for m in found if m and all(part in m[2] for part in line.split("…"))), 0)
+
+
+def test_the_lines_that_did_it_have_their_calls() -> None:
+    """Many files, a database without a transaction, a tree, workers, a library: each line has what it made."""
+    text = text_of(read(ROOT / "notebooks" / "07-the-line-that-did-it.ipynb"))
+
+    assert [line for line, least in LINES.items() if margin_of(text, line) < least] == []
+
+
 def test_what_is_published_names_no_place_of_the_machine_that_made_it() -> None:
     """Neither notebooks nor recordings know a home folder, this project's folder or a host name."""
     words = [p.read_text() for p in NOTEBOOKS]
@@ -142,6 +171,8 @@ def test_notebook_runs_clean(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert missing(path, text_of(notebook)) == []
     assert "INCOMPLETE" not in text_of(notebook)
     assert "played back from" not in text_of(notebook)
+    if path.name.startswith("07"):
+        assert [line for line, least in LINES.items() if margin_of(text_of(notebook), line) < least] == []
 
 
 @pytest.fixture

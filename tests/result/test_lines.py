@@ -12,6 +12,7 @@ from ior_nb import load
 from ior_nb.export.stacks import stacks
 from ior_nb.globalfilter import parse
 from ior_nb.result import lines
+from ior_nb.result.cost import Cost
 from ior_nb.result.lines import annotated
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, EventBatch
@@ -214,7 +215,18 @@ def test_a_recording_has_the_stacks_and_says_the_same(tmp_path: Path) -> None:
 
 def test_a_line_that_cannot_be_told_is_said() -> None:
     """Calls of the cell without a line number are not lost from sight."""
-    costs: dict[tuple[Frame, ...], lines.Cost] = {(Frame("<module>", CELL, 0),): lines.Cost(calls=7)}
+    costs: dict[tuple[Frame, ...], Cost] = {(Frame("<module>", CELL, 0),): Cost(calls=7)}
     (shown,) = annotated(costs)
 
     assert "7 more calls" in shown.text()
+
+
+def test_files_know_the_lines_that_opened_them() -> None:
+    """Those of most calls first, three of them by name; nothing where it is not known."""
+    trace = Trace(title="this cell", scope="", engine="fake")
+    places: list[object] = ["a.py:1", *["b.py:2"] * 3, "c.py:3", "c.py:3", "d.py:4", "e.py:5", ""]
+    trace.add(batch(syscall=["read"] * 9, file=[*["/x"] * 8, "/y"], opened_at=places, bytes=[*[9] * 8, 1]))
+    trace.finish(window=(0, 1), accounting=Accounting(seen=9, emitted=9), counters={})
+
+    assert trace.files()["opened_at"].tolist() == ["b.py:2, c.py:3, a.py:1, 2 more", ""]
+    assert parse("opened_at=c.py:3").mask(trace.batch).sum() == 2

@@ -160,3 +160,10 @@ def test_sampled_rows_do_not_make_the_totals_small() -> None:
     assert (found.calls, found.errors, found.bytes_read, found.latency_ns) == (1000, 1, 9990, 7000)
     assert [(r.syscall, r.calls) for r in found.syscalls] == [("read", 1000)]
     assert "exact counts" in found.notes[0]
+
+
+def test_a_summary_shows_itself_as_text_and_in_a_page() -> None:
+    """A summary printed, or the value of a cell, is what it says and not its fields."""
+    found = summary_of([[("read", "/a", 5, 7, 0)]])
+
+    assert (repr(found), found._repr_html_()) == (found.text(), found.html())

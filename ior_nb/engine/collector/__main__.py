@@ -211,6 +211,7 @@ class Collector:
             "way": loading.way,
             "compiled": loading.compiled,
             "notes": loading.notes,
+            "measured": loading.measured,
             "cache": loading.cache,
             "folder": str(cache.folder() or ""),
             "doing": size,

@@ -69,11 +69,19 @@ class Btf:
             LookupError: a struct or member is missing; the message names it.
         """
         return {
-            (name, member): offset
+            (name, member): bits // 8
             for name, members in wanted.items()
             for choice in members
-            for member, offset in [self._member(name, choice)]
+            for member, bits in [self._member(name, choice)]
         }
+
+    def bit(self, struct_name: str, member: str) -> int:
+        """Return the offset of a member in bits, for one that has less than a byte.
+
+        Raises:
+            LookupError: it is missing.
+        """
+        return self._member(struct_name, member)[1]
 
     def variable(self, name: str) -> int | None:
         """Return the type id of a variable (those of each CPU have one), None where there is none."""
@@ -97,14 +105,19 @@ class Btf:
 
     def helpers(self) -> dict[str, int]:
         """Return the BPF helpers the kernel has: name ("probe_read_kernel") -> number; empty where it does not say."""
-        for number in self._ids("bpf_func_id", _ENUM):
+        return {name.removeprefix("BPF_FUNC_"): value for name, value in self.values("bpf_func_id").items()}
+
+    def values(self, enum: str) -> dict[str, int]:
+        """Return the names of an enumeration and their values; empty where there is none."""
+        for number in self._ids(enum, _ENUM):
             at = self._where[number]
             count = _HEAD.unpack_from(self._data, at)[1] & 0xFFFF
             pairs = struct.iter_unpack("<Ii", self._data[at + 12 : at + 12 + 8 * count])
-            return {self._text(name).removeprefix("BPF_FUNC_"): value for name, value in pairs}
+            return {self._text(name): value for name, value in pairs}
         return {}
 
     def _member(self, name: str, choice: str) -> tuple[str, int]:
+        """Return which of the choices is there, and its offset in bits."""
         for member in choice.split("|"):
             for number in self._ids(name, _STRUCT):
                 found = self._find(self._where[number], member)
@@ -134,10 +147,10 @@ class Btf:
         first, _, rest = member.partition(".")
         _, info, size = unpack(data, position)
         if not member:
-            return int(size)
+            return 8 * int(size)
         for i in range(info & 0xFFFF):
             m_name, m_type, m_offset = unpack(data, position + 12 + 12 * i)
-            m_offset = base + (m_offset & 0xFFFFFF if info >> 31 else m_offset) // 8
+            m_offset = base + (m_offset & 0xFFFFFF if info >> 31 else m_offset)
             inner = where[m_type] if m_type < len(where) and m_type else 0
             is_struct = bool(inner) and (unpack(data, inner)[1] >> 24) & 0x1F in (_STRUCT, _UNION)
             if m_name and self._text(m_name) == first:

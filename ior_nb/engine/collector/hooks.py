@@ -7,6 +7,7 @@ tracefs.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Mapping
@@ -20,8 +21,21 @@ from ior_nb.engine.collector.bpf import (
     attach_perf,
     attach_raw,
 )
+from ior_nb.engine.collector.btf import Btf
 
-__all__ = ["EVENTS", "HOOKS", "KINDS", "RING", "TOLD", "Hooks", "event_numbers"]
+__all__ = [
+    "ALSO",
+    "EVENTS",
+    "HOOKS",
+    "KINDS",
+    "MEASURED",
+    "RING",
+    "TOLD",
+    "WAITS",
+    "Hooks",
+    "also_there",
+    "event_numbers",
+]
 
 # Raw tracepoint -> function, in the order in which they are attached: tasks first, so that no child is missed.
 HOOKS: Final = {
@@ -32,7 +46,43 @@ HOOKS: Final = {
     "sys_enter": "on_enter",
 }
 RING: Final = "io_uring_complete"
-"""A hook more, where the kernel has it with what is needed of it: always a raw tracepoint, its function `on_ring`."""
+CACHED: Final = "mm_filemap_add_to_page_cache"
+WAITS: Final = {
+    "sched_switch": "on_switch",
+    "contention_begin": "on_contended",
+    "contention_end": "on_uncontended",
+}
+"""Hooks that are attached when waits are asked for; every context switch of the machine then pays for the first."""
+# All hooks more, where the kernel has them with what their functions need: always raw tracepoints.
+ALSO: Final = {RING: "on_ring", CACHED: "on_cached", **WAITS}
+# What that is: which argument has to be a pointer, and members of structs, the first choice that is there.
+Members = dict[str, tuple[str, ...]]
+_MAPPING: Final[Members] = {"address_space": ("host",), "file": ("f_mapping",), "super_block": ("s_bdev",)}
+_SLEEPS: Final[Members] = {
+    "task_struct": ("sched_info.run_delay", "sched_info.last_arrival", "se.cfs_rq", "in_iowait"),
+    "cfs_rq": ("rq",),
+    "rq": ("clock",),
+}
+MEASURED: Final[dict[str, Members]] = {
+    "fetched": {"task_struct": ("ioac.read_bytes",)},  # CONFIG_TASK_IO_ACCOUNTING
+    "run_delay": {"task_struct": ("sched_info.run_delay",)},  # CONFIG_SCHED_INFO
+    "waits": _SLEEPS,
+}
+"""What can be measured of a call besides its time, and the members it takes."""
+_NEEDED: Final[dict[str, tuple[int | None, tuple[Members, ...]]]] = {
+    RING: (1, ({"io_kiocb": ("opcode",)},)),
+    CACHED: (
+        0,
+        (
+            {"folio": ("mapping", "flags", "_folio_order|_flags_1"), **_MAPPING},
+            {"folio": ("mapping", "flags"), **_MAPPING},
+            {"page": ("mapping", "flags"), **_MAPPING},  # before Linux 5.16
+        ),
+    ),
+    "sched_switch": (None, (_SLEEPS,)),
+    "contention_begin": (0, (_SLEEPS,)),
+    "contention_end": (0, (_SLEEPS,)),
+}
 # The same as trace events.
 EVENTS: Final = {name: f"{'raw_syscalls' if name.startswith('sys_') else 'sched'}/{name}" for name in HOOKS}
 KINDS: Final = {"raw": PROG_RAW_TRACEPOINT, "tracepoint": PROG_TRACEPOINT}
@@ -46,6 +96,20 @@ TOLD: Final = {
 _PLACES: Final = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every architecture
 _FSCONFIG_CMD_CREATE: Final = 6
+
+
+def also_there(btf: Btf) -> tuple[list[str], dict[tuple[str, str], int]]:
+    """Return the functions of `ALSO` this kernel has the hooks for, and where the members are that they read."""
+    functions: list[str] = []
+    layout: dict[tuple[str, str], int] = {}
+    for hook, (pointer, choices) in _NEEDED.items():
+        there = btf.has_hook(hook) if pointer is None else btf.hands_over_pointer(hook, pointer)
+        for members in choices if there else ():
+            with contextlib.suppress(LookupError):
+                layout |= btf.offsets(members)
+                functions.append(ALSO[hook])
+                break
+    return functions, layout
 
 
 class Hooks:
@@ -68,15 +132,21 @@ class Hooks:
             attach_raw(hook, program) if self._numbers is None else attach_perf(self._numbers[hook], program)
         )
 
-    def attach_ring(self) -> None:
-        """Attach what watches io_uring, if it is there."""
-        if self.watches_ring:
-            self._links[RING] = attach_raw(RING, self._programs["on_ring"])
+    def attach_also(self, *, waits: bool) -> None:
+        """Attach those that not every kernel has; those for waits only if they are wanted."""
+        for hook, function in ALSO.items():
+            if function in self._programs and (waits or hook not in WAITS):
+                self._links[hook] = attach_raw(hook, self._programs[function])
 
     @property
     def watches_ring(self) -> bool:
         """Whether operations of io_uring can be seen."""
-        return "on_ring" in self._programs
+        return ALSO[RING] in self._programs
+
+    @property
+    def watches_waits(self) -> bool:
+        """Whether it can be told what a call waits for."""
+        return WAITS["sched_switch"] in self._programs
 
     def detach(self) -> None:
         """Take all away, the last one first. Idempotent."""
@@ -84,8 +154,8 @@ class Hooks:
             os.close(self._links.popitem()[1])
 
     def misses(self) -> int:
-        """Return how often the kernel skipped one of the functions because it was already running on that CPU."""
-        return sum(program.misses() for program in self._programs.values())
+        """Return how often the kernel skipped a function of `HOOKS` because it was already running on that CPU."""
+        return sum(self._programs[function].misses() for function in HOOKS.values())
 
 
 def event_numbers() -> dict[str, int] | None:

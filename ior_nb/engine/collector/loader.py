@@ -5,6 +5,7 @@ What a kernel can do is asked of its BTF or found by trying, never told from its
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from ior_nb.engine.collector.advice import EVENT_NUMBERS_READABLE, RECORDING, SU
 from ior_nb.engine.collector.bpf import Refused, unlimit_memory
 from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
-from ior_nb.engine.collector.hooks import HOOKS, KINDS, Hooks, event_numbers
+from ior_nb.engine.collector.hooks import ALSO, HOOKS, KINDS, MEASURED, Hooks, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
 from ior_nb.engine.collector.program import (
     FUNCTIONS,
@@ -62,6 +63,8 @@ class Loading:
     """Whether bcc compiled it just now; else it came from the cache."""
     notes: tuple[str, ...]
     """What the reader of a trace has to know of the choice."""
+    measured: tuple[str, ...]
+    """What it can measure of a call besides its time; keys of `hooks.MEASURED`."""
     cache: str
     """Why nothing is kept, or what was kept is not used; empty when all is well."""
     preempted: Callable[[], None]
@@ -94,10 +97,12 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
     bcc = bcc_version()
     kept = store.get(key) or {}
     if not kept or (bcc and kept["bcc"] != bcc):
-        kept = {"bcc": bcc, "preemptible": None, "images": {}}
+        kept = {"bcc": bcc, "preemptible": None, "measured": None, "images": {}}
     btf = _lazily(lambda: _checked(data))
     if kept["preemptible"] is None:
         kept["preemptible"] = trial.examine(btf()).preemptible
+    if kept["measured"] is None:
+        kept["measured"] = [what for what, members in MEASURED.items() if _has(btf(), members)]
 
     way, numbers, notes = _chosen(way, preemptible=kept["preemptible"])
     found = _from_cache(kept["images"].get(way), WAYS[way])
@@ -114,7 +119,9 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
     def preempted() -> None:
         store.put(key, kept | {"preemptible": True})
 
-    return Loading(loaded, image, Hooks(loaded.programs, numbers), way, compiled, notes, store.refused, preempted)
+    hooks = Hooks(loaded.programs, numbers)
+    measured = tuple(what for what in kept["measured"] if what != "waits" or hooks.watches_waits)
+    return Loading(loaded, image, hooks, way, compiled, notes, measured, store.refused, preempted)
 
 
 def _chosen(way: str, *, preemptible: bool) -> tuple[str, dict[str, int] | None, tuple[str, ...]]:
@@ -188,13 +195,12 @@ def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image,
         seen = f"Linux {platform.release()}, {platform.machine()}"
         raise NotHere(f"{error.args[0]} ({seen}); {SUPPORTED_KERNEL}") from error
     image = compile_text(text, functions_of(text, variant))
-    return image, load(image, _kinds(image, variant))
+    return image, _loaded(image, variant)
 
 
 def functions_of(text: str, variant: Variant) -> tuple[str, ...]:
-    """Return the functions of a program's text: the one for io_uring is there where the kernel's fields are known."""
-    ring = ("on_ring",) if "O_io_kiocb_opcode" in text.partition("#if")[0] else ()
-    return (*variant.functions, *ring)
+    """Return the functions of a program's text: those of hooks not every kernel has where its fields are known."""
+    return (*variant.functions, *(function for function in ALSO.values() if f"#define WITH_{function} " in text))
 
 
 def _has(btf: Btf, wanted: Mapping[str, Sequence[str]]) -> bool:
@@ -211,14 +217,23 @@ def _from_cache(data: Any, variant: Variant) -> tuple[Image, Loaded] | None:
         return None
     try:
         image = Image.from_json(data)
-        return image, load(image, _kinds(image, variant))
+        return image, _loaded(image, variant)
     except (Refused, LookupError, TypeError, ValueError):
         return None
 
 
-def _kinds(image: Image, variant: Variant) -> dict[str, int]:
-    kinds = dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"])
-    return kinds | ({"on_ring": KINDS["raw"]} if "on_ring" in image.code else {})
+def _loaded(image: Image, variant: Variant) -> Loaded:
+    """Load an image; what a kernel refuses of the functions that not every kernel has is left out."""
+    loaded = load(image, _kinds(variant))
+    for function in ALSO.values():
+        if function in image.code:
+            with contextlib.suppress(Refused):
+                loaded.add(image, {function: KINDS["raw"]})
+    return loaded
+
+
+def _kinds(variant: Variant) -> dict[str, int]:
+    return dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"])
 
 
 def _key(btf: bytes, sizes: dict[str, int]) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import functools
 import mmap
+import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.btf import Btf
-from ior_nb.engine.collector.hooks import RING
+from ior_nb.engine.collector.hooks import MEASURED, RING, also_there
 from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
 from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls import NATIVE, Syscall
@@ -95,25 +96,29 @@ WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
     "thread_struct": ("fsbase",),
     "mm_struct": ("start_code",),
     "linux_binprm": ("file",),
-    "file": ("f_inode",),
+    "file": ("f_inode", "f_cred"),
     "dentry": ("d_name",),
 }
 TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused")
 FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 # The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
-PYTHON_TAILS: Final = {name: len(TAILS) + at for at, name in enumerate(("python_walk", "python_new", "python_mapped"))}
+_TAILS: Final = "python_walk python_find python_new python_mapped python_opener python_close python_unseen".split()
+PYTHON_TAILS: Final = {name: len(TAILS) + at for at, name in enumerate(_TAILS)}
 PYTHON_HOOKS: Final = {
     "sched_process_fork": "python_fork",
     "sched_process_exec": "python_exec",
     "sched_process_exit": "python_end",
+    RING: "python_ring",
 }
 PYTHON_FUNCTIONS: Final = (*PYTHON_TAILS, *PYTHON_HOOKS.values())
 FACT_BYTES: Final = 4 << 20
 KNOWN_STACKS: Final = 32768
 KNOWN_CODES: Final = 16384
-PARTS: Final = (
-    "python.h types.h hooks.h reading.c names.c files.c scope.c record.c enter.c exit.c tasks.c".split()
-)  # of bpf/
+KNOWN_OPENERS: Final = 65536
+PARTS: Final = (  # of bpf/
+    *("python.h", "types.h", "hooks.h", "reading.c", "fetched.c", "waits.c", "names.c", "files.c", "scope.c"),
+    *("record.c", "enter.c", "exit.c", "tasks.c"),
+)
 SHARES: Final = 5  # programs that may meet on a CPU
 
 # How a string argument is read (spec.how1, how2).
@@ -140,6 +145,7 @@ SF_FORKS: Final = 8
 SF_COMPAT_CHANGES_NAMES: Final = 16  # not this call, but the 32-bit call of this number
 SF_KNOWN: Final = 32
 SF_SEARCHES: Final = 64
+SF_OPENS: Final = 128
 # Calls after which a path known before may be another: renames of ancestors, mounts.
 CHANGES_NAMES: Final = frozenset(
     {"rename", "renameat", "renameat2", "mount", "umount", "move_mount", "pivot_root", "mount_setattr"}
@@ -147,13 +153,19 @@ CHANGES_NAMES: Final = frozenset(
 
 # Its end is one of operations, renames among them: where these can not be watched themselves.
 SUBMITS_RENAMES: Final = "io_uring_enter"
+# Calls that make files: those that return descriptors, but for one that takes an open file from another process.
+OPENS: Final = (
+    {call.name for call in NATIVE if call.result == "fd" or call.arg("fds_out") is not None} | {"accept", "accept4"}
+) - {"pidfd_getfd"}
+# Operations of io_uring that do, a bit each: accept, openat, openat2, socket, fixed_fd_install, pipe.
+RING_OPENS: Final = sum(1 << number for number in (13, 18, 28, 45, 54, 62))
 FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I21B7x2Q")  # struct spec of bpf/types.h
 CONFIG: Final = struct.Struct("<2Q12I")  # struct config of bpf/types.h
 FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
-LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
+LIVE: Final = struct.Struct("<5I")  # struct live of bpf/types.h
 
 
 class Slot(ctypes.LittleEndianStructure):
@@ -172,7 +184,8 @@ class Slot(ctypes.LittleEndianStructure):
         ("comm", ctypes.c_uint64 * 2),
         ("ret", ctypes.c_int64),
         ("python", ctypes.c_uint64 * 5),
-        ("memo", ctypes.c_uint64),
+        ("spent", ctypes.c_uint64 * 11),
+        ("thread_state", ctypes.c_uint64),
         ("files", ctypes.c_uint32 * 4),
         ("names", ctypes.c_uint32),
         ("comm_id", ctypes.c_uint32),
@@ -180,8 +193,9 @@ class Slot(ctypes.LittleEndianStructure):
         ("tid", ctypes.c_uint32),
         ("tgid", ctypes.c_uint32),
         ("scope_gen", ctypes.c_uint32),
-        ("memo_stack", ctypes.c_uint32),
+        ("no_python", ctypes.c_uint32),
         ("stack", ctypes.c_uint32),
+        ("opener", ctypes.c_uint32),
         ("nr", ctypes.c_uint16),
         ("state", ctypes.c_uint8),
         ("flags", ctypes.c_uint8),
@@ -191,6 +205,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("changes_names", ctypes.c_uint8),
         ("rooted", ctypes.c_uint8),
         ("tells", ctypes.c_uint8),
+        ("makes", ctypes.c_uint8),
         ("why", ctypes.c_uint8),
     )
 
@@ -245,6 +260,7 @@ def _meaning(call: Syscall, watches_ring: bool) -> bytes:
         | SF_WRITES * (call.bytes_class in ("write", "transfer"))
         | SF_SEARCHES * (call.name in SEARCHING)
         | SF_FORKS * (call.name in FORKS)
+        | SF_OPENS * (call.name in OPENS)
     )
     probes = sum(1 << error for error in errnos(call.name, ("", "request")))
     return SPEC.pack(
@@ -343,9 +359,9 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     layout = btf.offsets(WANTED)
     if variant.classic:
         layout |= btf.offsets(WANTED_CLASSIC)
-    if btf.hands_over_pointer(RING, 1):
-        layout |= btf.offsets({"io_kiocb": ("opcode",)})
-    for members in WANTED_IF_THERE:
+    also, theirs = also_there(btf)
+    layout |= theirs
+    for members in (*WANTED_IF_THERE, *MEASURED.values()):
         with contextlib.suppress(LookupError):
             layout |= btf.offsets(members)
     defines = {f"O_{s}_{m.replace('.', '_')}": o for (s, m), o in layout.items() if m}
@@ -355,13 +371,23 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines["SIZE_upid"] = layout["upid", ""]
     defines |= {name: value for name, value in wire.CONSTANTS.items() if name != "MAX_FRAME"}
     defines |= {"H_PATH": HOW["path"], "H_TEXT": HOW["text"], "H_OUT": HOW["path_out"], "H_EXEC": HOW["exec_path"]}
-    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"], "NR_MMAP": NUMBERS["mmap"]}
+    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"]}
+    defines |= {f"NR_{name.upper()}": NUMBERS[name] for name in ("mmap", "close")}
     names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS MMSG".split()
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
     defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
     defines |= {"SF_COMPAT_CHANGES_NAMES": SF_COMPAT_CHANGES_NAMES, "SF_KNOWN": SF_KNOWN}
-    defines |= {"SF_SEARCHES": SF_SEARCHES, "MOST_PROBE": MOST_ERRNO}
+    defines |= {"SF_SEARCHES": SF_SEARCHES, "MOST_PROBE": MOST_ERRNO, "SF_OPENS": SF_OPENS}
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
+    defines |= {f"WITH_{function}": 1 for function in also}
+    if "on_switch" in also:
+        iowait = btf.bit("task_struct", "in_iowait")
+        defines |= {"IOWAIT_WORD": iowait // 32 * 4, "IOWAIT_BIT": iowait % 32}
+    defines |= {
+        "O_DIRECT": os.O_DIRECT,
+        "PG_head": btf.values("pageflags").get("PG_head", 0),
+        "PAGE_BYTES": mmap.PAGESIZE,
+    }
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
     defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus, "THREADS": threads}
@@ -385,10 +411,13 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     parts = list(PARTS)
     if variant.python:
         defines |= {f"O_{s}_{m}": o for (s, m), o in btf.offsets(WANTED_PYTHON).items()}
+        proof = [defines[f"O_file_{name}"] for name in ("f_path", "f_inode", "f_cred")]
+        defines |= {"FILE_FROM": min(proof), "FILE_BYTES": max(proof) + 16 - min(proof)}
         defines |= {"FACT_PAGES": FACT_BYTES // PAGE, "KNOWN_STACKS": KNOWN_STACKS, "KNOWN_CODES": KNOWN_CODES}
+        defines |= {"KNOWN_OPENERS": KNOWN_OPENERS, "RING_OPENS": RING_OPENS}
         defines["IDENTITY"] = int(variant.identity)
         sizes |= {"python": PYTHON.size, "layout": LAYOUT.size, "binary": BINARY.size, "ask": wire.ASK.size}
-        parts.append("python.c")
+        parts += ["openers.c", "python.c"]
     checks = "".join(f'_Static_assert(sizeof(struct {name}) == {size}, "{name}");\n' for name, size in sizes.items())
     checks += "".join(
         f'_Static_assert(__builtin_offsetof(struct slot, {name}) == {getattr(Slot, name).offset}, "slot.{name}");\n'

@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,30 +34,33 @@ __all__ = [
     "mapped",
 ]
 
-LAYOUT: Final = struct.Struct("<25I")  # struct layout of bpf/python.c
+LAYOUT: Final = struct.Struct("<28I")  # struct layout of bpf/python.c
 PYTHON: Final = struct.Struct("<QQqQII")  # struct python of bpf/python.h
 BINARY: Final = struct.Struct("<QQQqII")  # struct binary of bpf/python.c
 _FIELDS: Final = (
-    "key_at most t_thread t_frame t_chunk cframe direct f_code f_previous f_instr f_owner shim tag "
-    "c_line c_file c_name c_table c_traceable c_code versioned s_ascii s_compact counter counter_bytes counter_global"
+    "key_at most t_thread t_frame t_chunk t_status cframe direct f_code f_previous f_instr f_owner shim tag plain "
+    "c_line c_file c_name c_table c_traceable c_code versioned s_ascii s_compact "
+    "counter counter_bytes counter_global counts"
 ).split()
 
 _COMMON: Final = (
-    {"t_thread": 152, "t_frame": 72, "t_chunk": 232, "cframe": 0, "direct": 1}
+    {"t_thread": 152, "t_frame": 72, "t_chunk": 232, "t_status": 32, "cframe": 0, "direct": 1}
     | {"f_code": 0, "f_previous": 8, "f_instr": 56, "f_owner": 70, "shim": 3, "tag": 0}
     | {"c_line": 68, "c_file": 112, "c_name": 128, "c_table": 136, "c_traceable": 184, "c_code": 200, "versioned": 1}
-    | {"s_ascii": 40, "s_compact": 56, "counter": 0, "counter_bytes": 8, "counter_global": 0}
+    | {"s_ascii": 40, "s_compact": 56, "counter": 0, "counter_bytes": 8, "counter_global": 0, "counts": 0}
 )
-# Minor version -> what is different there. `counter`: 3.13 has one of code objects made, later ones of those freed; in
-# 3.12 it is a static variable, found in files with all their symbols; 3.11 has none. `key_at`: 3.15 has a variable of
-# the thread instead.
+# Minor version -> what is different there. `counter`: 3.13 has one of code objects made (`counts`: their versions are
+# below it, which is looked after), later ones of those freed; in 3.12 it is a static variable; 3.11 has none. `key_at`:
+# 3.15 has a variable of the thread instead. `t_status`: in 3.11 no word of a state tells whether pthread_getspecific
+# gives this one.
 TABLE: Final[dict[int, dict[str, int]]] = {
     11: _COMMON
-    | {"key_at": 592, "t_frame": 56, "t_chunk": 296, "cframe": 8, "direct": 0}
+    | {"key_at": 592, "t_frame": 56, "t_chunk": 296, "t_status": 0, "cframe": 8, "direct": 0}
     | {"f_code": 32, "f_previous": 48, "f_owner": 69, "shim": 127}
     | {"c_line": 72, "c_traceable": 168, "c_code": 184, "versioned": 0, "s_ascii": 48, "s_compact": 72},
-    12: _COMMON | {"key_at": 1544, "t_thread": 136, "t_frame": 56, "direct": 0, "c_traceable": 176, "c_code": 192},
-    13: _COMMON | {"key_at": 2160, "counter": 17000, "counter_bytes": 4},
+    12: _COMMON
+    | {"key_at": 1544, "t_thread": 136, "t_frame": 56, "t_status": 24, "direct": 0, "c_traceable": 176, "c_code": 192},
+    13: _COMMON | {"key_at": 2160, "counter": 17000, "counter_bytes": 4, "counts": 1},
     14: _COMMON | {"key_at": 2336, "counter": 7992, "f_owner": 74, "tag": 3, "c_traceable": 192, "c_code": 208},
     15: _COMMON
     | {"key_at": 0, "counter": 7944, "t_chunk": 256, "t_thread": 176, "f_owner": 74, "tag": 3}
@@ -75,8 +79,13 @@ STACKS_HERE: Final = platform.machine().lower() in ("x86_64", "amd64")
 """Whether frames can be found on this machine: elsewhere a thread's state is in another place."""
 _FINAL: Final = 15  # release level
 _PAGE_MASK: Final = ~4095
-_SYMBOLS: Final = re.compile(rb"(_PyRuntime|PyGILState_GetThisThreadState|Py_Version|_Py_next_func_version)\0")
+_SYMBOLS: Final = re.compile(
+    rb"(_PyRuntime|PyGILState_GetThisThreadState|Py_Version|_Py_next_func_version|_PyCode_New)\0"
+)
 _LOAD_FROM_FS: Final = b"\x64\x48\x8b\x04\x25"  # mov %fs:disp32,%rax
+_LOAD_OR_ADDRESS: Final = re.compile(rb"(?:[\x48\x4c]\x8d|\x8b)[\x05\x0d\x15\x1d\x25\x2d\x35\x3d](....)", re.DOTALL)
+_MOST_FROZEN: Final = 1 << 16
+_STORE_VERSION: Final = re.compile(rb"\x89[\x40-\x7f]\x5c")  # mov %reg,0x5c(%reg): co_version of 3.12
 
 
 class Unknown(Exception):
@@ -108,6 +117,7 @@ class Found:
 def layout_row(found: Found, frames: int) -> bytes:
     """Return a row of `layouts`, for so many frames at most."""
     values = {**dict(found.layout), "most": frames}
+    values["plain"] = (values["f_code"], values["f_previous"], values["f_instr"]) == (0, 8, 56)  # as `scan` has them
     return LAYOUT.pack(*(values[name] & 0xFFFFFFFF for name in _FIELDS))
 
 
@@ -181,9 +191,8 @@ def _inspect(fd: int) -> Found:
         if words[2]:
             raise Unknown(f"Python {major}.{minor}.{micro} is free-threaded: its frames are not known")
         layout |= {name: words[word] for name, word in _TOLD[minor].items()}
-    if minor == 12 and "_Py_next_func_version" in symbols:
-        away = symbols["_Py_next_func_version"] - runtime
-        layout |= {"counter": away & 0xFFFFFFFF, "counter_bytes": 4, "counter_global": 1}
+    if minor == 12 and (counter := symbols.get("_Py_next_func_version") or _next_version(at, symbols)):
+        layout |= {"counter": counter - runtime & 0xFFFFFFFF, "counter_bytes": 4, "counter_global": 1, "counts": 1}
     tls = 0
     if not layout["key_at"]:
         text = at(symbols.get("PyGILState_GetThisThreadState", 0), 32)
@@ -202,6 +211,25 @@ def _inspect(fd: int) -> Found:
         start=min(s[3] for s in loaded if s[1] & 1),
         tls=tls,
     )
+
+
+def _next_version(at: Callable[[int, int], bytes], symbols: Mapping[str, int]) -> int:
+    """Return where 3.12 has `_Py_next_func_version` in a file without all its symbols; 0 where that is not sure.
+
+    The function that makes code objects takes each one's version from it: it is what is addressed right before the one
+    store of a version, and in the file it is the number of code objects made beforehand, and one. The kernel program
+    looks at every version it meets whether it is below.
+    """
+    begin = symbols.get("_PyCode_New", 0)
+    text = at(begin, 2048)
+    stores = [store.start() for store in _STORE_VERSION.finditer(text)]
+    if len(stores) != 1:
+        return 0
+    before = max(stores[0] - 64, 0)
+    loads = _LOAD_OR_ADDRESS.finditer(text, before, stores[0])
+    places = {begin + load.end() + int.from_bytes(load[1], "little", signed=True) for load in loads}
+    begun = [place for place in places if 0 < int.from_bytes(at(place, 4), "little") < _MOST_FROZEN]
+    return begun[0] if len(begun) == 1 else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Loaded when first asked for. A kernel that refuses it traces all the same, witho
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import platform
 import select
@@ -16,9 +17,9 @@ from typing import Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.bpf import Program, attach_raw
-from ior_nb.engine.collector.hooks import KINDS
+from ior_nb.engine.collector.hooks import KINDS, RING
 from ior_nb.engine.collector.loader import Loading
-from ior_nb.engine.collector.program import FACT_BYTES, PYTHON_FUNCTIONS, PYTHON_HOOKS, PYTHON_TAILS
+from ior_nb.engine.collector.program import FACT_BYTES, LIVE, PYTHON_FUNCTIONS, PYTHON_HOOKS, PYTHON_TAILS
 from ior_nb.engine.collector.python import (
     BINARY,
     PYTHON,
@@ -37,6 +38,7 @@ __all__ = ["Stacks"]
 
 _NOTHING: Final = BINARY.pack(0, 0, 0, 0, 0, 0)
 _LAYOUTS: Final = 16  # rows of the map; the first means none
+_NEWS: Final = struct.Struct("<2I")  # the last words of struct live: pythons, learned
 
 
 class Stacks:
@@ -62,6 +64,7 @@ class Stacks:
         self._programs: Mapping[str, Program] = loaded.programs
         self.facts_fd = self._maps["facts"].fd
         self.facts = Ring(self.facts_fd, FACT_BYTES, 8)
+        self._live = mmap.mmap(self._maps["live"].fd, mmap.PAGESIZE)
         self._links: list[int] = []
         self._frames = 0
         self._wake = select.epoll()  # wakes once a question, where poll would for as long as there are facts
@@ -79,6 +82,7 @@ class Stacks:
             programs: files that will be executed.
         """
         self._frames = frames
+        _NEWS.pack_into(self._live, LIVE.size - _NEWS.size, 0, 1)
         self._rows.clear()
         for name in ("pythons", "binaries"):
             self._maps[name].clear()
@@ -86,7 +90,9 @@ class Stacks:
         for name, index in PYTHON_TAILS.items():
             self._maps["tails"].set(index.to_bytes(4, "little"), self._programs[name].fd.to_bytes(4, "little"))
         for hook, name in PYTHON_HOOKS.items():
-            self._links.append(attach_raw(hook, self._programs[name]))
+            # A kernel without io_uring has no hook for it.
+            with contextlib.suppress(OSError) if hook == RING else contextlib.nullcontext():
+                self._links.append(attach_raw(hook, self._programs[name]))
         for path in programs:
             with contextlib.suppress(OSError, ValueError):
                 self._meet(mapped(path))
@@ -97,10 +103,12 @@ class Stacks:
             os.close(self._links.pop())
         for index in PYTHON_TAILS.values():
             self._maps["tails"].delete(index.to_bytes(4, "little"))
+        _NEWS.pack_into(self._live, LIVE.size - _NEWS.size, 0, 0)
 
     def close(self) -> None:
         """Give the ring back; the rest goes with the program."""
         self.stop()
+        self._live.close()
         self._wake.close()
         self.facts.close()
 
@@ -127,6 +135,9 @@ class Stacks:
                 serial, row = time.clock_gettime_ns(time.CLOCK_MONOTONIC), self._row(found)
                 python = PYTHON.pack(where - found.segment + found.runtime, counter, found.tls, serial, row, 0)
                 self._maps["pythons"].set(pid.to_bytes(4, "little"), python)
+                news = memoryview(self._live).cast("I")  # a word of its own: the kernel program writes the others
+                news[LIVE.size // 4 - 1] = news[LIVE.size // 4 - 1] % 0xFFFFFFFF + 1
+                news.release()
         if asked is not None and asked not in [file.key for file in files]:
             self._maps["binaries"].set(asked, _NOTHING, 1)
 

@@ -184,6 +184,7 @@ class Tracer:
             self.load_stacks()
         try:
             counter = tuple(request.get("counter") or (0, 0))
+            self._hooks.attach_also(waits=bool(request.get("waits")))
             running = self._attach(scope, frames, request.get("programs") or (), counter)
             self._halfway = False
             self._configure()
@@ -211,7 +212,6 @@ class Tracer:
         self, scope: dict[str, Any], frames: int, programs: Iterable[str], counter: tuple[int, ...]
     ) -> dict[int, int]:
         running: dict[int, int] = {}
-        self._hooks.attach_ring()
         for hook in HOOKS:
             if hook == "sys_enter":  # everything else is in place: now the targets, then the calls
                 if frames and self.stacks is not None:
@@ -250,7 +250,7 @@ class Tracer:
         self._wanted = self._hidden = 0
         generation = LIVE.unpack(self._maps["live"].get(_FIRST) or bytes(LIVE.size))[0]
         generation = (generation + 1) & 0xFFFFFFFF  # what was renamed while nothing was attached
-        self._maps["live"].set(_FIRST, LIVE.pack(generation, 0, 0))
+        self._maps["live"].set(_FIRST, LIVE.pack(generation, 0, 0, 0, 0))
 
     def _configure(self) -> None:
         scope = self._scope
@@ -376,7 +376,7 @@ class Tracer:
             rows.append(
                 header
                 + struct.pack(
-                    "<QQq6QQqq7IHBB",
+                    "<QQq6QQqq13IHBB",
                     slot.start,
                     now - slot.start,
                     0,
@@ -385,6 +385,8 @@ class Tracer:
                     slot.pos,
                     slot.extra,
                     *(slot.files[0], slot.files[1], slot.names, slot.comm_id, slot.stack, slot.pid, slot.tid),
+                    *([wire.PACKED_UNKNOWN] * 5),
+                    0,
                     *(slot.nr, slot.flags | wire.EF_IN_FLIGHT, self._generation),
                 )
             )

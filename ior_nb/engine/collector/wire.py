@@ -28,11 +28,17 @@ EVENT: Final[tuple[tuple[str, str], ...]] = (
     ("stack", "<u4"),
     ("pid", "<u4"),
     ("tid", "<u4"),
+    ("fetched", "<u4"),  # bytes; this and the next four as `packed` of bpf/fetched.c
+    ("run_delay", "<u4"),  # ns
+    ("wait_device", "<u4"),
+    ("wait_lock", "<u4"),
+    ("wait_other", "<u4"),
+    ("opener", "<u4"),
     ("nr", "<u2"),
     ("flags", "<u1"),
     ("generation", "<u1"),
 )
-EVENT_BYTES: Final = 128
+EVENT_BYTES: Final = 152
 CHUNK_TEXT: Final = 208
 CHUNK: Final[tuple[tuple[str, str], ...]] = (
     ("id", "<u4"),
@@ -62,6 +68,13 @@ EF_NAMES_LOST: Final = 8  # its paths did not fit into the names ring
 EF_SAMPLED_OUT: Final = 16  # never leaves the kernel
 EF_KEPT_OUT: Final = 32  # audit: the filter would have kept it out
 EF_REFUSED: Final = 64  # a filter or a tracer answered it before it began; with EF_NO_RETURN: by a signal
+EF_DIRECT: Final = 128  # what it fetched went past the page cache
+
+# A number of a record that is packed: 30 bits, and above them how often it was shifted right by nine. It is exact below
+# 2**30, and beyond that where it is a whole number of sectors of a disk.
+PACKED_BITS: Final = 30
+PACKED_SHIFT: Final = 9
+PACKED_UNKNOWN: Final = (1 << 32) - 1
 
 # Types and flags of a chunk.
 N_FILE: Final = 1
@@ -143,11 +156,13 @@ WITHOUT_STACK: Final = TOTAL_NAMES[T_NO_PYTHON : T_LOST_FACTS + 1]
 # ---- facts: records of any size that say what Python stacks are, each behind the kernel's header; see python.c ----
 
 FRAMES: Final = 32  # of a stack at most
+LONGEST_NAME: Final = 2040  # bytes of the file or the function of a code object
 FACT_ASK: Final = 1
 FACT_CODE: Final = 2
 FACT_STACK: Final = 3
+FACT_MORE: Final = 4  # of the line table of the code object before
 FACT_UNREADABLE: Final = 1 << 16  # flags of a code object; below are the bytes a character of its file and name has
-FACT_LONG: Final = 1 << 17  # one of its texts is not whole
+FACT_LONG: Final = 1 << 17  # its file or its name is not whole
 ASK: Final = struct.Struct("<IIQQ")  # kind, pid, device, inode
 CODE: Final = struct.Struct("<IIQ6I")  # kind, first line, id, first traceable, flags, bytes of file, name, table, pid
 STACK: Final = struct.Struct("<4I")  # kind, id, frames, whether there are more

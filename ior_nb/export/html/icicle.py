@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from ior_nb.aggregate import WORDS
 from ior_nb.export.stacks import METRICS, Tree, stacks, tree
 from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.text import escaped_html, show_bytes, show_ns
@@ -17,12 +18,19 @@ __all__ = ["flame_graph"]
 _ROW: Final = 21
 _LIMIT: Final = 600
 _LEAST: Final = 0.0008
-_NAMES: Final = {"duration": "time", "count": "calls", "bytes": "bytes", "gap": "gaps"}
+_NAMES: Final = {
+    "duration": "time",
+    "count": "calls",
+    "bytes": "bytes",
+    "gap": "gaps",
+    "fetched": "fetched",
+    **{name.removesuffix("_ns"): word for name, word in WORDS.items()},
+}
 
 
 def flame_graph(rows: Rows, fields: str | Sequence[str], first: str, *, partial: bool) -> str:
     """Return the section; `first` is the metric it opens with."""
-    metrics = [m for m in ("duration", "count", "bytes") if m != first]
+    metrics = [m for m in ("duration", "count", "bytes", "fetched", "wait_cpu", "wait_device") if m != first]
     found = stacks(rows, fields)
     shown = [m for m in (first, *metrics) if m == first or found.total(m)]
     ordered = [m for m in _NAMES if m in shown]
@@ -97,4 +105,4 @@ def _path(frames: list[str]) -> str:
 def _amount(value: int, metric: str) -> str:
     if metric == "count":
         return f"{value:,} calls"
-    return show_bytes(value) if metric == "bytes" else show_ns(value)
+    return show_bytes(value) if METRICS[metric] == "bytes" else show_ns(value)

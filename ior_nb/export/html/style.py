@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from ior_nb.export.stacks import METRICS
+
 __all__ = ["STYLE"]
 
 _LIGHT: Final = """
@@ -41,10 +43,6 @@ display:flex;flex-direction:column}
 .pick label:first-child{border-left:0}
 .flame>input{position:absolute;opacity:0;pointer-events:none}
 .graph{display:none}
-#m-duration:checked~.g-duration,#m-count:checked~.g-count,#m-bytes:checked~.g-bytes,#m-gap:checked~.g-gap{display:block}
-#m-duration:checked~.bar-line [for=m-duration],#m-count:checked~.bar-line [for=m-count],
-#m-bytes:checked~.bar-line [for=m-bytes],#m-gap:checked~.bar-line [for=m-gap]
-{background:var(--accent);color:var(--panel)}
 .flame>input:focus-visible~.bar-line .pick{outline:2px solid var(--accent)}
 input[type=search],button{font:inherit;font-size:13px;padding:3px 9px;color:inherit;background:var(--page);
 border:1px solid var(--line);border-radius:7px}
@@ -93,8 +91,15 @@ details[open]>summary{margin-bottom:8px}
 @media print{.js .js-only{display:none}section{break-inside:avoid}}
 """
 
+# The drawing of the metric that is chosen, and its button.
+_CHOSEN: Final = "".join(
+    f"#m-{m}:checked~.g-{m}{{display:block}}"
+    f"#m-{m}:checked~.bar-line [for=m-{m}]{{background:var(--accent);color:var(--panel)}}"
+    for m in METRICS
+)
+
 STYLE: Final = (
     f":root{{{_LIGHT}}}"
     f"@media(prefers-color-scheme:dark){{:root{{{_DARK}}}}}"
-    f":root[data-theme=light]{{{_LIGHT}}}:root[data-theme=dark]{{{_DARK}}}{_RULES}"
+    f":root[data-theme=light]{{{_LIGHT}}}:root[data-theme=dark]{{{_DARK}}}{_RULES}{_CHOSEN}"
 ).replace("\n", "")

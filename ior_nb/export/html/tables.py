@@ -57,6 +57,7 @@ def _files(found: aggregate.Columns, title: str, name: str, *, opened: bool) -> 
     columns = [
         _Column("bytes", (read + written).tolist(), show_bytes, main=True),
         _Column("read", read.tolist(), show_bytes),
+        *_fetched(found["fetched_bytes"][named]),
         _Column("written", written.tolist(), show_bytes),
         _Column("calls", found["calls"][named].tolist(), _count),
         _Column("errors", found["errors"][named].tolist(), _count, alarm=True),
@@ -69,6 +70,12 @@ def _files(found: aggregate.Columns, title: str, name: str, *, opened: bool) -> 
         calls = int(found["calls"][~named].sum())
         more = f"; {show_count(calls, 'call')} without a file"
     return _section(title, columns, opened=opened, more=more)
+
+
+def _fetched(values: np.ndarray) -> list[_Column]:
+    """Return the column of bytes fetched, where they were counted."""
+    measured = (values >= 0).any()
+    return [_Column("fetched", np.maximum(values, 0).tolist(), show_bytes)] if measured else []
 
 
 def _syscalls(rows: Rows, about: About) -> str:
@@ -97,6 +104,7 @@ def _slowest(rows: Rows, about: About, title: str, *, waiting: bool) -> str:
         _Column("thread", found["tid"].tolist(), str),
         _Column("name", found.text("comm").tolist()),
         _Column("call", found.text("syscall").tolist()),
+        *([_Column("spent", why)] if any(why := aggregate.reasons(found)) else []),
         _Column("file", found.text("file").tolist(), path=True),
     ]
     return _section(title, columns, total=total)

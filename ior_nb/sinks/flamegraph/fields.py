@@ -33,6 +33,12 @@ METRICS: Final[dict[str, Metric]] = {
     "duration": Metric("latency_ns", "ns", "time in finished calls"),
     "gap": Metric("gap_ns", "ns", "time between the previous call of the thread and this one"),
     "bytes": Metric("bytes", "bytes", "bytes moved"),
+    "fetched": Metric("fetched_bytes", "bytes", "bytes devices were made to read"),
+    "on_cpu": Metric("on_cpu_ns", "ns", "time in calls on a CPU"),
+    "wait_cpu": Metric("wait_cpu_ns", "ns", "time in calls that waited for a CPU"),
+    "wait_device": Metric("wait_device_ns", "ns", "time in calls that waited for a device"),
+    "wait_lock": Metric("wait_lock_ns", "ns", "time in calls that waited for a lock in the kernel"),
+    "wait_other": Metric("wait_other_ns", "ns", "time in calls that waited for somebody else"),
 }
 
 PRESETS: Final[tuple[tuple[str, ...], ...]] = (

@@ -10,12 +10,13 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime.batch import EventBatch
+from ior_nb.runtime.schema import PARTS
 
 __all__ = ["Bounds"]
 
 _MOST: Final = 1 << 62
 """Of a point in time, 146 years behind the start of the machine, and of sums: twice as much still fits a number."""
-_SUMMED: Final = ("latency_ns", "gap_ns", "bytes", "address_space_bytes")
+_SUMMED: Final = ("latency_ns", "gap_ns", "bytes", "address_space_bytes", "fetched_bytes", *PARTS)
 _MOST_ERRNO: Final = 4095
 
 

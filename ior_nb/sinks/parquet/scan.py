@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -310,18 +311,35 @@ class RowGroup:
         recording, piece = self._recording, self._piece
         wanted = NAMES if columns is None else tuple(columns)
         needed = recording._needed(wanted, foreign=columns is None)  # noqa: SLF001 - a part of it
+        known = {} if columns is None else {name: self._one[name] for name in needed if name in self._one}
+        needed = [name for name in needed if name not in known]
         with opened(recording.path) as file:
             if recording.identity != identity(file):
                 raise RecordingError("it is another file than when it was loaded; load it again.")
             texts = [name for name in TEXT_COLUMNS if name in needed]
             parquet = parquet_file(file, piece.begin, piece.length, texts, recording.footers[piece.begin])
-            rows = parquet.read_row_group(piece.group, columns=needed, use_threads=False)
+            rows = parquet.read_row_group(piece.group, columns=needed or ["time_ns"], use_threads=False)
             for part in rows.to_batches():
                 checked(part)
-            only = None if columns is None else {*wanted, *needed}
-            batch = recording._completed(to_batch(rows, tables, only=only), wanted)  # noqa: SLF001
+            batch = to_batch(rows, tables, only=None if columns is None else {*wanted, *needed, *known})
+            constants = {name: np.broadcast_to(np.array(value), len(batch)) for name, value in known.items()}
+            batch = recording._completed(batch.with_columns(**constants), wanted)  # noqa: SLF001
             recording.bounds.check(batch, self._number)
         return batch if columns is None else batch.read(*wanted)
+
+    @functools.cached_property
+    def _one(self) -> dict[str, int]:
+        """Return the columns of numbers with one value in all rows, by what the file says, and that value."""
+        group = self._recording.footers[self._piece.begin].row_group(self._piece.group)
+        found = {}
+        for at in range(group.num_columns):
+            about = group.column(at)
+            name, told = about.path_in_schema, about.statistics
+            if name not in CORE and about.physical_type in ("INT32", "INT64", "BOOLEAN"):
+                low, high = _range(told)
+                if low is not None and low == high and told.has_null_count and not told.null_count:
+                    found[name] = low
+        return found
 
     def bounds(self, column: str) -> tuple[int, int] | None:
         """Return the least and the greatest value of a column of integers, where the file says it."""

@@ -9,9 +9,11 @@ import numpy as np
 
 from ior_nb.sinks.statsengine.table import OVERFLOW, Table, best
 
-__all__ = ["MAXIMA", "SUMS", "Chosen", "Part", "add", "choose", "fields", "numbers"]
+__all__ = ["MAXIMA", "RARE", "SUMS", "Chosen", "Part", "add", "choose", "fields", "numbers"]
 
-SUMS: Final = ("count", "errors", "read", "written", "latency", "untimed")
+SUMS: Final = ("count", "errors", "read", "written", "fetched", "latency", "untimed")
+RARE: Final = ("errors", "fetched", "untimed")
+"""Those few entries have."""
 MAXIMA: Final = ("max",)
 
 
@@ -25,6 +27,10 @@ class Part:
     """Bytes read; None where no row has any."""
     written: np.ndarray | None
     """Bytes written; None where no row has any."""
+    fetched: np.ndarray
+    """Bytes devices had to read."""
+    fetching: np.ndarray
+    """Numbers of the rows that have any."""
     failed: np.ndarray
     """Numbers of the rows that failed."""
     untimed: np.ndarray
@@ -38,7 +44,7 @@ def add(table: Table, entries: np.ndarray, part: Part, *, read: bool = True) -> 
         table: where to.
         entries: entry of each row.
         part: the numbers.
-        read: whether bytes read belong to the same entry.
+        read: whether bytes read, and fetched, belong to the same entry.
     """
     table.add("count", entries, 1)
     table.add("latency", entries, part.latency)
@@ -47,6 +53,8 @@ def add(table: Table, entries: np.ndarray, part: Part, *, read: bool = True) -> 
         table.add("read", entries, part.read)
     if part.written is not None:
         table.add("written", entries, part.written)
+    if len(part.fetching) and read:
+        table.add("fetched", entries[part.fetching], part.fetched[part.fetching])
     if len(part.failed):
         table.add("errors", entries[part.failed], 1)
     if len(part.untimed):
@@ -115,6 +123,7 @@ def fields(values: dict[str, int]) -> dict[str, Any]:
         "errors": values["errors"],
         "bytes_read": values["read"],
         "bytes_written": values["written"],
+        "fetched_bytes": values["fetched"],
         "latency_total_ns": values["latency"],
         "latency_max_ns": values["max"],
         "timed": values["count"] - values["untimed"],

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import Recoder, StringTable
-from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, Part, add
+from ior_nb.sinks.statsengine.activity import MAXIMA, RARE, SUMS, Part, add
 from ior_nb.sinks.statsengine.table import OVERFLOW, Table
 
 __all__ = ["NO_FILE", "Files", "directory_of", "roll_up"]
@@ -56,10 +56,11 @@ class Files:
             self._forget_strings()
         entries = self._entries(self.paths.codes(codes, paths))
         add(self.table, entries, part, read=sources is None)
-        if sources is not None and part.read is not None:
-            rows = np.flatnonzero(part.read)
-            if len(rows):
-                self.table.add("read", self._entries(self.paths.codes(sources[rows], paths)), part.read[rows])
+        if sources is not None:
+            for name, values in (("read", part.read), ("fetched", part.fetched)):
+                rows = np.flatnonzero(values) if values is not None else ()
+                if values is not None and len(rows):
+                    self.table.add(name, self._entries(self.paths.codes(sources[rows], paths)), values[rows])
 
     def _forget_strings(self) -> None:
         """Drop the names of files and directories that have no entry any more."""
@@ -126,7 +127,7 @@ def roll_up(
         directories: the directory's entry of each file.
     """
     for name in SUMS:
-        if name in ("errors", "untimed"):  # few files have any
+        if name in RARE:
             some = np.flatnonzero(columns[name])
             np.add.at(base[name], directories[some], columns[name][some])
         else:

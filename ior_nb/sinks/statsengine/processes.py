@@ -170,6 +170,8 @@ def _rows_of(part: Part, rows: np.ndarray) -> Part:
         latency=part.latency[rows],
         read=None if part.read is None else part.read[rows],
         written=None if part.written is None else part.written[rows],
+        fetched=part.fetched[rows],
+        fetching=np.flatnonzero(np.isin(rows, part.fetching)),
         failed=np.flatnonzero(np.isin(rows, part.failed)),
         untimed=np.flatnonzero(np.isin(rows, part.untimed)),
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import latencies, source_files, wait_rows
+from ior_nb.aggregate import MEASURED, Spent, amount, latencies, source_files, wait_rows, waiting
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import boot_clock
@@ -55,6 +55,13 @@ class Statistics:
         drain_ns: calls the kernel only counted are spread over the time since the last counters, but no more than this.
     """
 
+    columns: Final = (
+        *("syscall", "family", "file", "old_file", "file_kind", "comm", "pid", "tid", "ppid", "time_ns", "latency_ns"),
+        *("gap_ns", "bytes", "address_space_bytes", "ret", "is_error", "probe", "state", "first_on_tid", "stack"),
+        *MEASURED,
+    )
+    """Those it looks at."""
+
     def __init__(
         self,
         *,
@@ -92,6 +99,7 @@ class Statistics:
         self._decades = np.zeros(8, np.int64)
         self._gap_decades = np.zeros(8, np.int64)
         self._address = self._waited = 0
+        self._spent = Spent()
         self._gap_total = 0
         self._gaps = 0
         self._spread = np.zeros(len(Totals._fields), np.int64)
@@ -142,11 +150,22 @@ class Statistics:
         latency, done = latencies(batch)
         read, written, sources = self._moved(batch, entries, np.flatnonzero(counts))
         failed, untimed = np.flatnonzero(batch.failed), np.flatnonzero(~done)
-        part = Part(latency=latency, read=read, written=written, failed=failed, untimed=untimed)
+        fetched = amount(batch, "fetched_bytes")
+        fetching = np.flatnonzero(fetched) if fetched.strides != (0,) else fetched[:0]
+        part = Part(
+            latency=latency,
+            read=read,
+            written=written,
+            fetched=fetched,
+            fetching=fetching,
+            failed=failed,
+            untimed=untimed,
+        )
         calls.add(batch, entries, counts, part)
         at = calls.waits.take(entries)
-        if at.any():
-            self._waited += int(latency[wait_rows(batch, at)].sum())
+        self._spent.add(batch, latency)
+        if at.any() or "wait_other_ns" in self._spent.parts:
+            self._waited += int(waiting(batch, wait_rows(batch, at)).sum())
         timed = latency[done] if len(untimed) else latency
         calls.add_latencies(entries[done] if len(untimed) else entries, timed)
         self._decades += decades_of(timed)
@@ -303,6 +322,7 @@ class Statistics:
             line_rows = LineRows(self._lines)
             latencies, gaps = self._decades.copy(), self._gap_decades.copy()
             gap_total, gap_count, address, waited = self._gap_total, self._gaps, self._address, self._waited
+            fetched, parts = self._spent.fetched, dict(self._spent.parts)
         exact = call_rows.exact
         exact.bring_together(call_rows.histogram)
         totals, hidden = exact.totals, exact.hidden()
@@ -318,6 +338,8 @@ class Statistics:
             errors=totals.errors,
             probes=int(exact.probes.sum()),
             waiting_ns=waited,
+            fetched_bytes=fetched,
+            parts=parts,
             bytes=totals.bytes,
             bytes_read=totals.read,
             bytes_written=totals.written,

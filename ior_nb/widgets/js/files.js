@@ -2,7 +2,7 @@
 
 import { node } from "./dom.js";
 import { panel, unpacked } from "./panel.js";
-import { choices, ERRORS, emptyOr, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
+import { choices, ERRORS, emptyOr, FETCHED, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
 import { printable, showCount } from "./text.js";
 import { treemap } from "./treemap.js";
 
@@ -60,6 +60,7 @@ export default panel((view) => {
       tip: "calls that act on it",
     },
     { ...READ, drop: 3 },
+    { ...FETCHED, drop: 4 },
     { ...WRITTEN, drop: 4 },
     { ...MEAN, drop: 1 },
     { ...MAX, drop: 6 },

@@ -1,5 +1,6 @@
 import { node, write } from "./dom.js";
 import { panel, unpacked } from "./panel.js";
+import { SPENT } from "./spent.js";
 import { printable, showCount, showNs, showShare } from "./text.js";
 
 const MAP = { left: 60, right: 10, top: 8, bottom: 22, height: 236 };
@@ -178,6 +179,30 @@ export default panel((view) => {
       columns.measured[row] < columns.timed[row]
         ? `percentiles from ${showCount(columns.measured[row])} of ${showCount(columns.timed[row])} calls`
         : `from ${showCount(columns.timed[row])} calls`,
+    );
+  }
+
+  // ---- what the time went to
+  const spentTitle = node("div", { class: "ior-row lt-line" }, node("span", { class: "lt-title" }, "Time in calls"));
+  const spentParts = node("div", { class: "lt-spent" });
+  function drawSpent(parts) {
+    const whole = Object.values(parts).reduce((sum, ns) => sum + ns, 0);
+    spentTitle.hidden = spentParts.hidden = !whole;
+    spentParts.replaceChildren(
+      ...Object.entries(SPENT)
+        .filter(([name]) => parts[name] > 0)
+        .map(([name, word]) =>
+          node(
+            "button",
+            {
+              class: `lt-part lt-${name}`,
+              style: `flex-grow: ${Math.max(parts[name] / whole, 0.02)}`,
+              title: `${word}: ${showNs(parts[name])}, ${showShare(parts[name] / whole)}; show only calls with some of it`,
+              onclick: () => view.act("narrow", { part: name }),
+            },
+            `${word} ${showNs(parts[name])}`,
+          ),
+        ),
     );
   }
 
@@ -531,6 +556,8 @@ export default panel((view) => {
     estimate,
     node("div", { class: "ior-row lt-line" }, node("span", { class: "lt-title" }, "Percentiles of"), which, behind),
     node("div", { class: "lt-percentiles" }, ...values.map((value) => value.button)),
+    spentTitle,
+    spentParts,
     node(
       "div",
       { class: "ior-row lt-line" },
@@ -557,6 +584,7 @@ export default panel((view) => {
       estimate.hidden = data.exact;
       columns = unpacked(data.percentiles);
       drawPercentiles();
+      if (!spentParts.contains(document.activeElement)) drawSpent(data.spent);
       map = { ...taken(data.map), running: data.running };
       if (number !== map.number) {
         number = map.number;

@@ -1,6 +1,6 @@
 import { node } from "./dom.js";
 import { panel, unpacked } from "./panel.js";
-import { ERRORS, emptyOr, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
+import { ERRORS, emptyOr, FETCHED, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
 import { printable, showCount } from "./text.js";
 
 export default panel((view) => {
@@ -52,6 +52,7 @@ export default panel((view) => {
       },
       { key: "count", title: "calls", kind: "count", width: 86, least: true, share: true },
       { ...READ, drop: 3 },
+      { ...FETCHED, drop: 4 },
       { ...WRITTEN, drop: 4 },
       { ...TOTAL, drop: 1 },
       { ...MEAN, drop: 2 },

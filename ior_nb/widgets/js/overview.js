@@ -1,5 +1,6 @@
 import { middle, node, svg, write } from "./dom.js";
 import { familyColor, NOTHING_YET, panel, unpacked } from "./panel.js";
+import { SPENT } from "./spent.js";
 import { printable, showBytes, showCount, showNs, showRate, showShare } from "./text.js";
 
 export default panel((view) => {
@@ -36,8 +37,8 @@ export default panel((view) => {
     cells[key] = { value, extra, spark, area, line, heading };
   }
   box("calls", "calls", [1, 1]);
-  box("throughput", "bytes moved", [1, 1]);
-  box("latency", "mean latency", [1, 1]);
+  box("throughput", "bytes moved", [1, 1, 1]);
+  box("latency", "mean latency", [1, 1, 1]);
   box("errors", "errors", [1, 1, 1]);
   for (const cell of [cells.errors]) cell.spark.remove();
 
@@ -55,6 +56,14 @@ export default panel((view) => {
     return direction === "stable"
       ? `${arrow} steady`
       : `${arrow} ${percent > 999 ? "> +999" : percent > 0 ? `+${percent}` : percent} % in 10 s`;
+  }
+  function spent(n) {
+    const parts = Object.entries(SPENT).filter(([name]) => n[name] > 0.01 * n.latency_total);
+    return parts
+      .sort(([one], [two]) => n[two] - n[one])
+      .slice(0, 2)
+      .map(([name, word]) => `${word} ${showNs(n[name])}`)
+      .join(", ");
   }
   function set(key, value, ...extra) {
     write(cells[key].value, value);
@@ -111,11 +120,13 @@ export default panel((view) => {
         showBytes(n.read + n.written),
         `read ${showBytes(n.read)}${data.running ? `, ${showBytes(n.read_rate)}/s` : ""}`,
         `written ${showBytes(n.written)}${data.running ? `, ${showBytes(n.written_rate)}/s` : ""}`,
+        n.fetched > 0 ? `${showBytes(n.fetched)} fetched from the device` : "",
       );
       set(
         "latency",
         n.latency ? showNs(n.latency) : "–",
         `${showNs(n.latency_total)} in calls${n.waiting ? `, ${showNs(n.waiting)} of it waiting` : ""}`,
+        spent(n),
         `mean gap ${n.gap ? showNs(n.gap) : "–"}  ${data.running ? trend(data.trends.gap) : ""}`,
       );
       write(cells.throughput.heading, data.running ? trend(data.trends.throughput) : "");

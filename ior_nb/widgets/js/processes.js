@@ -1,6 +1,6 @@
 import { node } from "./dom.js";
 import { panel, unpacked } from "./panel.js";
-import { ERRORS, emptyOr, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
+import { ERRORS, emptyOr, FETCHED, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
 import { printable, showCount } from "./text.js";
 
 export default panel((view) => {
@@ -70,6 +70,7 @@ export default panel((view) => {
         tip: "calls per second over the whole run",
       },
       { ...READ, drop: 2 },
+      { ...FETCHED, drop: 3 },
       { ...WRITTEN, drop: 3 },
       { ...MEAN, drop: 1 },
       { ...MAX, drop: 8 },

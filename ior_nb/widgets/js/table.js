@@ -698,6 +698,16 @@ export const WRITTEN = {
   tip: "bytes written",
 };
 /** @type {Column} */
+export const FETCHED = {
+  key: "fetched",
+  title: "fetched",
+  kind: "bytes",
+  width: 88,
+  least: true,
+  share: true,
+  tip: "bytes the device had to read for it, readahead included; the rest of what was read was in the page cache",
+};
+/** @type {Column} */
 export const ERRORS = {
   key: "errors",
   title: "errors",

@@ -17,14 +17,20 @@ pytestmark = pytest.mark.skipif(not STACKS_HERE, reason="frames are known on x86
 DATA, CODE = 0x10000, 0x1000
 
 
-def elf(version: int, *, debug: bytes = b"", symbols: tuple[bytes, ...] = (b"_PyRuntime", b"Py_Version")) -> bytes:
-    """Return a file with a version word and the first words of a runtime."""
+def elf(
+    version: int,
+    *,
+    debug: bytes = b"",
+    symbols: tuple[bytes, ...] = (b"_PyRuntime", b"Py_Version"),
+    code: bytes = b"",
+) -> bytes:
+    """Return a file with a version word, the first words of a runtime, and what makes code objects."""
     names = b"\0x" + b"\0x".join(symbols) + b"\0"  # as linkers do: one name can be the end of another
-    places = {b"_PyRuntime": DATA + 64, b"Py_Version": DATA}
+    places = {b"_PyRuntime": DATA + 64, b"Py_Version": DATA, b"_PyCode_New": DATA + 64 + 1024}
     table = bytes(24) + b"".join(
         struct.pack("<IBBHQQ", names.index(b"x" + symbol) + 1, 17, 0, 2, places[symbol], 8) for symbol in symbols
     )
-    data = struct.pack("<Q", version).ljust(64, b"\0") + debug.ljust(1024, b"\0")
+    data = struct.pack("<Q", version).ljust(64, b"\0") + debug.ljust(1024, b"\0") + code.ljust(4096, b"\0")
     at = 64 + 2 * 56 + 3 * 64
     where = [at, at + len(data), at + len(data) + len(table)]
     segments = struct.pack("<IIQQQQQQ", 1, 5, 0, CODE, 0, 64, 64, 4096)
@@ -73,6 +79,30 @@ def test_an_interpreter_s_own_word_counts(tmp_path: Path) -> None:
     found = inspected(tmp_path, elf(of(13), debug=told(of(13), w23=80)))
 
     assert dict(found.layout)["t_frame"] == 80
+
+
+def making_code(*, first: int, stores: int = 1) -> bytes:
+    """Return a function that takes versions from a word behind it, as compilers make it."""
+    lea, load, store = b"\x48\x8d\x15" + struct.pack("<i", 1000 - 7), b"\x8b\x02", b"\x89\x43\x5c"
+    return (lea + load + store * stores).ljust(1000, b"\x90") + struct.pack("<I", first)
+
+
+@pytest.mark.parametrize(
+    ("code", "away"),
+    [
+        (making_code(first=769), 1024 + 1000),
+        (making_code(first=0), 0),
+        (making_code(first=1 << 20), 0),
+        (making_code(first=769, stores=2), 0),
+    ],
+)
+def test_the_counter_of_a_stripped_312_is_found_where_that_is_sure(tmp_path: Path, code: bytes, away: int) -> None:
+    """By the one store of a version; what has not begun with the code objects made beforehand is another word."""
+    symbols = (b"_PyRuntime", b"Py_Version", b"_PyCode_New")
+    found = inspected(tmp_path, elf(of(12), symbols=symbols, code=code))
+
+    assert dict(found.layout)["counter"] == away
+    assert dict(found.layout)["counts"] == bool(away)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_records_have_the_sizes_the_kernel_program_is_checked_against() -> None:
     assert EVENT.itemsize == wire.HEADER_BYTES + wire.EVENT_BYTES
     assert CHUNK.itemsize == wire.HEADER_BYTES + wire.CHUNK_BYTES
     assert EVENT.fields is not None
-    assert EVENT.fields["nr"][1] - wire.HEADER_BYTES == 124
+    assert EVENT.fields["nr"][1] - wire.HEADER_BYTES == 148
 
 
 def test_spec_rows_say_what_the_table_says() -> None:

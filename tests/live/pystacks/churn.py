@@ -33,6 +33,8 @@ def churn(kind, rounds):
             name, text = "<string>", f"def f_{n:03}():\n    for _ in 'abc': os.pread(Z, 1, mark())\nf_{n:03}()"
         elif kind == 2:  # another line
             name, text = "<string>", "def f():\n" + "\n" * (i % 5) + "    for _ in 'abc': os.pread(Z, 1, mark())\nf()"
+        elif kind == 4:  # another function that is called so often that the interpreter gives it a version
+            name, text = f"/tmp/often_{n:03}.py", "def f(): os.pread(Z, 1, mark())\nfor _ in range(40): f()"
         else:  # nothing but the caller's line
             name, text = "<string>", "\n" * (i % 7) + "for _ in 'abc': os.pread(Z, 1, mark())"
         exec(compile(text, name, "exec"), {"os": os, "Z": Z, "mark": mark})
@@ -43,6 +45,7 @@ def churn(kind, rounds):
 rounds = int(os.environ.get("STRESS", 1500))
 for kind in range(4):  # alone: the allocator gives the same addresses again
     churn(kind, rounds // 3)
+churn(4, rounds // 30)
 threads = [threading.Thread(target=churn, args=(k % 4, rounds // 4)) for k in range(8)]
 [t.start() for t in threads], [t.join() for t in threads]
 out.close()

@@ -14,7 +14,7 @@ from tests.fakes import batch
 
 COLUMNS = (
     *("comm", "pid", "tid", "syscall", "file", "family", "cell", "open_flags", "latency_ns", "gap_ns", "bytes"),
-    *("stack", "py_func"),
+    *("stack", "py_func", "fetched_bytes", "wait_device_ns"),
 )
 
 
@@ -41,6 +41,8 @@ EVENTS = st.lists(
         st.integers(0, 5000),
         st.sampled_from(["", "f (a.py:1)", "f (a.py:1);g (b.py:2)", "…;g\\x3bh (b.py:2)"]),
         st.sampled_from(["", "f", "g;h"]),
+        st.integers(-1, 5000),
+        st.integers(-1, 10**9),
     ),
     max_size=40,
 )

@@ -37,9 +37,11 @@ def frames_of(row: Event, fields: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def weight_of(row: Event, metric: str) -> int:
-    """Return what one row adds."""
+    """Return what one row adds: nothing of what was not measured."""
     column = METRICS[metric].column
-    return int(row[COLUMNS.index(column)]) if column else 1
+    if not column:
+        return 1
+    return max(int(row[COLUMNS.index(column)]), 0) if column in COLUMNS else 0
 
 
 class Oracle:

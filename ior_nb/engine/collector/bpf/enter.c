@@ -76,8 +76,9 @@ inline_ void clear(struct slot *slot) {
   slot->state = S_OPEN;
   slot->flags = slot->last_end ? 0 : EF_FIRST;
   __builtin_memset(slot->files, 0, sizeof(slot->files));
-  slot->names = 0; slot->rooted = 0; slot->stack = 0; slot->why = 0;
+  slot->names = 0; slot->rooted = 0; slot->stack = 0; slot->opener = 0; slot->why = 0;
   slot->pos = -1; slot->extra = 0; slot->file_at = 0;
+  begin_spending(slot);
 }
 
 inline_ bool sampled_out(struct spec *spec) {
@@ -94,8 +95,11 @@ inline_ void only_counted(struct slot *slot, struct spec *spec) {
   count(T_SAMPLED);
 }
 
-/* At the end of an exec the memory is another's, and other calls never end. */
-inline_ bool stack_is_gone_later(struct spec *spec) { return spec->flags & SF_EXEC || spec->result == R_NEVER; }
+/* At the end of an exec the memory is another's, and other calls never end; at that of a close the file may be another. */
+inline_ void look_now(void *ctx, struct slot *slot, struct spec *spec, struct live *now) {
+  if (spec->flags & SF_EXEC || spec->result == R_NEVER) walk_python(ctx, slot, now);
+  if (slot->nr == NR_CLOSE && may_be_python(slot, now)) tails.call(ctx, TAIL_PYTHON_CLOSE);
+}
 
 int on_enter(struct enter_args *ctx) {
   u64 who = bpf_get_current_pid_tgid();
@@ -113,6 +117,7 @@ int on_enter(struct enter_args *ctx) {
   slot->nr = nr;
   slot->state = S_SKIPPED;
   if (!spec) { count(T_UNKNOWN); return 0; }
+  slot->makes = spec->flags & SF_OPENS;
   slot->changes_names = may_change_names(spec, bpf_get_current_task());
   if (left_out(slot)) { if (spec->enabled) count(T_LEFT_OUT); return 0; }
   if (slot->waiting) {
@@ -142,7 +147,7 @@ int on_enter(struct enter_args *ctx) {
   find(s, slot, now->tree_generation);
   extra_at_enter(slot, spec, task);
   if (s->todo || spec->how1 == H_EXEC) tails.call(ctx, TAIL_ENTER_WALK);
-  if (stack_is_gone_later(spec)) tails.call(ctx, TAIL_PYTHON_WALK);
+  look_now(ctx, slot, spec, now);
   begin(slot, spec);
   return 0;
 }
@@ -153,7 +158,7 @@ int enter_walk(struct enter_args *ctx) {
   if (w.s->todo) name_one(w.s, w.slot, w.now);
   if (w.s->todo) tails.call(ctx, TAIL_ENTER_WALK);
   if (w.spec->how1 == H_EXEC) send_program(w.s, w.slot, w.spec);
-  if (stack_is_gone_later(w.spec)) tails.call(ctx, TAIL_PYTHON_WALK);
+  look_now(ctx, w.slot, w.spec, w.now);
   begin(w.slot, w.spec);
   return 0;
 }

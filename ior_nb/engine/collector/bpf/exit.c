@@ -149,13 +149,19 @@ inline_ void may_be_mapped(void *ctx, struct slot *slot) {
   if (slot->nr == NR_MMAP) tails.call(ctx, TAIL_PYTHON_MAPPED);
 }
 
+/* A call has ended that is no record. */
+inline_ void passed_over(void *ctx, struct slot *slot) {
+  may_be_mapped(ctx, slot);
+  if (slot->makes) tails.call(ctx, TAIL_PYTHON_UNSEEN);
+}
+
 /* A call's end: counters, filter, names, record. The slot knows when it was and what was returned. */
 inline_ void ended(void *ctx, struct slot *slot, struct spec *spec, struct live *now) {
   s64 ret = slot->ret;
   u64 latency = slot->end - slot->start;
   measure(slot, spec, latency, ret);
-  if (slot->flags & EF_SAMPLED_OUT) { count(T_SAMPLED); slot->last_end = slot->end; may_be_mapped(ctx, slot); return; }
-  if (kept_out(slot, latency, ret)) { slot->last_end = slot->end; may_be_mapped(ctx, slot); return; }
+  if (slot->flags & EF_SAMPLED_OUT) { count(T_SAMPLED); slot->last_end = slot->end; passed_over(ctx, slot); return; }
+  if (kept_out(slot, latency, ret)) { slot->last_end = slot->end; passed_over(ctx, slot); return; }
   extra_at_exit(slot, spec, ret);
   if (spec->flags & SF_WRITES && ret > 0 && slot->file_at && !spec->off && rd32(slot->file_at + O_file_f_flags) & O_APPEND)
     slot->pos = rd(slot->file_at + O_file_f_pos) - ret;             /* only now is the position known */
@@ -165,8 +171,9 @@ inline_ void ended(void *ctx, struct slot *slot, struct spec *spec, struct live 
     send_first_path(s, slot, spec);
   if (spec->how2) send_second_path(s, slot, spec);
   if (file_at_exit(s, slot, spec, now, ret)) tails.call(ctx, TAIL_EXIT_WALK);
-  tails.call(ctx, TAIL_PYTHON_WALK);
+  walk_python(ctx, slot, now);
   finish(slot);
+  may_be_mapped(ctx, slot);
 }
 
 int on_exit(struct exit_args *ctx) {
@@ -185,7 +192,7 @@ int on_exit(struct exit_args *ctx) {
   if (state != S_OPEN && state != S_SKIPPED) { tails.call(ctx, TAIL_REFUSED); return 0; }
   slot->state = S_NONE;
   if (slot->changes_names) __sync_fetch_and_add(&now->tree_generation, 1);
-  if (state != S_OPEN) { may_be_mapped(ctx, slot); return 0; }
+  if (state != S_OPEN) { passed_over(ctx, slot); return 0; }
 #if SHARES > 1
   /* Skipped runs lie between: this is the end of another call than the one that is open, whose own never comes. */
   if (rd32(ctx->regs + O_pt_regs_number) != slot->nr) { count(T_KILLED); count(T_NO_START); return 0; }
@@ -243,7 +250,7 @@ int exit_walk(struct exit_args *ctx) {
     add_up(ctx);
     return 0;
   }
-  tails.call(ctx, TAIL_PYTHON_WALK);
+  walk_python(ctx, w.slot, w.now);
   finish(w.slot);
   return 0;
 }

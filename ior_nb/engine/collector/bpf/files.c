@@ -182,7 +182,7 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
 
 /* ---- calls that change names ---- */
 
-#ifdef O_io_kiocb_opcode
+#ifdef WITH_on_ring
 /* An operation of io_uring has ended, before the one who waits for it can know: no call may have been made for it. */
 int on_ring(struct ring_args *ctx) {
   u8 operation = 0;

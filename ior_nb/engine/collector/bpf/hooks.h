@@ -1,6 +1,8 @@
 /* What the hooks are given. */
 
 struct ring_args { u64 ring, request; };
+struct cached_args { u64 folio; };
+struct contended_args { u64 lock, flags; };
 
 #if CLASSIC  /* perf's trace events: the fields of /sys/kernel/tracing/events/.../format */
 struct enter_args { u8 head[O_trace_event_raw_sys_enter_id]; u64 nr, args[6]; };

@@ -1,25 +1,33 @@
 /* The Python stack of a call, read from the interpreter's memory: CPython 3.11 to 3.15, see python.py.
  *
- *   python_walk  (tail call, the last thing of a call that becomes a record) thread state -> frames -> id of the stack
+ *   python_walk  (tail call, the last thing of a call that becomes a record) thread state -> frames -> id of the stack,
+ *                where the interpreter's counter of code objects tells that it is one met before
+ *   python_find  (tail call) else: frames -> what identifies their code objects -> id of the stack
  *   python_new   (tail call, once for each stack) names of the code objects not sent before, while they live; then it
  *   exec, mmap   the file is a known interpreter (`binaries`, by the kernel's device and inode) -> `pythons`; one that
  *                may be and is not known yet -> FACT_ASK to the collector
  *   fork         the child has its parent's entry: the same addresses
+ *   openers.c    which stack opened the file of a call
  *
  * The programs of this file are loaded apart, when stacks are asked for: without them the tail calls lead nowhere, and
  * cost nothing. What a loop changes is kept in memory and not in registers: the verifier then sees one state. */
 #define LINKS (FRAMES + 16)    /* frames, and the interpreter's own entries between them */
 #define WINDOW 4096            /* bytes of the data stack read at once */
-#define TEXT 16384             /* of a line table, at most */
-#define NAME 2040              /* of a file or a function */
+#define NEAR 512               /* and of the C stack, around a _PyCFrame: the entry of the interpreter is there as well */
+#define NEAR_AT (WINDOW + 128)
+#define FRAME 80               /* of it, what is looked at */
+#define TEXT 16384             /* of a line table, in one piece */
+#define PIECES 64
 
 struct layout {  /* python.py: LAYOUT */
   u32 key_at, most;                                      /* runtime: the key of pthread_getspecific; frames asked for */
-  u32 t_thread, t_frame, t_chunk, cframe, direct;        /* thread state; direct: no _PyCFrame in between */
+  u32 t_thread, t_frame, t_chunk, t_status, cframe, direct;  /* thread state; direct: no _PyCFrame in between */
   u32 f_code, f_previous, f_instr, f_owner, shim, tag;   /* frame; owners from `shim` on are the interpreter's own */
+  u32 plain;                                             /* it is as `scan` has it */
   u32 c_line, c_file, c_name, c_table, c_traceable, c_code, versioned;
   u32 s_ascii, s_compact;
   u32 counter, counter_bytes, counter_global;            /* in the interpreter's state, or from _PyRuntime on */
+  u32 counts;                                            /* versions: they are below it */
 };
 struct binary { u64 symbol, segment, start; s64 tls; u32 layout, library; };  /* addresses as the file has them */
 struct file_key { u64 dev, inode; };
@@ -28,15 +36,18 @@ struct stack { u32 kind, id, count, cut; struct frame frames[FRAMES]; };
 struct code { u32 kind, line; u64 id; u32 traceable, flags, file, name, table, pid; };  /* and the three texts */
 struct ask { u32 kind, pid; u64 dev, inode; };
 struct code_key { u64 code, identity, serial; };
+struct recent { u64 hash, time; u32 stack, pad; };
 struct walker {
-  u8 f[WINDOW + 128], t[256];
-  u64 address[FRAMES], identity[FRAMES];
-  u64 hash, quick, frame, low, have, chunk, counter, code, who, file, file_hash;
+  u8 f[NEAR_AT + NEAR + 128], t[256];
+  u64 address[FRAMES], function[FRAMES], identity[FRAMES];
+  u64 innermost, hash, quick, begin, left, low, last, near, chunk, counter, code, who, file, file_hash;
   u32 n, at, last_stack, pid;
+  struct recent recent[128];
   struct stack stack;
   struct code head;
   u8 text[TEXT + 4096];    /* right behind its head: sent as one */
 };
+_Static_assert(sizeof(struct walker) <= 32768, "walker");   /* what a map per CPU can have */
 _Static_assert(__builtin_offsetof(struct walker, text) == __builtin_offsetof(struct walker, head) + sizeof(struct code), "code");
 
 BPF_RINGBUF_OUTPUT(facts, FACT_PAGES);
@@ -48,8 +59,6 @@ BPF_TABLE("lru_hash", struct code_key, u8, codes, KNOWN_CODES);
 BPF_PERCPU_ARRAY(walkers, struct walker, SHARES);
 
 static long (*ring_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
-
-inline_ u64 mix(u64 h, u64 v) { h = (h ^ v) * 0x9E3779B97F4A7C15ULL; return h ^ h >> 29; }
 
 /* ---- which processes are Python ---- */
 
@@ -64,7 +73,7 @@ inline_ void ask(u32 pid, struct file_key *key) {
 }
 
 inline_ void set_python(u32 pid, struct binary *b, u64 runtime) {
-  struct python p = { .runtime = runtime, .tls = b->tls, .layout = b->layout, .serial = bpf_ktime_get_ns() };
+  struct python p = { .runtime = runtime, .tls = b->tls, .layout = b->layout, .serial = mix(bpf_ktime_get_ns(), pid) };
   pythons.update(&pid, &p);
 }
 
@@ -77,7 +86,8 @@ inline_ void key_of(u64 file, struct file_key *key) {
 inline_ void forget(struct slot *slot) {
   if (!slot) return;
   slot->python.layout = 0;
-  slot->memo = 0;
+  slot->thread_state = 0;
+  slot->no_python = 0;
 }
 
 int python_exec(struct exec_args *ctx) {
@@ -104,6 +114,8 @@ int python_fork(struct fork_args *ctx) {
   struct python *p = pythons.lookup(&from);
   if (!p) { pythons.delete(&to); return 0; }
   struct python copy = *p;
+  if (rd(ctx->parent + O_task_struct_mm) != rd(ctx->child + O_task_struct_mm))   /* from now on each makes code of its own */
+    copy.serial = mix(bpf_ktime_get_ns(), to);
   pythons.update(&to, &copy);
   return 0;
 }
@@ -113,6 +125,18 @@ int python_end(void *ctx) {
   if (rd32(rd(task + O_task_struct_signal) + O_signal_struct_live)) return 0;
   u32 pid = process_of(task);
   pythons.delete(&pid);
+  return 0;
+}
+
+/* An operation of io_uring has ended: those that make a file are no calls, and their files may be where others were. */
+int python_ring(struct ring_args *ctx) {
+  u32 pid = process_of(bpf_get_current_task()), zero = 0, *times = uncertain.lookup(&zero);
+#ifdef O_io_kiocb_opcode
+  u8 operation = 0;
+  read_kernel(&operation, 1, (void *)(ctx->request + O_io_kiocb_opcode));
+  if (operation < 64 && !(RING_OPENS >> operation & 1)) return 0;
+#endif
+  if (times && pythons.lookup(&pid)) __sync_fetch_and_add(times, 1);
   return 0;
 }
 
@@ -137,37 +161,52 @@ int python_mapped(struct exit_args *ctx) {
     if (name[0] == 0x6f6874797062696cULL && (u8)name[1] == 'n') ask(pid, &key);   /* libpython */
     return 0;
   }
-  if (b->layout && b->library) set_python(pid, b, ret - b->segment + b->symbol);
+  if (!b->layout || !b->library) return 0;
+  set_python(pid, b, ret - b->segment + b->symbol);
+  u32 zero = 0;
+  struct live *now = live.lookup(&zero);
+  if (now) __sync_fetch_and_add(&now->pythons, 1);
   return 0;
 }
 
 /* ---- which frames a thread has ---- */
 
+#define BOUND 8
 #define STATE64(offset) (*(u64 *)(s->t + ((offset) & 248)))
 #define FRAME64(offset) (*(u64 *)(s->f + where + ((offset) & 120)))
 
-/* Where in s->f the frame at an address is. Frames of plain functions lie behind each other in the thread's data stack:
- * one read brings many. */
-inline_ s64 frame_at(struct walker *s, volatile struct walker *v, u64 at) {
-  u64 place = at - v->low;
-  if (place <= WINDOW && place + 80 <= v->have) return place;
-  u64 low = at + 80 - WINDOW, floor = v->chunk;
+/* Where in s->f the frame at an address is, which is not in what was read last. Frames of plain functions lie behind each
+ * other in the thread's data stack: one read brings many. */
+inline_ u64 read_frame(struct walker *s, u64 at) {
+  volatile struct walker *v = s;
+  u64 place = at - v->near;
+  if (place <= NEAR - FRAME) return NEAR_AT + place;
+  u64 low = at + FRAME - WINDOW, floor = v->chunk;
   if (at <= floor || at - floor > 65536) low = at;                  /* a generator's, or in an older piece */
   else if (low < floor || low > at) low = floor;
-  u64 size = at + 80 - low;
+  u64 size = at + FRAME - low;
   OPAQUE(size);
   if (size > WINDOW) return -1;
   if (read_user(s->f, size, (void *)low)) {                         /* some of it may not be there */
-    low = at; size = 80;
-    if (read_user(s->f, 80, (void *)at)) return -1;
+    low = at; size = FRAME;
+    if (read_user(s->f, FRAME, (void *)at)) return -1;
   }
-  v->low = low; v->have = size;
+  v->low = low; v->last = size - FRAME;
   return at - low;
 }
 
-/* The thread's state, into s->t. Not the one "current": that is none while a call blocks. */
+inline_ u64 frame_at(struct walker *s, u64 at) {
+  volatile struct walker *v = s;
+  u64 where = at - v->low;
+  if (where > v->last) where = read_frame(s, at);
+  OPAQUE(where);
+  return where;
+}
+
+/* The thread's state, into s->t. Not the one "current": that is none while a call blocks. It is where it was at the call
+ * before as long as it says so itself: pthread_getspecific still gives this one (_status.bound_gilstate, 3.12). */
 inline_ u64 state_of(struct walker *s, struct slot *slot, struct layout *l) {
-  u64 base, tstate = 0;
+  u64 base, tstate = slot->thread_state;
   s64 at = slot->python.tls;
 #if TASK_BTF
   u64 task = typed_task();
@@ -175,7 +214,10 @@ inline_ u64 state_of(struct walker *s, struct slot *slot, struct layout *l) {
 #else
   base = rd(bpf_get_current_task() + O_task_struct_thread + O_thread_struct_fsbase);
 #endif
+  if (tstate && l->t_status && !read_user(s->t, 256, (void *)(tstate + 16)) && STATE64(l->t_thread - 16) == base &&
+      STATE64(l->t_status - 16) & BOUND) return tstate;
   slot->why = T_NO_STATE;
+  slot->thread_state = tstate = 0;
   if (!at) {                                                        /* pthread_getspecific of glibc */
     u32 key[2] = {};
     if (!l->key_at || read_user(key, 8, (void *)(slot->python.runtime + l->key_at)) || !key[0] || key[1] > 31) return 0;
@@ -185,17 +227,27 @@ inline_ u64 state_of(struct walker *s, struct slot *slot, struct layout *l) {
   slot->why = T_UNREADABLE;
   if (read_user(s->t, 256, (void *)(tstate + 16))) return 0;
   slot->why = T_OTHER_THREAD;
-  return STATE64(l->t_thread - 16) == base ? tstate : 0;
+  if (STATE64(l->t_thread - 16) != base) return 0;
+  return slot->thread_state = tstate;
 }
 
-/* Fill s->stack and s->address; the hash of addresses and instructions, or 0 and slot->why. */
-inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l) {
+/* Where the thread's innermost frame is, and the counter; 0 and slot->why where there is none. */
+inline_ u64 innermost(struct walker *s, struct slot *slot, struct layout *l) {
   volatile struct walker *v = s;
-  u64 tstate = state_of(s, slot, l), frame, counter = 0, chunk = 0;
+  u64 tstate = state_of(s, slot, l), at, counter = 0, chunk = 0;
   if (!tstate) return 0;
   slot->why = T_UNREADABLE;
-  frame = STATE64(l->t_frame - 16);
-  if (!l->direct && read_user(&frame, 8, (void *)(frame + l->cframe))) return 0;
+  at = STATE64(l->t_frame - 16);
+  v->near = -1;
+  if (!l->direct) {
+    u64 near = at - NEAR / 2;
+    if (read_user(s->f + NEAR_AT, NEAR, (void *)near)) {
+      if (read_user(&at, 8, (void *)(at + l->cframe))) return 0;
+    } else {
+      v->near = near;
+      at = *(u64 *)(s->f + NEAR_AT + NEAR / 2 + (l->cframe & 8));
+    }
+  }
   if (l->t_chunk < 264) chunk = STATE64(l->t_chunk - 16);
   else read_user(&chunk, 8, (void *)(tstate + l->t_chunk));
   u64 counted = slot->python.counter;
@@ -206,31 +258,61 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l) {
     if (read_user(&counter, slot->python.counter || l->counter_bytes == 8 ? 8 : 4, (void *)counted)) return 0;
     v->counter = counter + 1;
   }
-  v->hash = mix(slot->python.serial, STATE64(0));                   /* counters are an interpreter's own */
-  v->chunk = chunk + 24; v->n = 0; v->frame = frame; v->have = 0; v->low = 0;
+  v->begin = mix(slot->python.serial, STATE64(0));                  /* counters are an interpreter's own */
+  v->chunk = chunk + 24; v->low = at + 1; v->last = 0; v->left = l->most;
+  slot->why = T_NO_FRAME;
+  return at;
+}
+
+#define HASHED(hash, code, instruction) ((hash ^ (code * 0xC2B2AE3D27D4EB4FULL + instruction)) * 0x9E3779B97F4A7C15ULL)
+
+/* The hash of the stack's addresses and instructions, and nothing else: all that most calls need. For frames as 3.12 and
+ * later have them. 0: there is none, or it cannot be read. */
+inline_ u64 scan(struct walker *s, struct slot *slot, struct layout *l, u64 at) {
+  volatile struct walker *v = s;
+  u64 hash = v->begin;
+  u32 left = v->left;
+#pragma clang loop unroll(disable)
+  for (u64 i = 0; i < LINKS; i++) {
+    OPAQUE(i);
+    if (!at || !left) break;
+    u64 where = frame_at(s, at);
+    if (where > NEAR_AT + NEAR) { slot->why = T_UNREADABLE; return 0; }
+    u8 *f = s->f + where;
+    at = *(u64 *)(f + 8);
+    if (f[l->f_owner & 127] >= l->shim) continue;
+    hash = HASHED(hash, *(u64 *)f, *(u64 *)(f + 56));
+    left -= 1;
+  }
+  return left == v->left ? 0 : mix(hash, at) | 1;
+}
+
+/* Fill s->stack and s->address; the hash of both, or 0. */
+inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) {
+  volatile struct walker *v = s;
+  u64 hash = v->begin;
+  v->n = 0;
 #pragma clang loop unroll(disable)
   for (u32 i = 0; i < LINKS; i++) {
     OPAQUE(i);
     u32 n = v->n;
-    u64 at = v->frame;
     if (!at || n >= FRAMES || n >= l->most) break;
-    s64 where = frame_at(s, v, at);
-    OPAQUE(where);
-    if (where < 0 || where > WINDOW) return 0;
+    u64 where = frame_at(s, at);
+    if (where > NEAR_AT + NEAR) { slot->why = T_UNREADABLE; return 0; }
     u64 code = FRAME64(l->f_code) & ~(u64)l->tag;
-    v->frame = FRAME64(l->f_previous);
+    at = FRAME64(l->f_previous);
     if (s->f[where + (l->f_owner & 127)] >= l->shim) continue;
-    u32 offset = FRAME64(l->f_instr) - code - l->c_code;
+    u64 instruction = FRAME64(l->f_instr);
     s->address[n & (FRAMES - 1)] = code;
-    s->stack.frames[n & (FRAMES - 1)].at = offset;
-    v->hash = mix(mix(v->hash, code), offset);
+    s->function[n & (FRAMES - 1)] = FRAME64(0);                     /* of 3.11 */
+    s->stack.frames[n & (FRAMES - 1)].at = instruction - code - l->c_code;
+    hash = HASHED(hash, code, instruction);
     v->n = n + 1;
   }
-  slot->why = T_NO_FRAME;
   if (!v->n) return 0;
   s->stack.count = v->n;
-  s->stack.cut = !!v->frame;
-  return v->hash | 1;
+  s->stack.cut = !!at;
+  return v->hash = mix(hash, at) | 1;
 }
 
 /* ---- what tells a code object from another that is given the same address later ---- */
@@ -262,15 +344,17 @@ inline_ u64 hash_of_bytes(struct walker *s, u64 object) {
   return read_user(&size, 8, (void *)(object + 16)) ? 0 : hash_of(s, object + 32, size);
 }
 
-inline_ u64 identity_of(struct walker *s, struct layout *l, u64 code) {
+inline_ u64 identity_of(struct walker *s, struct layout *l, u64 code, u64 function) {
   if (l->versioned) {                                               /* 3.12: a number of its own, never used again */
     struct { u32 line, pad[5], version, more; } h = {};
     if (read_user(&h, sizeof(h), (void *)(code + 68)) || !h.version) return 0;
     return (u64)h.version << 32 | h.line;
   }
   volatile struct walker *v = s;
+  struct { u64 code, pad[9]; u32 version, more; } f = {};           /* 3.11: that of a function which was called often */
+  if (!read_user(&f, sizeof(f), (void *)(function + 48)) && f.version && f.code == code) return (u64)f.version << 32;
   struct { u32 line, pad[9]; u64 file, name, qualname, table; } h = {};
-  if (read_user(&h, sizeof(h), (void *)(code + 72))) return 0;      /* 3.11: what it says */
+  if (read_user(&h, sizeof(h), (void *)(code + 72))) return 0;      /* else what it says */
   if (v->file != h.file) {                                          /* often that of the frame before */
     v->file = h.file;
     v->file_hash = hash_of_str(s, l, h.file);
@@ -289,10 +373,11 @@ inline_ u64 identify(struct walker *s, struct layout *l) {
     OPAQUE(i);
     if (i >= v->n) break;
     u64 code = s->address[i & (FRAMES - 1)], who = v->who;
-    if (code != v->code) who = IDENTITY ? identity_of(s, l, code) : 1;
+    if (code != v->code) who = IDENTITY ? identity_of(s, l, code, s->function[i & (FRAMES - 1)]) : 1;
     if (!who) return 0;
     v->code = code;
     v->who = who;
+    if (l->counts && (who >> 32) + 1 >= v->counter) v->counter = l->counter = 0;   /* it is another word: a version each */
     s->identity[i & (FRAMES - 1)] = who;
     v->hash = mix(v->hash, who);
   }
@@ -301,7 +386,7 @@ inline_ u64 identify(struct walker *s, struct layout *l) {
 
 /* ---- a stack seen for the first time ---- */
 
-/* Copy a str or bytes behind what is in s->text; returns its bytes. FACT_KIND: bytes a character of a str. */
+/* Copy a str or bytes behind what is in s->text; returns its bytes. Flags: bytes a character of a str, and what is amiss. */
 inline_ u32 copy_text(struct walker *s, struct layout *l, u64 object, u32 at, bool bytes, u32 most, u32 *flags) {
   struct { u64 length, hash; u32 state, pad; } h = {};
   if (read_user(&h, sizeof(h), (void *)(object + 16))) { *flags |= FACT_UNREADABLE; return 0; }
@@ -312,7 +397,10 @@ inline_ u32 copy_text(struct walker *s, struct layout *l, u64 object, u32 at, bo
     size *= kind;
     *flags = (*flags & 0xffff0000) | (*flags & 15) << 4 | (ascii ? 0 : kind);
   }
-  if (size > most) { *flags |= FACT_LONG; size = bytes ? 0 : most & ~3u; }
+  if (size > most) {
+    if (!bytes) *flags |= FACT_LONG;
+    size = most & ~3u;
+  }
   u32 n = size;
   OPAQUE(n);
   if (n > TEXT) n = TEXT;
@@ -320,9 +408,28 @@ inline_ u32 copy_text(struct walker *s, struct layout *l, u64 object, u32 at, bo
   return n;
 }
 
-inline_ bool send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
+/* What of a line table does not fit into one record; it can not change meanwhile: the thread is in its call. */
+inline_ u32 send_rest(struct walker *s, u64 data, u64 size) {
   struct code *h = &s->head;
-  u64 file = 0, name = 0, table = 0;
+#pragma clang loop unroll(disable)
+  for (u32 i = 1; i < PIECES; i++) {
+    OPAQUE(i);
+    u64 at = (u64)i * TEXT, left = size - at;
+    if (at >= size) break;
+    u32 n = left > TEXT ? TEXT : left;
+    OPAQUE(n);
+    if (n > TEXT) n = TEXT;
+    if (read_user(s->text, n, (void *)(data + at))) return T_UNREADABLE;
+    h->kind = FACT_MORE; h->file = 0; h->name = 0; h->table = n;
+    if (facts.ringbuf_output(h, sizeof(*h) + n, BPF_RB_NO_WAKEUP)) return T_LOST_FACTS;
+  }
+  return 0;
+}
+
+/* Returns why not; 0 when all is well. */
+inline_ u32 send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
+  struct code *h = &s->head;
+  u64 file = 0, name = 0, table = 0, whole = 0;
   u32 flags = 0;
   h->kind = FACT_CODE; h->id = id; h->line = 0; h->traceable = 0; h->pid = s->pid;
   read_user(&h->line, 4, (void *)(code + l->c_line));
@@ -330,26 +437,30 @@ inline_ bool send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
   read_user(&file, 8, (void *)(code + l->c_file));
   read_user(&name, 8, (void *)(code + l->c_name));
   read_user(&table, 8, (void *)(code + l->c_table));
-  u32 f = copy_text(s, l, file, 0, false, NAME, &flags);
+  if (read_user(&whole, 8, (void *)(table + 16))) return T_UNREADABLE;
+  if (whole > PIECES * TEXT) return T_LOST_FACTS;
+  u32 f = copy_text(s, l, file, 0, false, LONGEST_NAME, &flags);
   OPAQUE(f);
-  if (f > NAME) f = NAME;
-  u32 n = copy_text(s, l, name, f, false, NAME, &flags);
+  if (f > LONGEST_NAME) f = LONGEST_NAME;
+  u32 n = copy_text(s, l, name, f, false, LONGEST_NAME, &flags);
   OPAQUE(n);
-  if (n > NAME) n = NAME;
+  if (n > LONGEST_NAME) n = LONGEST_NAME;
   u32 t = copy_text(s, l, table, f + n, true, TEXT, &flags);
   h->file = f; h->name = n; h->table = t; h->flags = flags;
   u32 size = sizeof(*h) + f + n + t;
   OPAQUE(size);
-  if (flags & FACT_UNREADABLE || size > sizeof(*h) + TEXT + 4080) return false;
-  return !facts.ringbuf_output(h, size, BPF_RB_NO_WAKEUP);
+  if (flags & FACT_UNREADABLE || size > sizeof(*h) + TEXT + 4080) return T_UNREADABLE;
+  if (facts.ringbuf_output(h, size, BPF_RB_NO_WAKEUP)) return T_LOST_FACTS;
+  return whole > TEXT ? send_rest(s, table + 32, whole) : 0;
 }
 
-/* ---- the two programs ---- */
+/* ---- the three programs ---- */
 
 /* The call goes on: begins, or becomes a record. */
 inline_ void go_on(void *ctx, struct slot *slot) {
   u32 nr = slot->nr;
   if (slot->state != S_OPEN) {
+    if (slot->file_at || slot->makes) tails.call(ctx, TAIL_PYTHON_OPENER);
     finish(slot);
     may_be_mapped(ctx, slot);
     return;
@@ -365,44 +476,57 @@ inline_ struct walker *walker_of(struct slot *slot) {
   return walkers.lookup(&share);
 }
 
+/* Stacks met lately on this CPU, where a counter tells that they are the same. Not for long: who reads lets go of ids that
+ * were not used while many others were. */
+#define LATELY (1ULL << 29)
+inline_ struct recent *recent_of(struct walker *s) {
+  u64 at = s->quick >> 57;
+  OPAQUE(at);
+  return &s->recent[at & 127];
+}
+
 inline_ void is_stack(struct walker *s, struct slot *slot, u32 id) {
   slot->stack = id;
   slot->why = 0;
-  slot->memo = s->counter ? s->quick : 0;
-  slot->memo_stack = id;
+  if (!s->counter) return;
+  struct recent *r = recent_of(s);
+  r->hash = s->quick; r->time = slot->end; r->stack = id;
 }
 
-/* Find the id of the thread's stack; true where it has to be sent first. */
+/* Whether the process has a Python that is known; its slots remember either. */
+inline_ bool has_python(struct slot *slot) {
+  u32 zero = 0, pid = slot->pid;
+  struct live *now = live.lookup(&zero);
+  slot->why = T_NO_PYTHON;
+  if (!now) return false;
+  u32 news = now->pythons + now->learned;                           /* those that come while we look are news */
+  struct python *p = pythons.lookup(&pid);
+  if (!p) { slot->no_python = news; return false; }
+  slot->python = *p;
+  return true;
+}
+
+/* No code object was made, or freed, since a stack was met: equal addresses are equal code. */
+inline_ bool met(struct walker *s, struct slot *slot, u64 hash) {
+  s->quick = mix(hash, s->counter) | 1;
+  struct recent *r = recent_of(s);
+  if (r->hash == s->quick && slot->end - r->time < LATELY) { slot->stack = r->stack; slot->why = 0; return true; }
+  u32 *known = stacks.lookup(&s->quick);
+  if (known) is_stack(s, slot, *known);
+  return known;
+}
+
+/* Find the id of the thread's stack; true where its code objects have to be looked at. */
 inline_ bool look(struct walker *s, struct slot *slot) {
-  u32 pid = slot->pid;
-  if (!slot->python.layout) {
-    struct python *p = pythons.lookup(&pid);
-    slot->why = T_NO_PYTHON;
-    if (!p) return false;
-    slot->python = *p;
-  }
+  if (!slot->python.layout && !has_python(slot)) return false;
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
   if (!l) return false;
-  u64 hash = walk(s, slot, l);
-  if (!hash) return false;
-  u32 *known;
-  if (s->counter) {   /* no code object was made, or freed, since: equal addresses are equal code */
-    s->quick = mix(hash, s->counter) | 1;
-    if (slot->memo == s->quick) { slot->stack = slot->memo_stack; slot->why = 0; return false; }
-    known = stacks.lookup(&s->quick);
-    if (known) { is_stack(s, slot, *known); return false; }
-  }
-  slot->why = T_UNREADABLE;
-  hash = identify(s, l);
-  if (!hash) return false;
-  s->hash = hash;
-  known = stacks.lookup(&s->hash);
-  if (!known) { s->at = 0; s->pid = pid; return true; }
-  u32 id = *known;
-  if (s->counter) stacks.update(&s->quick, &id);
-  is_stack(s, slot, id);
-  return false;
+  s->innermost = innermost(s, slot, l);
+  if (!s->innermost) return false;
+  if (!l->plain || !s->counter) return true;
+  u64 hash = scan(s, slot, l, s->innermost);
+  return hash && !met(s, slot, hash);
 }
 
 int python_walk(void *ctx) {
@@ -410,7 +534,35 @@ int python_walk(void *ctx) {
   struct slot *slot = slots.lookup(&tid);
   if (!slot) return 0;
   struct walker *s = walker_of(slot);
-  if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_NEW);
+  if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_FIND);
+  go_on(ctx, slot);
+  return 0;
+}
+
+/* The same; true where it has to be sent first. */
+inline_ bool find_stack(struct walker *s, struct slot *slot, struct layout *l) {
+  u64 hash = walk(s, slot, l, s->innermost);
+  if (!hash || (!l->plain && s->counter && met(s, slot, hash))) return false;
+  slot->why = T_UNREADABLE;
+  hash = identify(s, l);
+  if (!hash) return false;
+  s->hash = hash;
+  u32 *known = stacks.lookup(&s->hash);
+  if (!known) { s->at = 0; s->pid = slot->pid; return true; }
+  u32 id = *known;
+  if (s->counter) stacks.update(&s->quick, &id);
+  is_stack(s, slot, id);
+  return false;
+}
+
+int python_find(void *ctx) {
+  u32 tid = bpf_get_current_pid_tgid();
+  struct slot *slot = slots.lookup(&tid);
+  if (!slot) return 0;
+  struct walker *s = walker_of(slot);
+  u32 layout = slot->python.layout;
+  struct layout *l = layouts.lookup(&layout);
+  if (s && l && find_stack(s, slot, l)) tails.call(ctx, TAIL_PYTHON_NEW);
   go_on(ctx, slot);
   return 0;
 }
@@ -437,8 +589,7 @@ int python_new(void *ctx) {
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
   if (!s || !l) { go_on(ctx, slot); return 0; }
-  slot->why = T_LOST_FACTS;
-  bool lost = false;
+  u32 why = 0;
 #pragma clang loop unroll(disable)
   for (u32 i = 0; i < 4; i++) {
     OPAQUE(i);
@@ -449,12 +600,14 @@ int python_new(void *ctx) {
     u8 one = 1;
     s->stack.frames[k].code = id;
     if (!codes.lookup(&key)) {
-      if (!send_code(s, l, key.code, id)) { lost = true; break; }
+      why = send_code(s, l, key.code, id);
+      if (why) break;
       codes.update(&key, &one);
     }
     s->at += 1;
   }
-  if (!lost) {
+  slot->why = why ? why : T_LOST_FACTS;
+  if (!why) {
     if (s->at < s->stack.count) tails.call(ctx, TAIL_PYTHON_NEW);
     send_stack(s, slot);
   }

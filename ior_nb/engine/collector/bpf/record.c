@@ -49,6 +49,9 @@ inline_ bool emit(u32 by, struct slot *slot, u64 latency, s64 ret, u32 flags) {
     slot->comm[0] = comm[0]; slot->comm[1] = comm[1];
     slot->comm_id = send_comm(slot, mine(by));
   }
+  u64 fetched = fetched_by(slot);
+  if (fetched && slot->file_at && rd32(slot->file_at + O_file_f_flags) & O_DIRECT) flags |= EF_DIRECT;
+  come_back(slot);
   struct event *e = events.ringbuf_reserve(sizeof(struct event));
   if (!e) { count(T_LOST_RING); return false; }
   e->time = slot->start; e->latency = latency; e->ret = ret;
@@ -57,7 +60,11 @@ inline_ bool emit(u32 by, struct slot *slot, u64 latency, s64 ret, u32 flags) {
   e->gap = flags & EF_FIRST ? 0 : slot->start - slot->last_end;
   e->pos = slot->pos; e->extra = slot->extra;
   e->file = slot->files[F_FILE]; e->file2 = slot->files[F_SOURCE]; e->names = slot->names; e->comm = slot->comm_id; e->stack = slot->stack;
-  e->pid = slot->pid; e->tid = slot->tid; e->nr = slot->nr; e->flags = flags; e->generation = slot->generation;
+  e->pid = slot->pid; e->tid = slot->tid;
+  e->fetched = packed(fetched); e->run_delay = packed(run_delay_of(slot));
+  e->wait_device = packed(slot->spent.slept[FOR_DEVICE]); e->wait_lock = packed(slot->spent.slept[FOR_LOCK]);
+  e->wait_other = packed(slot->spent.slept[FOR_OTHERS]); e->opener = slot->opener;
+  e->nr = slot->nr; e->flags = flags; e->generation = slot->generation;
   events.ringbuf_submit(e, BPF_RB_NO_WAKEUP);
   if (!(flags & EF_IN_FLIGHT)) {
     count(T_EMITTED);
@@ -78,4 +85,12 @@ inline_ bool walk_on(struct walk *w, u32 by) {
   u32 nr = w->slot->nr;
   w->spec = specs.lookup(&nr);
   return w->spec;
+}
+
+inline_ bool may_be_python(struct slot *slot, struct live *now) { return slot->no_python != now->pythons + now->learned; }
+
+/* On with the Python stack, in a process that may have one. */
+inline_ void walk_python(void *ctx, struct slot *slot, struct live *now) {
+  if (may_be_python(slot, now)) tails.call(ctx, TAIL_PYTHON_WALK);
+  else if (slot->no_python) slot->why = T_NO_PYTHON;
 }

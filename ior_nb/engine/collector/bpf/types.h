@@ -11,6 +11,8 @@
  *   on_refused  (tail call) an end without a beginning: a call that a filter or a tracer refused, or one begun before
  *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
  *   fork, exec, exit of tasks keep the scope and the slots right
+ *   fetched.c   what a call made devices read; a hook at the page cache where it is needed
+ *   waits.c     what it slept for; hooks of the scheduler that are there when they are asked for
  *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
  *
  * Constants come from program.py as #defines: O_* struct offsets from the running kernel's BTF, the numbers of
@@ -74,6 +76,7 @@ struct event {  /* wire.py: EVENT */
   u64 args[6];
   u64 gap, pos, extra;
   u32 file, file2, names, comm, stack, pid, tid;
+  u32 fetched, run_delay, wait_device, wait_lock, wait_other, opener;
   u16 nr;
   u8 flags, generation;
 };
@@ -86,6 +89,11 @@ struct chunk {  /* wire.py: CHUNK */
   char text[CHUNK_TEXT];
 };
 _Static_assert(sizeof(struct chunk) - CHUNK_TEXT == HEAD_BYTES, "chunk");
+/* Counters of the thread when its call began: bytes it had made devices read, ns it had waited for a CPU. Pages that came
+ * into the page cache since. Then as waits.c has it: ns slept, by what for; the lock it is about to wait for; when it left
+ * its processor, 0 when it is back, how long it had waited for one then, and what it sleeps for. */
+enum { FOR_OTHERS, FOR_DEVICE, FOR_LOCK };
+struct spent { u64 read_bytes, run_delay, pages, slept[4], lock, left, left_delay, why; };
 struct where { u64 mnt, dentry; };
 struct known { u64 parent, hash_len, inode, path; u32 id, generation; };
 struct slot {
@@ -95,11 +103,13 @@ struct slot {
   u64 start, end, last_end, pos, extra, file_at, comm[2];
   s64 ret;
   struct python python;
-  u64 memo;  /* the Python stack of the call before, as python.c tells it */
-  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, memo_stack, stack;
+  struct spent spent;
+  u64 thread_state;  /* of Python, where it was at the call before */
+  u32 files[4], names, comm_id, pid, tid, tgid, scope_gen, no_python, stack, opener;  /* no_python: the news when there was none */
   u16 nr;
   u8 state, flags, generation, ignored, waiting, changes_names, rooted;
   u8 tells;  /* its byte of `doing` says whose work it does: a thread of the owner, or of a fork of it */
+  u8 makes;  /* it makes files */
   u8 why;    /* the total that counts a call without a Python stack; 0 where none was looked for */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
@@ -129,14 +139,18 @@ struct scratch {
 /* Whose work a thread does, a byte each by its number in our pid namespace (runtime/own.py: USERS, NOTEBOOKS, OURS). The
  * owner has it mapped: a thread writes its own byte, without a system call; what is not the user's work is left out. */
 struct doing { u8 of[DOING_THREADS]; };
-struct live { u32 tree_generation, changing, found; };  /* found: how many of `wanted` were met */
+struct live {  /* program.py: LIVE */
+  u32 tree_generation, changing;
+  u32 found;             /* how many of `wanted` were met */
+  u32 pythons, learned;  /* news of processes that have a Python after all, from here and from the collector; 0: no stacks */
+};
 
 BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
 BPF_RINGBUF_OUTPUT(names, NAME_PAGES);
 BPF_ARRAY(specs, struct spec, SPECS);
 BPF_ARRAY(config, struct config, 1);
 BPF_ARRAY(filters, struct filter, FILTERS);
-BPF_ARRAY(live, struct live, 1);
+BPF_F_TABLE("array", u32, struct live, live, 1, 1024);
 BPF_F_TABLE("array", u32, struct counter, counters, NCPU * SPECS, 1024);     /* BPF_F_MMAPABLE */
 BPF_F_TABLE("array", u32, u64, totals, NCPU * TOTALS, 1024);
 BPF_F_TABLE("array", u32, struct doing, doing, THREADS / DOING_THREADS, 1024);
@@ -147,4 +161,4 @@ BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers t
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
 BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
 BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
-BPF_PROG_ARRAY(tails, 8);
+BPF_PROG_ARRAY(tails, 16);

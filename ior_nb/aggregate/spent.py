@@ -1,0 +1,131 @@
+"""What calls made devices read and where their time went, of those it was measured of; and who waits for somebody."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate.rows import at_others, latencies
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.schema import PARTS
+
+__all__ = [
+    "MEASURED",
+    "WAITED",
+    "WORDS",
+    "Spent",
+    "amount",
+    "reasons",
+    "wait_rows",
+    "waiting",
+]
+
+MEASURED: Final = ("fetched_bytes", *PARTS)
+"""Columns that may not be measured; then they are below 0."""
+WORDS: Final = dict(zip(PARTS, ("on CPU", "CPU queue", "device", "kernel lock", "others"), strict=True))
+"""What each part of a latency is called where there is little room."""
+_LEAST: Final = 0.1
+"""Share of a latency that is worth a word."""
+_MOST: Final = 2
+_STORED: Final = ("file", "directory", "block")
+"""Kinds of files that only a device or a server keeps waiting, so that their calls are slow and none that wait."""
+
+
+def _constant(column: np.ndarray) -> bool:
+    return column.strides == (0,)
+
+
+def amount(batch: EventBatch, name: str) -> np.ndarray:
+    """Return a column of `MEASURED`, int64, 0 where it was not measured."""
+    column = batch[name]
+    if _constant(column):
+        return column if len(column) and column[0] >= 0 else np.zeros(len(column), np.int64)
+    return np.asarray(np.maximum(column, 0))
+
+
+class Spent:
+    """Adds up what was measured of batches.
+
+    Attributes:
+        fetched: bytes; -1 where nobody counted.
+        parts: ns by column of `PARTS`, those that were measured.
+        latency: ns in the calls they are parts of.
+    """
+
+    def __init__(self) -> None:
+        self.fetched = -1
+        self.parts: dict[str, int] = {}
+        self.latency = 0
+
+    def add(self, batch: EventBatch, latency: np.ndarray) -> None:
+        """Count rows, at least one, and how long they took."""
+        fetched = _total(batch["fetched_bytes"])
+        if fetched >= 0:
+            self.fetched = max(self.fetched, 0) + fetched
+        some = False
+        for name in PARTS:
+            total = _total(batch[name])
+            if total >= 0:
+                some = True
+                self.parts[name] = self.parts.get(name, 0) + total
+        if some:
+            self.latency += int(latency.sum())
+
+
+def _total(column: np.ndarray) -> int:
+    """Return the sum of what was measured, -1 where nothing was."""
+    if _constant(column):
+        return int(column[0]) * (len(column) if column[0] >= 0 else 1)
+    if int(column.min()) >= 0:
+        return int(column.sum())
+    known = column[column >= 0]
+    return int(known.sum()) if len(known) else -1
+
+
+WAITED: Final = ("syscall", "file_kind", "latency_ns", "state", "wait_other_ns")
+"""The columns of `wait_rows` and `waiting`."""
+
+
+def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
+    """Return which rows wait for somebody else: bool, shape (n,).
+
+    Where it was measured, those that did for most of their time, but for reads and writes of files: there somebody is a
+    server. Elsewhere the call, and the kind of its file, say it.
+
+    Args:
+        batch: the rows.
+        at: `waits_at` of the call of each row, where it is known.
+    """
+    may = at_others(batch, at)
+    slept = batch["wait_other_ns"]
+    if _constant(slept) and (not len(slept) or slept[0] < 0):
+        return may
+    kinds = batch.tables["file_kind"]
+    stored = np.zeros(len(kinds), bool)
+    stored[[code for kind in _STORED if (code := kinds.code(kind)) is not None]] = True
+    most = slept > latencies(batch)[0] >> 1
+    return np.where(slept < 0, may, most & (may | ~stored.take(batch["file_kind"])))
+
+
+def waiting(batch: EventBatch, rows: np.ndarray) -> np.ndarray:
+    """Return how long each row waited for somebody else: int64.
+
+    Args:
+        batch: the rows.
+        rows: `wait_rows` of them; where it was not measured, all of their time.
+    """
+    slept = batch["wait_other_ns"]
+    if _constant(slept) and len(slept) and slept[0] >= 0:
+        return slept
+    return np.where(slept < 0, np.where(rows, latencies(batch)[0], 0), slept)
+
+
+def reasons(batch: EventBatch) -> list[str]:
+    """Return what took most of the time of each row, in a word or two; empty where nobody measured. For few rows."""
+    found = []
+    for latency, *parts in zip(*(batch[name].tolist() for name in ("latency_ns", *PARTS)), strict=True):
+        shares = sorted(zip(parts, WORDS.values(), strict=True), reverse=True)
+        some = [f"{word} {part / latency:.0%}" for part, word in shares if latency and part >= _LEAST * latency]
+        found.append(", ".join(some[:_MOST]))
+    return found

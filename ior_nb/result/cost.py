@@ -1,0 +1,50 @@
+"""What a line, a place or an import made, and how it is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ior_nb.runtime.text import show_bytes, show_count, show_ns
+
+__all__ = ["Cost", "Packages", "margin_cells", "said"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What was made."""
+
+    calls: int = 0
+    errors: int = 0
+    bytes: int = 0
+    time_ns: int = 0
+    waiting_ns: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.calls + other.calls,
+            self.errors + other.errors,
+            self.bytes + other.bytes,
+            self.time_ns + other.time_ns,
+            self.waiting_ns + other.waiting_ns,
+        )
+
+
+Packages = tuple[tuple[str, Cost], ...]
+"""What the import of each package made, most time first."""
+
+
+def margin_cells(cost: Cost) -> tuple[str, str, str, str]:
+    """Return calls, bytes, time and waiting as text; nothing for none but of calls and time."""
+    waiting = show_ns(cost.waiting_ns) if cost.waiting_ns else ""
+    return f"{cost.calls:,}", show_bytes(cost.bytes) if cost.bytes else "", show_ns(cost.time_ns), waiting
+
+
+def said(cost: Cost) -> list[str]:
+    """Return calls, bytes, time and waiting as words of a sentence."""
+    _, moved, time, waiting = margin_cells(cost)
+    return [
+        f"{show_count(cost.calls, 'call')},",
+        *([f"{moved},"] if moved else []),
+        time,
+        *([f"({waiting} waiting)"] if waiting else []),
+    ]

@@ -1,0 +1,103 @@
+"""What imports cost a trace, by package: one line that folds, of the whole trace and of each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate import Sums, latencies, packages, wait_rows, waiting
+from ior_nb.real import Lock
+from ior_nb.result.cost import Cost, Packages, margin_cells, said
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.filter import import_rows
+from ior_nb.runtime.text import HTML_FONT, escaped_html, show_ns
+
+__all__ = ["ImportTally", "by_package", "imports_html", "imports_line"]
+
+_PACKAGES: Final = 4
+"""Named in a line at most."""
+
+
+class ImportTally:
+    """Adds up batches by package, and by the file whose import it was; any thread may ask meanwhile."""
+
+    columns: Final = (
+        *("file", "stack", "py_file", "syscall", "file_kind", "bytes", "latency_ns", "state", "is_error", "probe"),
+        "wait_other_ns",
+    )
+    """Those it looks at."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._costs: dict[tuple[str, str], Cost] = {}
+
+    def add(self, batch: EventBatch) -> None:
+        """Count the rows that are the cost of an import."""
+        which = import_rows(batch)
+        if not which.any():
+            return
+        batch = batch.take(which)
+        codes, names = packages(batch)
+        keys, at = np.unique(batch["py_file"].astype(np.int64) << 32 | codes, return_inverse=True)
+        latency = latencies(batch)[0]
+        sums = Sums(("calls", "errors", "bytes", "time", "waiting"))
+        sums.grow(len(keys))
+        sums.count("calls", at)
+        sums.count("errors", at[batch.failed])
+        sums.add("bytes", at, batch["bytes"].view(np.int64))
+        sums.add("time", at, latency)
+        sums.add("waiting", at, waiting(batch, wait_rows(batch)))
+        files = batch.tables["py_file"].at(keys >> 32)
+        numbers = zip(*(column[: len(keys)].tolist() for column in sums.columns.values()), strict=True)
+        with self._lock:
+            for file, package, row in zip(files, (keys & 0xFFFFFFFF).tolist(), numbers, strict=True):
+                key = file, names[package]
+                self._costs[key] = self._costs.get(key, Cost()) + Cost(*row)
+
+    def costs(self) -> dict[tuple[str, str], Cost]:
+        """Return what was made for each file and package."""
+        with self._lock:
+            return dict(self._costs)
+
+
+def by_package(costs: Mapping[tuple[str, str], Cost], file: str | None = None) -> Packages:
+    """Return the packages with what their import made, most time first.
+
+    Args:
+        costs: by file and package.
+        file: whose imports; by default everybody's.
+    """
+    found: dict[str, Cost] = {}
+    for (whose, package), cost in costs.items():
+        if file is None or whose == file:
+            found[package] = found.get(package, Cost()) + cost
+    return tuple(sorted(found.items(), key=lambda item: (-item[1].time_ns, item[0])))
+
+
+def imports_line(found: Packages) -> str:
+    """Return the cost of imports in one line: of all, and of the packages that took longest."""
+    total = sum((cost for _, cost in found), Cost())
+    shown = [f"{package} {show_ns(cost.time_ns)}" for package, cost in found[:_PACKAGES]]
+    more = [f"{len(found) - _PACKAGES:,} more"] if len(found) > _PACKAGES else []
+    return f"imports: {' '.join(said(total))} ({', '.join([*shown, *more])})" if found else ""
+
+
+def imports_html(found: Packages) -> str:
+    """Return the same as a line of HTML that unfolds to all packages; every traced string is escaped."""
+    if not found:
+        return ""
+    cell = "padding:0 8px;border:0;background:transparent;white-space:nowrap;text-align:right;"
+    names = ("calls", "bytes", "time", "waiting", "package")
+    head = "".join(f'<th style="{cell}opacity:.6;font-weight:normal">{name}</th>' for name in names)
+    rows = [
+        "".join(f'<td style="{cell}">{value}</td>' for value in margin_cells(cost))
+        + f'<td style="{cell}text-align:left">{escaped_html(package)}</td>'
+        for package, cost in found
+    ]
+    table = f'<table style="{HTML_FONT}font-variant-numeric:tabular-nums;color:inherit;border-collapse:collapse">'
+    return (
+        f'<details><summary style="cursor:pointer;opacity:.75">{escaped_html(imports_line(found))}</summary>'
+        f"{table}<tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table></details>"
+    )

@@ -1,0 +1,62 @@
+"""Why a trace took its time, in two lines: what the device had to read, and what its calls waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ior_nb.runtime.text import show_bytes, show_ns
+
+__all__ = ["Spending"]
+
+_OTHERS: Final = "wait_other_ns"
+_LEAST: Final = 0.01
+"""Share of the time that is worth a word."""
+_SOME_NS: Final = 1_000_000
+_SOME_BYTES: Final = 1 << 20
+"""Less is no news, unless a device was asked."""
+_PHRASES: Final = {
+    "on_cpu_ns": "on the CPU",
+    "wait_cpu_ns": "waiting for a CPU",
+    "wait_device_ns": "waiting for the device",
+    "wait_lock_ns": "waiting for locks in the kernel",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What was measured of the rows."""
+
+    fetched: int = -1
+    """Bytes devices were made to read, readahead included; -1 where nobody counted."""
+    read: int = 0
+    """Bytes read from files."""
+    cached: int = 0
+    """Of them, bytes no device had to read."""
+    latency_ns: int = 0
+    """Time in the calls whose parts are known."""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """By column of `schema.PARTS`; empty where nothing was measured."""
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the lines that are worth it."""
+        return tuple(line for line in (self._bytes(), self._time()) if line)
+
+    def _bytes(self) -> str:
+        if self.fetched < 0 or (not self.fetched and self.read < _SOME_BYTES):
+            return ""
+        fetched = f"{show_bytes(self.fetched)} fetched from the device"
+        if not self.read:
+            return fetched
+        if not self.fetched:
+            return f"read {show_bytes(self.read)} from files, all of it from the page cache"
+        return f"read {show_bytes(self.read)} from files: {show_bytes(self.cached)} from the page cache, {fetched}"
+
+    def _time(self) -> str:
+        whole = self.latency_ns - self.parts.get(_OTHERS, 0)
+        if not self.parts or whole < _SOME_NS:
+            return ""
+        ranked = sorted(((self.parts.get(name, 0), phrase) for name, phrase in _PHRASES.items()), reverse=True)
+        some = [f"{show_ns(part)} {phrase}" for part, phrase in ranked if part >= _LEAST * whole]
+        return f"of {show_ns(whole)} in calls: {', '.join(some)}" if some else ""

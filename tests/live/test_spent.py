@@ -1,0 +1,217 @@
+"""What calls made devices read and what they waited for, against independent witnesses.
+
+Bytes: /proc/PID/io of the same process, on an ext4 of the test's own and on a file system in user space. Time: the
+latency of the same row, what the scheduler counts in /proc, and what the program itself arranged.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ior_nb.result.trace import Trace
+from ior_nb.runtime.schema import PARTS
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace as ior_trace
+
+SIZE = 23 << 20
+HERE = Path(__file__).parent
+
+# Runs a piece of code on a file, and says what the kernel counted meanwhile.
+PROGRAM = """
+import ctypes, json, mmap, os, random, socket, subprocess, sys, threading, time
+path, code = sys.argv[1:3]
+def read_bytes():
+    return int(open('/proc/self/io').read().split('read_bytes: ')[1].split()[0])
+def run_delay():
+    return int(open('/proc/thread-self/schedstat').read().split()[1])
+def drop():
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+def whole(n=65536):
+    os.lseek(fd, 0, 0)
+    while os.read(fd, n):
+        pass
+fd = os.open(path, os.O_RDONLY)
+read_bytes(), run_delay()
+before, delayed = read_bytes(), run_delay()
+after = int
+exec(code)
+print(json.dumps({'read_bytes': read_bytes() - before, 'run_delay': run_delay() - delayed}))
+after()
+"""
+
+
+def run(session: TracerSession, path: Path, code: str, **options: Any) -> tuple[Trace, pd.DataFrame, dict[str, int]]:
+    """Trace a piece of code; return the trace, its rows, and what the program said."""
+    out = path.parent.parent / "said"
+    shell = f'exec "$@" > {out}'
+    command = ["sh", "-c", shell, "sh", sys.executable, "-c", PROGRAM, str(path), code]
+    with ior_trace(command=command, session=session, families="all", **options) as t:
+        pass
+    assert t.returncode == 0
+    assert t.accounting.complete
+    said: dict[str, int] = json.loads(out.read_text())
+    return t, t.df(), said
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory, required: Callable[[str], None]) -> Iterator[Path]:
+    """A file of random bytes on an ext4 of its own, on a loop device."""
+    folder = tmp_path_factory.mktemp("disk")
+    image, place = folder / "image", folder / "place"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(96 << 20)
+    try:
+        subprocess.run(["mkfs.ext4", "-q", str(image)], check=True, capture_output=True)
+        subprocess.run(["mount", "-o", "loop", str(image), str(place)], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        required(f"no ext4 on a loop device here: {error}")
+    data = place / "data"
+    data.write_bytes(np.random.default_rng(7).bytes(SIZE))
+    subprocess.run(["sync", str(data)], check=True)
+
+    yield data
+
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
+def served(tmp_path: Path, required: Callable[[str], None]) -> Iterator[Path]:
+    """A file of a file system in user space."""
+    place = tmp_path / "served"
+    place.mkdir()
+    command = [sys.executable, str(HERE / "fuse.py"), str(place), str(SIZE), "0.002"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        if not server.stdout.readline():
+            required("no file system in user space here: /dev/fuse cannot be mounted")
+
+        yield place / "object"
+
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+RANDOM = """
+drop(); os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM); any = random.Random(1)
+for _ in range(97): os.pread(fd, 4096, any.randrange(5000) * 4096)
+"""
+CODE = {
+    "cold": "drop(); whole()",
+    "warm": "whole(); before = read_bytes(); whole()",
+    "random": RANDOM,
+    "direct": """
+drop(); room = mmap.mmap(-1, 1 << 20); there = os.open(path, os.O_RDONLY | os.O_DIRECT)
+for i in range(7): os.preadv(there, [room], i << 20)
+""",
+    "two threads": """
+drop(); part = lambda k: [os.pread(fd, 1 << 20, i << 20) for i in range(k, 23, 2)]
+threads = [threading.Thread(target=part, args=(k,)) for k in (0, 1)]
+[t.start() for t in threads]; [t.join() for t in threads]
+""",
+    "sent": """
+drop(); a, b = os.pipe(); reader = threading.Thread(target=lambda: [os.read(a, 65536) for _ in range(23)])
+reader.start(); [os.sendfile(b, fd, i << 20, 65536) for i in range(23)]; reader.join()
+""",
+}
+
+
+@pytest.mark.parametrize("way", CODE)
+def test_bytes_fetched_are_those_the_kernel_counts(session: TracerSession, disk: Path, way: str) -> None:
+    """By file, to the byte: what calls fetched is what /proc/PID/io says the process made the device read."""
+    t, rows, said = run(session, disk, CODE[way])
+    files = t.files()
+
+    fetched = int(files.fetched_bytes[files.file == str(disk)].sum())
+    if way == "warm":
+        mine = rows[rows.file == str(disk)]
+        at = int(np.flatnonzero(mine.syscall == "lseek")[1])
+        assert said["read_bytes"] == 0
+        assert not mine.fetched_bytes[at:].any()
+        assert set(mine.source[at:][mine.bytes[at:] > 0]) <= {"cache"}
+    else:
+        assert fetched == said["read_bytes"] > 0
+    if way == "direct":
+        assert set(rows.source[rows.syscall.str.startswith("preadv")]) == {"direct"}
+    if way == "cold":
+        assert said["read_bytes"] == SIZE
+
+
+def test_bytes_a_server_has_to_send_are_counted_too(session: TracerSession, served: Path) -> None:
+    """A file system in user space counts nothing in /proc/PID/io; what its pages brought in does."""
+    _, rows, said = run(session, served, "whole(); os.lseek(fd, 0, 0); whole()")
+
+    mine = rows[(rows.file == str(served)) & (rows.syscall == "read")]
+    assert said["read_bytes"] == 0
+    assert int(mine.fetched_bytes.sum()) == SIZE
+    half = len(mine) // 2
+    assert not mine.fetched_bytes[half:].any()
+    assert mine.wait_device_ns[:half].sum() + mine.wait_other_ns[:half].sum() > mine.on_cpu_ns[:half].sum()
+
+
+LOCK = """
+lock = threading.Lock(); lock.acquire(); threading.Timer(0.2, lock.release).start(); lock.acquire()
+"""
+PEER = "a, b = socket.socketpair(); threading.Timer(0.15, b.send, [b'x']).start(); a.recv(1)"
+TWO_WRITERS = """
+name = os.path.dirname(path) + '/two'; there = os.open(name, os.O_CREAT | os.O_RDWR); big = b'x' * (4 << 20)
+threads = [threading.Thread(target=lambda: [os.pwrite(there, big, 0) for _ in range(29)]) for _ in range(3)]
+[t.start() for t in threads]; [t.join() for t in threads]; os.unlink(name)
+"""
+# The code, its call that waits, the part that has the time, seconds at least.
+WAITS = {
+    "lock of a program": (LOCK, "futex", "wait_other_ns", 0.1),
+    "slow peer": (PEER, "recvfrom", "wait_other_ns", 0.1),
+    "child": ("subprocess.run(['sleep', '0.15'])", "wait4", "wait_other_ns", 0.1),
+    "device": (RANDOM, "pread64", "wait_device_ns", 0.0),
+    "lock in the kernel": (TWO_WRITERS, "pwrite64", "wait_lock_ns", 0.0),
+}
+
+
+@pytest.mark.parametrize("what", WAITS)
+def test_a_wait_is_told_by_what_it_is_for(session: TracerSession, disk: Path, what: str) -> None:
+    """The kind of the wait has the time; and of every call the parts are the latency, to the nanosecond."""
+    code, call, part, least_s = WAITS[what]
+    _, rows, _ = run(session, disk, code)
+
+    done = rows[rows.state == "done"]
+    waited = done[done.syscall == call]
+    slept = [name for name in PARTS if name not in ("on_cpu_ns", "wait_cpu_ns")]
+    assert (done[list(PARTS)] >= 0).all(axis=None)
+    assert (done[list(PARTS)].sum(axis=1) == done.latency_ns.astype("int64")).all()
+    assert waited[part].sum() > least_s * 1e9
+    assert waited[part].sum() == max(waited[name].sum() for name in slept) > 0
+
+
+BUSY = """
+os.sched_setaffinity(0, {0})
+busy = [subprocess.Popen([sys.executable, '-c', 'while 1: pass']) for _ in range(2)]
+whole(); delayed = run_delay()
+for _ in range(7): whole(1 << 20)
+after = lambda: [b.kill() for b in busy]
+"""
+
+
+def test_waiting_for_a_processor_is_what_the_scheduler_counts(session: TracerSession, disk: Path) -> None:
+    """Beside busy processes on one processor: most of what /proc/PID/schedstat counts; the rest is not in calls."""
+    _, rows, said = run(session, disk, BUSY)
+
+    mine = rows[rows.file == str(disk)]
+    mine = mine.iloc[int(np.flatnonzero(mine.syscall == "lseek")[1]) :]
+    assert 0.5 * said["run_delay"] < mine.wait_cpu_ns.sum() <= said["run_delay"]
+
+
+def test_without_waits_only_those_for_a_processor_are_told(session: TracerSession, disk: Path) -> None:
+    """`waits=False`: nothing hangs at the scheduler, and its columns say that nobody measured."""
+    _, rows, _ = run(session, disk, "whole()", waits=False)
+
+    assert (rows[["wait_device_ns", "wait_lock_ns", "wait_other_ns", "on_cpu_ns"]] == -1).all(axis=None)
+    assert (rows.wait_cpu_ns >= 0).all()
