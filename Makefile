@@ -14,7 +14,7 @@ setup: ## install what the tests and the notebooks need, start nothing
 
 run: ## open JupyterLab on the first notebook (ARGS= goes to jupyter lab)
 	@scripts/setup
-	@exec .venv/bin/jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(ARGS) $(NOTEBOOK)
+	@exec .venv/bin/python scripts/run $(NOTEBOOK) $(ARGS)
 
 test: ## lint, types, import contracts, then every test (ARGS= goes to pytest)
 	@scripts/setup --test

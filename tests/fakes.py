@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -32,12 +33,14 @@ class FakeEngine:
 
     name = "fake"
     replays = False
+    counts_only = False
     can_wait = True
     filters = False
     syscalls = SYSCALLS
     title = ""
     notes: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
+    unfilled: Mapping[str, str] = MappingProxyType({})
     how = ""
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.contract import Engine
+from ior_nb.engine.counters import CountersEngine
 from ior_nb.engine.demo import DemoEngine
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.export.arrow import record_batch
@@ -81,6 +82,7 @@ PAIRS: list[tuple[Any, type]] = [
     (LiveRuntime, Desk),
     (View, Dashboard),
     (Engine, BccEngine),
+    (Engine, CountersEngine),
     (Engine, DemoEngine),
     (Engine, ReplayEngine),
     (Engine, FakeEngine),
@@ -101,7 +103,7 @@ def _checked_by_mypy(run: Run, past: Past, desk: Desk, dashboard: Dashboard) -> 
     probes: ProbeControl = Manager((), {}, lambda enabled, rates: None)
     runtime: LiveRuntime = desk
     view: View = dashboard
-    engines: list[Engine] = [BccEngine(), DemoEngine(), FakeEngine()]
+    engines: list[Engine] = [BccEngine(), CountersEngine(), DemoEngine(), FakeEngine()]
     return (
         starters,
         live,

@@ -164,7 +164,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
         name: (lambda t, _, name=name: getattr(t, name)())  # type: ignore[misc]
         for name in (
             "df table stats syscalls families files directories processes errors probes slowest waiting timeline "
-            "flame lines imports plot metadata"
+            "flame lines imports plot metadata peers objects"
         ).split()
     },
     "completeness": lambda t, _: t.completeness.line(),
@@ -172,6 +172,8 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
     "to_parquet": lambda t, folder: t.to_parquet(folder / "x.parquet"),
     "export": lambda t, folder: t.export(folder / "y.html"),
     "diff": lambda t, _: t.diff(t, rows_only=True),
+    "cache": lambda t, _: t.cache(t),
+    "writeback": lambda t, _: t.writeback(),
     "filter": lambda t, _: t.filter("bytes>=0").summary().text(),
     "__repr__": lambda t, _: repr(t),
     "_repr_html_": lambda t, _: t._repr_html_(),
@@ -179,9 +181,9 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
     "__arrow_c_stream__": lambda t, _: pa.table(t),
 }
 TRACE_PARTS: Final = set(  # for the session and for other modules: they show nothing
-    "accounting add annotated batch batches began caveats cells counters duration_s ended engine finish finished home "
-    "name notes options origin recorded_cells recording recording_error records_cells records_command returncode "
-    "rows rows_let_go scope sources stand_for started_at texts title window".split()
+    "accounting add annotated asked batch batches began caveats cells counters duration_s ended engine finish finished "
+    "home host name notes options origin pages recorded_cells recording recording_error records_cells records_command "
+    "returncode rows rows_let_go scope sources stand_for started_at texts title unfilled window".split()
 )
 
 

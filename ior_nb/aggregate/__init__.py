@@ -13,11 +13,14 @@ from ior_nb.aggregate.columns import Columns
 from ior_nb.aggregate.files import directories, directory_of, files
 from ior_nb.aggregate.groups import Groups
 from ior_nb.aggregate.imports import packages
+from ior_nb.aggregate.peers import objects, peers
 from ior_nb.aggregate.rows import (
     CLASS_OF,
     CLASSES,
     classes,
     ended,
+    fault_rows,
+    gapless,
     latencies,
     moved,
     probe_rows,
@@ -62,8 +65,10 @@ __all__ = [
     "ended",
     "errors",
     "families",
+    "fault_rows",
     "files",
     "finished",
+    "gapless",
     "heat",
     "imports",
     "latencies",
@@ -71,7 +76,9 @@ __all__ = [
     "lines",
     "missing",
     "moved",
+    "objects",
     "packages",
+    "peers",
     "probe_rows",
     "probes",
     "processes",

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate.asked import ASKED, Asked, amplification
 from ior_nb.aggregate.columns import Columns, objects, ranked
 from ior_nb.aggregate.groups import HALF, ByText, Numbers, pairs
 from ior_nb.aggregate.rows import credited_rows
@@ -19,6 +20,7 @@ from ior_nb.runtime.rows import Rows, read
 __all__ = ["CREDITED", "directories", "directory_of", "files"]
 
 _ALL_ROWS: Final[Counters] = {}
+_NOBODY: Final = np.zeros(0, np.intp)
 _PLACES: Final = 3
 """Lines that opened a file that are named."""
 CREDITED: Final = ("file", "old_file", "syscall")
@@ -30,21 +32,28 @@ def files(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
 
     A transfer between two descriptors is a call on its destination; the bytes read are credited to its source.
     """
-    groups, measures, openers = ByText("file"), Measures(), _Openers()
+    groups, measures, asked, openers = ByText("file"), Measures(), Asked(), _Openers()
     sources = [np.zeros(0, np.intp)]
-    for batch in read(rows, *dict.fromkeys((*CREDITED, *SUMMED, "opened_at"))):
-        at, read_from = groups.of(batch), None
-        credited = credited_rows(batch) if batch["old_file"].any() else ()
+    for batch in read(rows, *dict.fromkeys((*CREDITED, *SUMMED, *ASKED, "opened_at"))):
+        at, read_from, given = groups.of(batch), None, _NOBODY
+        credited = credited_rows(batch) if batch["old_file"].any() else _NOBODY
         if len(credited):
             read_from = at.copy()
             read_from[credited] = groups.coded(batch, batch["old_file"][credited])
-            sources.append(np.unique(read_from[credited]))
+            given = read_from[credited]
+            sources.append(np.unique(given))
         measures.add(batch, at, len(groups), credited=read_from)
+        asked.add(batch, at, len(groups), credited, given)
         openers.add(batch, at)
     found = np.union1d(np.flatnonzero(measures.sums.columns["calls"]), np.concatenate(sources))
     columns: Columns = {"file": groups.names(found), **measured(measures, found)}
+    columns |= asked.columns(found)
     columns["opened_at"] = openers.of(found, len(groups))
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
+    columns["amplification"] = amplification(
+        np.where(columns["fetched_bytes"] < 0, -1, columns["fetched_bytes"] - columns.pop("fetched_by_faults")),
+        columns["bytes_read"] - columns["faulted_bytes"] - columns["reread_bytes"],
+    )
     columns = ranked(columns, "bytes", "calls", "time_ns")
     del columns["bytes"]
     return averaged(as_group(columns, "file", unrecorded))
@@ -90,7 +99,7 @@ def directories(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     by_file = files(rows)
     numbers: dict[str, int] = {}
     at = np.array([numbers.setdefault(directory_of(f), len(numbers)) for f in by_file["file"]], np.intp)
-    added = ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns")
+    added = ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns", "reread_bytes", "faulted_bytes")
     totals_of = Sums(("files", *added, "max_ns"))
     totals_of.grow(len(numbers))
     totals_of.count("files", at)

@@ -25,6 +25,8 @@ __all__ = [
     "classes",
     "credited_rows",
     "ended",
+    "fault_rows",
+    "gapless",
     "latencies",
     "moved",
     "probe_rows",
@@ -66,6 +68,17 @@ def latencies(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
     """Return the latency, int64, 0 where the call has none; and where it has one."""
     latency, done = batch["latency_ns"].view(np.int64), batch.done
     return (latency if done.all() else np.where(done, latency, 0)), done
+
+
+def gapless(batch: EventBatch) -> np.ndarray:
+    """Return which rows have no gap: first calls of threads, and page faults, which are no calls. Bool, shape (n,)."""
+    return np.asarray(batch["first_on_tid"] | fault_rows(batch))
+
+
+def fault_rows(batch: EventBatch) -> np.ndarray:
+    """Return which rows are faults on mapped files, and no calls: bool, shape (n,)."""
+    code = batch.tables["state"].code("untimed")
+    return np.zeros(len(batch), bool) if code is None else np.asarray(batch["state"] == code)
 
 
 def ended(rows: Rows) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.rows import at_others, latencies
+from ior_nb.aggregate.rows import at_others, fault_rows, latencies
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.schema import PARTS
 
@@ -50,7 +50,7 @@ class Spent:
     Attributes:
         fetched: bytes; -1 where nobody counted.
         parts: ns by column of `PARTS`, those that were measured.
-        latency: ns in the calls they are parts of.
+        latency: ns in the calls they are parts of, and what faults slept.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,13 @@ class Spent:
                 some = True
                 self.parts[name] = self.parts.get(name, 0) + total
         if some:
-            self.latency += int(latency.sum())
+            self.latency += int(latency.sum()) + _slept_untimed(batch)
+
+
+def _slept_untimed(batch: EventBatch) -> int:
+    """Return how long faults slept, ns: it is all that is known of their time."""
+    rows = np.flatnonzero(fault_rows(batch))
+    return sum(int(np.maximum(batch[name][rows], 0).sum()) for name in PARTS) if len(rows) else 0
 
 
 def _total(column: np.ndarray) -> int:

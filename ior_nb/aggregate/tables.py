@@ -26,10 +26,9 @@ from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import UNRECORDED, Counters
 from ior_nb.runtime.filter import import_rows
 from ior_nb.runtime.rows import Rows, read
-from ior_nb.runtime.stacks import NO_FRAME, parsed
+from ior_nb.runtime.stacks import IMPORTS, NO_FRAME, parsed
 
 __all__ = [
-    "IMPORTS",
     "errors",
     "families",
     "imports",
@@ -42,7 +41,6 @@ __all__ = [
 ]
 
 
-IMPORTS: Final = "(imports)"
 _ALL_ROWS: Final[Counters] = {}
 
 
@@ -215,7 +213,7 @@ def _folded(batch: EventBatch) -> EventBatch:
     folded = import_rows(batch)
     if not folded.any():
         return batch
-    names = {"py_file": 0, "py_line": 0, "py_func": batch.tables["py_func"].intern(IMPORTS)}
+    names = {"py_file": 0, "py_line": 0, "py_func": batch.tables["py_func"].intern(IMPORTS.function)}
     return batch.with_columns(**{name: np.where(folded, value, batch[name]) for name, value in names.items()})
 
 

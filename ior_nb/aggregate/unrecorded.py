@@ -127,5 +127,5 @@ def as_group(columns: Columns, column: str, unrecorded: Counters) -> Columns:
 
 def _grown(name: str, values: np.ndarray, size: int) -> np.ndarray:
     """Return a column with groups of missing calls behind it, of which nothing is known yet."""
-    blank = "" if values.dtype == object else -1 if name in MEASURED else 0
+    blank = "" if values.dtype == object else np.nan if name == "amplification" else -1 if name in MEASURED else 0
     return np.concatenate([values, np.full(size - len(values), blank, values.dtype)])

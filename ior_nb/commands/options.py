@@ -73,6 +73,9 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
         action=argparse.BooleanOptionalAction,
         help="what calls wait for: a device, a lock, somebody (default: on, off for --uid, --cgroup, --system, --pid)",
     )
+    how.add_argument(
+        "--objects", action="store_true", help="which objects of a store http.client and aiohttp ask for (see docs)"
+    )
     how.add_argument("--record", "-o", metavar="FILE.parquet", help="write a Parquet recording")
     how.add_argument(
         "--record-mode",

@@ -104,6 +104,9 @@ def judge(answers: Answers, host: Host, place: Place) -> list[Finding]:
         findings += [_hooks(answers.load, place), _program(answers.load, answers.seconds, host)]
         if answers.lines:
             findings.append(_lines(answers.lines))
+        if unfilled := answers.load["unfilled"]:
+            seen = ", ".join(f"{names} ({why})" for names, why in unfilled.items())
+            findings.append(Finding("columns", None, f"not filled: {seen}"))
     elif answers.load:
         findings.append(_refused(answers.load, host, place))
     return findings

@@ -18,6 +18,9 @@ class EngineRow(NamedTuple):
 # the help of `--engine` and its completion come from the rows.
 ENGINES: Final[dict[str, EngineRow]] = {
     "bcc": EngineRow("ior_nb.engine.bcc:BccEngine", "traces this machine with eBPF"),
+    "counters": EngineRow(
+        "ior_nb.engine.counters:CountersEngine", "traces nothing: what the host counts of this process, no rows"
+    ),
     "replay": EngineRow("ior_nb.engine.replay:of_environment", "plays the recordings that IOR_NB_REPLAY names"),
     "demo": EngineRow("ior_nb.engine.demo:DemoEngine", "makes data up, and says so"),
 }

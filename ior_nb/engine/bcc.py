@@ -12,7 +12,8 @@ import os
 import platform
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,7 @@ from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER, Decoder, counters_of
 from ior_nb.engine.intake import Intake
+from ior_nb.engine.pages import settle
 from ior_nb.engine.refusals import as_error
 from ior_nb.engine.searches import WITHIN_NS
 from ior_nb.engine.sharing import Sharing
@@ -64,9 +66,11 @@ class BccEngine:
 
     name = "bcc"
     replays = False
+    counts_only = False
     can_wait = True
     filters = True
     caveats: tuple[str, ...] = ()
+    unfilled: Mapping[str, str] = MappingProxyType({})
     syscalls = NATIVE
     title = ""
     notes: tuple[str, ...] = ()
@@ -148,6 +152,7 @@ class BccEngine:
                     way=self._way,
                 )
                 self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
+                self.unfilled = answer["unfilled"]
                 self._measured = frozenset(answer["measured"])
                 self.notes = self._notes = (*answer["notes"], *self._sharing.begin(answer["doing"]))
             except BaseException:
@@ -246,6 +251,8 @@ class BccEngine:
         self.notes = self._notes
         if answer["no_stacks"]:
             self.notes += (f"no Python lines: {answer['no_stacks']}",)
+        if answer["no_pages"]:
+            self.notes += (f"no rows of page_fault: {answer['no_pages']}",)
         roots = {int(p): up for p, up in answer["roots"].items()}
         running = {int(p): up for p, up in answer["running"].items()}
         self._decoder.names.begin(running if scope.at_exec else running | roots)
@@ -288,7 +295,11 @@ class BccEngine:
         self._skipping = self._way == "auto" and self.way != "tracepoint" and answer["totals"]["skipped_runs"] > 0
         unknown = answer.get("unknown_pythons", {})
         notes = tuple(f"no Python lines of {printable(path)}: {why}" for path, why in unknown.items())
-        return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters, notes=notes)
+        if uncounted := answer["totals"]["not_counted"]:
+            notes += (f"{uncounted:,} faults on mapped files were not counted: more files than there is room for",)
+        totals = answer["totals"] | {"open": answer["open"]}
+        settle(self._intake.pages)
+        return Ended(totals=totals, counters=self._counters, notes=notes, pages=self._intake.pages)
 
     # ---- requests
 
@@ -395,7 +406,7 @@ def _broken(error: OSError, collector: Collector) -> errors.CollectorDied:
 
 
 def as_json(pushdown: Pushdown) -> dict[str, Any]:
-    """Return what `program.filter_row` of the collector takes; nothing for a filter that lets everything pass."""
+    """Return what `filters.filter_row` of the collector takes; nothing for a filter that lets everything pass."""
     if not pushdown.active:
         return {}
     value, mask = pushdown.comm_words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +25,8 @@ class Ended:
     """Exact counters by syscall number: structured array, shape (512,)."""
     notes: tuple[str, ...] = ()
     """What the reader of the result has to know, as far as only the end tells."""
+    pages: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Counts of faults on mapped files by path, see `Trace.pages`."""
 
 
 class Feed:
@@ -102,6 +104,10 @@ class Engine(Protocol):
         """Whether its rows are of another time: they belong to whoever listens, whenever they say they began."""
 
     @property
+    def counts_only(self) -> bool:
+        """Whether it traces nothing and has no rows: what the host counts is all there is (`Trace.host`)."""
+
+    @property
     def filters(self) -> bool:
         """Whether it decides part of a filter by itself; others are told of no filter, and hand every row over."""
 
@@ -120,6 +126,10 @@ class Engine(Protocol):
     @property
     def caveats(self) -> tuple[str, ...]:
         """What narrowed the rows before they came here, in words; there when a trace has been started."""
+
+    @property
+    def unfilled(self) -> Mapping[str, str]:
+        """Columns its rows lack, and why, by their names; there when a trace has been started."""
 
     @property
     def how(self) -> str:

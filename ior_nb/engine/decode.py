@@ -33,7 +33,7 @@ from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column, is_error
-from ior_nb.syscalls import SYSCALLS
+from ior_nb.syscalls import BY_NAME, SYSCALLS
 from ior_nb.syscalls.machine import OPEN_FLAGS
 
 __all__ = ["COUNTER", "EVENT", "Decoder", "counters_of"]
@@ -49,6 +49,7 @@ COUNTER: Final = np.dtype(
 )
 
 _EFAULT: Final = 14
+_PAGE_FAULT: Final = BY_NAME["page_fault"].number
 _MSG_PEEK: Final = 2
 _MSG_TRUNC: Final = 0x20
 _TIMER_ABSTIME: Final = 1
@@ -145,7 +146,7 @@ class Decoder:
     """
 
     def __init__(self, *, limit: int = MOST_STRINGS) -> None:
-        self._limit = self._enough = limit
+        self._limit = self._enough = self._enough_ends = limit
         self._room = np.empty(0, "<u8")
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
@@ -158,6 +159,7 @@ class Decoder:
         self._families[numbers] = self.tables["family"].intern_many([c.family for c in SYSCALLS])
         # Index: the flags of a record.
         self._states = self.tables["state"].intern_many([_state(flags) for flags in range(256)])
+        self._untimed = np.int32(self.tables["state"].intern("untimed"))
         self._operations = np.r_[np.int32(0), self.tables["epoll_op"].intern_many(["ADD", "DEL", "MOD"])]
         kinds = self.tables["file_kind"]
         self._seekable = np.zeros(len(kinds), bool)
@@ -180,6 +182,11 @@ class Decoder:
         if len(self.tables["comm"]) > self._limit:
             self.tables = {**self.tables, "comm": StringTable()}
             self.names.renew_comms(self.tables)
+        if len(self.tables["peer"]) > self._enough_ends:
+            ends = StringTable()
+            self.tables = {**self.tables, "peer": ends, "local": ends}
+            self.names.renew_ends(self.tables)
+            self._enough_ends = max(self._limit, 2 * len(ends))
         if self.stacks.full:
             self.tables = {**self.tables, **{name: StringTable() for name in TEXTS.values()}}
             self.stacks.renew(self.tables)
@@ -214,6 +221,8 @@ class Decoder:
             "inode": names.inodes.take(file),
             "file": names.paths_of(file),
         }
+        if r.present[_PAGE_FAULT]:
+            r.columns["state"] = np.where(nr == _PAGE_FAULT, self._untimed, r.columns["state"])
         if len(rows):
             self._probes(r, rows)
         if raw["generation"].any():
@@ -230,6 +239,7 @@ class Decoder:
         sockets = names.sockets.take(file)
         if sockets.any():
             r.columns["socket"] = sockets
+            r.columns["peer"], r.columns["local"] = names.peers.take(file), names.locals.take(file)
         self._descriptors(r)
         self._bytes(r)
         if r.any(POSITIONED):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -37,6 +38,7 @@ class DemoEngine:
 
     name = "demo"
     replays = False
+    counts_only = False
     can_wait = False
     filters = False
     syscalls = SYSCALLS
@@ -44,6 +46,7 @@ class DemoEngine:
     notes: tuple[str, ...] = ("demo data: made up, nothing was traced",)
     how = ""
     caveats: tuple[str, ...] = ()
+    unfilled: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,

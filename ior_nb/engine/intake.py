@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.decode import EVENT, Decoder
+from ior_nb.engine.pages import by_file
 from ior_nb.engine.searches import Searches
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
@@ -30,6 +31,8 @@ class Intake:
         self._ask = ask
         self._deliver: Callable[[EventBatch], None] = lambda batch: None
         self._searches = Searches(self._hand_on)
+        self.pages: dict[str, dict[str, int]] = {}
+        """Counts of faults on mapped files, as `by_file` has them, those that came last."""
         self._quiet = False
         self._kept: deque[tuple[Frame, bytes]] = deque()
         self._kept_bytes = 0
@@ -40,6 +43,7 @@ class Intake:
         self._deliver = deliver
         self._searches = Searches(self._hand_on)
         self._quiet = quiet
+        self.pages = {}
         self._kept.clear()
         self._kept_bytes = 0
 
@@ -91,6 +95,8 @@ class Intake:
                 self._ask()
         elif kind is Frame.ALIVE:
             names.keep(payload)
+        elif kind is Frame.CACHED:
+            self.pages = by_file(payload, names, self._decoder.tables["file"])
         elif kind is Frame.FACTS:
             self._decoder.stacks.learn(payload)
         elif kind is Frame.EVENTS:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.places import Places
-from ior_nb.engine.spelling import absolute, readable, socket_text, special_name
+from ior_nb.engine.spelling import absolute, both_ends, readable, socket_text, special_name
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import Index, grown
 
@@ -51,7 +51,7 @@ _KINDS: Final = {
     0: "anon",
 }
 _BY_DESCRIPTOR: Final = re.compile(r"^/dev/fd/\d+(?:/|$)")
-_OF_FILES: Final = ("paths", "kinds", "sockets", "devs", "inodes")
+_OF_FILES: Final = ("paths", "kinds", "sockets", "peers", "locals", "devs", "inodes")
 
 
 class Waiting:
@@ -99,7 +99,7 @@ class Names:
     Attributes:
         file_places, comm_places: of the ids of files and of threads' names.
         paths: string codes by place of a file; a negative one is that of a name not used since the string table is new.
-        kinds, sockets: string codes by place of a file.
+        kinds, sockets, peers, locals: string codes by place of a file.
         devs, inodes: numbers by place of a file.
         comms: string codes by place of a thread's name.
         parents, before: parent's pid, and whether it was there when the trace began, by pid.
@@ -116,6 +116,8 @@ class Names:
         self.paths = np.zeros(1024, np.int32)
         self.kinds = np.zeros(1024, np.int32)
         self.sockets = np.zeros(1024, np.int32)
+        self.peers = np.zeros(1024, np.int32)
+        self.locals = np.zeros(1024, np.int32)
         self.devs = np.zeros(1024, np.uint64)
         self.inodes = np.zeros(1024, np.uint64)
         self.parents = np.zeros(MAX_PID + 1, np.uint32)
@@ -150,6 +152,12 @@ class Names:
         """Go on with another table of threads' names."""
         old, self._tables = self._tables["comm"], tables
         self.comms = tables["comm"].intern_many(old.at(self.comms))
+
+    def renew_ends(self, tables: Mapping[str, StringTable]) -> None:
+        """Go on with another table of the ends of sockets."""
+        old, self._tables = self._tables["peer"], tables
+        self.peers = tables["peer"].intern_many(old.at(self.peers))
+        self.locals = tables["peer"].intern_many(old.at(self.locals))
 
     def renew_paths(self, tables: Mapping[str, StringTable]) -> None:
         """Go on with another table of paths. Names get their new codes when they are used again.
@@ -213,9 +221,16 @@ class Names:
             del self._deaths[:-_DEATHS]
         if counts[wire.N_COMM]:
             self._take_comms(chunks[kind == wire.N_COMM])
+        ends = chunks[kind == wire.N_ENDS] if counts[wire.N_ENDS] else None
         named = counts[wire.N_FILE] + counts[wire.N_PATH1] + counts[wire.N_PATH2]
         if named < len(chunks):
             chunks = chunks[(kind == wire.N_FILE) | (kind == wire.N_PATH1) | (kind == wire.N_PATH2)]
+        self._take_names(chunks)
+        if ends is not None:
+            self._take_ends(ends)
+
+    def _take_names(self, chunks: np.ndarray) -> None:
+        """Learn paths, of files and as arguments."""
         if len(self._torn):
             chunks = np.concatenate([self._torn, chunks])
             self._torn = np.empty(0, CHUNK)
@@ -388,11 +403,19 @@ class Names:
         self.paths[places] = plain
         sockets = heads["socket"]
         described = np.flatnonzero(sockets)
-        self.sockets[places] = 0
+        self.sockets[places] = self.peers[places] = self.locals[places] = 0
         if len(described):
             self.sockets[places[described]] = self._tables["socket"].intern_many(
                 [socket_text(word) for word in sockets[described].tolist()]
             )
+
+    def _take_ends(self, chunks: np.ndarray) -> None:
+        """Learn the ends of sockets whose file has come before."""
+        places = self.file_places.find(chunks["id"])
+        numbers = (chunks[name].tolist() for name in ("text", "length", "bytes", "inode"))
+        peers, own = zip(*map(both_ends, *numbers), strict=True)
+        self.peers[places] = self._tables["peer"].intern_many(peers)
+        self.locals[places] = self._tables["peer"].intern_many(own)
 
     def rooted(self, codes: np.ndarray) -> np.ndarray:
         """Return codes of the paths with a slash in front."""

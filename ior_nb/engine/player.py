@@ -19,11 +19,11 @@ from ior_nb.runtime.clock import FOR_EVER
 from ior_nb.runtime.completeness import COUNTED, Counters
 from ior_nb.syscalls import BY_NAME
 
-__all__ = ["Player", "sampled"]
+__all__ = ["TOTALS", "Player", "sampled"]
 
 Choice = Callable[[EventBatch], tuple[EventBatch, "np.ndarray | None"]]
 
-_TOTALS: Final = (
+TOTALS: Final = (
     "seen emitted sampled_out lost_ring lost_buffer lost_names unpaired compat unknown slots_full killed open "
     "skipped_runs filtered"
 ).split()
@@ -57,7 +57,7 @@ class Player:
         self._rushing = False
         self._reached = -1  # all rows due by then have been handed over
         self._books = Lock()  # held while rows are handed over; guards the next two
-        self._totals = dict.fromkeys(_TOTALS, 0)
+        self._totals = dict.fromkeys(TOTALS, 0)
         self._counters = np.zeros(wire.SPECS, COUNTER)
         self._numbers = np.zeros(0, np.int64)
         self._failure: Exception | None = None

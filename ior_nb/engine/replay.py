@@ -21,7 +21,7 @@ from ior_nb.real import Event
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions, new_tables
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import boot_clock
-from ior_nb.runtime.completeness import accounting_of, caveats_of, counters_of
+from ior_nb.runtime.completeness import accounting_of, caveats_of, counters_of, unfilled_of
 from ior_nb.runtime.schema import NAMES
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
@@ -51,6 +51,7 @@ class ReplayEngine:
 
     name = "replay"
     replays = True
+    counts_only = False
     can_wait = False
     filters = False
     syscalls = SYSCALLS
@@ -125,6 +126,11 @@ class ReplayEngine:
     def caveats(self) -> tuple[str, ...]:
         """What narrowed the rows of the recordings."""
         return tuple(dict.fromkeys(caveat for r in self._recordings for caveat in caveats_of(r.metadata)))
+
+    @property
+    def unfilled(self) -> dict[str, str]:
+        """What the columns of the recordings lack."""
+        return {names: why for r in self._recordings for names, why in unfilled_of(r.metadata).items()}
 
     @property
     def notes(self) -> tuple[str, ...]:

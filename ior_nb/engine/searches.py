@@ -3,11 +3,12 @@
 A call of `probes.SEARCHING` that finds nothing is a probe when the same thread finds a file of the same name within
 `WITHIN_NS`: a loader that goes through its folders, a shell that goes through PATH, a program that looks before it
 creates. Only what comes later can tell, so rows are held back from such a call on until it is told, its time is up,
-or somebody wants all there is.
+or somebody wants all there is. What the name of a file tells (rules of the condition `name`) is told at once.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import EventBatch, StringTable
-from ior_nb.syscalls.probes import NOT_FOUND, SEARCHING
+from ior_nb.syscalls.probes import NOT_FOUND, RULES, SEARCHING
 
 __all__ = ["WITHIN_NS", "Searches"]
 
@@ -23,6 +24,7 @@ WITHIN_NS: Final = 100_000_000
 _MOST_HELD: Final = 1 << 18  # rows
 _MOST_NAMES: Final = 1 << 16
 _CODES: Final = -np.array(NOT_FOUND)
+_NAMED: Final = tuple(rule for rule in RULES if rule.names)
 
 
 @dataclass(slots=True)
@@ -49,6 +51,42 @@ def _none() -> _Open:
     return _Open(*(np.zeros(0, np.int64) for _ in range(5)))
 
 
+def _finder(pattern: str) -> Callable[[list[str]], np.ndarray]:
+    find = re.compile(pattern).search
+    return lambda paths: np.array([find(path) is not None for path in paths])
+
+
+class _Told:
+    """A number for each path, made once.
+
+    Args:
+        tell: makes those of some paths, none of them negative.
+    """
+
+    def __init__(self, tell: Callable[[list[str]], np.ndarray]) -> None:
+        self._tell = tell
+        self.forget()
+
+    def forget(self) -> None:
+        """Make them anew."""
+        self._table: StringTable | None = None
+        self._known = np.zeros(0, np.int64)  # by code; -1 unknown
+
+    def of(self, codes: np.ndarray, table: StringTable) -> np.ndarray:
+        """Return the numbers of paths by their codes."""
+        if self._table is not table:
+            self._table, self._known = table, np.zeros(0, np.int64)
+        if len(self._known) < len(table):
+            more = np.full(len(table) + len(table) // 4 - len(self._known), -1)
+            self._known = np.concatenate([self._known, more])
+        found: np.ndarray = self._known.take(codes)
+        fresh = np.unique(codes[found < 0])
+        if len(fresh):
+            self._known[fresh] = self._tell(table.at(fresh))
+            found = self._known.take(codes)
+        return found
+
+
 class Searches:
     """Hands batches on, each once its searches are told. One thread at a time uses it.
 
@@ -63,13 +101,15 @@ class Searches:
         self._first = 0  # number of the first batch held
         self._open = _none()
         self._names = StringTable()  # last components
-        self._paths: StringTable | None = None  # of the batches
-        self._name_of = np.zeros(0, np.int64)  # by code of a path: which of the names; -1 unknown
+        self._name_of = _Told(lambda paths: self._names.intern_many([path.rpartition("/")[2] for path in paths]))
+        self._by_name = [_Told(_finder(rule.names)) for rule in _NAMED]
         self._calls: tuple[StringTable | None, np.ndarray] = (None, np.zeros(0, bool))
 
     def take(self, batch: EventBatch) -> None:
         """Take a batch; hand on what is told."""
-        failed = np.flatnonzero(batch["is_error"])
+        failed = np.flatnonzero(batch["is_error"] & ~batch["probe"])
+        if len(failed):
+            batch, failed = self._tell_by_name(batch, failed)
         missed = failed[np.isin(batch["ret"][failed], _CODES)]
         missed = missed[self._searching(batch).take(batch["syscall"][missed])]
         if not self._held and not len(missed):
@@ -109,9 +149,25 @@ class Searches:
         self._first = until
         self._rows -= sum(map(len, ready))
         if not self._held and len(self._names) > _MOST_NAMES:
-            self._names, self._paths = StringTable(), None
+            self._names = StringTable()
+            self._name_of.forget()
         for batch in ready:
             self._deliver(batch)
+
+    def _tell_by_name(self, batch: EventBatch, failed: np.ndarray) -> tuple[EventBatch, np.ndarray]:
+        """Mark the failures that names say are none; return the batch, and the rows that are left."""
+        calls, numbers, files = batch["syscall"][failed], -batch["ret"][failed], batch["file"][failed]
+        probe = np.zeros(len(failed), bool)
+        for rule, told in zip(_NAMED, self._by_name, strict=True):
+            of = [code for name in rule.calls if (code := batch.tables["syscall"].code(name)) is not None]
+            some = np.isin(numbers, rule.errnos) & np.isin(calls, of)
+            if some.any():
+                probe[some] |= told.of(files[some], batch.tables["file"]) != 0
+        if not probe.any():
+            return batch, failed
+        column = batch["probe"].copy()
+        column[failed[probe]] = True
+        return batch.with_columns(probe=column), failed[~probe]
 
     def _tell(self, batch: EventBatch, number: int) -> None:
         """Mark the calls whose file this batch finds."""
@@ -145,17 +201,6 @@ class Searches:
 
     def _last_components(self, batch: EventBatch, rows: np.ndarray) -> np.ndarray:
         """Return the name each of some rows looked for, as a number: what it wrote, for links lead to other names."""
-        written, paths = batch["path_arg"][rows], batch.tables["path_arg"]
+        written = batch["path_arg"][rows]
         codes = np.where(written != 0, written, batch["file"][rows])
-        if self._paths is not paths:
-            self._paths, self._name_of = paths, np.zeros(0, np.int64)
-        if len(self._name_of) < len(paths):
-            more = np.full(len(paths) + len(paths) // 4 - len(self._name_of), -1)
-            self._name_of = np.concatenate([self._name_of, more])
-        found: np.ndarray = self._name_of.take(codes)
-        fresh = np.unique(codes[found < 0])
-        if len(fresh):
-            names = [path.rpartition("/")[2] for path in paths.at(fresh)]
-            self._name_of[fresh] = self._names.intern_many(names)
-            found = self._name_of.take(codes)
-        return found
+        return self._name_of.of(codes, batch.tables["path_arg"])

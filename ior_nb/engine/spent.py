@@ -11,15 +11,16 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.roles import CLASS
 from ior_nb.runtime import StringTable
 
-__all__ = ["ALL", "FETCHED", "RUN_DELAY", "WAITS", "Spent", "unpacked"]
+__all__ = ["ALL", "FETCHED", "LOCKS", "RUN_DELAY", "WAITS", "Spent", "unpacked"]
 
 FETCHED: Final = "fetched"
 RUN_DELAY: Final = "run_delay"
 WAITS: Final = "waits"
-ALL: Final = frozenset({FETCHED, RUN_DELAY, WAITS})
-"""What can be measured: by kernels that count it, the last where it is asked for."""
+LOCKS: Final = "locks"
+ALL: Final = frozenset({FETCHED, RUN_DELAY, WAITS, LOCKS})
+"""What can be measured: by kernels that count it, waits where they are asked for. Locks that cannot be told from others
+are others."""
 
-_WAITED: Final = ("wait_device", "wait_lock", "wait_other")
 _MANTISSA: Final = np.uint32((1 << wire.PACKED_BITS) - 1)
 _LOW: Final = np.uint32(1 << wire.PACKED_BITS)
 _NOTHING: Final = np.zeros(1, np.int64)
@@ -66,7 +67,10 @@ class Spent:
         if RUN_DELAY in self.measured:
             parts["wait_cpu_ns"] = _column(raw["run_delay"], count)
         if WAITS in self.measured:
-            parts |= {f"{name}_ns": _column(raw[name], count) for name in _WAITED}
+            parts["wait_device_ns"] = _column(raw["wait_device"], count)
+            if LOCKS in self.measured:
+                parts["wait_lock_ns"] = _column(raw["wait_lock"], count)
+            parts["wait_other_ns"] = _column(raw["wait_other"], count)
         if self.measured >= {RUN_DELAY, WAITS}:
             columns["on_cpu_ns"] = _left(columns["latency_ns"].view(np.int64), parts)
         columns |= parts

@@ -262,6 +262,9 @@ class Workload:
         self._kinds = self.tables["file_kind"].intern_many(kinds)
         sockets = ["inet:stream:tcp" if kind == "socket" else "" for kind in kinds]
         self._sockets = self.tables["socket"].intern_many(sockets)
+        self._peers = self.tables["peer"].intern_many(["10.0.0.7:443" if kind == "socket" else "" for kind in kinds])
+        ports = (f"10.0.0.2:{40_000 + at}" if kind == "socket" else "" for at, kind in enumerate(kinds))
+        self._locals = self.tables["local"].intern_many(ports)
         self._inodes = np.array([zlib.crc32(path.encode()) if path else 0 for path in paths], np.uint64)
         self._first_file = np.array([begins[s.files] for s in SCRIPTS])
         self._many_files = np.array([len(pools[s.files]) for s in SCRIPTS])
@@ -378,4 +381,6 @@ class Workload:
             "open_flags": steps["flags"],
             "path_arg": np.where(steps["takes_path"], path, 0).astype(np.int32),
             "socket": self._sockets[file],
+            "peer": self._peers[file],
+            "local": self._locals[file],
         }

@@ -24,7 +24,8 @@ HEADER: Final = tuple(
     "seq time_ns gap_ns latency_ns comm pid tid syscall fd ret bytes file error family requested_sleep_ns nfds "
     "timeout_ns address_space_bytes old_file epoll_op epoll_target_fd epoll_events "
     "probe py_file py_line py_func stack "
-    "fetched_bytes source on_cpu_ns wait_cpu_ns wait_device_ns wait_lock_ns wait_other_ns opened_at".split()
+    "fetched_bytes source on_cpu_ns wait_cpu_ns wait_device_ns wait_lock_ns wait_other_ns "
+    "opened_at peer local object".split()
 )
 """Only ever appended to."""
 _COLUMN: Final = {"error": "is_error"}
@@ -52,7 +53,11 @@ def csv(batch: EventBatch, about: About, *, raw: bool = False) -> Iterator[bytes
         cells: list[Any] = []
         for heading in HEADER:
             name = _COLUMN.get(heading, heading)
-            cells += [spelled(part, name, spelling) if name in TEXT_COLUMNS else decimal(part[name]), ","]
+            # A column that is one value has it as a string that stands in every row.
+            one = len(part) > 1 and part[name].strides == (0,)
+            rows = part[:1] if one else part
+            column = spelled(rows, name, spelling) if name in TEXT_COLUMNS else decimal(rows[name])
+            cells += [column[0].as_py() if one else column, ","]
         if told:
             cells += [optional(np.arange(at, at + len(part)) == 0, _harmless(told)), ","]
         yield joined([*cells[:-1], "\n"])

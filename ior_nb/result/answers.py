@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from ior_nb.errors import ConfigError
 from ior_nb.runtime import Completeness
+from ior_nb.runtime.clock import boot_id
 from ior_nb.runtime.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ior_nb.result.objects import Asked
     from ior_nb.result.sources import Sources
 
 __all__ = ["Answers"]
@@ -17,6 +21,11 @@ __all__ = ["Answers"]
 
 class Answers:
     """The tables of a trace, which has the rows and knows what they lack."""
+
+    pages: Mapping[str, Mapping[str, int]]
+    origin: dict[str, str]
+    asked: dict[str, Asked]
+    """What was asked of each object of a store."""
 
     @property
     def rows(self) -> Rows:
@@ -40,6 +49,50 @@ class Answers:
 
     def _start(self) -> int | None:
         raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """What tells the trace from others."""
+        raise NotImplementedError
+
+    @property
+    def started_at(self) -> float:
+        """Wall clock at the start."""
+        raise NotImplementedError
+
+    def writeback(self) -> pd.DataFrame:
+        """Return one row per file that was written to: made dirty by whom, in which cell, when; what of it was written.
+
+        `written_in_calls` of `written_bytes` were handed to the device by calls of the trace (fsync and the like), the
+        rest later, by the kernel. `pending_bytes` were still to be written when the trace ended, `never_bytes` dirty in
+        files that were deleted. Bytes are those of whole pages; `cached_now_bytes` is what of the file is in the page
+        cache now, -1 where the kernel does not tell, or not us.
+        """
+        from ior_nb.result import tables, writeback
+
+        here = self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
+        found = writeback.rows(self.pages, self.rows, start_ns=self._start() or 0, here=here)
+        return tables.framed(found, writeback.COLUMNS, self.completeness)
+
+    def cache(self, other: Answers | None = None) -> str:
+        """Return in a line what this run had to fetch from the device, and what a second run of the same had to.
+
+        Args:
+            other: the second run; without one, the first and the last cell of this trace are compared.
+
+        Raises:
+            ConfigError: there is nothing to compare.
+        """
+        from ior_nb.result import cold
+        from ior_nb.result.comparison import told_apart
+
+        if other is None:
+            return cold.compared(*cold.by_cells(self.rows), [self.completeness])
+        if not isinstance(other, Answers):
+            raise ConfigError(f"a trace is compared with another, not with {other!r:.80} ({type(other).__name__})")
+        names = told_apart((self.name, other.name), (self.started_at, other.started_at))
+        runs = ((names[0], self.rows), (names[1], other.rows))
+        return cold.compared(*runs, [self.completeness, other.completeness])
 
     def stats(self) -> pd.DataFrame:
         """Return the totals, one row per measure: calls, errors, bytes, time, exact percentiles, rates."""
@@ -88,6 +141,18 @@ class Answers:
 
         return tables.directories(self.rows, self.completeness)
 
+    def peers(self) -> pd.DataFrame:
+        """Return one row per peer of sockets, most bytes first; calls without a peer have the empty one."""
+        from ior_nb.result import tables
+
+        return tables.peers(self.rows, self.completeness)
+
+    def objects(self) -> pd.DataFrame:
+        """Return one row per object of a store: what was asked for beside what was fetched (`trace(objects=True)`)."""
+        from ior_nb.result import tables
+
+        return tables.objects(self.rows, self.asked, self.completeness)
+
     def processes(self) -> pd.DataFrame:
         """Return one row per process, most calls first."""
         from ior_nb.result import tables
@@ -131,3 +196,31 @@ class Answers:
         from ior_nb.result import tables
 
         return tables.timeline(self.rows, self.completeness, slot_s=slot_s, origin_ns=self._start())
+
+    # ---- pictures: plotly figures
+
+    def flame(self, fields: str | Sequence[str] = ("comm", "syscall", "path"), metric: str = "count") -> Any:
+        """Return the flame graph (an icicle), a plotly figure.
+
+        Args:
+            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
+            metric: what widths mean: count, duration, bytes or gap.
+
+        Raises:
+            ConfigError: an unknown field or metric.
+        """
+        from ior_nb.result import figures
+
+        return figures.flame(self.rows, fields, metric, self.completeness)
+
+    def plot(self, what: str = "timeline", **options: Any) -> Any:
+        """Return a plotly figure: `timeline`, `latency`, `heatmap`, `files` or `flame`.
+
+        Times count from the start of the trace, as those of `slowest` and `timeline` do.
+
+        Raises:
+            ConfigError: there is no such figure, or it has no such option.
+        """
+        from ior_nb.result import figures
+
+        return figures.plot(self.rows, what, self.completeness, origin_ns=self._start(), **options)

@@ -18,6 +18,7 @@ from ior_nb import aggregate
 from ior_nb.errors import ConfigError
 from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, merged, metric_name, stacks, tree
 from ior_nb.runtime import Completeness
+from ior_nb.runtime.peers import Named
 from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.text import middle_cut, printable, show_bytes, show_ns
@@ -233,7 +234,7 @@ def heatmap(rows: Rows, *, origin_ns: int | None = None) -> Any:
 
 def largest_files(rows: Rows, n: int = 20) -> Any:
     """Return the files with the most bytes as bars, read and written."""
-    found = aggregate.files(rows)
+    found = aggregate.files(Named(rows))
     there = np.flatnonzero((found["file"] != "") & (found["bytes_read"] + found["bytes_written"] > 0))[:n][::-1]
     names = found["file"][there].tolist()
     traces = [

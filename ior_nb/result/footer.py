@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from typing import Protocol
 
 from ior_nb.result.axis import clocks
@@ -26,6 +27,7 @@ class Told(Protocol):
     began: Moment
     ended: Moment
     counters: dict[str, dict[str, int]]
+    pages: Mapping[str, Mapping[str, int]]
     returncode: int | None
 
 
@@ -58,7 +60,7 @@ def ended_as(trace: Told, told: Completeness) -> dict[str, str]:
         told: what its rows lack.
     """
     pairs = clocks("ended", trace.ended) | told.pairs()
-    pairs["ior_nb.counters"] = json.dumps(trace.counters)
+    pairs |= {"ior_nb.counters": json.dumps(trace.counters), "ior_nb.pages": json.dumps(trace.pages)}
     if trace.returncode is not None:
         pairs["ior_nb.returncode"] = str(trace.returncode)
     return pairs

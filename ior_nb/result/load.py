@@ -14,6 +14,7 @@ from ior_nb.aggregate import added, ended
 from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.globalfilter import parse
 from ior_nb.result.axis import Axis, started
+from ior_nb.result.objects import asked_of
 from ior_nb.result.sources import recorded
 from ior_nb.result.stored import Limits, Stored
 from ior_nb.result.trace import Trace
@@ -25,6 +26,8 @@ from ior_nb.runtime.completeness import (
     counters_of,
     is_map,
     json_of,
+    pages_of,
+    unfilled_of,
     whole_number,
 )
 from ior_nb.runtime.text import middle_cut, printable
@@ -109,7 +112,8 @@ def lacking_of(path_or_glob: str) -> Completeness | None:
         return None
     books = [replace(accounting_of(r.metadata) or Accounting(), died=r.unfinished) for r in recordings]
     caveats = [caveat for r in recordings for caveat in caveats_of(r.metadata)]
-    return Completeness(accounting=_sum(books), caveats=tuple(dict.fromkeys(caveats)))
+    unfilled = {names: why for r in recordings for names, why in unfilled_of(r.metadata).items()}
+    return Completeness(accounting=_sum(books), caveats=tuple(dict.fromkeys(caveats)), unfilled=unfilled)
 
 
 def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
@@ -135,6 +139,9 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
         for r in recordings
         for caveat in caveats_of(r.metadata)
     )[:_MOST_NOTES]
+    trace.unfilled = {names: why for r in recordings for names, why in unfilled_of(r.metadata).items()}
+    if alone:
+        trace.asked = asked_of(first)
     for footer in footers:
         texts, numbers = recorded(footer)
         trace.texts |= texts
@@ -163,6 +170,11 @@ def _close(trace: Trace, parts: list[_Part], axis: Axis, *, whole: bool) -> None
     counters: dict[str, dict[str, int]] = {}
     for one in stored if whole and all(stored) else ():  # of some alone they would be no totals
         counters = added(counters, one)
+    pages: dict[str, dict[str, int]] = {}
+    for part in parts if whole else ():
+        for path, row in pages_of(part.recording.metadata).items():
+            pages[path] = _added_up([pages.get(path, {}), row])
+    trace.pages = pages
     trace.finish(window=window, ended=axis.at(window[1]), counters=dict(sorted(counters.items())))
 
 

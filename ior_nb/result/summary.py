@@ -6,12 +6,14 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Final
 
+from ior_nb.result import hosted
 from ior_nb.result.cost import Packages
 from ior_nb.result.imports import imports_html, imports_line
 from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import PATH_CELL, Overview, whole_path
 from ior_nb.result.spent import Spending
 from ior_nb.runtime import Accounting, Completeness
+from ior_nb.runtime.host import HostCounts
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
 __all__ = ["CallRow", "ErrorRow", "FileRow", "SlowRow", "Summary"]
@@ -122,6 +124,8 @@ class Summary:
     """Things the reader should know: a recording, rows not kept."""
     sources: tuple[Annotated, ...] = ()
     """Cells with what each of their lines made, most time first."""
+    host: HostCounts | None = None
+    """What the host counted, of a trace that has nothing else."""
     imports: Packages = ()
     """Packages with what their import made, most time first."""
 
@@ -132,11 +136,15 @@ class Summary:
 
     def headline(self) -> str:
         """Return what happened, in a sentence as a user would say it."""
+        if self.host is not None:
+            return f"{self.title}: {hosted.sentence(self.host)}"
         rows = "of the rows alone: " if self.completeness.partial else ""
         return f"{self.title}: {rows}{self.overview.sentence()}"
 
     def totals(self) -> str:
         """Return the totals in one line."""
+        if self.host is not None:
+            return hosted.times(self.host)
         parts = [
             f"{show_count(self.calls, 'call')} in {show_ns(self.duration_s * 1e9)}",
             f"{show_bytes(self.bytes_read)} read",
@@ -166,6 +174,8 @@ class Summary:
 
     def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
         """Return (title, column names, rows) of every table that has rows; the text is raw."""
+        if self.host is not None:
+            return [table for table in hosted.tables(self.host) if table[2]]
         found = [
             (
                 "Files" if len(self.files) >= self.distinct_files else f"Files, the {len(self.files)} with most bytes",
@@ -271,7 +281,8 @@ class Summary:
             out.append(f"{source.html()}</details>")
         out.append(imports_html(self.imports))
         for title, names, rows in self.tables():
-            out.append(f'<details><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
+            state = " open" if self.host is not None else ""
+            out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
             out.append(f'<table style="{HTML_FONT}{_FIGURES}{_TABLE}">')
             cell = "padding:1px 10px 1px 0;border:0;background:transparent;white-space:nowrap;"
             head = "".join(
@@ -284,7 +295,8 @@ class Summary:
                     f'<td style="{cell}text-align:{_align(names, i)}">{escaped_html(value)}</td>'
                     for i, value in enumerate(row[:-1])
                 ]
-                last = f'<td style="{cell}{PATH_CELL}">{whole_path(row[-1])}'
+                text = escaped_html(row[-1]) if names[-1] == "what" else whole_path(row[-1])
+                last = f'<td style="{cell}{PATH_CELL}">{text}'
                 out.append(f"<tr>{''.join(cells)}{last}</td></tr>")
             out.append("</table></details>")
         out.append("</div>")
@@ -292,4 +304,8 @@ class Summary:
 
 
 def _align(names: list[str], index: int) -> str:
-    return "left" if names[index] in ("file", "call", "error", "for example", "process", "spent") else "right"
+    return (
+        "left"
+        if names[index] in ("what", "to be", "file", "call", "error", "for example", "process", "spent")
+        else "right"
+    )

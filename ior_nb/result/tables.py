@@ -8,17 +8,19 @@ traced.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ior_nb import aggregate
-from ior_nb.aggregate.tables import IMPORTS
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
+from ior_nb.result.objects import Asked
 from ior_nb.result.sources import Sources
 from ior_nb.runtime import Completeness
 from ior_nb.runtime.rows import Rows
+from ior_nb.runtime.stacks import IMPORTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +33,8 @@ __all__ = [
     "files",
     "imports",
     "lines",
+    "objects",
+    "peers",
     "probes",
     "processes",
     "slowest",
@@ -41,6 +45,8 @@ __all__ = [
 ]
 
 _WHOLE: Final = Completeness()
+_NOTHING: Final = Asked((), 0, 0, 0, 0)
+_ASKED: Final = {"asked_bytes": "bytes", "distinct_bytes": "distinct"}
 _HERE: Final = Sources()
 _UNITS: Final = {"_ns": "ns", "_s": "s", "bytes": "bytes"}
 _SLOW: Final = (
@@ -93,7 +99,11 @@ def families(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
 
 
 def files(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
-    """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source."""
+    """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source.
+
+    `faulted_bytes` of `bytes_read` were brought in by faults on the mapped file; `reread_bytes` were read by calls and
+    had been before. `amplification` is what calls made devices read for each byte they asked for, each byte once.
+    """
     return _frame(aggregate.files(rows, lacking.unrecorded), lacking)
 
 
@@ -125,10 +135,40 @@ def lines(
         columns = {name: values[chosen] for name, values in columns.items()}
     found = np.empty(len(columns["file"]), object)
     found[:] = [sources.line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
-    folded = (columns["function"] == IMPORTS) & (columns["file"] == "")
+    folded = (columns["function"] == IMPORTS.function) & (columns["file"] == "")
     if folded.any():
         found[folded] = ", ".join(aggregate.imports(rows)["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
+
+
+def peers(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per peer of sockets, most bytes first; `connections` are the sockets that talked with it."""
+    return _frame(aggregate.peers(rows, lacking.unrecorded), lacking)
+
+
+def objects(rows: Rows, asked: Mapping[str, Asked], lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return one row per object of a store, most bytes first; calls without an object are not among them.
+
+    `fetched_bytes` is all that came for it, heads of answers and what TLS adds among it. `amplification` is that over
+    `distinct_bytes`, the bytes asked for by ranges, each once; unknown where the whole object was asked for.
+
+    Args:
+        rows: the rows.
+        asked: what was asked of each.
+        lacking: what the rows lack.
+    """
+    columns = aggregate.objects(rows)
+    names = dict.fromkeys([*columns["object"].tolist(), *asked])
+    more = [asked.get(name, _NOTHING) for name in names]
+    numbers = {name: np.array([getattr(one, name) for one in more], np.int64) for name in ("requests", "whole")}
+    numbers |= {name: np.array([getattr(one, how) for one in more], np.int64) for name, how in _ASKED.items()}
+    sums = {k: np.pad(v, (0, len(names) - len(v))) for k, v in columns.items() if k != "object"}
+    texts = np.empty((2, len(names)), object)
+    texts[0], texts[1] = list(names), [", ".join(one.methods) for one in more]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = sums["fetched_bytes"] / numbers["distinct_bytes"]
+    ratio[(numbers["whole"] > 0) | (numbers["distinct_bytes"] == 0)] = np.nan
+    return _frame({"object": texts[0], "methods": texts[1], **numbers, **sums, "amplification": ratio}, lacking)
 
 
 def imports(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
@@ -235,7 +275,10 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
 
     measures = [
         c
-        for c in ("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns")
+        for c in (
+            *("calls", "recorded", "errors", "probes", "bytes_read", "bytes_written", "time_ns"),
+            *("fetched_bytes", "reread_bytes", "faulted_bytes"),
+        )
         if c in before.columns
     ]
     ranks = [c for c in ("mean_ns", "p50_ns", "p90_ns", "p95_ns", "p99_ns", "p999_ns", "max_ns") if c in before.columns]
@@ -243,7 +286,7 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     sides = [t.set_index(key)[measures + ranks].reindex(names, fill_value=0) for t in (before, after)]
     result: aggregate.Columns = {key: names.to_numpy()}
     for name in measures + ranks:
-        old, new = (side[name].to_numpy() for side in sides)
+        old, new = (np.maximum(side[name].to_numpy(), 0) for side in sides)  # what was not measured counts as 0 too
         result[f"{name}_before"], result[f"{name}_after"], result[f"{name}_delta"] = old, new, new - old
     old, new = (side["time_ns"].to_numpy().astype(float) for side in sides)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -256,6 +299,15 @@ def _origin(rows: Rows, origin_ns: int | None) -> int:
     if origin_ns is not None:
         return origin_ns
     return (aggregate.span(rows) or (0, 0))[0]
+
+
+def framed(rows: list[dict[str, Any]], columns: tuple[str, ...], lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return rows as a DataFrame of these columns, which says what they lack."""
+    import pandas as pd
+
+    from ior_nb.export.frame import told
+
+    return told(pd.DataFrame(rows, columns=list(columns)), lacking)
 
 
 def _frame(columns: aggregate.Columns, lacking: Completeness) -> pd.DataFrame:

@@ -22,9 +22,12 @@ from ior_nb.result.overview import NAMED, Overview, grouped, others
 from ior_nb.result.spent import Spending
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
+from ior_nb.result.talks import Talks
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
+from ior_nb.runtime.host import HostCounts
 from ior_nb.runtime.mine import MINE, NONE, PIPE, SOCKET, SYSTEM, kind_of
+from ior_nb.runtime.peers import seen_files
 
 __all__ = ["Tally"]
 
@@ -47,7 +50,7 @@ class Tally:
 
     columns: Final = (
         *("syscall", "file", "old_file", "bytes", "latency_ns", "state", "is_error", "probe", "ret", "file_kind"),
-        *("time_ns", "pid", "ppid", "tid", "comm", *MEASURED),
+        *("time_ns", "pid", "ppid", "tid", "comm", "peer", "socket", "inode", *MEASURED),
     )
     """Those it looks at."""
 
@@ -62,7 +65,7 @@ class Tally:
         self._errors: dict[tuple[int, int, int], tuple[int, str]] = {}
         self._failed: list[tuple[np.ndarray, np.ndarray, np.ndarray, StringTable]] = []  # call * 2 + probe, ret, file
         self._failures = 0
-        self._crowd, self._slots = Crowd(), Slots()
+        self._crowd, self._slots, self._talks = Crowd(), Slots(), Talks()
         self._slow, self._waits = _Longest(), _Longest()
         self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
         self._waits_at = self._uses = np.zeros(0, np.int8)
@@ -77,7 +80,8 @@ class Tally:
         tables = batch.tables
         # Of the machine's own width: what adds and looks up by them then needs no conversion.
         call = self._call_names.codes(batch["syscall"], tables["syscall"]).astype(np.intp)
-        file = self._file_names.codes(batch["file"], tables["file"]).astype(np.intp)
+        seen = seen_files(batch)
+        file = self._file_names.codes(seen, tables["file"]).astype(np.intp)
         latency, moved = latencies(batch)[0], batch["bytes"].view(np.int64)
         failed = np.flatnonzero(batch["is_error"])
         names = self._call_names.own
@@ -97,6 +101,7 @@ class Tally:
         rows_moved = self._add_bytes(batch, call, file, moved) if moved.any() else None
         self._fetch(batch, call, file)
         self._crowd.add(batch, rows_moved)
+        self._talks.add(batch, rows_moved)
         if len(failed):
             probe = batch["probe"][failed]
             wrong = failed[~probe]
@@ -105,7 +110,7 @@ class Tally:
             np.add.at(self._calls.columns["errors"], call[wrong], 1)
             np.add.at(self._calls.columns["probes"], call[failed[probe]], 1)
             keys = call[failed] * 2 + probe
-            self._failed.append((keys, batch["ret"][failed], batch["file"][failed], tables["file"]))
+            self._failed.append((keys, batch["ret"][failed], seen[failed], tables["file"]))
             self._failures += len(failed)
             if self._failures >= _FAILURES:
                 self._add_errors()
@@ -197,6 +202,7 @@ class Tally:
         window: tuple[int, int] = (0, 0),
         home: str = "",
         sources: tuple[Annotated, ...] = (),
+        host: HostCounts | None = None,
         imports: Packages = (),
     ) -> Summary:
         """Return what was added up so far.
@@ -211,6 +217,7 @@ class Tally:
             window: its begin and end on the clock of the rows.
             home: the folder that names are shown relative to; empty for none.
             sources: cells with what their lines made.
+            host: what the host counted, of a trace that has nothing else.
             imports: packages with what their import made.
         """
         with self._lock:
@@ -259,6 +266,7 @@ class Tally:
             completeness=completeness,
             notes=notes,
             sources=sources,
+            host=host,
             imports=imports,
         )
 
@@ -268,7 +276,9 @@ class Tally:
         found = {name: column[ranked] for name, column in self._files.columns.items()}
         sums = np.array([found[name] for name in ("calls", "read", "written")])
         mine = kinds == MINE
-        gone = mine & (found["missing"] > 0) & (found["read"] + found["written"] == 0)
+        # Where nothing is the user's own, he meant what is the system's.
+        meant = mine if (mine & (found["used"] + found["missing"] > 0)).any() else mine | (kinds == SYSTEM)
+        gone = meant & (found["missing"] > 0) & (found["read"] + found["written"] == 0)
         used = mine & ~gone & (found["used"] > 0)
 
         def named(which: np.ndarray) -> list[str]:
@@ -279,10 +289,11 @@ class Tally:
             of_system[at] = not names[at].startswith(_KERNELS)
         read, written = mine & (found["read"] > 0), mine & (found["written"] > 0)
         shown, looked = np.flatnonzero(used), mine & ~gone & ~used
+        sorts = (MINE, NONE) if meant is mine else (MINE, NONE, SYSTEM)
         failures = [
             (self._call_names.own[call], errno.errorcode.get(-ret, str(ret)))
             for (call, probe, ret), (_, file) in sorted(self._errors.items(), key=lambda item: -item[1][0])
-            if not probe and kind_of(file) in (MINE, NONE) and not (ret == -errno.ENOENT and gone.any())
+            if not probe and kind_of(file) in sorts and not (ret == -errno.ENOENT and gone.any())
         ]
         synced = self._call_names.own.code("msync")
         return Overview(
@@ -290,6 +301,7 @@ class Tally:
             lines=grouped([names[at] for at in shown.tolist()], sums[:, shown]),
             others=others(kinds, looked, sums),
             children=self._crowd.children(),
+            talks=self._talks.talks(),
             used=named(used),
             files_used=len(shown),
             read=named(read),
@@ -304,7 +316,7 @@ class Tally:
             bytes_system=int(found["read"][of_system].sum()),
             missing=named(gone),
             files_missing=int(gone.sum()),
-            failed=int(found["failed"][mine & ~gone].sum() + self._files.columns["failed"][0]),
+            failed=int(found["failed"][meant & ~gone].sum() + self._files.columns["failed"][0]),
             failures=failures,
             synced=int(self._calls.columns["calls"][synced]) if synced else 0,
             home=home,
@@ -411,5 +423,6 @@ class _Longest:
         """Return them, the slowest first."""
         if self._kept is None:
             return []
-        rows = zip(self._kept, reasons(self._kept), strict=True)
-        return [SlowRow(r.syscall, r.file, r.latency_ns, r.bytes, r.pid, r.comm, why) for r, why in rows]
+        files = self._kept.tables["file"].at(seen_files(self._kept))
+        rows = zip(self._kept, files, reasons(self._kept), strict=True)
+        return [SlowRow(r.syscall, file, r.latency_ns, r.bytes, r.pid, r.comm, why) for r, file, why in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,13 +20,16 @@ from ior_nb.result.footer import began_as, ended_as
 from ior_nb.result.held import Held, in_memory
 from ior_nb.result.imports import by_package
 from ior_nb.result.lines import Annotated, annotated
+from ior_nb.result.objects import Asked, pairs_of
 from ior_nb.result.sources import Sources
 from ior_nb.result.stored import Stored
 from ior_nb.result.summary import Summary
 from ior_nb.result.tallies import Tallies
+from ior_nb.result.writeback import left_over
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
 from ior_nb.runtime.clock import Moment, moment
 from ior_nb.runtime.completeness import Counters, only_where
+from ior_nb.runtime.host import HostCounts
 from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.rows import Rows, read
 from ior_nb.runtime.text import printable, show_count, show_ns
@@ -59,6 +62,9 @@ class Trace(Answers):
             sampling and loss, and of all calls, those a filter keeps out too. A file found later along a search path
             they do not know: its misses are errors there.
         caveats: what narrowed the rows, in words: filters that were in force, a stretch of a recording.
+        unfilled: columns that are empty because the place of the trace does not fill them, and why, by their names.
+        asked: what was asked of each object of a store, where that was traced.
+        host: what the host counted instead, of a trace that has nothing else.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
@@ -78,6 +84,7 @@ class Trace(Answers):
         self.window = (0, 0)
         self._accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
+        self.pages: Mapping[str, Mapping[str, int]] = {}  # of faults and writes, see engine/pages.py
         self.returncode: int | None = None
         self.recording: Path | None = None
         self.recording_error = ""
@@ -86,6 +93,9 @@ class Trace(Answers):
         self.texts: dict[str, str] = {}
         self.notes: tuple[str, ...] = ()
         self.caveats: tuple[str, ...] = ()
+        self.unfilled: dict[str, str] = {}
+        self.asked: dict[str, Asked] = {}
+        self.host: HostCounts | None = None
         self.origin: dict[str, str] = {}
         """What of `metadata` is not of this machine and program, for rows that were read from a recording."""
         self.home = ""
@@ -165,7 +175,14 @@ class Trace(Answers):
     def _told(self) -> Completeness:
         """Return it for who adds nothing up: the rows need not be looked at."""
         exact = not (self.accounting.sampled_out or self.accounting.lost_total) or bool(self._exact())
-        told = Completeness(accounting=self.accounting, caveats=self.caveats, let_go=self.rows_let_go, exact=exact)
+        told = Completeness(
+            accounting=self.accounting,
+            caveats=self.caveats,
+            let_go=self.rows_let_go,
+            exact=exact,
+            unfilled=self.unfilled,
+            counts_only=self.host is not None,
+        )
         return told if self.finished else replace(told, running=True)
 
     def _missing(self) -> Counters:
@@ -261,7 +278,11 @@ class Trace(Answers):
     def metadata(self) -> dict[str, str]:
         """Return what the footer of a recording says about the trace."""
         pairs = began_as(self)
-        return pairs | ended_as(self, self._told()) | self.recorded_cells() if self.finished else pairs
+        return (
+            pairs | ended_as(self, self._told()) | pairs_of(self.asked) | self.recorded_cells()
+            if self.finished
+            else pairs
+        )
 
     @property
     def sources(self) -> Sources:
@@ -285,34 +306,6 @@ class Trace(Answers):
         _, lines, imports = self._sums.of_all()
         return annotated(lines.costs(), file=file, cells=self.cells, sources=self.sources, imports=imports.costs())
 
-    # ---- pictures: plotly figures
-
-    def flame(self, fields: str | Sequence[str] = ("comm", "syscall", "path"), metric: str = "count") -> Any:
-        """Return the flame graph (an icicle), a plotly figure.
-
-        Args:
-            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
-            metric: what widths mean: count, duration, bytes or gap.
-
-        Raises:
-            ConfigError: an unknown field or metric.
-        """
-        from ior_nb.result import figures
-
-        return figures.flame(self.rows, fields, metric, self.completeness)
-
-    def plot(self, what: str = "timeline", **options: Any) -> Any:
-        """Return a plotly figure: `timeline`, `latency`, `heatmap`, `files` or `flame`.
-
-        Times count from the start of the trace, as those of `slowest` and `timeline` do.
-
-        Raises:
-            ConfigError: there is no such figure, or it has no such option.
-        """
-        from ior_nb.result import figures
-
-        return figures.plot(self.rows, what, self.completeness, origin_ns=self._start(), **options)
-
     # ---- other traces
 
     def filter(self, wanted: str | Filter) -> Trace:
@@ -335,6 +328,7 @@ class Trace(Answers):
         found.home = self.home
         found.cells, found.texts, found.records_cells = self.cells, self.texts, self.records_cells
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
+        found.unfilled, found.asked = dict(self.unfilled), dict(self.asked)
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
         passed = functools.cache(lambda: ended(rows))
@@ -413,7 +407,7 @@ class Trace(Answers):
 
     def summary(self) -> Summary:
         """Return totals, top files, top calls, slowest calls, errors, and the completeness line."""
-        notes = self.notes
+        notes = self.notes + left_over(self.pages)
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
         return self._sums.of_all()[0].summary(
@@ -425,6 +419,7 @@ class Trace(Answers):
             window=self.window,
             home=self.home,
             sources=tuple(self.annotated()),
+            host=self.host,
             imports=by_package(self._sums.of_all()[2].costs()),
         )
 

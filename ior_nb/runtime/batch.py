@@ -27,9 +27,9 @@ _NONE: Final[Mapping[str, np.ndarray]] = MappingProxyType({})
 
 
 def new_tables() -> dict[str, StringTable]:
-    """Return one empty string table for each text column; `file`, `old_file` and `path_arg` share theirs."""
-    paths = StringTable()
-    shared = {"file": paths, "old_file": paths, "path_arg": paths}
+    """Return one empty string table for each text column; paths share theirs, and so do the ends of sockets."""
+    paths, ends = StringTable(), StringTable()
+    shared = {"file": paths, "old_file": paths, "path_arg": paths, "peer": ends, "local": ends}
     return {name: shared.get(name) or StringTable() for name in TEXT_COLUMNS}
 
 

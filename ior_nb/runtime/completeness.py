@@ -27,6 +27,8 @@ __all__ = [
     "is_map",
     "json_of",
     "only_where",
+    "pages_of",
+    "unfilled_of",
     "whole_number",
 ]
 
@@ -59,13 +61,17 @@ class Completeness:
     """Whether the trace still runs: then all this is so far."""
     unrecorded: Counters = field(default_factory=dict)
     """Calls that were counted and are no rows, by system call; empty where their number alone is known."""
+    unfilled: Mapping[str, str] = field(default_factory=dict)
+    """Columns that are empty because this kernel, or these rights, do not fill them, and why, by their names; raw."""
+    counts_only: bool = False
+    """Whether nothing was traced: there are no rows, and never would have been."""
     exact: bool = True
     """Whether rows and `unrecorded` together are all calls that were wanted."""
 
     @property
     def complete(self) -> bool:
         """Whether nothing is missing that should be there: what was left out was asked for."""
-        return self.accounting.complete and not self.accounting.unaccounted
+        return self.accounting.complete and not self.accounting.unaccounted and not self.counts_only
 
     @property
     def partial(self) -> bool:
@@ -86,7 +92,9 @@ class Completeness:
     def lines(self) -> list[str]:
         """Return all there is to tell, in lines safe for a terminal; the first is of the calls."""
         accounting = self.accounting
-        if self.running:
+        if self.counts_only:
+            first = "counters only: nothing was traced, so there are no rows; the host counts this process as a whole"
+        elif self.running:
             first = f"so far, {accounting.line()}" if accounting.seen else "still running"
         else:
             first = accounting.line()
@@ -98,6 +106,9 @@ class Completeness:
             found.append(
                 f"{self.let_go:,} older rows are no longer in memory; a recording keeps all (%ior record, or record=)"
             )
+        if self.unfilled:
+            why = ", ".join(f"{names} ({reason})" for names, reason in self.unfilled.items())
+            found.append(middle_cut(printable(f"not filled: {why}"), 3 * _LONGEST))
         return found
 
     def line(self) -> str:
@@ -115,6 +126,7 @@ class Completeness:
             "complete": self.complete,
             "whole": self.whole,
             "caveats": list(self.caveats),
+            "unfilled": dict(self.unfilled),
             "accounting": self.accounting.as_dict(),
         }
 
@@ -123,6 +135,7 @@ class Completeness:
         return {
             "ior_nb.completeness": self.line(),
             "ior_nb.caveats": json.dumps(self.caveats),
+            "ior_nb.unfilled": json.dumps(dict(self.unfilled)),
             "ior_nb.accounting": json.dumps(self.accounting.as_dict()),
         }
 
@@ -165,6 +178,13 @@ def caveats_of(pairs: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(middle_cut(printable(text), _LONGEST) for text in texts[:_MOST_CAVEATS])
 
 
+def unfilled_of(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns that a footer says are not filled, and why."""
+    found = json_of(pairs, "ior_nb.unfilled")
+    texts = {str(k): v for k, v in found.items() if isinstance(v, str)} if is_map(found) else {}
+    return {printable(k)[:_LONGEST]: printable(v)[:_LONGEST] for k, v in list(texts.items())[:_MOST_CAVEATS]}
+
+
 def counters_of(pairs: Mapping[str, str]) -> dict[str, dict[str, int]]:
     """Return the exact counters of a footer."""
     found = json_of(pairs, "ior_nb.counters")
@@ -174,6 +194,13 @@ def counters_of(pairs: Mapping[str, str]) -> dict[str, dict[str, int]]:
             counters[name] = {k: max(whole_number(values.get(k)) or 0, 0) for k in COUNTED}
     sums = (sum(row[k] for row in counters.values()) for k in COUNTED)
     return counters if max(sums) < _MOST >> 1 else {}  # what is added to them has room too
+
+
+def pages_of(pairs: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Return what a footer says of faults on mapped files, by path."""
+    found = json_of(pairs, "ior_nb.pages")
+    pages = {str(path): _all_counts(row) or {} for path, row in (found.items() if is_map(found) else ())}
+    return {path: row for path, row in pages.items() if row and max(row.values()) < _MOST >> 1}
 
 
 def whole_number(text: object) -> int | None:

@@ -115,6 +115,9 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         ),
         Dimension(name="ret", columns=("ret",), doc="return value, -errno for errors"),
         Dimension(name="cell", columns=("cell",), doc="execution count of the cell, -1 outside"),
+        Dimension(name="peer", columns=("peer",), doc="other end of the socket, as 127.0.0.1:5432", text=True),
+        Dimension(name="local", columns=("local",), doc="the socket's own address", text=True),
+        Dimension(name="object", columns=("object",), doc="object of a store, as host/bucket/part-0", text=True),
         Dimension(name="py_file", columns=("py_file",), doc="file of the line of Python that made the call", text=True),
         Dimension(name="py_line", columns=("py_line",), doc="number of that line, 0 for none"),
         Dimension(name="py_func", columns=("py_func",), doc="function of that line", text=True),
@@ -133,8 +136,8 @@ _COMPARE: Final[dict[str, Callable[[np.ndarray, int], np.ndarray]]] = {
 }
 NUMBER_OPERATORS: Final = tuple(_COMPARE)
 _UNFINISHED: Final = ("no return", "in flight")
-UNTIMED: Final = (*_UNFINISHED, "refused")
-"""States of rows that have no latency; refused calls have a result."""
+UNTIMED: Final = (*_UNFINISHED, "refused", "untimed")
+"""States of rows that have no latency; the last two have a result."""
 _LACKING: Final = {"latency": UNTIMED, "ret": _UNFINISHED}
 
 
@@ -143,7 +146,7 @@ class Number:
     """A comparison with a number: `pid=3`, `latency>=1000000`. Durations are nanoseconds, sizes bytes.
 
     Calls that never return, or have not returned, match no comparison of latency or ret, `!=` included; refused ones
-    none of latency; and what was not measured matches none of it.
+    and page faults none of latency; and what was not measured matches none of it.
 
     Raises:
         ValueError: no such dimension or operator, or a value beyond 64 bits with sign.

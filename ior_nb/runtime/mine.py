@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ior_nb.runtime.peers import PROTOCOLS
+
 __all__ = ["LIBRARY", "MINE", "NONE", "PIPE", "SOCKET", "SYSTEM", "Rule", "kind_of"]
 
 NONE, MINE, LIBRARY, SYSTEM, PIPE, SOCKET = range(6)
@@ -30,8 +32,9 @@ class Rule:
 
 # The first rule that finds something decides.
 RULES: Final = (
-    Rule(SOCKET, r"^socket:", "sockets"),
+    Rule(SOCKET, rf"^socket:|^(?:{'|'.join(PROTOCOLS)}) ", "sockets"),
     Rule(PIPE, r"^[a-z_]+:", "pipes, and what else has no place in a folder: timers, events, namespaces"),
+    Rule(LIBRARY, r"^/memfd:ior-nb ", "the tracer's own, which a child closes"),
     Rule(MINE, r"^/dev/shm/(?!sem\.)", "shared memory that has a name"),
     Rule(LIBRARY, r"/(?:site|dist)-packages(?:/|$)|/(?:lib|lib64|libexec)/python\d", "installed Python packages"),
     Rule(LIBRARY, r"/__pycache__(?:/|$)|\.pyc(?:\.\d+)?$|/pyvenv\.cfg$|/\.venv(?:/|$)", "of an interpreter"),

@@ -70,8 +70,9 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _number("cell", "int32", "", "execution count of the notebook cell; -1 outside", absent=-1),
     _text(
         "state",
-        "done, in flight (not finished when the trace or its thread ended), no return (exit and the like), or refused"
-        " (answered by a seccomp filter or a tracer before it began: no latency)",
+        "done, in flight (not finished when the trace or its thread ended), no return (exit and the like), refused"
+        " (answered by a seccomp filter or a tracer before it began: no latency), or untimed (a page_fault, whose end"
+        " nothing tells: no latency)",
     ),
     _number("first_on_tid", "bool", "", "whether this is the thread's first traced call: its gap means nothing"),
     _number("started_before", "bool", "", "whether the process was already running when the trace began"),
@@ -92,6 +93,13 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _text("opened_at", "line of Python that opened `file`, as `file:line`; empty where that is not known for sure"),
     _text("host", "name of the machine the row was recorded on; empty for this one, while tracing"),
     _number("probe", "bool", "", "whether the failure is the answer to a question of normal work, and no error"),
+    _text(
+        "peer",
+        "other end of the socket in `file`, or of the datagram: address:port, path or @name or socket:[n] of a Unix one"
+        "; empty while there is none",
+    ),
+    _text("local", "the socket's own end, spelled as `peer`"),
+    _text("object", "what the connection was asked for last, as host/path; empty unless traced with `objects=True`"),
     _number(
         "fetched_bytes",
         "int64",

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 __all__ = [
     "CELLS",
     "CUT",
+    "IMPORTS",
     "NO_FRAME",
     "Frame",
     "imported",
@@ -58,6 +59,8 @@ class Frame(NamedTuple):
 
 
 NO_FRAME: Final = Frame("", "", 0)
+IMPORTS: Final = Frame("(imports)", "", 0)
+"""Stands for all calls that are the cost of imports: they are no line's own."""
 
 
 def written(frames: Iterable[Frame], *, cut: bool = False) -> str:

@@ -226,6 +226,8 @@ class Activity:
     """Bytes written."""
     fetched_bytes: int = 0
     """Bytes its recorded calls made devices read, readahead included: exact by file, arbitrary by thread."""
+    faulted_bytes: int = 0
+    """What of `bytes_read` faults on mapped files brought in."""
     latency_total_ns: int = 0
     """Time spent in its timed calls."""
     latency_max_ns: int = 0

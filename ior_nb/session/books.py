@@ -89,6 +89,11 @@ class Books:
         kept = () if self.plan.keep_rows else ("only the last rows, as many as the stream keeps",)
         return replace(lacking, caveats=lacking.caveats + kept)
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """Its begin and end so far on the boot clock, ns."""
+        return self._t0, min(self._t1, boot_clock())
+
     def stop_clock(self, why: str) -> None:
         """The run ends before the window does."""
         if self._t1 == FOR_EVER:
@@ -155,7 +160,7 @@ class Books:
     def finish(self, totals: dict[str, int] | None, counters: np.ndarray | None, failure: Exception | None) -> None:
         """Close the books of the trace."""
         counts = self._counts
-        window = (self._t0, min(self._t1, boot_clock()))
+        window = self.span
         if self.replays and self.rows:
             window = self._times
         if totals is None:

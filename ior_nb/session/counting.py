@@ -1,55 +1,75 @@
-"""`Counting`: one look at the rows of a finished trace, as much of it at a time as a view can wait for."""
+"""`Counting`: what the host counts of this process in a stretch of time, and the files that Python opens meanwhile."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
-from ior_nb.runtime import EventBatch
-from ior_nb.runtime.batch import ROWS_AT_ONCE
-from ior_nb.runtime.rows import Rows
-from ior_nb.runtime.text import show_count
+from ior_nb.real import Lock
+from ior_nb.runtime import own
+from ior_nb.runtime.host import Cached, HostCounts, Opened, Sample, cached_of, sample
+from ior_nb.session.audit import listen
 
 __all__ = ["Counting"]
 
+_MOST: Final = 1_000
+"""Files told of."""
+_KEPT: Final = 100_000
+_WRITES: Final = os.O_WRONLY | os.O_RDWR
+
 
 class Counting:
-    """Rows that are handed out piece by piece, and how far that has come.
+    """From `begin` to `end`."""
 
-    Args:
-        rows: the rows.
-        columns: those that are wanted.
-        clock: seconds that never go back.
-    """
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._files: dict[str, list[int]] = {}  # path -> times opened, whether to be written
+        self._first: Sample | None = None
+        self._stop: Callable[[], None] = lambda: None
 
-    def __init__(self, rows: Rows, columns: Sequence[str], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._pieces = list(rows.pieces())
-        self._columns = columns
-        self._next = self._seen = 0
-        self._spent = 0.0
+    def begin(self) -> None:
+        """Count from now on."""
+        self._stop = listen("open", self._opened)
+        self._first = sample()
 
-    @property
-    def over(self) -> bool:
-        """Whether all rows were handed out."""
-        return self._next >= len(self._pieces)
+    def end(self) -> HostCounts:
+        """Return what was counted; the files are asked how much of them is in memory now."""
+        last = sample(ends=True)
+        self._stop()
+        with self._lock:
+            ranked = sorted(self._files.items(), key=lambda item: -item[1][0])
+        opened = tuple(_asked(path, times, bool(written)) for path, (times, written) in ranked[:_MOST])
+        return HostCounts.between(self._first or last, last, opened, max(len(ranked) - _MOST, 0))
 
-    def some(self, seconds: float) -> Iterator[EventBatch]:
-        """Yield the next rows, a piece at least, until so much time is spent."""
-        begin = self._clock()
-        while not self.over and self._clock() - begin < seconds:
-            piece = self._pieces[self._next]
-            batch = piece.read(*self._columns)
-            for at in range(0, len(batch), ROWS_AT_ONCE):
-                yield batch[at : at + ROWS_AT_ONCE]
-            self._next += 1
-            self._seen += piece.size()
-        self._spent += self._clock() - begin
+    def _opened(self, path: object, _mode: object, flags: object) -> None:
+        """The user's code opens a file; by descriptor it is none."""
+        if own.state() != own.USERS or not isinstance(path, (str, bytes, os.PathLike)):
+            return
+        name = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - links stay what they are
+        with self._lock:
+            if name in self._files or len(self._files) < _KEPT:
+                found = self._files.setdefault(name, [0, 0])
+                found[0] += 1
+                found[1] |= isinstance(flags, int) and bool(flags & _WRITES)
 
-    def told(self) -> str:
-        """Return how far it has come, and how long the rest takes; empty when all is done."""
-        if self.over:
-            return ""
-        whole = sum(piece.size() for piece in self._pieces)
-        left = f", {self._spent * (whole - self._seen) / self._seen:,.0f} s left" if self._seen else ""
-        return f"counting: {self._seen:,} of {show_count(whole, 'row')}{left}"
+
+def _asked(path: str, times: int, written: bool) -> Opened:
+    size, cached = -1, None
+    try:
+        about = Path(path).stat()
+        if stat.S_ISREG(about.st_mode):
+            size, cached = about.st_size, _cached(path)
+    except (OSError, ValueError):
+        pass
+    return Opened(path, times, written, size, cached)
+
+
+def _cached(path: str) -> Cached | None:
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return cached_of(file)
+    finally:
+        os.close(file)

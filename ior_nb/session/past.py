@@ -27,7 +27,7 @@ from ior_nb.runtime import (
 from ior_nb.runtime.completeness import COUNTED, Counters
 from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.rows import Rows
-from ior_nb.session.counting import Counting
+from ior_nb.session.piecewise import Piecewise
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import RingBuffer
@@ -75,7 +75,7 @@ class Past:
         self._counted: Filter | None = None
         self._wanted = Filter()
         self._looked = False
-        self._going_on: dict[str, tuple[Counting, Callable[[EventBatch], None]]] = {}  # statistics, trie
+        self._going_on: dict[str, tuple[Piecewise, Callable[[EventBatch], None]]] = {}  # statistics, trie
         self._when_over: Callable[[], None] = lambda: None
 
     def __call__(self, context: Context) -> None:
@@ -151,7 +151,7 @@ class Past:
                     statistics.merge_counters(_by_number(self.trace.counters))
 
             self._counted, self._when_over = wanted, over
-            self._going_on["statistics"] = Counting(self._passing(wanted), Statistics.columns), statistics.ingest
+            self._going_on["statistics"] = Piecewise(self._passing(wanted), Statistics.columns), statistics.ingest
             self._go_on("statistics", _AT_ONCE)
             with self._publishing:
                 if self._over:
@@ -193,7 +193,7 @@ class Past:
 
     def _rows(self, columns: Sequence[str]) -> Iterator[EventBatch]:
         """Return the first rows for the trie; the others come with the next looks."""
-        counting = Counting(self._passing(self._counted or Filter()), columns)
+        counting = Piecewise(self._passing(self._counted or Filter()), columns)
         self._going_on["trie"] = counting, self._trie.ingest
         yield from counting.some(_AT_ONCE)
         if counting.over:

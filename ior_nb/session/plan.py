@@ -17,7 +17,7 @@ from ior_nb.export import format_of
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.runtime import EventBatch, Filter, Scope
 from ior_nb.sinks.parquet.target import PRIVATE
-from ior_nb.syscalls import BY_NUMBER, DEFAULT_FAMILIES, FAMILIES, SYSCALLS, Syscall, resolve, select
+from ior_nb.syscalls import BY_NUMBER, DEFAULT_CALLS, DEFAULT_FAMILIES, FAMILIES, SYSCALLS, Syscall, resolve, select
 
 __all__ = ["FRAMES_OF", "Command", "Plan", "Request", "enabled_calls", "parameters", "plan", "sampling_rates"]
 
@@ -62,6 +62,8 @@ class Plan:
     keep_rows: bool = True
     stacks: str = "full"
     """A key of `FRAMES_OF`."""
+    objects: bool = False
+    """Whether to ask this process's HTTP libraries what they ask for."""
     waits: bool = True
     """Whether it is told what calls wait for."""
     quiet: bool = False
@@ -105,6 +107,7 @@ class Request(TypedDict, total=False):
     record_cells: bool
     keep_rows: bool
     stacks: str | None
+    objects: bool
     waits: bool | None
     cwd: str | Path | None
     env: Mapping[str, str] | None
@@ -120,6 +123,7 @@ _DEFAULTS: Final[Request] = {
     "record_command": False,
     "record_cells": True,
     "keep_rows": True,
+    "objects": False,
 }
 """Of those that are not None where nobody asks."""
 
@@ -152,6 +156,8 @@ def plan(**asked: Unpack[Request]) -> Plan:
     follow = wanted["follow"]
     scope = _scope(command=program, pid=pid, tid=tid, cgroup=cgroup, uid=uid, system=system, follow=follow)
     mine = not given
+    if wanted["objects"] and not mine:
+        raise ConfigError(f"objects are what this process asks for: they cannot be had of a trace by {given[0]}")
     rows, families, syscalls = wanted.get("filter"), wanted.get("families"), wanted.get("syscalls")
     chosen = rows if isinstance(rows, Filter) else parse(rows) if rows else Filter()
     sampling, record, title = wanted.get("sampling") or {}, wanted.get("record"), wanted.get("title")
@@ -180,6 +186,7 @@ def plan(**asked: Unpack[Request]) -> Plan:
         keep_rows=wanted["keep_rows"],
         stacks=_stacks(wanted.get("stacks"), own=mine or program is not None),
         waits=_waits(wanted.get("waits"), own=mine or program is not None),
+        objects=wanted["objects"],
         quiet=mine and record is None,  # a recording grows while it is made
         options={name: text for name, text in options.items() if text},
     )
@@ -218,7 +225,7 @@ def enabled_calls(families: str | Iterable[str] | None, syscalls: str | Iterable
     """
     wanted_families, wanted_calls = _words(families), _words(syscalls)
     if families is None and syscalls is None:
-        wanted_families = list(DEFAULT_FAMILIES)
+        wanted_families, wanted_calls = list(DEFAULT_FAMILIES), list(DEFAULT_CALLS)
     if any(f.lower() == "all" for f in wanted_families):
         wanted_families = list(FAMILIES)
     try:

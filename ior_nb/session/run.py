@@ -36,6 +36,7 @@ from ior_nb.session.books import Books
 from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.fitted import with_tail
 from ior_nb.session.judges import Judges
+from ior_nb.session.objects import Objects
 from ior_nb.session.plan import FRAMES_OF
 from ior_nb.session.probemanager import Manager
 from ior_nb.sinks.flamegraph import LiveTrie
@@ -84,6 +85,7 @@ class Run:
             quiet=owner.plan.quiet,
         )
         owner.replays = engine.replays
+        self._objects = Objects() if owner.plan.objects and not engine.replays else None
         self._lock = Lock()  # between a change of the filter and the batch that is being counted
         # Rows of an engine that cannot wait come before anybody can look, and a dashboard must have counted them.
         self._watched = not owner.plan.quiet or not engine.can_wait
@@ -124,6 +126,8 @@ class Run:
         try:
             if not self.engine.replays:
                 own.survey(served.threads() if served is not None else {})
+            if self._objects is not None:
+                self._objects.begin()
             self.engine.start(self.options, self._feed)
             self._publish()
         except BaseException:
@@ -147,6 +151,8 @@ class Run:
         self._ended = True
         self._feed.close()
         self.probes.close()
+        if self._objects is not None:
+            self._objects.end()
         if self._published:
             bindings = self._bindings
             bindings.set_live_trace(None)
@@ -189,7 +195,8 @@ class Run:
         cells = None if self.engine.replays else self._cells.of(batch["time_ns"])  # a recording knows its own cells
         if cells is not None:
             columns["cell"] = cells
-        return batch.with_columns(**columns)
+        batch = batch.with_columns(**columns)
+        return batch if self._objects is None else self._objects.stamp(batch)
 
     def set_filter(self, wanted: Filter) -> None:
         """Let only rows pass that this filter accepts, from the calls that end now on; aggregates begin anew.
@@ -332,6 +339,8 @@ class Run:
             window.trace.notes += ("Python stacks are as asked for by the trace that is running",)
         if wanted.waits and not mine.waits:
             window.trace.notes += ("what calls wait for is not told apart by the trace that is running",)
+        if window.plan.objects and self._objects is None:
+            window.trace.notes += ("no objects: the trace that is running was not asked for them",)
         self.watch()
         if wanted.enabled != self.probes.enabled:
             window.calls = frozenset(wanted.enabled)
@@ -355,6 +364,7 @@ class Run:
             for name in ("calls", "errors", "probes", "bytes", "latency"):
                 changed[name] -= window.counters[name]
             window.finish(delta | window.seen(delta), changed, None)
+            self._tell_asked(window)
         finally:
             if window in self.windows:
                 self.windows.remove(window)
@@ -376,6 +386,7 @@ class Run:
         try:
             ended = self.engine.stop()
             totals, counters, notes = ended.totals, ended.counters, ended.notes
+            self.owner.trace.pages = self._with_cells(ended.pages)
             if self._is_counted(totals):
                 self.statistics.merge_counters(counters)
         except errors.SourceError as error:
@@ -386,12 +397,29 @@ class Run:
                 ended = self.engine.stop()
                 totals, counters = ended.totals, ended.counters
         self._feed.close()
+        if self._objects is not None:
+            self._objects.end()
         for window in self.windows:
             window.trace.notes += notes
+            self._tell_asked(window)
             window.finish(totals, counters, failure)
         self.windows = []
         if interrupted is not None:
             raise interrupted
+
+    def _with_cells(self, pages: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+        """Return what is counted by file with the cells in which files were made dirty first and last."""
+        found = {path: dict(row) for path, row in pages.items()}
+        dirty = [row for row in found.values() if row.get("dirtied_bytes")]
+        for when in ("first", "last"):
+            cells = self._cells.of(np.array([row[f"{when}_dirtied_ns"] for row in dirty], np.int64))
+            for row, cell in zip(dirty, cells.tolist() if cells is not None else (), strict=False):
+                row[f"{when}_cell"] = cell
+        return found
+
+    def _tell_asked(self, window: Books) -> None:
+        if self._objects is not None:
+            window.trace.asked = self._objects.asked(*window.span)
 
     @property
     def counts_all(self) -> bool:

@@ -59,6 +59,8 @@ def trace(
             a command, else off.
         waits: tell what calls waited for, a device, a lock or somebody else, which every context switch of the machine
             pays for; by default where the traced program is this one or a command. For a processor is always told.
+        objects: whether rows of sockets say which object of a store they are about (column `object`, `objects()`): what
+            users of http.client and aiohttp in this process ask for, without queries, headers and bodies.
         cwd: working directory of the command.
         env: environment of the command.
         title: heading of the result.

@@ -14,6 +14,7 @@ from ior_nb.runtime import own
 from ior_nb.runtime.clock import FOR_EVER, boot_clock, moment
 from ior_nb.session.books import Books, new_recorder
 from ior_nb.session.child import Child, environment
+from ior_nb.session.counting import Counting
 from ior_nb.session.plan import Plan
 from ior_nb.session.session import TracerSession
 
@@ -111,6 +112,7 @@ class Stretch(Books):
         self.child: Child | None = None
         self._entry: list[int] | None = None
         self.running = False
+        self._counting: Counting | None = None
 
     def begin(self) -> None:
         """Start the command, the recording and the trace; what fails takes back what has begun.
@@ -133,15 +135,22 @@ class Stretch(Books):
             self.plan = self.plan.of_child(self.child.pid)
             self.trace.scope = str(self.plan.scope)
         if self.plan.record is not None:
+            if self._session.engine().counts_only:
+                why = "; ".join(self._session.engine().notes) or "the engine counters was asked for"
+                raise SourceUnavailable(f"there are no rows to record: {why}")
             self._recorder = new_recorder()
             mode = self.plan.record_mode
             self._recorder.start(self.plan.record, metadata=self.trace.metadata(), block=True, mode=mode)
         self._session.open_window(self, self.stop)
         self._describe(self._session.engine())
+        if self._session.engine().counts_only:
+            self._counting = Counting()
         self._entry = self._session.begin_cell(self._cell) if self._cell >= 0 else None
         self.trace.began = moment()
         self._t0 = self.trace.began.boot
         self.trace.window = (self._t0, self._t0)
+        if self._counting is not None:
+            self._counting.begin()
         if self.child is not None:
             self.child.release()
 
@@ -161,6 +170,7 @@ class Stretch(Books):
         """Say what is traced, where the engine knows better than the plan."""
         self.trace.notes += engine.notes
         self.inherit(engine.caveats)
+        self.trace.unfilled = dict(engine.unfilled)
         if engine.title:
             self.trace.title = f"{self.plan.title} ({engine.title})" if self.plan.named else engine.title
             self.trace.scope = engine.title
@@ -177,6 +187,9 @@ class Stretch(Books):
         """Nothing that begins from now on belongs to it."""
         if self._t1 == FOR_EVER:
             self._t1 = boot_clock()
+        counting, self._counting = self._counting, None
+        if counting is not None:
+            self.trace.host = counting.end()
 
     def end(self) -> None:
         """Close the books. Idempotent."""

@@ -10,6 +10,7 @@ __all__ = [
     "ALIASES",
     "BY_NAME",
     "BY_NUMBER",
+    "DEFAULT_CALLS",
     "DEFAULT_FAMILIES",
     "FAMILIES",
     "KINDS",
@@ -37,7 +38,10 @@ BY_NAME: dict[str, Syscall] = {syscall.name: syscall for syscall in SYSCALLS}
 BY_NUMBER: dict[int, Syscall] = {syscall.number: syscall for syscall in SYSCALLS}
 
 DEFAULT_FAMILIES: tuple[str, ...] = ("FS", "Network", "AIO")
-"""What is traced when nothing is chosen."""
+"""What is traced when nothing is chosen, and"""
+
+DEFAULT_CALLS: tuple[str, ...] = ("page_fault",)
+"""of other families these."""
 
 ALIASES: dict[str, str] = {
     # Names of asm/unistd.h that are not the kernel's own.

@@ -214,7 +214,7 @@ ROWS: tuple[Syscall, ...] = (
         "from_dfd:dirfd2 from_pathname:path2 to_dfd:dirfd to_pathname:path flags:move_flags",
         doc="Move a mount, or attach a new one.",
     ),
-    row("msync", "mem", "start len flags", doc="Write a memory-mapped part of a file to disk."),
+    row("msync", "mem", "start:mapped len flags", doc="Write a memory-mapped part of a file to disk."),
     row(
         "name_to_handle_at",
         "pathname",

@@ -7,15 +7,23 @@ from .row import Syscall, parse_row
 row = partial(parse_row, "Network")
 
 ROWS: tuple[Syscall, ...] = (
-    row("accept", "accept", "fd upeer_sockaddr upeer_addrlen", doc="Accept a connection."),
-    row("accept4", "accept", "fd upeer_sockaddr upeer_addrlen flags", doc="Accept a connection, with flags."),
-    row("bind", "fd", "fd umyaddr addrlen", doc="Give a socket its own address."),
-    row("connect", "fd", "fd uservaddr addrlen", doc="Connect a socket to an address."),
+    row("accept", "accept", "fd upeer_sockaddr:accept_addr upeer_addrlen", doc="Accept a connection."),
+    row(
+        "accept4", "accept", "fd upeer_sockaddr:accept_addr upeer_addrlen flags", doc="Accept a connection, with flags."
+    ),
+    row("bind", "fd", "fd umyaddr:bind_addr addrlen:addr_len", doc="Give a socket its own address."),
+    row("connect", "fd", "fd uservaddr:connect_addr addrlen:addr_len", doc="Connect a socket to an address."),
     row("getpeername", "fd", "fd usockaddr usockaddr_len", doc="Ask for the address of the other end."),
     row("getsockname", "fd", "fd usockaddr usockaddr_len", doc="Ask for a socket's own address."),
     row("getsockopt", "fd", "fd level optname optval optlen", doc="Read a setting of a socket."),
     row("listen", "fd", "fd backlog", doc="Let a socket accept connections."),
-    row("recvfrom", "fd", "fd ubuf size flags:recv_flags addr addr_len", bytes="read", doc="Receive from a socket."),
+    row(
+        "recvfrom",
+        "fd",
+        "fd ubuf size flags:recv_flags addr:recv_addr addr_len",
+        bytes="read",
+        doc="Receive from a socket.",
+    ),
     row(
         "recvmmsg",
         "fd",
@@ -33,7 +41,7 @@ ROWS: tuple[Syscall, ...] = (
     ),
     row("sendmmsg", "fd", "fd mmsg:mmsghdr vlen flags", bytes="write", doc="Send several messages through a socket."),
     row("sendmsg", "fd", "fd msg:msghdr flags", bytes="write", doc="Send a message from several buffers."),
-    row("sendto", "fd", "fd buff len:size flags addr addr_len", bytes="write", doc="Send through a socket."),
+    row("sendto", "fd", "fd buff len:size flags addr:send_addr addr_len", bytes="write", doc="Send through a socket."),
     row("setsockopt", "fd", "fd level optname optval optlen", doc="Change a setting of a socket."),
     row("shutdown", "fd", "fd how", doc="Close one or both directions of a connection."),
     row("socket", "socket", "family type protocol", result="fd", doc="Create a socket."),

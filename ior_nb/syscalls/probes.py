@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from errno import (
     EAGAIN,
     EALREADY,
+    EBADF,
     ECHILD,
     EEXIST,
     EINPROGRESS,
     EINTR,
     EINVAL,
+    EIO,
     EISCONN,
     ENODATA,
     ENOENT,
     ENOSYS,
     ENOTCONN,
     ENOTDIR,
+    ENOTSOCK,
     ENOTTY,
     ENXIO,
     EOPNOTSUPP,
@@ -49,10 +52,13 @@ class Rule:
     """Why that is no failure, in one sentence."""
 
     when: str = ""
-    """A further condition, in words; one that is looked at where the call is traced."""
+    """A further condition, in a word."""
+
+    names: str = ""
+    """Of a condition `name`: the regular expression that the path of the file has a match of."""
 
 
-_STATS = ("newstat", "newlstat", "newfstatat", "statx", "access", "faccessat", "faccessat2")
+_STATS = ("newstat", "newlstat", "newfstatat", "statx", "statfs", "access", "faccessat", "faccessat2")
 _LINKS = ("readlink", "readlinkat")
 _ATTRIBUTES = (
     *("getxattr", "lgetxattr", "fgetxattr", "getxattrat"),
@@ -78,11 +84,19 @@ REQUESTS: dict[str, int] = {
 }
 
 NOT_FOUND: tuple[int, ...] = (ENOENT, ENOTDIR)
-SEARCHING: tuple[str, ...] = ("open", "openat", "openat2", "execve", "execveat")
-"""Calls that look for a file along a path: a miss is a probe where the same thread finds one of that name soon."""
+SEARCHING: tuple[str, ...] = ("open", "openat", "openat2", "execve", "execveat", "mkdir", "mkdirat")
+"""Calls that look for a place: a miss is a probe where the same thread finds, or makes, one of that name soon."""
 
-# To add a rule, add a row: rows, the kernel's counters, filters, tables and the documentation follow. Two conditions go
-# beyond call and error: that of an ioctl's request (`REQUESTS`), and of a search (`SEARCHING`, engine/searches.py).
+# What git looks for, or removes, and goes on without, in a repository, a bare one, or the folders of a working tree.
+_OF_GIT = (
+    r"/\.git/|(?:/\.|^/etc/)git(?:attributes|config|ignore|modules)$|/git/(?:attributes|config|ignore)$|/\.mailmap$|/packed-refs$|/config\.worktree$"
+    r"|/commondir$|/[A-Z_]*HEAD$|/objects/(?:info|pack|[0-9a-f]{2})(?:/|$)|/refs/(?:heads|tags|remotes|notes|replace|bisect|stash)(?:/|$)"
+    r"|/info/(?:alternates|attributes|commit-graphs?|exclude|grafts|sparse-checkout|refs)(?:/|$)"
+)
+
+# To add a rule, add a row: rows, the kernel's counters, filters, tables and the documentation follow. Three conditions
+# go beyond call and error: the request of an ioctl (`REQUESTS`), and a search (`SEARCHING`) and a name, which
+# engine/searches.py looks at.
 RULES: tuple[Rule, ...] = (
     Rule((EINTR,), ANY, "A signal came first: the program sees to it and asks again."),
     Rule((ENOSYS,), ANY, "Asked whether this kernel has the call; libraries then take an older one."),
@@ -96,7 +110,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         (EINPROGRESS, EALREADY, EISCONN), ("connect",), "The connection is being made meanwhile, or is there already."
     ),
-    Rule((ENOTCONN,), ("getpeername",), "Asked whether the socket is connected."),
+    Rule((ENOTCONN, ENOTSOCK), ("getpeername",), "Asked whether it is a socket, and connected."),
+    Rule((EINVAL,), ("close_range",), "Closed a range of numbers with none in it."),
+    Rule((EBADF,), ("close",), "Closed what was not open: so programs close all numbers that may be."),
     Rule(
         (ENOTTY, EOPNOTSUPP, EXDEV),
         ("ioctl",),
@@ -104,6 +120,7 @@ RULES: tuple[Rule, ...] = (
         "request",
     ),
     Rule((ESPIPE, ENXIO), ("lseek",), "Asked whether the file has positions, or more data or holes."),
+    Rule((ESPIPE,), ("fadvise64",), "Said how it will read, to what has no positions: a pipe."),
     Rule(NOT_FOUND, _STATS, "Asked whether the file is there: looking at it is how one asks."),
     Rule((*NOT_FOUND, EINVAL), _LINKS, "Asked whether the name is a link, and where to."),
     Rule(
@@ -118,6 +135,35 @@ RULES: tuple[Rule, ...] = (
         "Asked whether the kernel can copy between these two; programs then copy themselves.",
     ),
     Rule(NOT_FOUND, SEARCHING, "A place along a search path: the file was found under the same name.", "search"),
+    Rule(
+        NOT_FOUND,
+        (*SEARCHING, "unlink", "unlinkat"),
+        "What git keeps only where it needs it: it looks for it, or removes it, and goes on without.",
+        "name",
+        _OF_GIT,
+    ),
+    Rule(
+        NOT_FOUND,
+        SEARCHING,
+        "Words and customs of a language: a program that has none speaks its own.",
+        "name",
+        r"/(?:locale|LC_MESSAGES|gconv)(?:/|$)",
+    ),
+    Rule(
+        NOT_FOUND,
+        SEARCHING,
+        "A compiled module, which Python makes where it is missing, or a sign of where it is installed.",
+        "name",
+        r"\.pyc$|/pyvenv\.cfg$|/pybuilddir\.txt$|\._pth$",
+    ),
+    Rule(NOT_FOUND, SEARCHING, "Asked whether the kernel has, or lists, such a thing.", "name", r"^/(?:proc|sys)/"),
+    Rule(
+        (EIO,),
+        ("read", "readv"),
+        "The end of what was printed on a terminal: whoever had it has closed it.",
+        "name",
+        r"^/dev/(?:ptmx|pts/\d+)$",
+    ),
 )
 
 MOST_ERRNO: int = 127

@@ -6,7 +6,9 @@ argument plays, whether its result counts bytes, and one plain sentence for peop
 
 from dataclasses import dataclass
 
-from .machine import FOREIGN, NUMBERS
+from .machine import FOREIGN
+from .machine import NUMBERS as CALLS
+from .table import PSEUDO
 
 FAMILIES: tuple[str, ...] = (
     "AIO",
@@ -68,7 +70,8 @@ RESULTS: tuple[str, ...] = ("", "fd", "none")
 
 MAX_ARGUMENTS = 6
 
-_KNOWN = NUMBERS.keys() | FOREIGN.keys()
+_NATIVE = CALLS | PSEUDO
+_KNOWN = _NATIVE.keys() | FOREIGN.keys()
 
 # Each line starts with the moment the argument is read. The word itself (descriptor, flags, pointer) is always taken
 # at enter; for a pointer the moment is that of what it points to.
@@ -109,9 +112,16 @@ ROLES: dict[str, str] = {
     "target_fd": "enter: descriptor an epoll operation is about",
     "epoll_event": "enter: pointer to struct epoll_event, whose first u32 is the event mask",
     "fds_out": "exit: pointer to the two descriptors the kernel has created",
+    "mapped": "enter: address in memory, of which the file that is mapped there is the one the call acts on",
     "length": "enter: length of the address range mapped, unmapped or (before) remapped",
     "length2": "enter: length of the address range after remapping",
     "brk": "enter: requested end of the heap",
+    "connect_addr": "exit: address to connect to, `addr_len` bytes of it; the socket has it as well where that works",
+    "send_addr": "exit: address to send to, NULL for that of the connection",
+    "recv_addr": "exit: buffer the kernel fills with the sender's address; `addr_len` points to how long it is",
+    "accept_addr": "exit: buffer for the address of who has connected; read from the socket that was made",
+    "bind_addr": "exit: address to give the socket itself",
+    "addr_len": "enter: how long an address is, or a pointer to that",
     "request": "enter: what an ioctl asks for; `probes.py` knows which of them are questions",
 }
 
@@ -234,8 +244,8 @@ def parse_row(
     for role in roles:
         if roles.count(role) > 1:
             raise ValueError(f"row {name!r}: role {role!r} is given twice")
-    here = next((word for word in (name, also) if word in NUMBERS), "")
-    number = NUMBERS[here] if here else FOREIGN[name]
+    here = next((word for word in (name, also) if word in _NATIVE), "")
+    number = _NATIVE[here] if here else FOREIGN[name]
     return Syscall(number, name, family, kind, arguments, bytes, result, doc, also, bool(here))
 
 

@@ -14,6 +14,10 @@ _TABLE = """
 """
 
 
+PSEUDO: dict[str, int] = {"page_fault": 423}
+"""What becomes rows like calls and is none, with a number no call has: a fault on a mapped file."""
+
+
 def read_numbers(table: str) -> dict[str, int]:
     """Return the number of each name.
 

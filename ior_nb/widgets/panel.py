@@ -23,6 +23,7 @@ import traitlets
 from ior_nb.errors import IorError
 from ior_nb.runtime import Completeness, Filter, LiveRuntime, Snapshot, own
 from ior_nb.runtime.filter import Node, node_of_value
+from ior_nb.runtime.peers import peer_of
 from ior_nb.runtime.text import escaped_html
 from ior_nb.widgets.page import script, style
 from ior_nb.widgets.ticker import ticker
@@ -106,6 +107,8 @@ class Panel(anywidget.AnyWidget):
 
     def narrow_to(self, dimension: str, value: str | int, *, directory: bool = False) -> None:
         """Push the term for a value the view shows: a click on it."""
+        if dimension == "file" and (peer := peer_of(str(value))):
+            dimension, value = "peer", peer
         self.narrow(node_of_value(dimension, value, directory=directory))
 
     @property

@@ -22,6 +22,7 @@ import numpy as np
 
 from ior_nb.runtime import EventBatch, LiveRuntime, Row
 from ior_nb.runtime.filter import DIMENSIONS
+from ior_nb.runtime.peers import seen_files
 from ior_nb.runtime.text import middle_cut, show_bytes, show_count, show_ns
 from ior_nb.widgets.checked import LONGEST_PATH, text
 from ior_nb.widgets.page import packed, script, still_table, style
@@ -207,7 +208,7 @@ def _words(rows: EventBatch) -> tuple[list[str], dict[str, np.ndarray]]:
     words: list[str] = []
     codes: dict[str, np.ndarray] = {}
     for name in _TEXTS:
-        used, places = np.unique(rows[name], return_inverse=True)
+        used, places = np.unique(seen_files(rows) if name == "file" else rows[name], return_inverse=True)
         codes[name] = (places + len(words)).astype(np.int32)
         table = rows.tables[name]
         words += [table[code] for code in used.tolist()]

@@ -30,6 +30,7 @@ ACTIVITY: Final = {
     "read": "bytes_read",
     "written": "bytes_written",
     "fetched": "fetched_bytes",
+    "faulted": "faulted_bytes",
     "total": "latency_total_ns",
     "max": "latency_max_ns",
     "timed": "timed",
@@ -42,6 +43,7 @@ _SUMS: Final = (
     "bytes_read",
     "bytes_written",
     "fetched_bytes",
+    "faulted_bytes",
     "latency_total_ns",
     "timed",
     "rate",
@@ -153,7 +155,7 @@ class TablePanel(Panel):
                 why = "filtered" if filtered and snapshot is not None else "waiting" if state.running else "nothing"
                 shown = {"empty": why}
             else:
-                shown = self._shown(snapshot)
+                shown = {"running": state.running, **self._shown(snapshot)}
             self._sent, self._snapshot = sent, snapshot
         self._looked_at = looking_at  # not before: what has failed is tried again
         return shown

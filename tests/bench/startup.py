@@ -124,7 +124,7 @@ def parts() -> dict[str, float]:
         times[f"collector by hand: {name}"] = now - last
         last = now
 
-    from ior_nb.engine.collector import btf, compiler, hooks, image, program, tracer
+    from ior_nb.engine.collector import btf, compiler, hooks, image, processes, program, sizes
     from ior_nb.syscalls import select
 
     done("import of its modules")
@@ -138,8 +138,8 @@ def parts() -> dict[str, float]:
         variant,
         event_pages=4096,
         name_pages=2048,
-        cpus=program.possible_cpus(),
-        threads=program.possible_threads(),
+        cpus=sizes.possible_cpus(),
+        threads=sizes.possible_threads(),
     )
     compiled = compiler.compile_text(text, program.FUNCTIONS)
     done("compile")
@@ -152,7 +152,7 @@ def parts() -> dict[str, float]:
     for point in hooks.HOOKS:
         hung.attach(point)
     done("attach")
-    tracer.parents()
+    processes.parents()
     done("scan /proc once")
     hung.detach()
     done("detach")

@@ -74,6 +74,9 @@ def test_a_bar_narrows_and_a_checkbox_stops_its_rows(lab: Lab, context: BrowserC
     bars.filter(has_text="1 µs – 10 µs").click()
     expect(chips).to_have_text(["latency>=1us", "latency<10us"])
     page.get_by_role("button", name="Clear", exact=True).click()
+    page.get_by_role("button", name="on CPU").click()
+    expect(chips).to_have_text(["on_cpu>0"])
+    page.get_by_role("button", name="Clear", exact=True).click()
 
     page.locator(".ior-tabs .lm-TabBar-tab", has_text="Probes").click()
     box, family = page.get_by_label(ACCESS, exact=True), page.get_by_label(f"all {len(FS)} of FS")

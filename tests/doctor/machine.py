@@ -13,6 +13,17 @@ BOTH = 1 << 39 | 1 << 38  # CAP_BPF and CAP_PERFMON
 DOCKER = 0xA80425FB  # what a container has unless told otherwise
 DIST_PACKAGES = "usr/lib/python3/dist-packages"
 
+LOADED = {
+    "ok": True,
+    "way": "raw",
+    "compiled": False,
+    "notes": [],
+    "cache": "",
+    "folder": "/var/cache/ior-nb",
+    "unfilled": {},
+}
+"""What a collector says that has loaded its program."""
+
 
 class Machine:
     """A Debian on iron, where root runs Jupyter and sudo asks for a password."""

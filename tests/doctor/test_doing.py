@@ -11,10 +11,9 @@ from ior_nb.doctor.doing import Answers, ask, judge
 from ior_nb.doctor.host import Host
 from ior_nb.doctor.places import find
 from ior_nb.engine.spawn import Collector, spawn
-from tests.doctor.machine import BOTH, DIST_PACKAGES, Machine
+from tests.doctor.machine import BOTH, DIST_PACKAGES, LOADED, Machine
 
 TRIED = {"ok": True, "calls": 10, "counted": 10}
-LOADED = {"ok": True, "way": "raw", "compiled": False, "notes": [], "cache": "", "folder": "/var/cache/ior-nb"}
 SHADOWED = (
     "bcc is installed, its shared library is not: {folder}/bin/../lib/libstdc++.so.6: version `GLIBCXX_3.4.30' not"
     " found (required by /lib/x86_64-linux-gnu/libLLVM-14.so.1)"
@@ -41,6 +40,13 @@ def test_all_is_well_in_three_lines(machine: Machine) -> None:
         Finding("hooks", True, "raw tracepoints"),
         Finding("program", True, "from the cache in /var/cache/ior-nb, loaded in 0.1 s"),
     ]
+
+
+def test_columns_the_kernel_does_not_fill_are_a_remark(machine: Machine) -> None:
+    """Which, and why, in one line; tracing works all the same."""
+    found = judged(machine, TRIED, LOADED | {"unfilled": {"peer, local": "no sock.a", "cold": "no b"}})["columns"]
+
+    assert found == Finding("columns", None, "not filled: peer, local (no sock.a), cold (no b)")
 
 
 @pytest.mark.parametrize(("counted", "ok"), [(10, True), (7, None), (0, False)])

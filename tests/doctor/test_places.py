@@ -4,7 +4,7 @@ import pytest
 
 from ior_nb.doctor.doing import Answers, judge
 from ior_nb.doctor.places import PLACES, Place, find
-from tests.doctor.machine import BOTH, DIST_PACKAGES, DOCKER, Machine
+from tests.doctor.machine import BOTH, DIST_PACKAGES, DOCKER, LOADED, Machine
 
 POD = "0::/\n"
 # How each place shows itself: files, variables.
@@ -344,7 +344,7 @@ def test_locked_memory(machine: Machine, place: str, line: str) -> None:
 def test_numbers_of_trace_events(machine: Machine, place: str, line: str) -> None:
     """Where they cannot be read the line mounts them, or lets them be read."""
     trial = {"ok": True, "calls": 10, "counted": 10}
-    load = {"ok": True, "way": "raw-preemptible", "compiled": False, "notes": ["may skip"], "cache": "", "folder": "/c"}
+    load = LOADED | {"way": "raw-preemptible", "notes": ["may skip"]}
     host = at(machine, place).host
 
     found = {finding.name: finding for finding in judge(Answers(trial, load), host, find(host)[0])}

@@ -119,17 +119,13 @@ def test_the_body_still_runs(folder: Path, session: TracerSession, monkeypatch: 
     assert [len(t) for t in done] == [101]
 
 
-@pytest.mark.parametrize("engine", ["auto", "bcc"])
-def test_tracing_is_refused_as_ever_without_the_variable_or_with_an_engine_by_name(
-    engine: str, folder: Path, refused: None, monkeypatch: pytest.MonkeyPatch
+def test_tracing_is_refused_as_ever_with_an_engine_by_name(
+    folder: Path, refused: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Recordings only stand in where nobody asked for one engine, and the variable says which."""
-    if engine == "bcc":
-        monkeypatch.setenv("IOR_NB_REPLAY", str(folder))
-    else:
-        monkeypatch.delenv("IOR_NB_REPLAY", raising=False)
+    """Recordings only stand in where nobody asked for one engine."""
+    monkeypatch.setenv("IOR_NB_REPLAY", str(folder))
     with (
-        TracerSession(engine=engine) as session,
+        TracerSession(engine="bcc") as session,
         pytest.raises(errors.PermissionDenied, match="uid 7 lacks"),
         trace(session=session),
     ):

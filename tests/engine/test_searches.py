@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ def events(*rows: tuple[Any, ...]) -> EventBatch:
     full = [(*row, *(1, i, "openat")[len(row) - 2 :]) for i, row in enumerate(rows)]
     return batch(
         path_arg=[row[0] for row in full],
+        file=[row[0] for row in full],
         ret=[row[1] for row in full],
         is_error=[-4096 < row[1] < 0 for row in full],
         tid=[row[2] for row in full],
@@ -63,6 +65,38 @@ def test_other_errors_and_other_calls_are_no_searches() -> None:
     assert told(events(("/a/x", -13), ("/b/x", -2, 1, 1, "unlink"), ("/c/x", 3))) == [False, False, False]
 
 
+@pytest.mark.parametrize(
+    ("path", "ret", "call", "probe"),
+    [
+        ("/r/.git/refs/heads/main", -2, "openat", True),
+        ("/r/.git/objects/b1/bd38", -2, "unlink", True),
+        ("/r/.gitattributes", -2, "openat", True),
+        ("/r.git/objects/info/alternates", -2, "openat", True),
+        ("/bare/refs/heads/main", -2, "open", True),
+        ("/bare/packed-refs", -2, "openat", True),
+        ("/r/.git/config", -13, "openat", False),
+        ("/r/data.git.csv", -2, "openat", False),
+        ("/r/refs/table.csv", -2, "openat", False),
+        ("/r/objects/table.csv", -2, "openat", False),
+        ("/r/a.csv", -2, "unlink", False),
+        ("/usr/share/locale/de/LC_MESSAGES/git.mo", -2, "openat", True),
+        ("/usr/lib/locale/locale-archive", -2, "openat", True),
+        ("/r/__pycache__/a.cpython-311.pyc", -2, "openat", True),
+        ("/usr/bin/pyvenv.cfg", -2, "openat", True),
+        ("/usr/bin/python._pth", -2, "openat", True),
+        ("/etc/gitattributes", -2, "openat", True),
+        ("/sys/fs/cgroup/cpu.max", -2, "openat", True),
+        ("/etc/none", -2, "openat", False),
+        ("/dev/ptmx", -5, "read", True),
+        ("/dev/sda", -5, "read", False),
+        ("/r/a.csv", -5, "read", False),
+    ],
+)
+def test_names_that_tell_what_is_no_failure(path: str, ret: int, call: str, probe: bool) -> None:
+    """What git, Python or a language has only where it is needed, and the end of a terminal; nothing else."""
+    assert told(events((path, ret, 1, 0, call))) == [probe]
+
+
 def test_find_that_comes_too_late_tells_nothing() -> None:
     """A search takes no longer than its time."""
     late = WITHIN_NS // MS + 1
@@ -75,6 +109,13 @@ def test_program_is_found_along_its_path() -> None:
     rows = events(("/a/true", -2, 1, 0, "execve"), ("/bin/true", 0, 1, 1, "execve"))
 
     assert told(rows) == [True, False]
+
+
+def test_folder_that_is_made_a_little_later_was_no_failure() -> None:
+    """Tar makes a folder, sees that the one above is missing, and comes again when it has made that."""
+    rows = events(("/t/a/b", -2, 1, 0, "mkdirat"), ("/t/a", 0, 1, 1, "mkdirat"), ("/t/a/b", 0, 1, 2, "mkdirat"))
+
+    assert told(rows) == [True, False, False]
 
 
 def test_rows_wait_for_the_next_batch_no_longer_than_needed() -> None:

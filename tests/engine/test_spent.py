@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ior_nb.engine.collector import wire
 from ior_nb.engine.decode import EVENT, Decoder
 from ior_nb.engine.names import CHUNK
-from ior_nb.engine.spent import ALL, FETCHED, RUN_DELAY, WAITS, unpacked
+from ior_nb.engine.spent import ALL, FETCHED, LOCKS, RUN_DELAY, WAITS, unpacked
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.schema import PARTS
 from ior_nb.syscalls import resolve
@@ -84,7 +84,9 @@ def test_a_call_that_is_still_open_was_not_measured() -> None:
     assert rows.text("source").tolist() == ["", "cache"]
 
 
-@pytest.mark.parametrize("measured", [ALL, ALL - {WAITS}, ALL - {FETCHED}, ALL - {RUN_DELAY}, frozenset()])
+@pytest.mark.parametrize(
+    "measured", [ALL, ALL - {LOCKS}, ALL - {WAITS}, ALL - {FETCHED}, ALL - {RUN_DELAY}, frozenset()]
+)
 def test_what_nobody_measures_has_no_numbers(measured: frozenset[str]) -> None:
     """A kernel that does not count, or a trace without waits, leaves the columns as not measured."""
     rows = decoded({"latency": 9, "fetched": 4096, "run_delay": 2, "wait_other": 3}, measured=measured)
@@ -93,6 +95,7 @@ def test_what_nobody_measures_has_no_numbers(measured: frozenset[str]) -> None:
     assert rows.text("source")[0] == ("device" if FETCHED in measured else "")
     assert rows["wait_cpu_ns"][0] == (2 if RUN_DELAY in measured else -1)
     assert rows["wait_other_ns"][0] == (3 if WAITS in measured else -1)
+    assert rows["wait_lock_ns"][0] == (0 if measured >= {WAITS, LOCKS} else -1)
     assert rows["on_cpu_ns"][0] == (4 if measured >= {WAITS, RUN_DELAY} else -1)
 
 

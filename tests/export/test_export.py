@@ -458,9 +458,10 @@ def test_csv_has_the_columns_of_the_reference() -> None:
         "seq,time_ns,gap_ns,latency_ns,comm,pid,tid,syscall,fd,ret,bytes,file,error,family,requested_sleep_ns,nfds,"
         "timeout_ns,address_space_bytes,old_file,epoll_op,epoll_target_fd,epoll_events,"
         "probe,py_file,py_line,py_func,stack,"
-        "fetched_bytes,source,on_cpu_ns,wait_cpu_ns,wait_device_ns,wait_lock_ns,wait_other_ns,opened_at"
+        "fetched_bytes,source,on_cpu_ns,wait_cpu_ns,wait_device_ns,wait_lock_ns,wait_other_ns,"
+        "opened_at,peer,local,object"
     )
-    assert len(HEADER) == 35
+    assert len(HEADER) == 38
 
 
 @given(ROWS)

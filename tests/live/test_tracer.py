@@ -40,7 +40,7 @@ def events(raw):
     found = []
     for at in range(0, len(raw), tracer.events.stride):
         body = raw[at + 8 : at + tracer.events.stride]
-        pid, tid, nr, flags, generation = struct.unpack_from("<IIHBB", body, 116)
+        pid, tid, nr, flags, generation = struct.unpack_from("<II24xHBB", body, 116)
         found.append({{"pid": pid, "tid": tid, "nr": nr, "flags": flags, "generation": generation}})
     return found
 

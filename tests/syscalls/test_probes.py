@@ -18,7 +18,8 @@ def test_every_rule_is_of_known_calls_and_says_why(rule: Rule) -> None:
     assert all(0 < number <= MOST_ERRNO for number in rule.errnos)
     assert rule.reason[0].isupper()
     assert rule.reason.endswith(".")
-    assert rule.when in ("", "request", "search")
+    assert rule.when in ("", "request", "search", "name")
+    assert (rule.when == "name") is bool(rule.names)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,8 @@ def test_every_rule_is_of_known_calls_and_says_why(rule: Rule) -> None:
         *(("mkdir", errno.EEXIST), ("getxattr", errno.ENODATA), ("lgetxattr", errno.EOPNOTSUPP)),
         *(("lseek", errno.ESPIPE), ("wait4", errno.ECHILD), ("futex", errno.ETIMEDOUT), ("futex", errno.EAGAIN)),
         *(("clone3", errno.ENOSYS), ("accept4", errno.EAGAIN), ("recvmmsg", errno.EAGAIN)),
+        *(("getpeername", errno.ENOTSOCK), ("close", errno.EBADF), ("fadvise64", errno.ESPIPE)),
+        *(("close_range", errno.EINVAL), ("statfs", errno.ENOENT)),
     ],
 )
 def test_answers_are_probes(call: str, error: int) -> None:
@@ -53,11 +56,14 @@ def test_failures_are_failures(call: str, error: int) -> None:
 
 
 def test_conditions_are_those_of_ioctl_and_of_searches() -> None:
-    """Beyond call and error, only the request of an ioctl and a file found later decide."""
+    """Beyond call and error, only the request of an ioctl, a file found later and its name decide."""
     assert errno.ENOTTY in errnos("ioctl", ["request"])
     assert 0x5401 in REQUESTS.values()
     assert all(errno.ENOENT in errnos(name, ["search"]) for name in SEARCHING)
-    assert {r.when: r.calls for r in RULES if r.when} == {"request": ("ioctl",), "search": SEARCHING}
+    assert {r.when: r.calls for r in RULES if r.when not in ("", "name")} == {
+        "request": ("ioctl",),
+        "search": SEARCHING,
+    }
 
 
 def test_calls_that_wait_are_known() -> None:

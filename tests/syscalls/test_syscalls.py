@@ -379,7 +379,7 @@ def test_native_calls_are_those_of_this_machine() -> None:
     here = {name: number for name, number in machine.NUMBERS.items() if name not in ALIASES}
     here |= {ALIASES[name]: number for name, number in machine.NUMBERS.items() if name in ALIASES}
 
-    assert here == {syscall.name: syscall.number for syscall in NATIVE}
+    assert here | table.PSEUDO == {syscall.name: syscall.number for syscall in NATIVE}
     assert [syscall for syscall in SYSCALLS if syscall.native] == list(NATIVE)
 
 
@@ -388,13 +388,22 @@ def test_other_calls_have_numbers_no_call_has() -> None:
     used = {number for table in TABLES.values() for number in table.NUMBERS.values()}
 
     assert {syscall.number for syscall in SYSCALLS if not syscall.native} <= set(machine.FOREIGN.values())
-    assert set(machine.FOREIGN.values()) & used == set()
+    assert set(machine.FOREIGN.values()) & (used | set(table.PSEUDO.values())) == set()
     assert set(machine.FOREIGN.values()) <= set(range(337, 424))
+
+
+def test_what_is_no_call_has_a_number_no_call_has() -> None:
+    """What becomes rows like a call is between the numbers of all tables, and is traced on every machine."""
+    used = {number for each in TABLES.values() for number in each.NUMBERS.values()}
+
+    assert set(table.PSEUDO.values()) & used == set()
+    assert set(table.PSEUDO.values()) <= set(range(337, 424))
+    assert all(BY_NAME[name].native for name in table.PSEUDO)
 
 
 def test_every_row_is_in_a_table_and_every_name_has_a_row() -> None:
     """The tables of all architectures have exactly the names of the rows, those under another name too."""
-    given = {name for table in TABLES.values() for name in table.NUMBERS}
+    given = {name for each in TABLES.values() for name in each.NUMBERS} | set(table.PSEUDO)
 
     assert given == {word for syscall in SYSCALLS for word in (syscall.name, syscall.also) if word}
 
@@ -580,7 +589,7 @@ def test_descriptor_kinds_have_a_descriptor(kind: str) -> None:
 @pytest.mark.parametrize("syscall", [s for s in SYSCALLS if s.bytes_class != "none"], ids=lambda s: s.name)
 def test_counted_calls_know_what_was_asked_for(syscall: Syscall) -> None:
     """A call that counts bytes has a requested size, or messages, except getxattrat, which keeps it in a struct."""
-    assert roles(syscall) & {"size", "iovec", "msghdr", "mmsghdr"} or syscall.name == "getxattrat"
+    assert roles(syscall) & {"size", "iovec", "msghdr", "mmsghdr"} or syscall.name in ("getxattrat", *table.PSEUDO)
 
 
 def test_two_descriptor_transfers_act_on_the_destination() -> None:

@@ -200,6 +200,7 @@ def test_errors_are_named(runtime: FakeRuntime, opened: Open, monkeypatch: pytes
         (LinesPanel, {"dimension": "py_func", "value": "<module>"}, 'py_func="<module>"'),
         (LinesPanel, {"dimension": "line", "value": "/a.py", "line": 7}, "py_file=/a.py and py_line=7"),
         (LinesPanel, {"dimension": "line", "value": "a*.py", "line": 7}, "py_file~^a*.py$ and py_line=7"),
+        (FilesPanel, {"dimension": "file", "value": "tcp 127.0.0.1:5432"}, "peer=127.0.0.1:5432"),
     ],
 )
 def test_a_click_narrows(

@@ -185,7 +185,8 @@ class Collector:
         _check_rights()
         from ior_nb.engine.collector import cache
         from ior_nb.engine.collector.loader import NotHere
-        from ior_nb.engine.collector.tracer import Tracer, Viewer
+        from ior_nb.engine.collector.processes import Viewer
+        from ior_nb.engine.collector.tracer import Tracer
 
         pid, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         before = os.fstat(2).st_size
@@ -211,6 +212,7 @@ class Collector:
             "way": loading.way,
             "compiled": loading.compiled,
             "notes": loading.notes,
+            "unfilled": loading.unfilled,
             "measured": loading.measured,
             "cache": loading.cache,
             "folder": str(cache.folder() or ""),
@@ -257,7 +259,7 @@ class Collector:
         return {}
 
     def _do_filter(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Put another filter in place. {"filter": {...}, "generation": n}; see `program.filter_row`."""
+        """Put another filter in place. {"filter": {...}, "generation": n}; see `filters.filter_row`."""
         self._loaded().set_filter(request["filter"], request["generation"])
         return {}
 
@@ -268,6 +270,8 @@ class Collector:
         if request.get("counters"):
             head = json.dumps({"cpus": tracer.cpus}).encode() + b"\n"
             self._put(Frame.COUNTERS, head + tracer.counters())
+        if tracer.pages is not None and (counts := tracer.pages.counts()):
+            self._put(Frame.CACHED, counts)
         unknown = tracer.stacks.unknown if tracer.stacks is not None else {}
         return {"totals": self._totals(), "queued": self._queued, "unknown_pythons": unknown}
 

@@ -32,6 +32,7 @@ __all__ = [
     "RING",
     "TOLD",
     "WAITS",
+    "WANTED_CLASSIC",
     "Hooks",
     "also_there",
     "event_numbers",
@@ -67,6 +68,7 @@ MEASURED: Final[dict[str, Members]] = {
     "fetched": {"task_struct": ("ioac.read_bytes",)},  # CONFIG_TASK_IO_ACCOUNTING
     "run_delay": {"task_struct": ("sched_info.run_delay",)},  # CONFIG_SCHED_INFO
     "waits": _SLEEPS,
+    "locks": _SLEEPS,
 }
 """What can be measured of a call besides its time, and the members it takes."""
 _NEEDED: Final[dict[str, tuple[int | None, tuple[Members, ...]]]] = {
@@ -85,6 +87,15 @@ _NEEDED: Final[dict[str, tuple[int | None, tuple[Members, ...]]]] = {
 }
 # The same as trace events.
 EVENTS: Final = {name: f"{'raw_syscalls' if name.startswith('sys_') else 'sched'}/{name}" for name in HOOKS}
+# What the program reads besides where it hangs at those.
+WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
+    "task_struct": ("children", "sibling", "thread_node"),
+    "signal_struct": ("thread_head",),
+    "trace_event_raw_sys_enter": ("id", "args"),
+    "trace_event_raw_sys_exit": ("ret",),
+    "trace_event_raw_sched_process_fork": ("child_pid",),
+    "trace_event_raw_sched_process_exec": ("old_pid", "__data_loc_filename"),
+}
 KINDS: Final = {"raw": PROG_RAW_TRACEPOINT, "tracepoint": PROG_TRACEPOINT}
 TOLD: Final = {
     "raw": "raw tracepoints",
@@ -144,9 +155,10 @@ class Hooks:
         return ALSO[RING] in self._programs
 
     @property
-    def watches_waits(self) -> bool:
-        """Whether it can be told what a call waits for."""
-        return WAITS["sched_switch"] in self._programs
+    def watches(self) -> frozenset[str]:
+        """What of `MEASURED` takes hooks that are there."""
+        hooks = {"waits": "sched_switch", "locks": "contention_begin"}
+        return frozenset(what for what, hook in hooks.items() if WAITS[hook] in self._programs)
 
     def detach(self) -> None:
         """Take all away, the last one first. Idempotent."""

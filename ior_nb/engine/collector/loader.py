@@ -13,24 +13,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ior_nb.engine.collector import cache, trial
+from ior_nb.engine.collector import cache, mapped, trial
 from ior_nb.engine.collector.advice import EVENT_NUMBERS_READABLE, RECORDING, SUPPORTED_KERNEL
 from ior_nb.engine.collector.bpf import Refused, unlimit_memory
 from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
+from ior_nb.engine.collector.columns import refused, unfilled
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
-from ior_nb.engine.collector.hooks import ALSO, HOOKS, KINDS, MEASURED, Hooks, event_numbers
+from ior_nb.engine.collector.hooks import ALSO, HOOKS, KINDS, MEASURED, Hooks, also_there, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
 from ior_nb.engine.collector.program import (
     FUNCTIONS,
     TAILS,
     WANTED_PYTHON,
     Variant,
-    possible_cpus,
-    possible_threads,
     source,
 )
 from ior_nb.engine.collector.python import STACKS_HERE
 from ior_nb.engine.collector.ring import PAGE
+from ior_nb.engine.collector.sizes import possible_cpus, possible_threads
 
 __all__ = ["UNREADABLE", "WAYS", "Loading", "NotHere", "kernel_btf", "load_program"]
 
@@ -45,7 +45,7 @@ class NotHere(Exception):
 WAYS: Final = {
     "raw": Variant(classic=False, preemptible=False, typed=True),
     "raw-preemptible": Variant(classic=False, preemptible=True, typed=True),
-    "tracepoint": Variant(classic=True, preemptible=False, typed=True, python=False),
+    "tracepoint": Variant(classic=True, preemptible=False, typed=True, python=False, mapped=False),
 }
 
 
@@ -67,6 +67,8 @@ class Loading:
     """What it can measure of a call besides its time; keys of `hooks.MEASURED`."""
     cache: str
     """Why nothing is kept, or what was kept is not used; empty when all is well."""
+    unfilled: Mapping[str, str]
+    """Columns this kernel does not fill, and why; see `columns.unfilled`."""
     preempted: Callable[[], None]
     """To be called when the kernel has skipped runs at raw tracepoints: from then on it is known as one that does."""
 
@@ -97,10 +99,12 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
     bcc = bcc_version()
     kept = store.get(key) or {}
     if not kept or (bcc and kept["bcc"] != bcc):
-        kept = {"bcc": bcc, "preemptible": None, "measured": None, "images": {}}
+        kept = {"bcc": bcc, "preemptible": None, "unfilled": None, "measured": None, "images": {}}
     btf = _lazily(lambda: _checked(data))
     if kept["preemptible"] is None:
         kept["preemptible"] = trial.examine(btf()).preemptible
+    if kept["unfilled"] is None:
+        kept["unfilled"] = unfilled(btf())
     if kept["measured"] is None:
         kept["measured"] = [what for what, members in MEASURED.items() if _has(btf(), members)]
 
@@ -120,8 +124,9 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
         store.put(key, kept | {"preemptible": True})
 
     hooks = Hooks(loaded.programs, numbers)
-    measured = tuple(what for what in kept["measured"] if what != "waits" or hooks.watches_waits)
-    return Loading(loaded, image, hooks, way, compiled, notes, measured, store.refused, preempted)
+    measured = tuple(what for what in kept["measured"] if what not in ("waits", "locks") or what in hooks.watches)
+    lacking = kept["unfilled"] | refused(image.code.keys() - loaded.programs.keys())
+    return Loading(loaded, image, hooks, way, compiled, notes, measured, store.refused, lacking, preempted)
 
 
 def _chosen(way: str, *, preemptible: bool) -> tuple[str, dict[str, int] | None, tuple[str, ...]]:
@@ -189,6 +194,9 @@ def _compile(btf: Btf, wanted: Variant, sizes: dict[str, int]) -> tuple[Image, L
 
 def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image, Loaded]:
     variant = replace(variant, python=variant.python and STACKS_HERE and _has(btf, WANTED_PYTHON))
+    faults = variant.mapped and "on_cached" in also_there(btf)[0] and _has(btf, mapped.WANTED)
+    told = btf.has_hook("mm_filemap_fault") and btf.has_hook("mm_filemap_map_pages")
+    variant = replace(variant, mapped=faults, faults_told=variant.faults_told and told, writes=mapped.sees_writes(btf))
     try:
         text = source(btf, variant, **sizes)
     except LookupError as error:

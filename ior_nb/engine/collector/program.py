@@ -11,11 +11,12 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from ior_nb.engine.collector import wire
+from ior_nb.engine.collector import mapped, wire
 from ior_nb.engine.collector.btf import Btf
-from ior_nb.engine.collector.hooks import MEASURED, RING, also_there
+from ior_nb.engine.collector.filters import FILTER
+from ior_nb.engine.collector.hooks import MEASURED, RING, WANTED_CLASSIC, also_there
 from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
 from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls import NATIVE, Syscall
@@ -28,6 +29,7 @@ from ior_nb.syscalls.machine import (
     REGISTERS_START,
 )
 from ior_nb.syscalls.probes import MOST_ERRNO, REQUESTS, SEARCHING, errnos
+from ior_nb.syscalls.table import PSEUDO
 
 HERE: Final = Path(__file__).resolve().parent
 
@@ -69,28 +71,30 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "super_block": ("s_dev", "s_magic"),
     "dentry": ("d_hash", "d_parent", "d_name", "d_inode"),
     "vfsmount": ("mnt_root",),
+    "vm_area_struct": ("vm_file",),
     "mount": ("mnt", "mnt_parent", "mnt_mountpoint"),
     "fs_struct": ("pwd", "root"),
     "socket_alloc": ("vfs_inode",),
     "socket": ("sk",),
     "linux_binprm": ("filename",),
-    "sock": ("__sk_common", "sk_type", "sk_protocol"),
-    "sock_common": ("skc_family",),
+    "sock": ("sk_type", "sk_protocol", "sk_socket"),
+    "sock_common": (
+        *("skc_family", "skc_daddr", "skc_rcv_saddr", "skc_dport", "skc_num", "skc_state", "skc_bound_dev_if"),
+    ),
+    "inet_sock": ("inet_sport",),
 }
 # And what only some have; the program does without.
 WANTED_IF_THERE: Final[tuple[dict[str, tuple[str, ...]], ...]] = (
     {"ns_common": ("ops",), "proc_ns_operations": ("name",)},
     {"mm_struct": ("flags",)},
+    {"mm_struct": ("mm_mt",), "maple_tree": ("ma_root",)},  # Linux 6.1
+    {"mm_struct": ("mm_rb",), "vm_area_struct": ("vm_rb", "vm_start", "vm_end")},
+    {"backing_file": ("user_path",)},
+    {"sock_common": ("skc_v6_daddr", "skc_v6_rcv_saddr")},
+    {"unix_sock": ("addr", "peer"), "unix_address": ("len", "name"), "socket_alloc": ("socket",)},
+    {"netlink_sock": ("portid", "dst_portid", "dst_group", "groups")},
+    {"vsock_sock": ("local_addr", "remote_addr")},
 )
-# And what it reads besides where it hangs at trace events.
-WANTED_CLASSIC: Final[dict[str, tuple[str, ...]]] = {
-    "task_struct": ("children", "sibling", "thread_node"),
-    "signal_struct": ("thread_head",),
-    "trace_event_raw_sys_enter": ("id", "args"),
-    "trace_event_raw_sys_exit": ("ret",),
-    "trace_event_raw_sched_process_fork": ("child_pid",),
-    "trace_event_raw_sched_process_exec": ("old_pid", "__data_loc_filename"),
-}
 WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
     "task_struct": ("thread",),
     "thread_struct": ("fsbase",),
@@ -99,10 +103,10 @@ WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
     "file": ("f_inode", "f_cred"),
     "dentry": ("d_name",),
 }
-TAILS: Final = ("enter_walk", "exit_walk", "exit_many", "exit_rest", "on_refused")
+TAILS: Final = ("enter_walk", "exit_walk", "exit_address", "exit_many", "exit_rest", "on_refused")
 FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
 # The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
-_TAILS: Final = "python_walk python_find python_new python_mapped python_opener python_close python_unseen".split()
+_TAILS: Final = "python_walk python_find python_new python_done python_mapped python_close python_unseen".split()
 PYTHON_TAILS: Final = {name: len(TAILS) + at for at, name in enumerate(_TAILS)}
 PYTHON_HOOKS: Final = {
     "sched_process_fork": "python_fork",
@@ -116,10 +120,10 @@ KNOWN_STACKS: Final = 32768
 KNOWN_CODES: Final = 16384
 KNOWN_OPENERS: Final = 65536
 PARTS: Final = (  # of bpf/
-    *("python.h", "types.h", "hooks.h", "reading.c", "fetched.c", "waits.c", "names.c", "files.c", "scope.c"),
-    *("record.c", "enter.c", "exit.c", "tasks.c"),
+    *("python.h", "types.h", "hooks.h", "reading.c", "fetched.c", "waits.c", "areas.c", "names.c", "peers.c"),
+    *("files.c", "scope.c", "record.c", "addresses.c", "enter.c", "exit.c", "tasks.c"),
 )
-SHARES: Final = 5  # programs that may meet on a CPU
+SHARES: Final = 6  # programs that may meet on a CPU
 
 # How a string argument is read (spec.how1, how2).
 HOW: Final = {"": 0, "path": 1, "path2": 1, "text": 2, "text2": 2, "path_out": 3, "exec_path": 4}
@@ -138,6 +142,10 @@ EXTRA: Final = {
     "fds_out": 9,
     "mmsghdr": 10,
 }
+BY_ADDRESS: Final = 0x80  # of spec.fd: the file is not behind a descriptor, but mapped at an address
+# How a call comes to an address of its own (spec.address_how), by the role that holds it.
+ADDRESS: Final = {"connect_addr": 1, "send_addr": 2, "recv_addr": 3, "bind_addr": 4, "accept_addr": 5}
+MESSAGES: Final = {"write": ADDRESS["send_addr"], "read": ADDRESS["recv_addr"]}  # of `msghdr`, by the class of bytes
 SF_CHANGES_NAMES: Final = 1
 SF_EXEC: Final = 2
 SF_WRITES: Final = 4
@@ -162,9 +170,8 @@ RING_OPENS: Final = sum(1 << number for number in (13, 18, 28, 45, 54, 62))
 FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
-SPEC: Final = struct.Struct("<I21B7x2Q")  # struct spec of bpf/types.h
+SPEC: Final = struct.Struct("<I24B4x2Q")  # struct spec of bpf/types.h
 CONFIG: Final = struct.Struct("<2Q12I")  # struct config of bpf/types.h
-FILTER: Final = struct.Struct("<8Q2Q32s2I8B")  # struct filter of bpf/types.h
 LIVE: Final = struct.Struct("<5I")  # struct live of bpf/types.h
 
 
@@ -173,7 +180,7 @@ class Slot(ctypes.LittleEndianStructure):
 
     _fields_ = (
         ("last_at", ctypes.c_uint64 * 2),
-        ("last", ctypes.c_uint64 * 5),
+        ("last", ctypes.c_uint64 * 7),
         ("regs", ctypes.c_uint64 * 8),
         ("start", ctypes.c_uint64),
         ("end", ctypes.c_uint64),
@@ -207,6 +214,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("tells", ctypes.c_uint8),
         ("makes", ctypes.c_uint8),
         ("why", ctypes.c_uint8),
+        ("faulting", ctypes.c_uint8),
     )
 
     def arguments(self) -> tuple[int, ...]:
@@ -214,8 +222,8 @@ class Slot(ctypes.LittleEndianStructure):
         return tuple(self.regs[_register(index) - 1] for index in range(len(ARGUMENT_REGISTERS)))
 
 
-KNOWN_BYTES: Final = 40  # struct known of bpf/types.h, and where its id is
-KNOWN_ID: Final = 32
+KNOWN_BYTES: Final = 56  # struct known of bpf/types.h, and where its id is
+KNOWN_ID: Final = 48
 # Of a slot: no call; one whose end makes a row; one whose end does not; a child that has not returned yet; a thread
 # that may be in a call begun before; a refused call whose files are being named.
 STATES: Final = {"NONE": 0, "OPEN": 1, "SKIPPED": 2, "BORN": 3, "BEFORE": 4, "REFUSED": 5}
@@ -252,6 +260,7 @@ def _meaning(call: Syscall, watches_ring: bool) -> bytes:
     first = role_of("path", "exec_path", "text", "path_out")
     second = role_of("path2", "text2")
     extra = role_of(*EXTRA)
+    address = role_of(*ADDRESS)
     flags = (
         SF_KNOWN
         | SF_CHANGES_NAMES * (call.name in CHANGES_NAMES or (call.name == SUBMITS_RENAMES and not watches_ring))
@@ -266,7 +275,7 @@ def _meaning(call: Syscall, watches_ring: bool) -> bytes:
     return SPEC.pack(
         0,
         0,
-        at("fd"),
+        at("fd") or (BY_ADDRESS | at("mapped") if call.arg("mapped") is not None else 0),
         at("fd2"),
         at(first),
         HOW[first],
@@ -286,47 +295,12 @@ def _meaning(call: Syscall, watches_ring: bool) -> bytes:
         at("iovcnt") if extra == "iovec" else 0,
         flags,
         at("request"),
+        at(address) if address else 0,
+        at("addr_len"),
+        ADDRESS.get(address, MESSAGES.get(call.bytes_class, 0) * (extra == "msghdr")),
         probes & (1 << 64) - 1,
         probes >> 64,
     )[SWITCH.size :]
-
-
-def filter_row(wanted: dict[str, Any], generation: int) -> bytes:
-    """Return an entry of `filters`.
-
-    Args:
-        wanted: nothing, or "pid", "tid", "calls" (numbers), "latency_min", "latency_max", "errors_only", "comm" and
-            "comm_mask" (16 bytes each, in hex), "audit"; see `runtime.Pushdown`.
-        generation: what records judged by it carry.
-    """
-    calls = wanted.get("calls")
-    bits = (1 << wire.SPECS) - 1 if calls is None else sum(1 << n for n in set(calls))
-    low, high = wanted.get("latency_min"), wanted.get("latency_max")
-    return FILTER.pack(
-        *struct.unpack("<8Q", bits.to_bytes(64, "little")),
-        max(low or 0, 0),
-        (1 << 64) - 1 if high is None else max(high, 0),
-        bytes.fromhex(wanted.get("comm", "00" * 16)) + bytes.fromhex(wanted.get("comm_mask", "00" * 16)),
-        wanted.get("pid") or 0,
-        wanted.get("tid") or 0,
-        generation & 0xFF,
-        bool(wanted),
-        low is not None or high is not None,
-        bool(wanted.get("errors_only")),
-        bool(wanted.get("audit")),
-        *(0, 0, 0),
-    )
-
-
-def possible_threads() -> int:
-    """Return how many numbers threads can have on this machine, rounded up to whole pages of a byte each."""
-    return -(-int(Path("/proc/sys/kernel/pid_max").read_text()) // mmap.PAGESIZE) * mmap.PAGESIZE
-
-
-def possible_cpus() -> int:
-    """Return one more than the highest CPU number this machine can have."""
-    text = Path("/sys/devices/system/cpu/possible").read_text()
-    return int(text.strip().replace(",", "-").split("-")[-1]) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,13 +315,20 @@ class Variant:
     """The task's own words are loaded through a typed pointer (Linux 5.11)."""
     python: bool = True
     """It has the part that reads Python stacks, where that can be. Trace events say too little for it."""
+    mapped: bool = True
+    """It has the part that sees faults on mapped files, where that can be."""
+    faults_told: bool = True
+    """The beginning of a fault has a hook (Linux 6.12)."""
+    writes: bool = True
+    """So has what becomes of bytes written."""
     identity: bool = True
     """Code objects are told apart by more than their addresses. Only a test goes without."""
 
     @property
     def functions(self) -> tuple[str, ...]:
         """What it is made of."""
-        return (*FUNCTIONS, *PYTHON_FUNCTIONS) if self.python else FUNCTIONS
+        faults = mapped.functions(faults_told=self.faults_told, writes=self.writes) if self.mapped else ()
+        return (*FUNCTIONS, *(PYTHON_FUNCTIONS if self.python else ()), *faults)
 
 
 def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int, threads: int) -> str:
@@ -375,6 +356,8 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {f"NR_{name.upper()}": NUMBERS[name] for name in ("mmap", "close")}
     names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS MMSG".split()
     defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
+    ways = "CONNECTS GIVEN FILLED BINDS ACCEPTS".split()
+    defines |= {f"A_{way}": value for way, value in zip(ways, ADDRESS.values(), strict=True)}
     defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
     defines |= {"SF_COMPAT_CHANGES_NAMES": SF_COMPAT_CHANGES_NAMES, "SF_KNOWN": SF_KNOWN}
     defines |= {"SF_SEARCHES": SF_SEARCHES, "MOST_PROBE": MOST_ERRNO, "SF_OPENS": SF_OPENS}
@@ -391,13 +374,23 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
     defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus, "THREADS": threads}
-    defines |= {"SLOTS": 65536, "FILES": 65536, "SOCKFS_MAGIC": 0x534F434B, "NSFS_MAGIC": 0x6E736673}
+    defines |= {
+        "SLOTS": 65536,
+        "FILES": 65536,
+        "SOCKFS_MAGIC": 0x534F434B,
+        "NSFS_MAGIC": 0x6E736673,
+        "OVERLAYFS_MAGIC": 0x794C7630,
+        "BY_ADDRESS": BY_ADDRESS,
+    }
+    defines |= {"SLOTS": 65536, "FILES": 65536, "VOICES": 16384, "SOCKFS_MAGIC": 0x534F434B, "NSFS_MAGIC": 0x6E736673}
     defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
     defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}
     defines |= {"TASK_BTF": int(variant.typed), "CLASSIC": int(variant.classic)}
     defines["TASK_REGS"] = int(variant.typed and "task_pt_regs" in btf.helpers())
     defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for index, name in enumerate(TAILS)}
     defines |= {f"TAIL_{name.upper()}": index for name, index in PYTHON_TAILS.items()}
+    defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for name, index in mapped.TAILS.items()}
+    defines |= {"NR_PAGE_FAULT": PSEUDO["page_fault"], "MAPPED": int(variant.mapped)}
     defines["SHARES"] = SHARES if variant.preemptible else 1
     sizes = {
         "event": wire.EVENT_BYTES,
@@ -409,6 +402,11 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         "live": LIVE.size,
     }
     parts = list(PARTS)
+    if variant.mapped:
+        defines |= mapped.defines(btf, writes=variant.writes) | {"FAULTS_TOLD": int(variant.faults_told)}
+        sizes |= {"cached": wire.CACHED_FILE_BYTES, "fault": ctypes.sizeof(mapped.Fault)}
+        parts.append("mapped.c")
+    parts += ["cache.c", *(["written.c"] if variant.mapped and variant.writes else [])]
     if variant.python:
         defines |= {f"O_{s}_{m}": o for (s, m), o in btf.offsets(WANTED_PYTHON).items()}
         proof = [defines[f"O_file_{name}"] for name in ("f_path", "f_inode", "f_cred")]
@@ -444,5 +442,5 @@ def all_specs(enabled: Iterable[int], rates: dict[int, int], *, watches_ring: bo
         )
         for call in NATIVE
     }
-    nothing = SPEC.pack(1, *[0] * 19, SF_COMPAT_CHANGES_NAMES, 0, 0, 0)
+    nothing = SPEC.pack(1, *[0] * 19, SF_COMPAT_CHANGES_NAMES, *[0] * 6)
     return sorted((dict.fromkeys(COMPAT_CHANGES_NAMES, nothing) | rows).items())

@@ -174,8 +174,10 @@ def _inspect(fd: int) -> Found:
 
     if "_PyRuntime" not in symbols and "libpython" in symbols:
         raise Elsewhere("its interpreter is in a library")
-    if "_PyRuntime" not in symbols or "Py_Version" not in symbols:
-        raise Unknown("it has no symbols _PyRuntime and Py_Version")
+    if "_PyRuntime" not in symbols:
+        raise Unknown("it has no symbol _PyRuntime: it was stripped of them, or is another Python than CPython")
+    if "Py_Version" not in symbols:
+        raise Unknown("it is older than Python 3.11, which has a symbol Py_Version")
     runtime = symbols["_PyRuntime"]
     version = int.from_bytes(at(symbols["Py_Version"], 8), "little")
     major, minor, micro, level = version >> 24 & 255, version >> 16 & 255, version >> 8 & 255, version >> 4 & 15

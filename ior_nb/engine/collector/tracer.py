@@ -9,14 +9,16 @@ import os
 import struct
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.bpf import UPDATE_NOEXIST, Refused, condensed
+from ior_nb.engine.collector.filters import filter_row
 from ior_nb.engine.collector.hooks import HOOKS
 from ior_nb.engine.collector.loader import load_program
+from ior_nb.engine.collector.pages import PAGE_FAULT, Pages
+from ior_nb.engine.collector.processes import ROOT, Viewer, descendants, living, parents, threads
 from ior_nb.engine.collector.program import (
     CONFIG,
     INITIAL_PID_NAMESPACE,
@@ -29,92 +31,16 @@ from ior_nb.engine.collector.program import (
     TARGET_IN,
     Slot,
     all_specs,
-    filter_row,
-    possible_cpus,
 )
 from ior_nb.engine.collector.ring import PAGE, Ring
+from ior_nb.engine.collector.sizes import possible_cpus
 from ior_nb.engine.collector.stacks import Stacks
-
-_MAY_TRACE_ALL: Final = 19  # CAP_SYS_PTRACE
-_EXITING: Final = 0x4  # PF_EXITING: set before the hook on_task_exit runs
-
-
-def parents() -> dict[int, int]:
-    """Return pid -> parent's pid of every process in /proc."""
-    found: dict[int, int] = {}
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                stat = Path(f"/proc/{entry.name}/stat").read_bytes()
-                found[int(entry.name)] = int(stat[stat.rindex(b")") + 2 :].split()[1])
-    return found
-
-
-def descendants(roots: Iterable[int]) -> dict[int, int]:
-    """Return pid -> parent's pid of all living descendants of `roots`, themselves left out."""
-    tree = parents()
-    children: dict[int, list[int]] = {}
-    for pid, parent in tree.items():
-        children.setdefault(parent, []).append(pid)
-    found: dict[int, int] = {}
-    pending = list(roots)
-    while pending:
-        for child in children.get(pending.pop(), ()):
-            if child not in found:
-                found[child] = tree[child]
-                pending.append(child)
-    return found
-
-
-def threads(pid: int) -> list[int]:
-    """Return the thread ids of a process, none when it is gone."""
-    try:
-        return [int(t.name) for t in Path(f"/proc/{pid}/task").iterdir()]
-    except OSError:
-        return []
-
-
-def living(pid: int) -> set[int]:
-    """Return the thread ids of a process without those that are ending, none when it is gone."""
-    found: set[int] = set()
-    for tid in threads(pid):
-        with contextlib.suppress(OSError):
-            stat = Path(f"/proc/{pid}/task/{tid}/stat").read_bytes()
-            if not int(stat[stat.rindex(b")") + 2 :].split()[6]) & _EXITING:
-                found.add(tid)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """Who looks: programs that run with other rights than his are left out where processes are followed."""
-
-    uid: int = 0
-    """0 may see everything."""
-    rights: int = 0
-    """His capabilities, a bit each."""
-
-    @classmethod
-    def of(cls, pid: int, uid: int) -> Viewer:
-        """Return a process of a user."""
-        rights = 0
-        with contextlib.suppress(OSError, LookupError, ValueError):
-            words = Path(f"/proc/{pid}/status").read_text().split()
-            rights = int(words[words.index("CapPrm:") + 1], 16)
-        return cls(0 if rights >> _MAY_TRACE_ALL & 1 else uid, rights)
-
-    def may_see(self, pid: int) -> bool:
-        """Whether a process is his: the kernel gives its folder in /proc to root where it is not dumpable."""
-        try:
-            return self.uid in (0, Path(f"/proc/{pid}").stat().st_uid)
-        except OSError:
-            return True  # it is gone
 
 
 class Tracer:
     """Everything that touches the kernel."""
 
-    def __init__(self, *, event_bytes: int, name_bytes: int, way: str = "auto", viewer: Viewer = Viewer()) -> None:
+    def __init__(self, *, event_bytes: int, name_bytes: int, way: str = "auto", viewer: Viewer = ROOT) -> None:
         self._viewer = viewer
         self._hidden = 0
         self._namespace = Path("/proc/self/ns/pid").stat().st_ino
@@ -139,6 +65,12 @@ class Tracer:
         """What reads Python stacks, once it is loaded."""
         self.no_stacks = ""
         """Why it cannot be."""
+        self.pages: Pages | None = None
+        """What sees faults on mapped files, once it is loaded."""
+        self.no_pages = ""
+        """Why it cannot be."""
+        self._attached = False
+        self._late = 0  # faults that became rows after the end
         self._misses_before = 0
 
     def doing(self) -> tuple[int, int]:
@@ -160,12 +92,14 @@ class Tracer:
         Returns:
             {"time": boot clock when the last hook was in place, "running": {pid: ppid} of the targets' descendants
             that were alive, "roots": {pid: ppid} of the targets themselves, "no_stacks": why there are no Python
-            stacks though they are asked for}.
+            stacks though they are asked for, "no_pages": why there are no faults though they are asked for}.
         """
         self.detach()
         self._clear()
         scope = request["scope"]
         self._mode = scope["mode"]
+        if PAGE_FAULT in request["enabled"]:
+            self.load_pages()
         self.set_specs(request["enabled"], {int(n): r for n, r in request["rates"].items()})
         for kind, numbers in ((0, request["ignore_tids"]), (1, [*request["ignore_pids"], os.getpid()])):
             for number in numbers:
@@ -194,7 +128,25 @@ class Tracer:
         tree = parents()
         roots = {pid: tree.get(pid, 0) for pid in scope.get("pids", ())}
         started = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        return {"time": started, "running": running, "roots": roots, "no_stacks": self.no_stacks if frames else ""}
+        return {
+            "time": started,
+            "running": running,
+            "roots": roots,
+            "no_stacks": self.no_stacks if frames else "",
+            "no_pages": self.no_pages if PAGE_FAULT in request["enabled"] else "",
+        }
+
+    def load_pages(self) -> None:
+        """Load what sees faults on mapped files; where that is not possible `no_pages` says why."""
+        if self.pages is None and not self.no_pages:
+            try:
+                self.pages = Pages(self.loading)
+            except Refused as error:
+                self.no_pages = (
+                    f"the kernel refuses the program that sees them: {condensed(error.log) or error.strerror}"
+                )
+            except LookupError as error:
+                self.no_pages = str(error.args[0])
 
     def load_stacks(self) -> None:
         """Load what reads Python stacks; where that is not possible `no_stacks` says why."""
@@ -221,13 +173,27 @@ class Tracer:
                     for pid in [*scope.get("pids", ()), *running] if scope["mode"] == "pids" else parents():
                         self.stacks.learn(pid, counter=counter[1] if pid == counter[0] else 0)
             self._hooks.attach(hook)
+        if self.pages is not None:
+            self.pages.start()
+        self._attached = True
+        self._follow_faults()
         return running
+
+    def _follow_faults(self) -> None:
+        wanted = self._attached and self._specs[PAGE_FAULT][_ENABLED] != 0
+        if wanted:
+            self.load_pages()
+        if self.pages is not None:
+            self.pages.follow(wanted=wanted)
 
     def detach(self) -> None:
         """Take the hooks away; calls that are open now stay in the slots. Idempotent."""
         self._halfway = True  # until all hooks are in place again
         self._configure()
         self._hooks.detach()
+        self._attached = False
+        if self.pages is not None:
+            self.pages.stop()
         if self.stacks is not None:
             self.stacks.stop()
         if self.loading.way != "tracepoint" and self._hooks.misses():
@@ -247,7 +213,7 @@ class Tracer:
             self._maps[name].clear()
         self._counters[:] = bytes(len(self._counters))
         self._totals[:] = bytes(len(self._totals))
-        self._wanted = self._hidden = 0
+        self._wanted = self._hidden = self._late = 0
         generation = LIVE.unpack(self._maps["live"].get(_FIRST) or bytes(LIVE.size))[0]
         generation = (generation + 1) & 0xFFFFFFFF  # what was renamed while nothing was attached
         self._maps["live"].set(_FIRST, LIVE.pack(generation, 0, 0, 0, 0))
@@ -278,6 +244,7 @@ class Tracer:
             if self._specs.get(number) != row:
                 self._maps["specs"].set(_key(number), row)
                 self._specs[number] = row
+        self._follow_faults()
 
     def set_filter(self, wanted: dict[str, Any], generation: int) -> None:
         """Judge calls that end from now on by another filter; their records carry `generation`."""
@@ -357,6 +324,8 @@ class Tracer:
         values = struct.unpack_from(f"<{wire.TOTALS * self.cpus}Q", self._totals)
         totals = {name: sum(values[i :: wire.TOTALS]) for i, name in enumerate(wire.TOTAL_NAMES)}
         totals["hidden"] += self._hidden
+        totals["seen"] += self._late
+        totals["emitted"] += self._late
         totals["skipped_runs"] = self._hooks.misses() - self._misses_before
         return totals
 
@@ -365,8 +334,17 @@ class Tracer:
         return self._counters[: self._counter_bytes * self.cpus]
 
     def in_flight(self) -> bytes:
-        """Return records of the calls that are open; call it detached, for then nothing changes any more."""
+        """Return records of the calls that are open; call it detached, for then nothing changes any more.
+
+        And of the faults that are: those have ended, but nobody has told.
+        """
         rows: list[bytes] = []
+        for record, size in self.pages.open(self._generation) if self.pages is not None else ():
+            rows.append(record)
+            self._late += 1
+            counter = self._counter_bytes // wire.SPECS * PAGE_FAULT
+            calls, errors, probes, moved = struct.unpack_from("<4Q", self._counters, counter)
+            struct.pack_into("<4Q", self._counters, counter, calls + 1, errors, probes, moved + size)
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         header = struct.pack("<II", wire.EVENT_BYTES, 0)
         for slot in self._open_slots():
@@ -398,12 +376,15 @@ class Tracer:
         Ids of files go from the map to the slots and not back, so the map is looked at first.
         """
         files = b"".join(_words(piece, KNOWN_BYTES, KNOWN_ID) for piece in self._maps["files"].pieces())
+        files += b"".join(_words(piece, 8, 0) for piece in self._maps["voices"].pieces())
         comms = b""
         for piece in self._maps["slots"].pieces():
             size = ctypes.sizeof(Slot)
             for at in (KNOWN_ID + Slot.last.offset, *range(Slot.files.offset, Slot.names.offset, 4)):
                 files += _words(piece, size, at)
             comms += _words(piece, size, Slot.comm_id.offset)
+        if self.pages is not None:
+            files += self.pages.files()
         return struct.pack("<I", len(files) // 4) + files + comms
 
     def open_calls(self) -> int:
@@ -415,6 +396,7 @@ class Tracer:
         return [slot for slot in slots if slot.state == STATES["OPEN"]]
 
 
+_ENABLED: Final = 4  # its byte in a row of `specs`
 _ONE: Final = b"\1"
 _FIRST: Final = bytes(4)
 

@@ -83,6 +83,7 @@ N_PATH2: Final = 3
 N_COMM: Final = 4
 N_BIRTH: Final = 5
 N_DEATH: Final = 6
+N_ENDS: Final = 7  # of a socket, as getpeername and getsockname give them, at 0 and at PEER_ROOM of the text
 NF_DELETED: Final = 1  # the file has no name any more
 NF_DETACHED: Final = 2  # it never had a place in the tree: the text is the bare dentry name
 NF_CUT: Final = 4  # the path is longer than 4,095 bytes or 256 components: the front is missing
@@ -90,6 +91,9 @@ NF_NULL: Final = 8  # the program passed a null pointer
 NF_UNREADABLE: Final = 16  # the program passed a pointer to nowhere
 NF_BY_DESCRIPTOR: Final = 32  # the kernel's words for a descriptor and a path below it: /dev/fd/NUMBER/PATH
 NF_IN_ROOT: Final = 64  # the call takes its directory for the root (RESOLVE_IN_ROOT)
+
+PEER_ROOM: Final = 112  # `length` and `bytes` of such a chunk are those of the two addresses; see peers.c
+LOCAL_ROOM: Final = CHUNK_TEXT - PEER_ROOM
 
 # The word that says what a socket is: whether one was found, its family, type and protocol.
 SOCKET_KNOWN: Final = 1 << 31
@@ -129,6 +133,7 @@ T_OTHER_THREAD: Final = 16  # the state the thread has is another thread's
 T_NO_FRAME: Final = 17  # no Python function is running
 T_UNREADABLE: Final = 18  # memory is not there, or says nothing for sure
 T_LOST_FACTS: Final = 19  # no room in the ring
+T_NOT_COUNTED: Final = 20  # faults on mapped files for which there was no room
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -150,6 +155,7 @@ TOTAL_NAMES: Final = (
     "no_frame",
     "unreadable",
     "lost_facts",
+    "not_counted",
 )
 WITHOUT_STACK: Final = TOTAL_NAMES[T_NO_PYTHON : T_LOST_FACTS + 1]
 
@@ -167,6 +173,24 @@ ASK: Final = struct.Struct("<IIQQ")  # kind, pid, device, inode
 CODE: Final = struct.Struct("<IIQ6I")  # kind, first line, id, first traceable, flags, bytes of file, name, table, pid
 STACK: Final = struct.Struct("<4I")  # kind, id, frames, whether there are more
 FRAME_OF_STACK: Final = struct.Struct("<QII")  # id of the code object, offset of the instruction
+
+CACHED_FILE: Final[tuple[tuple[str, str], ...]] = (
+    ("faults", "<u8"),
+    ("mapped", "<u8"),  # pages that were in the page cache
+    ("filled", "<u8"),  # pages that were brought in
+    ("dirtied", "<u8"),  # pages
+    ("written", "<u8"),  # bytes
+    ("in_calls", "<u8"),  # of them, those a call of the scope handed to the device
+    ("first_dirty", "<u8"),  # boot clock
+    ("last_dirty", "<u8"),
+    ("last_write", "<u8"),
+    ("inode", "<u8"),
+    ("file", "<u4"),
+    ("tid", "<u4"),  # who made it dirty first
+    ("others", "<u4"),  # whether others did too
+    ("pad", "<u4"),
+)
+CACHED_FILE_BYTES: Final = 96
 
 CONSTANTS: Final[dict[str, int]] = {
     name: value
@@ -197,6 +221,22 @@ class Frame(IntEnum):
     """Ids that may still come, as 32-bit words: how many of files, those of files, those of threads' names."""
     FACTS = 7
     """Ring records of `CODE` and `STACK`, each behind its 8-byte header, at multiples of 8."""
+    CACHED = 8
+    """Counts of faults on mapped files so far, a record of `CACHED_FILE` each."""
+
+
+_FORMATS: Final = {"<u8": "Q", "<i8": "q", "<6u8": "6Q", "<u4": "I", "<u2": "H", "<u1": "B"}
+_RECORD: Final = struct.Struct("<II" + "".join(_FORMATS[kind] for _, kind in EVENT))
+
+
+def event_record(**words: int) -> bytes:
+    """Return a record of the ring behind its header: words it is not given are 0, and so are all arguments."""
+    values: list[int] = []
+    for name, kind in EVENT:
+        values += [0] * 6 if kind == "<6u8" else [words.pop(name, 0)]
+    if words:
+        raise TypeError(f"a record has no {min(words)!r}")
+    return _RECORD.pack(EVENT_BYTES, 0, *values)
 
 
 def pack(kind: Frame, payload: bytes) -> bytes:

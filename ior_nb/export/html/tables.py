@@ -10,6 +10,7 @@ import numpy as np
 
 from ior_nb import aggregate
 from ior_nb.export.about import About
+from ior_nb.runtime.peers import Named
 from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
@@ -37,6 +38,7 @@ class _Column:
 
 def all_tables(rows: Rows, about: About) -> str:
     """Return the sections with files, system calls, slowest calls, errors, processes and directories."""
+    rows = Named(rows)
     return "".join(
         (
             _files(aggregate.files(rows, about.unrecorded), "Files", "file", opened=True),
@@ -58,6 +60,8 @@ def _files(found: aggregate.Columns, title: str, name: str, *, opened: bool) -> 
         _Column("bytes", (read + written).tolist(), show_bytes, main=True),
         _Column("read", read.tolist(), show_bytes),
         *_fetched(found["fetched_bytes"][named]),
+        *_some("by faults", found["faulted_bytes"][named]),
+        *_some("read again", found["reread_bytes"][named]),
         _Column("written", written.tolist(), show_bytes),
         _Column("calls", found["calls"][named].tolist(), _count),
         _Column("errors", found["errors"][named].tolist(), _count, alarm=True),
@@ -70,6 +74,11 @@ def _files(found: aggregate.Columns, title: str, name: str, *, opened: bool) -> 
         calls = int(found["calls"][~named].sum())
         more = f"; {show_count(calls, 'call')} without a file"
     return _section(title, columns, opened=opened, more=more)
+
+
+def _some(title: str, values: np.ndarray) -> list[_Column]:
+    """Return a column of bytes that few tables have."""
+    return [_Column(title, values.tolist(), show_bytes)] if values.any() else []
 
 
 def _fetched(values: np.ndarray) -> list[_Column]:

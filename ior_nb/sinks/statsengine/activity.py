@@ -11,8 +11,8 @@ from ior_nb.sinks.statsengine.table import OVERFLOW, Table, best
 
 __all__ = ["MAXIMA", "RARE", "SUMS", "Chosen", "Part", "add", "choose", "fields", "numbers"]
 
-SUMS: Final = ("count", "errors", "read", "written", "fetched", "latency", "untimed")
-RARE: Final = ("errors", "fetched", "untimed")
+SUMS: Final = ("count", "errors", "read", "written", "fetched", "faulted", "latency", "untimed")
+RARE: Final = ("errors", "fetched", "faulted", "untimed")
 """Those few entries have."""
 MAXIMA: Final = ("max",)
 
@@ -31,6 +31,8 @@ class Part:
     """Bytes devices had to read."""
     fetching: np.ndarray
     """Numbers of the rows that have any."""
+    faults: np.ndarray
+    """Numbers of the rows that are faults on mapped files."""
     failed: np.ndarray
     """Numbers of the rows that failed."""
     untimed: np.ndarray
@@ -55,6 +57,8 @@ def add(table: Table, entries: np.ndarray, part: Part, *, read: bool = True) -> 
         table.add("written", entries, part.written)
     if len(part.fetching) and read:
         table.add("fetched", entries[part.fetching], part.fetched[part.fetching])
+    if len(part.faults) and part.read is not None:
+        table.add("faulted", entries[part.faults], part.read[part.faults])
     if len(part.failed):
         table.add("errors", entries[part.failed], 1)
     if len(part.untimed):
@@ -124,6 +128,7 @@ def fields(values: dict[str, int]) -> dict[str, Any]:
         "bytes_read": values["read"],
         "bytes_written": values["written"],
         "fetched_bytes": values["fetched"],
+        "faulted_bytes": values["faulted"],
         "latency_total_ns": values["latency"],
         "latency_max_ns": values["max"],
         "timed": values["count"] - values["untimed"],

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import Recoder, StringTable
-from ior_nb.runtime.stacks import own_frame, parsed, written
+from ior_nb.runtime.stacks import IMPORTS, imported, own_frame, parsed, written
 from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, Part, add
 from ior_nb.sinks.statsengine.table import Table
 
@@ -57,8 +57,9 @@ class Lines:
             self._line_of = np.concatenate([self._line_of, more])
         new = np.unique(own[self._line_of.take(own) < 0])
         if len(new):
-            frames = [own_frame(parsed(text)) for text in self._stacks.own.at(new)]
-            texts = [written([frame]) if frame.file else "" for frame in frames]
+            found = map(parsed, self._stacks.own.at(new))
+            frames = [IMPORTS if imported(stack) else own_frame(stack) for stack in found]
+            texts = [written([frame]) if frame.function or frame.file else "" for frame in frames]
             self._line_of[new] = self.names.intern_many(texts)
         lines = self._line_of.take(own)
         if len(self._stacks.own) > _STACKS:

@@ -172,6 +172,7 @@ def _rows_of(part: Part, rows: np.ndarray) -> Part:
         written=None if part.written is None else part.written[rows],
         fetched=part.fetched[rows],
         fetching=np.flatnonzero(np.isin(rows, part.fetching)),
+        faults=np.flatnonzero(np.isin(rows, part.faults)),
         failed=np.flatnonzero(np.isin(rows, part.failed)),
         untimed=np.flatnonzero(np.isin(rows, part.untimed)),
     )

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import MEASURED, Spent, amount, latencies, source_files, wait_rows, waiting
+from ior_nb.aggregate import MEASURED, Spent, amount, fault_rows, gapless, latencies, source_files, wait_rows, waiting
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.peers import seen_files
 from ior_nb.runtime.statistics import Rates, Snapshot
 from ior_nb.sinks.statsengine.activity import Part
 from ior_nb.sinks.statsengine.calls import Calls, Exact, Totals
@@ -58,7 +59,7 @@ class Statistics:
     columns: Final = (
         *("syscall", "family", "file", "old_file", "file_kind", "comm", "pid", "tid", "ppid", "time_ns", "latency_ns"),
         *("gap_ns", "bytes", "address_space_bytes", "ret", "is_error", "probe", "state", "first_on_tid", "stack"),
-        *MEASURED,
+        *("peer", "socket", *MEASURED),
     )
     """Those it looks at."""
 
@@ -158,6 +159,7 @@ class Statistics:
             written=written,
             fetched=fetched,
             fetching=fetching,
+            faults=np.flatnonzero(fault_rows(batch)) if len(untimed) else untimed,
             failed=failed,
             untimed=untimed,
         )
@@ -169,11 +171,11 @@ class Statistics:
         timed = latency[done] if len(untimed) else latency
         calls.add_latencies(entries[done] if len(untimed) else entries, timed)
         self._decades += decades_of(timed)
-        self._files.add(batch["file"], tables["file"], part, sources)
+        self._files.add(seen_files(batch), tables["file"], part, sources)
         self._lines.add(batch["stack"], tables["stack"], part)
         comms = self._processes.named(batch["comm"], tables["comm"])
         self._processes.add(batch["pid"].astype(np.int64), batch["tid"], times, comms, batch["ppid"], part)
-        gaps, firsts = _signed(batch["gap_ns"]), batch["first_on_tid"]
+        gaps, firsts = _signed(batch["gap_ns"]), gapless(batch)
         gaps = gaps[~firsts] if firsts.any() else gaps
         self._gap_decades += decades_of(gaps)
         sums = {
@@ -223,7 +225,7 @@ class Statistics:
 
     def _add_to_series(self, batch: EventBatch, slots: np.ndarray, part: Part, sums: dict[str, int]) -> None:
         """Add every row to its own slot of the series."""
-        firsts = batch["first_on_tid"]
+        firsts = gapless(batch)
         values: dict[str, np.ndarray | int | None] = {
             "calls": 1,
             "errors": batch.failed.astype(np.int64),

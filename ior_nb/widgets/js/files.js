@@ -2,7 +2,7 @@
 
 import { node } from "./dom.js";
 import { panel, unpacked } from "./panel.js";
-import { choices, ERRORS, emptyOr, FETCHED, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
+import { choices, ERRORS, emptyOr, FAULTED, FETCHED, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
 import { printable, showCount } from "./text.js";
 import { treemap } from "./treemap.js";
 
@@ -61,6 +61,7 @@ export default panel((view) => {
     },
     { ...READ, drop: 3 },
     { ...FETCHED, drop: 4 },
+    { ...FAULTED, drop: 6 },
     { ...WRITTEN, drop: 4 },
     { ...MEAN, drop: 1 },
     { ...MAX, drop: 6 },

@@ -36,6 +36,7 @@ const ONE = {
   files: "file",
   directories: "directory",
   processes: "process",
+  lines: "line",
 };
 const SPECIAL = {
   other: "all that have no row of their own",
@@ -395,6 +396,7 @@ export function table(view, { noun, label, columns, keyOf, texts, main = "count"
         button(td, i);
       } else {
         write(td, Number.isNaN(value) ? "–" : SHOW[column.kind](value));
+        if (column.narrow) button(td, i);
         const zero = value === 0 || Number.isNaN(value);
         if (Boolean(td._zero) !== zero) {
           td._zero = zero;
@@ -706,6 +708,15 @@ export const FETCHED = {
   least: true,
   share: true,
   tip: "bytes the device had to read for it, readahead included; the rest of what was read was in the page cache",
+};
+/** @type {Column} */
+export const FAULTED = {
+  key: "faulted",
+  title: "by faults",
+  kind: "bytes",
+  width: 88,
+  least: true,
+  tip: "what of the bytes read was brought in by faults on the mapped file, which are no calls",
 };
 /** @type {Column} */
 export const ERRORS = {

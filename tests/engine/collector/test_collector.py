@@ -48,6 +48,7 @@ def test_records_that_are_never_finished_are_lost_and_counted(monkeypatch: pytes
         events=Stuck([0, 0, 0]),
         names=FakeRing([]),
         stacks=None,
+        pages=None,
         cpus=1,
         detach=lambda: None,
         in_flight=lambda: b"",

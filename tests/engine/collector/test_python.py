@@ -110,7 +110,8 @@ def test_the_counter_of_a_stripped_312_is_found_where_that_is_sure(tmp_path: Pat
     [
         (b"#!/bin/sh", "no 64-bit ELF file"),
         (elf(of(11))[:100], "damaged"),
-        (elf(of(11), symbols=(b"Py_Version",)), "no symbols _PyRuntime"),
+        (elf(of(11), symbols=(b"Py_Version",)), "no symbol _PyRuntime"),
+        (elf(of(11), symbols=(b"_PyRuntime",)), "older than Python 3.11"),
         (elf(of(10)), "Python 3.10 are not known"),
         (elf(of(16)), "Python 3.16 are not known"),
         (elf(of(14, level=11)), "no final release"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ior_nb.engine.collector import program, wire
+from ior_nb.engine.collector import mapped, program, wire
 from ior_nb.engine.collector.btf import Btf
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack, pack_json
 from ior_nb.engine.decode import EVENT
@@ -145,3 +145,19 @@ def test_counters_are_summed_over_processors() -> None:
 
     assert summed["calls"][3] == 12
     assert summed["histogram"][3].sum() == 4
+
+
+def test_a_record_made_here_is_one_of_the_ring() -> None:
+    """It has the size of a record behind its header, and each word where the kernel program puts it."""
+    record = np.frombuffer(wire.event_record(time=3, pos=-1, nr=423, flags=3), EVENT)[0]
+
+    assert record["len"] == wire.EVENT_BYTES
+    assert (record["time"], record["pos"], record["nr"], record["flags"]) == (3, -1, 423, 3)
+    assert not record["args"].any()
+
+
+def test_every_tail_has_a_place_of_its_own() -> None:
+    """The parts of the program that are loaded apart share one table of tail calls."""
+    places = [*range(len(program.TAILS)), *program.PYTHON_TAILS.values(), *mapped.TAILS.values()]
+
+    assert len(set(places)) == len(places)

@@ -38,6 +38,20 @@ def test_every_call_is_of_the_user_s_own_line_or_of_none() -> None:
     ]
 
 
+def test_what_imports_make_is_one_row() -> None:
+    """No line has the cost of an import; what a module of the user's does meanwhile is its own line's."""
+    statistics = Statistics(clock=lambda: 2000)
+    importing = Frame("_find_and_load", "<frozen importlib._bootstrap>", 7)
+
+    statistics.ingest(rows([MINE, importing, THEIRS], [MINE, importing], [THEIRS, importing, MINE], [MINE]))
+    found = statistics.snapshot().lines
+
+    assert {(row.function, row.file, row.line, row.count) for row in found} == {
+        ("(imports)", "", 0, 2),
+        ("load;(x)", "/home/ada/a.py", 3, 2),
+    }
+
+
 def test_without_stacks_all_calls_are_of_none() -> None:
     """A trace without stacks has the one row, and pays next to nothing for it."""
     statistics = Statistics(clock=lambda: 2000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -189,3 +190,15 @@ def test_engine_is_an_ingester_and_a_source() -> None:
 
     assert isinstance(ingester, EventIngester)
     assert isinstance(source, SnapshotSource)
+
+
+def test_a_page_fault_has_neither_latency_nor_gap() -> None:
+    """Nobody knows its end: it is a row, and in no mean, histogram or percentile, in one slot of time or in several."""
+    fault = Event(syscall="page_fault", state="untimed", bytes=4096, latency=0, gap=0)
+    _, one = fed([[Event(latency=100, gap=10), fault]])
+    _, several = fed([[Event(latency=100, gap=10), replace(fault, time=START + SECOND)]])
+
+    for found in (one, several):
+        assert (found.calls, found.timed, found.gaps, found.bytes_read) == (2, 1, 1, 4096)
+        assert (found.latency_mean_ns, found.gap_mean_ns, found.latency_histogram.total) == (100, 10, 1)
+        assert found.gap_histogram.total == 1

@@ -43,7 +43,9 @@ inline_ void extra_at_enter(struct slot *slot, struct spec *spec, u64 task) {
 /* The files behind the call's descriptors and below its paths, and where in them it begins. */
 inline_ void files_at_enter(struct scratch *s, struct slot *slot, struct spec *spec, u64 task) {
   __builtin_memset(s->ask, 0, sizeof(s->ask));
-  if (spec->fd) {
+  if (spec->fd & BY_ADDRESS) {
+    s->ask[F_FILE] = path_of_area(area_at(s, task, word(slot, spec->fd & ~BY_ADDRESS)));
+  } else if (spec->fd) {
     u64 f = file_of(task, word(slot, spec->fd));
     if (f) {
       s->ask[F_FILE] = f + O_file_f_path;
@@ -108,11 +110,12 @@ int on_enter(struct enter_args *ctx) {
   struct live *now = live.lookup(&zero);
   if (!c || !now) return 0;
   struct slot *slot = in_scope(BY_ENTER, c, now, tid, tgid);
-  struct spec *spec = specs.lookup(&nr);
+  struct spec *spec = nr == NR_PAGE_FAULT ? 0 : specs.lookup(&nr);
   if (!slot) {
     if (spec && may_change_names(spec, bpf_get_current_task())) names_will_change(now, tid);
     return 0;
   }
+  fault_is_over(ctx, slot, TAIL_ENTER);
   if (slot->state == S_OPEN) count(T_KILLED);                       /* its exit never came */
   slot->nr = nr;
   slot->state = S_SKIPPED;

@@ -171,6 +171,7 @@ inline_ void ended(void *ctx, struct slot *slot, struct spec *spec, struct live 
     send_first_path(s, slot, spec);
   if (spec->how2) send_second_path(s, slot, spec);
   if (file_at_exit(s, slot, spec, now, ret)) tails.call(ctx, TAIL_EXIT_WALK);
+  if (may_address(slot, spec)) tails.call(ctx, TAIL_EXIT_ADDRESS);
   walk_python(ctx, slot, now);
   finish(slot);
   may_be_mapped(ctx, slot);
@@ -188,6 +189,7 @@ int on_exit(struct exit_args *ctx) {
     if (c && (c->mode > M_SET || c->wanted != now->found) && restrained()) tails.call(ctx, TAIL_REFUSED);
     return 0;
   }
+  fault_is_over(ctx, slot, TAIL_EXIT);
   u8 state = slot->state;
   if (state != S_OPEN && state != S_SKIPPED) { tails.call(ctx, TAIL_REFUSED); return 0; }
   slot->state = S_NONE;
@@ -287,7 +289,7 @@ int on_refused(struct exit_args *ctx) {
   struct live *now = live.lookup(&zero);
   struct config *c = config.lookup(&zero);
   struct scratch *s = mine(BY_EXIT);
-  struct spec *spec = specs.lookup(&nr);
+  struct spec *spec = nr == NR_PAGE_FAULT ? 0 : specs.lookup(&nr);
   if (!now || !c || !s) return 0;
   if (c->halfway) {
     if (slot) slot->state = S_BEFORE;

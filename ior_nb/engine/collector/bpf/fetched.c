@@ -1,4 +1,5 @@
-/* What a call made devices read, and how long it waited for a CPU: differences of the thread's own counters. */
+/* What a call made devices read, and how long it waited for a CPU: differences of the thread's own counters; and, of cache.c,
+ * the pages that came into the page cache. */
 
 /* A number in 32 bits: 30 of them, and how often it was shifted right by nine. */
 inline_ u32 packed(u64 value) {
@@ -54,35 +55,3 @@ inline_ u64 fetched_by(struct slot *slot) {
 }
 
 inline_ u64 run_delay_of(struct slot *slot) { return delayed_task() - slot->spent.run_delay; }
-
-#ifdef WITH_on_cached
-#ifdef O_page_mapping  /* before Linux 5.16 */
-#define O_folio_mapping O_page_mapping
-#define O_folio_flags O_page_flags
-#endif
-#define BTRFS_MAGIC 0x9123683e
-
-/* A page, or several in one folio, comes into the page cache. The thread that adds it is the one that asked for it or
- * for what lies before it. Where a file system reads a disk, the bytes it reads are counted already. */
-int on_cached(struct cached_args *ctx) {
-  u32 tid = bpf_get_current_pid_tgid();
-  struct slot *slot = slots.lookup(&tid);
-  if (!slot || slot->state != S_OPEN) return 0;
-  u32 nr = slot->nr;
-  struct spec *spec = specs.lookup(&nr);
-  u64 folio = ctx->folio, mapping = rd(folio + O_folio_mapping);
-  u64 block = rd(rd(mapping + O_address_space_host) + O_inode_i_sb);
-  if (rd(block + O_super_block_s_bdev) || rd(block + O_super_block_s_magic) == BTRFS_MAGIC) return 0;
-  if (spec && spec->flags & SF_WRITES && slot->file_at && rd(slot->file_at + O_file_f_mapping) == mapping) return 0;  /* what it writes */
-  u64 pages = 1;
-  if (rd(folio + O_folio_flags) >> PG_head & 1) {
-#if defined(O_folio__folio_order)
-    pages = 1 << (rd32(folio + O_folio__folio_order) & 15);
-#elif defined(O_folio__flags_1)
-    pages = 1 << (rd32(folio + O_folio__flags_1) & 15);
-#endif
-  }
-  slot->spent.pages += pages;
-  return 0;
-}
-#endif

@@ -65,10 +65,11 @@ inline_ u32 known_file(struct where *at, u32 generation, struct slot *slot) {
 
 /* Turn the addresses in s->ask into file ids of the slot; what is new goes to s->missing. */
 inline_ void find(struct scratch *s, struct slot *slot, u32 generation) {
-  s->todo = 0;
+  s->todo = s->addressed = s->accepted = 0;
 #pragma clang loop unroll(disable)
-  for (u32 k = 0; k < 4; k++) {
+  for (u32 i = 0; i < 4; i++) {
     struct where at = {};
+    u32 k = 3 - i;                                                  /* F_FILE last: see_ends wants it */
     u64 address = s->ask[k & 3];
     if (!address) continue;
     read_kernel(&at, sizeof(at), (void *)address);
@@ -79,6 +80,7 @@ inline_ void find(struct scratch *s, struct slot *slot, u32 generation) {
     s->missing[k & 3] = at;
     s->todo |= 1 << k;
   }
+  see_ends(s, slot);
 }
 
 inline_ u64 file_of(u64 task, u32 fd) {
@@ -151,33 +153,50 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
     *(volatile u64 *)&s->dentry = c.parent;
   }
   if (i == 256) s->flags |= NF_CUT;
-  struct known fresh = {.parent = d.parent, .hash_len = d.hash_len, .inode = identity(key.dentry, &d),
-                        .path = s->path, .generation = generation};
-  struct known *old = files.lookup(&key);
-  if (old && old->path == fresh.path && old->inode == fresh.inode) {
-    fresh.id = old->id;
+  u64 sb = rd(d.inode + O_inode_i_sb), sock = 0;
+  u32 magic = rd(sb + O_super_block_s_magic);
+  if (magic == SOCKFS_MAGIC) sock = rd(d.inode - O_socket_alloc_vfs_inode + O_socket_sk);
+  struct known *fresh = &s->fresh, *old = files.lookup(&key);
+  struct voice *voice = &s->voice;
+  fresh->parent = d.parent; fresh->hash_len = d.hash_len; fresh->inode = identity(key.dentry, &d);
+  fresh->path = s->path; fresh->generation = generation; fresh->sock = sock; fresh->ends = 0;
+  voice->inode = fresh->inode;
+  u64 *heard = 0;
+  if (sock) {
+    fresh->ends = ends_of(sock, old && old->inode == fresh->inode ? old->ends : 0);
+    voice->ends = with_address(s, fresh->ends);
+    heard = voices.lookup(voice);
+  }
+  if (heard) {
+    fresh->id = *heard;
+  } else if (!sock && old && old->path == fresh->path && old->inode == fresh->inode) {
+    fresh->id = old->id;
   } else {
-    fresh.id = next_id(s, &s->last_file);
-    struct chunk head = {};
-    u64 sb = rd(d.inode + O_inode_i_sb);
-    head.id = fresh.id; head.type = N_FILE; head.flags = s->flags;
-    head.dev = rd32(sb + O_super_block_s_dev); head.magic = rd(sb + O_super_block_s_magic);
-    head.mode = rd32(d.inode + O_inode_i_mode) & 0xffff; head.inode = rd(d.inode + O_inode_i_ino);
-    if (head.magic == SOCKFS_MAGIC) {
-      u64 sock = rd(d.inode - O_socket_alloc_vfs_inode + O_socket_sk);
-      u32 family = rd32(sock + O_sock___sk_common + O_sock_common_skc_family) & 0xffff;
+    fresh->id = next_id(s, &s->last_file);
+    struct chunk *head = new_head(s);
+    head->id = fresh->id; head->type = N_FILE; head->flags = s->flags;
+    head->dev = rd32(sb + O_super_block_s_dev); head->magic = magic;
+    head->mode = rd32(d.inode + O_inode_i_mode) & 0xffff; head->inode = rd(d.inode + O_inode_i_ino);
+    if (sock) {
+      u32 family = rd32(sock + O_sock_common_skc_family) & 0xffff;
       u32 type = rd32(sock + O_sock_sk_type) & 0xffff, protocol = rd32(sock + O_sock_sk_protocol) & 0xffff;
-      if (sock) head.socket = SOCKET_KNOWN | (family & 0xff) << SOCKET_FAMILY | (type & 0xf) << SOCKET_TYPE | protocol;
+      head->socket = SOCKET_KNOWN | (family & 0xff) << SOCKET_FAMILY | (type & 0xf) << SOCKET_TYPE | protocol;
     }
 #ifdef O_ns_common_ops
-    if (head.magic == NSFS_MAGIC)                                   /* "net", "mnt", ...: its dentry has no name */
-      read_kernel(&head.time, 8, (void *)rd(rd(rd(d.inode + O_inode_i_private) + O_ns_common_ops) + O_proc_ns_operations_name));
+    if (head->magic == NSFS_MAGIC)                                   /* "net", "mnt", ...: its dentry has no name */
+      read_kernel(&head->time, 8, (void *)rd(rd(rd(d.inode + O_inode_i_private) + O_ns_common_ops) + O_proc_ns_operations_name));
 #endif
     u32 pos = *(volatile u32 *)&s->pos;
-    if (!send_text(s, pos, (TEXT_END - pos) & 4095, &head)) return;
+    if (!send_text(s, pos, (TEXT_END - pos) & 4095, head)) return;
+    if (sock) {
+      u64 id = fresh->id;
+      if (!send_ends(s, id, s->accepted ? s->accepted : sock)) return;
+      voices.update(voice, &id);
+    }
   }
-  files.update(&key, &fresh);   /* only now: another CPU must not meet an id whose name is not in the ring yet */
-  slot->files[n & 3] = fresh.id;
+  /* Only now: another CPU must not meet an id whose name is not in the ring yet. */
+  if (!s->addressed && !s->accepted) files.update(&key, fresh);
+  slot->files[n & 3] = fresh->id;
 }
 
 /* ---- calls that change names ---- */

@@ -2,6 +2,11 @@
 
 struct ring_args { u64 ring, request; };
 struct cached_args { u64 folio; };
+struct fault_args { u64 mapping, index; };
+struct map_args { u64 mapping, first, last; };
+struct dirty_args { u64 folio, mapping; };
+struct bio_args { u64 bio; };
+struct written_args { u64 request; };
 struct contended_args { u64 lock, flags; };
 
 #if CLASSIC  /* perf's trace events: the fields of /sys/kernel/tracing/events/.../format */

@@ -35,6 +35,12 @@ inline_ u32 send_comm(struct slot *slot, struct scratch *s) {
   return id;
 }
 
+/* An empty head of a chunk: there is one at a time. */
+inline_ struct chunk *new_head(struct scratch *s) {
+  __builtin_memset(&s->head, 0, HEAD_BYTES);
+  return &s->head;
+}
+
 /* Send `length` bytes from s->text[from] as chunks; the first carries everything in `head`. */
 inline_ int send_text(struct scratch *s, u32 from, u32 length, struct chunk *head) {
   u32 parts = (length + CHUNK_TEXT - 1) / CHUNK_TEXT;
@@ -72,17 +78,17 @@ inline_ int send_string(struct scratch *s, struct chunk *head, long got, u32 roo
 /* Copy a user string and send it. Of a refused call the kernel has not read it either: where its page is not there, it is
  * lost. */
 inline_ void send_user_text(struct scratch *s, struct slot *slot, u64 user, u32 type, u32 base, u32 rooted) {
-  struct chunk head = {};
+  struct chunk *head = new_head(s);
   int sent;
-  head.id = slot->names; head.type = type; head.base = base;
-  if (slot->rooted & ROOTED_IN_ROOT) head.flags = NF_IN_ROOT;
+  head->id = slot->names; head->type = type; head->base = base;
+  if (slot->rooted & ROOTED_IN_ROOT) head->flags = NF_IN_ROOT;
   if (!user) {
-    head.flags |= NF_NULL;
-    sent = send_text(s, 0, 0, &head);
+    head->flags |= NF_NULL;
+    sent = send_text(s, 0, 0, head);
   } else {
     long got = read_user_string(s->text, 4096, (void *)user);
     if (got < 0 && slot->flags & EF_REFUSED) count(T_LOST_NAMES);
-    sent = send_string(s, &head, got, rooted);
+    sent = send_string(s, head, got, rooted);
   }
   if (!sent) slot->flags |= EF_NAMES_LOST;
 }

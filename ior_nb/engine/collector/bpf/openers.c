@@ -58,10 +58,11 @@ inline_ void is_made(struct slot *slot, u64 file) {
 /* A call of signalfd that is given a descriptor returns it, and makes none. */
 inline_ bool is_given(s64 fd, u64 argument) { return (u64)fd == argument; }
 
-/* At the end of a call that becomes a record, and whose stack has been looked for. What ran meanwhile in other threads may have closed its file
- * and opened another at the same address: that one is younger than the call. */
+/* At the end of a call that becomes a record, and whose stack has been looked for. What ran meanwhile in other threads may
+ * have closed its file and opened another at the same address: that one is younger than the call. */
 inline_ void find_opener(struct slot *slot) {
   u32 nr = slot->nr;
+  if (!slot->file_at && !slot->makes) return;
   struct spec *spec = specs.lookup(&nr);
   if (!spec || nr == NR_CLOSE) return;                              /* known since it began */
   u64 task = bpf_get_current_task(), file = slot->file_at;
@@ -82,17 +83,6 @@ inline_ void find_opener(struct slot *slot) {
     }
   }
   slot->opener = opener_of(slot, file, slot->start);
-}
-
-/* The last thing of such a call. */
-int python_opener(void *ctx) {
-  u32 tid = bpf_get_current_pid_tgid();
-  struct slot *slot = slots.lookup(&tid);
-  if (!slot) return 0;
-  find_opener(slot);
-  finish(slot);
-  may_be_mapped(ctx, slot);
-  return 0;
 }
 
 /* A call of close begins: at its end the file may be another. */

@@ -4,13 +4,15 @@
  *                where the interpreter's counter of code objects tells that it is one met before
  *   python_find  (tail call) else: frames -> what identifies their code objects -> id of the stack
  *   python_new   (tail call, once for each stack) names of the code objects not sent before, while they live; then it
+ *   python_done  (tail call) the call goes on
  *   exec, mmap   the file is a known interpreter (`binaries`, by the kernel's device and inode) -> `pythons`; one that
  *                may be and is not known yet -> FACT_ASK to the collector
  *   fork         the child has its parent's entry: the same addresses
  *   openers.c    which stack opened the file of a call
  *
  * The programs of this file are loaded apart, when stacks are asked for: without them the tail calls lead nowhere, and
- * cost nothing. What a loop changes is kept in memory and not in registers: the verifier then sees one state. */
+ * cost nothing. What a loop changes is kept in memory and not in registers: the verifier then sees one state. What has a
+ * bound has 64 bits: of 32 some compilers make a copy, check that one and use the other. */
 #define LINKS (FRAMES + 16)    /* frames, and the interpreter's own entries between them */
 #define WINDOW 4096            /* bytes of the data stack read at once */
 #define NEAR 512               /* and of the C stack, around a _PyCFrame: the entry of the interpreter is there as well */
@@ -18,6 +20,7 @@
 #define FRAME 80               /* of it, what is looked at */
 #define TEXT 16384             /* of a line table, in one piece */
 #define PIECES 64
+#define CODES 7                /* looked at in one run: programs can call on 33 times, and exit_many does so 24 times */
 
 struct layout {  /* python.py: LAYOUT */
   u32 key_at, most;                                      /* runtime: the key of pthread_getspecific; frames asked for */
@@ -284,7 +287,7 @@ inline_ u64 scan(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
     hash = HASHED(hash, *(u64 *)f, *(u64 *)(f + 56));
     left -= 1;
   }
-  return left == v->left ? 0 : mix(hash, at) | 1;
+  return left == v->left ? 0 : mix(hash, !!at) | 1;
 }
 
 /* Fill s->stack and s->address; the hash of both, or 0. */
@@ -295,7 +298,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
 #pragma clang loop unroll(disable)
   for (u32 i = 0; i < LINKS; i++) {
     OPAQUE(i);
-    u32 n = v->n;
+    u64 n = v->n;
     if (!at || n >= FRAMES || n >= l->most) break;
     u64 where = frame_at(s, at);
     if (where > NEAR_AT + NEAR) { slot->why = T_UNREADABLE; return 0; }
@@ -312,7 +315,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
   if (!v->n) return 0;
   s->stack.count = v->n;
   s->stack.cut = !!at;
-  return v->hash = mix(hash, at) | 1;
+  return v->hash = mix(hash, !!at) | 1;
 }
 
 /* ---- what tells a code object from another that is given the same address later ---- */
@@ -320,7 +323,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
 /* Of `size` bytes up to 128, of more both ends; 0 where they cannot be read. Into s->t, which nobody needs any more. */
 inline_ u64 hash_of(struct walker *s, u64 at, u64 size) {
   __builtin_memset(s->t, 0, 128);
-  u32 n = size <= 128 ? size : 64;
+  u64 n = size <= 128 ? size : 64;
   OPAQUE(n);
   if (n > 128 || read_user(s->t, n, (void *)at)) return 0;
   if (size > 128 && read_user(s->t + 64, 64, (void *)(at + size - 64))) return 0;
@@ -386,8 +389,10 @@ inline_ u64 identify(struct walker *s, struct layout *l) {
 
 /* ---- a stack seen for the first time ---- */
 
-/* Copy a str or bytes behind what is in s->text; returns its bytes. Flags: bytes a character of a str, and what is amiss. */
-inline_ u32 copy_text(struct walker *s, struct layout *l, u64 object, u32 at, bool bytes, u32 most, u32 *flags) {
+/* Copy a str or bytes behind what is in s->text; returns its bytes. Into s->head.flags go the bytes a character of a str,
+ * and what is amiss. */
+inline_ u64 copy_text(struct walker *s, struct layout *l, u64 object, u64 at, bool bytes, u64 most) {
+  volatile u32 *flags = &s->head.flags;
   struct { u64 length, hash; u32 state, pad; } h = {};
   if (read_user(&h, sizeof(h), (void *)(object + 16))) { *flags |= FACT_UNREADABLE; return 0; }
   u64 size = h.length, data = object + 32;
@@ -399,9 +404,9 @@ inline_ u32 copy_text(struct walker *s, struct layout *l, u64 object, u32 at, bo
   }
   if (size > most) {
     if (!bytes) *flags |= FACT_LONG;
-    size = most & ~3u;
+    size = most & ~3ULL;
   }
-  u32 n = size;
+  u64 n = size;
   OPAQUE(n);
   if (n > TEXT) n = TEXT;
   if (read_user(&s->text[at & 4095], n, (void *)data)) { *flags |= FACT_UNREADABLE; return 0; }
@@ -414,9 +419,8 @@ inline_ u32 send_rest(struct walker *s, u64 data, u64 size) {
 #pragma clang loop unroll(disable)
   for (u32 i = 1; i < PIECES; i++) {
     OPAQUE(i);
-    u64 at = (u64)i * TEXT, left = size - at;
+    u64 at = (u64)i * TEXT, n = size - at;
     if (at >= size) break;
-    u32 n = left > TEXT ? TEXT : left;
     OPAQUE(n);
     if (n > TEXT) n = TEXT;
     if (read_user(s->text, n, (void *)(data + at))) return T_UNREADABLE;
@@ -430,8 +434,7 @@ inline_ u32 send_rest(struct walker *s, u64 data, u64 size) {
 inline_ u32 send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
   struct code *h = &s->head;
   u64 file = 0, name = 0, table = 0, whole = 0;
-  u32 flags = 0;
-  h->kind = FACT_CODE; h->id = id; h->line = 0; h->traceable = 0; h->pid = s->pid;
+  h->kind = FACT_CODE; h->id = id; h->line = 0; h->traceable = 0; h->pid = s->pid; h->flags = 0;
   read_user(&h->line, 4, (void *)(code + l->c_line));
   read_user(&h->traceable, 4, (void *)(code + l->c_traceable));
   read_user(&file, 8, (void *)(code + l->c_file));
@@ -439,37 +442,37 @@ inline_ u32 send_code(struct walker *s, struct layout *l, u64 code, u64 id) {
   read_user(&table, 8, (void *)(code + l->c_table));
   if (read_user(&whole, 8, (void *)(table + 16))) return T_UNREADABLE;
   if (whole > PIECES * TEXT) return T_LOST_FACTS;
-  u32 f = copy_text(s, l, file, 0, false, LONGEST_NAME, &flags);
+  u64 f = copy_text(s, l, file, 0, false, LONGEST_NAME);
   OPAQUE(f);
   if (f > LONGEST_NAME) f = LONGEST_NAME;
-  u32 n = copy_text(s, l, name, f, false, LONGEST_NAME, &flags);
+  u64 n = copy_text(s, l, name, f, false, LONGEST_NAME);
   OPAQUE(n);
   if (n > LONGEST_NAME) n = LONGEST_NAME;
-  u32 t = copy_text(s, l, table, f + n, true, TEXT, &flags);
-  h->file = f; h->name = n; h->table = t; h->flags = flags;
-  u32 size = sizeof(*h) + f + n + t;
+  u64 t = copy_text(s, l, table, f + n, true, TEXT);
+  h->file = f; h->name = n; h->table = t;
+  u64 size = sizeof(*h) + f + n + t;
   OPAQUE(size);
-  if (flags & FACT_UNREADABLE || size > sizeof(*h) + TEXT + 4080) return T_UNREADABLE;
+  if (h->flags & FACT_UNREADABLE || size > sizeof(*h) + TEXT + 4080) return T_UNREADABLE;
   if (facts.ringbuf_output(h, size, BPF_RB_NO_WAKEUP)) return T_LOST_FACTS;
   return whole > TEXT ? send_rest(s, table + 32, whole) : 0;
 }
 
-/* ---- the three programs ---- */
+/* ---- the programs ---- */
 
-/* The call goes on: begins, or becomes a record. */
-inline_ void go_on(void *ctx, struct slot *slot) {
-  u32 nr = slot->nr;
-  if (slot->state != S_OPEN) {
-    if (slot->file_at || slot->makes) tails.call(ctx, TAIL_PYTHON_OPENER);
-    finish(slot);
-    may_be_mapped(ctx, slot);
-    return;
-  }
-  struct spec *spec = specs.lookup(&nr);
-  if (spec) begin(slot, spec);
+/* On with the call. Programs call on so often and not oftener: who reads has to know of what is missing then. */
+inline_ void go_on(void *ctx) {
+  tails.call(ctx, TAIL_PYTHON_DONE);
+  count(T_LOST_RING);
 }
 
-inline_ u32 share_of(struct slot *slot) { return SHARES > 1 ? slot->state == S_OPEN ? BY_ENTER : BY_EXIT : 0; }
+/* Which of the walkers: where programs can be preempted that of a fault (WALKING), of an entry or of an end. */
+inline_ u32 share_of(struct slot *slot) {
+  if (SHARES == 1) return 0;
+  u32 open = slot->state == S_OPEN, walking = slot->faulting >> 6 & 1; 
+  OPAQUE(open);
+  OPAQUE(walking);
+  return walking ? BY_FAULT : open ? BY_ENTER : BY_EXIT;
+}
 
 inline_ struct walker *walker_of(struct slot *slot) {
   u32 share = share_of(slot);
@@ -535,7 +538,10 @@ int python_walk(void *ctx) {
   if (!slot) return 0;
   struct walker *s = walker_of(slot);
   if (s && !slot->stack && !slot->why && look(s, slot)) tails.call(ctx, TAIL_PYTHON_FIND);
-  go_on(ctx, slot);
+  if (slot->state == S_OPEN || slot->faulting == WALKING) { go_on(ctx); return 0; }
+  find_opener(slot);
+  finish(slot);
+  may_be_mapped(ctx, slot);
   return 0;
 }
 
@@ -563,14 +569,14 @@ int python_find(void *ctx) {
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
   if (s && l && find_stack(s, slot, l)) tails.call(ctx, TAIL_PYTHON_NEW);
-  go_on(ctx, slot);
+  go_on(ctx);
   return 0;
 }
 
 inline_ bool send_stack(struct walker *s, struct slot *slot) {
   s->last_stack += 1;
   u32 id = (s->last_stack * SHARES + share_of(slot)) * NCPU + bpf_get_smp_processor_id();
-  u32 count = s->stack.count;
+  u64 count = s->stack.count;
   OPAQUE(count);
   if (count > FRAMES) return false;
   s->stack.kind = FACT_STACK; s->stack.id = id;
@@ -588,10 +594,10 @@ int python_new(void *ctx) {
   struct walker *s = walker_of(slot);
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
-  if (!s || !l) { go_on(ctx, slot); return 0; }
+  if (!s || !l) { go_on(ctx); return 0; }
   u32 why = 0;
 #pragma clang loop unroll(disable)
-  for (u32 i = 0; i < 4; i++) {
+  for (u32 i = 0; i < CODES; i++) {
     OPAQUE(i);
     if (s->at >= s->stack.count) break;
     u32 k = s->at & (FRAMES - 1);
@@ -607,10 +613,28 @@ int python_new(void *ctx) {
     s->at += 1;
   }
   slot->why = why ? why : T_LOST_FACTS;
-  if (!why) {
-    if (s->at < s->stack.count) tails.call(ctx, TAIL_PYTHON_NEW);
-    send_stack(s, slot);
+  if (!why && s->at < s->stack.count) tails.call(ctx, TAIL_PYTHON_NEW);
+  else if (!why) send_stack(s, slot);
+  go_on(ctx);
+  return 0;
+}
+
+/* The call goes on: begins, or becomes a record. */
+int python_done(void *ctx) {
+  u32 tid = bpf_get_current_pid_tgid();
+  struct slot *slot = slots.lookup(&tid);
+  if (!slot) return 0;
+#if MAPPED
+  if (slot->faulting == WALKING) { fault_has_stack(slot); return 0; }
+#endif
+  u32 nr = slot->nr;
+  if (slot->state != S_OPEN) {
+    find_opener(slot);
+    finish(slot);
+    may_be_mapped(ctx, slot);
+    return 0;
   }
-  go_on(ctx, slot);
+  struct spec *spec = specs.lookup(&nr);
+  if (spec) begin(slot, spec);
   return 0;
 }

@@ -35,7 +35,7 @@ inline_ void count(u32 what) {
 
 /* Where a program can be preempted (raw tracepoints from Linux 7.2 on) another may run in between on its CPU, but never
  * the same one: so each has a share of its own of what is per CPU. Elsewhere there is one share. */
-enum { BY_ENTER, BY_EXIT, BY_FORK, BY_EXEC, BY_TASK_EXIT };
+enum { BY_ENTER, BY_EXIT, BY_FORK, BY_EXEC, BY_TASK_EXIT, BY_FAULT };
 
 inline_ struct scratch *mine(u32 by) {
   u32 at = SHARES > 1 ? by : 0;

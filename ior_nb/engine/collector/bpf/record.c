@@ -27,7 +27,7 @@ inline_ bool kept_out(struct slot *slot, u64 latency, s64 ret) {
   u32 nr = slot->nr;
   /* What finds a file tells that those looked for before were no failures (engine/searches.py). */
   if (f->errors_only && !failed(ret) && !((spec = specs.lookup(&nr)) && spec->flags & SF_SEARCHES)) out = true;
-  if (f->timed && (slot->flags & (EF_NO_RETURN | EF_REFUSED) || latency < f->latency_min || latency > f->latency_max)) out = true;
+  if (f->timed && (slot->flags & (EF_NO_RETURN | EF_REFUSED) || slot->nr == NR_PAGE_FAULT || latency < f->latency_min || latency > f->latency_max)) out = true;
   if (f->comm_mask[0]) {
     u64 comm[2] = {};
     read_comm(comm);
@@ -61,7 +61,7 @@ inline_ bool emit(u32 by, struct slot *slot, u64 latency, s64 ret, u32 flags) {
   e->pos = slot->pos; e->extra = slot->extra;
   e->file = slot->files[F_FILE]; e->file2 = slot->files[F_SOURCE]; e->names = slot->names; e->comm = slot->comm_id; e->stack = slot->stack;
   e->pid = slot->pid; e->tid = slot->tid;
-  e->fetched = packed(fetched); e->run_delay = packed(run_delay_of(slot));
+  e->fetched = packed(fetched); e->run_delay = slot->nr == NR_PAGE_FAULT ? PACKED_UNKNOWN : packed(run_delay_of(slot));
   e->wait_device = packed(slot->spent.slept[FOR_DEVICE]); e->wait_lock = packed(slot->spent.slept[FOR_LOCK]);
   e->wait_other = packed(slot->spent.slept[FOR_OTHERS]); e->opener = slot->opener;
   e->nr = slot->nr; e->flags = flags; e->generation = slot->generation;
@@ -71,6 +71,15 @@ inline_ bool emit(u32 by, struct slot *slot, u64 latency, s64 ret, u32 flags) {
     if (slot->why) count(slot->why);
   }
   return true;
+}
+
+/* The thread does something else: a fault on a mapped file that was open has ended. Its row is made first, by a tail call
+ * that comes back. */
+inline_ void fault_is_over(void *ctx, struct slot *slot, u32 back) {
+  if (!slot->faulting) return;
+  slot->faulting = back;
+  tails.call(ctx, TAIL_FAULT_ENDS);
+  slot->faulting = 0;
 }
 
 /* What a program that was called at the end of another goes on with. */

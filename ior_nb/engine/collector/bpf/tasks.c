@@ -85,11 +85,11 @@ inline_ void send_kernel_name(struct exec_args *ctx, struct scratch *s, struct s
   u32 nr = slot->nr;
   struct spec *spec = specs.lookup(&nr);
   if (slot->state != S_OPEN || slot->names || slot->flags & EF_SAMPLED_OUT || !spec || spec->how1 != H_EXEC) return;
-  struct chunk head = {};
+  struct chunk *head = new_head(s);
   slot->names = next_id(s, &s->last_names);
-  head.id = slot->names; head.type = N_PATH1; head.base = slot->files[F_BASE1];
-  if (spec->base1 && (s32)word(slot, spec->base1) != AT_FDCWD) head.flags = NF_BY_DESCRIPTOR;
-  if (!send_string(s, &head, read_kernel_string(s->text, 4096, (void *)name_of_program(ctx)), slot->rooted & 1))
+  head->id = slot->names; head->type = N_PATH1; head->base = slot->files[F_BASE1];
+  if (spec->base1 && (s32)word(slot, spec->base1) != AT_FDCWD) head->flags = NF_BY_DESCRIPTOR;
+  if (!send_string(s, head, read_kernel_string(s->text, 4096, (void *)name_of_program(ctx)), slot->rooted & 1))
     slot->flags |= EF_NAMES_LOST;
 }
 
@@ -128,6 +128,7 @@ int on_task_exit(void *ctx) {
   if (now) names_have_changed(now, tid);
   u32 pid = 0;
   if (slot) {
+    fault_is_over(ctx, slot, TAIL_TASK_EXIT);
     pid = slot->pid;
     u8 *whose = doing_of(slot);
     if (whose) *whose = 0;                                          /* its number may come again */

@@ -7,6 +7,7 @@
  *   enter_walk  (tail call) names a file seen for the first time, then finishes the enter
  *   sys_exit    counters; strings; one record on the `events` ring
  *   exit_walk   (tail call) names the file behind a descriptor the call returned, then sends the record
+ *   exit_address (tail call) takes the address a call has for itself, then goes on as exit_walk does
  *   exit_many   (tail call) adds up the lengths of many buffers or messages, then goes on with exit_rest
  *   on_refused  (tail call) an end without a beginning: a call that a filter or a tracer refused, or one begun before
  *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
@@ -14,6 +15,7 @@
  *   fetched.c   what a call made devices read; a hook at the page cache where it is needed
  *   waits.c     what it slept for; hooks of the scheduler that are there when they are asked for
  *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
+ *   mapped.c    (the same) faults on mapped files
  *
  * Constants come from program.py as #defines: O_* struct offsets from the running kernel's BTF, the numbers of
  * wire.py (flags, kinds, totals), sizes, and what differs between kernels: TASK_BTF, CLASSIC, SHARES. Kernel memory is
@@ -24,6 +26,7 @@
 #define inline_ static inline __attribute__((always_inline))
 #define TEXT_END (4096 + 256)
 #define HEAD_BYTES 48      /* of a chunk, before its text */
+#define ADDRESS_WORDS 14   /* of 64 bits: room for the longest address, that of a Unix socket */
 
 /* Numbers of the kernel's own, the same on every architecture. */
 #define AT_FDCWD -100
@@ -47,7 +50,7 @@ struct spec {  /* program.py: SPEC */
   u32 rate;
   u8 enabled, fd, fd2, str1, how1, base1, str2, how2, base2, result;
   u8 bytes, size, rflags, off, off_ptr, off2_ptr, extra, extra_arg, extra_count, flags;
-  u8 request, pad[7];
+  u8 request, address, address_size, address_how, pad[4];
   u64 probes[2];  /* a bit an error that is none (syscalls/probes.py) */
 };
 struct config {  /* program.py: CONFIG */
@@ -95,7 +98,8 @@ _Static_assert(sizeof(struct chunk) - CHUNK_TEXT == HEAD_BYTES, "chunk");
 enum { FOR_OTHERS, FOR_DEVICE, FOR_LOCK };
 struct spent { u64 read_bytes, run_delay, pages, slept[4], lock, left, left_delay, why; };
 struct where { u64 mnt, dentry; };
-struct known { u64 parent, hash_len, inode, path; u32 id, generation; };
+struct known { u64 parent, hash_len, inode, path, sock, ends; u32 id, generation; };  /* sock, ends: 0 but of sockets */
+struct voice { u64 inode, ends; };
 struct slot {
   struct where last_at;  /* the file seen last, and what was known of it */
   struct known last;
@@ -111,8 +115,10 @@ struct slot {
   u8 tells;  /* its byte of `doing` says whose work it does: a thread of the owner, or of a fork of it */
   u8 makes;  /* it makes files */
   u8 why;    /* the total that counts a call without a Python stack; 0 where none was looked for */
+  u8 faulting;  /* a fault on a mapped file has begun, see mapped.c */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
+enum { WALKING = 255, WAITING = 254 };  /* slot.faulting, beside 0 and the tail call to go back to */
 enum { ALONE = 1, WITH_ALL };  /* slot.ignored: the thread, or it and all that it begins */
 enum { F_FILE, F_SOURCE, F_BASE1, F_BASE2 };
 struct counter { u64 calls, errors, probes, bytes, latency, histogram[BUCKETS]; };
@@ -130,9 +136,15 @@ struct scratch {
   u64 ask[4];          /* addresses of the struct paths this call names, by F_* */
   struct where missing[4];
   u32 current, todo;   /* which of `missing` want a name */
+  u64 address[ADDRESS_WORDS];
+  u32 addressed, pad;  /* how long the address is that the call has for itself; 0: it has none */
+  u64 accepted;        /* the socket that it has accepted, whose ends it has */
   u64 mnt, dentry, path;
   u32 pos, flags;
+  struct known fresh;  /* what name_one finds out: there is no room for it on the stack */
+  struct voice voice;
   struct slot blank;
+  struct chunk head;   /* of a name that is being sent; too large for the stack beside all else */
   struct adding adding;
   char text[8192 + 256];
 };
@@ -156,9 +168,10 @@ BPF_F_TABLE("array", u32, u64, totals, NCPU * TOTALS, 1024);
 BPF_F_TABLE("array", u32, struct doing, doing, THREADS / DOING_THREADS, 1024);
 BPF_F_TABLE("hash", u32, struct slot, slots, SLOTS, 1);                      /* BPF_F_NO_PREALLOC */
 BPF_TABLE("lru_hash", struct where, struct known, files, FILES);
+BPF_TABLE("lru_hash", struct voice, u64, voices, VOICES);                    /* ids of sockets, by their ends */
 BPF_HASH(targets, u32, u8, 65536);    /* thread group ids as the kernel numbers them -> TARGET_* */
 BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers them, until seen */
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
 BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
 BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
-BPF_PROG_ARRAY(tails, 16);
+BPF_PROG_ARRAY(tails, 24);

@@ -3,7 +3,7 @@
  * A thread that leaves its processor notes when, on the scheduler's clock, and how long it had waited for one so far.
  * When it leaves the next time, or its call ends, it has been back: since its last arrival. Of the time between, the
  * scheduler's own count says how long it could have run; the rest it slept, for what it had noted. So nothing is done
- * where a thread comes back, or is woken, and of a thread in no call of the scope no more than a look for its slot. */
+ * where a thread comes back, or is woken, and of a thread in no call of the scope, and no fault, no more than a look for its slot. */
 #ifdef WITH_on_switch
 #define LCB_F_SPIN 1  /* of contention_begin: it waits running */
 
@@ -25,7 +25,7 @@ inline_ void come_back(struct slot *slot) { if (slot->spent.left) came_back(slot
 int on_switch(void *ctx) {
   u32 tid = bpf_get_current_pid_tgid();                             /* still who leaves */
   struct slot *slot = slots.lookup(&tid);
-  if (!slot || slot->state != S_OPEN) return 0;
+  if (!slot || (slot->state != S_OPEN && !slot->faulting)) return 0;
   come_back(slot);
   u32 word;
 #if TASK_BTF
@@ -52,7 +52,7 @@ int on_contended(struct contended_args *ctx) {
   u32 tid = bpf_get_current_pid_tgid();
   if (ctx->flags & LCB_F_SPIN) return 0;
   struct slot *slot = slots.lookup(&tid);
-  if (slot && slot->state == S_OPEN) slot->spent.lock = ctx->lock;
+  if (slot && (slot->state == S_OPEN || slot->faulting)) slot->spent.lock = ctx->lock;
   return 0;
 }
 

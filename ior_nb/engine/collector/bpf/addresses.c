@@ -1,0 +1,77 @@
+/* Calls with an address of their own: those that connect or bind, and datagrams that say where they go or came from. */
+
+#define EINPROGRESS 115
+
+
+inline_ void finish(struct slot *slot);
+
+struct message { u64 name; u32 length, pad; };  /* the head of struct msghdr */
+
+/* Whether such a call may have one, or may have changed the ends. */
+inline_ bool may_address(struct slot *slot, struct spec *spec) {
+  u64 name = 0;
+  if (!spec->address_how || !slot->file_at) return false;
+  if (spec->address_how == A_FILLED && slot->ret < 0) return false;
+  if (spec->address_how == A_ACCEPTS) return slot->ret >= 0;
+  if (spec->address) return word(slot, spec->address);
+  read_user(&name, sizeof(name), (void *)word(slot, spec->extra_arg));
+  return name;
+}
+
+/* Copy the address the program gave, or was given. That of a connect counts where it failed, else the socket has it. */
+inline_ void take_address(struct scratch *s, struct slot *slot, struct spec *spec) {
+  struct message m = {};
+  s->addressed = s->accepted = 0;
+  if (spec->address_how == A_BINDS) return;
+  if (spec->address_how == A_ACCEPTS) {
+    struct dentry_head d = {};
+    u64 f = file_of(bpf_get_current_task(), slot->ret);
+    read_kernel(&d, sizeof(d), (void *)(rd(f + O_file_f_path + 8) + O_dentry_pprev));
+    if (f) s->accepted = rd(d.inode - O_socket_alloc_vfs_inode + O_socket_sk);
+    return;
+  }
+  if (spec->address_how == A_CONNECTS && (!failed(slot->ret) || slot->ret == -EINPROGRESS)) return;
+  if (spec->address) {
+    m.name = word(slot, spec->address);
+    m.length = word(slot, spec->address_size);
+    if (spec->address_how == A_FILLED) read_user(&m.length, sizeof(m.length), (void *)word(slot, spec->address_size));
+  } else {
+    read_user(&m, sizeof(m), (void *)word(slot, spec->extra_arg));
+  }
+  u32 length = m.length;
+  OPAQUE(length);
+  if (length > SOCKADDR_UN) length = SOCKADDR_UN;
+  OPAQUE(length);
+  length &= 127;
+  if (length < 2 || length > SOCKADDR_UN) return;
+  __builtin_memset(s->address, 0, sizeof(s->address));
+  if (!read_user(s->address, length, (void *)m.name)) s->addressed = length;
+}
+
+int exit_address(struct exit_args *ctx) {
+  struct walk w = {};
+  struct where at = {};
+  struct dentry_head d = {};
+  if (!walk_on(&w, BY_EXIT)) return 0;
+  read_kernel(&at, sizeof(at), (void *)(w.slot->file_at + O_file_f_path));
+  struct known *k = files.lookup(&at);
+  read_kernel(&d, sizeof(d), (void *)(at.dentry + O_dentry_pprev));
+  if (k && k->sock && k->inode == identity(at.dentry, &d)) {
+    take_address(w.s, w.slot, w.spec);
+    u64 now = ends_of(k->sock, k->ends);
+    struct voice v = {.inode = k->inode, .ends = with_address(w.s, now)};
+    u64 *heard = now == v.ends ? 0 : voices.lookup(&v);
+    if (heard) {
+      w.slot->files[F_FILE] = *heard;
+    } else if (v.ends == k->ends) {
+      w.slot->files[F_FILE] = k->id;
+    } else {
+      w.s->missing[F_FILE] = at;
+      w.s->todo = 1 << F_FILE;
+      tails.call(ctx, TAIL_EXIT_WALK);
+    }
+  }
+  walk_python(ctx, w.slot, w.now);
+  finish(w.slot);
+  return 0;
+}

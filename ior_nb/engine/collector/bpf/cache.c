@@ -1,0 +1,39 @@
+/* Pages that come into the page cache, by the thread that has them read: for a fault on a mapped file, or for a call. */
+
+#ifdef WITH_on_cached
+#ifndef O_folio_mapping  /* before Linux 5.16 */
+#define O_folio_mapping O_page_mapping
+#define O_folio_flags O_page_flags
+#endif
+#define BTRFS_MAGIC 0x9123683e
+
+inline_ u64 pages_of(u64 folio) {
+  if (!(rd(folio + O_folio_flags) >> PG_head & 1)) return 1;
+#if defined(O_folio__folio_order)
+  return 1 << (rd32(folio + O_folio__folio_order) & 15);
+#elif defined(O_folio__flags_1)
+  return 1 << (rd32(folio + O_folio__flags_1) & 15);
+#endif
+  return 1;
+}
+
+/* A page, or several in one folio, comes into the page cache. The thread that adds it is the one that asked for it or
+ * for what lies before it. Where a file system reads a disk, the bytes it reads are counted already. */
+int on_cached(struct cached_args *ctx) {
+  u32 tid = bpf_get_current_pid_tgid();
+  struct slot *slot = slots.lookup(&tid);
+  if (!slot) return 0;
+  u64 folio = ctx->folio, mapping = rd(folio + O_folio_mapping);
+#if MAPPED
+  if (fault_fills(ctx, slot, tid, folio, mapping)) return 0;
+#endif
+  if (slot->state != S_OPEN) return 0;
+  u32 nr = slot->nr;
+  struct spec *spec = specs.lookup(&nr);
+  u64 block = rd(rd(mapping + O_address_space_host) + O_inode_i_sb);
+  if (rd(block + O_super_block_s_bdev) || rd(block + O_super_block_s_magic) == BTRFS_MAGIC) return 0;
+  if (spec && spec->flags & SF_WRITES && slot->file_at && rd(slot->file_at + O_file_f_mapping) == mapping) return 0;  /* what it writes */
+  slot->spent.pages += pages_of(folio);
+  return 0;
+}
+#endif

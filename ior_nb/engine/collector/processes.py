@@ -1,0 +1,91 @@
+"""What /proc says of processes and threads, and which of them who looks may see."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+__all__ = ["ROOT", "Viewer", "descendants", "living", "parents", "threads"]
+
+_MAY_TRACE_ALL: Final = 19  # CAP_SYS_PTRACE
+_EXITING: Final = 0x4  # PF_EXITING: set before the hook on_task_exit runs
+
+
+def parents() -> dict[int, int]:
+    """Return pid -> parent's pid of every process in /proc."""
+    found: dict[int, int] = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                stat = Path(f"/proc/{entry.name}/stat").read_bytes()
+                found[int(entry.name)] = int(stat[stat.rindex(b")") + 2 :].split()[1])
+    return found
+
+
+def descendants(roots: Iterable[int]) -> dict[int, int]:
+    """Return pid -> parent's pid of all living descendants of `roots`, themselves left out."""
+    tree = parents()
+    children: dict[int, list[int]] = {}
+    for pid, parent in tree.items():
+        children.setdefault(parent, []).append(pid)
+    found: dict[int, int] = {}
+    pending = list(roots)
+    while pending:
+        for child in children.get(pending.pop(), ()):
+            if child not in found:
+                found[child] = tree[child]
+                pending.append(child)
+    return found
+
+
+def threads(pid: int) -> list[int]:
+    """Return the thread ids of a process, none when it is gone."""
+    try:
+        return [int(t.name) for t in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return []
+
+
+def living(pid: int) -> set[int]:
+    """Return the thread ids of a process without those that are ending, none when it is gone."""
+    found: set[int] = set()
+    for tid in threads(pid):
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{pid}/task/{tid}/stat").read_bytes()
+            if not int(stat[stat.rindex(b")") + 2 :].split()[6]) & _EXITING:
+                found.add(tid)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks: programs that run with other rights than his are left out where processes are followed."""
+
+    uid: int = 0
+    """0 may see everything."""
+    rights: int = 0
+    """His capabilities, a bit each."""
+
+    @classmethod
+    def of(cls, pid: int, uid: int) -> Viewer:
+        """Return a process of a user."""
+        rights = 0
+        with contextlib.suppress(OSError, LookupError, ValueError):
+            words = Path(f"/proc/{pid}/status").read_text().split()
+            rights = int(words[words.index("CapPrm:") + 1], 16)
+        return cls(0 if rights >> _MAY_TRACE_ALL & 1 else uid, rights)
+
+    def may_see(self, pid: int) -> bool:
+        """Whether a process is his: the kernel gives its folder in /proc to root where it is not dumpable."""
+        try:
+            return self.uid in (0, Path(f"/proc/{pid}").stat().st_uid)
+        except OSError:
+            return True  # it is gone
+
+
+ROOT: Final = Viewer()
+"""Who may see everything."""

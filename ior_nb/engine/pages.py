@@ -1,0 +1,104 @@
+"""What is counted by file of page cache and faults: what the collector sends of it, by the name of the file."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import stat
+from typing import Final
+
+import numpy as np
+
+from ior_nb.engine.collector import wire
+from ior_nb.engine.names import Names
+from ior_nb.runtime import StringTable
+from ior_nb.syscalls.machine import NUMBERS
+
+__all__ = ["CACHED_FILE", "by_file", "in_cache", "settle"]
+
+CACHED_FILE: Final = np.dtype(list(wire.CACHED_FILE))
+_SUMS: Final = {
+    "faults": ("faults", 1),
+    "mapped_bytes": ("mapped", mmap.PAGESIZE),
+    "faulted_bytes": ("filled", mmap.PAGESIZE),
+    "dirtied_bytes": ("dirtied", mmap.PAGESIZE),
+    "written_bytes": ("written", 1),
+    "written_in_calls": ("in_calls", 1),
+}
+_LAST: Final = {"last_dirtied_ns": "last_dirty", "last_written_ns": "last_write"}
+_MOST: Final = 1000
+"""Files that are asked about at the end."""
+
+
+def by_file(payload: bytes, names: Names, texts: StringTable) -> dict[str, dict[str, int]]:
+    """Return what a CACHED frame says by path, see `Trace.pages`; files nothing happened to are left out.
+
+    Args:
+        payload: the frame.
+        names: what the ids of files mean.
+        texts: what the codes of paths mean.
+    """
+    counts = np.frombuffer(payload, CACHED_FILE)
+    counts = counts[(counts["faults"] > 0) | (counts["dirtied"] > 0)]
+    paths = texts.at(names.paths_of(names.file_places.find(counts["file"])))
+    found: dict[str, dict[str, int]] = {}
+    for path, values in zip(paths, counts.tolist(), strict=True):
+        words = dict(zip(CACHED_FILE.names or (), values, strict=True))
+        row = found.setdefault(path, dict.fromkeys([*_SUMS, *_LAST, "first_dirtied_ns", "tid", "others"], 0))
+        for name, (word, size) in _SUMS.items():
+            row[name] += words[word] * size
+        for name, word in _LAST.items():
+            row[name] = max(row[name], words[word])
+        if words["dirtied"]:
+            row["others"] |= words["others"] or int(row["tid"] not in (0, words["tid"]))
+            row["tid"] = row["tid"] or words["tid"]
+            begun = row["first_dirtied_ns"] or words["first_dirty"]
+            row["first_dirtied_ns"] = min(begun, words["first_dirty"])
+            row["inode"] = words["inode"]
+    return found
+
+
+def settle(pages: dict[str, dict[str, int]]) -> None:
+    """Add to files that were made dirty what is not written: still to be (`pending_bytes`), or never (`never_bytes`).
+
+    A kernel that tells (Linux 6.5) and lets us is asked what of a file is dirty; else it is what was made dirty and not
+    written, which is too much where a part of a page was.
+    """
+    for path, row in list(pages.items())[:_MOST]:
+        inode = row.pop("inode", 0)
+        if not row["dirtied_bytes"]:
+            continue
+        left = max(row["dirtied_bytes"] - row["written_bytes"], 0)
+        there = in_cache(path, inode)
+        gone = there is None and path != "" and not os.path.lexists(path)
+        row["never_bytes"] = left if gone else 0
+        row["pending_bytes"] = 0 if gone else left if there is None else there[1]
+
+
+def in_cache(path: str, inode: int = 0) -> tuple[int, int] | None:
+    """Return how many bytes of a regular file are in the page cache now, and how many of them are not on the disk yet.
+
+    Args:
+        path: of the file.
+        inode: which file it has to be; 0 for any.
+
+    Returns:
+        None where it is another file, is gone, or the kernel does not tell, or not us.
+    """
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return None
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except (OSError, ValueError):
+        return None
+    try:
+        state = os.fstat(fd)
+        if not stat.S_ISREG(state.st_mode) or inode not in (0, state.st_ino):
+            return None
+        span, found = (ctypes.c_uint64 * 2)(0, 0), (ctypes.c_uint64 * 5)()
+        if ctypes.CDLL(None, use_errno=True).syscall(NUMBERS["cachestat"], fd, span, found, 0):
+            return None
+        return found[0] * mmap.PAGESIZE, (found[1] + found[2]) * mmap.PAGESIZE
+    finally:
+        os.close(fd)

@@ -1,0 +1,89 @@
+"""`Talks`: whom the sockets of a trace talked with, for its summary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate.sums import Sums
+from ior_nb.result.crowd import Moved
+from ior_nb.runtime import EventBatch, Recoder
+from ior_nb.runtime.text import show_bytes, show_count
+
+__all__ = ["Talk", "Talks"]
+
+_PEERS: Final = 1 << 16
+_CONNECTIONS: Final = 1 << 18
+_NAMELESS: Final = "socket:"
+"""What a peer begins with that is told by a number alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """One peer."""
+
+    peer: str
+    """Raw, as traced."""
+    connections: int
+    received: int
+    sent: int
+
+    def words(self) -> str:
+        """Return what a user would say; the text is raw."""
+        parts = [show_count(self.connections, "connection")]
+        parts += [f"{show_bytes(self.sent)} sent"] if self.sent else []
+        parts += [f"{show_bytes(self.received)} received"] if self.received else []
+        return f"{self.peer} ({', '.join(parts)})"
+
+
+class Talks:
+    """Adds up batches by peer. Of very many peers the better half is kept."""
+
+    def __init__(self) -> None:
+        self._names = Recoder()
+        self._sums = Sums(("received", "sent", "connections"))
+        self._met: set[int] = set()  # connections: inode of the socket << 32 | code of its peer
+
+    def add(self, batch: EventBatch, moved: Moved | None) -> None:
+        """Count the bytes that sockets moved."""
+        if moved is None or not batch["peer"].any():
+            return
+        peers = batch["peer"][moved.rows]
+        mine = np.flatnonzero(peers)
+        if not len(mine):
+            return
+        codes = self._names.codes(peers[mine], batch.tables["peer"]).astype(np.intp)
+        self._sums.grow(len(self._names.own))
+        np.add.at(self._sums.columns["received"], codes, moved.read[mine])
+        np.add.at(self._sums.columns["sent"], codes, moved.written[mine])
+        keys = np.unique(batch["inode"][moved.rows[mine]] << np.uint64(32) | codes.astype(np.uint64)).tolist()
+        fresh = [key for key in keys if key not in self._met]
+        if fresh:
+            np.add.at(self._sums.columns["connections"], np.array([key & 0xFFFFFFFF for key in fresh]), 1)
+            if len(self._met) + len(fresh) > _CONNECTIONS:  # those that come back count as new ones
+                self._met.clear()
+            self._met.update(fresh)
+        if len(self._names.own) > _PEERS:
+            kept = np.append(0, self._ranked()[: _PEERS // 2])
+            self._sums.keep(kept, self._names.keep(kept))
+            self._met.clear()
+
+    def _ranked(self) -> np.ndarray:
+        columns = self._sums.columns
+        total = columns["received"] + columns["sent"]
+        used = np.flatnonzero(total)
+        ranked: np.ndarray = used[np.argsort(-total[used], kind="stable")]
+        return ranked
+
+    def talks(self) -> tuple[Talk, ...]:
+        """Return the peers that have a name, most bytes first."""
+        columns = self._sums.columns
+        ranked = self._ranked()
+        found = zip(self._names.own.at(ranked), ranked.tolist(), strict=True)
+        return tuple(
+            Talk(name, *(int(columns[key][at]) for key in ("connections", "received", "sent")))
+            for name, at in found
+            if not name.startswith(_NAMELESS)
+        )

@@ -1,0 +1,62 @@
+"""Which hooks a kernel has that not every kernel has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import pytest
+
+from ior_nb.engine.collector.btf import Btf
+from ior_nb.engine.collector.hooks import also_there
+
+SLEEPS = "sched_info.run_delay sched_info.last_arrival se.cfs_rq in_iowait rq clock".split()
+CACHE = "mapping flags host f_mapping s_bdev".split()
+
+
+class Kernel:
+    """A kernel with some hooks, and some members of structs."""
+
+    def __init__(self, hooks: Sequence[str], members: Sequence[str]) -> None:
+        self._hooks, self._members = hooks, members
+
+    def has_hook(self, hook: str) -> bool:
+        return hook in self._hooks
+
+    def hands_over_pointer(self, hook: str, index: int) -> bool:
+        return hook in self._hooks
+
+    def offsets(self, wanted: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], int]:
+        found = {(name, member): 8 for name, members in wanted.items() for member in members}
+        if any(member not in self._members for _, member in found):
+            raise LookupError("it has not")
+        return found
+
+
+@pytest.mark.parametrize(
+    ("hooks", "members", "functions"),
+    [
+        ([], [*SLEEPS, *CACHE], []),
+        (["sched_switch"], SLEEPS[1:], []),
+        (["sched_switch"], SLEEPS, ["on_switch"]),
+        (
+            ["sched_switch", "contention_begin", "contention_end"],
+            SLEEPS,
+            ["on_switch", "on_contended", "on_uncontended"],
+        ),
+        (["mm_filemap_add_to_page_cache"], CACHE, ["on_cached"]),
+    ],
+)
+def test_a_function_is_there_where_its_hook_and_its_members_are(
+    hooks: list[str], members: list[str], functions: list[str]
+) -> None:
+    """What lacks anything is left out, and nothing else for that."""
+    assert also_there(cast(Btf, Kernel(hooks, members)))[0] == functions
+
+
+def test_of_several_layouts_the_first_that_is_there_counts() -> None:
+    """A folio with its order, one without, a page."""
+    kernel = Kernel(["mm_filemap_add_to_page_cache"], [*CACHE, "_folio_order|_flags_1"])
+
+    assert ("folio", "_folio_order|_flags_1") in also_there(cast(Btf, kernel))[1]
+    assert ("folio", "flags") in also_there(cast(Btf, Kernel(["mm_filemap_add_to_page_cache"], CACHE)))[1]

@@ -1,0 +1,108 @@
+"""What is counted by file of page cache and faults becomes counts by path."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ior_nb.engine.collector import wire
+from ior_nb.engine.names import CHUNK, Names
+from ior_nb.engine.pages import CACHED_FILE, by_file, in_cache, settle
+from ior_nb.runtime import StringTable, new_tables
+
+PAGE = mmap.PAGESIZE
+
+
+def names_of(*paths: str) -> tuple[Names, StringTable]:
+    """Return names in which the files 1, 2, ... have these paths, and the table of paths."""
+    chunks = np.zeros(len(paths), CHUNK)
+    for at, path in enumerate(paths):
+        chunks[at]["id"], chunks[at]["type"], chunks[at]["parts"] = at + 1, wire.N_FILE, 1
+        chunks[at]["length"] = chunks[at]["bytes"] = len(path)
+        chunks[at]["text"] = np.void(path.encode().ljust(wire.CHUNK_TEXT, b"\0"))
+    tables = new_tables()
+    names = Names(tables)
+    names.take(chunks.tobytes())
+    return names, tables["file"]
+
+
+def counts(*rows: dict[str, int]) -> bytes:
+    """Return a frame."""
+    found = np.zeros(len(rows), CACHED_FILE)
+    for at, row in enumerate(rows):
+        for name, value in row.items():
+            found[at][name] = value
+    return found.tobytes()
+
+
+def some(row: dict[str, int], *names: str) -> tuple[Any, ...]:
+    """Return counts of a path."""
+    return tuple(row[name] for name in names)
+
+
+def test_two_files_of_one_path_are_one() -> None:
+    """A file made anew under its name has another inode, and the counts of both are those of the path."""
+    frame = counts(
+        {"faults": 3, "mapped": 5, "filled": 7, "file": 1},
+        {"faults": 11, "mapped": 13, "filled": 17, "file": 2},
+        {"file": 3},
+    )
+    found = by_file(frame, *names_of("/a", "/a", "/c"))
+
+    assert list(found) == ["/a"]
+    assert some(found["/a"], "faults", "mapped_bytes", "faulted_bytes") == (14, 18 * PAGE, 24 * PAGE)
+
+
+def test_who_made_a_file_dirty_is_who_did_first() -> None:
+    """Times are the first and the last of all that have the path; another thread is told."""
+    frame = counts(
+        {"dirtied": 2, "first_dirty": 50, "last_dirty": 60, "tid": 7, "file": 1},
+        {"dirtied": 1, "first_dirty": 40, "last_dirty": 45, "tid": 8, "written": 99, "last_write": 70, "file": 2},
+    )
+    found = by_file(frame, *names_of("/a", "/a"))["/a"]
+
+    assert some(found, "dirtied_bytes", "written_bytes", "tid", "others") == (3 * PAGE, 99, 7, 1)
+    assert some(found, "first_dirtied_ns", "last_dirtied_ns", "last_written_ns") == (40, 60, 70)
+
+
+def test_a_file_nobody_has_named_has_the_empty_path() -> None:
+    """What is counted is told, although its name is not known."""
+    assert by_file(counts({"faults": 1, "filled": 1}), *names_of())[""]["faulted_bytes"] == PAGE
+
+
+def test_what_is_left_of_a_deleted_file_is_never_written(tmp_path: Path) -> None:
+    """Of one that is there the kernel says what is dirty; one in its place is another."""
+    there, replaced, gone = tmp_path / "there", tmp_path / "replaced", tmp_path / "gone"
+    for path in (there, replaced):
+        path.write_bytes(b"x" * 10 * PAGE)
+    fd = os.open(there, os.O_RDWR)
+    os.fsync(fd)
+    os.close(fd)
+    row = {"dirtied_bytes": 10 * PAGE, "written_bytes": 3 * PAGE}
+    pages = {
+        str(there): {**row, "inode": there.stat().st_ino},
+        str(replaced): {**row, "inode": replaced.stat().st_ino + 1},
+        str(gone): {**row, "inode": 5},
+        "/mapped": {"dirtied_bytes": 0, "written_bytes": 0},
+    }
+    settle(pages)
+    tells = in_cache(str(there)) is not None
+
+    assert some(pages[str(gone)], "pending_bytes", "never_bytes") == (0, 7 * PAGE)
+    assert some(pages[str(replaced)], "pending_bytes", "never_bytes") == (7 * PAGE, 0)
+    assert some(pages[str(there)], "pending_bytes", "never_bytes") == (0 if tells else 7 * PAGE, 0)
+    assert "pending_bytes" not in pages["/mapped"]
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "missing", "nothing", "zero"])
+def test_only_regular_files_are_asked_about(what: str, tmp_path: Path) -> None:
+    """Nothing is opened that could wait, or do something."""
+    os.mkfifo(tmp_path / "pipe")
+    path = {"folder": str(tmp_path), "nothing": "", "zero": "a\0b"}.get(what, str(tmp_path / what))
+
+    assert in_cache(path) is None

@@ -1,0 +1,90 @@
+"""What becomes of bytes written: against what the kernel says of the file, and of the device."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace as ior_trace
+
+MIB = 1 << 20
+PROGRAM = """
+import mmap, os, sys
+folder = sys.argv[1]
+
+def write(name, size, sync=False, delete=False):
+    with open(f"{folder}/{name}", "wb", buffering=0) as file:
+        for _ in range(size):
+            file.write(b"x" * (1 << 20))
+        if sync:
+            os.fsync(file.fileno())
+    if delete:
+        os.unlink(f"{folder}/{name}")
+
+write("later", 5)
+write("synced", 3, sync=True)
+write("temporary", 7, delete=True)
+with open(f"{folder}/mapped", "w+b") as file:
+    file.truncate(4 << 20)
+    data = mmap.mmap(file.fileno(), 0)
+    data[:] = b"y" * (4 << 20)
+    data.flush()
+"""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system on a device of its own."""
+    image, folder = tmp_path / "image", tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(96 * MIB)
+    folder.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_what_becomes_of_bytes_written(disk: Path, session: TracerSession) -> None:
+    """Synced bytes are written in calls, others are pending or, of a deleted file, never written."""
+    with ior_trace(command=[sys.executable, "-c", PROGRAM, str(disk)], session=session) as t:
+        pass
+    table = t.writeback()
+    found = {Path(row["file"]).name: row for row in table[table["file"].str.startswith(str(disk))].to_dict("records")}
+    columns = ("dirtied_bytes", "written_bytes", "written_in_calls", "pending_bytes", "never_bytes")
+
+    assert {name: tuple(row[c] // MIB for c in columns) for name, row in found.items()} == {
+        "later": (5, 0, 0, 5, 0),
+        "synced": (3, 3, 3, 0, 0),
+        "temporary": (7, 0, 0, 0, 7),
+        "mapped": (4, 4, 4, 0, 0),
+    }
+    assert all(row["dirtied_by"].startswith("python") for row in found.values())
+    assert all(0 < row["first_dirtied_s"] <= row["last_dirtied_s"] < t.duration_s for row in found.values())
+    assert found["later"]["cached_now_bytes"] == 5 * MIB
+    assert "5.0 MiB still to be written, 7.0 MiB of deleted files never written" in str(t)
+
+
+def test_blocks_are_counted_where_they_were_written(disk: Path, session: TracerSession) -> None:
+    """Written bytes are what the device was given, whoever hands them over, and belong to the file they are of."""
+    image = Path(f"/sys/dev/block/{disk.stat().st_dev >> 8}:{disk.stat().st_dev & 255}/stat")
+    program = f"""
+import os
+for name, size in (("one", 3), ("two", 5)):
+    with open(f"{disk}/{{name}}", "wb", buffering=0) as file:
+        file.write(b"x" * (size << 20))
+os.sync()
+"""
+    before = int(image.read_text().split()[6])
+    with ior_trace(command=[sys.executable, "-c", program], session=session) as t:
+        pass
+    sectors = int(image.read_text().split()[6]) - before
+    mine = {Path(path).name: row["written_bytes"] for path, row in t.pages.items() if path.startswith(str(disk))}
+
+    assert mine == {"one": 3 * MIB, "two": 5 * MIB}
+    assert 8 * MIB <= 512 * sectors < 9 * MIB  # and a little of the file system's own
