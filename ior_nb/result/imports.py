@@ -12,7 +12,9 @@ from ior_nb.real import Lock
 from ior_nb.result.cost import Cost, Packages, margin_cells, said
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.filter import import_rows
-from ior_nb.runtime.text import HTML_FONT, escaped_html, show_ns
+from ior_nb.runtime.patterns import verdicts
+from ior_nb.runtime.stacks import CUT, is_cell, is_library
+from ior_nb.runtime.text import HTML_FONT, escaped_html, printable, show_ns
 
 __all__ = ["ImportTally", "by_package", "imports_html", "imports_line"]
 
@@ -40,7 +42,8 @@ class ImportTally:
             return
         batch = batch.take(which)
         codes, names = packages(batch)
-        keys, at = np.unique(batch["py_file"].astype(np.int64) << 32 | codes, return_inverse=True)
+        cut = verdicts(batch.tables["stack"], "~", f"^{CUT}").take(batch["stack"])
+        keys, at = np.unique(batch["py_file"].astype(np.int64) << 32 | codes << 1 | cut, return_inverse=True)
         latency = latencies(batch)[0]
         sums = Sums(("calls", "errors", "bytes", "time", "waiting"))
         sums.grow(len(keys))
@@ -52,12 +55,12 @@ class ImportTally:
         files = batch.tables["py_file"].at(keys >> 32)
         numbers = zip(*(column[: len(keys)].tolist() for column in sums.columns.values()), strict=True)
         with self._lock:
-            for file, package, row in zip(files, (keys & 0xFFFFFFFF).tolist(), numbers, strict=True):
-                key = file, names[package]
+            for file, code, row in zip(files, (keys & 0xFFFFFFFF).tolist(), numbers, strict=True):
+                key = (CUT if code & 1 else "") if is_library(file) else file, names[code >> 1]
                 self._costs[key] = self._costs.get(key, Cost()) + Cost(*row)
 
     def costs(self) -> dict[tuple[str, str], Cost]:
-        """Return what was made for each file and package."""
+        """Return what was made for each file and package; for `CUT` what was made too deep for anybody to be seen."""
         with self._lock:
             return dict(self._costs)
 
@@ -70,18 +73,31 @@ def by_package(costs: Mapping[tuple[str, str], Cost], file: str | None = None) -
         file: whose imports; by default everybody's.
     """
     found: dict[str, Cost] = {}
+    cells = {whose for whose, _ in costs if is_cell(whose)}
+    wanted = {file, CUT} if cells == {file} else {file}  # of deep stacks, where only one cell has imported anything
     for (whose, package), cost in costs.items():
-        if file is None or whose == file:
+        if file is None or whose in wanted:
             found[package] = found.get(package, Cost()) + cost
     return tuple(sorted(found.items(), key=lambda item: (-item[1].time_ns, item[0])))
 
 
-def imports_line(found: Packages) -> str:
-    """Return the cost of imports in one line: of all, and of the packages that took longest."""
-    total = sum((cost for _, cost in found), Cost())
-    shown = [f"{package} {show_ns(cost.time_ns)}" for package, cost in found[:_PACKAGES]]
-    more = [f"{len(found) - _PACKAGES:,} more"] if len(found) > _PACKAGES else []
-    return f"imports: {' '.join(said(total))} ({', '.join([*shown, *more])})" if found else ""
+def imports_line(found: Packages, width: int = 0) -> str:
+    """Return the cost of imports in one line: of all, and of the packages that took longest, as many as have room.
+
+    Args:
+        found: the packages; of none there is no line.
+        width: room in characters; 0 for any.
+    """
+    if not found:
+        return ""
+    head = f"imports: {' '.join(said(sum((cost for _, cost in found), Cost())))}"
+    for count in range(min(_PACKAGES, len(found)), 0, -1):
+        shown = [f"{printable(package)} {show_ns(cost.time_ns)}" for package, cost in found[:count]]
+        more = [f"{len(found) - count:,} more"] if len(found) > count else []
+        line = f"{head} ({', '.join([*shown, *more])})"
+        if not width or len(line) <= width:
+            return line
+    return head
 
 
 def imports_html(found: Packages) -> str:
@@ -90,7 +106,8 @@ def imports_html(found: Packages) -> str:
         return ""
     cell = "padding:0 8px;border:0;background:transparent;white-space:nowrap;text-align:right;"
     names = ("calls", "bytes", "time", "waiting", "package")
-    head = "".join(f'<th style="{cell}opacity:.6;font-weight:normal">{name}</th>' for name in names)
+    head = "".join(f'<th style="{cell}opacity:.6;font-weight:normal">{name}</th>' for name in names[:-1])
+    head += f'<th style="{cell}opacity:.6;font-weight:normal;text-align:left">{names[-1]}</th>'
     rows = [
         "".join(f'<td style="{cell}">{value}</td>' for value in margin_cells(cost))
         + f'<td style="{cell}text-align:left">{escaped_html(package)}</td>'

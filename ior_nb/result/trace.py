@@ -25,7 +25,6 @@ from ior_nb.result.sources import Sources
 from ior_nb.result.stored import Stored
 from ior_nb.result.summary import Summary
 from ior_nb.result.tallies import Tallies
-from ior_nb.result.writeback import left_over
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
 from ior_nb.runtime.clock import Moment, moment
 from ior_nb.runtime.completeness import Counters, only_where
@@ -407,7 +406,7 @@ class Trace(Answers):
 
     def summary(self) -> Summary:
         """Return totals, top files, top calls, slowest calls, errors, and the completeness line."""
-        notes = self.notes + left_over(self.pages)
+        notes = self.notes
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
         return self._sums.of_all()[0].summary(
@@ -415,6 +414,7 @@ class Trace(Answers):
             duration_s=self.duration_s,
             completeness=self._told(),
             notes=notes,
+            pages=self.pages,
             counters=self._exact() or None,
             window=self.window,
             home=self.home,
