@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.result.sums import Sums
 from ior_nb.result.talks import Talks
+from ior_nb.result.writeback import left_over, most
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.host import HostCounts
@@ -198,6 +200,7 @@ class Tally:
         sources: tuple[Annotated, ...] = (),
         host: HostCounts | None = None,
         imports: Packages = (),
+        pages: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
     ) -> Summary:
         """Return what was added up so far.
 
@@ -213,6 +216,7 @@ class Tally:
             sources: cells with what their lines made.
             host: what the host counted, of a trace that has nothing else.
             imports: packages with what their import made.
+            pages: what is counted by path of faults and of writes.
         """
         with self._lock:
             self._add_errors()
@@ -258,7 +262,8 @@ class Tally:
             overview=overview,
             spending=spending,
             completeness=completeness,
-            notes=notes,
+            notes=notes + left_over(pages),
+            dirty=most(pages),
             sources=sources,
             host=host,
             imports=imports,
