@@ -8,7 +8,7 @@ from ior_nb.runtime.text import escaped_html, printable
 
 __all__ = ["PATH_CELL", "whole_path"]
 
-PATH_CELL: Final = "width:99%;min-width:150px;max-width:0;overflow:hidden;text-overflow:ellipsis;text-align:left;"
+PATH_CELL: Final = "width:99%;min-width:160px;max-width:0;overflow:hidden;text-overflow:ellipsis;text-align:left;"
 """Style of a cell whose path is cut where there is no room."""
 _TAIL: Final = 18
 """Characters at the end of a path that stay where a page is too narrow for it."""
