@@ -236,7 +236,7 @@ class Summary:
         for source in self.sources[:_SOURCES]:
             lines += ["", source.text(width)]
         if self.imports:
-            lines += ["", middle_cut(printable(imports_line(self.imports)), width)]
+            lines += ["", imports_line(self.imports, width)]
         tables = self.tables()
         # Nothing in a text can be folded away: the overview says the most of the files.
         folded = (tables[0][0], _WRITTEN, _PROBES) if self.overview.lines else (_WRITTEN, _PROBES)

@@ -293,7 +293,7 @@ class Trace(Answers):
         """Return the flame graph (an icicle), a plotly figure.
 
         Args:
-            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
+            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
             metric: what widths mean: count, duration, bytes or gap.
 
         Raises:

@@ -84,13 +84,15 @@ REQUESTS: dict[str, int] = {
 }
 
 NOT_FOUND: tuple[int, ...] = (ENOENT, ENOTDIR)
-SEARCHING: tuple[str, ...] = ("open", "openat", "openat2", "execve", "execveat", "mkdir", "mkdirat")
+SEARCHING: tuple[str, ...] = ("open", "openat", "openat2", "execve", "execveat", "mkdir", "mkdirat", "chdir")
 """Calls that look for a place: a miss is a probe where the same thread finds, or makes, one of that name soon."""
 
 # What git looks for, or removes, and goes on without, in a repository, a bare one, or the folders of a working tree.
 _OF_GIT = (
-    r"/\.git/|(?:/\.|^/etc/)git(?:attributes|config|ignore|modules)$|/git/(?:attributes|config|ignore)$|/\.mailmap$|/packed-refs$|/config\.worktree$"
-    r"|/commondir$|/[A-Z_]*HEAD$|/objects/(?:info|pack|[0-9a-f]{2})(?:/|$)|/refs/(?:heads|tags|remotes|notes|replace|bisect|stash)(?:/|$)"
+    r"/\.git/|(?:/\.|^/etc/)git(?:attributes|config|ignore|modules)$|/git/(?:attributes|config|ignore)$|/\.mailmap$"
+    r"|/packed-refs$|/config\.worktree$|/commondir$|/[A-Z_]*HEAD$|/shallow$|/worktrees$|objdir-incoming-\w+/"
+    r"|/objects/(?:info|pack|[0-9a-f]{2})(?:/|$)"
+    r"|/refs/(?:heads|tags|remotes|notes|replace|bisect|stash|worktree|rewritten)(?:/|$)"
     r"|/info/(?:alternates|attributes|commit-graphs?|exclude|grafts|sparse-checkout|refs)(?:/|$)"
 )
 
@@ -112,6 +114,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule((ENOTCONN, ENOTSOCK), ("getpeername",), "Asked whether it is a socket, and connected."),
     Rule((EINVAL,), ("close_range",), "Closed a range of numbers with none in it."),
+    Rule((EBADF,), ("newfstat", "newfstatat", "fcntl"), "Asked whether the number is that of an open file."),
     Rule((EBADF,), ("close",), "Closed what was not open: so programs close all numbers that may be."),
     Rule(
         (ENOTTY, EOPNOTSUPP, EXDEV),

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import Recoder, StringTable
+from ior_nb.runtime.peers import peer_of
 from ior_nb.sinks.statsengine.activity import MAXIMA, RARE, SUMS, Part, add
 from ior_nb.sinks.statsengine.table import OVERFLOW, Table
 
@@ -18,7 +19,9 @@ _SPARE: Final = 1024
 
 
 def directory_of(path: str) -> str:
-    """Return the text before the last slash; `/` at the top, `.` without a slash. Nothing is cleaned."""
+    """Return the text before the last slash; `/` at the top, `.` without a slash and of sockets. Nothing is cleaned."""
+    if peer_of(path):
+        return "."
     head, slash, _ = path.rpartition("/")
     return head or "/" if slash else "."
 

@@ -84,23 +84,23 @@ inline_ void see_ends(struct scratch *s, struct slot *slot) {
 }
 
 #ifdef O_unix_sock_peer
-/* The address a Unix socket is bound to; returns how long it is. */
-inline_ u32 unix_address(char *to, u32 room, u64 sock) {
+/* The address a Unix socket is bound to, at most 127 bytes of it; returns how long it is. */
+inline_ u32 unix_address(char *to, u32 most, u64 sock) {
   u64 address = sock ? rd(sock + O_unix_sock_addr) : 0;
   u32 length = address ? rd32(address + O_unix_address_len) : 0;
-  OPAQUE(length);
-  if (length > room) length = room;
+  if (length > most) length = most;
   OPAQUE(length);
   length &= 127;
-  if (length > room) return 0;
-  if (length) read_kernel(to, length, (void *)(address + O_unix_address_name));
+  read_kernel(to, length, (void *)(address + O_unix_address_name));
   return length;
 }
 #endif
 
-/* Addresses as getpeername and getsockname give them; `length` is that of the peer, `bytes` that of its own. */
-inline_ void put_ends(struct chunk *c, u64 sock) {
-  char *peer = c->text, *local = c->text + PEER_ROOM;
+/* Addresses as getpeername and getsockname give them; `length` is that of the peer, `bytes` that of its own. They are made
+ * where there is room for any length a verifier can think of, old ones know only that of a mask. */
+inline_ void put_ends(struct scratch *s, struct chunk *c, u64 sock) {
+  char *peer = s->text, *local = s->text + 128;
+  __builtin_memset(s->text, 0, 256);
   struct ends e = {};
   read_kernel(&e, sizeof(e), (void *)(sock + O_sock_common_skc_daddr));
   u32 family = END(u16, &e, skc_family), type = rd32(sock + O_sock_sk_type) & 0xffff;
@@ -157,6 +157,8 @@ inline_ void put_ends(struct chunk *c, u64 sock) {
     c->bytes = *(s32 *)(local + 4) == -1 ? 0 : 16;
   }
 #endif
+  __builtin_memcpy(c->text, peer, PEER_ROOM);
+  __builtin_memcpy(c->text + PEER_ROOM, local, LOCAL_ROOM);
 }
 
 /* Say which ends the file of an id has; false when there was no room. */
@@ -165,7 +167,7 @@ inline_ bool send_ends(struct scratch *s, u32 id, u64 sock) {
   if (!c) { count(T_LOST_NAMES); return false; }
   __builtin_memset(c, 0, sizeof(*c));
   c->id = id; c->type = N_ENDS; c->parts = 1;
-  put_ends(c, sock);
+  put_ends(s, c, sock);
   if (s->addressed) {
     c->inode = 0;
     c->length = s->addressed;
