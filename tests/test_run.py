@@ -31,10 +31,12 @@ def test_it_prints_one_address_and_that_opens_the_notebook(options: list[str], t
         assert server.stdout is not None
         said = next(line for line in server.stdout if "http" in line)
         address = said.rpartition(" ")[2].strip()
-        with urllib.request.urlopen(address, timeout=20) as answer:
-            page = answer.read().decode()
-        server.terminate()
-        rest = server.stdout.read()
+        try:
+            with urllib.request.urlopen(address, timeout=30) as answer:
+                page = answer.read().decode()
+        finally:
+            server.terminate()
+            rest = server.stdout.read()
 
     assert re.fullmatch(
         r"==> open http://127\.0\.0\.1:\d+/lab/tree/notebooks/01-first-trace\.ipynb(\?token=\w+)?\n", said

@@ -10,15 +10,17 @@ import numpy as np
 
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import distinct
-from ior_nb.runtime.stacks import parsed
+from ior_nb.runtime.stacks import is_cell, parsed
 
-__all__ = ["SEARCH", "STANDARD", "packages"]
+__all__ = ["packages"]
 
-STANDARD: Final = "the standard library"
-SEARCH: Final = "looking for modules"
+_STANDARD: Final = "the standard library"
+_SHARED: Final = "shared libraries"
+_SEARCH: Final = "looking for modules"
 """Stands for calls of which neither file nor stack says for whom."""
 _INSTALLED: Final = re.compile(r"/(?:site|dist)-packages/(?:__pycache__/)?([^/]+)")
 _OF_PYTHON: Final = re.compile(r"/lib(?:64)?/python3\.?\d+t?(?:/|\.zip)|^<frozen ")
+_OF_SYSTEM: Final = re.compile(r"/lib[^/]*\.so(?:\.\d+)*$")
 _MODULE: Final = re.compile(r"/([^/]+?)(?:\.(?:cpython|abi3|pypy)[^/]*)?\.(?:py|pyc|so)(?:\.\d+)?$")
 _BEHIND: Final = re.compile(r"-\d.*|\.(?:py|pyc|so|pth|libs|egg|dist-info|egg-info|cpython|abi3)\b.*")
 
@@ -29,16 +31,18 @@ def _package_of(file: str) -> str:
     if (found := _INSTALLED.search(file)) is not None:
         return _BEHIND.sub("", found[1])
     if _OF_PYTHON.search(file):
-        return STANDARD
+        return _STANDARD
+    if _OF_SYSTEM.search(file):
+        return _SHARED
     found = _MODULE.search(file)
     return found[1] if found is not None else ""
 
 
 @functools.lru_cache(1 << 14)
 def _importing(stack: str) -> str:
-    """Return the package whose code asked for the import; the innermost that is no part of Python."""
-    found = (_package_of(frame.file) for frame in reversed(parsed(stack)))
-    return next((name for name in found if name not in ("", STANDARD)), "")
+    """Return the package whose code asked for the import; the innermost that is no part of Python, and no cell."""
+    found = (_package_of(frame.file) for frame in reversed(parsed(stack)) if not is_cell(frame.file))
+    return next((name for name in found if name not in ("", _STANDARD, _SHARED)), "")
 
 
 def packages(batch: EventBatch) -> tuple[np.ndarray, list[str]]:
@@ -54,4 +58,4 @@ def packages(batch: EventBatch) -> tuple[np.ndarray, list[str]]:
         used, at = distinct(batch[column], len(batch.tables[column]))
         found = [names.setdefault(name_of(text), len(names)) for text in batch.tables[column].at(used)]
         codes.append(np.array(found, np.int64).take(at))
-    return np.where(codes[0] != 0, codes[0], codes[1]), [SEARCH, *list(names)[1:]]
+    return np.where(codes[0] != 0, codes[0], codes[1]), [_SEARCH, *list(names)[1:]]

@@ -135,15 +135,13 @@ def waits_at(names: Iterable[str]) -> np.ndarray:
     return np.array([2 if name in ALWAYS else 1 if name in AT_OTHERS else 0 for name in names], np.int8)
 
 
-def at_others(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
+def at_others(batch: EventBatch, at: np.ndarray) -> np.ndarray:
     """Return which rows are of calls that wait for somebody else: bool, shape (n,).
 
     Args:
         batch: the rows.
-        at: `waits_at` of each row, where it is known.
+        at: `waits_at` of the call of each row.
     """
-    if at is None:
-        at = waits_at(batch.tables["syscall"]).take(batch["syscall"])
     maybe = np.flatnonzero(at == 1)
     found: np.ndarray = at == 2
     if len(maybe):

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.groups import Columns, Groups
-from ior_nb.aggregate.rows import at_others, fault_rows, latencies
+from ior_nb.aggregate.rows import at_others, fault_rows, latencies, waits_at
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.schema import PARTS
 
@@ -132,13 +132,15 @@ def _total(column: np.ndarray) -> int:
 def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
     """Return which rows wait for somebody else: bool, shape (n,).
 
-    Where it was measured, those that did for most of their time, but for reads and writes of files: there somebody is a
-    server. Elsewhere the call, and the kind of its file, say it.
+    Calls that do nothing but wait are. Of others, where it was measured, those that did for most of their time, but for
+    reads and writes of files: there somebody is a server. Elsewhere the call, and the kind of its file, say it.
 
     Args:
         batch: the rows.
         at: `waits_at` of the call of each row, where it is known.
     """
+    if at is None:
+        at = waits_at(batch.tables["syscall"]).take(batch["syscall"])
     may = at_others(batch, at)
     slept = batch["wait_other_ns"]
     if _constant(slept) and (not len(slept) or slept[0] < 0):
@@ -147,7 +149,7 @@ def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
     stored = np.zeros(len(kinds), bool)
     stored[[code for kind in _STORED if (code := kinds.code(kind)) is not None]] = True
     most = slept > latencies(batch)[0] >> 1
-    return np.where(slept < 0, may, most & (may | ~stored.take(batch["file_kind"])))
+    return np.where(slept < 0, may, (at == 2) | most & (may | ~stored.take(batch["file_kind"])))
 
 
 def waiting(batch: EventBatch, rows: np.ndarray) -> np.ndarray:

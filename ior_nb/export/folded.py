@@ -23,7 +23,7 @@ def folded(
     Args:
         batch: the rows.
         about: what the rows lack.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
         metric: what the numbers are: count, duration, bytes or gap.
 
     Raises:

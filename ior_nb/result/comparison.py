@@ -110,7 +110,7 @@ class Diff:
         """Return the differential flame graph, a plotly figure: red grew, blue shrank.
 
         Args:
-            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
+            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
             metric: what is compared: duration, count, bytes or gap.
 
         Raises:

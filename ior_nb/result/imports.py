@@ -10,7 +10,9 @@ from ior_nb.real import Lock
 from ior_nb.result.cost import Cost, Packages, margin_cells, said
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.filter import import_rows
-from ior_nb.runtime.text import HTML_FONT, escaped_html, show_ns
+from ior_nb.runtime.patterns import verdicts
+from ior_nb.runtime.stacks import CUT, is_cell, is_library
+from ior_nb.runtime.text import HTML_FONT, escaped_html, printable, show_ns
 
 __all__ = ["ImportTally", "by_package", "imports_html", "imports_line"]
 
@@ -32,11 +34,13 @@ class ImportTally:
             return
         batch = batch.take(which)
         codes, names = packages(batch)
-        groups = Groups(batch["py_file"], codes)
+        cut = verdicts(batch.tables["stack"], "~", f"^{CUT}").take(batch["stack"])
+        groups = Groups(batch["py_file"], codes, cut)
         latency = latencies(batch)[0]
         first = groups.first()
         sums = zip(
             batch.tables["py_file"].at(batch["py_file"][first]),
+            cut[first].tolist(),
             codes[first].tolist(),
             groups.sizes().tolist(),
             groups.sum(batch.failed).tolist(),
@@ -46,12 +50,12 @@ class ImportTally:
             strict=True,
         )
         with self._lock:
-            for file, package, *numbers in sums:
-                key = file, names[package]
+            for file, is_cut, package, *numbers in sums:
+                key = (CUT if is_cut else "") if is_library(file) else file, names[package]
                 self._costs[key] = self._costs.get(key, Cost()) + Cost(*numbers)
 
     def costs(self) -> dict[tuple[str, str], Cost]:
-        """Return what was made for each file and package."""
+        """Return what was made for each file and package; for `CUT` what was made too deep for anybody to be seen."""
         with self._lock:
             return dict(self._costs)
 
@@ -64,18 +68,31 @@ def by_package(costs: Mapping[tuple[str, str], Cost], file: str | None = None) -
         file: whose imports; by default everybody's.
     """
     found: dict[str, Cost] = {}
+    cells = {whose for whose, _ in costs if is_cell(whose)}
+    wanted = {file, CUT} if cells == {file} else {file}  # of deep stacks, where only one cell has imported anything
     for (whose, package), cost in costs.items():
-        if file is None or whose == file:
+        if file is None or whose in wanted:
             found[package] = found.get(package, Cost()) + cost
     return tuple(sorted(found.items(), key=lambda item: (-item[1].time_ns, item[0])))
 
 
-def imports_line(found: Packages) -> str:
-    """Return the cost of imports in one line: of all, and of the packages that took longest."""
-    total = sum((cost for _, cost in found), Cost())
-    shown = [f"{package} {show_ns(cost.time_ns)}" for package, cost in found[:_PACKAGES]]
-    more = [f"{len(found) - _PACKAGES:,} more"] if len(found) > _PACKAGES else []
-    return f"imports: {' '.join(said(total))} ({', '.join([*shown, *more])})" if found else ""
+def imports_line(found: Packages, width: int = 0) -> str:
+    """Return the cost of imports in one line: of all, and of the packages that took longest, as many as have room.
+
+    Args:
+        found: the packages; of none there is no line.
+        width: room in characters; 0 for any.
+    """
+    if not found:
+        return ""
+    head = f"imports: {' '.join(said(sum((cost for _, cost in found), Cost())))}"
+    for count in range(min(_PACKAGES, len(found)), 0, -1):
+        shown = [f"{printable(package)} {show_ns(cost.time_ns)}" for package, cost in found[:count]]
+        more = [f"{len(found) - count:,} more"] if len(found) > count else []
+        line = f"{head} ({', '.join([*shown, *more])})"
+        if not width or len(line) <= width:
+            return line
+    return head
 
 
 def imports_html(found: Packages) -> str:
@@ -84,7 +101,8 @@ def imports_html(found: Packages) -> str:
         return ""
     cell = "padding:0 8px;border:0;background:transparent;white-space:nowrap;text-align:right;"
     names = ("calls", "bytes", "time", "waiting", "package")
-    head = "".join(f'<th style="{cell}opacity:.6;font-weight:normal">{name}</th>' for name in names)
+    head = "".join(f'<th style="{cell}opacity:.6;font-weight:normal">{name}</th>' for name in names[:-1])
+    head += f'<th style="{cell}opacity:.6;font-weight:normal;text-align:left">{names[-1]}</th>'
     rows = [
         "".join(f'<td style="{cell}">{value}</td>' for value in margin_cells(cost))
         + f'<td style="{cell}text-align:left">{escaped_html(package)}</td>'

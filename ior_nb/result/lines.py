@@ -110,7 +110,7 @@ class Annotated:
                 f"{margin:<40} {line.number:>7}  {middle_cut(printable(line.text), max(16, width - 51))}".rstrip()
             )
         if self.imports:
-            rows.append(f"  {middle_cut(printable(imports_line(self.imports)), width - 2)}")
+            rows.append(f"  {imports_line(self.imports, width - 2)}")
         return "\n".join([*rows, *self.more])
 
     def _parted(self) -> Iterator[tuple[_Line, bool]]:

@@ -27,6 +27,8 @@ _NAMES: Final = 4
 _SOCKETS, _PIPES, _LOOKED, _LIBRARIES = "sockets", "pipes", "looked", "libraries"
 _CHILDREN: Final = "children"
 _PEERS: Final = 2
+_LONGEST: Final = 48
+"""Characters of a name in a sentence; the lines below it have it whole."""
 _MOST_OF: Final = 0.7
 """Share of files that may stand for all of them."""
 _LEAST_WAIT: Final = 0.01
@@ -160,7 +162,7 @@ class Overview:
     """Of own files that were not there."""
     files_missing: int = 0
     failed: int = 0
-    """Calls that failed otherwise, but for those on libraries and the system."""
+    """Calls that failed otherwise, but for those on libraries, and on the system where there are own files."""
     failures: Sequence[tuple[str, str]] = ()
     """Which those are, the commonest first: system call, error."""
     synced: int = 0
@@ -176,11 +178,14 @@ class Overview:
             return "./"
         return path.removeprefix(f"{self.home}/") if path.startswith(f"{self.home}/") else path
 
+    def _said(self, path: str) -> str:
+        return middle_cut(self.name(path), _LONGEST)
+
     def sentence(self) -> str:
         """Return what a user would say; the text is raw."""
         parts = []
         amounts = show_bytes(self.bytes_read), show_bytes(self.bytes_written)
-        if self.files_read and self.read == self.written and self.files_read <= _NAMES:
+        if self.files_read and self.read == self.written and self.files_read == self.files_written:
             both = self._some(self.read, self.files_read)
             parts.append(f"read and wrote {both} ({amounts[0]} read, {amounts[1]} written)")
         else:
@@ -201,30 +206,36 @@ class Overview:
                 parts.append(f"{line.name} ({moved})")
         if self.children.count:
             parts.append(show_count(self.children.count, "child process", "child processes"))
-        if not self.files_used and 0 < len(self.system) <= _NAMES:
-            parts.insert(0, f"read {_listed(self.system)} ({show_bytes(self.bytes_system)})")
-        if not parts and self.files_looked:
-            parts.append(f"looked at {self._some(self.looked, self.files_looked)}")
-        if not parts:
-            parts.append("no files of your own")
-            parts += [line.name for line in self.others if line.sort == _LIBRARIES]
+        libraries = sum(line.read for line in self.others if line.sort == _LIBRARIES)
+        if not self.files_used and 0 < len(self.system) <= _NAMES and 2 * self.bytes_system >= libraries:
+            parts.insert(
+                0, f"read {_listed([self._said(path) for path in self.system])} ({show_bytes(self.bytes_system)})"
+            )
         troubles = []
         if self.files_missing == 1:
-            troubles.append(f"{self.name(self.missing[0])} was missing")
+            troubles.append(f"{self._said(self.missing[0])} was missing")
         elif self.files_missing:
             few = self.files_missing <= _NAMES
-            what = _listed([self.name(path) for path in self.missing]) if few else f"{self.files_missing:,} names"
+            what = _listed([self._said(path) for path in self.missing]) if few else f"{self.files_missing:,} names"
             troubles.append(f"{what} were missing")
         if self.failed:
             ways = ", ".join(f"{call} {error}" for call, error in self.failures[:2])
             troubles.append(f"{show_count(self.failed, 'call')} failed" + (f" ({ways})" if ways else ""))
+        if not parts and troubles and not libraries:
+            return ", ".join(troubles)
+        if not parts and self.files_looked and not libraries:
+            parts.append(f"looked at {self._some(self.looked, self.files_looked)}")
+        if not parts:
+            parts.append("no files of your own")
+            read = f" ({show_bytes(libraries)} read)" if libraries else ""
+            parts += [f"{line.name}{read}" for line in self.others if line.sort == _LIBRARIES]
         said = ", ".join(parts)
         return f"{said}; {', '.join(troubles)}" if troubles else said
 
     def _some(self, paths: Sequence[str], count: int) -> str:
         """Return files in words: few by their names, many by their folder."""
         if count <= _NAMES:
-            return _listed([self.name(path) for path in paths])
+            return _listed([self._said(path) for path in paths])
         folders = Counter(path.rpartition("/")[0] for path in paths)
         folder, inside = folders.most_common(1)[0]
         if inside == len(paths):
@@ -232,17 +243,17 @@ class Overview:
         left = count - inside
         if inside >= _MOST_OF * count:
             last = next(path for path in paths if path.rpartition("/")[0] != folder)
-            more = self.name(last) if left == 1 else f"{left:,} more"
+            more = self._said(last) if left == 1 else f"{left:,} more"
             return f"{inside:,} files{self._within(folder)} and {more}"
         shared = _common(list(folders))
         if shared and (not self.home or shared.startswith(f"{self.home}/")):
             return f"{count:,} files{self._within(shared, 'under')}"
-        return f"{self.name(paths[0])} and {count - 1:,} more"
+        return f"{self._said(paths[0])} and {count - 1:,} more"
 
     def _within(self, folder: str, word: str = "in") -> str:
         if folder in ("", self.home):
             return ""
-        return f" {word} {self.name(folder)}"
+        return f" {word} {self._said(folder)}"
 
     # ---- as text
 

@@ -6,7 +6,7 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import Final
 
-from ior_nb.result import hosted
+from ior_nb.result import hosted, writeback
 from ior_nb.result.cost import Packages
 from ior_nb.result.imports import imports_html, imports_line
 from ior_nb.result.lines import Annotated
@@ -71,6 +71,7 @@ class SlowRow:
     """What took most of the time; empty where it was not measured."""
 
 
+_WRITTEN: Final = "What became of bytes written"
 _PROBES: Final = "Probes, which are no errors"
 _ERROR_HEAD: Final = ["calls", "call", "error", "for example"]
 
@@ -115,6 +116,8 @@ class Summary:
     """Which probes."""
     waits: tuple[SlowRow, ...] = ()
     """The longest waits; they are not among the slowest."""
+    dirty: tuple[tuple[str, ...], ...] = ()
+    """Files that were written to, as cells under `writeback.HEAD`."""
     overview: Overview
     """What to see of it first."""
     spending: Spending = field(default_factory=Spending)
@@ -206,6 +209,7 @@ class Summary:
                     for r in self.syscalls
                 ],
             ),
+            (_WRITTEN, [*writeback.HEAD], [list(row) for row in self.dirty]),
             _slow_table("Slowest", self.slowest),
             _slow_table("Waiting", self.waits),
             (
@@ -232,10 +236,10 @@ class Summary:
         for source in self.sources[:_SOURCES]:
             lines += ["", source.text(width)]
         if self.imports:
-            lines += ["", middle_cut(printable(imports_line(self.imports)), width)]
+            lines += ["", imports_line(self.imports, width)]
         tables = self.tables()
         # Nothing in a text can be folded away: the overview says the most of the files.
-        folded = (tables[0][0], _PROBES) if self.overview.lines else (_PROBES,)
+        folded = (tables[0][0], _WRITTEN, _PROBES) if self.overview.lines else (_WRITTEN, _PROBES)
         for title, names, rows in tables:
             if title in folded:
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
 from ior_nb.result.sums import Sums
 from ior_nb.result.talks import Talks
+from ior_nb.result.writeback import left_over, most
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.host import HostCounts
@@ -198,6 +200,7 @@ class Tally:
         sources: tuple[Annotated, ...] = (),
         host: HostCounts | None = None,
         imports: Packages = (),
+        pages: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
     ) -> Summary:
         """Return what was added up so far.
 
@@ -213,6 +216,7 @@ class Tally:
             sources: cells with what their lines made.
             host: what the host counted, of a trace that has nothing else.
             imports: packages with what their import made.
+            pages: what is counted by path of faults and of writes.
         """
         with self._lock:
             self._add_errors()
@@ -258,7 +262,8 @@ class Tally:
             overview=overview,
             spending=spending,
             completeness=completeness,
-            notes=notes,
+            notes=notes + left_over(pages),
+            dirty=most(pages),
             sources=sources,
             host=host,
             imports=imports,
@@ -270,7 +275,9 @@ class Tally:
         found = {name: column[ranked] for name, column in self._files.columns.items()}
         sums = np.array([found[name] for name in ("calls", "read", "written")])
         mine = kinds == MINE
-        gone = mine & (found["missing"] > 0) & (found["read"] + found["written"] == 0)
+        # Where nothing is the user's own, he meant what is the system's.
+        meant = mine if (mine & (found["used"] + found["missing"] > 0)).any() else mine | (kinds == SYSTEM)
+        gone = meant & (found["missing"] > 0) & (found["read"] + found["written"] == 0)
         used = mine & ~gone & (found["used"] > 0)
 
         def named(which: np.ndarray) -> list[str]:
@@ -281,10 +288,11 @@ class Tally:
             of_system[at] = not names[at].startswith(_KERNELS)
         read, written = mine & (found["read"] > 0), mine & (found["written"] > 0)
         shown, looked = np.flatnonzero(used), mine & ~gone & ~used
+        sorts = (MINE, NONE) if meant is mine else (MINE, NONE, SYSTEM)
         failures = [
             (self._call_names.own[call], errno.errorcode.get(-ret, str(ret)))
             for (call, probe, ret), (_, file) in sorted(self._errors.items(), key=lambda item: -item[1][0])
-            if not probe and kind_of(file) in (MINE, NONE) and not (ret == -errno.ENOENT and gone.any())
+            if not probe and kind_of(file) in sorts and not (ret == -errno.ENOENT and gone.any())
         ]
         synced = self._call_names.own.code("msync")
         return Overview(
@@ -307,7 +315,7 @@ class Tally:
             bytes_system=int(found["read"][of_system].sum()),
             missing=named(gone),
             files_missing=int(gone.sum()),
-            failed=int(found["failed"][mine & ~gone].sum() + self._files.columns["failed"][0]),
+            failed=int(found["failed"][meant & ~gone].sum() + self._files.columns["failed"][0]),
             failures=failures,
             synced=int(self._calls.columns["calls"][synced]) if synced else 0,
             home=home,

@@ -22,7 +22,6 @@ from ior_nb.result.objects import Asked, pairs_of
 from ior_nb.result.sources import Sources
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
-from ior_nb.result.writeback import left_over
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
 from ior_nb.runtime.clock import Moment, boot_id, moment
 from ior_nb.runtime.completeness import Counters, only_where
@@ -294,7 +293,7 @@ class Trace(Answers):
         """Return the flame graph (an icicle), a plotly figure.
 
         Args:
-            fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
+            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
             metric: what widths mean: count, duration, bytes or gap.
 
         Raises:
@@ -419,7 +418,7 @@ class Trace(Answers):
 
     def summary(self) -> Summary:
         """Return totals, top files, top calls, slowest calls, errors, and the completeness line."""
-        notes = self.notes + left_over(self.pages)
+        notes = self.notes
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
         return self._tally.summary(
@@ -427,6 +426,7 @@ class Trace(Answers):
             duration_s=self.duration_s,
             completeness=self._told(),
             notes=notes,
+            pages=self.pages,
             counters=self._exact() or None,
             window=self.window,
             home=self.home,

@@ -11,10 +11,12 @@ from ior_nb.engine.pages import in_cache
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.text import show_bytes
 
-__all__ = ["COLUMNS", "left_over", "rows"]
+__all__ = ["COLUMNS", "HEAD", "left_over", "most", "rows"]
 
 _BYTES: Final = ("dirtied_bytes", "written_bytes", "written_in_calls", "pending_bytes", "never_bytes")
 
+HEAD: Final = ("made dirty", "written", "still to be", "never", "file")
+_MOST: Final = 8
 _TIMES: Final = ("first_dirtied_s", "last_dirtied_s", "last_written_s")
 COLUMNS: Final = ("file", *_BYTES, "dirtied_by", "cell", *_TIMES, "cached_now_bytes")
 
@@ -28,6 +30,14 @@ def left_over(pages: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
     ]
     left = ", ".join(filter(None, parts))
     return (f"when the trace ended: {left}",) if left else ()
+
+
+def most(pages: Mapping[str, Mapping[str, int]]) -> tuple[tuple[str, ...], ...]:
+    """Return the files with most bytes made dirty, as cells under `HEAD`; the text is raw."""
+    names = ("dirtied_bytes", "written_bytes", "pending_bytes", "never_bytes")
+    ranked = sorted(pages.items(), key=lambda item: (-item[1].get("dirtied_bytes", 0), item[0]))
+    dirty = [(path, row) for path, row in ranked[:_MOST] if row.get("dirtied_bytes")]
+    return tuple((*(show_bytes(row.get(name, 0)) for name in names), path) for path, row in dirty)
 
 
 def rows(

@@ -414,7 +414,8 @@ class Run:
         for when in ("first", "last"):
             cells = self._cells.of(np.array([row[f"{when}_dirtied_ns"] for row in dirty], np.int64))
             for row, cell in zip(dirty, cells.tolist() if cells is not None else (), strict=False):
-                row[f"{when}_cell"] = cell
+                if cell >= 0:
+                    row[f"{when}_cell"] = cell
         return found
 
     def _tell_asked(self, window: Books) -> None:

@@ -58,7 +58,7 @@ class Rule:
     """Of a condition `name`: the regular expression that the path of the file has a match of."""
 
 
-_STATS = ("newstat", "newlstat", "newfstatat", "statx", "access", "faccessat", "faccessat2")
+_STATS = ("newstat", "newlstat", "newfstatat", "statx", "statfs", "access", "faccessat", "faccessat2")
 _LINKS = ("readlink", "readlinkat")
 _ATTRIBUTES = (
     *("getxattr", "lgetxattr", "fgetxattr", "getxattrat"),
@@ -84,13 +84,15 @@ REQUESTS: dict[str, int] = {
 }
 
 NOT_FOUND: tuple[int, ...] = (ENOENT, ENOTDIR)
-SEARCHING: tuple[str, ...] = ("open", "openat", "openat2", "execve", "execveat")
-"""Calls that look for a file along a path: a miss is a probe where the same thread finds one of that name soon."""
+SEARCHING: tuple[str, ...] = ("open", "openat", "openat2", "execve", "execveat", "mkdir", "mkdirat", "chdir")
+"""Calls that look for a place: a miss is a probe where the same thread finds, or makes, one of that name soon."""
 
 # What git looks for, or removes, and goes on without, in a repository, a bare one, or the folders of a working tree.
 _OF_GIT = (
-    r"/\.git/|/\.git(?:attributes|ignore|modules)$|/\.mailmap$|/packed-refs$|/config\.worktree$|/commondir$|/[A-Z_]*HEAD$"
-    r"|/objects/(?:info|pack|[0-9a-f]{2})(?:/|$)|/refs/(?:heads|tags|remotes|notes|replace|bisect|stash)(?:/|$)"
+    r"/\.git/|(?:/\.|^/etc/)git(?:attributes|config|ignore|modules)$|/git/(?:attributes|config|ignore)$|/\.mailmap$"
+    r"|/packed-refs$|/config\.worktree$|/commondir$|/[A-Z_]*HEAD$|/shallow$|/worktrees$|objdir-incoming-\w+/"
+    r"|/objects/(?:info|pack|[0-9a-f]{2})(?:/|$)"
+    r"|/refs/(?:heads|tags|remotes|notes|replace|bisect|stash|worktree|rewritten)(?:/|$)"
     r"|/info/(?:alternates|attributes|commit-graphs?|exclude|grafts|sparse-checkout|refs)(?:/|$)"
 )
 
@@ -111,6 +113,8 @@ RULES: tuple[Rule, ...] = (
         (EINPROGRESS, EALREADY, EISCONN), ("connect",), "The connection is being made meanwhile, or is there already."
     ),
     Rule((ENOTCONN, ENOTSOCK), ("getpeername",), "Asked whether it is a socket, and connected."),
+    Rule((EINVAL,), ("close_range",), "Closed a range of numbers with none in it."),
+    Rule((EBADF,), ("newfstat", "newfstatat", "fcntl"), "Asked whether the number is that of an open file."),
     Rule((EBADF,), ("close",), "Closed what was not open: so programs close all numbers that may be."),
     Rule(
         (ENOTTY, EOPNOTSUPP, EXDEV),
@@ -151,10 +155,11 @@ RULES: tuple[Rule, ...] = (
     Rule(
         NOT_FOUND,
         SEARCHING,
-        "A compiled module, which Python makes where it is missing, or the sign of a virtual environment.",
+        "A compiled module, which Python makes where it is missing, or a sign of where it is installed.",
         "name",
-        r"\.pyc$|/pyvenv\.cfg$",
+        r"\.pyc$|/pyvenv\.cfg$|/pybuilddir\.txt$|\._pth$",
     ),
+    Rule(NOT_FOUND, SEARCHING, "Asked whether the kernel has, or lists, such a thing.", "name", r"^/(?:proc|sys)/"),
     Rule(
         (EIO,),
         ("read", "readv"),

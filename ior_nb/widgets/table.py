@@ -155,7 +155,7 @@ class TablePanel(Panel):
                 why = "filtered" if filtered and snapshot is not None else "waiting" if state.running else "nothing"
                 shown = {"empty": why}
             else:
-                shown = self._shown(snapshot)
+                shown = {"running": state.running, **self._shown(snapshot)}
             self._sent, self._snapshot = sent, snapshot
         self._looked_at = looking_at  # not before: what has failed is tried again
         return shown

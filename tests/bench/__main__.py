@@ -25,6 +25,7 @@ BENCHES = (
     "decode",
     "pipeline",
     "new_files",
+    "mapped",
     "gil",
     "cell_cost",
     "lines",

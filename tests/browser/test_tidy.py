@@ -7,6 +7,8 @@ from playwright.sync_api import BrowserContext, Error
 
 from tests.browser.conftest import Lab, Notebook, tidy, write_notebook
 
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
 
 def test_a_test_that_fails_in_its_start_leaves_no_page_and_no_kernel(lab: Lab, context: BrowserContext) -> None:
     """Whatever was opened before the failure is closed, the page and the kernel behind it."""

@@ -202,3 +202,14 @@ def test_a_recoder_has_one_code_for_a_string_of_any_table() -> None:
     assert recoder.own.at(kept) == ["", "c"]
     assert recoder.codes(np.array([0, 3], np.int32), first).tolist() == kept.tolist()
     assert len(recoder.own) == 2
+
+
+def test_a_fault_is_untimed_and_has_its_place_and_bytes() -> None:
+    """The record of a page fault is a row without latency; how long it waited for a CPU nobody knows."""
+    record = wire.event_record(
+        nr=resolve("page_fault").number, ret=8192, pos=4096, fetched=8192, run_delay=wire.PACKED_UNKNOWN, tid=7
+    )
+    (row,) = Decoder().events(record)
+
+    assert (row.syscall, row.family, row.state, row.latency_ns) == ("page_fault", "Memory", "untimed", 0)
+    assert (row.bytes, row.fetched_bytes, row.wait_cpu_ns, row.on_cpu_ns) == (8192, 8192, -1, -1)

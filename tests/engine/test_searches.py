@@ -83,6 +83,10 @@ def test_other_errors_and_other_calls_are_no_searches() -> None:
         ("/usr/lib/locale/locale-archive", -2, "openat", True),
         ("/r/__pycache__/a.cpython-311.pyc", -2, "openat", True),
         ("/usr/bin/pyvenv.cfg", -2, "openat", True),
+        ("/usr/bin/python._pth", -2, "openat", True),
+        ("/etc/gitattributes", -2, "openat", True),
+        ("/sys/fs/cgroup/cpu.max", -2, "openat", True),
+        ("/etc/none", -2, "openat", False),
         ("/dev/ptmx", -5, "read", True),
         ("/dev/sda", -5, "read", False),
         ("/r/a.csv", -5, "read", False),
@@ -105,6 +109,13 @@ def test_program_is_found_along_its_path() -> None:
     rows = events(("/a/true", -2, 1, 0, "execve"), ("/bin/true", 0, 1, 1, "execve"))
 
     assert told(rows) == [True, False]
+
+
+def test_folder_that_is_made_a_little_later_was_no_failure() -> None:
+    """Tar makes a folder, sees that the one above is missing, and comes again when it has made that."""
+    rows = events(("/t/a/b", -2, 1, 0, "mkdirat"), ("/t/a", 0, 1, 1, "mkdirat"), ("/t/a/b", 0, 1, 2, "mkdirat"))
+
+    assert told(rows) == [True, False, False]
 
 
 def test_rows_wait_for_the_next_batch_no_longer_than_needed() -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+import ior_nb
 from ior_nb.result.trace import Trace
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
@@ -45,6 +47,10 @@ def halves(data):
 def column(data):
     return np.load(path, mmap_mode="r")[:, 5].sum()
 
+def arrow(data):
+    import pyarrow as pa
+    return pa.ipc.open_file(pa.memory_map(path)).read_all()["c"].to_numpy().sum()
+
 def written(data):
     with open(sys.argv[3], "wb", buffering=0) as out:
         out.write(data[: len(data) // 2])
@@ -52,7 +58,7 @@ def written(data):
 data = np.memmap(path, dtype="u1", mode="r")
 scan(np.zeros(1)), io()
 before = io()
-{"scan": scan, "scattered": scattered, "halves": halves, "column": column, "written": written}[sys.argv[2]](data)
+globals()[sys.argv[2]](data)
 print(json.dumps({"read": io() - before, "pid": os.getpid()}), flush=True)
 """
 
@@ -87,6 +93,21 @@ def run(session: TracerSession, tmp_path: Path, capfd: pytest.CaptureFixture[str
         return t, json.loads(capfd.readouterr().out)
 
     return run
+
+
+def test_what_arrow_maps_is_what_the_process_read(tmp_path: Path, run: Callable[..., tuple[Trace, Any]]) -> None:
+    """A memory map of Arrow is brought in by faults and by what it announces (madvise): together it is all."""
+    path = tmp_path / "data.arrow"
+    table = pa.table({"c": np.random.default_rng(0).random(1 << 20)})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    found, said = run("arrow", cold(path), families="FS,Memory")
+    rows = found.df()
+    rows = rows[rows["file"] == str(path)]
+
+    assert said["read"] >= 8 * MIB
+    assert rows["fetched_bytes"].sum() == said["read"]
+    assert "page_fault" in set(rows["syscall"])
 
 
 def faults(trace: Trace, path: Path) -> Any:
@@ -254,3 +275,51 @@ def test_calls_on_mapped_memory_name_its_file(data: Path, session: TracerSession
         "munmap": 1,
     }
     assert (rows[rows["syscall"] == "munmap"]["file"] == "").sum() > 0
+
+
+# As on kernels before Linux 6.12: the program is built without the hooks that tell of faults.
+WITHOUT_FAULTS = """
+import json, os, subprocess, sys
+from dataclasses import replace
+sys.path.insert(0, {root!r})
+from ior_nb.engine.collector import cache, loader, wire
+cache.folder = lambda: None
+loader.WAYS["raw"] = replace(loader.WAYS["raw"], faults_told=False)
+from ior_nb.engine.collector.pages import PAGE_FAULT
+from ior_nb.engine.collector.tracer import Tracer
+import numpy as np
+path = {path!r}
+child = subprocess.Popen([sys.executable, "-c", '''
+import mmap, sys
+file = open(sys.argv[1], "rb")
+data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+sys.stdin.readline()
+data[::4096]
+print(open("/proc/self/io").read().split("read_bytes: ")[1].split()[0])
+''', path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+tracer = Tracer(event_bytes=1 << 20, name_bytes=1 << 20, way="raw")
+try:
+    scope = {{"mode": "pids", "pids": [child.pid], "follow": True, "tid": 0, "uid": 0, "cgroup": 0}}
+    ignored = {{"ignore_tids": [], "ignore_pids": []}}
+    answer = tracer.start({{"scope": scope, "enabled": [PAGE_FAULT], "rates": {{}}, **ignored}})
+    child.communicate("go\\n")
+    records = [tracer.events.read(tracer.events.produced)]
+    tracer.detach()
+    kinds = {{"<6u8": ("<u8", (6,))}}
+    event = np.dtype([("len", "<u4"), ("page", "<u4"), *((n, *kinds.get(t, (t,))) for n, t in wire.EVENT)])
+    found = np.frombuffer(b"".join(records), event)
+    print(json.dumps({{"no": answer["no_pages"], "bytes": int(found["ret"].sum()), "first": int(found["pos"].min())}}))
+finally:
+    tracer.close()
+"""
+
+
+def test_without_hooks_of_faults_pages_that_come_in_are_rows(data: Path) -> None:
+    """Where the kernel tells of no faults, those that brought pages in are still seen, from their first page on."""
+    cold(data)
+    code = WITHOUT_FAULTS.format(root=str(Path(ior_nb.__file__).parents[1]), path=str(data))
+    ran = subprocess.run([sys.executable, "-I", "-c", code], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    pages = -(-data.stat().st_size // mmap.PAGESIZE)
+
+    assert json.loads(ran.stdout) == {"no": "", "bytes": pages * mmap.PAGESIZE, "first": 0}

@@ -79,6 +79,22 @@ def test_places_along_a_path_are_probes_only_when_the_file_is_found(session: Tra
     assert t.errors()["example"].tolist() == [str(places[0] / "nowhere")]
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_git_has_no_failures(session: TracerSession, tmp_path: Path) -> None:
+    """What it looks for in its repositories, and does not need, is asked; a file it was told to read is missing."""
+    run = "cd $0; git init -q r; cd r; echo x >a; git add a; git -c user.name=a -c user.email=a@b commit -qm a; cd ..; "
+    run += "git clone -q r s; git -C s log -p; git -C s status; git init -q --bare b; git -C s push -q ../b HEAD:m"
+    with trace(session=session, command=["sh", "-c", run, str(tmp_path)]) as t:
+        pass
+    with trace(session=session, command=["git", "-C", str(tmp_path / "s"), "apply", "none.patch"]) as missing:
+        pass
+    errors, sentence = t.errors(), missing.summary().headline()
+
+    assert t.returncode == 0
+    assert errors[~errors["syscall"].isin(["connect", "rmdir"])].to_dict("records") == []
+    assert "none.patch was missing" in sentence
+
+
 def test_program_looked_for_along_path(session: TracerSession, tmp_path: Path) -> None:
     """A program that is in the third folder of PATH failed nowhere; one that is in none failed in all."""
     folders = [tmp_path / f"b{i}" for i in range(3)]
@@ -140,7 +156,7 @@ def test_failures_are_errors(session: TracerSession, tmp_path: Path, call: str, 
 
 def test_waits_are_a_list_and_a_sum_of_their_own(session: TracerSession, tmp_path: Path) -> None:
     """A child waited for, a pipe nobody writes to and a sleep are no slow input and output."""
-    code = "import sys, time; time.sleep(0.3); sys.stdout.write('x')"
+    code = "import os, time; time.sleep(0.3); os.write(1, b'x'); os.close(1); time.sleep(0.1)"
     with trace(session=session, families="all") as t:
         subprocess.run([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE, check=True)
         (tmp_path / "a").write_bytes(b"y" * 1000)

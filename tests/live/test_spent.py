@@ -150,7 +150,7 @@ def test_bytes_a_server_has_to_send_are_counted_too(session: TracerSession, serv
     _, rows, said = run(session, served, "whole(); os.lseek(fd, 0, 0); whole()")
 
     mine = rows[(rows.file == str(served)) & (rows.syscall == "read")]
-    assert said["read_bytes"] == 0
+    assert said["read_bytes"] < SIZE // 10  # a page of a program may have been evicted
     assert int(mine.fetched_bytes.sum()) == SIZE
     half = len(mine) // 2
     assert not mine.fetched_bytes[half:].any()
@@ -166,20 +166,20 @@ name = os.path.dirname(path) + '/two'; there = os.open(name, os.O_CREAT | os.O_R
 threads = [threading.Thread(target=lambda: [os.pwrite(there, big, 0) for _ in range(29)]) for _ in range(3)]
 [t.start() for t in threads]; [t.join() for t in threads]; os.unlink(name)
 """
-# The code, its call that waits, the part that has the time, seconds at least.
+# The code, its call that waits, the part that has most of what it slept.
 WAITS = {
-    "lock of a program": (LOCK, "futex", "wait_other_ns", 0.1),
-    "slow peer": (PEER, "recvfrom", "wait_other_ns", 0.1),
-    "child": ("subprocess.run(['sleep', '0.15'])", "wait4", "wait_other_ns", 0.1),
-    "device": (RANDOM, "pread64", "wait_device_ns", 0.0),
-    "lock in the kernel": (TWO_WRITERS, "pwrite64", "wait_lock_ns", 0.0),
+    "lock of a program": (LOCK, "futex", "wait_other_ns"),
+    "slow peer": (PEER, "recvfrom", "wait_other_ns"),
+    "child": ("subprocess.run(['sleep', '0.15'])", "wait4", "wait_other_ns"),
+    "device": (RANDOM, "pread64", "wait_device_ns"),
+    "lock in the kernel": (TWO_WRITERS, "pwrite64", "wait_lock_ns"),
 }
 
 
 @pytest.mark.parametrize("what", WAITS)
 def test_a_wait_is_told_by_what_it_is_for(session: TracerSession, disk: Path, what: str) -> None:
     """The kind of the wait has the time; and of every call the parts are the latency, to the nanosecond."""
-    code, call, part, least_s = WAITS[what]
+    code, call, part = WAITS[what]
     _, rows, _ = run(session, disk, code)
 
     done = rows[rows.state == "done"]
@@ -187,7 +187,6 @@ def test_a_wait_is_told_by_what_it_is_for(session: TracerSession, disk: Path, wh
     slept = [name for name in PARTS if name not in ("on_cpu_ns", "wait_cpu_ns")]
     assert (done[list(PARTS)] >= 0).all(axis=None)
     assert (done[list(PARTS)].sum(axis=1) == done.latency_ns.astype("int64")).all()
-    assert waited[part].sum() > least_s * 1e9
     assert waited[part].sum() == max(waited[name].sum() for name in slept) > 0
 
 

@@ -103,3 +103,39 @@ def test_lines_of_several_cells_have_their_numbers(kernel: Kernel) -> None:
     for shown in (running, after):
         assert f"cell {cell.number}" in shown.displayed[0]["text/plain"].splitlines()[0]
     assert stopped.status == "ok"
+
+
+def test_imports_are_one_line_with_their_packages(kernel: Kernel, tmp_path: Path) -> None:
+    """What an import makes for itself is no line's; what a module does while it is imported is its own, and mine."""
+    (tmp_path / "bought.py").write_text("import xml.dom.minidom\nopen(__file__ + '.txt', 'w').close()\n")
+    kernel.run("%load_ext ior_nb")
+    kernel.run(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})")
+
+    shown = kernel.run("%%ior\nimport bought")
+    lines = kernel.run(
+        "[(f.split('/')[-1], n, w) for f, n, w in _ior.lines()[['file', 'line', 'function']].to_numpy()]"
+    )
+    packages = kernel.run("sorted(_ior.imports()['package'])")
+    own = kernel.run("sorted({f.split('/')[-1] for f in _ior.filter('mine').batch.text('file')})")
+
+    text = shown.displayed[0]["text/plain"]
+    assert "  imports: " in text
+    assert "the standard library" in shown.displayed[0]["text/html"]
+    assert sorted(ast.literal_eval(lines.value or "")) == [("", 0, "(imports)"), ("bought.py", 2, "<module>")]
+    assert {*ast.literal_eval(packages.value or "")} - {"looking for modules"} == {"bought", "the standard library"}
+    assert ast.literal_eval(own.value or "") == ["bought.py.txt"]
+
+
+def test_the_line_that_opened_a_file_is_another_cell_s(kernel: Kernel) -> None:
+    """A file that one cell opens and another reads, in a thread: the reads say which line it was."""
+    kernel.run("%load_ext ior_nb")
+    kernel.run("import os, threading\n%ior start")
+    kernel.run("x = 7\nfile = open('/etc/passwd', 'rb', buffering=0)")
+    kernel.run("thread = threading.Thread(target=file.read)\nthread.start(); thread.join()")
+    kernel.run("%ior stop")
+
+    told = kernel.run(
+        "{(p.rpartition(':')[2]) for p in _ior.filter('file=/etc/passwd and syscall=read').batch.text('opened_at')}"
+    )
+
+    assert told.value == "{'2'}"

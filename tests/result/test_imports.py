@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ior_nb.globalfilter import parse
+from ior_nb.result.imports import by_package, imports_line
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, EventBatch
 from ior_nb.runtime.stacks import Frame, written
@@ -128,6 +129,46 @@ def test_the_summary_has_imports_in_a_line() -> None:
 
     assert "imports: 6 calls" in trace.summary().text()
     assert "<summary" in trace.summary().html().partition("imports: 6 calls")[0]
+
+
+def test_the_line_names_as_many_packages_as_have_room() -> None:
+    """No name is cut; where there is room for none the sums are there."""
+    found = by_package(a_trace()._imports.costs())
+
+    assert imports_line(found).endswith("(the standard library 64 µs, mine 16 µs, pandas 13 µs, numpy 2 µs)")
+    assert imports_line(found, 80).endswith("(the standard library 64 µs, 3 more)")
+    assert imports_line(found, 20) == "imports: 6 calls, 1.1 KiB, 95 µs"
+
+
+@pytest.mark.parametrize(("cells", "calls"), [((1,), 2), ((1, 2), 1)])
+def test_imports_too_deep_to_see_the_cell_are_the_cell_s_where_there_is_only_one(
+    cells: tuple[int, ...], calls: int
+) -> None:
+    """Packages import packages, and a stack ends somewhere: with two cells nobody knows whose it was."""
+    trace = Trace(title="this cell", scope="", engine="fake")
+    files = [f"/tmp/ipykernel_7/{number}.py" for number in cells]
+    found = [[Frame("<module>", file, 1), IMPORT] for file in files]
+    trace.add(
+        batch(
+            syscall=["read"] * (len(found) + 1),
+            file=[f"{SITE}/six.py"] * (len(found) + 1),
+            stack=[*map(written, found), written([PANDAS, IMPORT], cut=True)],
+            py_file=[*files, PANDAS.file],
+        )
+    )
+    trace.finish(window=(0, 1), accounting=Accounting(seen=3, emitted=3), counters={})
+
+    assert [one.imports[0][1].calls for one in trace.annotated()] == [calls] * len(cells)
+    assert trace.imports()["calls"].tolist() == [len(cells) + 1]
+
+
+def test_where_a_module_was_looked_for_nobody_knows_for_whom() -> None:
+    """A folder says nothing, and a cell is no package."""
+    trace = Trace(title="this cell", scope="", engine="fake")
+    trace.add(batch(syscall=["newfstatat"], file=["/home/ada"], stack=[written([cell(3), IMPORT])]))
+    trace.finish(window=(0, 1), accounting=Accounting(seen=1, emitted=1), counters={})
+
+    assert trace.imports()["package"].tolist() == ["looking for modules"]
 
 
 def test_hostile_names_of_packages_are_text() -> None:

@@ -63,6 +63,41 @@ def test_failures_on_own_files_are_told_and_others_not() -> None:
     assert "2 failed" in found.totals()
 
 
+def test_failures_on_the_system_are_told_where_nothing_is_the_users() -> None:
+    """Who opens a file of the system, and nothing else, wants to know that it is not there, or may not be written."""
+    missing = summary(rows_of(("openat", "/etc/none", 0, -2), ("newfstatat", "/home/u", 0, 0)))
+    refused = summary(rows_of(("openat", "/etc", 0, -21), ("read", "/usr/lib/x.so", 9, 9)))
+
+    assert missing.overview.sentence() == "/etc/none was missing"
+    assert refused.overview.sentence().endswith("; 1 call failed (openat EISDIR)")
+
+
+def test_files_that_were_read_and_written_are_said_once() -> None:
+    """However many they are."""
+    rows = [(call, f"/home/u/d/{i}", 100, 100) for call in ("read", "write") for i in range(9)]
+
+    assert summary(rows_of(*rows)).overview.sentence() == "read and wrote 9 files in d (900 B read, 900 B written)"
+
+
+def test_a_sentence_cuts_long_names() -> None:
+    """In their middle; the line of the file has all of it."""
+    path = f"/home/u/cache/{'0' * 60}/output.pkl"
+    found = summary(rows_of(("write", path, 1, 1))).overview
+
+    assert len(found.sentence()) < 70
+    assert found.sentence().endswith("/output.pkl (1 B)")
+    assert found.lines[0].name == path
+
+
+def test_settings_a_library_reads_are_no_news() -> None:
+    """A file of the system is named where it is what was read, not beside megabytes of libraries."""
+    alone = summary(rows_of(("read", "/etc/hostname", 9, 9)))
+    beside = summary(rows_of(("read", "/etc/ssl/openssl.cnf", 900, 900), ("read", "/usr/lib/python3/x.py", 9000, 9000)))
+
+    assert alone.overview.sentence() == "read /etc/hostname (9 B)"
+    assert beside.overview.sentence() == "no files of your own, 2 files of libraries and the system (9.7 KiB read)"
+
+
 def test_children_have_a_line() -> None:
     """Processes whose parent is traced are counted, named, and summed up; the first process is none of them."""
     found = summary(

@@ -84,6 +84,13 @@ def test_a_pipe_that_had_its_bytes_is_no_wait() -> None:
     assert aggregate.wait_rows(rows_of(wait_other_ns=[-1] * 5)).tolist() == [False, False, True, False, False]
 
 
+def test_a_call_that_does_nothing_but_wait_is_never_slow() -> None:
+    """Also where it waited for a processor longer than for its child."""
+    rows = rows_of(syscall=["wait4"] * 5, file_kind=[""] * 5)
+
+    assert aggregate.wait_rows(rows).tolist() == [True] * 5
+
+
 @pytest.mark.parametrize("table", [tables.files, tables.syscalls, tables.processes, tables.lines, tables.families])
 def test_tables_add_up_what_was_measured(table: Any) -> None:
     """Of every group; -1 where nothing was."""

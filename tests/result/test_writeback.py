@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ior_nb.result.writeback import left_over, rows
+from ior_nb.result.writeback import left_over, most, rows
 from ior_nb.runtime import new_tables
 from tests.fakes import batch
 
@@ -44,3 +44,11 @@ def test_each_file_made_dirty_is_a_row() -> None:
     assert (found[1]["dirtied_by"], found[1]["cell"]) == ("9", "")
     assert math.isnan(found[0]["last_written_s"])
     assert found[0]["cached_now_bytes"] == -1
+
+
+def test_the_summary_has_the_files_with_most_bytes() -> None:
+    """Those made dirty, most first; not what was only mapped."""
+    assert most({"/c": {"faults": 3}, "/b": NEVER, "/a": LATER}) == (
+        ("13.0 MiB", "0 B", "13.0 MiB", "0 B", "/a"),
+        ("7.0 MiB", "0 B", "0 B", "7.0 MiB", "/b"),
+    )

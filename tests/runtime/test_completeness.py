@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ior_nb.runtime import Completeness
-from ior_nb.runtime.completeness import unfilled_of
+from ior_nb.runtime.completeness import pages_of, unfilled_of
 
 UNFILLED = {"peer, local": "this kernel's BTF has no sock.a\x1b[31m"}
 
@@ -21,3 +21,11 @@ def test_a_footer_says_which_columns_are_not_filled() -> None:
     assert unfilled_of(Completeness(unfilled={"peer": "why"}).pairs()) == {"peer": "why"}
     assert unfilled_of({"ior_nb.unfilled": '["peer"]'}) == {}
     assert unfilled_of({"ior_nb.unfilled": '{"peer": 7}'}) == {}
+
+
+def test_a_footer_says_what_was_counted_by_path() -> None:
+    """Counts come back; what is no count, or of no size, is nothing, and nothing of its path is believed."""
+    assert pages_of({"ior_nb.pages": '{"/a": {"faults": 3}, "/b": {"faults": -1}, "/c": 7, "/d": {"x": 1e400}}'}) == {
+        "/a": {"faults": 3}
+    }
+    assert pages_of({"ior_nb.pages": "[1]"}) == pages_of({}) == {}

@@ -32,6 +32,7 @@ def test_every_rule_is_of_known_calls_and_says_why(rule: Rule) -> None:
         *(("lseek", errno.ESPIPE), ("wait4", errno.ECHILD), ("futex", errno.ETIMEDOUT), ("futex", errno.EAGAIN)),
         *(("clone3", errno.ENOSYS), ("accept4", errno.EAGAIN), ("recvmmsg", errno.EAGAIN)),
         *(("getpeername", errno.ENOTSOCK), ("close", errno.EBADF), ("fadvise64", errno.ESPIPE)),
+        *(("fcntl", errno.EBADF), ("close_range", errno.EINVAL), ("statfs", errno.ENOENT)),
     ],
 )
 def test_answers_are_probes(call: str, error: int) -> None:

@@ -29,7 +29,7 @@ def html(
     Args:
         batch: the rows.
         about: title, facts, completeness line and notes for the heading.
-        fields: frames of the flame graph, root first: comm, syscall, path, file, family, pid, tid, cell, flags.
+        fields: its frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
         metric: what its widths mean at first: duration, count or bytes.
 
     Raises:

@@ -24,7 +24,7 @@ export default panel((view) => {
   const mine = node(
     "button",
     {
-      title: "only calls on files of your own: no libraries, system, pipes",
+      title: "only calls on files of your own: no libraries, system, pipes, imports",
       onclick: () => view.act("mine"),
     },
     "Mine",

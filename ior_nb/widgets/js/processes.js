@@ -6,8 +6,9 @@ import { printable, showCount } from "./text.js";
 export default panel((view) => {
   const full = node("div"),
     any = emptyOr(view, full);
-  let comms = new Map(),
-    crowded = false; // pid -> name of the last process of that id
+  let comms = new Map(), // pid -> name of the last process of that id
+    crowded = false,
+    told = false; // whether anybody knows of ends
 
   const label = (d, i) =>
     d.special[i]
@@ -20,10 +21,11 @@ export default panel((view) => {
   const parent = (d, i) =>
     d.ppid[i] ? (comms.has(d.ppid[i]) ? `${d.ppid[i]} ${comms.get(d.ppid[i])}` : String(d.ppid[i])) : "";
   const comm = (d, i) => (d.special[i] ? "" : d.comm[i]);
+  const state = (d, i) => (d.special[i] ? "" : d.ended[i] ? "ended" : "running");
   const parts = table(view, {
     noun: "processes",
     keyOf: (d, i) => (d.special[i] ? `*${d.special[i]}` : label(d, i)),
-    texts: (d, i) => [label(d, i), comm(d, i), parent(d, i), d.ended[i] ? "ended" : ""],
+    texts: (d, i) => [label(d, i), comm(d, i), parent(d, i), state(d, i)],
     onsort: ranking(view, () => crowded),
     columns: [
       {
@@ -82,8 +84,9 @@ export default panel((view) => {
         kind: "text",
         width: 70,
         drop: 9,
-        value: (d, i) => (d.ended[i] ? "ended" : ""),
-        tip: "whether its end is known",
+        off: () => !told,
+        value: state,
+        tip: "what the trace last knew of it",
       },
     ],
   });
@@ -93,6 +96,11 @@ export default panel((view) => {
       if (!any(data)) return;
       const d = unpacked(data.processes);
       crowded = d.special.includes("other");
+      const known = data.running || d.ended.some(Boolean);
+      if (known !== told) {
+        told = known;
+        parts.fit();
+      }
       comms = new Map();
       for (let i = 0; i < d.special.length; i++) if (!d.special[i]) comms.set(d.pid[i], d.comm[i]);
       parts.show(d, data.totals);

@@ -7,7 +7,10 @@
 #ifndef O_folio_flags
 #define O_folio_flags O_page_flags
 #endif
+/* File systems without a block device of their own that count what they read all the same, or have nothing to read from. */
 #define BTRFS_MAGIC 0x9123683e
+#define RAMFS_MAGIC 0x858458f6
+#define HUGETLBFS_MAGIC 0x958458f6
 
 inline_ u64 pages_of(u64 folio) {
   if (!(rd(folio + O_folio_flags) >> PG_head & 1)) return 1;
@@ -33,7 +36,8 @@ int on_cached(struct cached_args *ctx) {
   u32 nr = slot->nr;
   struct spec *spec = specs.lookup(&nr);
   u64 block = rd(rd(mapping + O_address_space_host) + O_inode_i_sb);
-  if (rd(block + O_super_block_s_bdev) || rd(block + O_super_block_s_magic) == BTRFS_MAGIC) return 0;
+  u64 magic = rd(block + O_super_block_s_magic);
+  if (rd(block + O_super_block_s_bdev) || magic == BTRFS_MAGIC || magic == RAMFS_MAGIC || magic == HUGETLBFS_MAGIC) return 0;
   if (spec && spec->flags & SF_WRITES && slot->file_at && rd(slot->file_at + O_file_f_mapping) == mapping) return 0;  /* what it writes */
   slot->spent.pages += pages_of(folio);
   return 0;
