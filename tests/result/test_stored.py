@@ -16,13 +16,17 @@ from ior_nb import aggregate
 from ior_nb.errors import RecordingError
 from ior_nb.export.arrow import record_batch
 from ior_nb.export.stacks import stacks
+from ior_nb.result.imports import ImportTally
+from ior_nb.result.lines import LineTally
 from ior_nb.result.load import load
 from ior_nb.result.sql import Asked, answered, query_of
+from ior_nb.result.tally import Tally
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.filter import Filter, Number
 from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.rows import Rows
 from ior_nb.sinks.parquet import Recorder
+from ior_nb.sinks.statsengine import Statistics
 from tests.events import made
 from tests.fakes import batch
 
@@ -182,3 +186,24 @@ def test_sql_asks_the_files_as_the_trace_has_them(tmp_path: Path) -> None:
     few = found.filter("file=/b")
     assert query_of(few.rows) is None
     assert answered("SELECT count(*) FROM trace", Asked.of(few)).iloc[0, 0] == 1
+
+
+@pytest.mark.parametrize("kind", [Tally, LineTally, ImportTally, Statistics])
+def test_who_adds_up_names_the_columns_it_looks_at(kind: Any) -> None:
+    """Rows of every kind, with all that can be measured, are counted from these columns alone."""
+    count = 60
+    rows = made(some_rows(count, 3))
+    texts = {
+        "stack": "f (/x.py:1);<module> (<frozen importlib._bootstrap>:2)",
+        "peer": "127.0.0.1:1",
+        "socket": "AF_INET:SOCK_STREAM:tcp",
+    }
+    codes = {name: rows.tables[name].intern_many([text, ""] * (count // 2)) for name, text in texts.items()}
+    amounts = {name: np.arange(count) - 1 for name in aggregate.MEASURED}
+    adder = kind()
+    narrow = rows.with_columns(**codes, **amounts).read(*kind.columns)
+    (adder.ingest if kind is Statistics else adder.add)(narrow)
+
+    assert narrow["syscall"].size == count
+    if kind is Statistics:
+        assert adder.snapshot().calls == count

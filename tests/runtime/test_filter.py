@@ -9,7 +9,22 @@ import pytest
 from hypothesis import given, settings
 
 from ior_nb.runtime import EventBatch, Filter, StringTable, new_tables
-from ior_nb.runtime.filter import DIMENSIONS, And, Errors, Node, Not, Number, Or, Text, leaves, node_of_value
+from ior_nb.runtime.filter import (
+    DIMENSIONS,
+    And,
+    Errors,
+    Leaf,
+    Mine,
+    Node,
+    Not,
+    Number,
+    Or,
+    Probes,
+    Text,
+    columns_of,
+    leaves,
+    node_of_value,
+)
 from ior_nb.runtime.patterns import fold, shortest_match, verdicts
 from ior_nb.runtime.pushdown import Pushdown
 from tests.fakes import batch
@@ -377,3 +392,20 @@ def test_masks_of_an_empty_batch_are_empty() -> None:
 
     assert np.array_equal(Filter(tree).mask(events), np.zeros(0, bool))
     assert len(Pushdown(pid=1, comm="a", calls=()).mask(events)) == 0
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        Errors(),
+        Probes(),
+        Mine(),
+        *(Text(name, "~", "a") if row.text else Number(name, ">=", 1) for name, row in DIMENSIONS.items()),
+    ],
+    ids=str,
+)
+def test_the_columns_a_mask_looks_at_are_known(leaf: Leaf) -> None:
+    """Rows that stay in files are read by them: a mask finds no other column there."""
+    wanted = Filter(Or((leaf, Not(leaf))))
+
+    assert wanted.mask(batch(syscall=["read"] * 3).read(*columns_of(wanted))).all()
