@@ -12,6 +12,7 @@ from ior_nb.engine.contract import Engine
 from ior_nb.engine.counters import CountersEngine
 from ior_nb.engine.demo import DemoEngine
 from ior_nb.engine.replay import ReplayEngine
+from ior_nb.engine.stopping import PtraceEngine, StraceEngine
 from ior_nb.export.arrow import record_batch
 from ior_nb.globalfilter import Filters
 from ior_nb.runtime import (
@@ -85,6 +86,8 @@ PAIRS: list[tuple[Any, type]] = [
     (Engine, CountersEngine),
     (Engine, DemoEngine),
     (Engine, ReplayEngine),
+    (Engine, StraceEngine),
+    (Engine, PtraceEngine),
     (Engine, FakeEngine),
 ]
 
@@ -103,7 +106,7 @@ def _checked_by_mypy(run: Run, past: Past, desk: Desk, dashboard: Dashboard) -> 
     probes: ProbeControl = Manager((), {}, lambda enabled, rates: None)
     runtime: LiveRuntime = desk
     view: View = dashboard
-    engines: list[Engine] = [BccEngine(), CountersEngine(), DemoEngine(), FakeEngine()]
+    engines: list[Engine] = [BccEngine(), StraceEngine(), PtraceEngine(), CountersEngine(), DemoEngine(), FakeEngine()]
     return (
         starters,
         live,
@@ -237,7 +240,7 @@ def test_the_check_sees_what_falls_short(concrete: type, expected: list[str]) ->
 
 def test_engines_have_no_arguments_of_their_own() -> None:
     """Every method of an engine has exactly the contract's arguments: the session knows no others."""
-    for engine in (BccEngine, DemoEngine, ReplayEngine, FakeEngine):
+    for engine in (BccEngine, StraceEngine, PtraceEngine, DemoEngine, ReplayEngine, FakeEngine):
         for name, member in vars(Engine).items():
             if inspect.isfunction(member) and not name.startswith("_"):
                 wanted, given = (list(inspect.signature(m).parameters) for m in (member, getattr(engine, name)))

@@ -29,7 +29,8 @@ def _mode(text: str) -> int:
 
 def _engines() -> str:
     rows = "; ".join(f"{name} {row.doc}" for name, row in ENGINES.items())
-    return f"auto (default: {next(iter(ENGINES))}), or by name: {rows}"
+    tried = ", ".join(name for name, row in ENGINES.items() if row.traces)
+    return f"auto (default: the first that works of {tried}), or by name: {rows}"
 
 
 def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> None:
@@ -105,7 +106,6 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=_seconds, metavar="S", help="leave out what began before: seconds, or as 1m30s")
     parser.add_argument("--end", type=_seconds, metavar="S", help="leave out what began then or later")
     parser.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
-    parser.add_argument("--no-rows", action="store_true", help="keep only the summary, of a file of any size")
 
 
 def add_lines_options(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +121,6 @@ def load_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "start": options.start,
         "end": options.end,
         "filter": options.filter,
-        "keep_rows": not options.no_rows,
     }
 
 

@@ -14,6 +14,7 @@ from ior_nb.doctor.checks import look
 from ior_nb.doctor.finding import Finding, report
 from ior_nb.doctor.host import Host
 from ior_nb.doctor.places import find
+from ior_nb.doctor.taken import ways
 
 __all__ = ["Finding", "diagnose", "examine", "report"]
 
@@ -27,11 +28,11 @@ def diagnose() -> list[Finding]:
     """Look at this machine, and where nothing speaks against it, load a program, make ten calls, count them."""
     host = Host.at(Path("/"))
     found = look(host)
-    if any(finding.ok is False and finding.name != "bcc" for finding in found):
-        return found
-    from ior_nb.doctor import doing  # what it needs is there on Linux only
+    if not any(finding.ok is False and finding.name != "bcc" for finding in found):
+        from ior_nb.doctor import doing  # what it needs is there on Linux only
 
-    return together(found, doing.judge(doing.ask(), host, find(host)[0]))
+        found = together(found, doing.judge(doing.ask(), host, find(host)[0]))
+    return found + ways(found)
 
 
 def together(found: list[Finding], done: list[Finding]) -> list[Finding]:

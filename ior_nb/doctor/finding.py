@@ -32,7 +32,10 @@ def report(findings: list[Finding]) -> str:
             lines.append(f"      {'':<{width}}  -> {finding.todo}")
     failed = sum(finding.ok is False for finding in findings)
     lines.append("" if findings else "Nothing was examined.")
-    if failed:
+    way = next((finding.seen.partition(":")[0] for finding in findings if finding.name == "way"), "")
+    if failed and way in ("strace", "ptrace"):
+        lines.append(f"eBPF will not work: {failed} of {len(findings)} checks failed. Traces are made with {way}.")
+    elif failed:
         lines.append(f"Tracing will not work: {failed} of {len(findings)} checks failed.")
     elif findings:
         lines.append("Everything that tracing needs is here.")

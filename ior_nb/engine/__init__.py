@@ -12,12 +12,16 @@ class EngineRow(NamedTuple):
     """`module:callable` that makes it; imported when it is asked for."""
     doc: str
     """What it is, in a few words."""
+    traces: bool = False
+    """Whether it traces for real: `auto` is the first of these that works."""
 
 
-# A new engine is one row here and one module. The first row is what `auto` means, and never made-up data. Error lists,
+# A new engine is one row here and one module. `auto` goes through those that trace, in this order. Error lists,
 # the help of `--engine` and its completion come from the rows.
 ENGINES: Final[dict[str, EngineRow]] = {
-    "bcc": EngineRow("ior_nb.engine.bcc:BccEngine", "traces this machine with eBPF"),
+    "bcc": EngineRow("ior_nb.engine.bcc:BccEngine", "traces this machine with eBPF", traces=True),
+    "strace": EngineRow("ior_nb.engine.stopping:StraceEngine", "traces your own processes, without BPF", traces=True),
+    "ptrace": EngineRow("ior_nb.engine.stopping:PtraceEngine", "the same where there is no strace", traces=True),
     "counters": EngineRow(
         "ior_nb.engine.counters:CountersEngine", "traces nothing: what the host counts of this process, no rows"
     ),

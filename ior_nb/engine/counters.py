@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ior_nb.engine.contract import Ended, Engine
+from ior_nb.engine.contract import Ended
 from ior_nb.engine.decode import COUNTER
 from ior_nb.engine.player import TOTALS
 from ior_nb.errors import ConfigError, SourceError
@@ -17,7 +17,7 @@ from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.syscalls import SYSCALLS
 
-__all__ = ["CountersEngine", "counting"]
+__all__ = ["CountersEngine"]
 
 
 class CountersEngine:
@@ -89,13 +89,3 @@ class CountersEngine:
 
     def close(self) -> None:
         """Nothing to give back."""
-
-
-def counting(engine: Engine) -> Engine:
-    """Return the engine, open, or where it cannot work this one in its place."""
-    try:
-        engine.open()
-    except SourceError as error:
-        engine.close()
-        return CountersEngine(error)
-    return engine

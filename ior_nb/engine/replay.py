@@ -14,7 +14,7 @@ import numpy as np
 
 from ior_nb import errors
 from ior_nb.aggregate import added, counted, missing
-from ior_nb.engine.contract import Ended, Engine
+from ior_nb.engine.contract import Ended
 from ior_nb.engine.player import Player, sampled
 from ior_nb.export.arrow import event_batch
 from ior_nb.real import Event
@@ -27,7 +27,7 @@ from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
 from ior_nb.syscalls import SYSCALLS
 
-__all__ = ["ReplayEngine", "StandIn", "of_environment", "working"]
+__all__ = ["ReplayEngine", "StandIn", "of_environment"]
 
 _CALLS: Final = 512  # system calls have smaller numbers
 _LONGEST: Final = 1 << 61  # a damaged recording may say anything; its rows lie no further apart than this, ns
@@ -352,18 +352,3 @@ def of_environment() -> ReplayEngine:
             "set it, or use TracerSession(engine=ReplayEngine(path))"
         )
     return ReplayEngine(recordings)
-
-
-def working(engine: Engine, recordings: str) -> Engine:
-    """Return the engine, open, or where it cannot work these recordings in its place.
-
-    Raises:
-        RecordingError: they are needed, and cannot be read.
-    """
-    try:
-        engine.open()
-    except errors.SourceError as error:
-        engine.close()
-        engine = StandIn(recordings, str(error))
-        engine.open()
-    return engine

@@ -195,17 +195,18 @@ class Collector:
                 os.close(handle)
 
 
-def spawn(run: str = _RUN) -> Collector:
+def spawn(run: str = _RUN, *, sudo: bool = True) -> Collector:
     """Start a collector; it ends when its socket is closed.
 
     Args:
         run: the Python text it runs; its socket is descriptor 0, its owner the first argument.
+        sudo: whether it may be started with sudo, where rights are missing.
 
     Raises:
         OSError: it cannot be started; `strerror` says why.
     """
     command = [_python(), "-I", "-S", "-X", "faulthandler", "-c", _ALONE + run, str(os.getpid())]
-    if missing_rights() is not None and sudo_works():
+    if sudo and missing_rights() is not None and sudo_works():
         command = ["sudo", "-n", "--", *command]
     ours, theirs = _socket.socketpair()
     collector: Collector | None = None

@@ -19,7 +19,8 @@ __all__ = ["Child", "environment"]
 
 # A command's own process: it waits on a pipe, then executes. What Python ignores goes back to its default, an interrupt
 # ends it there as it would end the command, and the environment is the one that was given, whatever Python makes of it
-# in the locale C (PEP 538).
+# in the locale C (PEP 538). While it waits, any process of the same user may take hold of it, where Yama asks
+# (PR_SET_PTRACER): a tracer without BPF is none of its parents.
 _TRAMPOLINE: Final = """
 import os, signal, sys
 for number in (signal.SIGPIPE, signal.SIGXFSZ): signal.signal(number, signal.SIG_DFL)
@@ -31,7 +32,16 @@ try:
 except OSError:
     environment = dict(os.environb)
 if environment.get(b"LISTEN_PID") == b"%d" % os.getppid(): environment[b"LISTEN_PID"] = b"%d" % os.getpid()
+def let_trace(whom):
+    try:
+        with open("/proc/sys/kernel/yama/ptrace_scope") as scope: asked = scope.read(1) == "1"
+        if asked:
+            import ctypes
+            ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(whom), 0, 0, 0)
+    except (OSError, ImportError): pass
+let_trace(-1)
 go = os.read(gate, 1)
+let_trace(0)
 os.close(gate)
 if not go: os._exit(125)
 try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import importlib
 import json
 import os
 import weakref
@@ -29,6 +28,7 @@ from ior_nb.runtime.clock import moment
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.books import Books, new_recorder
 from ior_nb.session.celltimes import CellTimes
+from ior_nb.session.choice import Choice, best, made
 from ior_nb.session.past import Past
 from ior_nb.session.run import Run
 from ior_nb.session.worker import Worker
@@ -73,6 +73,7 @@ class TracerSession(Bindings):
         self._asked = engine if isinstance(engine, str) else ""
         self._given = None if isinstance(engine, str) else engine
         self._engine: Engine | None = None
+        self.why = ""
         self._run: Run | None = None
         self._past: Past | None = None  # the ended run on screen
         self._recorder = new_recorder()
@@ -97,12 +98,17 @@ class TracerSession(Bindings):
     # ---- windows
 
     @property
+    def how(self) -> str:
+        """How rows are got, in a line; empty before the first trace."""
+        return self._engine.how if self._engine is not None else ""
+
+    @property
     def running(self) -> Run | None:
         """The run that is on, None when nothing is traced."""
         return self._run
 
     def engine(self) -> Engine:
-        """Return the engine, made on first use.
+        """Return the engine, made on first use. `auto` is the best that works; `why` then says why it is no better one.
 
         Raises:
             RecordingError: the recordings to play instead (IOR_NB_REPLAY) cannot be read.
@@ -111,17 +117,11 @@ class TracerSession(Bindings):
             if self._engine is None and self._given is not None:
                 self._engine = self._given
             elif self._engine is None:
-                module, _, name = ENGINES[engine_name(self._asked)].home.partition(":")
-                made: Engine = getattr(importlib.import_module(module), name)()
-                if self._asked == "auto" and (recordings := os.environ.get("IOR_NB_REPLAY")):
-                    from ior_nb.engine.replay import working
-
-                    made = working(made, recordings)
-                elif self._asked == "auto":
-                    from ior_nb.engine.counters import counting
-
-                    made = counting(made)
-                self._engine, self.engine_name = made, made.name
+                chosen = (
+                    best(os.environ.get("IOR_NB_REPLAY", "")) if self._asked == "auto" else Choice(made(self._asked))
+                )
+                self._engine, self.why = chosen
+                self.engine_name = self._engine.name
             return self._engine
 
     def prepare(self) -> None:

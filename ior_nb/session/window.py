@@ -168,7 +168,7 @@ class Stretch(Books):
 
     def _describe(self, engine: Engine) -> None:
         """Say what is traced, where the engine knows better than the plan."""
-        self.trace.notes += engine.notes
+        self.trace.notes += (*filter(None, [self._session.why]), *engine.notes)
         self.inherit(engine.caveats)
         self.trace.unfilled = dict(engine.unfilled)
         if engine.title:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from ior_nb import errors
-from ior_nb.engine import ENGINES
-from ior_nb.engine.counters import CountersEngine, counting
+from ior_nb.engine.counters import CountersEngine
 from ior_nb.runtime import Scope
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
@@ -29,6 +28,8 @@ class Refused(FakeEngine):
 def session(monkeypatch: pytest.MonkeyPatch) -> TracerSession:
     """A session on a machine whose tracer has no rights."""
     monkeypatch.setattr("ior_nb.engine.bcc.BccEngine", Refused)
+    monkeypatch.setattr("ior_nb.engine.stopping.StraceEngine", Refused)
+    monkeypatch.setattr("ior_nb.engine.stopping.PtraceEngine", Refused)
     monkeypatch.delenv("IOR_NB_REPLAY", raising=False)
     return TracerSession()
 
@@ -79,14 +80,6 @@ def test_an_engine_asked_for_by_name_still_refuses(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("ior_nb.engine.bcc.BccEngine", Refused)
     with TracerSession(engine="bcc") as session, pytest.raises(errors.PermissionDenied):
         session.prepare()
-
-
-def test_an_engine_that_works_is_left_alone() -> None:
-    """Only where nothing else works there are counters; the first of the table is what is tried."""
-    engine = FakeEngine()
-
-    assert counting(engine) is engine
-    assert next(iter(ENGINES)) == "bcc"
 
 
 def test_counters_asked_for_by_name_say_what_they_cannot() -> None:

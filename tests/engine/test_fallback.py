@@ -14,6 +14,7 @@ from ior_nb import errors
 from ior_nb.engine import ENGINES, EngineRow
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.replay import ReplayEngine, StandIn
+from ior_nb.engine.stopping import StoppingEngine
 from ior_nb.export.arrow import record_batch
 from ior_nb.runtime import EventBatch, Scope, TraceOptions
 from ior_nb.session.session import TracerSession
@@ -63,7 +64,11 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(engine: BccEngine) -> None:
         raise errors.PermissionDenied(REFUSAL)
 
+    def stop_none(engine: StoppingEngine) -> None:
+        raise errors.PermissionDenied(f"{engine.name} cannot hold process 7: Operation not permitted. Nothing helps.")
+
     monkeypatch.setattr(BccEngine, "open", refuse)
+    monkeypatch.setattr(StoppingEngine, "open", stop_none)
 
 
 @pytest.fixture
@@ -154,7 +159,7 @@ def test_the_replay_engine_is_asked_for_by_name(folder: Path, monkeypatch: pytes
 def test_an_engine_that_works_is_not_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tracing is allowed the variable changes nothing."""
     monkeypatch.setenv("IOR_NB_REPLAY", str(folder))
-    monkeypatch.setitem(ENGINES, "bcc", EngineRow(f"{FakeEngine.__module__}:FakeEngine", "a fake"))
+    monkeypatch.setitem(ENGINES, "bcc", EngineRow(f"{FakeEngine.__module__}:FakeEngine", "a fake", traces=True))
     with TracerSession() as session:
         assert session.engine().name == "fake"
 

@@ -281,7 +281,7 @@ def test_the_engine_says_how_it_traces(way: str, compiled: bool, not_kept: str, 
 def test_buffers_are_no_larger_than_the_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a small container neither side buffers what a large machine would."""
     large = BccEngine(buffer_bytes=1 << 20)
-    monkeypatch.setattr("ior_nb.engine.bcc.memory_limit", lambda: 64 << 20)
+    monkeypatch.setattr("ior_nb.engine.collected.memory_limit", lambda: 64 << 20)
     small = BccEngine()
 
     assert (large._intake.limit, small._intake.limit) == (1 << 20, 8 << 20)

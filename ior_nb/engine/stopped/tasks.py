@@ -1,0 +1,163 @@
+"""Whose calls they are: the process of a thread, its parent, its name, its working directory.
+
+What the calls themselves tell is taken from them; the rest is asked from /proc, once for each new task.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+from ior_nb.engine.stopped.source import Block
+
+__all__ = ["Tasks", "comm_of", "tracer_of", "why_not", "yama_scope"]
+
+_COMM: Final = 15  # bytes of a thread's name: TASK_COMM_LEN without its end
+_ONLY_ROOT: Final = 2
+_YAMA: Final = Path("/proc/sys/kernel/yama/ptrace_scope")
+
+
+class Tasks:
+    """The tasks of a trace.
+
+    Args:
+        running: processes that are there when it begins: pid -> parent's pid.
+
+    Attributes:
+        pids: task -> its process.
+        parents: process -> its parent.
+        comms: task -> name.
+        folders: process -> working directory; None where nobody knows.
+        roots: process -> root directory.
+        begun: processes born in the trace that nobody has been told of yet: (pid, parent).
+    """
+
+    def __init__(self, running: dict[int, int]) -> None:
+        self.pids: dict[int, int] = {}
+        self.parents = dict(running)
+        self.comms: dict[int, bytes] = {}
+        self.folders: dict[int, bytes | None] = {}
+        self.roots: dict[int, bytes] = {}
+        self.begun: list[tuple[int, int]] = []
+
+    def learn(self, tids: set[int], born: dict[int, tuple[int, bool]]) -> None:
+        """Get to know tasks: those that made others first, for these have what is theirs.
+
+        Args:
+            tids: tasks that made calls.
+            born: new tasks, as `Block.born`.
+        """
+        for tid, (maker, _) in born.items():
+            if self.pids.get(tid) is not None and maker != tid:
+                self._forget(tid)  # the number is in use again
+        for tid in sorted(tids - self.pids.keys(), key=lambda t: (t in born, t)):
+            self._meet(tid, born)
+        for tid in born.keys() - self.pids.keys():
+            self._meet(tid, born)
+
+    def _meet(self, tid: int, born: dict[int, tuple[int, bool]]) -> None:
+        if tid in self.pids:
+            return
+        maker, thread = born.get(tid, (0, False))
+        if maker and maker != tid and maker not in self.pids:
+            self._meet(maker, born)
+        if maker:
+            up = self.pids.get(maker, maker)
+            pid, parent = (up, self.parents.get(up, 0)) if thread else (tid, up)
+        else:
+            pid, parent = _of_status(tid)
+        self.pids[tid] = pid
+        if pid not in self.parents:
+            self.parents[pid] = parent
+            self.begun.append((pid, parent))
+        known = self.comms.get(maker) if maker else None
+        self.comms[tid] = known if known is not None else comm_of(tid)
+        if pid not in self.folders:
+            self.folders[pid] = self.folders.get(parent) or _link(f"/proc/{pid}/cwd")
+            self.roots[pid] = self.roots.get(parent) or _link(f"/proc/{pid}/root") or b"/"
+
+    def _forget(self, tid: int) -> None:
+        pid = self.pids.pop(tid)
+        self.comms.pop(tid, None)
+        if pid == tid:
+            self.parents.pop(pid, None)
+            self.folders.pop(pid, None)
+            self.roots.pop(pid, None)
+
+    def end(self, block: Block) -> list[tuple[int, int]]:
+        """Return (pid, when) of the processes that ended in a block, and forget its tasks that did."""
+        gone = [(tid, when) for tid, when in block.ended if self.pids.get(tid) == tid]
+        for tid, _ in block.ended:
+            if tid in self.pids:
+                self._forget(tid)
+        return gone
+
+
+def program_name(path: bytes) -> bytes:
+    """Return what a task is called when it has executed a file."""
+    return path.rpartition(b"/")[2][:_COMM]
+
+
+def comm_of(tid: int) -> bytes:
+    """Return the name of a living task, empty for one that is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{tid}/comm").read_bytes().rstrip(b"\n")
+    return b""
+
+
+def _link(path: str) -> bytes | None:
+    with contextlib.suppress(OSError):
+        return os.fsencode(os.readlink(path))  # noqa: PTH115 - bytes, and no object in between
+    return None
+
+
+def _status(tid: int) -> dict[str, str]:
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{tid}/status").read_text(errors="replace").splitlines()
+        return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    return {}
+
+
+def _of_status(tid: int) -> tuple[int, int]:
+    """Return process and parent of a task; one that is gone already is taken for a process."""
+    status = _status(tid)
+    return int(status.get("Tgid", tid)), int(status.get("PPid", 0))
+
+
+def tracer_of(pid: int) -> int:
+    """Return who traces a process, 0 for nobody."""
+    return int(_status(pid).get("TracerPid", 0))
+
+
+def yama_scope() -> int:
+    """Return whom Yama lets trace: 0 everybody of the same user, 1 parents, 2 root, 3 nobody; 0 without Yama."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(_YAMA.read_text())
+    return 0
+
+
+def why_not(pid: int) -> str:
+    """Return why a process may not be traced, and what to do, as far as /proc tells; empty where it tells nothing."""
+    status = _status(pid)
+    if not status:
+        return f"process {pid} is gone"
+    if tracer := int(status.get("TracerPid", 0)):
+        name = comm_of(tracer).decode(errors="backslashreplace")
+        return f"process {pid} is traced already, by {name or 'a process'} ({tracer}); end that first"
+    mine, theirs = os.geteuid(), {int(uid) for uid in status.get("Uid", "").split()}
+    if mine and theirs != {mine}:
+        return f"process {pid} is not yours (user {min(theirs, default=-1)}, you are {mine})"
+    scope = yama_scope()
+    if scope == 1 and mine:
+        return f"Yama lets a process be traced by its parents only (kernel.yama.ptrace_scope=1): {_YAMA_HELP}"
+    if scope >= _ONLY_ROOT:
+        remedy = (
+            "only root may; sudo sysctl kernel.yama.ptrace_scope=1" if scope == _ONLY_ROOT else "until the next boot"
+        )
+        return f"Yama forbids it (kernel.yama.ptrace_scope={scope}): {remedy}"
+    return ""
+
+
+_YAMA_HELP: Final = "trace a command or this process itself, or sudo sysctl kernel.yama.ptrace_scope=0"

@@ -1,0 +1,78 @@
+"""Whose calls they are, and who may not be held."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ior_nb.engine.stopped import tasks as module
+from ior_nb.engine.stopped.source import Block, Calls
+from ior_nb.engine.stopped.tasks import Tasks, comm_of, program_name, why_not, yama_scope
+
+GONE = (1 << 22) + 1
+"""No task has this number."""
+
+
+def test_a_thread_has_its_makers_process_and_a_child_its_makers_folder() -> None:
+    """What a task has from the one that made it needs no /proc: it may be gone already."""
+    tasks = Tasks({7: 1})
+    tasks.pids, tasks.comms, tasks.folders = {7: 7}, {7: b"maker"}, {7: b"/home"}
+    tasks.learn({GONE, GONE + 1}, {GONE: (7, True), GONE + 1: (GONE, False)})
+
+    assert (tasks.pids[GONE], tasks.pids[GONE + 1]) == (7, GONE + 1)
+    assert tasks.comms[GONE + 1] == b"maker"
+    assert tasks.parents[GONE + 1] == 7
+    assert tasks.folders[GONE + 1] == b"/home"
+    assert tasks.begun == [(GONE + 1, 7)]
+
+
+def test_a_number_that_is_in_use_again_is_another_task() -> None:
+    """A process that has ended is forgotten, and the next one of its number has another parent."""
+    tasks = Tasks({7: 1})
+    tasks.learn({7}, {GONE: (7, False)})
+    ended = tasks.end(Block(Calls(0), ended=[(GONE, 5)]))
+    tasks.learn(set(), {GONE: (GONE + 1, False)})
+
+    assert ended == [(GONE, 5)]
+    assert tasks.parents[GONE] == GONE + 1
+
+
+def test_a_living_task_is_asked_for() -> None:
+    """This process has its parent, its name and its folder from /proc."""
+    tasks = Tasks({})
+    tasks.learn({os.getpid()}, {})
+
+    assert tasks.parents[os.getpid()] == os.getppid()
+    assert tasks.comms[os.getpid()] == comm_of(os.getpid()) != b""
+    assert tasks.folders[os.getpid()] == os.fsencode(Path.cwd())
+
+
+@pytest.mark.parametrize(
+    ("scope", "told"), [("1\n", "parents only"), ("2\n", "only root may"), ("3\n", "until the next boot"), ("0\n", "")]
+)
+def test_yama_is_told_with_its_setting(scope: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal says which setting it comes from, and what changes it."""
+    (tmp_path / "scope").write_text(scope)
+    monkeypatch.setattr(module, "_YAMA", tmp_path / "scope")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() or 7)
+    monkeypatch.setattr(module, "_status", lambda pid: {"TracerPid": "0", "Uid": f"{os.geteuid()}"})
+
+    assert yama_scope() == int(scope)
+    assert told in why_not(os.getpid())
+    assert bool(told) == bool(why_not(os.getpid()))
+
+
+def test_a_process_that_is_gone_or_anothers_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in words of its own."""
+    assert why_not(GONE) == f"process {GONE} is gone"
+    monkeypatch.setattr(os, "geteuid", lambda: 7)
+    monkeypatch.setattr(module, "_status", lambda pid: {"TracerPid": "0", "Uid": "8 8 8 8"})
+
+    assert "is not yours (user 8, you are 7)" in why_not(1)
+
+
+def test_a_program_names_its_task_as_the_kernel_does() -> None:
+    """The last component of the path, 15 bytes of it."""
+    assert program_name(b"/usr/bin/a-program-of-a-long-name") == b"a-program-of-a-"
