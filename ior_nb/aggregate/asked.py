@@ -6,50 +6,79 @@ of their ranges. Files are told apart by path and inode. Calls whose position is
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
-from ior_nb.aggregate.groups import Groups
+from ior_nb.aggregate.groups import HALF, Numbers, pairs
 from ior_nb.aggregate.rows import fault_rows, moved
+from ior_nb.aggregate.spent import amount
+from ior_nb.aggregate.sums import Sums
 from ior_nb.runtime import EventBatch
 
-__all__ = ["amplification", "faulted", "read_again"]
+__all__ = ["ASKED", "Asked", "amplification"]
+
+ASKED: Final = ("syscall", "bytes", "state", "offset", "old_offset", "inode", "fetched_bytes")
+"""The columns of `Asked`."""
 
 
-def faulted(batch: EventBatch) -> np.ndarray:
-    """Return the bytes each row brought in as a fault on a mapped file: int64, 0 for calls."""
-    return np.where(fault_rows(batch), batch["bytes"].view(np.int64), 0)
+class Asked:
+    """Adds up rows by file: as many ranges are kept as there are that do not touch."""
+
+    def __init__(self) -> None:
+        self.sums = Sums(("reread_bytes", "faulted_bytes", "fetched_by_faults"))
+        self._inodes, self._numbers = Numbers(), Numbers()
+        self._files = [np.zeros(0, np.int64)]  # of each number
+        self._ranges = np.zeros((3, 0), np.int64)  # number of file and inode, begin, end
+
+    def add(self, batch: EventBatch, at: np.ndarray, size: int, others: np.ndarray, sources: np.ndarray) -> None:
+        """Count rows.
+
+        Args:
+            batch: `ASKED` of them.
+            at: the file of each, below `size`.
+            size: how many files there are.
+            others: rows whose bytes were read from another file.
+            sources: which that is, of these rows.
+        """
+        self.sums.grow(size)
+        faults = fault_rows(batch)
+        if faults.any():
+            rows = np.flatnonzero(faults)
+            self.sums.add("faulted_bytes", at[rows], batch["bytes"].view(np.int64)[rows])
+            self.sums.add("fetched_by_faults", at[rows], amount(batch, "fetched_bytes")[rows])
+        count, start, inode = moved(batch)[0], batch["offset"], batch["inode"]
+        if len(others):
+            start, inode, at = start.copy(), inode.copy(), at.copy()
+            start[others], inode[others], at[others] = batch["old_offset"][others], 0, sources
+        rows = np.flatnonzero((count > 0) & (start >= 0) & ~faults)
+        if not len(rows):
+            return
+        keys = pairs(at[rows], self._inodes.of(inode[rows])[0])
+        numbers, first = self._numbers.of(keys)
+        self._files.append((keys.take(first) >> HALF).astype(np.int64))
+        self.sums.add("reread_bytes", at[rows], count[rows])
+        new = np.array([numbers, start[rows], start[rows] + count[rows]], np.int64)
+        self._ranges = _united(np.concatenate([self._ranges, new], axis=1))
+
+    def columns(self, which: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the sums of files, by their numbers."""
+        found = {name: values.copy() for name, values in self.sums.columns.items()}
+        number, begin, end = self._ranges
+        np.subtract.at(found["reread_bytes"], np.concatenate(self._files)[number], end - begin)
+        return {name: values.take(which) for name, values in found.items()}
 
 
-def read_again(batch: EventBatch, others: np.ndarray) -> np.ndarray:
-    """Return how many bytes of each row had been read before, or will be by a call that begins further in front: int64.
-
-    Args:
-        batch: the rows.
-        others: those whose bytes were read from `old_file`.
-    """
-    again = np.zeros(len(batch), np.int64)
-    size = moved(batch)[0]
-    start, file, inode = batch["offset"], batch["file"], batch["inode"]
-    if len(others):
-        start, file, inode = start.copy(), file.copy(), inode.copy()
-        start[others], file[others], inode[others] = batch["old_offset"][others], batch["old_file"][others], 0
-    rows = np.flatnonzero((size > 0) & (start >= 0) & ~fault_rows(batch))
-    if not len(rows):
-        return again
-    group = Groups(file[rows], inode[rows].view(np.int64)).of_row
-    rows = rows[np.lexsort((start[rows], group))]
-    group = np.sort(group)
-    start, size = start[rows], size[rows]
-    end = start + size
+def _united(ranges: np.ndarray) -> np.ndarray:
+    """Return the union of ranges, those of each file apart, sorted."""
+    number, begin, end = ranges[:, np.lexsort((ranges[1], ranges[0]))]
     # The largest end before, of the same file: the running maximum of the ends' ranks, those of each file above the
     # last file's.
-    ranked, count = np.sort(end), len(rows) + 1
-    reached = np.maximum.accumulate(group * count + np.searchsorted(ranked, end))[:-1]
-    before = start.copy()
-    same = group[1:] == group[:-1]
-    before[1:][same] = ranked[reached[same] % count]
-    again[rows] = size - np.maximum(end - np.maximum(start, before), 0)
-    return again
+    ranked, count = np.sort(end), len(end) + 1
+    reached = ranked[np.maximum.accumulate(number * count + np.searchsorted(ranked, end)) % count]
+    apart = np.append(True, (number[1:] != number[:-1]) | (begin[1:] > reached[:-1]))
+    first = np.flatnonzero(apart)
+    return np.array([number[first], begin[first], np.maximum.reduceat(end, first)])
 
 
 def amplification(fetched: np.ndarray, asked: np.ndarray) -> np.ndarray:

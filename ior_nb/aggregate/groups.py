@@ -1,107 +1,132 @@
-"""Rows put together by equal keys, and what can be said about each group."""
+"""Rows put together by equal keys, batch after batch; and how many different values each group has."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 
-__all__ = ["Columns", "Groups", "mean"]
+from ior_nb.aggregate.columns import Columns, objects
+from ior_nb.runtime import EventBatch, Recoder
+from ior_nb.runtime.index import Index
+from ior_nb.runtime.schema import column
 
-Columns = dict[str, np.ndarray]
-"""Equal-length columns by name; text as object arrays."""
-PERCENTILES: Final = {"p50_ns": 500, "p90_ns": 900, "p95_ns": 950, "p99_ns": 990, "p999_ns": 999}
-"""Name of the column -> rank in thousandths."""
+__all__ = ["HALF", "ByText", "Distinct", "Groups", "Numbers", "pairs"]
+
+HALF: Final = np.uint64(32)
+"""Bits of one of the two numbers of a pair."""
+
+
+class Numbers:
+    """Numbers of integer keys, from 0 on in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._index = Index()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of each key, and for each new number in order the first row that holds its key."""
+        numbers, first = self._index.number(keys.astype(np.uint64), self._count)
+        self._count += len(first)
+        return numbers, first
 
 
 class Groups:
-    """Rows put together by equal keys. Groups are numbered from 0, in ascending order of their keys.
+    """Rows put together by equal values of some columns. Groups are numbered from 0 on as they come.
 
     Args:
-        *keys: integer arrays, shape (n,).
+        *names: the columns.
     """
 
-    def __init__(self, *keys: np.ndarray) -> None:
-        of_row, count = _dense(keys[0])
-        for key in keys[1:]:
-            more, many = _dense(key)
-            of_row, count = _dense(of_row * np.int64(max(1, many)) + more)
-        self.of_row = of_row
-        self.count = count
-        self._order = _order(of_row, count)
-        self._starts = np.searchsorted(of_row[self._order], np.arange(count))
+    def __init__(self, *names: str) -> None:
+        self._recoders = {name: Recoder() for name in names if column(name).text}
+        self._names = names
+        self._wide = {name: Numbers() for name in names if column(name).dtype.itemsize > 4}
+        self._numbers = [Numbers() for _ in names]
+        self._keys: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
-    def first(self) -> np.ndarray:
-        """Return the number of the first row of each group."""
-        return self._order[self._starts]
+    def __len__(self) -> int:
+        return len(self._numbers[-1])
 
-    def sizes(self) -> np.ndarray:
-        """Return the number of rows of each group."""
-        return np.bincount(self.of_row, minlength=self.count)
+    def of(self, batch: EventBatch) -> np.ndarray:
+        """Return the group of each row of a batch that has the columns."""
+        columns = {name: batch[name] for name in self._names}
+        for name, recoder in self._recoders.items():
+            columns[name] = recoder.codes(columns[name], batch.tables[name])
+        at, first = np.zeros(len(batch), np.int32), np.zeros(0, np.intp)
+        for name, numbers in zip(self._names, self._numbers, strict=True):
+            wide = self._wide.get(name)
+            at, first = numbers.of(pairs(at, columns[name] if wide is None else wide.of(columns[name])[0]))
+        for name, values in columns.items():
+            self._keys[name].append(values.take(first))
+        return at.astype(np.intp)
 
-    def sum(self, values: np.ndarray) -> np.ndarray:
-        """Return the sum of each group, int64."""
-        return self._reduced(np.add, values)
+    def keys(self) -> Columns:
+        """Return the values of the columns of each group; text as strings."""
+        found: Columns = {}
+        for name, parts in self._keys.items():
+            values = np.concatenate(parts) if parts else np.zeros(0, column(name).dtype)
+            known = self._recoders.get(name)
+            found[name] = objects(known.own.at(values)) if known is not None else values.astype(np.int64)
+        return found
 
-    def max(self, values: np.ndarray) -> np.ndarray:
-        """Return the largest value of each group, int64."""
-        return self._reduced(np.maximum, values)
+    def values(self, name: str) -> tuple[Sequence[Any], np.ndarray]:
+        """Return the distinct values of a column, and for each group which of them it has."""
+        parts = self._keys[name]
+        used, which = np.unique(np.concatenate(parts) if parts else np.zeros(0, np.int32), return_inverse=True)
+        known = self._recoders.get(name)
+        return (known.own.at(used) if known is not None else used.tolist()), which
 
-    def min(self, values: np.ndarray) -> np.ndarray:
-        """Return the smallest value of each group, int64."""
-        return self._reduced(np.minimum, values)
-
-    def distinct(self, values: np.ndarray) -> np.ndarray:
-        """Return how many different values each group has."""
-        pairs = Groups(self.of_row, values)
-        return np.bincount(self.of_row[pairs.first()], minlength=self.count)
-
-    def _reduced(self, how: np.ufunc, values: np.ndarray) -> np.ndarray:
-        if not self.count:
-            return np.zeros(0, np.int64)
-        result: np.ndarray = how.reduceat(values[self._order].astype(np.int64, copy=False), self._starts)
-        return result
-
-    def percentiles(self, values: np.ndarray, which: np.ndarray) -> Columns:
-        """Return the nearest-rank percentiles of the values of each group, exact; 0 for a group without any.
-
-        Args:
-            values: shape (n,).
-            which: bool, shape (n,): the rows that have a value.
-        """
-        groups, ranked = self.of_row[which], values[which].astype(np.int64, copy=False)
-        by_value = np.argsort(ranked)
-        order = by_value[_order(groups[by_value], self.count)]
-        sizes = np.bincount(groups, minlength=self.count)
-        starts = np.cumsum(sizes) - sizes
-        ranked = np.append(ranked[order], 0)  # the last one is for groups without a value
-        result = {}
-        for name, thousandths in PERCENTILES.items():
-            rank = np.maximum(1, -(-sizes * thousandths // 1000)) - 1
-            result[name] = ranked[np.where(sizes > 0, starts + rank, -1)]
-        return result
+    def order(self) -> np.ndarray:
+        """Return the groups in ascending order of their keys, that of text as it came."""
+        parts = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in self._keys.values()]
+        return np.lexsort(parts[::-1])
 
 
-def _dense(keys: np.ndarray) -> tuple[np.ndarray, int]:
-    """Renumber keys from 0 without holes, keeping their order; return the numbers and how many there are."""
-    if not len(keys):
-        return np.zeros(0, np.int64), 0
-    keys = keys.astype(np.int64, copy=False)
-    low, high = int(keys.min()), int(keys.max())
-    if high - low > 8 * len(keys) + 65_536:
-        used, of_row = np.unique(keys, return_inverse=True)
-        return of_row.astype(np.int64, copy=False), len(used)
-    at = keys - low
-    is_used = np.zeros(high - low + 1, bool)
-    is_used[at] = True
-    return (np.cumsum(is_used) - 1)[at], int(is_used.sum())
+class ByText:
+    """Groups of equal text in one column: their numbers are codes, 0 for the empty text."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._recoder = Recoder()
+
+    def __len__(self) -> int:
+        return len(self._recoder.own)
+
+    def of(self, batch: EventBatch) -> np.ndarray:
+        """Return the group of each row."""
+        return self.coded(batch, batch[self._name])
+
+    def coded(self, batch: EventBatch, codes: np.ndarray) -> np.ndarray:
+        """Return the groups of codes of the batch's table of that column."""
+        return self._recoder.codes(codes, batch.tables[self._name]).astype(np.intp)
+
+    def names(self, which: np.ndarray) -> np.ndarray:
+        """Return the texts of groups."""
+        return objects(self._recoder.own.at(which))
 
 
-def _order(of_row: np.ndarray, count: int) -> np.ndarray:
-    """Return the row numbers sorted by group, stable; 16-bit keys take numpy's radix sort."""
-    return np.argsort(of_row.astype(np.uint16) if count <= 65_536 else of_row, kind="stable")
+class Distinct:
+    """How many different values each group has."""
+
+    def __init__(self) -> None:
+        self._numbers = Numbers()
+        self._groups: list[np.ndarray] = []
+
+    def add(self, at: np.ndarray, values: np.ndarray) -> None:
+        """Take in values of at most 32 bits, one a row, of the groups `at`."""
+        _, first = self._numbers.of(pairs(at, values))
+        self._groups.append(at.take(first))
+
+    def counts(self, size: int) -> np.ndarray:
+        """Return the numbers of the groups below `size`."""
+        return np.bincount(np.concatenate([np.zeros(0, np.intp), *self._groups]), minlength=size)
 
 
-def mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Return total / count, 0 where there is nothing to divide by."""
-    return np.asarray(np.divide(total, count, out=np.zeros(len(total)), where=count > 0))
+def pairs(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Return two columns of at most 32 bits as one of 64."""
+    return np.asarray((one.astype(np.uint64) << HALF) | two.astype(np.uint32))

@@ -4,46 +4,49 @@ from __future__ import annotations
 
 import numpy as np
 
-from ior_nb.aggregate.groups import Columns, Groups, mean
-from ior_nb.aggregate.rows import latencies, moved
-from ior_nb.aggregate.spent import wait_rows, waiting
-from ior_nb.aggregate.tables import ranked
+from ior_nb.aggregate.columns import Columns, mean, ranked
+from ior_nb.aggregate.columns import objects as texts
+from ior_nb.aggregate.groups import ByText, Distinct, Numbers
+from ior_nb.aggregate.spent import WAITED, wait_rows, waiting
+from ior_nb.aggregate.sums import SUMMED, Measures, Sums
 from ior_nb.aggregate.unrecorded import as_group
-from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import Counters
 from ior_nb.runtime.peers import name_of, seen_files
+from ior_nb.runtime.rows import Rows, read
 
 __all__ = ["objects", "peers"]
 
 
-def peers(batch: EventBatch, unrecorded: Counters) -> Columns:
+def peers(rows: Rows, unrecorded: Counters) -> Columns:
     """Return one group per peer and protocol, most bytes first; calls without a peer have the empty one."""
-    named = batch["peer"] != 0
-    groups = Groups(np.where(named, seen_files(batch), 0))
-    first = groups.first()
-    own = batch.text("peer")[first]
-    protocol = np.empty(len(own), object)
-    pairs = zip(batch.text("socket")[first], own, strict=True)
-    protocol[:] = [name_of(socket, peer).split(" ")[0] if peer else "" for socket, peer in pairs]
-    latency, done = latencies(batch)
-    read, written = moved(batch)
-    # The row of an accept is of the socket that listens, with the peer of the one that was made.
-    accepts = [code for name in ("accept", "accept4") if (code := batch.tables["syscall"].code(name)) is not None]
-    talks = ~np.isin(batch["syscall"], accepts)
-    apart = Groups(groups.of_row[talks], batch["inode"][talks])
-    sockets = np.bincount(groups.of_row[talks][apart.first()], minlength=groups.count)
+    groups, measures, waits = ByText("file"), Measures(), Sums(("waiting_ns",))
+    inodes, sockets = Numbers(), Distinct()
+    about: dict[int, tuple[str, str]] = {0: ("", "")}  # peer and protocol
+    for batch in read(rows, *dict.fromkeys((*SUMMED, *WAITED, "file", "peer", "socket", "inode"))):
+        named = batch["peer"] != 0
+        at = groups.coded(batch, np.where(named, seen_files(batch), 0).astype(np.int32))
+        measures.add(batch, at, len(groups))
+        waits.grow(len(groups))
+        waits.add("waiting_ns", at, waiting(batch, wait_rows(batch)))
+        # The row of an accept is of the socket that listens, with the peer of the one that was made.
+        accepts = [code for name in ("accept", "accept4") if (code := batch.tables["syscall"].code(name)) is not None]
+        talks = np.flatnonzero(named & ~np.isin(batch["syscall"], accepts))
+        sockets.add(at[talks], inodes.of(batch["inode"][talks])[0])
+        used, first = np.unique(at, return_index=True)
+        for group, row in zip(used.tolist(), first.tolist(), strict=True):
+            if group not in about:
+                peer, socket = (batch.tables[name][int(batch[name][row])] for name in ("peer", "socket"))
+                about[group] = peer, name_of(socket, peer).split(" ")[0] if peer else ""
+    found = np.flatnonzero(measures.sums.columns["calls"])
+    sums = measures.columns(found)
     columns: Columns = {
-        "peer": own,
-        "protocol": protocol,
-        "connections": np.where(own != "", np.maximum(sockets, 1), 0),
-        "calls": groups.sizes(),
-        "errors": groups.sum(batch.failed),
-        "bytes_read": groups.sum(read),
-        "bytes_written": groups.sum(written),
-        "time_ns": groups.sum(latency),
-        "waiting_ns": groups.sum(waiting(batch, wait_rows(batch))),
-        "timed": groups.sum(done),
-        "max_ns": groups.max(latency),
+        "peer": texts([about[group][0] for group in found.tolist()]),
+        "protocol": texts([about[group][1] for group in found.tolist()]),
+        "connections": np.where(found != 0, np.maximum(sockets.counts(len(groups)).take(found), 1), 0),
+        **{name: sums[name] for name in ("calls", "errors", "bytes_read", "bytes_written", "time_ns")},
+        "waiting_ns": waits.columns["waiting_ns"].take(found),
+        "timed": sums["timed"],
+        "max_ns": sums["max_ns"],
     }
     columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
     columns = ranked(columns, "bytes", "calls", "time_ns")
@@ -53,16 +56,21 @@ def peers(batch: EventBatch, unrecorded: Counters) -> Columns:
     return columns
 
 
-def objects(batch: EventBatch) -> Columns:
+def objects(rows: Rows) -> Columns:
     """Return one group per object of a store, most bytes first; calls without one are in none."""
-    batch = batch.take(batch["object"] != 0)
-    groups = Groups(batch["object"])
-    read, written = moved(batch)
+    groups, measures = ByText("object"), Measures()
+    for batch in read(rows, "object", *SUMMED):
+        of_objects = batch.take(batch["object"] != 0)
+        if len(of_objects):
+            at = groups.of(of_objects)
+            measures.add(of_objects, at, len(groups))
+    found = np.flatnonzero(measures.sums.columns["calls"])
+    sums = measures.columns(found)
     columns: Columns = {
-        "object": batch.text("object")[groups.first()],
-        "fetched_bytes": groups.sum(read),
-        "sent_bytes": groups.sum(written),
-        "calls": groups.sizes(),
-        "time_ns": groups.sum(latencies(batch)[0]),
+        "object": groups.names(found),
+        "fetched_bytes": sums["bytes_read"],
+        "sent_bytes": sums["bytes_written"],
+        "calls": sums["calls"],
+        "time_ns": sums["time_ns"],
     }
     return ranked(columns, "fetched_bytes", "calls")

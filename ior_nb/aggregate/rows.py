@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.groups import Groups
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows, read
 from ior_nb.syscalls import SYSCALLS
 from ior_nb.syscalls.looks import LOOKS, OPENS
 from ior_nb.syscalls.probes import MOST_ERRNO, errnos
@@ -24,10 +24,10 @@ __all__ = [
     "at_others",
     "classes",
     "credited_rows",
+    "ended",
     "fault_rows",
     "gapless",
     "latencies",
-    "lives",
     "moved",
     "probe_rows",
     "source_files",
@@ -81,24 +81,13 @@ def fault_rows(batch: EventBatch) -> np.ndarray:
     return np.zeros(len(batch), bool) if code is None else np.asarray(batch["state"] == code)
 
 
-def lives(batch: EventBatch) -> np.ndarray:
-    """Return which process each row is of, where a process id is used again: int64, shape (n,), growing with time.
-
-    A process begins with the first call of its main thread, and its parent is always the same.
-    """
-    pid, parent = batch["pid"], batch["ppid"]
-    begins = batch["first_on_tid"] & (batch["tid"] == pid)
-    life = np.zeros(len(batch), np.int64)
-    groups = Groups(pid)
-    if not len(batch) or (
-        int(groups.sum(begins).max()) <= 1 and np.array_equal(groups.max(parent), groups.min(parent))
-    ):
-        return life
-    order = np.lexsort((batch["time_ns"], pid))
-    pid, parent, begins = pid[order], parent[order], begins[order]
-    another = (pid[1:] == pid[:-1]) & (begins[1:] | (parent[1:] != parent[:-1]))
-    life[order[1:]] = np.cumsum(another)
-    return life
+def ended(rows: Rows) -> tuple[int, int]:
+    """Return how many calls had ended, and how many were in flight."""
+    done = flying = 0
+    for batch in read(rows, "state"):
+        still = int(batch.in_flight.sum())
+        done, flying = done + len(batch) - still, flying + still
+    return done, flying
 
 
 def source_files(batch: EventBatch, transfers: np.ndarray) -> np.ndarray:

@@ -6,21 +6,17 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.groups import Columns, Groups
 from ior_nb.aggregate.rows import at_others, fault_rows, latencies, waits_at
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.schema import PARTS
 
 __all__ = [
     "MEASURED",
+    "WAITED",
     "WORDS",
     "Spent",
     "amount",
-    "credited",
     "reasons",
-    "spent",
-    "summed",
-    "totals_of",
     "wait_rows",
     "waiting",
 ]
@@ -46,42 +42,6 @@ def amount(batch: EventBatch, name: str) -> np.ndarray:
     if _constant(column):
         return column if len(column) and column[0] >= 0 else np.zeros(len(column), np.int64)
     return np.asarray(np.maximum(column, 0))
-
-
-def spent(groups: Groups, batch: EventBatch) -> Columns:
-    """Return the sums of each group, -1 where none of its rows was measured."""
-    return {name: summed(groups, batch[name]) for name in MEASURED}
-
-
-def credited(groups: Groups, batch: EventBatch, rows: np.ndarray) -> Columns:
-    """Return the same for groups of files.
-
-    Args:
-        groups: of all rows, and behind them of those whose bytes belong to another file.
-        batch: the rows.
-        rows: which those are; what they fetched belongs there too.
-    """
-    found: Columns = {}
-    for name in MEASURED:
-        own, theirs = batch[name], np.full(len(rows), -1, np.int64)
-        if name == "fetched_bytes" and len(rows):
-            own = own.copy()
-            own[rows], theirs = -1, batch[name][rows]
-        found[name] = summed(groups, np.concatenate([own, theirs]) if len(rows) else own)
-    return found
-
-
-def summed(groups: Groups, column: np.ndarray) -> np.ndarray:
-    """Return the sum of each group, -1 where none of its values was measured."""
-    if _constant(column) and len(column) and column[0] <= 0:
-        return np.full(groups.count, column[0])
-    return np.where(groups.max(column) < 0, -1, groups.sum(np.maximum(column, 0)))
-
-
-def totals_of(batch: EventBatch) -> dict[str, int]:
-    """Return the sums of all rows, -1 where none was measured."""
-    groups = Groups(np.zeros(len(batch), np.int64))
-    return {name: int(values[0]) if len(values) else -1 for name, values in spent(groups, batch).items()}
 
 
 class Spent:
@@ -127,6 +87,10 @@ def _total(column: np.ndarray) -> int:
         return int(column.sum())
     known = column[column >= 0]
     return int(known.sum()) if len(known) else -1
+
+
+WAITED: Final = ("syscall", "file_kind", "latency_ns", "state", "wait_other_ns")
+"""The columns of `wait_rows` and `waiting`."""
 
 
 def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:

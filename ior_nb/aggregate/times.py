@@ -2,82 +2,122 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.groups import Columns, mean
-from ior_nb.aggregate.rows import CLASSES, classes, latencies, moved
-from ior_nb.aggregate.spent import MEASURED, amount, wait_rows
+from ior_nb.aggregate.columns import Columns, mean
+from ior_nb.aggregate.rows import CLASSES, classes, latencies
+from ior_nb.aggregate.spent import MEASURED, WAITED, wait_rows
+from ior_nb.aggregate.sums import SUMMED, Measures
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows, read
 
-__all__ = ["latency_bins", "slowest", "timeline"]
+__all__ = ["finished", "heat", "latency_bins", "slowest", "span", "timeline"]
 
 _STEPS: Final = (1, 2, 5)
 _MOST_SLOTS: Final = 100_000
+_EDGES: Final = 10 ** (np.arange(19 * 5 + 1) / 5)
+"""Of bins of latency: five to a power of ten."""
 
 
-def slowest(batch: EventBatch, n: int = 20, *, waiting: bool = False) -> EventBatch:
+def span(rows: Rows) -> tuple[int, int] | None:
+    """Return when the first and the last of the calls began; None without any."""
+    known = []
+    for piece in rows.pieces():
+        bounds = piece.bounds("time_ns")
+        if bounds is None and len(times := piece.read("time_ns")["time_ns"]):
+            bounds = int(times.min()), int(times.max())
+        if bounds is not None:
+            known.append(bounds)
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+
+def slowest(rows: Rows, n: int = 20, *, waiting: bool = False, columns: Sequence[str] = ()) -> EventBatch:
     """Return the n finished calls that took longest, the slowest first, equal ones in order of completion.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         n: how many, at most.
         waiting: those that waited for somebody else, instead of those that did not.
+        columns: what is wanted of them; by default all there is.
     """
-    rows = np.flatnonzero(batch.done & (wait_rows(batch) == waiting))
-    latency = batch["latency_ns"][rows].astype(np.int64)
     n = max(0, n)
-    if 0 < n < len(rows):
-        limit = np.partition(latency, len(rows) - n)[len(rows) - n]
-        at_least = latency >= limit
-        rows, latency = rows[at_least], latency[at_least]
-    return batch.take(rows[np.argsort(-latency, kind="stable")[:n]])
+    best = np.zeros((3, 0), np.int64)  # latency, piece, row in it
+    for number, piece in enumerate(rows.pieces()):
+        bar = int(best[0, -1]) if n and best.shape[1] == n else -1
+        if not (piece.read("latency_ns")["latency_ns"].astype(np.int64) > bar).any():
+            continue
+        batch = piece.read(*WAITED)
+        latency, done = latencies(batch)
+        at = np.flatnonzero(done & (latency > bar))
+        at = at[wait_rows(batch.take(at)) == waiting]
+        if n < len(at):
+            limit = np.partition(latency[at], len(at) - n)[len(at) - n] if n else 0
+            at = at[latency[at] >= limit]
+        best = np.concatenate([best, [latency[at], np.full(len(at), number), at]], axis=1)
+        best = best[:, np.argsort(-best[0], kind="stable")[:n]]
+    found: list[EventBatch] = []
+    places: list[np.ndarray] = []
+    for number, piece in enumerate(rows.pieces()):
+        mine = np.flatnonzero(best[1] == number)
+        if len(mine) or not found:
+            found.append(piece.read(*columns).take(best[2, mine]))
+            places.append(mine)
+    if not found:
+        return EventBatch.empty()
+    return EventBatch.concat(found).take(np.argsort(np.concatenate(places)))
 
 
-def timeline(batch: EventBatch, *, slot_ns: int | None = None, origin_ns: int | None = None) -> Columns:
+def finished(rows: Rows, *, waiting: bool) -> int:
+    """Return how many calls there are for `slowest` to choose from."""
+    return sum(int((batch.done & (wait_rows(batch) == waiting)).sum()) for batch in read(rows, *WAITED))
+
+
+def timeline(rows: Rows, *, slot_ns: int | None = None, origin_ns: int | None = None) -> Columns:
     """Return equal slots of time, empty ones too. A call belongs to the slot it started in.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         slot_ns: length of a slot; by default the shortest round one that makes no more than 60 of them.
         origin_ns: start of the first slot on the boot clock; by default the earliest row.
 
     Raises:
         ValueError: the slots are too short for the length of the trace, or not positive.
     """
-    times = batch["time_ns"].astype(np.int64)
-    start = int(times.min(initial=np.iinfo(np.int64).max))
-    start = min(start, origin_ns) if origin_ns is not None else start if len(times) else 0
-    span = int(times.max(initial=start)) - start
-    slot = _round_slot(span) if slot_ns is None else int(slot_ns)
-    if slot <= 0:
-        raise ValueError(f"a slot of {slot} ns: give a positive length")
-    count = span // slot + 1 if len(times) else 0
-    if count > _MOST_SLOTS:
-        raise ValueError(f"{count:,} slots of {slot:,} ns are more than {_MOST_SLOTS:,}: give longer ones")
-    at = (times - start) // slot
-    latency, done = latencies(batch)
-    read, written = moved(batch)
-
-    def total(values: np.ndarray) -> np.ndarray:
-        result = np.zeros(count, np.int64)
-        np.add.at(result, at, values.astype(np.int64, copy=False))
-        return result
-
-    time, timed = total(latency), total(done)
+    start, slot, count = _slots(rows, slot_ns, origin_ns)
+    measures = Measures()
+    for batch in read(rows, "time_ns", *SUMMED):
+        measures.add(batch, _slot_of(batch, start, slot), count)
+    found = measures.columns(np.arange(count))
+    timed = found.pop("timed")
+    shown = ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns")
     return {
         "start_s": np.arange(count) * (slot / 1e9),
         "slot_s": np.full(count, slot / 1e9),
-        "calls": np.bincount(at, minlength=count),
-        "errors": total(batch.failed),
-        "probes": total(batch["probe"]),
-        "bytes_read": total(read),
-        "bytes_written": total(written),
-        "time_ns": time,
-        "mean_ns": mean(time, timed),
-        **{name: total(amount(batch, name)) for name in MEASURED},
+        **{name: found[name] for name in shown},
+        "mean_ns": mean(found["time_ns"], timed),
+        **{name: np.maximum(found[name], 0) for name in MEASURED},
     }
+
+
+def _slots(rows: Rows, slot_ns: int | None, origin_ns: int | None) -> tuple[int, int, int]:
+    """Return start, length and number of the slots of a timeline."""
+    whole = span(rows)
+    first, last = whole or (origin_ns or 0, origin_ns or 0)
+    start = first if origin_ns is None else min(first, origin_ns)
+    slot = _round_slot(last - start) if slot_ns is None else int(slot_ns)
+    if slot <= 0:
+        raise ValueError(f"a slot of {slot} ns: give a positive length")
+    count = (last - start) // slot + 1 if whole else 0
+    if count > _MOST_SLOTS:
+        raise ValueError(f"{count:,} slots of {slot:,} ns are more than {_MOST_SLOTS:,}: give longer ones")
+    return start, slot, count
+
+
+def _slot_of(batch: EventBatch, start: int, slot: int) -> np.ndarray:
+    return np.asarray((batch["time_ns"].astype(np.int64) - start) // slot)
 
 
 def _round_slot(span_ns: int) -> int:
@@ -90,17 +130,52 @@ def _round_slot(span_ns: int) -> int:
         size *= 10
 
 
-def latency_bins(batch: EventBatch, per_decade: int = 5) -> Columns:
+def latency_bins(rows: Rows) -> Columns:
     """Return the latencies of finished calls in logarithmic bins, with one column of counts per byte class.
 
     Bins go from the first that has a call to the last; calls of less than 1 ns are in the first.
     """
-    latency, done = latencies(batch)
-    kind = classes(batch)[done]
-    edges = 10 ** (np.arange(19 * per_decade + 1) / per_decade)
-    at = np.searchsorted(edges, np.maximum(latency[done], 1), side="right") - 1
-    low, high = (int(at.min()), int(at.max()) + 1) if len(at) else (0, 0)
-    columns: Columns = {"low_ns": edges[low:high], "high_ns": edges[low + 1 : high + 1]}
-    for number, name in enumerate(CLASSES):
-        columns[name] = np.bincount(at[kind == number] - low, minlength=high - low)
-    return columns
+    counts = np.zeros((len(CLASSES), len(_EDGES)), np.int64)
+    for batch in read(rows, "syscall", "latency_ns", "state"):
+        latency, done = latencies(batch)
+        at = classes(batch)[done].astype(np.intp) * len(_EDGES) + _bin_of(latency[done])
+        counts += np.bincount(at, minlength=counts.size).reshape(counts.shape)
+    low, high = _between(counts.sum(axis=0))
+    return {
+        "low_ns": _EDGES[low:high],
+        "high_ns": _EDGES[low + 1 : high + 1],
+        **{name: counts[number, low:high] for number, name in enumerate(CLASSES)},
+    }
+
+
+def heat(rows: Rows, *, origin_ns: int | None = None) -> tuple[Columns, np.ndarray]:
+    """Return how many finished calls were how slow, when.
+
+    Returns:
+        `start_s`, `slot_s` of the slots of `timeline` and `low_ns`, `high_ns` of the bins of `latency_bins`; and the
+        counts: int64, shape (bins, slots).
+    """
+    start, slot, count = _slots(rows, None, origin_ns)
+    counts = np.zeros((len(_EDGES), count), np.int64)
+    for batch in read(rows, "time_ns", "latency_ns", "state"):
+        latency, done = latencies(batch)
+        at = _bin_of(latency[done]) * count + _slot_of(batch, start, slot)[done]
+        counts += np.bincount(at, minlength=counts.size).reshape(counts.shape)
+    low, high = _between(counts.sum(axis=1))
+    axes = {
+        "start_s": np.arange(count) * (slot / 1e9),
+        "slot_s": np.full(count, slot / 1e9),
+        "low_ns": _EDGES[low:high],
+        "high_ns": _EDGES[low + 1 : high + 1],
+    }
+    return axes, counts[low:high]
+
+
+def _bin_of(latency: np.ndarray) -> np.ndarray:
+    return np.asarray(np.searchsorted(_EDGES, np.maximum(latency, 1), side="right") - 1)
+
+
+def _between(used: np.ndarray) -> tuple[int, int]:
+    """Return the first place that is used, and the one behind the last."""
+    at = np.flatnonzero(used)
+    return (int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0)

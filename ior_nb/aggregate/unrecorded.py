@@ -11,35 +11,39 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.groups import Columns, Groups
-from ior_nb.aggregate.rows import latencies, ways
+from ior_nb.aggregate.columns import Columns, objects
+from ior_nb.aggregate.rows import ways
 from ior_nb.aggregate.spent import MEASURED
-from ior_nb.runtime import EventBatch
+from ior_nb.aggregate.sums import SUMMED, Measures
+from ior_nb.runtime import Recoder
 from ior_nb.runtime.completeness import COUNTED, UNRECORDED, Counters
+from ior_nb.runtime.rows import Rows, read
 from ior_nb.syscalls import BY_NAME
 
 __all__ = ["added", "as_group", "counted", "into_groups", "missing", "sums"]
 
 _MEASURES: Final = ("calls", "errors", "probes", "bytes", "bytes_read", "bytes_written", "time_ns", "timed")
+_NAMED: Final = {"latency_ns": "time_ns"}
+"""What a measure is called in tables, where that is another name than the kernel's."""
 
 
-def counted(batch: EventBatch, *, flying: bool = False) -> dict[str, dict[str, int]]:
+def counted(rows: Rows, *, flying: bool = False) -> dict[str, dict[str, int]]:
     """Return what the kernel counts, of these rows: calls that have ended, by name of the system call.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         flying: count those in flight too.
     """
-    ended = ~batch.in_flight
-    rows = batch if flying or ended.all() else batch.take(ended)
-    groups = Groups(rows["syscall"])
-    failed, probes = groups.sum(rows.failed), groups.sum(rows["probe"])
-    columns = (groups.sizes(), failed, probes, groups.sum(rows["bytes"]), groups.sum(latencies(rows)[0]))
-    names = rows.tables["syscall"].texts(rows["syscall"][groups.first()]) if len(rows) else ()
-    return {
-        name: dict(zip(COUNTED, row, strict=True))
-        for name, *row in zip(names, *(c.tolist() for c in columns), strict=True)
-    }
+    names, measures = Recoder(), Measures()
+    for batch in read(rows, *SUMMED):
+        ended = ~batch.in_flight
+        part = batch if flying or ended.all() else batch.take(ended)
+        at = names.codes(part["syscall"], part.tables["syscall"]).astype(np.intp)
+        measures.add(part, at, len(names.own))
+    found = np.flatnonzero(measures.sums.columns["calls"])
+    columns = measures.columns(found)
+    values = zip(*(columns[_NAMED.get(measure, measure)].tolist() for measure in COUNTED), strict=True)
+    return {name: dict(zip(COUNTED, row, strict=True)) for name, row in zip(names.own.at(found), values, strict=True)}
 
 
 def added(one: Counters, more: Counters) -> dict[str, dict[str, int]]:
@@ -74,8 +78,8 @@ def sums(unrecorded: Counters) -> Columns:
     }
     read, written = ways(names) * values["bytes"]
     return {
-        "syscall": _objects(names),
-        "family": _objects([BY_NAME[name].family if name in BY_NAME else "" for name in names]),
+        "syscall": objects(names),
+        "family": objects([BY_NAME[name].family if name in BY_NAME else "" for name in names]),
         **values,
         "bytes_read": read,
         "bytes_written": written,
@@ -97,7 +101,7 @@ def into_groups(columns: Columns, key: str, unrecorded: Counters) -> Columns:
     names = columns[key].tolist()
     numbers = {name: at for at, name in enumerate(dict.fromkeys([*names, *more[key].tolist()]))}
     grown = {name: _grown(name, values, len(numbers)) for name, values in columns.items()}
-    grown[key] = _objects(list(numbers))
+    grown[key] = objects(list(numbers))
     at = np.array([numbers[name] for name in more[key].tolist()])
     for name in _MEASURES:
         if name in grown:
@@ -125,9 +129,3 @@ def _grown(name: str, values: np.ndarray, size: int) -> np.ndarray:
     """Return a column with groups of missing calls behind it, of which nothing is known yet."""
     blank = "" if values.dtype == object else np.nan if name == "amplification" else -1 if name in MEASURED else 0
     return np.concatenate([values, np.full(size - len(values), blank, values.dtype)])
-
-
-def _objects(values: list[str]) -> np.ndarray:
-    result = np.empty(len(values), object)
-    result[:] = values
-    return result

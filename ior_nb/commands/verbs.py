@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -65,10 +64,6 @@ def refusal(text: str) -> UsageError:
 
 class HelpShown(Exception):
     """`--help` has been printed; there is nothing left to do."""
-
-
-_RECORDING: Final = re.compile(r"'((?:[^']|'')*\.parquet)'", re.IGNORECASE)
-_TRACE: Final = re.compile(r"\btrace\b", re.IGNORECASE)
 
 
 class Parser(argparse.ArgumentParser):
@@ -343,29 +338,24 @@ class Verbs:
             import duckdb
         except ImportError:
             raise UsageError("ior: SQL needs DuckDB: pip install duckdb") from None
-        from ior_nb.export.arrow import table
-        from ior_nb.export.frame import told
-        from ior_nb.result.load import lacking_of
+        from ior_nb.result.sql import Asked, answered
 
-        run = self.session.running
-        last = self._shell.user_ns.get("_ior")
-        batch = run.rows() if run is not None else last.batch if isinstance(last, Trace) else None
+        run, last = self.session.running, self._shell.user_ns.get("_ior")
+        asked = None
         if run is not None:
+            rows = run.rows()
             run.refresh()
-        lacking = [found for path in _RECORDING.findall(line) if (found := lacking_of(path.replace("''", "'")))]
-        if batch is not None and _TRACE.search(line):
-            lacking.insert(0, last.completeness if run is None else run.completeness())
-        with duckdb.connect(config={"python_enable_replacements": "false"}) as connection:
-            if batch is not None:
-                connection.register("trace", table([batch]))
-            try:
-                return told(connection.sql(line).df(), *lacking)
-            except duckdb.CatalogException as error:
-                if batch is None and "Table with name trace" in str(error):
-                    raise self._nothing() from None
-                raise refusal(f"ior: {str(error).splitlines()[0]}") from None
-            except duckdb.Error as error:
-                raise refusal(f"ior: {str(error).splitlines()[0]}") from None
+            asked = Asked(rows, len(rows), run.completeness())
+        elif isinstance(last, Trace):
+            asked = Asked.of(last)
+        try:
+            return answered(line, asked)
+        except duckdb.CatalogException as error:
+            if asked is None and "Table with name trace" in str(error):
+                raise self._nothing() from None
+            raise refusal(f"ior: {str(error).splitlines()[0]}") from None
+        except duckdb.Error as error:
+            raise refusal(f"ior: {str(error).splitlines()[0]}") from None
 
     def do_lines(self, line: str) -> Any:
         """Show the lines of Python that made calls."""
@@ -403,7 +393,12 @@ class Verbs:
     def _trace_named(self, word: str) -> Trace:
         found = self.session.traces().get(int(word)) if word.isdigit() else self._shell.user_ns.get(word)
         last = self._shell.user_ns.get("_ior")
-        if found is None and word.isdigit() and isinstance(last, Trace) and int(word) in last.batch["cell"]:
+        if (
+            found is None
+            and word.isdigit()
+            and isinstance(last, Trace)
+            and any(int(word) in batch["cell"] for batch in last.batches("cell"))
+        ):
             found = last.filter(f"cell={word}")  # of a trace that went on over cells
         if not isinstance(found, Trace):
             raise refusal(f"ior: {word} is neither a traced cell (%ior cells lists them), a trace, nor a panel")

@@ -72,11 +72,14 @@ def _names(batch: EventBatch) -> list[str]:
     lines = [
         _name("process_name", pid, pid, comm) for pid, comm in zip(found["pid"].tolist(), found["comm"], strict=True)
     ]
-    groups = Groups(batch["pid"], batch["tid"])
-    last = groups.max(np.where(batch["comm"] != 0, np.arange(len(batch)), -1))
-    comm = batch.tables["comm"].texts(np.where(last >= 0, batch["comm"][last], 0)) if len(batch) else ()
-    threads = (batch[name][groups.first()].tolist() for name in ("pid", "tid"))
-    lines += [_name("thread_name", pid, tid, name) for pid, tid, name in zip(*threads, comm, strict=True)]
+    threads, rows = Groups("pid", "tid"), np.flatnonzero(batch["comm"])
+    at = threads.of(batch)
+    last = np.zeros(len(threads), np.int64)
+    last[at[rows]] = batch["comm"][rows]
+    found = {**threads.keys(), "comm": batch.tables["comm"].texts(last)}
+    order = threads.order()
+    values = (found[name][order].tolist() for name in ("pid", "tid", "comm"))
+    lines += [_name("thread_name", pid, tid, name) for pid, tid, name in zip(*values, strict=True)]
     return lines
 
 

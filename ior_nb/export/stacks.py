@@ -1,4 +1,4 @@
-"""Stacks from the columns of a batch, and the tree they make: what flame graphs of every format are drawn from.
+"""Stacks from the columns of rows, and the tree they make: what flame graphs of every format are drawn from.
 
 A stack is read off the distinct combinations of the chosen columns, never off single events. Each field gives any
 number of frames, none where it does not apply.
@@ -6,19 +6,21 @@ number of frames, none where it does not apply.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import CLASS_OF, Groups, amount, latencies
+from ior_nb.aggregate import CLASS_OF, MEASURED, Groups, Sums, amount, latencies
 from ior_nb.errors import ConfigError
-from ior_nb.export.arrow import compact
+from ior_nb.export.arrow import encodable
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import Counters
-from ior_nb.runtime.frames import ALIASES, FIELDS
-from ior_nb.runtime.schema import PARTS, column
+from ior_nb.runtime.frames import ALIASES, FIELDS, Field
+from ior_nb.runtime.rows import Rows, read
+from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.text import printable
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "UNKNOWN",
     "Stacks",
     "Tree",
+    "merged",
     "metric_name",
     "one_line",
     "stacks",
@@ -63,12 +66,19 @@ def one_line(frames: Sequence[str]) -> str:
 class Stacks:
     """Distinct stacks, sorted by their text."""
 
-    frames: list[tuple[str, ...]]
-    """Root first, never empty."""
+    names: list[str]
+    """Of frames."""
+    codes: np.ndarray
+    """The frames of each stack, root first, as places in `names`; -1 behind the last: int, shape (n, deepest)."""
     weights: dict[str, np.ndarray]
     """Metric -> one integer per stack."""
     fields: tuple[str, ...] = ()
     """What the frames are."""
+
+    @property
+    def frames(self) -> list[tuple[str, ...]]:
+        """The names of the frames of each stack, root first, never empty."""
+        return [tuple(self.names[code] for code in row if code >= 0) for row in self.codes.tolist()]
 
     def total(self, metric: str) -> int:
         """Return the sum of all stacks."""
@@ -88,7 +98,7 @@ def metric_name(metric: str) -> str:
 
 
 def stacks(
-    batch: EventBatch,
+    rows: Rows,
     fields: str | Sequence[str] = DEFAULT_FIELDS,
     metrics: Sequence[str] = tuple(METRICS),
     unrecorded: Counters = _NONE,
@@ -96,7 +106,7 @@ def stacks(
     """Return the stacks of all rows. In `duration` only finished calls weigh. Names in frames are printable.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         fields: keys of `FIELDS`, root first, as a sequence or separated by commas.
         metrics: what to add up.
         unrecorded: calls that were counted and are no rows; of their stacks only the system call is known.
@@ -104,37 +114,67 @@ def stacks(
     Raises:
         ConfigError: an unknown field or metric, a field given twice, or none at all.
     """
-    names = _field_names(fields)
+    given = _field_names(fields)
+    of_fields = [FIELDS[name] for name in given]
     metrics = [metric_name(m) for m in metrics]
-    found, sums = _of_rows(batch, names, metrics) if len(batch) else ([], {m: np.zeros(0, np.int64) for m in metrics})
-    found += [(NOT_RECORDED, name) for name in unrecorded]
-    for m in metrics:
-        more = [row[_COUNTED_AS[m]] if m in _COUNTED_AS else 0 for row in unrecorded.values()]
-        sums[m] = np.concatenate([sums[m], np.array(more, np.int64)])
-    order = sorted(range(len(found)), key=lambda i: one_line(found[i]).encode())
-    return Stacks([found[i] for i in order], {m: values[order] for m, values in sums.items()}, tuple(names))
+    columns = list(dict.fromkeys(of.column for of in of_fields))
+    groups, sums = Groups(*columns), Sums(tuple(metrics))
+    for batch in read(rows, *dict.fromkeys([*columns, *(name for m in metrics for name in _WEIGHED[m])])):
+        at = groups.of(batch)
+        sums.grow(len(groups))
+        for m in metrics:
+            sums.add(m, at, _weight(batch, m))
+    numbers: dict[str, int] = {UNKNOWN: 0}
+    parts = []
+    for of in of_fields:
+        values, which = groups.values(of.column)
+        parts.append(_frames(of, values, numbers).take(which, axis=0))
+    found = np.concatenate(parts, axis=1)
+    found = np.take_along_axis(found, np.argsort(found < 0, axis=1, kind="stable"), axis=1)
+    if found.shape[1]:
+        found[found[:, 0] < 0, 0] = 0
+    else:
+        found = np.zeros((len(groups), 1), np.int64)
+    weights = {m: sums.columns[m][: len(groups)] for m in metrics}
+    if unrecorded:
+        more = np.full((len(unrecorded), max(2, found.shape[1])), -1)
+        more[:, 0] = numbers.setdefault(NOT_RECORDED, len(numbers))
+        more[:, 1] = [numbers.setdefault(name, len(numbers)) for name in unrecorded]
+        found = np.concatenate([_wide(found, more.shape[1]), more])
+        for m in metrics:
+            counted = [row[_COUNTED_AS[m]] if m in _COUNTED_AS else 0 for row in unrecorded.values()]
+            weights[m] = np.concatenate([weights[m], np.array(counted, np.int64)])
+    return merged(list(numbers), found, weights, tuple(given))
 
 
-def _of_rows(
-    batch: EventBatch, names: Sequence[str], metrics: Sequence[str]
-) -> tuple[list[tuple[str, ...]], dict[str, np.ndarray]]:
-    keys, of_value = [], []
-    for name in names:
-        row = FIELDS[name]
-        codes, values = _distinct(batch, row.column)
-        keys.append(codes)
-        of_value.append([tuple(map(printable, row.frames(value))) for value in values])
-    groups = Groups(*keys)
-    first = groups.first()
-    sums = {m: groups.sum(_weight(batch, m)) for m in metrics}
-    columns = [[frames[c] for c in key[first].tolist()] for key, frames in zip(keys, of_value, strict=True)]
-    numbers: dict[tuple[str, ...], int] = {}
-    at = [
-        numbers.setdefault(tuple(f for frames in parts for f in frames) or (UNKNOWN,), len(numbers))
-        for parts in zip(*columns, strict=True)
-    ]
-    merged = Groups(np.array(at, np.int64))  # different values may give equal frames
-    return list(numbers), {m: merged.sum(values) for m, values in sums.items()}
+def _frames(of: Field, values: Sequence[Any], numbers: dict[str, int]) -> np.ndarray:
+    """Return the frames of each value of a field; new names are given numbers."""
+    ready = [encodable(value) if isinstance(value, str) else value for value in values]
+    found = [[numbers.setdefault(printable(f), len(numbers)) for f in of.frames(value)] for value in ready]
+    deepest = max(map(len, found), default=0)
+    return np.array([row + [-1] * (deepest - len(row)) for row in found], np.int64).reshape(len(found), deepest)
+
+
+def _wide(codes: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(codes, ((0, 0), (0, width - codes.shape[1])), constant_values=-1)
+
+
+def merged(names: list[str], codes: np.ndarray, weights: dict[str, np.ndarray], fields: tuple[str, ...] = ()) -> Stacks:
+    """Return stacks sorted by their text, equal ones as one: different values may give equal frames."""
+    # A stack sorts as its line does when every frame has its `;`, but for the last one.
+    tokens = sorted((one_line([name]) + end, at) for at, name in enumerate(names) for end in ("", ";"))
+    place = {token: at for at, token in enumerate(tokens)}
+    last, inner = (
+        np.array([place[one_line([name]) + end, at] for at, name in enumerate(names)], np.int64) for end in ("", ";")
+    )
+    ends = np.pad(codes, ((0, 0), (0, 1)), constant_values=-1)[:, 1:] < 0
+    ranks = np.where(codes < 0, -1, np.where(ends, last.take(codes), inner.take(codes)))
+    order = np.lexsort(ranks.T[::-1])
+    ranks, codes = ranks[order], codes[order]
+    new = np.append(True, (ranks[1:] != ranks[:-1]).any(axis=1))[: len(ranks)]
+    first = np.flatnonzero(new)
+    sums = {m: np.add.reduceat(values[order], first) if len(first) else values for m, values in weights.items()}
+    return Stacks(names, codes[first], sums, fields)
 
 
 def _field_names(fields: str | Sequence[str]) -> list[str]:
@@ -150,12 +190,15 @@ def _field_names(fields: str | Sequence[str]) -> list[str]:
     return names
 
 
-def _distinct(batch: EventBatch, name: str) -> tuple[np.ndarray, Sequence[Any]]:
-    """Return a column as codes, and the values they stand for; text is ready for UTF-8."""
-    if column(name).text:
-        return compact(batch[name], batch.tables[name])
-    values, codes = np.unique(batch[name], return_inverse=True)
-    return codes, values.tolist()
+_WEIGHED: Final = {
+    "count": (),
+    "duration": ("latency_ns", "state"),
+    "bytes": ("bytes",),
+    "gap": ("gap_ns",),
+    "fetched": ("fetched_bytes",),
+    **{name.removesuffix("_ns"): (name,) for name in PARTS},
+}
+"""Metric -> the columns it is made of."""
 
 
 def _weight(batch: EventBatch, metric: str) -> np.ndarray:
@@ -163,9 +206,8 @@ def _weight(batch: EventBatch, metric: str) -> np.ndarray:
         return np.ones(len(batch), np.int64)
     if metric == "duration":
         return latencies(batch)[0]
-    if metric in ("gap", "bytes"):
-        return batch[{"gap": "gap_ns", "bytes": "bytes"}[metric]].astype(np.int64)
-    return amount(batch, "fetched_bytes" if metric == "fetched" else f"{metric}_ns")
+    name = _WEIGHED[metric][0]
+    return amount(batch, name) if name in MEASURED else batch[name].view(np.int64)
 
 
 @dataclass(slots=True)
@@ -213,26 +255,34 @@ class Tree:
 
 def tree(found: Stacks) -> Tree:
     """Return the stacks as a tree; children stand in the order of their stacks."""
-    result = Tree()
-    children: dict[tuple[int, str], int] = {}
-    leaves = []
-    for frames in found.frames:
-        at = 0
-        for depth, name in enumerate(frames, 1):
-            number = children.get((at, name))
-            if number is None:
-                number = children[at, name] = len(result.names)
-                result.names.append(name)
-                result.parents.append(at)
-                result.depths.append(depth)
-            at = number
-        leaves.append(at)
-    depths, parents = np.array(result.depths), np.array(result.parents)
+    count, at = 1, np.zeros(len(found.codes), np.int64)
+    parents, names, depths = [np.full(1, -1)], [np.full(1, -1)], [np.zeros(1, np.int64)]
+    for depth in range(found.codes.shape[1]):
+        codes = found.codes[:, depth]
+        there = np.flatnonzero(codes >= 0)
+        if not len(there):
+            break
+        _, first, which = np.unique(at[there] * len(found.names) + codes[there], return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(count, count + len(order))
+        leaders = there[first[order]]
+        parents.append(at[leaders])
+        names.append(codes[leaders])
+        depths.append(np.full(len(order), depth + 1))
+        at[there] = place[which]
+        count += len(order)
+    parent = np.concatenate(parents)
+    result = Tree(
+        names=["", *map(found.names.__getitem__, np.concatenate(names)[1:].tolist())],
+        parents=parent.tolist(),
+        depths=np.concatenate(depths).tolist(),
+    )
+    levels = np.cumsum([len(level) for level in depths])
     for metric, weights in found.weights.items():
-        total = np.zeros(len(result.names), np.int64)
-        np.add.at(total, np.array(leaves, np.int64), weights)
-        for depth in range(int(depths.max()), 0, -1):
-            level = np.flatnonzero(depths == depth)
-            np.add.at(total, parents[level], total[level])
+        total = np.zeros(count, np.int64)
+        np.add.at(total, at, weights)
+        for low, high in reversed(list(itertools.pairwise(levels.tolist()))):
+            np.add.at(total, parent[low:high], total[low:high])
         result.totals[metric] = total
     return result

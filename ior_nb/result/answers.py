@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime import Completeness
 from ior_nb.runtime.clock import boot_id
+from ior_nb.runtime.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +28,8 @@ class Answers:
     """What was asked of each object of a store."""
 
     @property
-    def batch(self) -> EventBatch:
-        """All rows."""
+    def rows(self) -> Rows:
+        """Where they are."""
         raise NotImplementedError
 
     @property
@@ -70,7 +71,7 @@ class Answers:
         from ior_nb.result import tables, writeback
 
         here = self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
-        found = writeback.rows(self.pages, self.batch, start_ns=self._start() or 0, here=here)
+        found = writeback.rows(self.pages, self.rows, start_ns=self._start() or 0, here=here)
         return tables.framed(found, writeback.COLUMNS, self.completeness)
 
     def cache(self, other: Answers | None = None) -> str:
@@ -86,36 +87,36 @@ class Answers:
         from ior_nb.result.comparison import told_apart
 
         if other is None:
-            return cold.compared(*cold.by_cells(self.batch), [self.completeness])
+            return cold.compared(*cold.by_cells(self.rows), [self.completeness])
         if not isinstance(other, Answers):
             raise ConfigError(f"a trace is compared with another, not with {other!r:.80} ({type(other).__name__})")
         names = told_apart((self.name, other.name), (self.started_at, other.started_at))
-        runs = ((names[0], self.batch), (names[1], other.batch))
+        runs = ((names[0], self.rows), (names[1], other.rows))
         return cold.compared(*runs, [self.completeness, other.completeness])
 
     def stats(self) -> pd.DataFrame:
         """Return the totals, one row per measure: calls, errors, bytes, time, exact percentiles, rates."""
         from ior_nb.result import tables
 
-        return tables.stats(self.batch, self.completeness, duration_s=self.duration_s)
+        return tables.stats(self.rows, self.completeness, duration_s=self.duration_s)
 
     def syscalls(self) -> pd.DataFrame:
         """Return one row per system call, most time first, with exact percentiles of its finished calls."""
         from ior_nb.result import tables
 
-        return tables.syscalls(self.batch, self.completeness)
+        return tables.syscalls(self.rows, self.completeness)
 
     def families(self) -> pd.DataFrame:
         """Return one row per family of system calls, most time first."""
         from ior_nb.result import tables
 
-        return tables.families(self.batch, self.completeness)
+        return tables.families(self.rows, self.completeness)
 
     def files(self) -> pd.DataFrame:
         """Return one row per file, most bytes first. Calls without a file have the empty name, so sums are totals."""
         from ior_nb.result import tables
 
-        return tables.files(self.batch, self.completeness)
+        return tables.files(self.rows, self.completeness)
 
     def lines(self, file: str = "", *, library: bool = False) -> pd.DataFrame:
         """Return one row per line of Python, most time first, with its text where that can be found.
@@ -126,61 +127,61 @@ class Answers:
         """
         from ior_nb.result import tables
 
-        return tables.lines(self.batch, self.completeness, file=file, library=library, sources=self.sources)
+        return tables.lines(self.rows, self.completeness, file=file, library=library, sources=self.sources)
 
     def imports(self) -> pd.DataFrame:
         """Return one row per package with the calls its import made, most time first: `lines` has them as one row."""
         from ior_nb.result import tables
 
-        return tables.imports(self.batch, self.completeness)
+        return tables.imports(self.rows, self.completeness)
 
     def directories(self) -> pd.DataFrame:
         """Return one row per directory that holds files acted on, most bytes first."""
         from ior_nb.result import tables
 
-        return tables.directories(self.batch, self.completeness)
+        return tables.directories(self.rows, self.completeness)
 
     def peers(self) -> pd.DataFrame:
         """Return one row per peer of sockets, most bytes first; calls without a peer have the empty one."""
         from ior_nb.result import tables
 
-        return tables.peers(self.batch, self.completeness)
+        return tables.peers(self.rows, self.completeness)
 
     def objects(self) -> pd.DataFrame:
         """Return one row per object of a store: what was asked for beside what was fetched (`trace(objects=True)`)."""
         from ior_nb.result import tables
 
-        return tables.objects(self.batch, self.asked, self.completeness)
+        return tables.objects(self.rows, self.asked, self.completeness)
 
     def processes(self) -> pd.DataFrame:
         """Return one row per process, most calls first."""
         from ior_nb.result import tables
 
-        return tables.processes(self.batch, self.completeness, origin_ns=self._start())
+        return tables.processes(self.rows, self.completeness, origin_ns=self._start())
 
     def errors(self) -> pd.DataFrame:
         """Return one row per system call and error, most frequent first, with a file it happened to."""
         from ior_nb.result import tables
 
-        return tables.errors(self.batch, self.completeness)
+        return tables.errors(self.rows, self.completeness)
 
     def probes(self) -> pd.DataFrame:
         """Return the same of the failures that are no errors: answers to what programs ask as part of normal work."""
         from ior_nb.result import tables
 
-        return tables.probes(self.batch, self.completeness)
+        return tables.probes(self.rows, self.completeness)
 
     def slowest(self, n: int = 20) -> pd.DataFrame:
         """Return the n calls that took longest, the slowest first, without those that waited for somebody else."""
         from ior_nb.result import tables
 
-        return tables.slowest(self.batch, n, self.completeness, origin_ns=self._start())
+        return tables.slowest(self.rows, n, self.completeness, origin_ns=self._start())
 
     def waiting(self, n: int = 20) -> pd.DataFrame:
         """Return the n longest waits for a child, a timer, a lock or the other end of a pipe, the longest first."""
         from ior_nb.result import tables
 
-        return tables.slowest(self.batch, n, self.completeness, origin_ns=self._start(), waiting=True)
+        return tables.slowest(self.rows, n, self.completeness, origin_ns=self._start(), waiting=True)
 
     def timeline(self, slot_s: float | str | None = None) -> pd.DataFrame:
         """Return calls, errors, bytes and latency in equal slots of time; `plot("timeline")` draws them.
@@ -194,4 +195,32 @@ class Answers:
         """
         from ior_nb.result import tables
 
-        return tables.timeline(self.batch, self.completeness, slot_s=slot_s, origin_ns=self._start())
+        return tables.timeline(self.rows, self.completeness, slot_s=slot_s, origin_ns=self._start())
+
+    # ---- pictures: plotly figures
+
+    def flame(self, fields: str | Sequence[str] = ("comm", "syscall", "path"), metric: str = "count") -> Any:
+        """Return the flame graph (an icicle), a plotly figure.
+
+        Args:
+            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+            metric: what widths mean: count, duration, bytes or gap.
+
+        Raises:
+            ConfigError: an unknown field or metric.
+        """
+        from ior_nb.result import figures
+
+        return figures.flame(self.rows, fields, metric, self.completeness)
+
+    def plot(self, what: str = "timeline", **options: Any) -> Any:
+        """Return a plotly figure: `timeline`, `latency`, `heatmap`, `files` or `flame`.
+
+        Times count from the start of the trace, as those of `slowest` and `timeline` do.
+
+        Raises:
+            ConfigError: there is no such figure, or it has no such option.
+        """
+        from ior_nb.result import figures
+
+        return figures.plot(self.rows, what, self.completeness, origin_ns=self._start(), **options)

@@ -40,10 +40,11 @@ class Axis:
         """Whether all rows are on one axis; else the times are those of each recording."""
         self.notes: tuple[str, ...] = ()
         """What the reader has to know of it."""
-        self._moves = not one and self.common
+        self.moves = not one and self.common
+        """Whether times of recordings are moved."""
         if not self.common:
             self.notes = ("the recordings are of several machines, and not all say when they began: no common time",)
-        elif self._moves:
+        elif self.moves:
             self.notes = ("several machines on one time axis, as exact as their wall clocks are",)
         # The machine that has run longest: so no time becomes less than nothing.
         self._base = min((pair.wall - pair.boot for pair in known), default=0)
@@ -63,13 +64,23 @@ class Axis:
 
     def moved(self, index: int, batch: EventBatch) -> EventBatch:
         """Return rows of one recording with their times on the axis."""
-        if not self._moves:
+        if not self.moves:
             return batch
         times = np.minimum(batch["time_ns"], np.uint64(_SANE)).astype(np.int64)
         return batch.with_columns(time_ns=self._on_axis(index, times).astype(np.uint64))
 
+    def sql(self, index: int) -> str:
+        """Return the time of a row of one recording on the axis, as an expression of SQL."""
+        pairs = self._pairs[index]
+        first, last = pairs[0], pairs[-1]
+        moved = f"CAST(time_ns AS BIGINT) + {first.wall - first.boot - self._base}"
+        if drift := (last.wall - last.boot) - (first.wall - first.boot):
+            share = f"(CAST(time_ns AS BIGINT) - {first.boot}) / CAST({last.boot - first.boot} AS DOUBLE)"
+            moved += f" + CAST(trunc({drift} * least(greatest({share}, 0), 1)) AS BIGINT)"
+        return f"CAST(greatest({moved}, 0) AS UBIGINT)"
+
     def _on_axis(self, index: int, times: np.ndarray) -> np.ndarray:
-        if not self._moves:
+        if not self.moves:
             return times
         pairs = self._pairs[index]
         first, last = pairs[0], pairs[-1]

@@ -63,7 +63,7 @@ def within(trace: Trace, ran: Iterable[tuple[int, int, int]], completeness: str)
         if begin <= start < until and end != FOR_EVER:
             took = lines[number].took_ns if number in lines else 0
             lines[number] = CellLine(number=number, took_ns=took + end - start, completeness=completeness)
-    for batch in trace.batches():
+    for batch in trace.batches("cell", "syscall", "bytes", "is_error", "probe", "fetched_bytes"):
         read, written = moved(batch)
         cells, at = np.unique(batch["cell"], return_inverse=True)
         columns = [np.ones(len(batch), np.int64), batch.failed.astype(np.int64), read, written]

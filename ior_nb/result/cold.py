@@ -9,7 +9,10 @@ import numpy as np
 
 from ior_nb import aggregate
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime import Completeness, Filter
+from ior_nb.runtime.filter import Number
+from ior_nb.runtime.passing import Passing
+from ior_nb.runtime.rows import Rows, read
 from ior_nb.runtime.text import printable, show_bytes, show_ns
 
 __all__ = ["by_cells", "compared"]
@@ -31,17 +34,19 @@ class Run:
     """In calls that read, and asleep in faults."""
 
     @classmethod
-    def of(cls, title: str, batch: EventBatch) -> Run:
+    def of(cls, title: str, rows: Rows) -> Run:
         """Return what rows say."""
-        kinds = batch.tables["file_kind"]
-        codes = [code for kind in _STORED if (code := kinds.code(kind)) is not None]
-        reads = aggregate.moved(batch)[0]
-        rows = batch.take(np.isin(batch["file_kind"], codes) & ((reads > 0) | aggregate.fault_rows(batch)))
-        spent, latency = aggregate.Spent(), aggregate.latencies(rows)[0]
-        if len(rows):
-            spent.add(rows, latency)
-        time = max(spent.latency, int(latency.sum()))
-        return cls(title, int(aggregate.moved(rows)[0].sum()), spent.fetched, time)
+        spent, read_bytes, time = aggregate.Spent(), 0, 0
+        for batch in read(rows, "bytes", *dict.fromkeys((*aggregate.WAITED, *aggregate.MEASURED))):
+            kinds = batch.tables["file_kind"]
+            codes = [code for kind in _STORED if (code := kinds.code(kind)) is not None]
+            reads = aggregate.moved(batch)[0]
+            some = batch.take(np.isin(batch["file_kind"], codes) & ((reads > 0) | aggregate.fault_rows(batch)))
+            if len(some):
+                latency = aggregate.latencies(some)[0]
+                spent.add(some, latency)
+                read_bytes, time = read_bytes + int(aggregate.moved(some)[0].sum()), time + int(latency.sum())
+        return cls(title, read_bytes, spent.fetched, max(spent.latency, time))
 
     def __str__(self) -> str:
         amount = "an unknown part" if self.fetched < 0 else show_bytes(self.fetched) if self.fetched else "nothing"
@@ -49,7 +54,7 @@ class Run:
         return f"{printable(self.title)} read {show_bytes(self.read)} of files in {show_ns(self.time_ns)}, {came}"
 
 
-def compared(first: tuple[str, EventBatch], second: tuple[str, EventBatch], lacking: list[Completeness]) -> str:
+def compared(first: tuple[str, Rows], second: tuple[str, Rows], lacking: list[Completeness]) -> str:
     """Return the line.
 
     Args:
@@ -65,18 +70,17 @@ def compared(first: tuple[str, EventBatch], second: tuple[str, EventBatch], lack
     return "; ".join([str(runs[0]), f"{runs[1]}: {words}", *told])
 
 
-def by_cells(batch: EventBatch) -> tuple[tuple[str, EventBatch], tuple[str, EventBatch]]:
+def by_cells(rows: Rows) -> tuple[tuple[str, Rows], tuple[str, Rows]]:
     """Return the rows of the first and of the last cell of a trace.
 
     Raises:
         ConfigError: it has no two cells.
     """
-    cells = np.unique(batch["cell"])
-    cells = cells[cells >= 0]
+    cells = sorted({cell for batch in read(rows, "cell") for cell in np.unique(batch["cell"]).tolist() if cell >= 0})
     if len(cells) < 2:
         raise ConfigError(
             "a first run is compared with a second one, and this trace has no two cells: first.cache(second) compares"
             " two traces, %ior start traces several cells"
         )
-    one, two = int(cells[0]), int(cells[-1])
-    return (f"cell {one}", batch.take(batch["cell"] == one)), (f"cell {two}", batch.take(batch["cell"] == two))
+    first, last = ((f"cell {cell}", Passing(rows, Filter(Number("cell", "=", cell)))) for cell in (cells[0], cells[-1]))
+    return first, last

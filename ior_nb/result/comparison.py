@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ior_nb import aggregate
 from ior_nb.errors import ConfigError
 from ior_nb.result import figures, tables
-from ior_nb.runtime import Completeness, EventBatch, own
+from ior_nb.runtime import Completeness, own
+from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_ns
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class Diff:
 
     def __init__(
         self,
-        before: EventBatch,
-        after: EventBatch,
+        before: Rows,
+        after: Rows,
         *,
         lacking: tuple[Completeness, Completeness] = (Completeness(), Completeness()),
         titles: tuple[str, str] = ("before", "after"),
@@ -120,12 +121,12 @@ class Diff:
 
     def _by(self, table: Any, key: str) -> pd.DataFrame:
         sides = zip((self.before, self.after), self.lacking, strict=True)
-        before, after = (table(batch, lacking) for batch, lacking in sides)
+        before, after = (table(rows, lacking) for rows, lacking in sides)
         return self._told(tables.diff(before, after, key))
 
     def _totals(self) -> list[dict[str, int | float]]:
         sides = zip((self.before, self.after), self.lacking, strict=True)
-        return [aggregate.totals(batch, lacking.unrecorded) for batch, lacking in sides]
+        return [aggregate.totals(rows, lacking.unrecorded) for rows, lacking in sides]
 
     def _told(self, frame: pd.DataFrame) -> pd.DataFrame:
         from ior_nb.export.frame import told

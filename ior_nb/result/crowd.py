@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ior_nb.result.sums import Sums
+from ior_nb.aggregate.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.index import grown
 

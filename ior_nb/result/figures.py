@@ -1,4 +1,4 @@
-"""Plotly figures of a batch, where a picture says more than a table.
+"""Plotly figures of rows, where a picture says more than a table.
 
 Labels of plotly are a dialect of HTML, and TeX between dollar signs; traced text goes through `label`, which leaves
 nothing in it that acts.
@@ -16,9 +16,10 @@ import numpy as np
 
 from ior_nb import aggregate
 from ior_nb.errors import ConfigError
-from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, metric_name, stacks, tree
-from ior_nb.runtime import Completeness, EventBatch
-from ior_nb.runtime.peers import named
+from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, merged, metric_name, stacks, tree
+from ior_nb.runtime import Completeness
+from ior_nb.runtime.peers import Named
+from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.text import middle_cut, printable, show_bytes, show_ns
 
@@ -64,7 +65,7 @@ def label(text: str, width: int = 120) -> str:
 
 
 def flame(
-    batch: EventBatch,
+    rows: Rows,
     fields: str | Sequence[str] = DEFAULT_FIELDS,
     metric: str = "count",
     lacking: Completeness = _WHOLE,
@@ -72,7 +73,7 @@ def flame(
     """Return an icicle of the stacks, the 400 heaviest frames; what is left out is blank space under its parent.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
         metric: what widths mean: count, duration, bytes, gap, fetched, or a part of the duration, as wait_device.
         lacking: what the rows lack; the picture is of the rows, and its title says so.
@@ -81,7 +82,7 @@ def flame(
         ConfigError: an unknown field or metric.
     """
     metric = metric_name(metric)
-    nodes = tree(stacks(batch, fields, [metric]))
+    nodes = tree(stacks(rows, fields, [metric]))
     shown = nodes.largest(metric, MOST_FRAMES)
     totals, kinds = nodes.totals[metric], nodes.classes()
     show = _UNIT_TEXT[metric]
@@ -108,9 +109,9 @@ def flame(
     return _headed(figure, f"{metric}: {show(int(totals[0]))}{of}", [lacking.told()])
 
 
-def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
+def timeline(rows: Rows, *, origin_ns: int | None = None) -> Any:
     """Return bytes per second over time, calls per second, and the mean latency; and what time went to, if measured."""
-    slots = aggregate.timeline(batch, origin_ns=origin_ns)
+    slots = aggregate.timeline(rows, origin_ns=origin_ns)
     at, slot = slots["start_s"], slots["slot_s"]
     bar = {"type": "bar", "x": (at + slot / 2).tolist(), "width": slot.tolist()}
     traces = [
@@ -155,19 +156,19 @@ def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
         }
         for name, seconds in spent.items()
     ]
-    rows = [[0.72, 1], [0.48, 0.67], [0.24, 0.43], [0, 0.19]] if spent else [[0.62, 1], [0.3, 0.56], [0, 0.24]]
-    more = {"yaxis4": {"domain": rows[3], "title": {"text": "time in calls"}, "ticksuffix": "s/s"}} if spent else {}
+    domains = [[0.72, 1], [0.48, 0.67], [0.24, 0.43], [0, 0.19]] if spent else [[0.62, 1], [0.3, 0.56], [0, 0.24]]
+    more = {"yaxis4": {"domain": domains[3], "title": {"text": "time in calls"}, "ticksuffix": "s/s"}} if spent else {}
     return _figure(
         *traces,
         height=620 if spent else 480,
         barmode="stack",
         bargap=0,
         xaxis={"title": {"text": _SINCE}, "anchor": "y4" if spent else "y3", **_SECONDS},
-        yaxis={"domain": rows[0], "title": {"text": "bytes/s"}, "tickformat": "~s", "ticksuffix": "B"},
-        yaxis2={"domain": rows[1], "title": {"text": "calls/s"}, "tickformat": "~s"},
+        yaxis={"domain": domains[0], "title": {"text": "bytes/s"}, "tickformat": "~s", "ticksuffix": "B"},
+        yaxis2={"domain": domains[1], "title": {"text": "calls/s"}, "tickformat": "~s"},
         **more,
         yaxis3={
-            "domain": rows[2],
+            "domain": domains[2],
             "title": {"text": "mean latency"},
             "tickformat": "~s",
             "ticksuffix": "s",
@@ -176,9 +177,9 @@ def timeline(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
     )
 
 
-def latency(batch: EventBatch) -> Any:
+def latency(rows: Rows) -> Any:
     """Return the histogram of latencies, in logarithmic bins, by what the calls do."""
-    bins = aggregate.latency_bins(batch)
+    bins = aggregate.latency_bins(rows)
     spans = [f"{show_ns(a)} to {show_ns(b)}" for a, b in zip(bins["low_ns"], bins["high_ns"], strict=True)]
     traces = [
         {
@@ -203,22 +204,13 @@ def latency(batch: EventBatch) -> Any:
     )
 
 
-def heatmap(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
+def heatmap(rows: Rows, *, origin_ns: int | None = None) -> Any:
     """Return how many calls were how slow, when: time across, latency upwards, colour for the number of calls."""
-    slots = aggregate.timeline(batch, origin_ns=origin_ns)
-    bins = aggregate.latency_bins(batch)
-    done = batch.done
-    counts = np.zeros((len(bins["low_ns"]), len(slots["calls"])), np.int64)
-    if done.any():
-        times = batch["time_ns"][done].astype(np.int64)
-        start = int(batch["time_ns"].min()) if origin_ns is None else min(origin_ns, int(batch["time_ns"].min()))
-        column = (times - start) // round(float(slots["slot_s"][0]) * 1e9)
-        row = np.searchsorted(bins["low_ns"], np.maximum(batch["latency_ns"][done].astype(np.int64), 1), "right") - 1
-        np.add.at(counts, (row, column), 1)
-    middles = np.sqrt(bins["low_ns"] * bins["high_ns"]) / 1e9
+    axes, counts = aggregate.heat(rows, origin_ns=origin_ns)
+    middles = np.sqrt(axes["low_ns"] * axes["high_ns"]) / 1e9
     shown = {
         "type": "heatmap",
-        "x": (slots["start_s"] + slots["slot_s"] / 2).tolist(),
+        "x": (axes["start_s"] + axes["slot_s"] / 2).tolist(),
         "y": middles.tolist(),
         "z": np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan).tolist(),
         "customdata": counts.tolist(),
@@ -240,9 +232,9 @@ def heatmap(batch: EventBatch, *, origin_ns: int | None = None) -> Any:
     )
 
 
-def largest_files(batch: EventBatch, n: int = 20) -> Any:
+def largest_files(rows: Rows, n: int = 20) -> Any:
     """Return the files with the most bytes as bars, read and written."""
-    found = aggregate.files(named(batch))
+    found = aggregate.files(Named(rows))
     there = np.flatnonzero((found["file"] != "") & (found["bytes_read"] + found["bytes_written"] > 0))[:n][::-1]
     names = found["file"][there].tolist()
     traces = [
@@ -269,8 +261,8 @@ def largest_files(batch: EventBatch, n: int = 20) -> Any:
 
 
 def diff_flame(
-    before: EventBatch,
-    after: EventBatch,
+    before: Rows,
+    after: Rows,
     fields: str | Sequence[str] = DEFAULT_FIELDS,
     metric: str = "duration",
     lacking: tuple[Completeness, Completeness] = (_WHOLE, _WHOLE),
@@ -293,9 +285,8 @@ def diff_flame(
     """
     metric = metric_name(metric)
     sides = zip((before, after), lacking, strict=True)
-    one, two = (stacks(batch, fields, [metric], lack.unrecorded) for batch, lack in sides)
-    both = _together(one.frames, one.weights[metric], two.frames, two.weights[metric])
-    nodes = tree(both)
+    one, two = (stacks(rows, fields, [metric], lack.unrecorded) for rows, lack in sides)
+    nodes = tree(_together(one, two, metric))
     shown = nodes.largest("both", MOST_FRAMES)
     old, new = nodes.totals["before"][shown], nodes.totals["after"][shown]
     show = _UNIT_TEXT[metric]
@@ -324,14 +315,19 @@ def diff_flame(
     return _headed(figure, heading, told)
 
 
-def _together(
-    frames: Sequence[tuple[str, ...]], old: np.ndarray, more: Sequence[tuple[str, ...]], new: np.ndarray
-) -> Stacks:
-    numbers = {stack: i for i, stack in enumerate(sorted({*frames, *more}))}
-    before, after = (np.zeros(len(numbers), np.int64) for _ in range(2))
-    before[[numbers[stack] for stack in frames]] = old
-    after[[numbers[stack] for stack in more]] = new
-    return Stacks(list(numbers), {"before": before, "after": after, "both": before + after})
+def _together(one: Stacks, two: Stacks, metric: str) -> Stacks:
+    """Return the stacks of both, with their weights before, after and together."""
+    numbers: dict[str, int] = {}
+    codes = []
+    for side in (one, two):
+        known = np.array([*(numbers.setdefault(name, len(numbers)) for name in side.names), -1])
+        codes.append(known.take(side.codes))
+    width = max(side.shape[1] for side in codes)
+    codes = [np.pad(side, ((0, 0), (0, width - side.shape[1])), constant_values=-1) for side in codes]
+    old, new = one.weights[metric], two.weights[metric]
+    before = np.concatenate([old, np.zeros_like(new)])
+    after = np.concatenate([np.zeros_like(old), new])
+    return merged(list(numbers), np.concatenate(codes), {"before": before, "after": after, "both": before + after})
 
 
 def _change(before: int, after: int, show: Callable[[float], str]) -> str:
@@ -340,7 +336,7 @@ def _change(before: int, after: int, show: Callable[[float], str]) -> str:
     return f"{sign}{show(abs(after - before))}{percent}"
 
 
-# Name -> function of a batch. `plot` and completion read this; a new figure is one function and one row.
+# Name -> function of rows. `plot` and completion read this; a new figure is one function and one row.
 FIGURES: Final[dict[str, Callable[..., Any]]] = {
     "flame": flame,
     "timeline": timeline,
@@ -350,13 +346,11 @@ FIGURES: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
-def plot(
-    batch: EventBatch, what: str, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None, **options: Any
-) -> Any:
+def plot(rows: Rows, what: str, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None, **options: Any) -> Any:
     """Return the figure of that name; what its rows lack stands in its title.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         what: a name of `FIGURES`.
         lacking: what the rows lack.
         origin_ns: what times count from, where the figure has some; by default the earliest row.
@@ -369,11 +363,11 @@ def plot(
         raise ConfigError(f"there is no figure {what!r}; choose from {', '.join(FIGURES)}")
     given = {"origin_ns": origin_ns, "lacking": lacking}
     parameters = inspect.signature(FIGURES[what]).parameters
-    known = [name for name in parameters if name != "batch" and name not in given]
+    known = [name for name in parameters if name != "rows" and name not in given]
     for option in options:
         if option not in known:
             raise ConfigError(f"the figure {what} has no option {option!r}; it has {', '.join(known) or 'none'}")
-    figure = FIGURES[what](batch, **options, **{name: value for name, value in given.items() if name in parameters})
+    figure = FIGURES[what](rows, **options, **{name: value for name, value in given.items() if name in parameters})
     return figure if "lacking" in parameters else _headed(figure, "", [lacking.told()])
 
 

@@ -4,18 +4,45 @@ from __future__ import annotations
 
 from typing import Final
 
+from ior_nb.errors import ConfigError
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.memory import memory_limit
+from ior_nb.runtime.rows import Rows
+from ior_nb.runtime.schema import COLUMNS
+from ior_nb.runtime.text import show_bytes
 
-__all__ = ["Held", "most_bytes"]
+__all__ = ["ROW_BYTES", "Held", "in_memory", "most_bytes"]
 
 _SMALL: Final = 4096
 """Batches of fewer rows are joined: each takes as much as 50 rows before it has any."""
+
+ROW_BYTES: Final = sum(column.dtype.itemsize for column in COLUMNS)
+"""What a row takes in memory, without its strings."""
 
 
 def most_bytes() -> int:
     """Return what the rows of a trace may take: an eighth of the memory, for joining them takes as much again."""
     return memory_limit() // 8
+
+
+def in_memory(rows: Rows, count: int) -> EventBatch:
+    """Return rows that are elsewhere as one batch.
+
+    Args:
+        rows: the rows.
+        count: how many.
+
+    Raises:
+        ConfigError: they would not fit.
+    """
+    needed, most = count * ROW_BYTES, most_bytes()
+    if needed > most:
+        raise ConfigError(
+            f"the {count:,} rows of this trace would take {show_bytes(needed)} in memory, and there is room for "
+            f"{show_bytes(most)}: ask its tables and figures, which need no rows, or narrow it with "
+            "t.filter(...) or ior_nb.load(..., start=..., end=...)"
+        )
+    return EventBatch.concat([piece.read() for piece in rows.pieces()])
 
 
 class Held:
@@ -37,6 +64,10 @@ class Held:
     def nbytes(self) -> int:
         """What they take; a string table counts once."""
         return self._bytes + sum(size for _, size in self._tables.values())
+
+    def pieces(self) -> tuple[EventBatch, ...]:
+        """Return the batches there are now: see `runtime.rows`."""
+        return tuple(self.batches)
 
     def add(self, batch: EventBatch) -> int:
         """Keep a batch; return how many rows, the oldest, had to go for it."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ior_nb.aggregate import Groups, latencies, packages, wait_rows, waiting
+import numpy as np
+
+from ior_nb.aggregate import Sums, latencies, packages, wait_rows, waiting
 from ior_nb.real import Lock
 from ior_nb.result.cost import Cost, Packages, margin_cells, said
 from ior_nb.runtime import EventBatch
@@ -23,6 +25,12 @@ _PACKAGES: Final = 4
 class ImportTally:
     """Adds up batches by package, and by the file whose import it was; any thread may ask meanwhile."""
 
+    columns: Final = (
+        *("file", "stack", "py_file", "syscall", "file_kind", "bytes", "latency_ns", "state", "is_error", "probe"),
+        "wait_other_ns",
+    )
+    """Those it looks at."""
+
     def __init__(self) -> None:
         self._lock = Lock()
         self._costs: dict[tuple[str, str], Cost] = {}
@@ -35,24 +43,21 @@ class ImportTally:
         batch = batch.take(which)
         codes, names = packages(batch)
         cut = verdicts(batch.tables["stack"], "~", f"^{CUT}").take(batch["stack"])
-        groups = Groups(batch["py_file"], codes, cut)
+        keys, at = np.unique(batch["py_file"].astype(np.int64) << 32 | codes << 1 | cut, return_inverse=True)
         latency = latencies(batch)[0]
-        first = groups.first()
-        sums = zip(
-            batch.tables["py_file"].at(batch["py_file"][first]),
-            cut[first].tolist(),
-            codes[first].tolist(),
-            groups.sizes().tolist(),
-            groups.sum(batch.failed).tolist(),
-            groups.sum(batch["bytes"]).tolist(),
-            groups.sum(latency).tolist(),
-            groups.sum(waiting(batch, wait_rows(batch))).tolist(),
-            strict=True,
-        )
+        sums = Sums(("calls", "errors", "bytes", "time", "waiting"))
+        sums.grow(len(keys))
+        sums.count("calls", at)
+        sums.count("errors", at[batch.failed])
+        sums.add("bytes", at, batch["bytes"].view(np.int64))
+        sums.add("time", at, latency)
+        sums.add("waiting", at, waiting(batch, wait_rows(batch)))
+        files = batch.tables["py_file"].at(keys >> 32)
+        numbers = zip(*(column[: len(keys)].tolist() for column in sums.columns.values()), strict=True)
         with self._lock:
-            for file, is_cut, package, *numbers in sums:
-                key = (CUT if is_cut else "") if is_library(file) else file, names[package]
-                self._costs[key] = self._costs.get(key, Cost()) + Cost(*numbers)
+            for file, code, row in zip(files, (keys & 0xFFFFFFFF).tolist(), numbers, strict=True):
+                key = (CUT if code & 1 else "") if is_library(file) else file, names[code >> 1]
+                self._costs[key] = self._costs.get(key, Cost()) + Cost(*row)
 
     def costs(self) -> dict[tuple[str, str], Cost]:
         """Return what was made for each file and package; for `CUT` what was made too deep for anybody to be seen."""

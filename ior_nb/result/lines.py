@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate import latencies, wait_rows, waiting
+from ior_nb.aggregate.sums import Sums
 from ior_nb.real import Lock
 from ior_nb.result.cost import Cost, Packages, margin_cells, said
 from ior_nb.result.imports import by_package, imports_html, imports_line
 from ior_nb.result.sources import Sources, here
-from ior_nb.result.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.stacks import NO_FRAME, Frame, imported, is_cell, is_library, own_frame, parsed
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable
@@ -33,6 +33,19 @@ _HERE: Final = Sources()
 
 class LineTally:
     """Adds up batches by stack; any thread may ask meanwhile. As long as there are distinct stacks."""
+
+    columns: Final = (
+        "stack",
+        "syscall",
+        "file_kind",
+        "bytes",
+        "latency_ns",
+        "state",
+        "is_error",
+        "probe",
+        "wait_other_ns",
+    )
+    """Those it looks at."""
 
     def __init__(self) -> None:
         self._lock = Lock()

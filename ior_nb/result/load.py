@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from ior_nb.aggregate import added
+from ior_nb.aggregate import added, ended
 from ior_nb.errors import ConfigError, RecordingError
-from ior_nb.export.arrow import event_batch
-from ior_nb.globalfilter import parse, to_text
+from ior_nb.globalfilter import parse
 from ior_nb.result.axis import Axis, started
 from ior_nb.result.objects import asked_of
 from ior_nb.result.sources import recorded
+from ior_nb.result.stored import Limits, Stored
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, new_tables, own
+from ior_nb.runtime import Accounting, Completeness, Filter, own
 from ior_nb.runtime.completeness import (
     COUNTS,
     accounting_of,
@@ -26,7 +26,6 @@ from ior_nb.runtime.completeness import (
     counters_of,
     is_map,
     json_of,
-    only_where,
     pages_of,
     unfilled_of,
     whole_number,
@@ -37,7 +36,6 @@ from ior_nb.sinks.parquet import Recording, find
 __all__ = ["lacking_of", "load"]
 
 _ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
-_MOST: Final = 1 << 63
 _MOST_NOTES: Final = 20
 
 
@@ -48,18 +46,17 @@ def load(
     start: float | None = None,
     end: float | None = None,
     filter: str | Filter | None = None,  # noqa: A002 - the field's own word
-    keep_rows: bool = True,
 ) -> Trace:
     """Return a recording as a finished trace: ours, the temporary file a crash left, or one the Go program `ior` wrote.
 
-        ior_nb.load("run.parquet").df()
+        ior_nb.load("run.parquet").files()
         ior_nb.load("fleet/", filter="errors")        # a folder: one data set, its machines in the column `host`
 
-    Files are read in row groups, one after the other, in the order of their names. `cell` stays that of each, and so
-    does `seq` of a single one; the rows of several are numbered anew from 1, in the order in which they are read.
-    Recordings of several machines, or of a machine before and after it started anew, are put on one time axis by the
-    wall clocks in their footers: `time_ns` then is on the boot clock of the machine that has run longest. Columns that
-    are not ours are kept.
+    The rows stay in the files, however many there are: each question reads the columns it needs, a row group at a time,
+    in the order of the files' names. `cell` stays that of each, and so does `seq` of a single one; the rows of several
+    are numbered anew from 1, in the order in which they stand. Recordings of several machines, or of a machine before
+    and after it started anew, are put on one time axis by the wall clocks in their footers: `time_ns` then is on the
+    boot clock of the machine that has run longest. Columns that are not ours are kept.
 
     Args:
         path_or_glob: a file, a pattern, a folder (every `.parquet` below it), or several of these.
@@ -67,10 +64,9 @@ def load(
             have none of the wanted calls are not read.
         end: leave out calls that began then or later.
         filter: which rows are wanted, as `comm~python and latency>=1ms`.
-        keep_rows: whether the rows stay in memory for `df()`; without them the summary remains, of any size of file.
 
     Raises:
-        RecordingError: nothing is there, or a file is damaged or no recording.
+        RecordingError: nothing is there, or a file is no recording. Damage inside is found when its rows are read.
         ConfigError: start and end are no stretch of time.
         FilterSyntaxError: where the filter is wrong.
     """
@@ -79,35 +75,33 @@ def load(
         raise ConfigError(f"from {start} s to {end} s is no stretch of a recording")
     wanted = filter if isinstance(filter, Filter) else parse(filter) if filter else Filter()
     recordings = [Recording(path) for path in find(path_or_glob)]
-    tables = new_tables()
-    parts = []
     axis = Axis([r.metadata for r in recordings])
     trace = _empty_trace(recordings, axis)
-    read = 0
-    for index, recording in enumerate(recordings):
-        part = _Part(recording)
+    limits: list[Limits] = []
+    for recording in recordings:
         begins = recording.span()[0] if start is not None or end is not None else 0
-        limits = (
-            None if start is None else begins + round(start * 1e9),
-            None if end is None or high == float("inf") else begins + round(end * 1e9),
+        limits.append(
+            (
+                None if start is None else begins + round(start * 1e9),
+                None if end is None or high == float("inf") else begins + round(end * 1e9),
+            )
         )
-        for rows in recording.batches(event_batch, start=limits[0], end=limits[1], tables=tables):
-            numbers = np.arange(read + 1, read + 1 + len(rows), dtype=np.uint64)
-            read += len(rows)
-            kept = part.count(rows if len(recordings) == 1 else rows.with_columns(seq=numbers), wanted)
-            if len(kept):
-                kept = axis.moved(index, kept)
-                trace.add(kept, keep=keep_rows)
-        part.close(limits)
-        parts.append(part)
-    if not keep_rows:
-        trace.add(EventBatch.empty(tables), keep=False)
     if start is not None or end is not None:
         trace.caveats += (f"only calls that began from {low:g} s on{'' if end is None else f', before {high:g} s'}",)
-    if wanted.active:
-        trace.caveats += (only_where([to_text(wanted)]),)
-    _close(trace, parts, axis, whole=start is None and end is None and not wanted.active)
-    return trace
+    stored = Stored(recordings, axis, limits)
+    parts = [_Part(*about) for about in zip(recordings, itertools.count(), limits)]
+    counts = functools.cache(lambda: [part.counted(stored) for part in parts])
+    trace.stand_for(
+        stored,
+        count=lambda: known if (known := stored.known_rows()) is not None else sum(map(sum, counts())),
+        books=lambda: _sum([part.books(*found) for part, found in zip(parts, counts(), strict=True)]),
+    )
+    _close(trace, parts, axis, whole=start is None and end is None)
+    if not wanted.active:
+        return trace
+    found = trace.filter(wanted)
+    found.recording = trace.recording
+    return found
 
 
 def lacking_of(path_or_glob: str) -> Completeness | None:
@@ -166,11 +160,12 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
 
 def _close(trace: Trace, parts: list[_Part], axis: Axis, *, whole: bool) -> None:
     """Add the books of all recordings up."""
+    windows = [part.window() for part in parts]
     if axis.common:
-        known = [axis.window(i, p.window) for i, p in enumerate(parts) if p.window != (0, 0)]
+        known = [axis.window(i, window) for i, window in enumerate(windows) if window != (0, 0)]
         window = (min(w[0] for w in known), max(w[1] for w in known)) if known else (0, 0)
     else:  # what their clocks have in common is only how long they ran
-        window = (0, max(p.window[1] - p.window[0] for p in parts))
+        window = (0, max(end - begin for begin, end in windows))
     stored = [counters_of(part.recording.metadata) for part in parts]
     counters: dict[str, dict[str, int]] = {}
     for one in stored if whole and all(stored) else ():  # of some alone they would be no totals
@@ -180,63 +175,54 @@ def _close(trace: Trace, parts: list[_Part], axis: Axis, *, whole: bool) -> None
         for path, row in pages_of(part.recording.metadata).items():
             pages[path] = _added_up([pages.get(path, {}), row])
     trace.pages = pages
-    trace.finish(
-        window=window,
-        ended=axis.at(window[1]),
-        accounting=_sum([p.accounting for p in parts]),
-        counters=dict(sorted(counters.items())),
-    )
+    trace.finish(window=window, ended=axis.at(window[1]), counters=dict(sorted(counters.items())))
 
 
+@dataclass(frozen=True, slots=True)
 class _Part:
-    """The books of one recording while its rows are read."""
+    """One recording."""
 
-    def __init__(self, recording: Recording) -> None:
-        self.recording = recording
-        self.window = (0, 0)
-        self.accounting = Accounting()
-        self._done = self._flying = self._refused = 0
-        self._least, self._most = _MOST, 0
+    recording: Recording
+    number: int
+    limits: Limits
 
-    def count(self, batch: EventBatch, wanted: Filter) -> EventBatch:
-        """Count rows; return those the user wants."""
-        times = batch["time_ns"]
-        self._least = min(self._least, int(times.min()))
-        self._most = max(self._most, int(times.max()) + 1)
-        flying = batch.in_flight
-        self._flying += int(flying.sum())
-        if wanted.active:
-            passes = wanted.mask(batch)
-            self._refused += int((~passes & ~flying).sum())
-            batch, flying = batch.take(passes), flying[passes]
-        self._done += len(flying) - int(flying.sum())
-        return batch
-
-    def close(self, limits: tuple[int | None, int | None]) -> None:
-        """All rows of the stretch have been counted."""
-        footer = self.recording.metadata
-        begin, end = _window(footer)
-        if not end:
-            begin, end = (self._least, self._most) if self._most else (0, 0)
-        first, last = limits
+    def window(self) -> tuple[int, int]:
+        """Return the wanted stretch of its time."""
+        begin, end = _window(self.recording.metadata)
+        if not end and self.recording.rows:
+            begin, end = self.recording.span()
+            end += 1
+        first, last = self.limits
         low = begin if first is None else min(first, end)  # a stretch behind the end is an empty one there
-        self.window = (low, end if last is None else max(min(end, last), low))
-        rows = self._done + self._refused + self._flying
+        return low, end if last is None else max(min(end, last), low)
+
+    def counted(self, stored: Stored) -> tuple[int, int]:
+        """Return how many of the wanted calls had ended, and how many were in flight; by its footer where that does."""
+        recorded = accounting_of(self.recording.metadata)
+        whole = self.limits == (None, None) and not self.recording.unfinished
+        if whole and recorded is not None and self.recording.rows == recorded.emitted + recorded.in_flight:
+            return recorded.emitted, recorded.in_flight
+        return ended(stored.of_recording(self.number))
+
+    def books(self, done: int, flying: int) -> Accounting:
+        """Return its accounting."""
+        footer, rows = self.recording.metadata, done + flying
+        whole = self.limits == (None, None)
         recorded = accounting_of(footer)
         dropped = whole_number(footer.get("ior.rows_dropped")) or 0
         if recorded is None:
             counted_only = _counted_only(footer)
             recorded = Accounting(
                 seen=rows + dropped + counted_only,
-                emitted=self._done + self._refused,
+                emitted=done,
                 sampled_out=counted_only,
-                in_flight=self._flying,
+                in_flight=flying,
                 lost={"recorder": dropped} if dropped else {},
             )
-            outside = 0 if first is None and last is None else self.recording.rows - rows
-        elif first is None and last is None:
+            outside = 0 if whole else self.recording.rows - rows
+        elif whole:
             outside = 0
-            missing = recorded.emitted - self._done - self._refused
+            missing = recorded.emitted - done
             if missing > 0:  # calls the trace had, and the file has not
                 recorded = replace(
                     recorded,
@@ -245,11 +231,10 @@ class _Part:
                 )
         else:
             outside = recorded.emitted + recorded.in_flight - rows
-            recorded = replace(recorded, seen=recorded.seen - outside, in_flight=self._flying)
-        self.accounting = replace(
+            recorded = replace(recorded, seen=recorded.seen - outside, in_flight=flying)
+        return replace(
             recorded,
-            emitted=self._done,
-            filtered=recorded.filtered + self._refused,
+            emitted=done,
             outside_window=recorded.outside_window + max(outside, 0),
             died=recorded.died or self.recording.unfinished,
         )

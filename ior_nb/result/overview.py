@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.result.crowd import Children
+from ior_nb.result.pathcell import PATH_CELL, whole_path
 from ior_nb.result.strip import Strip
 from ior_nb.result.talks import Talk
 from ior_nb.runtime.mine import LIBRARY, PIPE, SOCKET, SYSTEM
@@ -389,13 +390,7 @@ _TABLE: Final = (
 _CELL: Final = "padding:1px 10px 1px 0;border:0;background:transparent;white-space:nowrap;"
 _ROW: Final = '<tr style="background:transparent">'  # Jupyter's own tables have stripes
 _QUIET: Final = "opacity:.6;"
-PATH_CELL: Final = "width:99%;min-width:190px;max-width:0;overflow:hidden;text-align:left;"
-"""Style of a cell whose path is cut where there is no room."""
 _BAR: Final = 48
-_TAIL: Final = 18
-"""Characters at the end of a path that stay where a page is too narrow for it."""
-_HEAD: Final = 8
-"""Less than that is not worth a cut."""
 _HEIGHT: Final = 18
 
 
@@ -416,26 +411,6 @@ def _common(folders: Sequence[str]) -> str:
 
 def _some_bytes(count: int) -> str:
     return show_bytes(count) if count else "·"
-
-
-def whole_path(shown: str, tip: str = "", *, room: int = 0) -> str:
-    """Return a path as HTML that a narrow page cuts in its middle; whole when it is copied, and under the pointer.
-
-    Args:
-        shown: the path; the text is raw.
-        tip: what the pointer shows, where that is more.
-        room: characters beside it that have to be seen too.
-    """
-    text = printable(shown)
-    head, tail = text[:-_TAIL], text[-_TAIL:]
-    title = f' title="{escaped_html(tip or shown)}"'
-    if len(head) < _HEAD:
-        return f"<span{title}>{escaped_html(text)}</span>"
-    style = (
-        "display:inline-block;overflow:hidden;text-overflow:ellipsis;vertical-align:bottom;white-space:nowrap;"
-        f"max-width:calc(100% - {len(tail) + room + 3}ch);min-width:4ch"
-    )
-    return f'<span{title}><span style="{style}">{escaped_html(head)}</span>{escaped_html(tail)}</span>'
 
 
 def _drawn(pictures: list[tuple[np.ndarray, str, float]], top: float, name: str) -> str:

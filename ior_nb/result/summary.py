@@ -10,7 +10,8 @@ from ior_nb.result import hosted, writeback
 from ior_nb.result.cost import Packages
 from ior_nb.result.imports import imports_html, imports_line
 from ior_nb.result.lines import Annotated
-from ior_nb.result.overview import PATH_CELL, Overview, whole_path
+from ior_nb.result.overview import Overview
+from ior_nb.result.pathcell import PATH_CELL, whole_path
 from ior_nb.result.spent import Spending
 from ior_nb.runtime import Accounting, Completeness
 from ior_nb.runtime.host import HostCounts

@@ -1,4 +1,4 @@
-"""DataFrames that answer the usual questions about a batch: which calls, files, processes, errors, when, how slow.
+"""DataFrames that answer the usual questions about rows: which calls, files, processes, errors, when, how slow.
 
 Durations are nanoseconds (`_ns`), sizes bytes, times seconds (`_s`). Everything is exact, nothing is left out: calls
 without a file have the empty name, calls that were counted and are no rows the name `(not recorded)`, so a column of
@@ -18,7 +18,8 @@ from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 from ior_nb.result.objects import Asked
 from ior_nb.result.sources import Sources
-from ior_nb.runtime import Completeness, EventBatch
+from ior_nb.runtime import Completeness
+from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.stacks import IMPORTS
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ _SLOW: Final = (
 )
 
 
-def stats(batch: EventBatch, lacking: Completeness = _WHOLE, *, duration_s: float = 0.0) -> pd.DataFrame:
+def stats(rows: Rows, lacking: Completeness = _WHOLE, *, duration_s: float = 0.0) -> pd.DataFrame:
     """Return the totals: one row per measure, with its value and unit.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         lacking: what they lack.
         duration_s: length of the trace; with it, rates are there too.
     """
@@ -66,7 +67,7 @@ def stats(batch: EventBatch, lacking: Completeness = _WHOLE, *, duration_s: floa
 
     from ior_nb.export.frame import told
 
-    values: dict[str, int | float] = dict(aggregate.totals(batch, lacking.unrecorded))
+    values: dict[str, int | float] = dict(aggregate.totals(rows, lacking.unrecorded))
     if duration_s > 0:
         values |= {
             "duration_s": duration_s,
@@ -87,32 +88,32 @@ def _unit(name: str) -> str:
     return next((unit for end, unit in _UNITS.items() if name.endswith(end) or name.startswith(end)), "")
 
 
-def syscalls(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def syscalls(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per system call, most time first, with exact percentiles of its finished calls."""
-    return _frame(aggregate.syscalls(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.syscalls(rows, lacking.unrecorded), lacking)
 
 
-def families(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def families(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per family of system calls, most time first."""
-    return _frame(aggregate.families(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.families(rows, lacking.unrecorded), lacking)
 
 
-def files(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def files(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per file, most bytes first. Bytes a transfer reads are credited to its source.
 
     `faulted_bytes` of `bytes_read` were brought in by faults on the mapped file; `reread_bytes` were read by calls and
     had been before. `amplification` is what calls made devices read for each byte they asked for, each byte once.
     """
-    return _frame(aggregate.files(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.files(rows, lacking.unrecorded), lacking)
 
 
-def directories(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def directories(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per directory that holds files acted on, most bytes first."""
-    return _frame(aggregate.directories(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.directories(rows, lacking.unrecorded), lacking)
 
 
 def lines(
-    batch: EventBatch,
+    rows: Rows,
     lacking: Completeness = _WHOLE,
     *,
     file: str = "",
@@ -122,40 +123,41 @@ def lines(
     """Return one row per line of Python, most time first, with its text where that can be found.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         lacking: what they lack.
         file: only lines of files whose path ends so.
         library: the line that made the call itself, whoever's it is, instead of the user's own.
         sources: where the texts are.
     """
-    columns = aggregate.lines(batch, lacking.unrecorded, library=library)
+    columns = aggregate.lines(rows, lacking.unrecorded, library=library)
     if file:
         chosen = np.array([name.endswith(file) for name in columns["file"]], bool)
         columns = {name: values[chosen] for name, values in columns.items()}
     found = np.empty(len(columns["file"]), object)
     found[:] = [sources.line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
-    costs = aggregate.imports(batch)
-    found[(columns["function"] == IMPORTS.function) & (columns["file"] == "")] = ", ".join(costs["package"].tolist())
+    folded = (columns["function"] == IMPORTS.function) & (columns["file"] == "")
+    if folded.any():
+        found[folded] = ", ".join(aggregate.imports(rows)["package"].tolist())
     return _frame({**columns, "source": found}, lacking)
 
 
-def peers(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def peers(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per peer of sockets, most bytes first; `connections` are the sockets that talked with it."""
-    return _frame(aggregate.peers(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.peers(rows, lacking.unrecorded), lacking)
 
 
-def objects(batch: EventBatch, asked: Mapping[str, Asked], lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def objects(rows: Rows, asked: Mapping[str, Asked], lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per object of a store, most bytes first; calls without an object are not among them.
 
     `fetched_bytes` is all that came for it, heads of answers and what TLS adds among it. `amplification` is that over
     `distinct_bytes`, the bytes asked for by ranges, each once; unknown where the whole object was asked for.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         asked: what was asked of each.
         lacking: what the rows lack.
     """
-    columns = aggregate.objects(batch)
+    columns = aggregate.objects(rows)
     names = dict.fromkeys([*columns["object"].tolist(), *asked])
     more = [asked.get(name, _NOTHING) for name in names]
     numbers = {name: np.array([getattr(one, name) for one in more], np.int64) for name in ("requests", "whole")}
@@ -169,44 +171,44 @@ def objects(batch: EventBatch, asked: Mapping[str, Asked], lacking: Completeness
     return _frame({"object": texts[0], "methods": texts[1], **numbers, **sums, "amplification": ratio}, lacking)
 
 
-def imports(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def imports(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per package with the calls its import made, most time first."""
-    return _frame(aggregate.imports(batch), lacking)
+    return _frame(aggregate.imports(rows), lacking)
 
 
-def processes(batch: EventBatch, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:
+def processes(rows: Rows, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:
     """Return one row per process, most calls first, with its first and last activity in seconds since the start.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         lacking: what they lack.
         origin_ns: the start on the boot clock; by default the earliest row.
     """
-    columns = aggregate.processes(batch, lacking.unrecorded)
-    start = _origin(batch, origin_ns)
+    columns = aggregate.processes(rows, lacking.unrecorded)
+    start = _origin(rows, origin_ns)
     for name in ("first", "last"):
         seconds_since = (columns.pop(f"{name}_ns") - start) / 1e9
         columns[f"{name}_s"] = np.where(columns["threads"] > 0, seconds_since, np.nan)  # unknown of missing calls
     return _frame(columns, lacking)
 
 
-def threads(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def threads(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per name of a thread, most time first."""
-    return _frame(aggregate.threads(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.threads(rows, lacking.unrecorded), lacking)
 
 
-def errors(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def errors(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per system call and error, most frequent first, with a file it happened to."""
-    return _frame(aggregate.errors(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.errors(rows, lacking.unrecorded), lacking)
 
 
-def probes(batch: EventBatch, lacking: Completeness = _WHOLE) -> pd.DataFrame:
+def probes(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per system call and error that is none, most frequent first, with a file it happened to."""
-    return _frame(aggregate.probes(batch, lacking.unrecorded), lacking)
+    return _frame(aggregate.probes(rows, lacking.unrecorded), lacking)
 
 
 def slowest(
-    batch: EventBatch,
+    rows: Rows,
     n: int = 20,
     lacking: Completeness = _WHOLE,
     *,
@@ -216,14 +218,14 @@ def slowest(
     """Return the n calls that took longest, the slowest first.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         n: how many, at most.
         lacking: what the rows lack.
         origin_ns: what `start_s` counts from, on the boot clock; by default the earliest row.
         waiting: those that waited for somebody else, instead of those that did not.
     """
-    found = aggregate.slowest(batch, n, waiting=waiting)
-    start_s = (found["time_ns"].astype(np.int64) - _origin(batch, origin_ns)) / 1e9
+    found = aggregate.slowest(rows, n, waiting=waiting, columns=("time_ns", *_SLOW))
+    start_s = (found["time_ns"].astype(np.int64) - _origin(rows, origin_ns)) / 1e9
     text = ("syscall", "file", "comm", "source")
     return _frame(
         {"start_s": start_s} | {name: found.text(name) if name in text else found[name].copy() for name in _SLOW},
@@ -232,7 +234,7 @@ def slowest(
 
 
 def timeline(
-    batch: EventBatch,
+    rows: Rows,
     lacking: Completeness = _WHOLE,
     *,
     slot_s: float | str | None = None,
@@ -241,7 +243,7 @@ def timeline(
     """Return equal slots of time, quiet ones too. A call belongs to the slot it started in.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         lacking: what they lack; when a missing call was, nobody knows.
         slot_s: length of a slot in seconds, or with its unit, as in `1ms`; by default the shortest of 1, 2 or 5 times a
             power of ten that makes at most 60.
@@ -253,7 +255,7 @@ def timeline(
     slot = None if slot_s is None else seconds(slot_s, "slot_s")
     try:
         slot_ns = None if slot is None else round(slot * 1e9)
-        return _frame(aggregate.timeline(batch, slot_ns=slot_ns, origin_ns=origin_ns), lacking)
+        return _frame(aggregate.timeline(rows, slot_ns=slot_ns, origin_ns=origin_ns), lacking)
     except (ValueError, OverflowError) as error:
         raise ConfigError(f"slot_s={slot:g}: {error}") from error
 
@@ -293,10 +295,10 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     return pd.DataFrame({name: _series(values[order]) for name, values in result.items()})
 
 
-def _origin(batch: EventBatch, origin_ns: int | None) -> int:
+def _origin(rows: Rows, origin_ns: int | None) -> int:
     if origin_ns is not None:
         return origin_ns
-    return int(batch["time_ns"].min()) if len(batch) else 0
+    return (aggregate.span(rows) or (0, 0))[0]
 
 
 def framed(rows: list[dict[str, Any]], columns: tuple[str, ...], lacking: Completeness = _WHOLE) -> pd.DataFrame:

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate.sums import Sums
 from ior_nb.result.crowd import Moved
-from ior_nb.result.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.text import show_bytes, show_count
 

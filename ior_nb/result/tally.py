@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import Spent, latencies, reasons, source_files, uses, wait_rows, waiting, waits_at, ways
+from ior_nb.aggregate import MEASURED, Spent, latencies, reasons, source_files, uses, wait_rows, waiting, waits_at, ways
+from ior_nb.aggregate.sums import Sums
 from ior_nb.real import Lock
 from ior_nb.result.cost import Packages
 from ior_nb.result.crowd import Crowd, Moved
@@ -22,7 +23,6 @@ from ior_nb.result.overview import NAMED, Overview, grouped, others
 from ior_nb.result.spent import Spending
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
-from ior_nb.result.sums import Sums
 from ior_nb.result.talks import Talks
 from ior_nb.result.writeback import left_over, most
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
@@ -49,6 +49,12 @@ class Tally:
 
     Of more than `_FILES` files the better half is kept, and a file that comes back counts as another one.
     """
+
+    columns: Final = (
+        *("syscall", "file", "old_file", "bytes", "latency_ns", "state", "is_error", "probe", "ret", "file_kind"),
+        *("time_ns", "pid", "ppid", "tid", "comm", "peer", "socket", "inode", *MEASURED),
+    )
+    """Those it looks at."""
 
     def __init__(self) -> None:
         self._lock = Lock()

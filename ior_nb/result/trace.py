@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import counted, missing
+from ior_nb.aggregate import counted, ended, missing
 from ior_nb.errors import ConfigError
 from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
-from ior_nb.result.held import Held
-from ior_nb.result.imports import ImportTally, by_package
-from ior_nb.result.lines import Annotated, LineTally, annotated
+from ior_nb.result.footer import began_as, ended_as
+from ior_nb.result.held import Held, in_memory
+from ior_nb.result.imports import by_package
+from ior_nb.result.lines import Annotated, annotated
 from ior_nb.result.objects import Asked, pairs_of
 from ior_nb.result.sources import Sources
+from ior_nb.result.stored import Stored
 from ior_nb.result.summary import Summary
-from ior_nb.result.tally import Tally
+from ior_nb.result.tallies import Tallies
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own
-from ior_nb.runtime.clock import Moment, boot_id, moment
+from ior_nb.runtime.clock import Moment, moment
 from ior_nb.runtime.completeness import Counters, only_where
 from ior_nb.runtime.host import HostCounts
-from ior_nb.runtime.text import printable, show_ns
-from ior_nb.version import VERSION
+from ior_nb.runtime.passing import Passing
+from ior_nb.runtime.rows import Rows, read
+from ior_nb.runtime.text import printable, show_count, show_ns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
     from ior_nb.runtime import Filter
 
 __all__ = ["Trace", "clocks"]
+
+_AT_ONCE: Final = 1_000_000
+"""Rows of a recording that are added up when somebody only wants to know what it is."""
 
 
 @own.all_ours
@@ -50,7 +57,6 @@ class Trace(Answers):
         engine: name of the engine.
         began, ended: its start and its end, each on the wall clock and on that of the rows.
         window: (t0, t1) on the boot clock, ns; rows started inside.
-        accounting: where every call went; while it runs, as far as somebody has looked.
         counters: exact counters by syscall name: {"calls", "errors", "probes", "bytes", "latency_ns"}; exact under
             sampling and loss, and of all calls, those a filter keeps out too. A file found later along a search path
             they do not know: its misses are errors there.
@@ -75,7 +81,7 @@ class Trace(Answers):
         self.options = dict(options or {})
         self.began = self.ended = moment()
         self.window = (0, 0)
-        self.accounting = Accounting()
+        self._accounting = Accounting()
         self.counters: dict[str, dict[str, int]] = {}
         self.pages: Mapping[str, Mapping[str, int]] = {}  # of faults and writes, see engine/pages.py
         self.returncode: int | None = None
@@ -94,13 +100,14 @@ class Trace(Answers):
         self.home = ""
         """The folder the traced program began in, where known: names in it are shown without it."""
         self.finished = False
-        self._tally = Tally()
-        self._lines = LineTally()
-        self._imports = ImportTally()
+        self._sums = Tallies()
         self.cells: Mapping[str, int] = {}
         """Number of each cell of the notebook by the name its code has for a file."""
         self._held = Held()
+        self._rows: Rows = self._held
         self._rows_kept = True
+        self._count: Callable[[], int] = lambda: self._held.rows
+        self._books: Callable[[], Accounting] | None = None
         self._name: str | None = None  # found among all rows: views ask several times a second
         self.rows_let_go = 0
         self._unrecorded: Counters | None = None  # of a finished trace: its rows change no more
@@ -109,30 +116,45 @@ class Trace(Answers):
 
     def add(self, batch: EventBatch, *, keep: bool = True) -> None:
         """Take in rows of the window."""
-        self._tally.add(batch)
-        self._lines.add(batch)
-        self._imports.add(batch)
+        self._sums.add(batch)
         if not keep:
             self._rows_kept = False
             return
         self.rows_let_go += self._held.add(batch)
 
+    def stand_for(self, rows: Rows, *, count: Callable[[], int], books: Callable[[], Accounting]) -> None:
+        """Be the trace of rows that stay where they are; their number and accounting are made when somebody asks."""
+        self._rows, self._sums = rows, Tallies(rows)
+        self._count, self._books = functools.cache(count), books
+
     def finish(
         self,
         *,
         window: tuple[int, int],
-        accounting: Accounting,
         counters: dict[str, dict[str, int]],
+        accounting: Accounting | None = None,
         ended: Moment | None = None,
     ) -> None:
-        """Close the books; a trace of another time or machine says when it ended."""
+        """Close the books; a trace of another time or machine says when it ended, and may count later."""
         self.window = window
         self.ended = ended or moment(window[1])
-        self.accounting = accounting
+        if accounting is not None:
+            self.accounting = accounting
         self.counters = counters
         self.finished = True
 
     # ---- read by the user
+
+    @property
+    def accounting(self) -> Accounting:
+        """Where every call went; while it runs, as far as somebody has looked."""
+        if self._books is not None:
+            self._accounting, self._books = self._books(), None
+        return self._accounting
+
+    @accounting.setter
+    def accounting(self, accounting: Accounting) -> None:
+        self._accounting, self._books = accounting, None
 
     @property
     def started_at(self) -> float:
@@ -167,8 +189,8 @@ class Trace(Answers):
         if not self.finished or not self._rows_kept:
             return {}
         if self._unrecorded is None:
-            whole = self._exact() or (self._tally.counted() if self.rows_let_go else {})
-            self._unrecorded = missing(whole, counted(self.batch, flying=whole is not self.counters)) if whole else {}
+            whole = self._exact() or (self._sums.of_all()[0].counted() if self.rows_let_go else {})
+            self._unrecorded = missing(whole, counted(self.rows, flying=whole is not self.counters)) if whole else {}
         return self._unrecorded
 
     def _exact(self) -> Counters:
@@ -184,15 +206,20 @@ class Trace(Answers):
         return self._name
 
     def _named(self) -> str:
-        cells = {int(number) for batch in self.batches() for number in np.unique(batch["cell"])}
+        cells: set[int] = set()
+        for piece in self._rows.pieces():
+            known = piece.bounds("cell")
+            cells.update(known if known is not None else np.unique(piece.read("cell")["cell"]).tolist())
+            if len(cells) > 1:
+                break
         if len(cells) != 1 or min(cells) < 0:
             return self.title
         cell = cells.pop()
         return f"cell {cell}" if self.title == "this cell" else f"{self.title} (cell {cell})"
 
     @property
-    def batch(self) -> EventBatch:
-        """All rows as one `EventBatch`.
+    def rows(self) -> Rows:
+        """The rows, wherever they are, for whoever looks at some of their columns only.
 
         Raises:
             ConfigError: the trace is still running, or its rows were not kept.
@@ -204,14 +231,25 @@ class Trace(Answers):
             if self.recording is not None:
                 how = f"its recording has them: ior_nb.load({str(self.recording)!r})"
             raise ConfigError(f"the rows of this trace were not kept in memory; {how}")
-        return self._held.joined()
+        return self._rows
 
-    def batches(self) -> tuple[EventBatch, ...]:
-        """Return the rows kept so far, in pieces, in order; also while the trace is running."""
-        return tuple(self._held.batches)
+    @property
+    def batch(self) -> EventBatch:
+        """All rows as one `EventBatch`, in memory.
+
+        Raises:
+            ConfigError: the trace is still running, its rows were not kept, or they would not fit.
+        """
+        if self.rows is self._held:
+            return self._held.joined()
+        return in_memory(self._rows, len(self))
+
+    def batches(self, *columns: str) -> Iterator[EventBatch]:
+        """Yield the rows so far, or these columns of them, in pieces, in order; also while the trace is running."""
+        return read(self._rows, *columns)
 
     def __len__(self) -> int:
-        return self._held.rows
+        return self._count()
 
     def df(self) -> pd.DataFrame:
         """Return the rows as a DataFrame; text columns are categories."""
@@ -238,34 +276,12 @@ class Trace(Answers):
 
     def metadata(self) -> dict[str, str]:
         """Return what the footer of a recording says about the trace."""
-        import json
-
-        options, title = dict(self.options), self.title
-        if "command" in options and not self.records_command:
-            program = options["command"].split(" ")[0]
-            title = program if title == options["command"] else title
-            options["command"] = program
-        pairs = {
-            "ior_nb.version": VERSION,
-            "ior_nb.hostname": platform.node(),
-            "ior_nb.kernel": platform.release(),
-            "ior_nb.machine": platform.machine(),
-            "ior_nb.engine": self.engine,
-            "ior_nb.title": title,
-            "ior_nb.scope": self.scope,
-            "ior_nb.boot_id": boot_id(),
-            "ior_nb.options": json.dumps(options),
-        } | self.origin
-        pairs |= clocks("started", self.began)
-        if self.finished:
-            pairs |= clocks("ended", self.ended)
-            pairs |= self._told().pairs()
-            pairs |= pairs_of(self.asked)
-            pairs |= {"ior_nb.counters": json.dumps(self.counters), "ior_nb.pages": json.dumps(self.pages)}
-            pairs |= self.recorded_cells()
-            if self.returncode is not None:
-                pairs["ior_nb.returncode"] = str(self.returncode)
-        return pairs
+        pairs = began_as(self)
+        return (
+            pairs | ended_as(self, self._told()) | pairs_of(self.asked) | self.recorded_cells()
+            if self.finished
+            else pairs
+        )
 
     @property
     def sources(self) -> Sources:
@@ -276,7 +292,9 @@ class Trace(Answers):
         """Return what the footer of a recording says of cells."""
         if not self.records_cells:
             return {}
-        return self.sources.pairs((frame.file for stack in self._lines.costs() for frame in stack), self.cells)
+        return self.sources.pairs(
+            (frame.file for stack in self._sums.of_all()[1].costs() for frame in stack), self.cells
+        )
 
     def annotated(self, file: str = "") -> list[Annotated]:
         """Return the cells, or files, with what each of their lines made in the margin; most time first.
@@ -284,36 +302,8 @@ class Trace(Answers):
         Args:
             file: the files whose path ends so, of libraries too; else the cells.
         """
-        costs, imports = self._lines.costs(), self._imports.costs()
-        return annotated(costs, file=file, cells=self.cells, sources=self.sources, imports=imports)
-
-    # ---- pictures: plotly figures
-
-    def flame(self, fields: str | Sequence[str] = ("comm", "syscall", "path"), metric: str = "count") -> Any:
-        """Return the flame graph (an icicle), a plotly figure.
-
-        Args:
-            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
-            metric: what widths mean: count, duration, bytes or gap.
-
-        Raises:
-            ConfigError: an unknown field or metric.
-        """
-        from ior_nb.result import figures
-
-        return figures.flame(self.batch, fields, metric, self.completeness)
-
-    def plot(self, what: str = "timeline", **options: Any) -> Any:
-        """Return a plotly figure: `timeline`, `latency`, `heatmap`, `files` or `flame`.
-
-        Times count from the start of the trace, as those of `slowest` and `timeline` do.
-
-        Raises:
-            ConfigError: there is no such figure, or it has no such option.
-        """
-        from ior_nb.result import figures
-
-        return figures.plot(self.batch, what, self.completeness, origin_ns=self._start(), **options)
+        _, lines, imports = self._sums.of_all()
+        return annotated(lines.costs(), file=file, cells=self.cells, sources=self.sources, imports=imports.costs())
 
     # ---- other traces
 
@@ -331,10 +321,7 @@ class Trace(Answers):
         from ior_nb.globalfilter import parse, to_text
 
         chosen = parse(wanted) if isinstance(wanted, str) else wanted
-        batch = self.batch
-        passed = chosen.mask(batch)
-        flight = batch.in_flight
-        dropped, dropped_flight = int((~passed).sum()), int((flight & ~passed).sum())
+        rows = Passing(self.rows, chosen)
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
         found.home = self.home
@@ -343,14 +330,15 @@ class Trace(Answers):
         found.unfilled, found.asked = dict(self.unfilled), dict(self.asked)
         if chosen.active:
             found.caveats += (only_where([to_text(chosen)]),)
-        found.add(batch.take(passed))
-        accounting = replace(
-            self.accounting,
-            emitted=self.accounting.emitted - (dropped - dropped_flight),
-            in_flight=self.accounting.in_flight - dropped_flight,
-            filtered=self.accounting.filtered + dropped,
-        )
-        found.finish(window=self.window, accounting=accounting, counters={}, ended=self.ended)
+        passed = functools.cache(lambda: ended(rows))
+
+        def books() -> Accounting:
+            before, (done, flying) = self.accounting, passed()
+            kept_out = before.emitted + before.in_flight - done - flying
+            return replace(before, emitted=done, in_flight=flying, filtered=before.filtered + kept_out)
+
+        found.stand_for(rows, count=lambda: sum(passed()), books=books)
+        found.finish(window=self.window, counters={}, ended=self.ended)
         return found
 
     def diff(self, other: Trace, *, titles: tuple[str, str] | None = None, rows_only: bool = False) -> Diff:
@@ -370,8 +358,8 @@ class Trace(Answers):
             kind = type(other).__name__
             raise ConfigError(f"a trace is compared with another, not with {other!r:.80} ({kind}); see %ior cells")
         return Diff(
-            self.batch,
-            other.batch,
+            self.rows,
+            other.rows,
             lacking=(self.completeness, other.completeness),
             titles=titles or told_apart((self.name, other.name), (self.started_at, other.started_at)),
             rows_only=rows_only,
@@ -421,7 +409,7 @@ class Trace(Answers):
         notes = self.notes
         if self.recording is not None:
             notes += (f"recorded to {printable(str(self.recording))}",)
-        return self._tally.summary(
+        return self._sums.of_all()[0].summary(
             title=self.title,
             duration_s=self.duration_s,
             completeness=self._told(),
@@ -432,10 +420,12 @@ class Trace(Answers):
             home=self.home,
             sources=tuple(self.annotated()),
             host=self.host,
-            imports=by_package(self._imports.costs()),
+            imports=by_package(self._sums.of_all()[2].costs()),
         )
 
     def __repr__(self) -> str:
+        if not self._sums.there and isinstance(self._rows, Stored) and (self._rows.known_rows() or 0) > _AT_ONCE:
+            return f"<Trace of {printable(self.title)}: {show_count(len(self), 'row')}, read when they are asked for>"
         summary = self.summary()
         return f"<Trace of {printable('; '.join(filter(None, (summary.headline(), summary.completeness.told()))))}>"
 

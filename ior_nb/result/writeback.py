@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb.engine.pages import in_cache
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows, read
 from ior_nb.runtime.text import show_bytes
 
 __all__ = ["COLUMNS", "HEAD", "left_over", "most", "rows"]
@@ -40,18 +40,16 @@ def most(pages: Mapping[str, Mapping[str, int]]) -> tuple[tuple[str, ...], ...]:
     return tuple((*(show_bytes(row.get(name, 0)) for name in names), path) for path, row in dirty)
 
 
-def rows(
-    pages: Mapping[str, Mapping[str, int]], batch: EventBatch, *, start_ns: int, here: bool
-) -> list[dict[str, Any]]:
+def rows(pages: Mapping[str, Mapping[str, int]], events: Rows, *, start_ns: int, here: bool) -> list[dict[str, Any]]:
     """Return a row for each file that was made dirty, most bytes first.
 
     Args:
         pages: `Trace.pages`.
-        batch: the rows, which know the names of threads.
+        events: the rows, which know the names of threads.
         start_ns: what times count from, on the boot clock.
         here: whether the files are of this machine: then the kernel is asked what of them is in the page cache now.
     """
-    names = _names(batch)
+    names = _names(events) if pages else {}
     found = []
     for path, counts in pages.items():
         if not counts.get("dirtied_bytes"):
@@ -77,6 +75,9 @@ def _since(start_ns: int, time_ns: int) -> float:
     return (time_ns - start_ns) / 1e9 if time_ns else float("nan")
 
 
-def _names(batch: EventBatch) -> dict[int, str]:
-    tids, at = np.unique(batch["tid"][::-1], return_index=True)
-    return dict(zip(tids.tolist(), batch.text("comm")[::-1][at].tolist(), strict=True))
+def _names(events: Rows) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for batch in read(events, "tid", "comm"):
+        tids, at = np.unique(batch["tid"][::-1], return_index=True)
+        found |= zip(tids.tolist(), batch.tables["comm"].at(batch["comm"][::-1][at]), strict=True)
+    return found

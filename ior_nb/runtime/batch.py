@@ -87,7 +87,7 @@ class EventBatch(Sequence["Row"]):
         tables: Mapping[str, StringTable],
         extras: Mapping[str, np.ndarray] = _NONE,
     ) -> EventBatch:
-        """Return a batch of columns that are complete, typed and in order: they were those of a batch."""
+        """Return a batch of columns that are typed already; those that are left out it has not."""
         batch = cls.__new__(cls)
         batch._columns, batch._length, batch.tables = columns, length, tables  # noqa: SLF001 - its own class
         batch.extras = extras
@@ -119,7 +119,7 @@ class EventBatch(Sequence["Row"]):
     def _joined(cls, batches: Sequence[EventBatch]) -> EventBatch:
         """Join batches that share their tables."""
         length = sum(map(len, batches))
-        columns = {name: _concatenated([b[name] for b in batches], length) for name in NAMES}
+        columns = {name: _concatenated([b[name] for b in batches], length) for name in batches[0].columns}
         extras = {
             name: np.concatenate([b.extras.get(name, np.full(len(b), None)) for b in batches])
             for name in dict.fromkeys(name for b in batches for name in b.extras)
@@ -183,6 +183,23 @@ class EventBatch(Sequence["Row"]):
         code = self.tables["state"].code(name)
         return np.asarray(self._columns["state"] == (-1 if code is None else code))
 
+    def pieces(self) -> tuple[EventBatch]:
+        """Return itself: see `runtime.rows`."""
+        return (self,)
+
+    def read(self, *columns: str) -> EventBatch:
+        """Return these columns alone, of all rows; itself where none is named."""
+        if not columns:
+            return self
+        return EventBatch._of({name: self._columns[name] for name in columns}, self._length, self.tables)
+
+    def size(self) -> int:
+        """Return the number of rows."""
+        return self._length
+
+    def bounds(self, column: str) -> None:
+        """Return None: to know it, one has to look."""
+
     def text(self, name: str) -> np.ndarray:
         """Return a text column as strings: object array, shape (n,)."""
         return self.tables[name].texts(self._columns[name])
@@ -212,7 +229,7 @@ class EventBatch(Sequence["Row"]):
         if tables is self.tables:
             return self
         columns = dict(self._columns)
-        for name in TEXT_COLUMNS:
+        for name in [name for name in TEXT_COLUMNS if name in columns]:
             mine, theirs = self.tables[name], tables[name]
             if mine is not theirs:
                 used, codes = distinct(columns[name], len(mine))

@@ -33,6 +33,7 @@ __all__ = [
     "Or",
     "Probes",
     "Text",
+    "columns_of",
     "import_rows",
     "leaves",
     "node_of_value",
@@ -349,6 +350,22 @@ def leaves(node: Node) -> Iterator[Leaf]:
         yield from leaves(node.part)
     else:
         yield node
+
+
+def columns_of(wanted: Filter) -> tuple[str, ...]:
+    """Return the columns its mask looks at."""
+    found: dict[str, None] = {}
+    for leaf in leaves(wanted.tree) if wanted.tree is not None else ():
+        if isinstance(leaf, Errors):
+            names: tuple[str, ...] = ("is_error", "probe")
+        elif isinstance(leaf, Probes):
+            names = ("probe",)
+        elif isinstance(leaf, Mine):
+            names = ("file", "old_file")
+        else:
+            names = DIMENSIONS[leaf.dimension].columns + (("state",) if leaf.dimension in _LACKING else ())
+        found |= dict.fromkeys(names)
+    return tuple(found)
 
 
 def node_of_value(dimension: str, value: str | int, *, directory: bool = False) -> Node:

@@ -6,13 +6,15 @@ The column `file` has its kernel name, `socket:[4711]`, which tells it from othe
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
 from ior_nb.runtime.batch import EventBatch
+from ior_nb.runtime.rows import Piece, Rows
 
-__all__ = ["PROTOCOLS", "name_of", "named", "peer_of", "seen_files"]
+__all__ = ["PROTOCOLS", "Named", "name_of", "peer_of", "seen_files"]
 
 PROTOCOLS: Final = "tcp udp icmp icmpv6 sctp mptcp unix netlink packet vsock inet inet6".split()
 """Words such a name begins with."""
@@ -46,6 +48,24 @@ def seen_files(batch: EventBatch) -> np.ndarray:
     return files
 
 
-def named(batch: EventBatch) -> EventBatch:
-    """Return the rows with their files called so, for what is shown and nothing else."""
-    return batch.with_columns(file=seen_files(batch))
+class Named:
+    """Rows with their files called so, for what is shown and nothing else; `runtime.rows.Rows` themselves."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def pieces(self) -> Iterator[_NamedPiece]:
+        """Yield the pieces."""
+        return map(_NamedPiece, self._rows.pieces())
+
+
+class _NamedPiece:
+    def __init__(self, piece: Piece) -> None:
+        self.size, self.bounds = piece.size, piece.bounds
+        self._read = piece.read
+
+    def read(self, *columns: str) -> EventBatch:
+        if columns and "file" not in columns:
+            return self._read(*columns)
+        batch = self._read(*(dict.fromkeys((*columns, "peer", "socket")) if columns else ()))
+        return batch.with_columns(file=seen_files(batch)).read(*columns)

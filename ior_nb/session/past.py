@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from pathlib import Path
 from typing import Final
@@ -24,8 +24,10 @@ from ior_nb.runtime import (
     runtime_publisher_from_context,
     trace_filters_from_context,
 )
-from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.completeness import COUNTED, Counters
+from ior_nb.runtime.passing import Passing
+from ior_nb.runtime.rows import Rows
+from ior_nb.session.piecewise import Piecewise
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import RingBuffer
@@ -33,15 +35,19 @@ from ior_nb.syscalls import BY_NAME
 
 __all__ = ["Past"]
 
-_MOST_ROWS: Final = 2_000_000
-"""Rows of a finished trace that are counted again when somebody asks for something else: about two seconds."""
+_AT_ONCE: Final = 2.0
+"""Seconds of counting that a view waits for when it opens, or asks for something else."""
+_A_TICK: Final = 0.4
+"""Seconds of each of its later looks, as long as there is more to count."""
 
 
 class Past:
     """A finished trace: its rows, and what was made of them. `TraceStarter` and `LiveTrace`.
 
-    Its rows are counted when somebody looks, and again when the filter or the frames of the flame graph change. What
-    its run counted is exact, and stays as long as nobody asks for another filter.
+    Its rows are counted when somebody looks, and again when the filter or the frames of the flame graph change: two
+    seconds at once, the others a bit with each look of a view, which shows what was counted by then and how long the
+    rest takes. Whatever is asked for meanwhile begins anew. What its run counted is exact, and stays as long as nobody
+    asks for another filter.
 
     Args:
         trace: the trace.
@@ -69,6 +75,8 @@ class Past:
         self._counted: Filter | None = None
         self._wanted = Filter()
         self._looked = False
+        self._going_on: dict[str, tuple[Piecewise, Callable[[EventBatch], None]]] = {}  # statistics, trie
+        self._when_over: Callable[[], None] = lambda: None
 
     def __call__(self, context: Context) -> None:
         """Publish; see `runtime.TraceStarter`."""
@@ -81,7 +89,8 @@ class Past:
         self._trie.refill_from(self._rows)
         if self._fixed:
             ring = RingBuffer()
-            ring.push(self.trace.batch)
+            for part in _last(self.trace.rows, ring.capacity):
+                ring.push(part)
             publisher.set_event_stream_source(ring)
         publisher.set_dashboard_snapshot_source(self._statistics)
         publisher.set_live_trie(self._trie)
@@ -90,11 +99,7 @@ class Past:
         publisher.set_live_trace(self)
 
     def set_filter(self, wanted: Filter) -> None:
-        """Show the rows that this filter accepts.
-
-        Raises:
-            ConfigError: somebody looks, and the trace has too many rows to be counted again.
-        """
+        """Show the rows that this filter accepts."""
         self._wanted = wanted
         if self._looked:
             self.update()
@@ -121,37 +126,52 @@ class Past:
             rows=trace.accounting.emitted + trace.accounting.in_flight,
             elapsed_s=trace.duration_s,
             completeness=self._completeness(),
-            notes=trace.notes,
+            notes=(*filter(None, (self._progress(),)), *trace.notes),
             fixed=self._fixed,
             origin_ns=trace.window[0],
         )
 
     def update(self) -> None:
-        """Count the rows that the filter accepts, unless they have been counted.
-
-        Raises:
-            ConfigError: there are too many.
-        """
+        """Count the rows that the filter accepts, or some more of them, unless they have been counted."""
         with self._counting:
             self._looked = True
             wanted = self._wanted
             if wanted == self._counted:
+                for name in list(self._going_on):
+                    self._go_on(name, _A_TICK)
                 return
             start, end = self.trace.window
             now = [start]
             # Began with the trace; each snapshot reads the clock again. When a missing call was, nobody knows.
             statistics = Statistics(clock=lambda: now[0], drain_ns=max(end - start, 1))
             now[0] = end
-            for part in self._passing(wanted):
-                statistics.ingest(part)
-            if not wanted.active and self.trace.completeness.unrecorded:
-                statistics.merge_counters(_by_number(self.trace.counters))
+
+            def over() -> None:
+                if not wanted.active and self.trace.completeness.unrecorded:
+                    statistics.merge_counters(_by_number(self.trace.counters))
+
+            self._counted, self._when_over = wanted, over
+            self._going_on["statistics"] = Piecewise(self._passing(wanted), Statistics.columns), statistics.ingest
+            self._go_on("statistics", _AT_ONCE)
             with self._publishing:
                 if self._over:
                     return
                 self._publisher.set_dashboard_snapshot_source(statistics)
-            self._counted = wanted
             self._trie.reset()
+
+    def _go_on(self, name: str, seconds: float) -> None:
+        """Count some more rows."""
+        counting, take = self._going_on[name]
+        for part in counting.some(seconds):
+            take(part)
+        if counting.over:
+            del self._going_on[name]
+            if name == "statistics":
+                self._when_over()
+
+    def _progress(self) -> str:
+        """Return how far the slower of the two has come; empty when all is counted."""
+        return next((told for counting, _ in list(self._going_on.values()) if (told := counting.told())), "")
 
     def reset(self) -> None:
         """Refuse: there is nothing to begin anew."""
@@ -171,18 +191,26 @@ class Past:
         lacking = self.trace.completeness
         return lacking.narrowed(to_text(self._wanted)) if self._wanted.active else lacking
 
-    def _rows(self) -> Iterator[EventBatch]:
-        return self._passing(self._counted or Filter())
+    def _rows(self, columns: Sequence[str]) -> Iterator[EventBatch]:
+        """Return the first rows for the trie; the others come with the next looks."""
+        counting = Piecewise(self._passing(self._counted or Filter()), columns)
+        self._going_on["trie"] = counting, self._trie.ingest
+        yield from counting.some(_AT_ONCE)
+        if counting.over:
+            self._going_on.pop("trie", None)
 
-    def _passing(self, wanted: Filter) -> Iterator[EventBatch]:
-        rows = self.trace.batch
-        if len(rows) > _MOST_ROWS:
-            raise ConfigError(
-                f"the trace has {len(rows):,} rows; the dashboard counts at most {_MOST_ROWS:,} again: "
-                "narrow it with Trace.filter(...) first"
-            )
-        rows = rows.take(wanted.mask(rows)) if wanted.active else rows
-        return (rows[at : at + ROWS_AT_ONCE] for at in range(0, len(rows), ROWS_AT_ONCE))
+    def _passing(self, wanted: Filter) -> Rows:
+        return Passing(self.trace.rows, wanted) if wanted.active else self.trace.rows
+
+
+def _last(rows: Rows, count: int) -> list[EventBatch]:
+    """Return the last rows, in order."""
+    found: list[EventBatch] = []
+    for piece in reversed(list(rows.pieces())):
+        if sum(map(len, found)) >= count:
+            break
+        found.append(piece.read())
+    return found[::-1]
 
 
 def _by_number(counters: Counters) -> np.ndarray:

@@ -437,7 +437,7 @@ class Run:
         self.watch()
         self.engine.flush()
         if self.owner.plan.keep_rows:
-            return EventBatch.concat(self.owner.trace.batches())
+            return EventBatch.concat(list(self.owner.trace.batches()))
         rows = without_warnings(self._bindings.stream_buffer().snapshot())
         return rows.take(rows["seq"] >= self.first_row)
 

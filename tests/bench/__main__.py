@@ -31,6 +31,7 @@ BENCHES = (
     "lines",
     "idle",
     "dashboard",
+    "scale",
     "soak",
 )
 

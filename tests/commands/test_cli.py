@@ -316,7 +316,7 @@ def test_a_recording_that_failed_is_told(tmp_path: Path) -> None:
     try:
         done = ior("trace", "--json", "--quiet", "-o", str(target), "--", sys.executable, "-I", "-c", code)
         told = json.loads(done.stdout.splitlines()[-1])
-        loaded = load(target, keep_rows=False)
+        loaded = load(target)
     finally:
         subprocess.run(["umount", place], check=True)
     books = loaded.accounting

@@ -267,7 +267,7 @@ def test_load_of_a_stretch_does_not_read_the_rest(recording: Path) -> None:
 
     assert len(load(recording, start=0.1, end=0.3)) == 200
     with pytest.raises(errors.RecordingError, match=r"run\.parquet"):
-        load(recording, start=0.45, end=0.55)
+        load(recording, start=0.45, end=0.55).syscalls()
 
 
 def test_load_with_a_stretch_keeps_what_the_footer_counted(tmp_path: Path) -> None:
@@ -303,13 +303,18 @@ def test_load_filters(recording: Path, wanted: str | None) -> None:
     assert found.accounting.unaccounted == 0
 
 
-def test_load_without_rows_keeps_the_summary(recording: Path) -> None:
-    """Of a recording of any size the summary fits into memory; its rows are refused."""
-    found = load(recording, keep_rows=False)
+def test_rows_that_would_not_fit_are_refused_and_their_tables_are_not(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a recording of any size every table can be asked; only all of its rows at once need the memory for them."""
+    found = load(recording)
+    monkeypatch.setattr("ior_nb.result.held.most_bytes", lambda: 100_000)
 
     assert found.summary().calls == 1009
-    with pytest.raises(errors.ConfigError, match="not kept"):
+    assert found.syscalls()["calls"].sum() == 1009
+    with pytest.raises(errors.ConfigError, match=r"1,009 rows of this trace would take .* narrow it"):
         found.df()
+    assert len(found.filter("pid=1001").df()) > 0
 
 
 def test_load_refuses_what_is_no_stretch(recording: Path) -> None:
@@ -503,11 +508,12 @@ def test_damage_only_ever_raises_recording_error(
     path.write_bytes(data[: round(cut * len(data))] if cut < 0.9 else data)
     try:
         found = load(path, start=0.05)
+        rows = len(found.df())
     except errors.RecordingError as error:
         assert str(path) in str(error)  # noqa: PT017 - most are damaged, some are not
     else:
         assert found.accounting.unaccounted <= 0 or flips
-        assert len(found.df()) == len(found)
+        assert rows == len(found)
 
 
 @pytest.mark.parametrize(
@@ -613,7 +619,7 @@ def test_a_wrong_type_is_an_error(tmp_path: Path) -> None:
     pq.write_table(table.set_column(index, "fd", pa.array(["a", "b", "c"])), tmp_path / "b.parquet")
 
     with pytest.raises(errors.RecordingError, match=r"b\.parquet.*'fd'"):
-        load(tmp_path / "b.parquet")
+        load(tmp_path / "b.parquet").df()
 
 
 def test_find_is_in_order_and_skips_hidden_files(fleet: Path) -> None:
@@ -873,7 +879,7 @@ def test_numbers_that_cannot_be_counted_are_refused(column: str, tmp_path: Path,
     """Values no kernel gives, or whose sum no number holds, end a load and a playback in one error that names them."""
     path = record(tmp_path / "a", events(5).with_columns(**{column: np.full(5, 2**62, np.uint64)}))
     with pytest.raises(errors.RecordingError, match=rf"a\.parquet: the column {column} is damaged") as refused:
-        load(path)
+        load(path).df()
     engine = ReplayEngine(path)
     engine.start(OPTIONS, heard)
     with pytest.raises(errors.SourceError, match=f"the column {column} is damaged"):
@@ -892,7 +898,7 @@ def test_a_failure_without_an_errno_is_refused(ret: int, tmp_path: Path) -> None
     assert load(fine).summary().errors == 1
     assert len(load(fine).errors()) == 1
     with pytest.raises(errors.RecordingError, match=f"{ret} is no error"):
-        load(damaged)
+        load(damaged).errors()
 
 
 def test_a_bomb_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -909,7 +915,7 @@ def test_a_bomb_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest
     monkeypatch.undo()
     monkeypatch.setattr("ior_nb.sinks.parquet.reader.memory_limit", lambda: 8_000)
     with pytest.raises(errors.RecordingError, match="the texts of the column file take"):
-        load(path)
+        load(path).files()
 
 
 @pytest.mark.parametrize("dictionary", [True, False])
@@ -923,7 +929,7 @@ def test_a_text_longer_than_any_name_is_refused(dictionary: bool, tmp_path: Path
 
     assert len(load(tmp_path / f"{4 * 4_096 * 2}.parquet").batch.text("path_arg")[0]) == 4 * 4_096 * 2
     with pytest.raises(errors.RecordingError, match="path_arg is damaged: a text in it has 65,537 bytes"):
-        load(tmp_path / f"{(1 << 16) + 1}.parquet")
+        load(tmp_path / f"{(1 << 16) + 1}.parquet").df()
 
 
 def test_a_recording_of_any_number_of_names_takes_bounded_tables(

@@ -81,7 +81,7 @@ def compare(command: list[str], first: str, session: TracerSession, log: Path) -
     start = times[(names == "execve") & (files == first) & (t.batch["ret"] == 0)].min()
     ours: dict[int, list[Call]] = {}
     for row in sorted(t.batch, key=lambda row: row.time_ns):
-        if row.tid in theirs and row.time_ns >= start:
+        if row.tid in theirs and row.time_ns >= start and row.syscall != "page_fault":  # which is no call
             result = None if row.state != "done" else row.ret
             ours.setdefault(row.tid, []).append((row.syscall, result))
 

@@ -215,6 +215,36 @@ def test_a_call_with_many_buffers_has_a_stack_nobody_has_met(session: TracerSess
     ]
 
 
+def test_a_program_that_loads_a_python_late_has_stacks_from_then_on(
+    session: TracerSession, truth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in threads that were found to be without one: calls of C have none, those of Python have theirs."""
+    ask = (
+        "import sys, sysconfig as s; print(s.get_config_var('LIBDIR'), s.get_config_var('INSTSONAME'), sys.base_prefix)"
+    )
+    asked = [subprocess.run([p, "-c", ask], capture_output=True, text=True, check=True) for p in pythons()]
+    found = [(Path(folder, name), home) for folder, name, home in (done.stdout.split() for done in asked)]
+    shared = [(library, home) for library, home in found if ".so" in library.name and library.exists()]
+    if not shared:
+        pytest.skip("no Python here is a library")
+    library, home = shared[-1]
+    monkeypatch.setenv("PYTHONHOME", home)
+    command = [tmp_path / "embeds", library, truth / "t"]
+    subprocess.run(["gcc", "-w", "-o", command[0], PROGRAMS / "embeds.c", "-lpthread", "-ldl"], check=True)
+    with ior_nb.trace(command=[str(word) for word in command], syscalls="pread64", session=session) as trace:
+        pass
+
+    stacks = seen(trace)
+    assert trace.returncode == 0
+    assert {number: [frame.function for frame in stacks[number]] for number in range(1, 6)} == {
+        1: [],
+        2: [],
+        3: [],
+        4: ["f", "<module>"],
+        5: ["<module>"],
+    }
+
+
 def test_without_stacks_nothing_is_looked_for(session: TracerSession) -> None:
     """`stacks="off"` leaves the columns empty, and counts no reason."""
     command = [sys.executable, "-c", "open('/etc/passwd').read()"]

@@ -513,7 +513,7 @@ static void names(void) {
   /* a path argument in a page that was never touched, or has gone again, and one across two pages */
   CALL(access, inside("absolute-of-a-file"), 0, ENOENT, "", untouched, 0);
   CALL(access, inside("relative-of-a-file"), 0, ENOENT, "", untouched + page, 0);
-  CALL(madvise, "", 0, 0, "", untouched, 2 * page, MADV_DONTNEED);
+  CALL(madvise, inside("path-in-a-file"), 0, 0, "", untouched, 2 * page, MADV_DONTNEED);
   CALL(open, inside("relative-of-a-file"), 0, ENOENT, "", untouched + page, O_RDONLY);
   CALL(open, inside("absolute-of-a-file"), 0, ENOENT, "", untouched, O_RDONLY);
   for (int i = 0; i < 3; i++) CALL(access, inside("over-the-edge-of-a-page"), 0, ENOENT, "", across, 0);
@@ -788,8 +788,8 @@ static void memory(void) {
     CALL(munmap, "", 0, 0, format("address_space_bytes=%ld", page * (i + 3)), at, page * (i + 3));
   }
   long view = FD(mmap, file, 0, 0, format("address_space_bytes=%ld", 3 * page), 0, 3 * page, PROT_READ, MAP_SHARED, file, 0);
-  CALL(msync, "", 0, 0, "", view, page, MS_SYNC);
-  CALL(munmap, "", 0, 0, format("address_space_bytes=%ld", 3 * page), view, 3 * page);
+  CALL(msync, name_of(file), 0, 0, "", view, page, MS_SYNC);
+  CALL(munmap, name_of(file), 0, 0, format("address_space_bytes=%ld", 3 * page), view, 3 * page);
   CALL(munmap, "", 0, EINVAL, "address_space_bytes=0", 1, page);
   CALL(mmap, "", 0, EINVAL, "address_space_bytes=0", 0, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CALL(mmap, "", 0, EBADF, "address_space_bytes=0", 0, page, PROT_READ, MAP_PRIVATE, 999, 0);

@@ -124,7 +124,7 @@ def test_a_stretch_of_a_recording_is_loaded(kernel: Kernel, tmp_path: Path) -> N
     path = f"{tmp_path}/r.parquet"
     counts = [
         kernel.run(f"%ior load {path} {options}").displayed[0]["text/plain"].split(" call")[0].split()[-1]
-        for options in ("--filter 'file~nowhere'", "--end 1m", "--start 59.5", "--start 59s --end 60", "--no-rows")
+        for options in ("--filter 'file~nowhere'", "--end 1m", "--start 59.5", "--start 59s --end 60")
     ]
     mistakes = ("--start soon", "--end 1 --start 2", "--begin 1")
     wrong = [kernel.run(f"%ior load {path} {options}") for options in mistakes]
@@ -133,7 +133,7 @@ def test_a_stretch_of_a_recording_is_loaded(kernel: Kernel, tmp_path: Path) -> N
     assert counts == ["3", "6", "0", "0", "6"]
     assert [answer.status for answer in wrong] == ["error"] * 3
     assert all("\n" not in answer.evalue for answer in wrong)
-    for option in ("--start", "--end", "--filter", "--no-rows"):
+    for option in ("--start", "--end", "--filter"):
         assert option in help_text
         assert option in kernel.complete("%ior load --")
     assert "--families" not in kernel.complete("%ior load --")

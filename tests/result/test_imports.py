@@ -133,7 +133,7 @@ def test_the_summary_has_imports_in_a_line() -> None:
 
 def test_the_line_names_as_many_packages_as_have_room() -> None:
     """No name is cut; where there is room for none the sums are there."""
-    found = by_package(a_trace()._imports.costs())
+    found = by_package(a_trace()._sums.of_all()[2].costs())
 
     assert imports_line(found).endswith("(the standard library 64 µs, mine 16 µs, pandas 13 µs, numpy 2 µs)")
     assert imports_line(found, 80).endswith("(the standard library 64 µs, 3 more)")

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ior_nb.result.overview import grouped, whole_path
+from ior_nb.result.overview import grouped
+from ior_nb.result.pathcell import whole_path
 from ior_nb.result.strip import SLOTS, Slots
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally

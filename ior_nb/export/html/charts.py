@@ -13,7 +13,7 @@ import numpy as np
 
 from ior_nb import aggregate
 from ior_nb.export.about import About
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.text import show_bytes, show_ns
 
 __all__ = ["latency_chart", "timeline_charts"]
@@ -21,9 +21,9 @@ __all__ = ["latency_chart", "timeline_charts"]
 _LEGEND: Final = '<span><i class="i-{0}"></i>{0}</span>'
 
 
-def timeline_charts(batch: EventBatch, about: About) -> str:
+def timeline_charts(rows: Rows, about: About) -> str:
     """Return the section with what happened when."""
-    slots = aggregate.timeline(batch, origin_ns=about.origin_ns)
+    slots = aggregate.timeline(rows, origin_ns=about.origin_ns)
     slot = float(slots["slot_s"][0])
     starts = slots["start_s"].tolist()
     read, written = (slots[f"bytes_{way}"] / slot for way in ("read", "written"))
@@ -56,10 +56,10 @@ def timeline_charts(batch: EventBatch, about: About) -> str:
     )
 
 
-def latency_chart(batch: EventBatch) -> str:
+def latency_chart(rows: Rows) -> str:
     """Return the section with how long calls took."""
-    bins = aggregate.latency_bins(batch)
-    found = aggregate.totals(batch)
+    bins = aggregate.latency_bins(rows)
+    found = aggregate.totals(rows)
     there = [name for name in ("read", "write", "transfer", "other") if bins[name].any()]
     sums = sum((bins[name] for name in there), np.zeros(len(bins["low_ns"]), np.int64))
     titles = [

@@ -10,7 +10,7 @@ from typing import Final
 
 from ior_nb.aggregate import WORDS
 from ior_nb.export.stacks import METRICS, Tree, stacks, tree
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.text import escaped_html, show_bytes, show_ns
 
 __all__ = ["flame_graph"]
@@ -28,10 +28,10 @@ _NAMES: Final = {
 }
 
 
-def flame_graph(batch: EventBatch, fields: str | Sequence[str], first: str, *, partial: bool) -> str:
+def flame_graph(rows: Rows, fields: str | Sequence[str], first: str, *, partial: bool) -> str:
     """Return the section; `first` is the metric it opens with."""
     metrics = [m for m in ("duration", "count", "bytes", "fetched", "wait_cpu", "wait_device") if m != first]
-    found = stacks(batch, fields)
+    found = stacks(rows, fields)
     shown = [m for m in (first, *metrics) if m == first or found.total(m)]
     ordered = [m for m in _NAMES if m in shown]
     nodes = tree(found)

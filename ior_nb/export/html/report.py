@@ -14,7 +14,7 @@ from ior_nb.export.html.script import SCRIPT
 from ior_nb.export.html.style import STYLE
 from ior_nb.export.html.tables import all_tables
 from ior_nb.export.stacks import DEFAULT_FIELDS, metric_name
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.text import escaped_html, show_bytes, show_count, show_ns
 from ior_nb.version import VERSION
 
@@ -22,12 +22,12 @@ __all__ = ["html"]
 
 
 def html(
-    batch: EventBatch, about: About, *, fields: str | Sequence[str] = DEFAULT_FIELDS, metric: str = "duration"
+    rows: Rows, about: About, *, fields: str | Sequence[str] = DEFAULT_FIELDS, metric: str = "duration"
 ) -> Iterator[bytes]:
     """Yield the page.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         about: title, facts, completeness line and notes for the heading.
         fields: its frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
         metric: what its widths mean at first: duration, count or bytes.
@@ -42,17 +42,17 @@ def html(
         "base-uri 'none'; form-action 'none'"
     )
     body = [_heading(about)]
-    if len(batch):
+    if aggregate.span(rows) is not None:
         body += [
             f'<section><div class="scroll">{about.overview}</div></section>' if about.overview else "",
-            _totals(batch, about),
-            flame_graph(batch, fields, first, partial=about.partial),
+            _totals(rows, about),
+            flame_graph(rows, fields, first, partial=about.partial),
             '<div class="pair">',
-            timeline_charts(batch, about),
-            latency_chart(batch),
+            timeline_charts(rows, about),
+            latency_chart(rows),
             "</div>",
             *(f'<section class="source">{source}</section>' for source in about.sources),
-            all_tables(batch, about),
+            all_tables(rows, about),
         ]
     else:
         body.append('<section><p class="quiet">No calls were recorded.</p></section>')
@@ -87,8 +87,8 @@ def _heading(about: About) -> str:
     return "".join([*out, "</header>"])
 
 
-def _totals(batch: EventBatch, about: About) -> str:
-    found = aggregate.totals(batch, about.unrecorded)
+def _totals(rows: Rows, about: About) -> str:
+    found = aggregate.totals(rows, about.unrecorded)
     length = about.duration_s
     rate = f"{found['calls'] / length:,.0f} per second" if length else ""
     moved = [found["bytes_read"], found["bytes_written"]]

@@ -10,8 +10,8 @@ import numpy as np
 
 from ior_nb import aggregate
 from ior_nb.export.about import About
-from ior_nb.runtime import EventBatch
-from ior_nb.runtime.peers import named
+from ior_nb.runtime.peers import Named
+from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
 __all__ = ["all_tables"]
@@ -36,19 +36,19 @@ class _Column:
     """Whether the page may cut the text, its middle first, to what room it has."""
 
 
-def all_tables(batch: EventBatch, about: About) -> str:
+def all_tables(rows: Rows, about: About) -> str:
     """Return the sections with files, system calls, slowest calls, errors, processes and directories."""
-    batch = named(batch)
+    rows = Named(rows)
     return "".join(
         (
-            _files(aggregate.files(batch, about.unrecorded), "Files", "file", opened=True),
-            _syscalls(batch, about),
-            _slowest(batch, about, "Slowest calls", waiting=False),
-            _slowest(batch, about, "Longest waits", waiting=True),
-            _errors("Errors", aggregate.errors(batch, about.unrecorded)),
-            _errors("Probes, which are no errors", aggregate.probes(batch, about.unrecorded)),
-            _processes(batch, about),
-            _files(aggregate.directories(batch, about.unrecorded), "Directories", "directory", opened=False),
+            _files(aggregate.files(rows, about.unrecorded), "Files", "file", opened=True),
+            _syscalls(rows, about),
+            _slowest(rows, about, "Slowest calls", waiting=False),
+            _slowest(rows, about, "Longest waits", waiting=True),
+            _errors("Errors", aggregate.errors(rows, about.unrecorded)),
+            _errors("Probes, which are no errors", aggregate.probes(rows, about.unrecorded)),
+            _processes(rows, about),
+            _files(aggregate.directories(rows, about.unrecorded), "Directories", "directory", opened=False),
         )
     )
 
@@ -87,8 +87,8 @@ def _fetched(values: np.ndarray) -> list[_Column]:
     return [_Column("fetched", np.maximum(values, 0).tolist(), show_bytes)] if measured else []
 
 
-def _syscalls(batch: EventBatch, about: About) -> str:
-    found = aggregate.syscalls(batch, about.unrecorded)
+def _syscalls(rows: Rows, about: About) -> str:
+    found = aggregate.syscalls(rows, about.unrecorded)
     ranks = [("median", "p50_ns"), ("p90", "p90_ns"), ("p99", "p99_ns"), ("slowest", "max_ns")]
     columns = [
         _Column("time", found["time_ns"].tolist(), show_ns, main=True),
@@ -102,10 +102,10 @@ def _syscalls(batch: EventBatch, about: About) -> str:
     return _section("System calls", columns)
 
 
-def _slowest(batch: EventBatch, about: About, title: str, *, waiting: bool) -> str:
-    found = aggregate.slowest(batch, 20, waiting=waiting)
-    total = int((batch.done & (aggregate.wait_rows(batch) == waiting)).sum())
-    start = about.origin_ns if about.origin_ns is not None else int(batch["time_ns"].min())
+def _slowest(rows: Rows, about: About, title: str, *, waiting: bool) -> str:
+    found = aggregate.slowest(rows, 20, waiting=waiting)
+    total = aggregate.finished(rows, waiting=waiting)
+    start = about.origin_ns if about.origin_ns is not None else (aggregate.span(rows) or (0, 0))[0]
     columns = [
         _Column("time", found["latency_ns"].tolist(), show_ns, main=True),
         _Column("started at", ((found["time_ns"].astype(np.int64) - start) / 1e9).tolist(), _seconds),
@@ -131,8 +131,8 @@ def _errors(title: str, found: aggregate.Columns) -> str:
     return _section(title, columns)
 
 
-def _processes(batch: EventBatch, about: About) -> str:
-    found = aggregate.processes(batch, about.unrecorded)
+def _processes(rows: Rows, about: About) -> str:
+    found = aggregate.processes(rows, about.unrecorded)
     columns = [
         _Column("calls", found["calls"].tolist(), _count, main=True),
         _Column("errors", found["errors"].tolist(), _count, alarm=True),

@@ -85,7 +85,7 @@ class LiveTrie:
         self._version = 0
         self._lock = Lock()
         self._picture: Picture | None = None
-        self._rows_again: Callable[[], Iterable[EventBatch]] = tuple
+        self._rows_again: Callable[[Sequence[str]], Iterable[EventBatch]] = lambda _: ()
         self._start()
 
     def _start(self) -> None:
@@ -140,8 +140,12 @@ class LiveTrie:
             presets=PRESETS,
         )
 
-    def refill_from(self, rows: Callable[[], Iterable[EventBatch]]) -> None:
-        """Count these rows whenever what was accumulated is dropped: those of a trace that has ended."""
+    def refill_from(self, rows: Callable[[Sequence[str]], Iterable[EventBatch]]) -> None:
+        """Count these rows whenever what was accumulated is dropped: those of a trace that has ended.
+
+        Args:
+            rows: returns some columns of them.
+        """
         self._rows_again = rows
 
     def reconfigure(self, fields: Sequence[str]) -> None:
@@ -190,8 +194,14 @@ class LiveTrie:
         self._start()
         self._version += 1
 
+    def looks_at(self) -> tuple[str, ...]:
+        """Return the columns it needs of rows."""
+        metrics = (self._count_field, self._height_field)
+        measured = [METRICS[name].column for name in metrics if name and METRICS[name].column]
+        return tuple(dict.fromkeys((*self._columns, *measured, *(("state",) if "duration" in metrics else ()))))
+
     def _refill(self) -> None:
-        for batch in self._rows_again():
+        for batch in self._rows_again(self.looks_at()):
             self.ingest(batch)
 
     def ingest(self, batch: EventBatch) -> None:

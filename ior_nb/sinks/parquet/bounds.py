@@ -21,25 +21,28 @@ _MOST_ERRNO: Final = 4095
 
 
 class Bounds:
-    """The bounds of one recording, whose rows are looked at as they come."""
+    """The bounds of one recording, whose rows are looked at as they are read, some columns or all."""
 
     def __init__(self) -> None:
-        self._sums = dict.fromkeys(_SUMMED, 0.0)
+        self._sums: dict[str, dict[int, float]] = {name: {} for name in _SUMMED}  # by row group
 
-    def check(self, rows: EventBatch) -> None:
-        """Look at the next rows.
+    def check(self, rows: EventBatch, group: int) -> None:
+        """Look at rows of a row group.
 
         Raises:
             ValueError: a value no trace has, or sums no number can hold.
         """
         if not len(rows):
             return
-        if int(latest := rows["time_ns"].max()) >= _MOST:
+        if "time_ns" in rows.columns and int(latest := rows["time_ns"].max()) >= _MOST:
             raise ValueError(f"the column time_ns is damaged: {latest} is no time of a boot clock")
-        for name in _SUMMED:
-            self._sums[name] += float(rows[name].sum(dtype=np.float64))
-            if self._sums[name] >= _MOST:
-                raise ValueError(f"the column {name} is damaged: its values add up to {self._sums[name]:.3g}")
+        for name, sums in self._sums.items():
+            if name in rows.columns:
+                sums[group] = float(rows[name].sum(dtype=np.float64))
+                if (whole := sum(sums.values())) >= _MOST:
+                    raise ValueError(f"the column {name} is damaged: its values add up to {whole:.3g}")
+        if not {"ret", "is_error"}.issubset(rows.columns):
+            return
         failed = rows["ret"][rows["is_error"]]
         wrong = failed[(failed >= 0) | (failed < -_MOST_ERRNO)]
         if len(wrong):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import numpy as np
 
 from ior_nb.real import Descriptor
+from ior_nb.runtime.schema import PARTS
 from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, decode, encode
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ _DELTA_BITS: Final = 28  # fastparquet 2026.9 reads wider ones wrong, without a 
 # A higher level takes longer and saves nothing, but here: 2.18 bytes at level 1, 2.04 at 3; at 5, 1.99 in 2.5 times the
 # processor time.
 _LEVELS: Final = {"offset": 3}
-# Columns whose range differs from group to group, so that a query can skip groups.
-_STATISTICS: Final = ("seq", "time_ns", "latency_ns", "filter_epoch", "cell")
+# Columns whose range differs from group to group, so that a query can skip groups; and those that often were measured
+# of no row, which then need not be read.
+_STATISTICS: Final = ("seq", "time_ns", "latency_ns", "filter_epoch", "cell", "fetched_bytes", *PARTS)
 
 # Fields of the footer, numbered as in https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 _FILE_ROWS, _FILE_GROUPS, _FILE_METADATA = 3, 4, 5

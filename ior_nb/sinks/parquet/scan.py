@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
+import functools
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 import numpy as np
 
@@ -22,15 +21,28 @@ from ior_nb.runtime.strings import StringTable
 from ior_nb.runtime.text import printable, show_bytes
 from ior_nb.sinks.parquet.bounds import Bounds
 from ior_nb.sinks.parquet.chain import links
+from ior_nb.sinks.parquet.files import identity, parquet_file
 from ior_nb.sinks.parquet.reader import CORE, checked, opened, unfinished
 from ior_nb.syscalls import SYSCALLS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Recording", "find", "footer"]
+__all__ = ["Recording", "RowGroup", "between", "footer"]
 
-ToBatch = Callable[["pa.RecordBatch", Mapping[str, StringTable]], EventBatch]
+
+class ToBatch(Protocol):
+    """Makes a batch of Arrow rows: `ior_nb.export.arrow.event_batch`."""
+
+    def __call__(
+        self,
+        rows: pa.Table | pa.RecordBatch,
+        tables: Mapping[str, StringTable] | None = None,
+        *,
+        only: Collection[str] | None = None,
+    ) -> EventBatch:
+        """Return the rows."""
+
 
 _NEVER_RETURN: Final = tuple(c.name for c in SYSCALLS if c.result == "none")
 _HOSTS: Final = ("ior_nb.hostname", "ior.hostname")
@@ -74,8 +86,12 @@ class Recording:
         """Names of the columns it has."""
         self.unfinished = False
         """Whether it has no footer at its end: it is being written, or was cut off."""
+        self.footers: dict[int, Any] = {}
+        """Those of its Parquet files as pyarrow has them, by the place where each begins."""
+        self.bounds = Bounds()
         self._pieces: list[_Piece] = []
         with opened(path) as file:
+            self.identity = identity(file)
             found, end = links(file)
             self.unfinished = bool(found) and unfinished(file, end)
             if self.unfinished:
@@ -145,25 +161,53 @@ class Recording:
         wanted = NAMES if columns is None else tuple(columns)
         if unknown := set(wanted).difference(NAMES):
             raise RecordingError(f"cannot read {printable(str(self.path))}: no column is called {', '.join(unknown)}.")
-        needed = {*wanted, *(() if start is None and end is None else ("time_ns",))}
-        if {"state", "probe"}.intersection(wanted).difference(self.columns):
-            needed |= {"syscall", "ret", "is_error"}
-        if columns is None:
-            needed |= set(self.columns).difference(NAMES)
-        read = [name for name in self.columns if name in needed] or ["time_ns"]
+        read = self._needed(wanted if start is None and end is None else (*wanted, "time_ns"), foreign=columns is None)
         tables = tables if tables is not None else new_tables()
         bounds = Bounds()
-        for rows in self._arrow([p for p in self._pieces if _overlaps(p, start, end)], read, rows_at_once):
+        parts = self._arrow([p for p in self._pieces if _overlaps(p, start, end)], read, rows_at_once)
+        for number, rows in enumerate(parts):
             tables = renewed(tables, MOST_STRINGS)
             try:
                 batch = self._completed(to_batch(rows, tables), wanted)
                 if start is not None or end is not None:
-                    batch = _between(batch, start, end)
-                bounds.check(batch)
+                    batch = between(batch, start, end)
+                bounds.check(batch, number)
             except ValueError as error:  # a column holds something else than it should
                 raise RecordingError(f"cannot read {printable(str(self.path))}: {printable(str(error))}") from error
             if len(batch):
                 yield batch
+
+    def groups(self) -> list[RowGroup]:
+        """Return its row groups, each of which can be read by itself. Of a chain those that are whole: it is read once.
+
+        Raises:
+            RecordingError: the file went away.
+        """
+        pieces = self._pieces
+        if self.unfinished:
+            whole = itertools.takewhile(self._is_whole, pieces)
+            pieces = list(whole)
+        begins = itertools.accumulate((p.rows for p in pieces), initial=0)
+        return [RowGroup(self, *about) for about in enumerate(zip(pieces, begins, strict=False))]
+
+    def _is_whole(self, piece: _Piece) -> bool:
+        with opened(self.path) as file:
+            try:
+                parquet = parquet_file(file, piece.begin, piece.length, [n for n in TEXT_COLUMNS if n in self.columns])
+                for rows in parquet.iter_batches(row_groups=[piece.group]):
+                    checked(rows)
+            except _BROKEN:
+                return False
+        return True
+
+    def _needed(self, wanted: Iterable[str], *, foreign: bool) -> list[str]:
+        """Return the columns to read for those that are wanted."""
+        needed = set(wanted)
+        if {"state", "probe"}.intersection(needed).difference(self.columns):
+            needed |= {"syscall", "ret", "is_error"}
+        if foreign:
+            needed |= set(self.columns).difference(NAMES)
+        return [name for name in self.columns if name in needed] or ["time_ns"]
 
     def _arrow(self, pieces: list[_Piece], columns: list[str], size: int) -> Iterator[pa.RecordBatch]:
         if not pieces:
@@ -172,7 +216,7 @@ class Recording:
         with opened(self.path) as file:
             for (begin, length), those in itertools.groupby(pieces, lambda piece: (piece.begin, piece.length)):
                 try:
-                    parquet = _parquet(file, begin, length, texts)
+                    parquet = parquet_file(file, begin, length, texts)
                     for rows in parquet.iter_batches(size, row_groups=[p.group for p in those], columns=columns):
                         yield checked(rows)
                 except _BROKEN:
@@ -220,10 +264,11 @@ class Recording:
 
     def _add(self, file: BinaryIO, begin: int, length: int) -> None:
         """Take in the footer of a Parquet file."""
-        parquet = _parquet(file, begin, length)
+        parquet = parquet_file(file, begin, length)
         names = tuple(parquet.schema_arrow.names)
         if not CORE.issubset(names):
             raise RecordingError(f"it is no recording: it has no column {', '.join(sorted(CORE.difference(names)))}.")
+        self.footers[begin] = parquet.metadata
         if not self.columns:
             self.columns = names
             pairs = parquet.metadata.metadata or {}
@@ -242,6 +287,70 @@ class Recording:
             self._pieces.append(_Piece(begin, length, group, about.num_rows, low, high))
 
 
+class RowGroup:
+    """A row group of a recording, which is read anew each time.
+
+    Attributes:
+        rows: how many it has.
+        first: number of its first row in the recording, from 0 on.
+    """
+
+    def __init__(self, recording: Recording, number: int, about: tuple[_Piece, int]) -> None:
+        self._recording, self._number = recording, number
+        self._piece, self.first = about
+        self.rows = self._piece.rows
+
+    def read(
+        self, to_batch: ToBatch, tables: Mapping[str, StringTable], columns: Sequence[str] | None = None
+    ) -> EventBatch:
+        """Return these columns of its rows alone; all by default, those too that are not ours.
+
+        Raises:
+            RecordingError: the file went away, is damaged, or is another one by now.
+        """
+        recording, piece = self._recording, self._piece
+        wanted = NAMES if columns is None else tuple(columns)
+        needed = recording._needed(wanted, foreign=columns is None)  # noqa: SLF001 - a part of it
+        known = {} if columns is None else {name: self._one[name] for name in needed if name in self._one}
+        needed = [name for name in needed if name not in known]
+        with opened(recording.path) as file:
+            if recording.identity != identity(file):
+                raise RecordingError("it is another file than when it was loaded; load it again.")
+            texts = [name for name in TEXT_COLUMNS if name in needed]
+            parquet = parquet_file(file, piece.begin, piece.length, texts, recording.footers[piece.begin])
+            rows = parquet.read_row_group(piece.group, columns=needed or ["time_ns"], use_threads=False)
+            for part in rows.to_batches():
+                checked(part)
+            batch = to_batch(rows, tables, only=None if columns is None else {*wanted, *needed, *known})
+            constants = {name: np.broadcast_to(np.array(value), len(batch)) for name, value in known.items()}
+            batch = recording._completed(batch.with_columns(**constants), wanted)  # noqa: SLF001
+            recording.bounds.check(batch, self._number)
+        return batch if columns is None else batch.read(*wanted)
+
+    @functools.cached_property
+    def _one(self) -> dict[str, int]:
+        """Return the columns of numbers with one value in all rows, by what the file says, and that value."""
+        group = self._recording.footers[self._piece.begin].row_group(self._piece.group)
+        found = {}
+        for at in range(group.num_columns):
+            about = group.column(at)
+            name, told = about.path_in_schema, about.statistics
+            if name not in CORE and about.physical_type in ("INT32", "INT64", "BOOLEAN"):
+                low, high = _range(told)
+                if low is not None and low == high and told.has_null_count and not told.null_count:
+                    found[name] = low
+        return found
+
+    def bounds(self, column: str) -> tuple[int, int] | None:
+        """Return the least and the greatest value of a column of integers, where the file says it."""
+        if column == "time_ns":
+            return None if self._piece.first_ns is None else (self._piece.first_ns, self._piece.last_ns or 0)
+        group = self._recording.footers[self._piece.begin].row_group(self._piece.group)
+        paths = {group.column(i).path_in_schema: i for i in range(group.num_columns)}
+        low, high = _range(group.column(paths[column]).statistics) if column in paths else (None, None)
+        return None if low is None or high is None else (low, high)
+
+
 def footer(path: str | Path) -> dict[str, str]:
     """Return the metadata of a recording, by key.
 
@@ -249,81 +358,6 @@ def footer(path: str | Path) -> dict[str, str]:
         RecordingError: the file is missing, damaged or no recording.
     """
     return Recording(path).metadata
-
-
-def find(where: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Return the files of a path, a pattern, a folder (every `.parquet` below it), or several of these, in order.
-
-    Raises:
-        RecordingError: nothing is there.
-    """
-    if not isinstance(where, str | Path):
-        several = [path for one in where for path in find(one)]
-        if not several:
-            raise RecordingError("there is nothing to read: no path was given.")
-        return several
-    path = Path(where)
-    with contextlib.suppress(RuntimeError):  # no home directory for ~
-        path = path.expanduser()
-    text = os.fspath(path)
-    shown = printable(os.fspath(where))
-    try:
-        if path.is_dir():
-            found = sorted(p for p in path.rglob("*.parquet") if p.is_file() and not p.name.startswith("."))
-            if not found:
-                raise RecordingError(f"cannot read {shown}: no file in that folder ends in .parquet.")
-            return found
-        if any(sign in text for sign in "*?[") and not path.exists():
-            root = Path(path.anchor)
-            found = sorted(p for p in root.glob(str(path.relative_to(root))) if p.is_file())
-            if not found:
-                raise RecordingError(f"cannot read {shown}: no file matches.")
-            return found
-    except (OSError, ValueError) as error:
-        if isinstance(error, RecordingError):
-            raise
-        raise RecordingError(f"cannot read {shown}: {getattr(error, 'strerror', None) or error}.") from error
-    return [path]
-
-
-class _Slice(io.RawIOBase):
-    """Part of a file, as a file that can be read."""
-
-    def __init__(self, file: BinaryIO, begin: int, length: int) -> None:
-        self._fd, self._begin, self._length, self._at = file.fileno(), begin, length, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
-        if at < 0:
-            raise ValueError("an offset in the file is negative")
-        self._at = at
-        return at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        view = view[: max(min(len(view), self._length - self._at), 0)]
-        count = os.preadv(self._fd, [view], self._begin + self._at) if len(view) else 0
-        self._at += count
-        return count
-
-
-def _parquet(file: BinaryIO, begin: int, length: int, dictionaries: Sequence[str] = ()) -> Any:
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(
-        io.BufferedReader(_Slice(file, begin, length), 1 << 16),
-        read_dictionary=list(dictionaries),
-        page_checksum_verification=True,
-    )
 
 
 def _range(statistics: Any) -> tuple[int | None, int | None]:
@@ -339,7 +373,8 @@ def _overlaps(piece: _Piece, start: int | None, end: int | None) -> bool:
     return (end is None or piece.first_ns < end) and (start is None or piece.last_ns >= start)
 
 
-def _between(batch: EventBatch, start: int | None, end: int | None) -> EventBatch:
+def between(batch: EventBatch, start: int | None, end: int | None) -> EventBatch:
+    """Return the rows of a stretch of time, whose ends may be beyond all times."""
     times = batch["time_ns"]
     inside = np.ones(len(batch), bool)
     if start is not None and start > 0:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import Spent, amount, fault_rows, gapless, latencies, source_files, wait_rows, waiting
+from ior_nb.aggregate import MEASURED, Spent, amount, fault_rows, gapless, latencies, source_files, wait_rows, waiting
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import boot_clock
@@ -55,6 +55,13 @@ class Statistics:
         files, directories, processes, lines: how many are counted one by one.
         drain_ns: calls the kernel only counted are spread over the time since the last counters, but no more than this.
     """
+
+    columns: Final = (
+        *("syscall", "family", "file", "old_file", "file_kind", "comm", "pid", "tid", "ppid", "time_ns", "latency_ns"),
+        *("gap_ns", "bytes", "address_space_bytes", "ret", "is_error", "probe", "state", "first_on_tid", "stack"),
+        *("peer", "socket", *MEASURED),
+    )
+    """Those it looks at."""
 
     def __init__(
         self,

@@ -30,19 +30,21 @@ def mmap_basic(c: Calls) -> None:
     )  # fmt: skip
 
 
-def _mapped(c: Calls) -> int:
+def _mapped(c: Calls) -> tuple[int, str]:
     fd = c.open("f", content=bytes(2 * PAGE))
-    return c.raw("mmap", NULL, 2 * PAGE, 3, mmap.MAP_SHARED, fd, 0)
+    return c.raw("mmap", NULL, 2 * PAGE, 3, mmap.MAP_SHARED, fd, 0), fd.name
 
 
 @scenario("mmap-msync-sync")
 def mmap_msync(c: Calls) -> None:
-    c.call("msync", _mapped(c), PAGE, 4, file=ANY)
+    at, name = _mapped(c)
+    c.call("msync", at, PAGE, 4, file=name)
 
 
 @scenario("mmap-msync-invalid-flags")
 def mmap_msync_invalid(c: Calls) -> None:
-    c.call("msync", _mapped(c), PAGE, 5, error=errno.EINVAL, is_error=True, file=ANY)
+    at, name = _mapped(c)
+    c.call("msync", at, PAGE, 5, error=errno.EINVAL, is_error=True, file=name)
 
 
 @scenario("mmap-mremap-munmap")
@@ -54,10 +56,10 @@ def mmap_mremap_munmap(c: Calls) -> None:
 
 @scenario("mmap-memory-lock")
 def mmap_memory_lock(c: Calls) -> None:
-    at = _mapped(c)
-    c.call("mlock", at, PAGE, error=None)
+    at, name = _mapped(c)
+    c.call("mlock", at, PAGE, error=None, file=name)
     c.call("munlock", at, PAGE, error=None)
-    c.call("madvise", at, PAGE, 4)
+    c.call("madvise", at, PAGE, 4, file=name)
     c.call("mprotect", at, PAGE, 1)
 
 

@@ -3,6 +3,8 @@
 #ifdef WITH_on_cached
 #ifndef O_folio_mapping  /* before Linux 5.16 */
 #define O_folio_mapping O_page_mapping
+#endif
+#ifndef O_folio_flags
 #define O_folio_flags O_page_flags
 #endif
 /* File systems without a block device of their own that count what they read all the same, or have nothing to read from. */

@@ -1,0 +1,122 @@
+"""One group per file, and per directory."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate.asked import ASKED, Asked, amplification
+from ior_nb.aggregate.columns import Columns, objects, ranked
+from ior_nb.aggregate.groups import HALF, ByText, Numbers, pairs
+from ior_nb.aggregate.rows import credited_rows
+from ior_nb.aggregate.spent import MEASURED
+from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured
+from ior_nb.aggregate.unrecorded import as_group
+from ior_nb.runtime import EventBatch, Recoder
+from ior_nb.runtime.completeness import Counters
+from ior_nb.runtime.rows import Rows, read
+
+__all__ = ["CREDITED", "directories", "directory_of", "files"]
+
+_ALL_ROWS: Final[Counters] = {}
+_NOBODY: Final = np.zeros(0, np.intp)
+_PLACES: Final = 3
+"""Lines that opened a file that are named."""
+CREDITED: Final = ("file", "old_file", "syscall")
+"""The columns of `credited_rows`."""
+
+
+def files(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
+    """Return one group per file, most bytes first; calls without a file have the empty name.
+
+    A transfer between two descriptors is a call on its destination; the bytes read are credited to its source.
+    """
+    groups, measures, asked, openers = ByText("file"), Measures(), Asked(), _Openers()
+    sources = [np.zeros(0, np.intp)]
+    for batch in read(rows, *dict.fromkeys((*CREDITED, *SUMMED, *ASKED, "opened_at"))):
+        at, read_from, given = groups.of(batch), None, _NOBODY
+        credited = credited_rows(batch) if batch["old_file"].any() else _NOBODY
+        if len(credited):
+            read_from = at.copy()
+            read_from[credited] = groups.coded(batch, batch["old_file"][credited])
+            given = read_from[credited]
+            sources.append(np.unique(given))
+        measures.add(batch, at, len(groups), credited=read_from)
+        asked.add(batch, at, len(groups), credited, given)
+        openers.add(batch, at)
+    found = np.union1d(np.flatnonzero(measures.sums.columns["calls"]), np.concatenate(sources))
+    columns: Columns = {"file": groups.names(found), **measured(measures, found)}
+    columns |= asked.columns(found)
+    columns["opened_at"] = openers.of(found, len(groups))
+    columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
+    columns["amplification"] = amplification(
+        np.where(columns["fetched_bytes"] < 0, -1, columns["fetched_bytes"] - columns.pop("fetched_by_faults")),
+        columns["bytes_read"] - columns["faulted_bytes"] - columns["reread_bytes"],
+    )
+    columns = ranked(columns, "bytes", "calls", "time_ns")
+    del columns["bytes"]
+    return averaged(as_group(columns, "file", unrecorded))
+
+
+class _Openers:
+    """The lines that opened files."""
+
+    def __init__(self) -> None:
+        self._lines, self._numbers, self._keys = Recoder(), Numbers(), [np.zeros(0, np.uint64)]
+        self._calls = Sums(("calls",))
+
+    def add(self, batch: EventBatch, at: np.ndarray) -> None:
+        """Take in rows and the number of the file of each."""
+        rows = np.flatnonzero(batch["opened_at"])
+        keys = pairs(at[rows], self._lines.codes(batch["opened_at"][rows], batch.tables["opened_at"]))
+        numbers, first = self._numbers.of(keys)
+        self._keys.append(keys.take(first))
+        self._calls.grow(len(self._numbers))
+        self._calls.count("calls", numbers)
+
+    def of(self, which: np.ndarray, size: int) -> np.ndarray:
+        """Return for files below `size` the lines of most calls; `_PLACES` of them, then how many more."""
+        found = np.full(size, "", object)
+        keys = np.concatenate(self._keys)
+        files, lines = (keys >> HALF).astype(np.int64), keys.astype(np.uint32)
+        order = np.lexsort((lines, -self._calls.columns["calls"][: len(keys)], files))
+        there, begins, sizes = np.unique(files[order], return_index=True, return_counts=True)
+        for file, begin, count in zip(there.tolist(), begins.tolist(), sizes.tolist(), strict=True):
+            shown = self._lines.own.at(lines[order[begin : begin + min(count, _PLACES)]])
+            found[file] = ", ".join([*shown, *([f"{count - _PLACES:,} more"] if count > _PLACES else [])])
+        return np.asarray(found[which])
+
+
+def directory_of(file: str) -> str:
+    """Return the text before the last slash; `/` for top-level entries, `.` for names without one, empty for none."""
+    head, slash, _ = file.rpartition("/")
+    return (head or "/") if slash else "." if file else ""
+
+
+def directories(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
+    """Return one group per directory, most bytes first; calls without a file have the empty name."""
+    by_file = files(rows)
+    numbers: dict[str, int] = {}
+    at = np.array([numbers.setdefault(directory_of(f), len(numbers)) for f in by_file["file"]], np.intp)
+    added = ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns", "reread_bytes", "faulted_bytes")
+    totals_of = Sums(("files", *added, "max_ns"))
+    totals_of.grow(len(numbers))
+    totals_of.count("files", at)
+    for name in added:
+        totals_of.add(name, at, by_file[name])
+    totals_of.most("max_ns", at, by_file["max_ns"])
+    columns: Columns = {"directory": objects(list(numbers))}
+    columns |= {name: values[: len(numbers)] for name, values in totals_of.columns.items()}
+    for name in MEASURED:
+        known = by_file[name] >= 0
+        sums_of = Sums(("sum", "known"))
+        sums_of.grow(len(numbers))
+        sums_of.add("sum", at[known], by_file[name][known])
+        sums_of.count("known", at[known])
+        amount, measured = (sums_of.columns[column][: len(numbers)] for column in ("sum", "known"))
+        columns[name] = np.where(measured > 0, amount, -1)
+    columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
+    columns = ranked(columns, "bytes", "calls", "time_ns")
+    del columns["bytes"]
+    return as_group(columns, "directory", unrecorded)

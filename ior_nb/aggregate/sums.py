@@ -1,0 +1,134 @@
+"""Sums by group: what a question keeps while it looks at the rows, as long as there are groups."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate.columns import Columns, mean
+from ior_nb.aggregate.rows import latencies, ways
+from ior_nb.aggregate.spent import MEASURED
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.index import grown
+
+__all__ = ["SUMMED", "Measures", "Sums", "averaged", "measured"]
+
+SUMMED: Final = ("syscall", "bytes", "latency_ns", "state", "is_error", "probe", *MEASURED)
+"""The columns of `Measures`."""
+
+
+class Sums:
+    """Equal-length int64 columns indexed by the number of a group, grown as numbers appear.
+
+    Args:
+        names: of the columns.
+
+    Attributes:
+        columns: the sums by name; what is written to them stays.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.columns = {name: np.zeros(64, np.int64) for name in names}
+
+    def grow(self, size: int) -> None:
+        """Make room for numbers below `size`."""
+        self.columns = {name: grown(column, size) for name, column in self.columns.items()}
+
+    def keep(self, kept: np.ndarray, codes: np.ndarray) -> None:
+        """Forget all but the sums at `kept`, which are at `codes` from now on."""
+        for name, column in self.columns.items():
+            fresh = np.zeros_like(column)
+            fresh[codes] = column[kept]
+            self.columns[name] = fresh
+
+    def count(self, name: str, at: np.ndarray) -> None:
+        """Count rows of the groups `at`."""
+        counts = np.bincount(at)
+        self.columns[name][: len(counts)] += counts
+
+    def add(self, name: str, at: np.ndarray, values: np.ndarray) -> None:
+        """Add values, int64, to those of the groups `at`."""
+        np.add.at(self.columns[name], at, values)
+
+    def most(self, name: str, at: np.ndarray, values: np.ndarray) -> None:
+        """Keep the largest value of each group: the few that are larger than those before cost something."""
+        column = self.columns[name]
+        above = np.flatnonzero(values > column.take(at))
+        np.maximum.at(column, at[above], values[above])
+
+
+class Measures:
+    """What every table of calls has: how many, failed, moved how much, took how long."""
+
+    def __init__(self) -> None:
+        self.sums = Sums(
+            ("calls", "errors", "probes", "bytes", "bytes_read", "bytes_written", "time_ns", "timed", "max_ns")
+        )
+        self._spent = {name: Sums(("sum", "known")) for name in MEASURED}
+
+    def add(self, batch: EventBatch, at: np.ndarray, size: int, *, credited: np.ndarray | None = None) -> None:
+        """Count rows.
+
+        Args:
+            batch: `SUMMED` of them.
+            at: the number of the group of each, below `size`.
+            size: how many groups there are.
+            credited: the group whose bytes each row read, where that is another.
+        """
+        sums = self.sums
+        sums.grow(size)
+        self._add_spent(batch, at, size, credited)
+        latency, done = latencies(batch)
+        sums.count("calls", at)
+        sums.add("time_ns", at, latency)
+        sums.count("timed", at if done.all() else at[done])
+        sums.most("max_ns", at, latency)
+        failed = np.flatnonzero(batch["is_error"])
+        if len(failed):
+            probe = batch["probe"][failed]
+            sums.count("errors", at[failed[~probe]])
+            sums.count("probes", at[failed[probe]])
+        count, calls = batch["bytes"].view(np.int64), batch["syscall"]
+        rows = np.flatnonzero(count)
+        if len(rows):
+            count, calls, at = count[rows], calls[rows], at[rows]
+            reads, writes = ways(batch.tables["syscall"])
+            sums.add("bytes", at, count)
+            sums.add("bytes_written", at, count * writes.take(calls))
+            sums.add("bytes_read", at if credited is None else credited[rows], count * reads.take(calls))
+
+    def _add_spent(self, batch: EventBatch, at: np.ndarray, size: int, credited: np.ndarray | None) -> None:
+        """Add up what was measured of rows."""
+        for name, sums in self._spent.items():
+            sums.grow(size)
+            values = batch[name]
+            if int(values[0] if values.strides == (0,) else values.max()) < 0:
+                continue
+            rows = np.flatnonzero(values >= 0)
+            if len(rows):
+                groups = credited if credited is not None and name == "fetched_bytes" else at
+                groups = groups if len(rows) == len(groups) else groups[rows]
+                sums.columns["known"][groups] = 1
+                sums.add("sum", groups, values if len(rows) == len(values) else values[rows])
+
+    def columns(self, which: np.ndarray) -> Columns:
+        """Return the measures of groups, by their numbers; -1 for what was measured of none of their rows."""
+        found = {name: values.take(which) for name, values in self.sums.columns.items()}
+        for name, sums in self._spent.items():
+            amount, known = (sums.columns[column].take(which) for column in ("sum", "known"))
+            found[name] = np.where(known > 0, amount, -1)
+        return found
+
+
+def measured(measures: Measures, which: np.ndarray, *, recorded: bool = False) -> Columns:
+    """Return the measures of groups; with `recorded` where missing calls go to the groups of rows."""
+    columns = measures.columns(which)
+    calls = columns.pop("calls")
+    return {"calls": calls, **({"recorded": calls} if recorded else {}), **columns}
+
+
+def averaged(columns: Columns) -> Columns:
+    """Return the columns with the mean in the place of how many calls it is of."""
+    means = mean(columns["time_ns"], columns["timed"])
+    return {"mean_ns" if name == "timed" else name: means if name == "timed" else v for name, v in columns.items()}

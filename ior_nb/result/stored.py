@@ -1,0 +1,120 @@
+"""`Stored`: the rows of recordings, which stay where they are until somebody asks for some of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ior_nb.export.arrow import event_batch
+from ior_nb.result.axis import Axis
+from ior_nb.runtime import EventBatch, new_tables
+from ior_nb.runtime.batch import MOST_STRINGS, renewed
+from ior_nb.sinks.parquet import Recording, RowGroup
+from ior_nb.sinks.parquet.scan import between
+
+__all__ = ["Limits", "Stored"]
+
+Limits = tuple[int | None, int | None]
+"""Of `time_ns` in one recording: from where on, and before what."""
+
+
+class Stored:
+    """`runtime.rows.Rows` of recordings, one after the other; a piece is a row group.
+
+    The rows of several are numbered anew, from 1 on, in the order in which they stand.
+
+    Args:
+        recordings: the files.
+        axis: their clocks.
+        limits: which rows are wanted of each.
+    """
+
+    def __init__(self, recordings: Sequence[Recording], axis: Axis, limits: Sequence[Limits]) -> None:
+        self.recordings = recordings
+        self.axis = axis
+        self._tables = new_tables()
+        self._pieces = []
+        before = 0
+        for number, (recording, wanted) in enumerate(zip(recordings, limits, strict=True)):
+            groups = recording.groups()
+            for group in groups:
+                piece = _Part(self, group, number, before, wanted)
+                if piece.overlaps():
+                    self._pieces.append(piece)
+            before += sum(group.rows for group in groups)
+
+    def pieces(self) -> Sequence[_Part]:
+        """Return the row groups with rows of the wanted stretch of time."""
+        return self._pieces
+
+    def of_recording(self, number: int) -> _Some:
+        """Return the rows of one of them."""
+        return _Some([piece for piece in self._pieces if piece.recording == number])
+
+    def known_rows(self) -> int | None:
+        """Return how many rows there are, None where that has to be counted."""
+        return None if any(piece.narrowed for piece in self._pieces) else sum(p.group.rows for p in self._pieces)
+
+    def read(self, group: RowGroup, columns: Sequence[str]) -> EventBatch:
+        """Return columns of a row group; strings have one code as long as there are not too many of them."""
+        self._tables = dict(renewed(self._tables, MOST_STRINGS))
+        return group.read(event_batch, self._tables, columns or None)
+
+    def moved(self, number: int, batch: EventBatch) -> EventBatch:
+        """Return rows with their times on the common axis."""
+        return self.axis.moved(number, batch) if "time_ns" in batch.columns else batch
+
+    def on_axis(self, number: int, times: tuple[int, int]) -> tuple[int, int]:
+        """Return a stretch of time of one recording on the common axis."""
+        return self.axis.window(number, times)
+
+
+class _Some:
+    def __init__(self, pieces: Sequence[_Part]) -> None:
+        self._pieces = pieces
+
+    def pieces(self) -> Sequence[_Part]:
+        return self._pieces
+
+
+class _Part:
+    """The wanted rows of a row group."""
+
+    def __init__(self, stored: Stored, group: RowGroup, recording: int, before: int, limits: Limits) -> None:
+        self._stored, self.group, self.recording = stored, group, recording
+        self._before = before + group.first
+        self._limits = limits
+        self.narrowed = limits != (None, None) and not self._is_inside()
+
+    def overlaps(self) -> bool:
+        """Tell whether some of its rows may be wanted."""
+        times, (start, end) = self.group.bounds("time_ns"), self._limits
+        return times is None or ((end is None or times[0] < end) and (start is None or times[1] >= start))
+
+    def _is_inside(self) -> bool:
+        times, (start, end) = self.group.bounds("time_ns"), self._limits
+        return times is not None and (start is None or start <= times[0]) and (end is None or times[1] < end)
+
+    def read(self, *columns: str) -> EventBatch:
+        """Return these columns of its rows; all without a name."""
+        needed = dict.fromkeys((*columns, "time_ns")) if columns and self.narrowed else columns
+        batch = self._stored.read(self.group, tuple(needed))
+        if "seq" in batch.columns and len(self._stored.recordings) > 1:
+            first = self._before + 1
+            batch = batch.with_columns(seq=np.arange(first, first + len(batch), dtype=np.uint64))
+        if self.narrowed:
+            batch = between(batch, *self._limits)
+        batch = self._stored.moved(self.recording, batch)
+        return batch.read(*columns)
+
+    def size(self) -> int:
+        """Return how many rows the row group has."""
+        return self.group.rows
+
+    def bounds(self, column: str) -> tuple[int, int] | None:
+        """Return between which values a column is, where the file says it of just these rows."""
+        if self.narrowed or column == "seq":
+            return None
+        found = self.group.bounds(column)
+        return self._stored.on_axis(self.recording, found) if found is not None and column == "time_ns" else found

@@ -1,0 +1,47 @@
+"""What is added up of the rows of a trace for its summary: while they come, or by one look at them when it is asked."""
+
+from __future__ import annotations
+
+from ior_nb.real import Lock
+from ior_nb.result.imports import ImportTally
+from ior_nb.result.lines import LineTally
+from ior_nb.result.tally import Tally
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows, read
+
+__all__ = ["Tallies"]
+
+
+class Tallies:
+    """The sums of a trace; any thread may ask for them.
+
+    Args:
+        rows: those to look at when somebody asks for the first time; without them they come by `add`.
+    """
+
+    def __init__(self, rows: Rows | None = None) -> None:
+        self._rows = rows
+        self._looking = Lock()
+        self._tally, self._lines, self._imports = Tally(), LineTally(), ImportTally()
+
+    @property
+    def there(self) -> bool:
+        """Whether all rows have been looked at that are not to come."""
+        return self._rows is None
+
+    def add(self, batch: EventBatch) -> None:
+        """Count rows."""
+        for tally in (self._tally, self._lines, self._imports):
+            tally.add(batch)
+
+    def of_all(self) -> tuple[Tally, LineTally, ImportTally]:
+        """Return the sums."""
+        with self._looking:
+            if self._rows is not None:
+                tallies = Tally(), LineTally(), ImportTally()
+                for batch in read(self._rows, *dict.fromkeys(name for one in tallies for name in one.columns)):
+                    for one in tallies:
+                        one.add(batch)
+                self._tally, self._lines, self._imports = tallies
+                self._rows = None
+        return self._tally, self._lines, self._imports

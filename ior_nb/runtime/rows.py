@@ -1,0 +1,41 @@
+"""`Rows`: what questions are asked of, wherever the rows are: in memory, or in the row groups of files.
+
+A question reads only the columns it names, a piece at a time, so that it needs as much memory as its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from ior_nb.runtime.batch import EventBatch
+
+__all__ = ["Piece", "Rows", "read"]
+
+
+class Piece(Protocol):
+    """Some of the rows, next to each other; reading it again gives the same rows in the same order."""
+
+    def read(self, *columns: str) -> EventBatch:
+        """Return these columns of its rows, and no others; without a name all, those too that are not ours."""
+
+    def size(self) -> int:
+        """Return how many rows there are to look at, of which it may have fewer."""
+
+    def bounds(self, column: str) -> tuple[int, int] | None:
+        """Return between which values a column of numbers is, without reading it; None where nobody knows."""
+
+
+class Rows(Protocol):
+    """Rows in their order. An `EventBatch` is one piece of them."""
+
+    def pieces(self) -> Iterable[Piece]:
+        """Return the pieces, in order."""
+
+
+def read(rows: Rows, *columns: str) -> Iterator[EventBatch]:
+    """Yield these columns of all rows, piece by piece; batches without a row are left out."""
+    for piece in rows.pieces():
+        batch = piece.read(*columns)
+        if len(batch):
+            yield batch

@@ -1,0 +1,55 @@
+"""`Piecewise`: one look at the rows of a finished trace, as much of it at a time as a view can wait for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import ROWS_AT_ONCE
+from ior_nb.runtime.rows import Rows
+from ior_nb.runtime.text import show_count
+
+__all__ = ["Piecewise"]
+
+
+class Piecewise:
+    """Rows that are handed out piece by piece, and how far that has come.
+
+    Args:
+        rows: the rows.
+        columns: those that are wanted.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, rows: Rows, columns: Sequence[str], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pieces = list(rows.pieces())
+        self._columns = columns
+        self._next = self._seen = 0
+        self._spent = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether all rows were handed out."""
+        return self._next >= len(self._pieces)
+
+    def some(self, seconds: float) -> Iterator[EventBatch]:
+        """Yield the next rows, a piece at least, until so much time is spent."""
+        begin = self._clock()
+        while not self.over and self._clock() - begin < seconds:
+            piece = self._pieces[self._next]
+            batch = piece.read(*self._columns)
+            for at in range(0, len(batch), ROWS_AT_ONCE):
+                yield batch[at : at + ROWS_AT_ONCE]
+            self._next += 1
+            self._seen += piece.size()
+        self._spent += self._clock() - begin
+
+    def told(self) -> str:
+        """Return how far it has come, and how long the rest takes; empty when all is done."""
+        if self.over:
+            return ""
+        whole = sum(piece.size() for piece in self._pieces)
+        left = f", {self._spent * (whole - self._seen) / self._seen:,.0f} s left" if self._seen else ""
+        return f"counting: {self._seen:,} of {show_count(whole, 'row')}{left}"

@@ -1,0 +1,158 @@
+"""Rows that stay in recordings answer as the same rows in memory do, and are read as little as a question needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+
+from ior_nb import aggregate
+from ior_nb.errors import RecordingError
+from ior_nb.export.arrow import event_batch, record_batch
+from ior_nb.export.stacks import stacks
+from ior_nb.result.load import load
+from ior_nb.result.sql import Asked, answered, query_of
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.filter import Filter, Number
+from ior_nb.runtime.passing import Passing
+from ior_nb.runtime.rows import Rows
+from ior_nb.sinks.parquet import Recorder
+from tests.events import ROWS, made
+from tests.fakes import batch
+
+Event = dict[str, Any]
+QUESTIONS: dict[str, Callable[[Rows], Any]] = {
+    **{
+        name: getattr(aggregate, name)
+        for name in (
+            "totals syscalls families files directories processes threads errors probes lines imports timeline "
+            "latency_bins counted span ended"
+        ).split()
+    },
+    "library": lambda rows: aggregate.lines(rows, library=True),
+    "slowest": lambda rows: aggregate.slowest(rows, 3, columns=("seq", "latency_ns", "file"))["seq"],
+    "waiting": lambda rows: aggregate.slowest(rows, 3, waiting=True, columns=("seq",))["seq"],
+    "heat": lambda rows: aggregate.heat(rows)[1],
+    "stacks": lambda rows: (stacks(rows).frames, stacks(rows).weights),
+}
+
+
+def plain(answer: Any) -> Any:
+    """Return an answer as values that can be compared."""
+    if isinstance(answer, dict):
+        return {name: plain(values) for name, values in answer.items()}
+    if isinstance(answer, tuple | list):
+        return [plain(part) for part in answer]
+    return answer.tolist() if isinstance(answer, np.ndarray) else answer
+
+
+def recorded(path: Path, rows: EventBatch, group_rows: int = 4) -> Path:
+    """Write a recording in small row groups."""
+    recorder = Recorder(record_batch, group_rows=group_rows)
+    recorder.start(path, metadata={"ior_nb.hostname": "ada", "ior_nb.boot_id": "one"})
+    recorder.record(rows)
+    published = recorder.stop()
+    assert published is not None
+    return published
+
+
+def numbered(rows: list[Event]) -> EventBatch:
+    """Return rows with numbers from 1 on."""
+    events = made(rows)
+    return events.with_columns(seq=np.arange(1, len(events) + 1, dtype=np.uint64))
+
+
+@settings(max_examples=3)
+@given(ROWS, ROWS)
+def test_recordings_answer_as_memory_does(
+    tmp_path_factory: pytest.TempPathFactory, one: list[Event], two: list[Event]
+) -> None:
+    """Every question to two files in small row groups, whole and filtered, equals that to the same rows at hand."""
+    folder = tmp_path_factory.mktemp("stored")
+    for name, rows in (("a", one), ("b", two)):
+        recorded(folder / f"{name}.parquet", numbered(rows), 10)
+    # A file cannot have lone surrogates: they are escapes there.
+    loaded, whole = load(folder).rows, event_batch(record_batch(numbered([*one, *two])))
+    wanted = Filter(Number("latency", ">=", 1000))
+
+    for name, ask in QUESTIONS.items():
+        assert plain(ask(loaded)) == plain(ask(whole)), name
+        some = whole.take(wanted.mask(whole))
+        assert plain(ask(Passing(loaded, wanted))) == plain(ask(some)), name
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A recording of four row groups, one second each, whose last `latency_ns` cannot be read."""
+    rows = batch(
+        time_ns=[10**9 * (1 + at) for at in range(16)],
+        latency_ns=[*range(1, 17)],
+        cell=[at // 4 for at in range(16)],
+        file=["/a", "/b"] * 8,
+    )
+    path = recorded(tmp_path / "x.parquet", rows)
+    group = pq.read_metadata(path).row_group(3)
+    about = next(c for at in range(group.num_columns) if (c := group.column(at)).path_in_schema == "latency_ns")
+    data = bytearray(path.read_bytes())
+    data[about.data_page_offset + about.total_compressed_size - 2] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+def test_columns_that_a_question_does_not_need_are_not_read(damaged: Path) -> None:
+    """Damage in another column is not noticed; in one that is needed it is an error that names the file."""
+    found = load(damaged)
+
+    assert len(found) == 16
+    assert found.errors().empty
+    with pytest.raises(RecordingError, match=r"x\.parquet"):
+        found.files()
+
+
+@pytest.mark.parametrize("wanted", ["time<13s", "cell<3", "cell=0 or time<=2s", "latency<13ns"])
+def test_row_groups_that_have_no_such_row_are_not_read(damaged: Path, wanted: str) -> None:
+    """What the footer says of a row group decides, also in parts of a filter."""
+    found = load(damaged, filter=wanted)
+
+    assert 0 < found.files()["calls"].sum() == len(found) <= 12
+
+
+def test_a_file_that_is_another_by_now_is_not_read(tmp_path: Path) -> None:
+    """A recording put in the place of a loaded one has other row groups: it has to be loaded again."""
+    rows = batch(syscall=["read"] * 9)
+    path = recorded(tmp_path / "x.parquet", rows)
+    found = load(path)
+    recorded(tmp_path / "x.parquet", rows[:5])
+
+    with pytest.raises(RecordingError, match="another file than when it was loaded"):
+        found.syscalls()
+
+
+def test_sql_asks_the_files_as_the_trace_has_them(tmp_path: Path) -> None:
+    """Rows of several recordings are numbered anew and moved to one clock in SQL too; a filter needs the rows."""
+    for name, boot in (("a", "one"), ("b", "two")):
+        rows = batch(time_ns=[1000, 2000, 3000], seq=[1, 2, 3], file=[f"/{name}", "", ""])
+        recorder = Recorder(record_batch)
+        about = {"ior_nb.boot_id": boot, "ior_nb.hostname": name}
+        clocks = {"started": (10**18, 500), "ended": (10**18 + 3700, 4000)}
+        for what, (wall, boot_ns) in clocks.items():
+            about[f"ior_nb.{what}_at_unix_nano"] = str(wall + (77 if name == "b" else 0))
+            about[f"ior_nb.{what}_at_boot_nano"] = str(boot_ns)
+        recorder.start(tmp_path / f"{name}.parquet", metadata=about)
+        recorder.record(rows)
+        recorder.stop()
+    found = load(tmp_path)
+    answer = answered("SELECT seq, time_ns, file, host FROM trace ORDER BY seq", Asked.of(found))
+    expected = found.df()[["seq", "time_ns", "file", "host"]].astype({"file": object, "host": object})
+
+    pd.testing.assert_frame_equal(pd.DataFrame(answer), pd.DataFrame(expected), check_dtype=False)
+    assert query_of(found.rows) is not None
+    few = found.filter("file=/b")
+    assert query_of(few.rows) is None
+    assert answered("SELECT count(*) FROM trace", Asked.of(few)).iloc[0, 0] == 1
