@@ -11,7 +11,7 @@ import numpy as np
 
 from ior_nb.result.crowd import Children
 from ior_nb.result.pathcell import PATH_CELL, whole_path
-from ior_nb.result.strip import Strip
+from ior_nb.result.strip import Strip, drawn
 from ior_nb.result.talks import Talk
 from ior_nb.runtime.mine import LIBRARY, PIPE, SOCKET, SYSTEM
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
@@ -333,7 +333,7 @@ class Overview:
                 "bytes": [(self.strip.read, _READ, 1.0), (self.strip.written, _WRITTEN, 1.0)],
                 "waiting": [(values, _WAITING, 0.8)],
             }[name]
-            picture = _drawn(pictures, top, name)
+            picture = drawn(pictures, top, name)
             rows.append(
                 f'{_ROW}<td style="{_CELL}{_QUIET}text-align:left">{name}</td>'
                 f'<td style="{_CELL}width:99%">{picture}</td>'
@@ -391,7 +391,6 @@ _CELL: Final = "padding:1px 10px 1px 0;border:0;background:transparent;white-spa
 _ROW: Final = '<tr style="background:transparent">'  # Jupyter's own tables have stripes
 _QUIET: Final = "opacity:.6;"
 _BAR: Final = 48
-_HEIGHT: Final = 18
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -411,22 +410,3 @@ def _common(folders: Sequence[str]) -> str:
 
 def _some_bytes(count: int) -> str:
     return show_bytes(count) if count else "·"
-
-
-def _drawn(pictures: list[tuple[np.ndarray, str, float]], top: float, name: str) -> str:
-    """Return bars over the whole width, one picture's on those of the ones before where they are shares of one."""
-    count = len(pictures[0][0])
-    out, below = [], np.zeros(count)
-    for values, color, strength in pictures:
-        for at in np.flatnonzero(values).tolist():
-            tall = max(float(values[at]) / (top or 1) * _HEIGHT, 1)
-            y = _HEIGHT - tall - (below[at] if name == "bytes" else 0)
-            out.append(
-                f'<rect x="{at}" y="{y:.1f}" width="0.9" height="{tall:.1f}" fill="{color}" fill-opacity="{strength}"/>'
-            )
-            below[at] += tall
-    return (
-        f'<svg viewBox="0 0 {count} {_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{name} over time" '
-        f'style="display:block;width:100%;height:{_HEIGHT}px;border-bottom:1px solid rgba(128,128,128,.4)">'
-        f"{''.join(out)}</svg>"
-    )

@@ -10,7 +10,7 @@ import numpy as np
 from ior_nb.result.crowd import Moved
 from ior_nb.runtime import EventBatch
 
-__all__ = ["Slots", "Strip"]
+__all__ = ["Slots", "Strip", "drawn"]
 
 SLOTS: Final = 60
 """Slots of a strip."""
@@ -20,6 +20,7 @@ _LATEST: Final = 1 << 62
 """Anybody may have written the times of a recording."""
 _NAMES: Final = ("calls", "errors", "read", "written", "waiting")
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
+_HEIGHT: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +126,22 @@ class Slots:
 
 def _last(sums: np.ndarray) -> int:
     return int(np.flatnonzero(sums.any(axis=0)).max(initial=0))
+
+
+def drawn(pictures: list[tuple[np.ndarray, str, float]], top: float, name: str) -> str:
+    """Return bars over the whole width, one picture's on those of the ones before where they are shares of one."""
+    count = len(pictures[0][0])
+    out, below = [], np.zeros(count)
+    for values, color, strength in pictures:
+        for at in np.flatnonzero(values).tolist():
+            tall = max(float(values[at]) / (top or 1) * _HEIGHT, 1)
+            y = _HEIGHT - tall - (below[at] if name == "bytes" else 0)
+            out.append(
+                f'<rect x="{at}" y="{y:.1f}" width="0.9" height="{tall:.1f}" fill="{color}" fill-opacity="{strength}"/>'
+            )
+            below[at] += tall
+    return (
+        f'<svg viewBox="0 0 {count} {_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{name} over time" '
+        f'style="display:block;width:100%;height:{_HEIGHT}px;border-bottom:1px solid rgba(128,128,128,.4)">'
+        f"{''.join(out)}</svg>"
+    )
