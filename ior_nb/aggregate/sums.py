@@ -103,7 +103,7 @@ class Measures:
         for name, sums in self._spent.items():
             sums.grow(size)
             values = batch[name]
-            if int(values[0] if values.strides == (0,) else values.max()) < 0:
+            if not len(values) or int(values[0] if values.strides == (0,) else values.max()) < 0:
                 continue
             rows = np.flatnonzero(values >= 0)
             if len(rows):

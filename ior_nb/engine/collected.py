@@ -176,8 +176,12 @@ class CollectedEngine:
         if not message:
             raise self._why_it_ended()
         if not message["ok"]:
-            raise as_error(message)
+            raise self._error(message)
         return message
+
+    def _error(self, message: dict[str, Any]) -> errors.IorError:
+        """Return the error of an answer that is none."""
+        return as_error(message)
 
     def _wait_for(self, answer: _Answer, verb: str) -> None:
         collector = self._collector

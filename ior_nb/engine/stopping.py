@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from ior_nb import errors
 from ior_nb.engine.collected import ENGINES, CollectedEngine
@@ -86,6 +86,8 @@ class StoppingEngine(CollectedEngine):
                 self._notes = self._sharing.begin(answer["doing"]) if answer["doing"] else (_NOT_TOLD,)
             except OSError as error:
                 self._release()
+                if isinstance(error, errors.IorError):
+                    raise
                 raise errors.SourceUnavailable(
                     f"the helper process cannot be started: {error.strerror or error}"
                 ) from error
@@ -130,6 +132,14 @@ class StoppingEngine(CollectedEngine):
             self.notes += (f"no Python lines: {answer['no_stacks']}",)
         self._meet(answer, at_exec=options.scope.at_exec)
         return int(answer["time"])
+
+    def _error(self, message: dict[str, Any]) -> errors.IorError:
+        kinds = {
+            "PermissionDenied": errors.PermissionDenied,
+            "SourceUnavailable": errors.SourceUnavailable,
+            "ConfigError": errors.ConfigError,
+        }
+        return kinds.get(message.get("kind", ""), errors.SourceError)(message["message"])
 
     def set_filter(self, pushdown: Pushdown, generation: int) -> None:
         """It judges nothing: every row is handed over."""

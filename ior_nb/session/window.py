@@ -135,12 +135,12 @@ class Stretch(Books):
             self.plan = self.plan.of_child(self.child.pid)
             self.trace.scope = str(self.plan.scope)
         if self.plan.record is not None:
-            if self._session.engine().counts_only:
-                why = "; ".join(self._session.engine().notes) or "the engine counters was asked for"
-                raise SourceUnavailable(f"there are no rows to record: {why}")
             self._recorder = new_recorder()
             mode = self.plan.record_mode
             self._recorder.start(self.plan.record, metadata=self.trace.metadata(), block=True, mode=mode)
+            if self._session.engine().counts_only:
+                why = "; ".join(self._session.engine().notes) or "the engine counters was asked for"
+                raise SourceUnavailable(f"there are no rows to record: {why}")
         self._session.open_window(self, self.stop)
         self._describe(self._session.engine())
         if self._session.engine().counts_only:

@@ -60,6 +60,9 @@ def python(required: Callable[[str], None]) -> str:
     return ""
 
 
+BY_BCC = ("trace", "--engine", "bcc")
+
+
 def with_rights(user: int, capabilities: str, *words: str, package: Path) -> subprocess.CompletedProcess[str]:
     """Run the helper; it uses the package that lies in a folder."""
     return subprocess.run(
@@ -88,6 +91,19 @@ def test_the_known_workload_as_nobody(public: Path, python: str) -> None:
         assert told[name] == {"missing": [], "extra": [], "complete": True, "unaccounted": 0, "returncode": 0}
 
 
+def test_nobody_without_rights_traces_with_strace(public: Path, python: str) -> None:
+    """`auto` goes on without BPF: the command runs, and the summary says with what it was traced and why."""
+    if shutil.which("strace") is None:
+        pytest.skip("needs strace")
+    marker = public / "areas" / "by-strace"
+    ran = with_rights(NOBODY, "-", "cli", python, "trace", "--", "touch", str(marker), package=public)
+
+    assert ran.returncode == 0
+    assert marker.exists()
+    assert "strace, for bcc cannot (cannot load BPF programs: uid 65534 lacks CAP_BPF and CAP_PERFMON" in ran.stderr
+    assert "not filled: " in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("capabilities", "lacks"),
     [
@@ -99,7 +115,7 @@ def test_the_known_workload_as_nobody(public: Path, python: str) -> None:
 def test_nobody_without_rights_gets_one_line(capabilities: str, lacks: str, public: Path, python: str) -> None:
     """Without one of the two: status 2, one line that names what is missing, and the command did not run."""
     marker = public / "areas" / "marker"
-    ran = with_rights(NOBODY, capabilities, "cli", python, "trace", "--", "touch", str(marker), package=public)
+    ran = with_rights(NOBODY, capabilities, "cli", python, *BY_BCC, "--", "touch", str(marker), package=public)
 
     assert ran.returncode == 2
     assert ran.stdout == ""
@@ -113,7 +129,7 @@ def test_root_without_rights_gets_one_line(tmp_path: Path) -> None:
     """`python -m ior_nb` by a root without capabilities ends like that too: rights count, not the uid."""
     marker = tmp_path / "marker"
     record = tmp_path / "recording.parquet"
-    command = [sys.executable, "-m", "ior_nb", "trace", "--record", str(record), "--", "touch", str(marker)]
+    command = [sys.executable, "-m", "ior_nb", *BY_BCC, "--record", str(record), "--", "touch", str(marker)]
     ran = with_rights(0, "-", "exec", *command, package=Path(ior_nb.__file__).parents[1])
 
     assert ran.returncode == 2
@@ -159,7 +175,7 @@ def test_the_doctor_finds_what_is_missing(
 def test_the_rights_of_a_user_namespace_are_none() -> None:
     """In a rootless container the reason is said at once, by the command too, and no compiler is started."""
     ran = subprocess.run(
-        ["unshare", "-Ur", sys.executable, "-m", "ior_nb", "trace", "--", "true"],
+        ["unshare", "-Ur", sys.executable, "-m", "ior_nb", *BY_BCC, "--", "true"],
         check=False,
         capture_output=True,
         text=True,

@@ -121,7 +121,7 @@ def test_a_killed_helper_leaves_the_program_alive(session: TracerSession, progra
     assert free
     assert lives
     assert t.accounting.died
-    assert again.accounting.complete
+    assert again.accounting.complete, again.notes
     assert len(again) > 0
 
 

@@ -92,7 +92,7 @@ def main() -> int:
 
     program = [sys.executable, "-m", "ior_nb"]
     note(doctor=said([*program, "doctor"], TRACE_S))
-    traced = said([*program, "trace", "--", "true"], TRACE_S)
+    traced = said([*program, "trace", "--engine", "bcc", "--", "true"], TRACE_S)
     note(trace=traced)
     if traced["status"] == 0:
         note(tests=run_tests(options.files, options.only, options.until - time.monotonic() - GOODBYE_S))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import select
@@ -27,6 +28,7 @@ __all__ = ["Helper", "main"]
 
 _LIVE_S: Final = 0.025
 _QUIET_S: Final = 1.0
+_SET_PTRACER: Final = 0x59616D61  # PR_SET_PTRACER
 _LEAVE_S: Final = 3.0
 _ENOUGH: Final = 4 << 20
 """Bytes that are understood without being asked for."""
@@ -121,11 +123,12 @@ class Helper(Collector):
         child = os.fork()
         if not child:
             os.close(write)
+            ctypes.CDLL(None).prctl(_SET_PTRACER, ctypes.c_ulong(os.getppid()), 0, 0, 0)  # strace is no parent of it
             os.read(read, 1)
             os._exit(0)
         os.close(read)
         try:
-            self._source.attach([child], frozenset())
+            self._attach([child], frozenset())
             self._source.detach()
             self._source.unended()
         finally:
