@@ -20,6 +20,8 @@ __all__ = ["ASKED", "Asked", "amplification"]
 
 ASKED: Final = ("syscall", "bytes", "state", "offset", "old_offset", "inode", "fetched_bytes")
 """The columns of `Asked`."""
+_AT_ONCE: Final = 1 << 19
+"""Ranges that are put aside before they are united with those before."""
 
 
 class Asked:
@@ -30,6 +32,8 @@ class Asked:
         self._inodes, self._numbers = Numbers(), Numbers()
         self._files = [np.zeros(0, np.int64)]  # of each number
         self._ranges = np.zeros((3, 0), np.int64)  # number of file and inode, begin, end
+        self._waiting: list[np.ndarray] = []
+        self._many = 0
 
     def add(self, batch: EventBatch, at: np.ndarray, size: int, others: np.ndarray, sources: np.ndarray) -> None:
         """Count rows.
@@ -59,11 +63,19 @@ class Asked:
         self._files.append((keys.take(first) >> HALF).astype(np.int64))
         self.sums.add("reread_bytes", at[rows], count[rows])
         new = np.array([numbers, start[rows], start[rows] + count[rows]], np.int64)
-        self._ranges = _united(np.concatenate([self._ranges, new], axis=1))
+        self._waiting.append(new)
+        self._many += len(rows)
+        if self._many > max(_AT_ONCE, self._ranges.shape[1]):
+            self._unite()
+
+    def _unite(self) -> None:
+        self._ranges = _united(np.concatenate([self._ranges, *self._waiting], axis=1))
+        self._waiting, self._many = [], 0
 
     def columns(self, which: np.ndarray) -> dict[str, np.ndarray]:
         """Return the sums of files, by their numbers."""
         found = {name: values.copy() for name, values in self.sums.columns.items()}
+        self._unite()
         number, begin, end = self._ranges
         np.subtract.at(found["reread_bytes"], np.concatenate(self._files)[number], end - begin)
         return {name: values.take(which) for name, values in found.items()}
@@ -71,7 +83,14 @@ class Asked:
 
 def _united(ranges: np.ndarray) -> np.ndarray:
     """Return the union of ranges, those of each file apart, sorted."""
-    number, begin, end = ranges[:, np.lexsort((ranges[1], ranges[0]))]
+    if not ranges.shape[1]:
+        return ranges
+    bits = int(ranges[1].max()).bit_length()
+    if int(ranges[0].max()).bit_length() + bits < 63:
+        order = np.argsort(ranges[0] << bits | ranges[1])  # of one key, which is several times as fast
+    else:
+        order = np.lexsort((ranges[1], ranges[0]))
+    number, begin, end = ranges[:, order]
     # The largest end before, of the same file: the running maximum of the ends' ranks, those of each file above the
     # last file's.
     ranked, count = np.sort(end), len(end) + 1

@@ -169,6 +169,11 @@ class Summary:
         """Return the totals, and what the time and the bytes went to, in lines."""
         return (self.totals(), *self.spending.lines())
 
+    @property
+    def _imports_apart(self) -> bool:
+        """Whether imports have to be said: not where all are those of one cell, which says so."""
+        return bool(self.imports) and all(source.imports != self.imports for source in self.sources[:_SOURCES])
+
     def all_notes(self) -> tuple[str, ...]:
         """Return the notes, and what the rows themselves say cannot be seen."""
         if not self.overview.synced:
@@ -236,7 +241,7 @@ class Summary:
         lines += self.overview.text(self.duration_s * 1e9, width)
         for source in self.sources[:_SOURCES]:
             lines += ["", source.text(width)]
-        if self.imports:
+        if self._imports_apart:
             lines += ["", imports_line(self.imports, width)]
         tables = self.tables()
         # Nothing in a text can be folded away: the overview says the most of the files.
@@ -284,7 +289,7 @@ class Summary:
             title = f"Lines: {escaped_html(source.title)}"
             out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')
             out.append(f"{source.html()}</details>")
-        out.append(imports_html(self.imports))
+        out.append(imports_html(self.imports) if self._imports_apart else "")
         for title, names, rows in self.tables():
             state = " open" if self.host is not None else ""
             out.append(f'<details{state}><summary style="cursor:pointer;margin-top:6px">{title}</summary>')

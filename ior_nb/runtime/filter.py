@@ -361,7 +361,7 @@ def columns_of(wanted: Filter) -> tuple[str, ...]:
         elif isinstance(leaf, Probes):
             names = ("probe",)
         elif isinstance(leaf, Mine):
-            names = ("file", "old_file")
+            names = ("file", "old_file", "stack")
         else:
             names = DIMENSIONS[leaf.dimension].columns + (("state",) if leaf.dimension in _LACKING else ())
         found |= dict.fromkeys(names)

@@ -37,13 +37,15 @@ class Piecewise:
     def some(self, seconds: float) -> Iterator[EventBatch]:
         """Yield the next rows, a piece at least, until so much time is spent."""
         begin = self._clock()
-        while not self.over and self._clock() - begin < seconds:
+        while not self.over:
             piece = self._pieces[self._next]
             batch = piece.read(*self._columns)
             for at in range(0, len(batch), ROWS_AT_ONCE):
                 yield batch[at : at + ROWS_AT_ONCE]
             self._next += 1
             self._seen += piece.size()
+            if self._clock() - begin >= seconds:
+                break
         self._spent += self._clock() - begin
 
     def told(self) -> str:

@@ -22,6 +22,8 @@ import numpy as np
 from tests.bench.report import Row, log
 
 TITLE = "scale: questions to a folder of recordings of the fixed generator, one host each, against DuckDB (1 thread)"
+_BY_NAME: Final = ("files", "syscalls", "slice", "filter")
+_COMPARED: Final = ("calls", "errors", "bytes_read", "bytes_written", "time_ns")
 _SPENT: Final = ("fetched_bytes", "on_cpu_ns", "wait_cpu_ns", "wait_device_ns", "wait_lock_ns", "wait_other_ns")
 _MEASURES: Final = ", ".join(
     (
@@ -34,14 +36,22 @@ _MEASURES: Final = ", ".join(
 )
 _RANKS: Final = "quantile_disc(latency_ns, [.5, .9, .95, .99, .999]) FILTER (state = 'done') ranks"
 _IMPORTED: Final = ("pandas", "pyarrow.parquet", "plotly.graph_objects", "ior_nb.result.load", "ior_nb.result.figures")
+_FRESH: Final = (
+    'r AS (SELECT file, inode, "offset" s, "offset" + bytes e FROM {rows} WHERE syscall IN ({reads}) AND bytes > 0 '
+    'AND "offset" >= 0), w AS (SELECT file, e - s size, greatest(e - greatest(s, coalesce(max(e) OVER (PARTITION BY '
+    "file, inode ORDER BY s ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), s)), 0) fresh FROM r), "
+    "reread AS (SELECT file, sum(size) - sum(fresh) reread_bytes FROM w GROUP BY file)"
+)
+"""What of each file was read again."""
 _SLOT: Final = 50_000_000
 _FIRST: Final = 1_000_000_000_000
 """When the generator's rows begin, ns."""
 SQL: Final[dict[str, str]] = {
-    "files": "SELECT file, {measures} FROM {rows} GROUP BY file ORDER BY 5 DESC",
+    "files": f"WITH {_FRESH} SELECT * FROM (SELECT file, {{measures}} FROM {{rows}} GROUP BY file) "
+    "LEFT JOIN reread USING (file) ORDER BY 5 DESC",
     "syscalls": "SELECT syscall, any_value(family), {measures}, {ranks} FROM {rows} GROUP BY syscall ORDER BY 7 DESC",
-    "processes": "SELECT pid, host, last(comm) FILTER (tid = pid), max(ppid), count(DISTINCT tid), min(time_ns), "
-    "max(time_ns + latency_ns), {measures} FROM {rows} GROUP BY pid, host ORDER BY calls DESC",
+    "processes": "SELECT pid, last(comm) FILTER (tid = pid), max(ppid), count(DISTINCT tid), min(time_ns), "
+    "max(time_ns + latency_ns), {measures} FROM {rows} GROUP BY pid ORDER BY calls DESC",
     "slowest": "SELECT * FROM {rows} WHERE state = 'done' ORDER BY latency_ns DESC LIMIT 20",
     "timeline": f"SELECT (time_ns - {_FIRST}) // {_SLOT} slot, {{measures}} FROM {{rows}} GROUP BY 1 ORDER BY 1",
     "slice": "SELECT file, {measures} FROM {rows} WHERE time_ns BETWEEN {begin} AND {end} GROUP BY file",
@@ -141,8 +151,8 @@ def _of_ior(folder: str, question: str) -> tuple[Callable[[], Any], Callable[[An
             return table.calls
         table = table[table["calls"] > 0]
         ranks = table[["p50_ns", "p99_ns", "p999_ns"]].to_numpy().tolist() if question == "syscalls" else []
-        sums = table[["calls", "errors", "bytes_read", "bytes_written", "time_ns"]].to_numpy()
-        names = table.iloc[:, 0].tolist() if question in ("files", "syscalls", "filter") else range(len(sums))
+        sums = table[[*_COMPARED, *(["reread_bytes"] if question == "files" else [])]].to_numpy()
+        names = table.iloc[:, 0].tolist() if question in _BY_NAME else range(len(sums))
         order = sorted(range(len(sums)), key=lambda i: (str(names[i]), *sums[i].tolist()))
         return [[*map(int, sums[i].tolist()), *(ranks[i] if ranks else ())] for i in order]
 
@@ -163,6 +173,7 @@ def _of_duckdb(folder: str, question: str) -> tuple[Callable[[], Any], Callable[
     query = SQL[question].format(
         rows=f"read_parquet('{folder}/*.parquet')",
         measures=measures,
+        reads=quoted["read"],
         ranks=_RANKS,
         begin=_FIRST + 10_000_000,
         end=_FIRST + 30_000_000 - 1,
@@ -173,9 +184,9 @@ def _of_duckdb(folder: str, question: str) -> tuple[Callable[[], Any], Callable[
             return int(table.iloc[:, 3].sum())
         if question == "slowest":
             return table["latency_ns"].tolist()
-        sums = table[["calls", "errors", "bytes_read", "bytes_written", "time_ns"]].fillna(0).to_numpy()
+        sums = table[[*_COMPARED, *(["reread_bytes"] if question == "files" else [])]].fillna(0).to_numpy()
         ranks = [[row[0], row[3], row[4]] for row in table["ranks"]] if question == "syscalls" else []
-        names = table.iloc[:, 0].tolist() if question in ("files", "syscalls", "filter") else range(len(sums))
+        names = table.iloc[:, 0].tolist() if question in _BY_NAME else range(len(sums))
         order = sorted(range(len(sums)), key=lambda i: (str(names[i]), *sums[i].tolist()))
         return [[*map(int, sums[i].tolist()), *(map(int, ranks[i]) if ranks else ())] for i in order]
 

@@ -131,6 +131,14 @@ def test_the_summary_has_imports_in_a_line() -> None:
     assert "<summary" in trace.summary().html().partition("imports: 6 calls")[0]
 
 
+def test_imports_of_one_cell_are_said_once() -> None:
+    """Where a cell that is shown has all imports, there is no second line for the trace."""
+    summary = a_trace().summary()
+
+    assert summary.text().count("imports: 6 calls") == 1
+    assert summary.html().count("imports: 6 calls") == 1
+
+
 def test_the_line_names_as_many_packages_as_have_room() -> None:
     """No name is cut; where there is room for none the sums are there."""
     found = by_package(a_trace()._sums.of_all()[2].costs())

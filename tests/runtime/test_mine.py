@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ior_nb.globalfilter import parse, to_text
+from ior_nb.runtime.filter import columns_of
 from ior_nb.runtime.mine import LIBRARY, MINE, NONE, PIPE, SOCKET, SYSTEM, kind_of
 from tests.fakes import batch
 
@@ -55,3 +56,8 @@ def test_mine_is_a_word_of_filters() -> None:
     assert parse("mine").mask(rows).tolist() == [True, False, False, False, True]
     assert parse("not mine").mask(rows).tolist() == [False, True, True, True, False]
     assert to_text(parse("errors MINE")) == "errors and mine"
+
+
+def test_mine_names_the_columns_it_looks_at() -> None:
+    """Files and stacks: rows that are read from a file have those columns alone."""
+    assert columns_of(parse("mine")) == ("file", "old_file", "stack")

@@ -168,15 +168,44 @@ def test_values_seen_complete_a_filter(session: TracerSession, engine: FakeEngin
     assert any("/data/x" in text for text in offered)
 
 
-def test_a_huge_trace_is_refused_with_advice(
+def test_a_huge_trace_is_counted_a_bit_at_a_time(
     session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A trace with more rows than can be counted again says what to do."""
-    monkeypatch.setattr("ior_nb.session.past._MOST_ROWS", 2)
+    """A dashboard opens with the first rows, tells how many are left, and has all after some more looks."""
+    monkeypatch.setattr("ior_nb.session.past._AT_ONCE", 0)
+    monkeypatch.setattr("ior_nb.session.past._A_TICK", 0)
     with Window(session, plan()) as found:
         engine.emit(calls(["/a", "/b", "/b"]))
-    with pytest.raises(ConfigError, match=r"narrow it with Trace.filter"):
-        Desk(session, found)
+    books = found.accounting
+    found.stand_for(Pieces([found.batch[:1], found.batch[1:]]), count=lambda: 3, books=lambda: books)
+    desk = Desk(session, found)
+    trie = desk.trie()
+    assert trie is not None
+
+    assert shown_calls(desk) == 1
+    assert desk.control.state().notes[0].startswith("counting: 1 of 3 rows")
+    desk.update()
+    assert shown_calls(desk) == 3
+    assert trie.snapshot_tree()[0].total == 3
+    assert not any(note.startswith("counting") for note in desk.control.state().notes)
+
+
+def shown_calls(desk: Desk) -> int:
+    """Return the calls that the statistics have by now."""
+    source = desk.statistics()
+    found = source.snapshot() if source is not None else None
+    return found.calls if found is not None else -1
+
+
+class Pieces:
+    """Rows that are read a batch at a time."""
+
+    def __init__(self, batches: list[EventBatch]) -> None:
+        self.batches = batches
+
+    def pieces(self) -> list[EventBatch]:
+        """Return the batches."""
+        return self.batches
 
 
 def test_exports_hold_what_is_shown(session: TracerSession, engine: FakeEngine, tmp_path: object) -> None:
