@@ -31,8 +31,6 @@ __all__ = ["PtraceEngine", "StoppingEngine", "StraceEngine"]
 _BY_KERNEL: Final = (
     "faults on mapped files, the file of calls on mapped memory, fetched, source, run_delay, waits, lines of Python"
 )
-    "faults on mapped files, the file of calls on mapped memory, fetched, source, run_delay, waits, lines of Python"
-)
 _SET_PTRACER: Final = 0x59616D61  # PR_SET_PTRACER of include/uapi/linux/prctl.h
 _NOT_TOLD: Final = (
     "the tracer's and the notebook's own calls cannot be told from yours by this engine: "
