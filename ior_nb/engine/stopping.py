@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ior_nb import errors
-from ior_nb.engine.collected import ENGINES, CollectedEngine
+from ior_nb.engine.collected import CollectedEngine
 from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.spawn import spawn
@@ -28,7 +28,9 @@ from ior_nb.syscalls.table import PSEUDO
 
 __all__ = ["PtraceEngine", "StoppingEngine", "StraceEngine"]
 
-_BY_KERNEL: Final = "faults on mapped files, fetched, source, run_delay, waits, lines of Python"
+_BY_KERNEL: Final = (
+    "faults on mapped files, the file of calls on mapped memory, fetched, source, run_delay, waits, lines of Python"
+)
 _SET_PTRACER: Final = 0x59616D61  # PR_SET_PTRACER of include/uapi/linux/prctl.h
 _NOT_TOLD: Final = (
     "the tracer's and the notebook's own calls cannot be told from yours by this engine: "
@@ -118,7 +120,6 @@ class StoppingEngine(CollectedEngine):
             enabled=sorted(options.enabled),
             rates={str(n): r for n, r in options.rates.items()},
             ignore_tids=list(self.thread_ids()) if self._sharing.works else own.not_users(),
-            ignore_pids=[pid for engine in list(ENGINES) if (pid := engine.collector_pid) is not None],
             quiet=options.quiet,
             stacks=options.stacks,
         )

@@ -36,10 +36,13 @@ KNOWN = {
     ("strace", "paths"): {"access": 1},
     # strace writes no name at the descriptor of a range.
     ("strace", "anonymous"): {"close_range": 1},
+    # Which file is mapped at an address only the kernel program sees.
+    **{(name, "names"): {"madvise": 1} for name in ("strace", "ptrace")},
+    **{(name, "memory"): {"msync": 1, "munmap": 1} for name in ("strace", "ptrace")},
     # A call that is newer than strace 5.10: it writes the words as they are.
     ("strace", "waits"): {"epoll_pwait2": 1},
 }
-"""Rows whose file strace does not know, by system call: `docs/without-bpf.md` tells them."""
+"""Rows whose file the engine does not know, by system call: `docs/without-bpf.md` tells them."""
 
 UNTOLD = {"strace": {"offset", "old_offset", "path_arg of memfd_create", "timeout_ns of epoll_pwait2"}, "ptrace": set()}
 """Columns that differ from the kernel program's."""

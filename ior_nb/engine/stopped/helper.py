@@ -254,7 +254,8 @@ class Helper(Collector):
     def close(self) -> None:
         """Let everybody go."""
         if self._source is not None and self._running:
-            self._source.detach()
+            with contextlib.suppress(Refused):  # then they are free already
+                self._source.detach()
 
 
 _MODES: Final = {"all": "the whole machine", "uid": "all of a user", "cgroup": "a control group"}

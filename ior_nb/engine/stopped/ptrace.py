@@ -62,7 +62,6 @@ class Ptrace:
     """Holds programs, and notes what they call."""
 
     about = "ptrace"
-    died = ""
 
     def __init__(self) -> None:
         self._memory = os.memfd_create("ior-nb doing")
@@ -76,7 +75,7 @@ class Ptrace:
         self._blocks: list[tuple[str, Any]] = []
         self._wanted: frozenset[int] = frozenset()
         self._letting_go = False
-        self._stopped = threading.Event()
+        self.died = ""
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._sockets: dict[bytes, int] = {}
         signal.signal(signal.SIGUSR1, lambda *_: None)
@@ -174,6 +173,8 @@ class Ptrace:
     def _do(self, job: Callable[[], None], done: threading.Event) -> None:
         self._jobs.put(job)
         while not done.wait(0.01):
+            if not self._thread.is_alive():
+                raise Refused("SourceError", self.died)
             self._wake()
 
     def _wake(self) -> None:
@@ -183,6 +184,12 @@ class Ptrace:
     # ---- in the thread that holds them
 
     def _run(self) -> None:
+        try:
+            self._hold()
+        except Exception as error:  # it must not end in silence; the kernel lets everybody go with the thread
+            self.died = f"the tracer failed: {type(error).__name__}: {error}"
+
+    def _hold(self) -> None:
         status = ctypes.c_int()
         while True:
             try:
