@@ -2,7 +2,20 @@
 
 import { node } from "./dom.js";
 import { panel, unpacked } from "./panel.js";
-import { choices, ERRORS, emptyOr, FAULTED, FETCHED, MAX, MEAN, READ, ranking, TOTAL, table, WRITTEN } from "./table.js";
+import {
+  choices,
+  ERRORS,
+  emptyOr,
+  FAULTED,
+  FETCHED,
+  MAX,
+  MEAN,
+  READ,
+  ranking,
+  TOTAL,
+  table,
+  WRITTEN,
+} from "./table.js";
 import { printable, showCount } from "./text.js";
 import { treemap } from "./treemap.js";
 
