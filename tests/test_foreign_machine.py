@@ -198,7 +198,7 @@ def test_every_call_is_known_everywhere(machine: str) -> None:
     assert set(said["numbers"]) == {call.name for call in SYSCALLS}
     assert len(set(said["numbers"].values())) == len(SYSCALLS)
     assert {said["numbers"][name] for name in said["native"]} == {*table.values(), *PSEUDO.values()}
-    assert len(said["native"]) == len(table)
+    assert len(said["native"]) == len(table) + len(PSEUDO)
     assert said["open"] == (machine == "x86_64")
     assert said["fadvise"] == {"x86_64": [221, 221], "aarch64": [223, 223]}[machine]
 

@@ -521,7 +521,7 @@ def test_joining_words_are_offered_behind_a_condition() -> None:
     assert offered("pid=3 ") == ["and", "or"]
     assert offered("(pid=3 ") == ["and", "or", ")"]
     assert offered("(pid=3) ") == ["and", "or"]
-    assert offered("pid=3 o") == ["on_cpu", "opened_at", "or"]
+    assert offered("pid=3 o") == ["on_cpu", "object", "opened_at", "or"]
     assert offered("pid=3 c") == ["comm", "cell"]
 
 
