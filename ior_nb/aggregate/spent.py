@@ -51,12 +51,14 @@ class Spent:
         fetched: bytes; -1 where nobody counted.
         parts: ns by column of `PARTS`, those that were measured.
         latency: ns in the calls they are parts of, and what faults slept.
+        slept: ns faults on mapped files slept.
     """
 
     def __init__(self) -> None:
         self.fetched = -1
         self.parts: dict[str, int] = {}
         self.latency = 0
+        self.slept = 0
 
     def add(self, batch: EventBatch, latency: np.ndarray) -> None:
         """Count rows, at least one, and how long they took."""
@@ -70,7 +72,9 @@ class Spent:
                 some = True
                 self.parts[name] = self.parts.get(name, 0) + total
         if some:
-            self.latency += int(latency.sum()) + _slept_untimed(batch)
+            slept = _slept_untimed(batch)
+            self.slept += slept
+            self.latency += int(latency.sum()) + slept
 
 
 def _slept_untimed(batch: EventBatch) -> int:

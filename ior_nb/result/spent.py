@@ -36,6 +36,8 @@ class Spending:
     """Of them, bytes no device had to read."""
     latency_ns: int = 0
     """Time in the calls whose parts are known."""
+    slept_ns: int = 0
+    """Of it, what faults on mapped files slept: they are no calls."""
     parts: Mapping[str, int] = field(default_factory=dict)
     """By column of `schema.PARTS`; empty where nothing was measured."""
 
@@ -59,4 +61,5 @@ class Spending:
             return ""
         ranked = sorted(((self.parts.get(name, 0), phrase) for name, phrase in _PHRASES.items()), reverse=True)
         some = [f"{show_ns(part)} {phrase}" for part, phrase in ranked if part >= _LEAST * whole]
-        return f"of {show_ns(whole)} in calls: {', '.join(some)}" if some else ""
+        where = "calls and page faults" if self.slept_ns >= _LEAST * whole else "calls"
+        return f"of {show_ns(whole)} in {where}: {', '.join(some)}" if some else ""

@@ -339,6 +339,7 @@ class Tally:
             read=int(read.sum()),
             cached=int(np.maximum(read - fetched, 0).sum()),
             latency_ns=spent.latency,
+            slept_ns=spent.slept,
             parts=dict(spent.parts),
         )
 

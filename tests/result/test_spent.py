@@ -160,3 +160,15 @@ def test_a_timeline_has_the_parts() -> None:
 
     assert found.fetched_bytes.tolist() == [MIB, 0, 0, 0, 0]
     assert np.array([found[name] for name in PARTS]).sum() == found.time_ns.sum()
+
+
+def test_time_that_page_faults_slept_is_not_called_time_in_calls() -> None:
+    """The parts are of both, and the line says so where faults slept."""
+    parts = {"wait_device_ns": 9 * MS, "on_cpu_ns": MS}
+
+    assert Spending(latency_ns=10 * MS, parts=parts).lines()[0].startswith("of 10 ms in calls: ")
+    assert (
+        Spending(latency_ns=10 * MS, slept_ns=9 * MS, parts=parts)
+        .lines()[0]
+        .startswith("of 10 ms in calls and page faults: ")
+    )
