@@ -148,6 +148,17 @@ BESIDE = [
 
 
 @pytest.mark.live
+def test_a_limit_of_descriptors_that_is_too_low_is_told_at_once() -> None:
+    """Who may open few files hears of it before anything is loaded, and what to do."""
+    line = f"ulimit -n 64; env PYTHONPATH={ROOT} {sys.executable} -m ior_nb trace --engine bcc -- true"
+    told = subprocess.run(["sh", "-c", line], check=False, capture_output=True, text=True)
+
+    assert told.returncode == 2
+    assert "may open 64 files" in told.stderr
+    assert "ulimit -n" in told.stderr
+
+
+@pytest.mark.live
 @pytest.mark.parametrize("before", BESIDE)
 def test_a_command_finds_what_it_would_find_without_the_trace(before: str, tmp_path: Path) -> None:
     """Descriptors, signals, limits, environment, place and group are those it was started with."""

@@ -37,6 +37,9 @@ LONGEST_NAP: Final = 0.025
 _FLAGS_AT: Final = wire.HEADER_BYTES + wire.EVENT_BYTES - 2  # before the generation, the last byte
 _IN_FLIGHT: Final = bytes(flags for flags in range(256) if flags & wire.EF_IN_FLIGHT)
 
+_DESCRIPTORS: Final = 128
+"""A map, a program and a hook are one each: 97 of them on the newest kernels."""
+
 
 class Refused(Exception):
     """A request that cannot be met; `kind` names the error class the session raises."""
@@ -179,6 +182,11 @@ class Collector:
 
     def _do_load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the program. {"event_bytes", "name_bytes", "buffer_bytes", "way"}; see `loader.load_program`."""
+        if (room := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < _DESCRIPTORS:
+            raise Refused(
+                "SourceUnavailable",
+                f"the collector may open {room} files, and tracing takes {_DESCRIPTORS}: raise the limit (ulimit -n)",
+            )
         if self._tracer is not None:
             return {}
         self._limit = request["buffer_bytes"]
