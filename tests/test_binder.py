@@ -33,8 +33,8 @@ def environment() -> dict[str, Any]:
 
 
 def as_nobody(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a command without any right, not even those of this user's files."""
-    helper = [sys.executable, "-B", str(FEWER_RIGHTS), str(NOBODY), "-", "exec"]
+    """Run a command without any right, not even those of this user's files or of tracing itself."""
+    helper = [sys.executable, "-B", str(FEWER_RIGHTS), str(NOBODY), "-", "untraced"]
     return subprocess.run([*helper, *command], check=False, capture_output=True, text=True, cwd="/", env=environ)
 
 

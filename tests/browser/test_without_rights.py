@@ -4,47 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext
 
-from ior_nb.syscalls.machine import NUMBERS
 from tests.browser.conftest import Lab, Notebook, write_notebook
 from tests.browser.test_first_notebook import shoot
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(180)]
 
-SEARCHES = "dac_read_search"  # this machine's Python may be where only root may look
-
-# As in a container: a filter refuses ptrace to this process and all that follow from it.
-UNTRACED = f"""
-import ctypes, os, struct, sys
-program = b"".join(
-    struct.pack("<HBBI", *line)
-    for line in ((0x20, 0, 0, 0), (0x15, 0, 1, {NUMBERS["ptrace"]}), (6, 0, 0, 0x50001), (6, 0, 0, 0x7FFF0000))
-)
-held = ctypes.create_string_buffer(program, len(program))
-filter = struct.pack("<HxxxxxxQ", 4, ctypes.addressof(held))
-libc = ctypes.CDLL(None, use_errno=True)
-if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, filter, 0, 0):
-    sys.exit(os.strerror(ctypes.get_errno()))
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
+SEARCHES = "2"  # CAP_DAC_READ_SEARCH: this machine's Python may be where only root may look
 
 
 @pytest.fixture
 def kernel(lab: Lab) -> str:
     """The name of a kernel that runs as nobody, with no right that tracing takes, and may not trace itself."""
-    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+    if os.geteuid() != 0:
         pytest.skip("only root can run a kernel as somebody else")
     place = Path(lab.folder, ".data", "kernels", "nobody")
     place.mkdir(parents=True, exist_ok=True)
-    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--bounding-set=-all,+{SEARCHES}"]
-    as_nobody += [f"--inh-caps=-all,+{SEARCHES}", f"--ambient-caps=-all,+{SEARCHES}", "--no-new-privs"]
-    argv = [*as_nobody, sys.executable, "-c", UNTRACED, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    helper = Path(__file__).parents[1] / "live" / "fewer_rights.py"
+    as_nobody = [sys.executable, str(helper), "65534", SEARCHES, "untraced"]
+    argv = [*as_nobody, sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     home = {"HOME": "/nonexistent", "IPYTHONDIR": "/nonexistent"}
     spec = {"argv": argv, "display_name": "nobody", "language": "python", "env": home}
     (place / "kernel.json").write_text(json.dumps(spec))

@@ -1,6 +1,7 @@
 """Do something with fewer rights: `fewer_rights.py UID CAPABILITIES VERB ...`, run by the tests of rights.
 
     exec PROGRAM ARGUMENTS...        execute a program
+    untraced PROGRAM ARGUMENTS...    execute a program that may not trace itself either, as in many containers
     cli PYTHON ARGUMENTS...          the command line of ior_nb, in this process
     files PYTHON SCOPE COMMAND...    trace a command, or by `uid` the user while it runs; print the rows' files, as JSON
     scenarios PYTHON FOLDER NAME...  trace scenarios of the known workload in FOLDER; print what differs, as JSON
@@ -23,6 +24,7 @@ from collections import Counter
 from pathlib import Path
 
 PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_CAP_AMBIENT = 4, 8, 24, 47
+PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
 CAPSET = 126  # the system call
 LAST_CAPABILITY = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
 
@@ -49,6 +51,20 @@ def drop(user: int, capabilities: list[int]) -> None:
     for number in capabilities:
         must(libc.prctl(PR_CAP_AMBIENT, 2, number, 0, 0))
     must(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+
+
+def refuse_ptrace() -> None:
+    """Let a filter refuse ptrace to this process and to all that follow from it."""
+    from ior_nb.syscalls.machine import NUMBERS
+
+    lines = (0x20, 0, 0, 0), (0x15, 0, 1, NUMBERS["ptrace"]), (6, 0, 0, 0x50001), (6, 0, 0, 0x7FFF0000)
+    words = b"".join(struct.pack("<HBBI", *line) for line in lines)  # number; ptrace? then EPERM, else allow
+    held = ctypes.create_string_buffer(words, len(words))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
+        PR_SET_SECCOMP, 2, struct.pack("<HxxxxxxQ", len(lines), ctypes.addressof(held)), 0, 0
+    ):
+        raise OSError(ctypes.get_errno(), "cannot refuse ptrace")
 
 
 def scenarios(folder: Path, names: list[str]) -> dict[str, object]:
@@ -101,7 +117,9 @@ def files(scope: str, command: list[str]) -> dict[str, object]:
 def main(user: str, capabilities: str, verb: str, *words: str) -> int:
     """Import, drop, go."""
     numbers = [int(n) for n in capabilities.split(",")] if capabilities != "-" else []
-    if verb == "exec":
+    if verb in ("exec", "untraced"):
+        if verb == "untraced":
+            refuse_ptrace()
         drop(int(user), numbers)
         os.execvp(words[0], words)
     import ior_nb.commands.cli

@@ -41,13 +41,14 @@ FACTS: Final = {
         "<details>",
     ],
 }
-# A kernel that has given up every right but to read files, for this interpreter may lie in a folder of root's.
+# A kernel that may not trace itself and may read files at most, for this interpreter may lie in a folder of root's.
 AS_NOBODY: Final = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT / "tests" / "live")!r})
 import fewer_rights
 sys.path.pop(0)
 os.chown(sys.argv[-1], {NOBODY}, {NOBODY})
+fewer_rights.refuse_ptrace()
 fewer_rights.drop({NOBODY}, [2])
 from ipykernel.kernelapp import launch_new_instance
 launch_new_instance()
