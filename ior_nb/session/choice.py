@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from ior_nb.runtime.text import middle_cut, printable
 __all__ = ["Choice", "best", "made"]
 
 _LONGEST = 200
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 class Choice(NamedTuple):
@@ -39,6 +41,7 @@ def best(recordings: str = "") -> Choice:
 
     Raises:
         RecordingError: the recordings are needed, and cannot be read.
+        SourceError: the system is short of something just now; no reason to do with less from then on.
     """
     refusals: dict[str, errors.SourceError] = {}
     for name in [name for name, row in ENGINES.items() if row.traces]:
@@ -47,6 +50,8 @@ def best(recordings: str = "") -> Choice:
             engine.open()
         except errors.SourceError as error:
             engine.close()
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING:
+                raise
             refusals[name] = error
             continue
         why = "; ".join(f"{other} cannot ({_short(error)})" for other, error in refusals.items())
