@@ -105,4 +105,5 @@ def parquet_file(
         metadata=footer_of,
         read_dictionary=list(dictionaries),
         page_checksum_verification=True,
+        pre_buffer=False,  # or a thread of Arrow reads, which is nobody's
     )
