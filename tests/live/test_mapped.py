@@ -102,11 +102,13 @@ def test_what_arrow_maps_is_what_the_process_read(tmp_path: Path, run: Callable[
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
     found, said = run("arrow", cold(path), families="FS,Memory")
-    rows = found.df()
-    rows = rows[rows["file"] == str(path)]
+    everything = found.df()
+    rows = everything[everything["file"] == str(path)]
 
     assert said["read"] >= 8 * MIB
-    assert rows["fetched_bytes"].sum() == said["read"]
+    # A page of a library may be cold as well.
+    assert rows["fetched_bytes"].sum() <= said["read"] <= everything["fetched_bytes"].clip(lower=0).sum()
+    assert rows["fetched_bytes"].sum() >= said["read"] - MIB
     assert "page_fault" in set(rows["syscall"])
 
 
