@@ -126,10 +126,9 @@ def test_a_killed_helper_leaves_the_program_alive(session: TracerSession, progra
 
 
 @LOSSES
+@pytest.mark.parametrize("engine", [StraceEngine], ids=["strace"], indirect=True)
 def test_a_killed_strace_leaves_the_program_alive(session: TracerSession, program: subprocess.Popen[str]) -> None:
     """Kill -9 of strace: the program goes on, and the trace says what is missing."""
-    if session.engine().name != "strace":
-        pytest.skip("there is no process of that kind")
     with trace(pid=program.pid, session=session) as t:
         step(program, "before")
         os.kill(tracer_of(program.pid), signal.SIGKILL)
