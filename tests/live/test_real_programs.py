@@ -26,7 +26,7 @@ PROGRAMS = {
     "fio": "fio --name=a --size=1m --bs=4k --rw=randrw --ioengine=psync --numjobs=2 --thread --output=o",
     "fio-aio": "fio --name=a --size=1m --bs=4k --rw=randread --ioengine=libaio --iodepth=8 --output=o",
     **{
-        f"stress-ng-{name}": f"{STRESS} --temp-path . --{name} 1 --{name}-ops {ops}"
+        f"stress-ng-{name}": f"{STRESS} --temp-path . --mmap-bytes 16m --{name} 1 --{name}-ops {ops}"
         for name, ops in {
             "access": 3, "chmod": 20, "dentry": 200, "dir": 100, "dup": 50, "eventfd": 99, "fcntl": 50, "fork": 40,
             "getdent": 20, "hdd": 3, "link": 2, "mmap": 1, "open": 300, "pipe": 200, "poll": 99, "readahead": 99,
