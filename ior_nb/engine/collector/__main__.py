@@ -84,17 +84,22 @@ class Collector:
                 return
             if self._running:
                 self._drain()
-            if ready.get(self._socket.fileno(), 0) & (select.POLLIN | select.POLLHUP | select.POLLERR):
-                try:
-                    data = self._socket.recv(1 << 20)
-                except (BlockingIOError, InterruptedError):
-                    data = None
-                if data == b"":
-                    return
-                for kind, payload in self._unpacker.feed(data or b""):
-                    if kind is Frame.REQUEST:
-                        self._answer(json.loads(payload))
+            if not self._heard(ready):
+                return
             self._send()
+
+    def _heard(self, ready: dict[int, int]) -> bool:
+        """Answer the requests that have come; tell whether more can come."""
+        if not ready.get(self._socket.fileno(), 0) & (select.POLLIN | select.POLLHUP | select.POLLERR):
+            return True
+        try:
+            data = self._socket.recv(1 << 20)
+        except (BlockingIOError, InterruptedError):
+            return True
+        for kind, payload in self._unpacker.feed(data):
+            if kind is Frame.REQUEST:
+                self._answer(json.loads(payload))
+        return data != b""
 
     # ---- rings to queue to socket
 

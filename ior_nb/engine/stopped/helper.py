@@ -66,16 +66,8 @@ class Helper(Collector):
                 return
             if self._running:
                 self._work()
-            if ready.get(self._socket.fileno(), 0) & (select.POLLIN | select.POLLHUP | select.POLLERR):
-                try:
-                    data = self._socket.recv(1 << 20)
-                except (BlockingIOError, InterruptedError):
-                    data = None
-                if data == b"":
-                    return
-                for kind, payload in self._unpacker.feed(data or b""):
-                    if kind is Frame.REQUEST:
-                        self._answer(json.loads(payload))
+            if not self._heard(ready):
+                return
             self._send()
 
     def _work(self) -> None:
