@@ -17,7 +17,7 @@ from typing import Final
 
 from ior_nb.runtime.clock import boot_clock
 
-__all__ = ["IO", "Cached", "HostCounts", "Opened", "Sample", "cached_of", "sample"]
+__all__ = ["IO", "Cached", "HostCounts", "Opened", "Sample", "cached_of", "cachestat", "sample"]
 
 IO: Final = ("rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes")
 """The words of /proc/self/io, which `HostCounts.io` has too."""
@@ -132,10 +132,20 @@ def _io() -> tuple[dict[str, int], int]:
         return {}, 0
 
 
-def cached_of(file: int) -> Cached | None:
-    """Return what of an open file is in the page cache (Linux 6.5); None where the kernel does not tell."""
+def cachestat(file: int) -> tuple[int, int, int] | None:
+    """Return how many pages of an open file are in the page cache, dirty, and on their way to the disk (Linux 6.5).
+
+    Returns:
+        None where the kernel does not tell, or not us.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     whole, found = (ctypes.c_uint64 * 2)(0, 0), (ctypes.c_uint64 * 5)()  # a length of 0 is to the end
     if libc.syscall(ctypes.c_long(_CACHESTAT), ctypes.c_int(file), whole, found, ctypes.c_uint(0)):
         return None
-    return Cached(pages=int(found[0]), dirty=int(found[1]))
+    return found[0], found[1], found[2]
+
+
+def cached_of(file: int) -> Cached | None:
+    """Return what of an open file is in the page cache; None where the kernel does not tell."""
+    found = cachestat(file)
+    return None if found is None else Cached(pages=found[0], dirty=found[1])
