@@ -80,6 +80,16 @@ class Loaded:
         self.maps.update(maps)
         self.programs.update(programs)
 
+    def fill_tails(self, tails: Mapping[str, int]) -> None:
+        """Put the functions that are loaded where others look for what to go on to: places in the map `tails`."""
+        for name in tails.keys() & self.programs.keys():
+            self.maps["tails"].set(tails[name].to_bytes(4, "little"), self.programs[name].fd.to_bytes(4, "little"))
+
+    def empty_tails(self, tails: Mapping[str, int]) -> None:
+        """Take them away from there. Idempotent."""
+        for place in tails.values():
+            self.maps["tails"].delete(place.to_bytes(4, "little"))
+
     def close(self) -> None:
         """Unload it."""
         for program in self.programs.values():

@@ -116,9 +116,7 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
         kept["images"][way] = found[0].to_json()
         store.put(key, kept)
     image, loaded = found
-    tails = loaded.maps["tails"]
-    for index, function in enumerate(TAILS):
-        tails.set(index.to_bytes(4, "little"), loaded.programs[function].fd.to_bytes(4, "little"))
+    loaded.fill_tails({function: place for place, function in enumerate(TAILS)})
 
     def preempted() -> None:
         store.put(key, kept | {"preemptible": True})

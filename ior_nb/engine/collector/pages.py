@@ -5,16 +5,14 @@ Loaded when first asked for. A kernel that refuses it, or has none of its hooks,
 
 from __future__ import annotations
 
-import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from ior_nb.engine.collector import wire
-from ior_nb.engine.collector.bpf import Program, attach_raw
-from ior_nb.engine.collector.hooks import KINDS
 from ior_nb.engine.collector.loader import Loading
 from ior_nb.engine.collector.mapped import ENDS, FUNCTIONS, HOOKS, TAILS, Fault
+from ior_nb.engine.collector.part import Part
 from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls.table import PSEUDO
 
@@ -24,7 +22,7 @@ PAGE_FAULT: Final = PSEUDO["page_fault"]
 _FILE: Final = 80  # bytes of a value of the map before the file's id
 
 
-class Pages:
+class Pages(Part):
     """The part of one program that sees faults on mapped files.
 
     Args:
@@ -39,12 +37,7 @@ class Pages:
         if not set(ENDS) <= loading.image.code.keys():
             where = "trace events" if loading.way == "tracepoint" else f"Linux {platform.release()}"
             raise LookupError(f"faults are seen at raw tracepoints, from Linux 5.16 on; this is {where}")
-        functions = [name for name in FUNCTIONS if name in loading.image.code]
-        loaded = loading.loaded
-        loaded.add(loading.image, dict.fromkeys(functions, KINDS["raw"]))
-        self._maps = loaded.maps
-        self._programs: Mapping[str, Program] = loaded.programs
-        self._links: list[int] = []
+        super().__init__(loading, [name for name in FUNCTIONS if name in loading.image.code], TAILS)
 
     def start(self) -> None:
         """Begin anew; nothing is attached yet."""
@@ -55,19 +48,16 @@ class Pages:
     def follow(self, *, wanted: bool) -> None:
         """See faults from now on, or no more; the hooks are there only where they are wanted."""
         if wanted and not self._links:
-            for name in TAILS.keys() & self._programs.keys():
-                index, program = TAILS[name], self._programs[name].fd
-                self._maps["tails"].set(index.to_bytes(4, "little"), program.to_bytes(4, "little"))
-            self._links += [attach_raw(h, self._programs[name]) for h, name in HOOKS.items() if name in self._programs]
+            self._join()
+            for hook, name in HOOKS.items():
+                if name in self._programs:
+                    self._attach(hook, name)
         elif not wanted:
-            while self._links:
-                os.close(self._links.pop())
+            self._detach()
 
     def stop(self) -> None:
         """See nothing more; faults that are open stay in their map. Idempotent."""
-        self.follow(wanted=False)
-        for index in TAILS.values():
-            self._maps["tails"].delete(index.to_bytes(4, "little"))
+        self._leave()
 
     def open(self, generation: int) -> Iterator[tuple[bytes, int]]:
         """Yield records of the faults that no later hook has ended, and the bytes they brought in; call it detached."""

@@ -12,13 +12,13 @@ import platform
 import select
 import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from ior_nb.engine.collector import wire
-from ior_nb.engine.collector.bpf import Program, attach_raw
-from ior_nb.engine.collector.hooks import KINDS, RING
+from ior_nb.engine.collector.hooks import RING
 from ior_nb.engine.collector.loader import Loading
+from ior_nb.engine.collector.part import Part
 from ior_nb.engine.collector.program import FACT_BYTES, LIVE, PYTHON_FUNCTIONS, PYTHON_HOOKS, PYTHON_TAILS
 from ior_nb.engine.collector.python import (
     BINARY,
@@ -41,7 +41,7 @@ _LAYOUTS: Final = 16  # rows of the map; the first means none
 _NEWS: Final = struct.Struct("<2I")  # the last words of struct live: pythons, learned
 
 
-class Stacks:
+class Stacks(Part):
     """The part of one program that reads stacks.
 
     Args:
@@ -58,14 +58,10 @@ class Stacks:
                 "trace events" if loading.way == "tracepoint" else f"{platform.machine()}, Linux {platform.release()}"
             )
             raise LookupError(f"Python stacks are read on x86-64, at raw tracepoints; this is {where}")
-        loaded = loading.loaded
-        loaded.add(loading.image, dict.fromkeys(PYTHON_FUNCTIONS, KINDS["raw"]))
-        self._maps = loaded.maps
-        self._programs: Mapping[str, Program] = loaded.programs
+        super().__init__(loading, PYTHON_FUNCTIONS, PYTHON_TAILS)
         self.facts_fd = self._maps["facts"].fd
         self.facts = Ring(self.facts_fd, FACT_BYTES, 8)
         self._live = mmap.mmap(self._maps["live"].fd, mmap.PAGESIZE)
-        self._links: list[int] = []
         self._frames = 0
         self._wake = select.epoll()  # wakes once a question, where poll would for as long as there are facts
         self._wake.register(self.facts_fd, select.EPOLLIN | select.EPOLLET)
@@ -87,22 +83,18 @@ class Stacks:
         for name in ("pythons", "binaries"):
             self._maps[name].clear()
         self.unknown.clear()
-        for name, index in PYTHON_TAILS.items():
-            self._maps["tails"].set(index.to_bytes(4, "little"), self._programs[name].fd.to_bytes(4, "little"))
+        self._join()
         for hook, name in PYTHON_HOOKS.items():
             # A kernel without io_uring has no hook for it.
             with contextlib.suppress(OSError) if hook == RING else contextlib.nullcontext():
-                self._links.append(attach_raw(hook, self._programs[name]))
+                self._attach(hook, name)
         for path in programs:
             with contextlib.suppress(OSError, ValueError):
                 self._meet(mapped(path))
 
     def stop(self) -> None:
         """Look for them no more. Idempotent."""
-        while self._links:
-            os.close(self._links.pop())
-        for index in PYTHON_TAILS.values():
-            self._maps["tails"].delete(index.to_bytes(4, "little"))
+        self._leave()
         _NEWS.pack_into(self._live, LIVE.size - _NEWS.size, 0, 0)
 
     def close(self) -> None:

@@ -8,15 +8,15 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.bpf import UPDATE_NOEXIST, Refused, condensed
 from ior_nb.engine.collector.filters import filter_row
 from ior_nb.engine.collector.hooks import HOOKS
-from ior_nb.engine.collector.loader import load_program
+from ior_nb.engine.collector.loader import Loading, load_program
 from ior_nb.engine.collector.pages import PAGE_FAULT, Pages
 from ior_nb.engine.collector.processes import ROOT, Viewer, descendants, living, parents, threads
 from ior_nb.engine.collector.program import (
@@ -35,6 +35,8 @@ from ior_nb.engine.collector.program import (
 from ior_nb.engine.collector.ring import PAGE, Ring
 from ior_nb.engine.collector.sizes import possible_cpus
 from ior_nb.engine.collector.stacks import Stacks
+
+_Part = TypeVar("_Part", Pages, Stacks)
 
 
 class Tracer:
@@ -139,26 +141,12 @@ class Tracer:
     def load_pages(self) -> None:
         """Load what sees faults on mapped files; where that is not possible `no_pages` says why."""
         if self.pages is None and not self.no_pages:
-            try:
-                self.pages = Pages(self.loading)
-            except Refused as error:
-                self.no_pages = (
-                    f"the kernel refuses the program that sees them: {condensed(error.log) or error.strerror}"
-                )
-            except LookupError as error:
-                self.no_pages = str(error.args[0])
+            self.pages, self.no_pages = _part(Pages, self.loading, "sees")
 
     def load_stacks(self) -> None:
         """Load what reads Python stacks; where that is not possible `no_stacks` says why."""
         if self.stacks is None and not self.no_stacks:
-            try:
-                self.stacks = Stacks(self.loading)
-            except Refused as error:
-                self.no_stacks = (
-                    f"the kernel refuses the program that reads them: {condensed(error.log) or error.strerror}"
-                )
-            except LookupError as error:
-                self.no_stacks = str(error.args[0])
+            self.stacks, self.no_stacks = _part(Stacks, self.loading, "reads")
 
     def _attach(
         self, scope: dict[str, Any], frames: int, programs: Iterable[str], counter: tuple[int, ...]
@@ -399,6 +387,16 @@ class Tracer:
 _ENABLED: Final = 4  # its byte in a row of `specs`
 _ONE: Final = b"\1"
 _FIRST: Final = bytes(4)
+
+
+def _part(load: Callable[[Loading], _Part], loading: Loading, does: str) -> tuple[_Part | None, str]:
+    """Load a part of the program; return it, or why it cannot be: `does` says what it does with what it is for."""
+    try:
+        return load(loading), ""
+    except Refused as error:
+        return None, f"the kernel refuses the program that {does} them: {condensed(error.log) or error.strerror}"
+    except LookupError as error:
+        return None, str(error.args[0])
 
 
 def _words(values: memoryview, stride: int, at: int) -> bytes:
