@@ -334,26 +334,30 @@ class Tracer:
             calls, errors, probes, moved = struct.unpack_from("<4Q", self._counters, counter)
             struct.pack_into("<4Q", self._counters, counter, calls + 1, errors, probes, moved + size)
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        header = struct.pack("<II", wire.EVENT_BYTES, 0)
+        waits = dict.fromkeys(("fetched", "run_delay", "wait_device", "wait_lock", "wait_other"), wire.PACKED_UNKNOWN)
         for slot in self._open_slots():
             if slot.flags & wire.EF_SAMPLED_OUT:
                 continue
             first = bool(slot.flags & wire.EF_FIRST)
             rows.append(
-                header
-                + struct.pack(
-                    "<QQq6QQqq13IHBB",
-                    slot.start,
-                    now - slot.start,
-                    0,
+                wire.event_record(
                     *slot.arguments(),
-                    0 if first else slot.start - slot.last_end,
-                    slot.pos,
-                    slot.extra,
-                    *(slot.files[0], slot.files[1], slot.names, slot.comm_id, slot.stack, slot.pid, slot.tid),
-                    *([wire.PACKED_UNKNOWN] * 5),
-                    0,
-                    *(slot.nr, slot.flags | wire.EF_IN_FLIGHT, self._generation),
+                    time=slot.start,
+                    latency=now - slot.start,
+                    gap=0 if first else slot.start - slot.last_end,
+                    pos=slot.pos,
+                    extra=slot.extra,
+                    file=slot.files[0],
+                    file2=slot.files[1],
+                    names=slot.names,
+                    comm=slot.comm_id,
+                    stack=slot.stack,
+                    pid=slot.pid,
+                    tid=slot.tid,
+                    nr=slot.nr,
+                    flags=slot.flags | wire.EF_IN_FLIGHT,
+                    generation=self._generation,
+                    **waits,
                 )
             )
         return b"".join(rows)

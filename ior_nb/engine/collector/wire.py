@@ -229,11 +229,11 @@ _FORMATS: Final = {"<u8": "Q", "<i8": "q", "<6u8": "6Q", "<u4": "I", "<u2": "H",
 _RECORD: Final = struct.Struct("<II" + "".join(_FORMATS[kind] for _, kind in EVENT))
 
 
-def event_record(**words: int) -> bytes:
-    """Return a record of the ring behind its header: words it is not given are 0, and so are all arguments."""
+def event_record(*args: int, **words: int) -> bytes:
+    """Return a record of the ring behind its header: the call's arguments and other words; those not given are 0."""
     values: list[int] = []
     for name, kind in EVENT:
-        values += [0] * 6 if kind == "<6u8" else [words.pop(name, 0)]
+        values += (*args, *[0] * 6)[:6] if kind == "<6u8" else [words.pop(name, 0)]
     if words:
         raise TypeError(f"a record has no {min(words)!r}")
     return _RECORD.pack(EVENT_BYTES, 0, *values)
