@@ -19,7 +19,7 @@ from ior_nb.runtime.clock import FOR_EVER
 from ior_nb.runtime.completeness import COUNTED, Counters
 from ior_nb.syscalls import BY_NAME
 
-__all__ = ["TOTALS", "Player", "sampled"]
+__all__ = ["TOTALS", "Player", "sampled", "tally"]
 
 Choice = Callable[[EventBatch], tuple[EventBatch, "np.ndarray | None"]]
 
@@ -248,14 +248,25 @@ class Player:
         counted = (number >= 0) & ~flying
         if not counted.all():
             rows, number = rows.take(counted), number[counted]
-        latency = rows["latency_ns"]
-        np.add.at(self._counters["calls"], number, np.uint64(1))
-        np.add.at(self._counters["errors"], number, rows.failed.astype(np.uint64))
-        np.add.at(self._counters["probes"], number, rows["probe"].astype(np.uint64))
-        np.add.at(self._counters["bytes"], number, rows["bytes"])
-        np.add.at(self._counters["latency"], number, latency)
-        octave = np.frexp(latency.astype(np.float64))[1] - 1
-        np.add.at(self._counters["histogram"], (number, np.clip(octave, 0, wire.BUCKETS - 1)), np.uint64(1))
+        tally(self._counters, number, rows)
+
+
+def tally(counters: np.ndarray, numbers: np.ndarray, rows: EventBatch) -> None:
+    """Add finished calls to counters.
+
+    Args:
+        counters: by number of the system call, `COUNTER`.
+        numbers: of the rows' system calls, shape (n,).
+        rows: the calls.
+    """
+    latency = rows["latency_ns"]
+    np.add.at(counters["calls"], numbers, np.uint64(1))
+    np.add.at(counters["errors"], numbers, rows.failed.astype(np.uint64))
+    np.add.at(counters["probes"], numbers, rows["probe"].astype(np.uint64))
+    np.add.at(counters["bytes"], numbers, rows["bytes"])
+    np.add.at(counters["latency"], numbers, latency)
+    octave = np.frexp(latency.astype(np.float64))[1] - 1
+    np.add.at(counters["histogram"], (numbers, np.clip(octave, 0, wire.BUCKETS - 1)), np.uint64(1))
 
 
 def sampled(numbers: np.ndarray, rates: dict[int, int], before: np.ndarray) -> np.ndarray | None:

@@ -13,12 +13,11 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.engine.decode import COUNTER, EVENT, Decoder
 from ior_nb.engine.names import CHUNK
-from ior_nb.engine.player import sampled
+from ior_nb.engine.player import sampled, tally
 from ior_nb.engine.roles import has
 from ior_nb.engine.stopped.source import Block, Calls, Change
 from ior_nb.engine.stopped.tasks import Tasks, comm_of, program_name
 from ior_nb.engine.stopped.words import unescaped
-from ior_nb.runtime.schema import is_error
 from ior_nb.syscalls.machine import NUMBERS
 
 __all__ = ["Records", "Scope"]
@@ -320,19 +319,9 @@ class Records:
         names = self._decoder.names
         names.take(b"".join(part.tobytes() for part in chunks if len(part)))
         batch = self._decoder.events(events.tobytes())
-        done = ~flying
-        number, latency = number[done], batch["latency_ns"][done]
-        failed = is_error(batch["ret"]) & ~batch["probe"]
-        for name, values in (
-            ("calls", np.ones(len(number), np.uint64)),
-            ("errors", failed[done].astype(np.uint64)),
-            ("probes", batch["probe"][done].astype(np.uint64)),
-            ("bytes", batch["bytes"][done]),
-            ("latency", latency),
-        ):
-            np.add.at(self.counters[name], number, values)
-        octave = np.frexp(latency.astype(np.float64))[1] - 1
-        np.add.at(self.counters["histogram"], (number, np.clip(octave, 0, wire.BUCKETS - 1)), np.uint64(1))
+        if flying.any():
+            number, batch = number[~flying], batch.take(~flying)
+        tally(self.counters, number, batch)
         sent = events if kept.all() else events[kept]
         return Frames(events=sent.tobytes(), count=len(sent), in_flight=int((flying & kept).sum()))
 
