@@ -8,6 +8,8 @@ import os
 import struct
 from typing import Final
 
+from ior_nb.engine.stopped.words import span_ns
+
 __all__ = [
     "HERE",
     "directory_at",
@@ -71,16 +73,14 @@ def string(tid: int, address: int) -> tuple[bytes | None, bool]:
 
 
 def nanoseconds(tid: int, address: int, unit: int, null: int, invalid: int) -> int:
-    """Return a struct timespec or timeval, as `nanoseconds` of bpf/enter.c does."""
+    """Return a struct timespec or timeval, ns."""
     if not address:
         return null
     raw = memory(tid, address, 16)
     if raw is None or len(raw) < 16:
         return invalid
     seconds, rest = struct.unpack("<qq", raw)
-    if seconds < 0 or not 0 <= rest < 1_000_000_000 // unit:
-        return invalid
-    return (1 << 63) - 1 if seconds >= 9223372036 else seconds * 1_000_000_000 + rest * unit
+    return span_ns(seconds, rest, unit, invalid)
 
 
 def total(tid: int, address: int, count: int) -> int:
@@ -104,8 +104,8 @@ def file_behind(tid: int, word: int, *, where: bool = True) -> tuple[bytes | Non
     if number >> 31:
         return None, -1
     try:
-        name = os.readlink(b"/proc/%d/fd/%d" % (tid, number))  # noqa: PTH115 - bytes  # noqa: PTH115 - bytes
-        found = os.stat(f"/proc/{tid}/fd/{number}")  # noqa: PTH116 - at every call  # noqa: PTH116 - at every call
+        name = os.readlink(b"/proc/%d/fd/%d" % (tid, number))  # noqa: PTH115 - bytes
+        found = os.stat(f"/proc/{tid}/fd/{number}")  # noqa: PTH116 - at every call
     except OSError:
         return None, -1
     position = -1

@@ -17,6 +17,7 @@ __all__ = [
     "nanoseconds",
     "number",
     "socket_word",
+    "span_ns",
     "text_of",
     "total_of",
     "unescaped",
@@ -79,12 +80,15 @@ def total_of(word: bytes) -> int:
 
 @functools.lru_cache(REMEMBERED)
 def nanoseconds(word: bytes, null: int, invalid: int) -> int:
-    """Return the time of a struct timespec or timeval, as `nanoseconds` of bpf/enter.c does."""
+    """Return the time of a struct timespec or timeval, ns."""
     found = _TIME.search(word)
     if found is None:
         return null if b"NULL" in word else invalid
-    unit = 1000 if b"tv_usec" in found[0] else 1
-    seconds, rest = int(found[1]), int(found[2])
+    return span_ns(int(found[1]), int(found[2]), 1000 if b"tv_usec" in found[0] else 1, invalid)
+
+
+def span_ns(seconds: int, rest: int, unit: int, invalid: int) -> int:
+    """Return the time of a struct timespec (`unit` 1) or timeval (1000), ns, as `nanoseconds` of bpf/enter.c does."""
     if seconds < 0 or not 0 <= rest < 1_000_000_000 // unit:
         return invalid
     return (1 << 63) - 1 if seconds >= 9223372036 else seconds * 1_000_000_000 + rest * unit
