@@ -6,7 +6,6 @@ They need no rights and no BPF, only to be let hold the traced process: see `doc
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import os
 import platform
@@ -21,6 +20,7 @@ from ior_nb.engine.collected import CollectedEngine
 from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.spawn import spawn
+from ior_nb.engine.stopped.tasks import let_trace
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
 from ior_nb.syscalls import NATIVE
 from ior_nb.syscalls.machine import SUPPORTED
@@ -31,7 +31,6 @@ __all__ = ["PtraceEngine", "StoppingEngine", "StraceEngine"]
 _BY_KERNEL: Final = (
     "faults on mapped files, the file of calls on mapped memory, fetched, source, run_delay, waits, lines of Python"
 )
-_SET_PTRACER: Final = 0x59616D61  # PR_SET_PTRACER of include/uapi/linux/prctl.h
 _NOT_TOLD: Final = (
     "the tracer's and the notebook's own calls cannot be told from yours by this engine: "
     "those of threads that do nothing else are left out, the others are rows"
@@ -112,7 +111,7 @@ class StoppingEngine(CollectedEngine):
         self._intake.begin(on_batch, quiet=options.quiet)
         own_process = os.getpid() in options.scope.pids
         if own_process:
-            _let_trace(self.collector_pid or 0)
+            let_trace(self.collector_pid or 0)
         self._sharing.traced(True)
         answer = self._ask(
             "start",
@@ -159,7 +158,7 @@ class StoppingEngine(CollectedEngine):
         try:
             answer = self._end()
         finally:
-            _let_trace(0)
+            let_trace(0)
         return Ended(totals=answer["totals"] | {"open": answer["open"]}, counters=self._counters)
 
 
@@ -180,8 +179,3 @@ class PtraceEngine(StoppingEngine):
 
     name = "ptrace"
     unfilled = MappingProxyType({_BY_KERNEL: "only the kernel program sees them"})
-
-
-def _let_trace(pid: int) -> None:
-    """Let a process, and those it starts, trace us where Yama asks for that; elsewhere it changes nothing."""
-    ctypes.CDLL(None).prctl(_SET_PTRACER, ctypes.c_ulong(pid), 0, 0, 0)

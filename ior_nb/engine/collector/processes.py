@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,9 +26,14 @@ def parents() -> dict[int, int]:
     return found
 
 
-def descendants(roots: Iterable[int]) -> dict[int, int]:
-    """Return pid -> parent's pid of all living descendants of `roots`, themselves left out."""
-    tree = parents()
+def descendants(roots: Iterable[int], tree: Mapping[int, int] | None = None) -> dict[int, int]:
+    """Return pid -> parent's pid of all living descendants of `roots`, themselves left out.
+
+    Args:
+        roots: processes.
+        tree: what `parents` has said; None to ask it.
+    """
+    tree = parents() if tree is None else tree
     children: dict[int, list[int]] = {}
     for pid, parent in tree.items():
         children.setdefault(parent, []).append(pid)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import json
 import os
 import select
@@ -22,13 +21,12 @@ from ior_nb.engine.collector.processes import descendants, parents, threads
 from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.stopped.records import Records, Scope
 from ior_nb.engine.stopped.source import Block, Source
-from ior_nb.engine.stopped.tasks import tracer_of, why_not, yama_scope
+from ior_nb.engine.stopped.tasks import let_trace, tracer_of, why_not, yama_scope
 
 __all__ = ["Helper", "main"]
 
 _LIVE_S: Final = 0.025
 _QUIET_S: Final = 1.0
-_SET_PTRACER: Final = 0x59616D61  # PR_SET_PTRACER
 _LEAVE_S: Final = 3.0
 _ENOUGH: Final = 4 << 20
 """Bytes that are understood without being asked for."""
@@ -51,7 +49,6 @@ class Helper(Collector):
         self._began: frozenset[int] = frozenset()
         self._every = _LIVE_S
         self._due = 0.0
-        self._lost = 0
 
     def run(self) -> None:
         """Serve until the socket closes or the owner dies."""
@@ -115,7 +112,7 @@ class Helper(Collector):
         child = os.fork()
         if not child:
             os.close(write)
-            ctypes.CDLL(None).prctl(_SET_PTRACER, ctypes.c_ulong(os.getppid()), 0, 0, 0)  # strace is no parent of it
+            let_trace(os.getppid())  # strace is no parent of it
             os.read(read, 1)
             os._exit(0)
         os.close(read)
@@ -138,8 +135,8 @@ class Helper(Collector):
                 "ConfigError", f"{self._kind} traces processes that are named, not {_MODES[scope['mode']]}; bcc does"
             )
         roots = list(scope["pids"])
-        family = descendants(roots) if scope["follow"] else {}
         tree = parents()
+        family = descendants(roots, tree) if scope["follow"] else {}
         for pid in roots:
             if (tracer_of(pid) or not threads(pid)) and (reason := why_not(pid)):
                 raise Refused("PermissionDenied", f"{self._kind} cannot trace this: {reason}")
@@ -180,13 +177,13 @@ class Helper(Collector):
         deadline = time.monotonic() + _LEAVE_S
         while True:
             try:
-                return self._loaded().attach(pids, enabled)  # type: ignore[no-any-return]
+                return self._loaded().attach(pids, enabled)
             except Refused:
                 if yama_scope() != 1 or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
 
-    def _loaded(self) -> Any:
+    def _loaded(self) -> Source:
         if self._source is None:
             raise Refused("ConfigError", "load comes first")
         return self._source

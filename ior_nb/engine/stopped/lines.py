@@ -17,6 +17,7 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.engine.roles import RESULT_FD
 from ior_nb.engine.stopped.source import Block, Calls, Change
+from ior_nb.engine.stopped.tasks import CLONE_THREAD, SET_NAME
 from ior_nb.engine.stopped.words import (
     error_number,
     file_of,
@@ -36,8 +37,6 @@ HELPERS: Final = ("execve", "execveat", "clone", "clone3", "fork", "vfork", "chd
 SOCKETS: Final = ("socket", "socketpair", "accept", "accept4")
 """Calls that tell what a socket is."""
 _MAKING: Final = ("clone", "clone3", "fork", "vfork")
-_PR_SET_NAME: Final = 15
-_CLONE_THREAD: Final = 0x10000
 _KINDS: Final = 0xF  # SOCK_STREAM and the others, below the flags
 _MOST_SOCKETS: Final = 1 << 16
 
@@ -353,10 +352,10 @@ class Lines:
                 continue
             if call.name in _MAKING and ret > 0:
                 flags = _FLAGS.search(b",".join(words))
-                block.born[ret] = (tid, bool(flags and number(flags[1]) & _CLONE_THREAD))
+                block.born[ret] = (tid, bool(flags and number(flags[1]) & CLONE_THREAD))
             elif call.name in ("execve", "execveat"):
                 block.execs.append(Change(k, tid, calls.path[k] or b""))
-            elif call.name == "prctl" and number(words[0]) == _PR_SET_NAME:
+            elif call.name == "prctl" and number(words[0]) == SET_NAME:
                 block.comms.append(Change(k, tid))
             elif call.name == "chdir":
                 block.folders.append(Change(k + 1, tid, calls.path[k] or b""))

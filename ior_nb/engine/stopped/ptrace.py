@@ -21,13 +21,10 @@ from typing import Any, Final
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.__main__ import Refused
 from ior_nb.engine.collector.processes import threads
-from ior_nb.engine.stopped.memory import (
-    file_behind,
-    memory,
-)
+from ior_nb.engine.stopped.memory import file_behind, memory
 from ior_nb.engine.stopped.opened import PLANS, Opened, columns
 from ior_nb.engine.stopped.source import Block, Change
-from ior_nb.engine.stopped.tasks import tracer_of, why_not
+from ior_nb.engine.stopped.tasks import CLONE_THREAD, SET_NAME, tracer_of, why_not
 from ior_nb.engine.stopped.words import socket_word, unescaped
 from ior_nb.syscalls.machine import NUMBERS
 
@@ -44,8 +41,6 @@ _STOPS: Final = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _ENTRY, _EXIT = 1, 2
 _ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}.get(os.uname().machine, 0)
 _MOST: Final = 1 << 22
-_CLONE_THREAD: Final = 0x10000
-_SET_NAME: Final = 15  # PR_SET_NAME
 _PATIENCE_S: Final = 20.0
 _WORDS: Final = struct.Struct("<B3xIQQQ6Q")  # op, arch, ip, sp, number, arguments
 _RESULT: Final = struct.Struct("<B3xIQQqB")
@@ -265,7 +260,7 @@ class Ptrace:
             flags = opened.args[0]
             if opened.nr == NUMBERS.get("clone3"):
                 flags = int.from_bytes(memory(tid, opened.args[0], 8) or b"", "little")
-            thread = bool(flags & _CLONE_THREAD)
+            thread = bool(flags & CLONE_THREAD)
         self._blocks.append(("born", (child, tid, thread)))
         self._held.setdefault(child, False)
 
@@ -327,7 +322,7 @@ class Ptrace:
     def _tell(self, tid: int, opened: Opened, name: str, value: int) -> None:
         """Note what a call changes beyond itself."""
         args = opened.args
-        if name == "prctl" and args[0] == _SET_NAME:
+        if name == "prctl" and args[0] == SET_NAME:
             self._blocks.append(("comms", Change(self._made, tid)))
         elif name == "chdir":
             self._blocks.append(("folders", Change(self._made + 1, tid, opened.path or b"")))

@@ -112,12 +112,6 @@ class Strace:
             kind = "PermissionDenied" if "permitted" in said or why_not(pids[0]) else "SourceUnavailable"
             raise Refused(kind, f"strace cannot hold process {pids[0]}: {reason.removeprefix('strace: ')}")
 
-    @property
-    def missed(self) -> str:
-        """Return what it says it could not attach to."""
-        lines = self._words.decode(errors="backslashreplace").splitlines()
-        return "; ".join(line.removeprefix("strace: ") for line in lines if "attach:" in line)[:300]
-
     def holds(self, pid: int) -> bool:
         """Tell whether it holds a process."""
         return self._process is not None and tracer_of(pid) == self._process.pid
