@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["NEEDED_HELPERS", "VMLINUX", "Btf"]
+__all__ = ["NEEDED_HELPERS", "VMLINUX", "Btf", "constants"]
 
 VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 # BPF helpers without which there is no tracing; each with the Linux it came with.
@@ -74,6 +74,14 @@ class Btf:
             for choice in members
             for member, bits in [self._member(name, choice)]
         }
+
+    def has(self, wanted: Mapping[str, Sequence[str]]) -> bool:
+        """Tell whether all these members are there, as `offsets` takes them."""
+        try:
+            self.offsets(wanted)
+        except LookupError:
+            return False
+        return True
 
     def bit(self, struct_name: str, member: str) -> int:
         """Return the offset of a member in bits, for one that has less than a byte.
@@ -160,3 +168,8 @@ class Btf:
                 if found is not None:
                     return found
         return None
+
+
+def constants(layout: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """Return offsets by the names the program's text has for them, `O_STRUCT_MEMBER`; sizes are left out."""
+    return {f"O_{name}_{member.replace('.', '_')}": at for (name, member), at in layout.items() if member}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -106,7 +106,7 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
     if kept["unfilled"] is None:
         kept["unfilled"] = unfilled(btf())
     if kept["measured"] is None:
-        kept["measured"] = [what for what, members in MEASURED.items() if _has(btf(), members)]
+        kept["measured"] = [what for what, members in MEASURED.items() if btf().has(members)]
 
     way, numbers, notes = _chosen(way, preemptible=kept["preemptible"])
     found = _from_cache(kept["images"].get(way), WAYS[way])
@@ -191,8 +191,8 @@ def _compile(btf: Btf, wanted: Variant, sizes: dict[str, int]) -> tuple[Image, L
 
 
 def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image, Loaded]:
-    variant = replace(variant, python=variant.python and STACKS_HERE and _has(btf, WANTED_PYTHON))
-    faults = variant.mapped and "on_cached" in also_there(btf)[0] and _has(btf, mapped.WANTED)
+    variant = replace(variant, python=variant.python and STACKS_HERE and btf.has(WANTED_PYTHON))
+    faults = variant.mapped and "on_cached" in also_there(btf)[0] and btf.has(mapped.WANTED)
     told = btf.has_hook("mm_filemap_fault") and btf.has_hook("mm_filemap_map_pages")
     variant = replace(variant, mapped=faults, faults_told=variant.faults_told and told, writes=mapped.sees_writes(btf))
     try:
@@ -207,14 +207,6 @@ def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image,
 def functions_of(text: str, variant: Variant) -> tuple[str, ...]:
     """Return the functions of a program's text: those of hooks not every kernel has where its fields are known."""
     return (*variant.functions, *(function for function in ALSO.values() if f"#define WITH_{function} " in text))
-
-
-def _has(btf: Btf, wanted: Mapping[str, Sequence[str]]) -> bool:
-    try:
-        btf.offsets(wanted)
-    except LookupError:
-        return False
-    return True
 
 
 def _from_cache(data: Any, variant: Variant) -> tuple[Image, Loaded] | None:

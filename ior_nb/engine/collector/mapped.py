@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 from typing import Final
 
-from ior_nb.engine.collector.btf import Btf
+from ior_nb.engine.collector.btf import Btf, constants
 
 __all__ = [
     "ENDS",
@@ -89,10 +89,7 @@ def sees_writes(btf: Btf) -> bool:
         return False
     if not btf.has_hook("block_bio_queue") or btf.hands_over_pointer("block_bio_queue", 1):
         return False
-    try:
-        return bool(btf.offsets(WANTED_WRITTEN))
-    except LookupError:
-        return False
+    return btf.has(WANTED_WRITTEN)
 
 
 def functions(*, faults_told: bool, writes: bool) -> tuple[str, ...]:
@@ -106,10 +103,10 @@ def defines(btf: Btf, *, writes: bool) -> dict[str, int]:
     Raises:
         LookupError: this kernel's structs are others.
     """
-    found = {f"O_{s}_{m.replace('.', '_')}": o for (s, m), o in btf.offsets(WANTED).items()}
+    found = constants(btf.offsets(WANTED))
     for name, member, constant in _IF_THERE:
         with contextlib.suppress(LookupError):
             (found[constant],) = btf.offsets({name: (member,)}).values()
     if writes:
-        found |= {f"O_{s}_{m.replace('.', '_')}": o for (s, m), o in btf.offsets(WANTED_WRITTEN).items()}
+        found |= constants(btf.offsets(WANTED_WRITTEN))
     return found | {"CACHED_FILES": _FILES}

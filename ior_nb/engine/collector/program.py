@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ior_nb.engine.collector import mapped, wire
-from ior_nb.engine.collector.btf import Btf
+from ior_nb.engine.collector.btf import Btf, constants
 from ior_nb.engine.collector.filters import FILTER
 from ior_nb.engine.collector.hooks import MEASURED, RING, WANTED_CLASSIC, also_there
 from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
@@ -331,6 +331,34 @@ class Variant:
         return (*FUNCTIONS, *(PYTHON_FUNCTIONS if self.python else ()), *faults)
 
 
+def _agreed() -> dict[str, int]:
+    """Return the constants that are the same on every kernel: what the text has in common with us and the tables."""
+    defines = {name: value for name, value in wire.CONSTANTS.items() if name != "MAX_FRAME"}
+    defines |= {"H_PATH": HOW["path"], "H_TEXT": HOW["text"], "H_OUT": HOW["path_out"], "H_EXEC": HOW["exec_path"]}
+    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"]}
+    defines |= {f"NR_{name.upper()}": NUMBERS[name] for name in ("mmap", "close")}
+    defines["NR_PAGE_FAULT"] = PSEUDO["page_fault"]
+    names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS MMSG".split()
+    defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
+    ways = "CONNECTS GIVEN FILLED BINDS ACCEPTS".split()
+    defines |= {f"A_{way}": value for way, value in zip(ways, ADDRESS.values(), strict=True)}
+    defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
+    defines |= {"SF_COMPAT_CHANGES_NAMES": SF_COMPAT_CHANGES_NAMES, "SF_KNOWN": SF_KNOWN}
+    defines |= {"SF_SEARCHES": SF_SEARCHES, "MOST_PROBE": MOST_ERRNO, "SF_OPENS": SF_OPENS}
+    defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
+    defines |= {f"S_{name}": value for name, value in STATES.items()}
+    defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
+    defines |= {"SLOTS": 65536, "FILES": 65536, "VOICES": 16384, "BY_ADDRESS": BY_ADDRESS}
+    defines |= {"SOCKFS_MAGIC": 0x534F434B, "NSFS_MAGIC": 0x6E736673, "OVERLAYFS_MAGIC": 0x794C7630}
+    defines |= {"O_DIRECT": os.O_DIRECT, "PAGE_BYTES": mmap.PAGESIZE}
+    defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
+    defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}
+    defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for index, name in enumerate(TAILS)}
+    defines |= {f"TAIL_{name.upper()}": index for name, index in PYTHON_TAILS.items()}
+    defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for name, index in mapped.TAILS.items()}
+    return defines
+
+
 def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpus: int, threads: int) -> str:
     """Return the program's C text with its constants in front.
 
@@ -345,52 +373,20 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
     for members in (*WANTED_IF_THERE, *MEASURED.values()):
         with contextlib.suppress(LookupError):
             layout |= btf.offsets(members)
-    defines = {f"O_{s}_{m.replace('.', '_')}": o for (s, m), o in layout.items() if m}
+    defines = _agreed() | constants(layout)
     defines["O_pt_regs_number"], defines["O_pt_regs_first"] = (o for (s, m), o in layout.items() if s == "pt_regs")
     defines["O_task_struct_status"] = layout["task_struct", f"thread_info.{COMPAT_WORD}"]
     defines["O_dentry_pprev"] = defines["O_dentry_d_hash"] + 8  # hlist_bl_node {next, pprev}
     defines["SIZE_upid"] = layout["upid", ""]
-    defines |= {name: value for name, value in wire.CONSTANTS.items() if name != "MAX_FRAME"}
-    defines |= {"H_PATH": HOW["path"], "H_TEXT": HOW["text"], "H_OUT": HOW["path_out"], "H_EXEC": HOW["exec_path"]}
-    defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"]}
-    defines |= {f"NR_{name.upper()}": NUMBERS[name] for name in ("mmap", "close")}
-    names = "SLEEP TIMESPEC TIMEVAL EPOLL_EVENT BRK IOVEC MSGHDR OPEN_HOW FDS MMSG".split()
-    defines |= {f"X_{name}": value for name, value in zip(names, EXTRA.values(), strict=True)}
-    ways = "CONNECTS GIVEN FILLED BINDS ACCEPTS".split()
-    defines |= {f"A_{way}": value for way, value in zip(ways, ADDRESS.values(), strict=True)}
-    defines |= {"SF_CHANGES_NAMES": SF_CHANGES_NAMES, "SF_EXEC": SF_EXEC, "SF_WRITES": SF_WRITES, "SF_FORKS": SF_FORKS}
-    defines |= {"SF_COMPAT_CHANGES_NAMES": SF_COMPAT_CHANGES_NAMES, "SF_KNOWN": SF_KNOWN}
-    defines |= {"SF_SEARCHES": SF_SEARCHES, "MOST_PROBE": MOST_ERRNO, "SF_OPENS": SF_OPENS}
-    defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"WITH_{function}": 1 for function in also}
     if "on_switch" in also:
         iowait = btf.bit("task_struct", "in_iowait")
         defines |= {"IOWAIT_WORD": iowait // 32 * 4, "IOWAIT_BIT": iowait % 32}
-    defines |= {
-        "O_DIRECT": os.O_DIRECT,
-        "PG_head": btf.values("pageflags").get("PG_head", 0),
-        "PAGE_BYTES": mmap.PAGESIZE,
-    }
-    defines |= {f"S_{name}": value for name, value in STATES.items()}
-    defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
+    defines["PG_head"] = btf.values("pageflags").get("PG_head", 0)
     defines |= {"EVENT_PAGES": event_pages, "NAME_PAGES": name_pages, "NCPU": cpus, "THREADS": threads}
-    defines |= {
-        "SLOTS": 65536,
-        "FILES": 65536,
-        "SOCKFS_MAGIC": 0x534F434B,
-        "NSFS_MAGIC": 0x6E736673,
-        "OVERLAYFS_MAGIC": 0x794C7630,
-        "BY_ADDRESS": BY_ADDRESS,
-    }
-    defines |= {"SLOTS": 65536, "FILES": 65536, "VOICES": 16384, "SOCKFS_MAGIC": 0x534F434B, "NSFS_MAGIC": 0x6E736673}
-    defines |= {"COMPAT_BIT": COMPAT_BIT, "REGISTERS_START": REGISTERS_START}
-    defines |= {f"ARG{index}": _register(index) - 1 for index in range(len(ARGUMENT_REGISTERS))}
     defines |= {"TASK_BTF": int(variant.typed), "CLASSIC": int(variant.classic)}
     defines["TASK_REGS"] = int(variant.typed and "task_pt_regs" in btf.helpers())
-    defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for index, name in enumerate(TAILS)}
-    defines |= {f"TAIL_{name.upper()}": index for name, index in PYTHON_TAILS.items()}
-    defines |= {f"TAIL_{name.removeprefix('on_').upper()}": index for name, index in mapped.TAILS.items()}
-    defines |= {"NR_PAGE_FAULT": PSEUDO["page_fault"], "MAPPED": int(variant.mapped)}
+    defines["MAPPED"] = int(variant.mapped)
     defines["SHARES"] = SHARES if variant.preemptible else 1
     sizes = {
         "event": wire.EVENT_BYTES,
@@ -408,7 +404,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         parts.append("mapped.c")
     parts += ["cache.c", *(["written.c"] if variant.mapped and variant.writes else [])]
     if variant.python:
-        defines |= {f"O_{s}_{m}": o for (s, m), o in btf.offsets(WANTED_PYTHON).items()}
+        defines |= constants(btf.offsets(WANTED_PYTHON))
         proof = [defines[f"O_file_{name}"] for name in ("f_path", "f_inode", "f_cred")]
         defines |= {"FILE_FROM": min(proof), "FILE_BYTES": max(proof) + 16 - min(proof)}
         defines |= {"FACT_PAGES": FACT_BYTES // PAGE, "KNOWN_STACKS": KNOWN_STACKS, "KNOWN_CODES": KNOWN_CODES}
