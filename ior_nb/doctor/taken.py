@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ior_nb.doctor.finding import Finding
+from ior_nb.engine.stopped.installed import OLDEST, version_of
 
 __all__ = ["WAYS", "Way", "ways"]
 
-_OLDEST: Final = (5, 10)
 _SEIZE: Final = 0x4206  # PTRACE_SEIZE
 _YAMA: Final = "proc/sys/kernel/yama/ptrace_scope"
 _STOPPED: Final = (
@@ -70,12 +69,11 @@ def _strace() -> str:
     if program is None:
         return "not installed (apt-get install strace)"
     try:
-        said = subprocess.run([program, "-V"], capture_output=True, text=True, timeout=20, check=False).stdout
+        version = version_of(program)
     except (OSError, subprocess.SubprocessError) as error:
         return f"{program} does not run: {error}"
-    version = re.search(r"version (\d+)\.(\d+)", said)
-    if version is None or (int(version[1]), int(version[2])) < _OLDEST:
-        return f"{program} is older than {'.'.join(map(str, _OLDEST))}"
+    if version is None or version < OLDEST:
+        return f"{program} is older than {'.'.join(map(str, OLDEST))}"
     return ""
 
 

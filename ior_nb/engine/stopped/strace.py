@@ -15,6 +15,7 @@ from typing import Final
 
 from ior_nb.engine.collector.__main__ import Refused
 from ior_nb.engine.collector.processes import threads
+from ior_nb.engine.stopped.installed import OLDEST, version_of
 from ior_nb.engine.stopped.lines import Lines, with_roles, without
 from ior_nb.engine.stopped.source import Block, Calls
 from ior_nb.engine.stopped.tasks import tracer_of, why_not
@@ -27,7 +28,6 @@ _ROLES_BEHIND: Final = _ROLES_WITHIN | {
     *("sleep_timespec", "timeout_timespec", "timeout_timeval", "epoll_event", "open_how", "offset_ptr", "offset2_ptr")
 }
 """What is behind a pointer; all other pointers stay numbers, for each costs strace a look."""
-_OLDEST: Final = (5, 10)
 _DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 _PATIENCE_S: Final = 20.0
 _PIPE_SIZE: Final = 1031  # F_SETPIPE_SZ
@@ -196,11 +196,11 @@ def version() -> tuple[str, str]:
     if program is None:
         raise Refused("SourceUnavailable", "there is no strace here; install it (apt-get install strace)")
     try:
-        said = subprocess.run([program, "-V"], capture_output=True, text=True, timeout=20, check=False).stdout
+        found = version_of(program)
     except (OSError, subprocess.SubprocessError) as error:
         raise Refused("SourceUnavailable", f"{program} does not run: {error}") from error
-    found = re.search(r"version (\d+)\.(\d+)", said)
-    if found is None or (int(found[1]), int(found[2])) < _OLDEST:
-        text = found[0] if found else "of an unknown version"
-        raise Refused("SourceUnavailable", f"{program} is {text}; 5.10 or newer is needed")
-    return program, f"{found[1]}.{found[2]}"
+    text = ".".join(map(str, found or ()))
+    if found is None or found < OLDEST:
+        seen = f"version {text}" if text else "of an unknown version"
+        raise Refused("SourceUnavailable", f"{program} is {seen}; {'.'.join(map(str, OLDEST))} or newer is needed")
+    return program, text
