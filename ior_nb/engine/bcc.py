@@ -17,7 +17,7 @@ from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.collector.hooks import TOLD
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.pages import settle
-from ior_nb.engine.spawn import BUFFER_BYTES, NAME_RING_BYTES, RING_BYTES, spawn
+from ior_nb.engine.spawn import BUFFER_BYTES, NAME_RING_BYTES, RING_BYTES, Collector, spawn
 from ior_nb.engine.spent import WAITS
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
 from ior_nb.runtime.text import printable
@@ -67,38 +67,24 @@ class BccEngine(CollectedEngine):
         origin = "compiled" if self.compiled else "from the cache"
         return f"bcc: {TOLD[self.way]}, program {origin}" + (f" ({self._not_kept})" if self._not_kept else "")
 
-    def open(self) -> None:
-        """Start the collector and load the program. Nothing is attached yet. Idempotent.
+    def _ready(self) -> bool:
+        return super()._ready() and not self._skipping
 
-        Raises:
-            PermissionDenied: the rights are missing.
-            SourceUnavailable: bcc or BTF is missing.
-            ProgramRejected: the compiler or the verifier refused the program.
-        """
-        with self._lock:
-            if self._collector is not None and self._failure is None and not self._skipping:
-                return
-            self._release()
-            self._failure = None
-            self._skipping = False
-            try:
-                self._spawn()
-                answer = self._ask(
-                    "load",
-                    event_bytes=self._ring_bytes,
-                    name_bytes=NAME_RING_BYTES,
-                    buffer_bytes=self._buffer_bytes,
-                    way=self._way,
-                )
-                self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
-                self.unfilled = answer["unfilled"]
-                self._measured = frozenset(answer["measured"])
-                self.notes = self._notes = (*answer["notes"], *self._sharing.begin(answer["doing"]))
-            except BaseException:
-                self._release()
-                raise
+    def _load(self) -> None:
+        self._skipping = False
+        answer = self._ask(
+            "load",
+            event_bytes=self._ring_bytes,
+            name_bytes=NAME_RING_BYTES,
+            buffer_bytes=self._buffer_bytes,
+            way=self._way,
+        )
+        self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
+        self.unfilled = answer["unfilled"]
+        self._measured = frozenset(answer["measured"])
+        self.notes = self._notes = (*answer["notes"], *self._sharing.begin(answer["doing"]))
 
-    def _spawn(self) -> None:
+    def _spawn(self) -> Collector:
         if sys.platform != "linux":
             raise errors.SourceUnavailable(
                 f"system calls are traced with eBPF, which is Linux only; this is {sys.platform}"
@@ -107,12 +93,7 @@ class BccEngine(CollectedEngine):
             raise errors.SourceUnavailable(
                 f"the system calls of x86-64 and arm64 can be traced, not those of {platform.machine()}; {RECORDING}"
             )
-        try:
-            self._connect(spawn())
-        except OSError as error:
-            raise errors.SourceUnavailable(
-                f"the collector process cannot be started: {error.strerror or error}"
-            ) from error
+        return spawn()
 
     # ---- a trace
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import weakref
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 import numpy as np
@@ -41,7 +42,7 @@ class _Answer:
         self.message: dict[str, Any] = {}
 
 
-class CollectedEngine:
+class CollectedEngine(ABC):
     """One collector process, started on first use and kept until `close`; the engine's own part is in subclasses.
 
     Args:
@@ -53,6 +54,8 @@ class CollectedEngine:
     can_wait = True
     syscalls = NATIVE
     title = ""
+    _role = "collector"
+    """What people know the process as."""
 
     def __init__(self, *, buffer_bytes: int = BUFFER_BYTES) -> None:
         self._buffer_bytes = min(buffer_bytes, memory_limit() // 8)  # a container may have less than both sides buffer
@@ -88,6 +91,47 @@ class CollectedEngine:
     def thread_ids(self) -> tuple[int, ...]:
         """Ids of the threads that must not be traced."""
         return tuple(t.native_id for t in self._threads if t.native_id is not None)
+
+    def open(self) -> None:
+        """Start the collector, and have it make ready. Nothing is traced yet. Idempotent.
+
+        Raises:
+            PermissionDenied: the rights are missing.
+            SourceUnavailable: what it needs is missing here.
+            ProgramRejected: the compiler or the verifier refused the program.
+        """
+        with self._lock:
+            if self._ready():
+                return
+            self._release()
+            self._failure = None
+            try:
+                try:
+                    self._connect(self._spawn())
+                except OSError as error:
+                    raise errors.SourceUnavailable(
+                        f"the {self._role} process cannot be started: {error.strerror or error}"
+                    ) from error
+                self._load()
+            except BaseException:
+                self._release()
+                raise
+
+    def _ready(self) -> bool:
+        return self._collector is not None and self._failure is None
+
+    @abstractmethod
+    def _spawn(self) -> Collector:
+        """Start a collector.
+
+        Raises:
+            OSError: it cannot be started.
+            SourceUnavailable: it would have nothing to do here.
+        """
+
+    @abstractmethod
+    def _load(self) -> None:
+        """Have it make ready, and keep what it says of itself."""
 
     def _connect(self, collector: Collector) -> None:
         """Begin to talk to a collector that has just been started."""

@@ -19,7 +19,7 @@ from ior_nb import errors
 from ior_nb.engine.collected import CollectedEngine
 from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.contract import Ended
-from ior_nb.engine.spawn import spawn
+from ior_nb.engine.spawn import Collector, spawn
 from ior_nb.engine.stopped.tasks import let_trace
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
 from ior_nb.syscalls import NATIVE
@@ -48,6 +48,7 @@ class StoppingEngine(CollectedEngine):
     name = ""
     syscalls = tuple(call for call in NATIVE if call.name not in PSEUDO)
     filters = False
+    _role = "helper"
     caveats: tuple[str, ...] = ()
     unfilled: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
@@ -62,39 +63,20 @@ class StoppingEngine(CollectedEngine):
         """What traces, and what that costs."""
         return f"{self._about}: the program stops at each call, which costs it 30 µs and more" if self._about else ""
 
-    def open(self) -> None:
-        """Start the helper, and have it hold a process of its own for a moment. Idempotent.
+    def _spawn(self) -> Collector:
+        if sys.platform != "linux" or not SUPPORTED:
+            raise errors.SourceUnavailable(
+                f"{self.name} traces on Linux, on x86-64 and arm64; this is {sys.platform}, "
+                f"{platform.machine()}; {RECORDING}"
+            )
+        path = [str(Path(__file__).resolve().parents[2]), *filter(None, sys.path)]
+        return spawn(_RUN.format(path=path, tracer=self.name), sudo=False)
 
-        Raises:
-            SourceUnavailable: there is no such tracer here, or it is too old.
-            PermissionDenied: it may not hold anybody.
-        """
-        with self._lock:
-            if self._collector is not None and self._failure is None:
-                return
-            self._release()
-            self._failure = None
-            if sys.platform != "linux" or not SUPPORTED:
-                raise errors.SourceUnavailable(
-                    f"{self.name} traces on Linux, on x86-64 and arm64; this is {sys.platform}, "
-                    f"{platform.machine()}; {RECORDING}"
-                )
-            path = [str(Path(__file__).resolve().parents[2]), *filter(None, sys.path)]
-            try:
-                self._connect(spawn(_RUN.format(path=path, tracer=self.name), sudo=False))
-                answer = self._ask("load", buffer_bytes=self._buffer_bytes)
-                self._about = answer["about"]
-                self._notes = self._sharing.begin(answer["doing"]) if answer["doing"] else (_NOT_TOLD,)
-            except OSError as error:
-                self._release()
-                if isinstance(error, errors.IorError):
-                    raise
-                raise errors.SourceUnavailable(
-                    f"the helper process cannot be started: {error.strerror or error}"
-                ) from error
-            except BaseException:
-                self._release()
-                raise
+    def _load(self) -> None:
+        """Have the helper hold a process of its own for a moment."""
+        answer = self._ask("load", buffer_bytes=self._buffer_bytes)
+        self._about = answer["about"]
+        self._notes = self._sharing.begin(answer["doing"]) if answer["doing"] else (_NOT_TOLD,)
 
     def start(self, options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
         """Hold the processes.
