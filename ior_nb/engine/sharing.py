@@ -10,7 +10,15 @@ import struct
 from ior_nb.engine.spawn import Collector
 from ior_nb.runtime import own
 
-__all__ = ["Sharing"]
+__all__ = ["Sharing", "not_told"]
+
+
+def not_told(why: str) -> str:
+    """Return what has to be said of a trace where nobody is told whose work a thread does."""
+    return (
+        f"the tracer's and the notebook's own calls cannot be told from yours {why}: "
+        "those of threads that do nothing else are left out, the others are rows"
+    )
 
 
 class Sharing:
@@ -42,8 +50,7 @@ class Sharing:
                 raise OSError(errno.EACCES, "the map was not let through to this process")
             self._words = own.share(received[0], size)
         except OSError as error:
-            note = f"the tracer's and the notebook's own calls cannot be told from yours here ({error.strerror}): "
-            return (note + "those of threads that do nothing else are left out, the others are rows",)
+            return (not_told(f"here ({error.strerror})"),)
         finally:
             for descriptor in received:
                 os.close(descriptor)

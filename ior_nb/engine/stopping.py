@@ -19,6 +19,7 @@ from ior_nb import errors
 from ior_nb.engine.collected import CollectedEngine
 from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.contract import Ended
+from ior_nb.engine.sharing import not_told
 from ior_nb.engine.spawn import Collector, spawn
 from ior_nb.engine.stopped.tasks import let_trace
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
@@ -30,10 +31,6 @@ __all__ = ["PtraceEngine", "StoppingEngine", "StraceEngine"]
 
 _BY_KERNEL: Final = (
     "faults on mapped files, the file of calls on mapped memory, fetched, source, run_delay, waits, lines of Python"
-)
-_NOT_TOLD: Final = (
-    "the tracer's and the notebook's own calls cannot be told from yours by this engine: "
-    "those of threads that do nothing else are left out, the others are rows"
 )
 _RUN: Final = """
 sys.path += {path!r}
@@ -76,7 +73,7 @@ class StoppingEngine(CollectedEngine):
         """Have the helper hold a process of its own for a moment."""
         answer = self._ask("load", buffer_bytes=self._buffer_bytes)
         self._about = answer["about"]
-        self._notes = self._sharing.begin(answer["doing"]) if answer["doing"] else (_NOT_TOLD,)
+        self._notes = self._sharing.begin(answer["doing"]) if answer["doing"] else (not_told("by this engine"),)
 
     def start(self, options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
         """Hold the processes.
