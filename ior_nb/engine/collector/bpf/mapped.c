@@ -14,7 +14,7 @@ struct cached {  /* wire.py: CACHED_FILE */
   u64 faults, mapped, filled, dirtied, written, in_calls, first_dirty, last_dirty, last_write, inode;
   u32 file, tid, others, pad;
 };
-struct fault {  /* program.py: Fault */
+struct fault {  /* mapped.py: Fault */
   u64 mapping, time, index, sleeps, read, pages, maps;
   struct inode_key key;
   u32 file, tree, stack, call_stack, pid, tid, comm_id;
