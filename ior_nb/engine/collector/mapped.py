@@ -10,12 +10,10 @@ from ior_nb.engine.collector.btf import Btf, constants
 
 __all__ = [
     "ENDS",
-    "FAULTS",
     "FUNCTIONS",
     "HOOKS",
     "TAILS",
     "WANTED",
-    "WRITTEN",
     "Fault",
     "defines",
     "functions",
@@ -46,13 +44,13 @@ HOOKS: Final = {
     "block_rq_complete": "on_written",
 }
 ENDS: Final = ("fault_ends", "fault_walk")
-WRITTEN: Final = ("on_dirty", "on_bio", "on_written")
+_WRITTEN: Final = ("on_dirty", "on_bio", "on_written")
 """What sees writeback: bpf/written.c."""
-FAULTS: Final = ("on_fault", "on_map_pages")
-FUNCTIONS: Final = (*ENDS, *FAULTS, *WRITTEN)
+_FAULTS: Final = ("on_fault", "on_map_pages")
+FUNCTIONS: Final = (*ENDS, *_FAULTS, *_WRITTEN)
 # Functions with a hook are tails too: the end of a fault comes between, and goes back to them. Those of program.py are
 # before them.
-_TAILS: Final = (*ENDS, *FAULTS, "on_cached", "on_enter", "on_exit", "on_task_exit")
+_TAILS: Final = (*ENDS, *_FAULTS, "on_cached", "on_enter", "on_exit", "on_task_exit")
 TAILS: Final = {name: at for at, name in enumerate(_TAILS, 16)}
 _FILES: Final = 16384
 
@@ -94,7 +92,7 @@ def sees_writes(btf: Btf) -> bool:
 
 def functions(*, faults_told: bool, writes: bool) -> tuple[str, ...]:
     """Return what it is made of where there are hooks for these."""
-    return (*ENDS, *(FAULTS if faults_told else ()), *(WRITTEN if writes else ()))
+    return (*ENDS, *(_FAULTS if faults_told else ()), *(_WRITTEN if writes else ()))
 
 
 def defines(btf: Btf, *, writes: bool) -> dict[str, int]:

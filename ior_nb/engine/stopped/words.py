@@ -11,7 +11,6 @@ from typing import Final
 from ior_nb.engine.collector import wire
 
 __all__ = [
-    "REMEMBERED",
     "error_number",
     "file_of",
     "nanoseconds",
@@ -23,7 +22,7 @@ __all__ = [
     "unescaped",
 ]
 
-REMEMBERED: Final = 1 << 16
+_REMEMBERED: Final = 1 << 16
 _NUMBER: Final = re.compile(rb"\s*\|?(0x[0-9a-f]+|-?\d+)")
 _FILE: Final = re.compile(rb"\s*(?:-?\d+|AT_FDCWD)<([^>]*)>(\(deleted\))?")
 _STRING: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"')
@@ -40,7 +39,7 @@ _LONGEST: Final = 4095  # of a path: the kernel looks at no more
 _WORD: Final = (1 << 64) - 1
 
 
-@functools.lru_cache(REMEMBERED)
+@functools.lru_cache(_REMEMBERED)
 def number(word: bytes) -> int:
     """Return the number a word begins with, as the register had it; 0 where there is none (NULL)."""
     found = _NUMBER.match(word)
@@ -50,14 +49,14 @@ def number(word: bytes) -> int:
     return int(word, 16 if word[:2] == b"0x" else 8 if word[:1] == b"0" else 10) & _WORD  # of 077, a mode, too
 
 
-@functools.lru_cache(REMEMBERED)
+@functools.lru_cache(_REMEMBERED)
 def file_of(word: bytes) -> bytes | None:
     """Return the file between the angle brackets of a descriptor, None where there is none."""
     found = _FILE.match(word)
     return None if found is None else found[1] + (b" (deleted)" if found[2] else b"")
 
 
-@functools.lru_cache(REMEMBERED)
+@functools.lru_cache(_REMEMBERED)
 def text_of(word: bytes) -> bytes | None:
     """Return the text between quotes; None where there is none, or it was not written out."""
     found = _STRING.search(word)
@@ -66,19 +65,19 @@ def text_of(word: bytes) -> bytes | None:
     return unescaped(found[1])[:_LONGEST]
 
 
-@functools.lru_cache(REMEMBERED)
+@functools.lru_cache(_REMEMBERED)
 def unescaped(raw: bytes) -> bytes:
     r"""Return the bytes behind `\x2f` and the other escapes of C."""
     return codecs.escape_decode(raw)[0] if b"\\" in raw else raw
 
 
-@functools.lru_cache(REMEMBERED)
+@functools.lru_cache(_REMEMBERED)
 def total_of(word: bytes) -> int:
     """Return the sum of the lengths in an array of struct iovec."""
     return sum(map(int, _LENGTHS.findall(word)))
 
 
-@functools.lru_cache(REMEMBERED)
+@functools.lru_cache(_REMEMBERED)
 def nanoseconds(word: bytes, null: int, invalid: int) -> int:
     """Return the time of a struct timespec or timeval, ns."""
     found = _TIME.search(word)
@@ -94,7 +93,7 @@ def span_ns(seconds: int, rest: int, unit: int, invalid: int) -> int:
     return (1 << 63) - 1 if seconds >= 9223372036 else seconds * 1_000_000_000 + rest * unit
 
 
-@functools.lru_cache(REMEMBERED)
+@functools.lru_cache(_REMEMBERED)
 def error_number(name: bytes) -> int:
     """Return the number of an error's name; 0 for one nobody knows."""
     return int(name) if name.isdigit() else _ERRORS.get(name, 0)
