@@ -9,6 +9,7 @@ from ior_nb.engine import ENGINES
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 from ior_nb.session.plan import FRAMES_OF, Request
+from ior_nb.syscalls import DEFAULT_CALLS, DEFAULT_FAMILIES
 
 __all__ = ["add_lines_options", "add_load_options", "add_trace_options", "load_arguments", "trace_arguments"]
 
@@ -43,7 +44,8 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
     who.add_argument("--system", action="store_true", help="every process of the machine")
     who.add_argument("--no-follow", dest="follow", action="store_false", help="do not trace children")
     who.add_argument("--own", action="store_true", help="leave out children that were running before")
-    which = parser.add_argument_group("which calls (default: the families FS, Network and AIO)")
+    usual = ", ".join(DEFAULT_FAMILIES), ", ".join(DEFAULT_CALLS)
+    which = parser.add_argument_group("which calls (default: the families {}, and {})".format(*usual))
     which.add_argument("--families", metavar="A,B", help="families of system calls, or `all`")
     which.add_argument("--syscalls", metavar="A,B", help="names of system calls; alone, only these")
     which.add_argument(
