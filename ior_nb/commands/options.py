@@ -108,6 +108,7 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=_seconds, metavar="S", help="leave out what began before: seconds, or as 1m30s")
     parser.add_argument("--end", type=_seconds, metavar="S", help="leave out what began then or later")
     parser.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
+    parser.add_argument("--no-rows", action="store_true", help="keep only the summary, of a file of any size")
 
 
 def add_lines_options(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +124,7 @@ def load_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "start": options.start,
         "end": options.end,
         "filter": options.filter,
+        "keep_rows": not options.no_rows,
     }
 
 
