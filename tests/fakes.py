@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
+import pytest
 
+from ior_nb import errors
+from ior_nb.engine import ENGINES
 from ior_nb.engine.bcc import Ended
 from ior_nb.engine.decode import COUNTER
 from ior_nb.runtime import EventBatch, Pushdown, StringTable, TraceOptions, new_tables
@@ -95,3 +98,20 @@ class FakeEngine:
 
     def close(self) -> None:
         self.closed += 1
+
+
+class RefusedEngine(FakeEngine):
+    """An engine that may not work here."""
+
+    why = "cannot load BPF programs: uid 7 lacks CAP_BPF"
+
+    def open(self) -> None:
+        raise errors.PermissionDenied(f"{self.why}. A remedy.\nMore.")
+
+
+def refuse_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this a machine where no engine that traces may work, and no recording stands in."""
+    for row in ENGINES.values():
+        if row.traces:
+            monkeypatch.setattr(row.home.replace(":", "."), RefusedEngine)
+    monkeypatch.delenv("IOR_NB_REPLAY", raising=False)

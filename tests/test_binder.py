@@ -18,10 +18,10 @@ from typing import Any, Final
 import pytest
 
 from tests.conftest import REQUIRED
-from tests.notebook.test_notebooks import NOBODY, NOTEBOOKS, ROOT, missing, read, text_of
+from tests.nobody import NOBODY, as_nobody
+from tests.notebook.test_notebooks import NOTEBOOKS, ROOT, missing, read, text_of
 
 BINDER: Final = ROOT / "binder"
-FEWER_RIGHTS: Final = ROOT / "tests" / "live" / "fewer_rights.py"
 LEFT_OUT: Final = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", ".ipynb_*")
 
 
@@ -32,17 +32,16 @@ def environment() -> dict[str, Any]:
     return found
 
 
-def as_nobody(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def run_as_nobody(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command without any right, not even those of this user's files or of tracing itself."""
-    helper = [sys.executable, "-B", str(FEWER_RIGHTS), str(NOBODY), "-", "untraced"]
-    return subprocess.run([*helper, *command], check=False, capture_output=True, text=True, cwd="/", env=environ)
+    return subprocess.run(as_nobody(*command), check=False, capture_output=True, text=True, cwd="/", env=environ)
 
 
 def execute(folder: Path, notebooks: list[str]) -> subprocess.CompletedProcess[str]:
     """Execute notebooks as nobody, in the environment that was built; the results are in out/."""
     programs = folder / "venv" / "bin"
     options = ["--to", "notebook", "--execute", "--ExecutePreprocessor.timeout=120", "--output-dir"]
-    return as_nobody(
+    return run_as_nobody(
         *(str(programs / "jupyter"), "nbconvert", *options, str(folder / "out"), *notebooks),
         PATH=f"{programs}:{os.defpath}",
         HOME=str(folder / "home"),
@@ -54,7 +53,7 @@ def public_python() -> str:
     """Return a Python 3.11 that nobody can execute and that makes virtual environments."""
     check = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
     for candidate in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
-        if Path(candidate).exists() and as_nobody(candidate, "-I", "-c", check, PATH=os.defpath).returncode == 0:
+        if Path(candidate).exists() and run_as_nobody(candidate, "-I", "-c", check, PATH=os.defpath).returncode == 0:
             return candidate
     reason = "needs a Python 3.11 with its venv module outside of home folders"
     if REQUIRED:

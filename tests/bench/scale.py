@@ -130,6 +130,18 @@ def _make(path: Path, rows: int, seed: int) -> None:
     recorder.stop()
 
 
+def _summed(question: str) -> list[str]:
+    """Return the columns whose sums are compared."""
+    return [*_COMPARED, *(["reread_bytes"] if question == "files" else [])]
+
+
+def _in_order(question: str, table: Any, sums: Any, ranks: list[list[Any]]) -> list[list[Any]]:
+    """Return the sums of each row of a table and its ranks, if there are any, in an order that is nobody's own."""
+    names = table.iloc[:, 0].tolist() if question in _BY_NAME else range(len(sums))
+    order = sorted(range(len(sums)), key=lambda i: (str(names[i]), *sums[i].tolist()))
+    return [[*map(int, sums[i].tolist()), *(ranks[i] if ranks else ())] for i in order]
+
+
 def _of_ior(folder: str, question: str) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
     """Return how to ask, and what of an answer is compared."""
     import ior_nb
@@ -151,10 +163,7 @@ def _of_ior(folder: str, question: str) -> tuple[Callable[[], Any], Callable[[An
             return table.calls
         table = table[table["calls"] > 0]
         ranks = table[["p50_ns", "p99_ns", "p999_ns"]].to_numpy().tolist() if question == "syscalls" else []
-        sums = table[[*_COMPARED, *(["reread_bytes"] if question == "files" else [])]].to_numpy()
-        names = table.iloc[:, 0].tolist() if question in _BY_NAME else range(len(sums))
-        order = sorted(range(len(sums)), key=lambda i: (str(names[i]), *sums[i].tolist()))
-        return [[*map(int, sums[i].tolist()), *(ranks[i] if ranks else ())] for i in order]
+        return _in_order(question, table, table[_summed(question)].to_numpy(), ranks)
 
     return asked, compared
 
@@ -184,11 +193,8 @@ def _of_duckdb(folder: str, question: str) -> tuple[Callable[[], Any], Callable[
             return int(table.iloc[:, 3].sum())
         if question == "slowest":
             return table["latency_ns"].tolist()
-        sums = table[[*_COMPARED, *(["reread_bytes"] if question == "files" else [])]].fillna(0).to_numpy()
-        ranks = [[row[0], row[3], row[4]] for row in table["ranks"]] if question == "syscalls" else []
-        names = table.iloc[:, 0].tolist() if question in _BY_NAME else range(len(sums))
-        order = sorted(range(len(sums)), key=lambda i: (str(names[i]), *sums[i].tolist()))
-        return [[*map(int, sums[i].tolist()), *(map(int, ranks[i]) if ranks else ())] for i in order]
+        ranks = [[int(row[at]) for at in (0, 3, 4)] for row in table["ranks"]] if question == "syscalls" else []
+        return _in_order(question, table, table[_summed(question)].fillna(0).to_numpy(), ranks)
 
     return lambda: connection.sql(query).df(), compared
 

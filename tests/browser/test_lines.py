@@ -89,27 +89,29 @@ def calls(notebook: Notebook) -> dict[tuple[str, str], int]:
     return {(function, line): int(count.replace(",", "")) for function, line, count in found}
 
 
-def wait_for(notebook: Notebook, key: tuple[str, str], count: int) -> None:
-    """Wait until a line has its calls."""
+def settled(notebook: Notebook, wanted: dict[tuple[str, str], int]) -> dict[tuple[str, str], int | None]:
+    """Return the calls these lines are shown with: as soon as they are those wanted, or after ten seconds."""
+    found: dict[tuple[str, str], int | None] = {}
     for _ in range(100):
-        if calls(notebook).get(key) == count:
-            return
+        shown = calls(notebook)
+        found = {line: shown.get(line) for line in wanted}
+        if found == wanted:
+            break
         notebook.page.wait_for_timeout(100)
-    assert calls(notebook) == {key: count}
+    return found
 
 
 def test_lines_of_other_cells_modules_threads_and_workers_come_live(notebook: Notebook) -> None:
     """Each has its calls while the trace runs, whoever runs it, and more when it runs again."""
     shoot(notebook.page, "lines-begin")
     run(notebook, 3)
-    wait_for(notebook, ("seven", "3"), 14)
-    wait_for(notebook, ("five", "7"), 10)
+    once = settled(notebook, {("seven", "3"): 14, ("five", "7"): 10})
     shoot(notebook.page, "lines-light")
-
     run(notebook, 3)
+    twice = settled(notebook, {("seven", "3"): 28, ("five", "7"): 20})
 
-    wait_for(notebook, ("seven", "3"), 28)
-    wait_for(notebook, ("five", "7"), 20)
+    assert once == {("seven", "3"): 14, ("five", "7"): 10}
+    assert twice == {("seven", "3"): 28, ("five", "7"): 20}
 
 
 def test_a_click_narrows_to_a_function_a_file_or_a_line(notebook: Notebook, lab: Lab) -> None:
@@ -136,7 +138,7 @@ def test_a_click_narrows_to_a_function_a_file_or_a_line(notebook: Notebook, lab:
 def test_many_lines_are_there(notebook: Notebook) -> None:
     """Three hundred functions, by their names; the total is all calls."""
     run(notebook, 4)
-    wait_for(notebook, ("line_0", "2"), 1)
+    assert settled(notebook, {("line_0", "2"): 1}) == {("line_0", "2"): 1}
     page = notebook.page
     page.locator(".tb-search:visible").fill("line_29")
     page.wait_for_timeout(300)

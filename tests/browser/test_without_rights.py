@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,10 +10,9 @@ from playwright.sync_api import BrowserContext
 
 from tests.browser.conftest import Lab, Notebook, write_notebook
 from tests.browser.test_first_notebook import shoot
+from tests.nobody import write_kernel
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(180)]
-
-SEARCHES = "2"  # CAP_DAC_READ_SEARCH: this machine's Python may be where only root may look
 
 
 @pytest.fixture
@@ -23,15 +20,7 @@ def kernel(lab: Lab) -> str:
     """The name of a kernel that runs as nobody, with no right that tracing takes, and may not trace itself."""
     if os.geteuid() != 0:
         pytest.skip("only root can run a kernel as somebody else")
-    place = Path(lab.folder, ".data", "kernels", "nobody")
-    place.mkdir(parents=True, exist_ok=True)
-    helper = Path(__file__).parents[1] / "live" / "fewer_rights.py"
-    as_nobody = [sys.executable, str(helper), "65534", SEARCHES, "untraced"]
-    argv = [*as_nobody, sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    home = {"HOME": "/nonexistent", "IPYTHONDIR": "/nonexistent"}
-    spec = {"argv": argv, "display_name": "nobody", "language": "python", "env": home}
-    (place / "kernel.json").write_text(json.dumps(spec))
-    return "nobody"
+    return write_kernel(lab.folder / ".data", HOME="/nonexistent", IPYTHONDIR="/nonexistent")
 
 
 def test_a_cell_shows_what_the_host_counts(lab: Lab, context: BrowserContext, kernel: str, tmp_path: Path) -> None:

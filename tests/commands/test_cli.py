@@ -13,6 +13,7 @@ import pytest
 
 from ior_nb.result.load import load
 from ior_nb.sinks.parquet import read
+from tests.live.mounts import mount
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -318,18 +319,12 @@ def test_a_command_that_does_not_end_in_time_is_killed() -> None:
 @pytest.mark.live
 def test_a_recording_that_failed_is_told(tmp_path: Path) -> None:
     """Its status, its reason and its file are in the result; the file counts all calls there were."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=768k", "none", place], check=False).returncode:
-        pytest.skip("only root can mount a small file system")
-    target = place / "r.parquet"
     code = "import os\nfd = os.open('/dev/zero', os.O_RDONLY)\nfor _ in range(200_000): os.pread(fd, 7, 0)"
-    try:
+    with mount(tmp_path / "disk", "-t", "tmpfs", "-o", "size=768k", "none") as place:
+        target = place / "r.parquet"
         done = ior("trace", "--json", "--quiet", "-o", str(target), "--", sys.executable, "-I", "-c", code)
         told = json.loads(done.stdout.splitlines()[-1])
         books = load(target).accounting
-    finally:
-        subprocess.run(["umount", place], check=True)
 
     assert done.returncode == 74
     assert "No space left" in told["recording_error"]

@@ -12,25 +12,13 @@ from ior_nb.engine.counters import CountersEngine
 from ior_nb.runtime import Scope
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
-from tests.fakes import FakeEngine
-
-WHY = "cannot load BPF programs: uid 7 lacks CAP_BPF"
-
-
-class Refused(FakeEngine):
-    """An engine that may not work here."""
-
-    def open(self) -> None:
-        raise errors.PermissionDenied(f"{WHY}.\nmore lines")
+from tests.fakes import RefusedEngine, refuse_all
 
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> TracerSession:
     """A session on a machine whose tracer has no rights."""
-    monkeypatch.setattr("ior_nb.engine.bcc.BccEngine", Refused)
-    monkeypatch.setattr("ior_nb.engine.stopping.StraceEngine", Refused)
-    monkeypatch.setattr("ior_nb.engine.stopping.PtraceEngine", Refused)
-    monkeypatch.delenv("IOR_NB_REPLAY", raising=False)
+    refuse_all(monkeypatch)
     return TracerSession()
 
 
@@ -50,18 +38,15 @@ def test_counters_stand_in_for_an_engine_that_cannot_work(session: TracerSession
     ]
     assert t.host.io.get("rchar", 3000) >= 3000
     assert "counters only" in said.splitlines()[0]
-    assert f"nothing can be traced here: {WHY} (see %ior doctor)" in said
+    assert f"nothing can be traced here: {RefusedEngine.why}. A remedy (see %ior doctor)" in said
     assert "calls seen" not in said
     assert "counters only" in t._repr_html_()
     assert "counters only" in t.df().attrs["completeness"]
 
 
-@pytest.mark.parametrize("asked", [{"pid": os.getpid()}, {"system": True}, {"command": ["true"]}])
+@pytest.mark.parametrize("asked", [{"tid": os.getpid()}, {"system": True}, {"command": ["true"]}])
 def test_what_is_not_this_process_is_refused_as_before(session: TracerSession, asked: dict[str, object]) -> None:
     """The host counts this process: of any other the reason is what there is to say."""
-    if "pid" in asked:
-        asked = {"tid": os.getpid()}
-
     with session, pytest.raises(errors.PermissionDenied, match="lacks CAP_BPF"), trace(session=session, **asked):  # type: ignore[arg-type]
         pass
 
@@ -77,7 +62,7 @@ def test_there_are_no_rows_to_record(session: TracerSession, tmp_path: Path) -> 
 
 def test_an_engine_asked_for_by_name_still_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing stands in for it."""
-    monkeypatch.setattr("ior_nb.engine.bcc.BccEngine", Refused)
+    refuse_all(monkeypatch)
     with TracerSession(engine="bcc") as session, pytest.raises(errors.PermissionDenied):
         session.prepare()
 

@@ -21,6 +21,7 @@ from ior_nb.session.tracing import trace
 from ior_nb.sinks.streamrow import without_warnings
 from ior_nb.syscalls import resolve
 from tests.bench.frames import frames
+from tests.engine.records import named
 from tests.fakes import FakeEngine
 
 ROWS = 12_000
@@ -93,15 +94,6 @@ def test_new_string_tables_show_in_no_sink(tmp_path: Path) -> None:
         assert renewed[name] == value, name
 
 
-def named(number: int, text: str) -> np.ndarray:
-    """Return the NAMES frame of one file."""
-    chunk = np.zeros(1, CHUNK)
-    chunk["len"], chunk["id"], chunk["type"], chunk["parts"] = wire.CHUNK_BYTES, number, wire.N_FILE, 1
-    chunk["mode"], chunk["length"], chunk["bytes"] = 0o100644, len(text), len(text)
-    chunk["text"] = np.array([text.encode()], f"S{wire.CHUNK_TEXT}").view(f"V{wire.CHUNK_TEXT}")
-    return chunk
-
-
 def read_of(number: int) -> bytes:
     """Return the EVENTS frame of one read of a file."""
     event = np.zeros(1, EVENT)
@@ -117,10 +109,10 @@ def alive(*ids: int) -> bytes:
 def test_a_name_said_once_is_known_however_many_tables_later() -> None:
     """The name of a file that is used again after a long time is still known."""
     decoder = Decoder(limit=40)
-    decoder.names.take(named(1, "/old").tobytes())
+    decoder.names.take(named(1, "/old"))
     seen = []
     for number in range(2, 1_501):
-        decoder.names.take(named(number, f"/new/{number}").tobytes())
+        decoder.names.take(named(number, f"/new/{number}"))
         if number % 100 == 0:
             used = (number, number - 90, 1)
             seen.append(tuple(decoder.events(read_of(n)).text("file")[0] for n in used))
@@ -135,14 +127,14 @@ def test_ids_that_come_no_more_are_let_go(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("ior_nb.engine.names._YOUNG", 10)
     decoder = Decoder(limit=40)
     decoder.names._enough = 100
-    decoder.names.take(named(7, "/held").tobytes())
+    decoder.names.take(named(7, "/held"))
     first = decoder.events(read_of(7))
     asked, most = 0, 0
     for number in range(1_000, 5_000):
-        decoder.names.take(named(number * 128, f"/new/{number}").tobytes())
+        decoder.names.take(named(number * 128, f"/new/{number}"))
         if decoder.names.ask():
             asked += 1
-            late = named(number * 128 + 1, "/late").tobytes()  # comes after the question, and is not in the answer
+            late = named(number * 128 + 1, "/late")  # comes after the question, and is not in the answer
             decoder.names.take(late)
             decoder.names.keep(alive(7))
             assert decoder.events(read_of(number * 128 + 1)).text("file").tolist() == ["/late"]
@@ -161,7 +153,7 @@ def test_ids_take_the_room_of_their_number_not_of_their_size() -> None:
     decoders = [Decoder(), Decoder()]
     for decoder, step in zip(decoders, (1, 1 << 17), strict=True):
         for number in range(1, 2_000):
-            decoder.names.take(named(number * step, f"/{number}").tobytes())
+            decoder.names.take(named(number * step, f"/{number}"))
     near, far = decoders
 
     assert far.names.paths.nbytes == near.names.paths.nbytes

@@ -10,24 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ior_nb.engine.collector import wire
-from ior_nb.engine.names import CHUNK, Names
+from ior_nb.engine.names import Names
 from ior_nb.engine.pages import CACHED_FILE, by_file, in_cache, settle
 from ior_nb.runtime import StringTable, new_tables
+from tests.engine.records import named
 
 PAGE = mmap.PAGESIZE
 
 
 def names_of(*paths: str) -> tuple[Names, StringTable]:
     """Return names in which the files 1, 2, ... have these paths, and the table of paths."""
-    chunks = np.zeros(len(paths), CHUNK)
-    for at, path in enumerate(paths):
-        chunks[at]["id"], chunks[at]["type"], chunks[at]["parts"] = at + 1, wire.N_FILE, 1
-        chunks[at]["length"] = chunks[at]["bytes"] = len(path)
-        chunks[at]["text"] = np.void(path.encode().ljust(wire.CHUNK_TEXT, b"\0"))
     tables = new_tables()
     names = Names(tables)
-    names.take(chunks.tobytes())
+    for number, path in enumerate(paths, 1):
+        names.take(named(number, path))
     return names, tables["file"]
 
 

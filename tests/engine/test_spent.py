@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.decode import EVENT, Decoder
-from ior_nb.engine.names import CHUNK
 from ior_nb.engine.spent import ALL, FETCHED, LOCKS, RUN_DELAY, WAITS, unpacked
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.schema import PARTS
 from ior_nb.syscalls import resolve
+from tests.engine.records import named
 
 UNKNOWN = wire.PACKED_UNKNOWN
 WORDS = st.one_of(st.integers(0, 5000), st.integers(0, (1 << 32) - 2))
@@ -34,11 +34,7 @@ def decoded(
     """Return rows of reads of a file of that mode."""
     decoder = Decoder()
     decoder.spent.measured = measured
-    chunk = np.zeros(1, CHUNK)
-    chunk["len"], chunk["id"], chunk["type"], chunk["parts"] = wire.CHUNK_BYTES, 1, wire.N_FILE, 1
-    chunk["mode"], chunk["length"], chunk["bytes"] = mode, 2, 2
-    chunk["text"] = np.array([b"/f"], f"S{wire.CHUNK_TEXT}").view(f"V{wire.CHUNK_TEXT}")
-    decoder.names.take(chunk.tobytes())
+    decoder.names.take(named(1, "/f", mode=mode))
     events = np.zeros(len(calls), EVENT)
     events["len"], events["nr"], events["file"], events["pid"] = wire.EVENT_BYTES, resolve(name).number, 1, 1
     events["args"][:, 2], events["ret"] = 1 << 20, 100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.calls import here
+from tests.live.mounts import mount
 
 if TYPE_CHECKING:
     from tests.live.conftest import Expected, Ran
@@ -103,22 +103,20 @@ def test_no_row_of_an_open_descriptor_lacks_its_name(scenario: str, run_scenario
 
 
 @pytest.fixture
-def mounted(request: pytest.FixtureRequest, tmp_path: Path, required: Callable[[str], None]) -> Iterator[Path]:
+def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A folder inside another file system, mounted for the test; the parameter says which."""
-    lower, upper, work, merged = (tmp_path / name for name in ("lower", "upper", "work", "merged"))
-    for folder in (lower, upper, work, merged):
+    lower, upper, work = (tmp_path / name for name in ("lower", "upper", "work"))
+    for folder in (lower, upper, work):
         folder.mkdir()
     options = {
         "overlay": ["-t", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", "overlay"],
         "tmpfs": ["-t", "tmpfs", "tmpfs"],
         "bind": ["--bind", str(lower)],
     }[request.param]
-    if subprocess.run(["mount", *options, str(merged)], check=False, capture_output=True).returncode != 0:
-        required(f"needs the right to mount ({request.param})")
-    inside = merged / "inside"
-    inside.mkdir()
-    yield inside
-    subprocess.run(["umount", str(merged)], check=True)
+    with mount(tmp_path / "merged", *options) as merged:
+        inside = merged / "inside"
+        inside.mkdir()
+        yield inside
 
 
 @pytest.mark.parametrize("mounted", ["overlay", "tmpfs", "bind"], indirect=True)

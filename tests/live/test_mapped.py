@@ -19,6 +19,7 @@ import ior_nb
 from ior_nb.result.trace import Trace
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
+from tests.live.mounts import mount
 
 MIB = 1 << 20
 PROGRAM = """
@@ -226,28 +227,20 @@ def test_a_shared_library_is_a_mapped_file(tmp_path: Path, session: TracerSessio
 
 def test_a_file_below_an_overlay_has_the_name_its_user_knows(tmp_path: Path, session: TracerSession) -> None:
     """In containers the mapping is of the layer's file; the row has the path in the container."""
-    folders = {name: tmp_path / name for name in ("lower", "upper", "work", "merged")}
-    for folder in folders.values():
+    lower, upper, work = (tmp_path / name for name in ("lower", "upper", "work"))
+    for folder in (lower, upper, work):
         folder.mkdir()
-    (folders["lower"] / "data").write_bytes(os.urandom(MIB))
-    lower, upper, work, merged = map(str, folders.values())
-    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-    done = subprocess.run(
-        ["mount", "-t", "overlay", "overlay", "-o", options, merged], check=False, capture_output=True
-    )
-    if done.returncode:
-        pytest.skip(f"no overlay file system: {done.stderr.decode()}")
-    try:
-        cold(folders["lower"] / "data")
-        opened = f"f = open({merged + '/data'!r}, 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)"
+    (lower / "data").write_bytes(os.urandom(MIB))
+    layers = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    with mount(tmp_path / "merged", "-t", "overlay", "overlay", "-o", layers) as merged:
+        cold(lower / "data")
+        opened = f"f = open({str(merged / 'data')!r}, 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)"
         program = f"import mmap; {opened}; m[::4096]"
         with ior_trace(command=[sys.executable, "-c", program], session=session) as t:
             pass
-    finally:
-        subprocess.run(["umount", merged], check=True)
 
-    assert t.pages[f"{merged}/data"]["faulted_bytes"] == MIB
-    assert faults(t, folders["merged"] / "data")["bytes"].sum() == MIB
+    assert t.pages[str(merged / "data")]["faulted_bytes"] == MIB
+    assert faults(t, merged / "data")["bytes"].sum() == MIB
 
 
 REGION = """

@@ -17,12 +17,11 @@ import pytest
 import ior_nb
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
+from tests.nobody import FEWER_RIGHTS, NOBODY
 
 if TYPE_CHECKING:
     from tests.live.conftest import Workload
 
-HELPER = Path(__file__).with_name("fewer_rights.py")
-NOBODY = 65534
 CAP_PERFMON, CAP_BPF = 38, 39
 BOTH = f"{CAP_PERFMON},{CAP_BPF}"
 DOCTOR = (
@@ -53,7 +52,7 @@ def python(required: Callable[[str], None]) -> str:
     """An interpreter nobody can execute."""
     check = "import sys; sys.exit(sys.version_info < (3, 11))"
     for candidate in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
-        command = [sys.executable, str(HELPER), str(NOBODY), "-", "exec", candidate, "-I", "-S", "-c", check]
+        command = [sys.executable, str(FEWER_RIGHTS), str(NOBODY), "-", "exec", candidate, "-I", "-S", "-c", check]
         if subprocess.run(command, check=False, capture_output=True).returncode == 0:
             return candidate
     required("needs a Python 3.11 outside of home folders")
@@ -66,7 +65,7 @@ BY_BCC = ("trace", "--engine", "bcc")
 def with_rights(user: int, capabilities: str, *words: str, package: Path) -> subprocess.CompletedProcess[str]:
     """Run the helper; it uses the package that lies in a folder."""
     return subprocess.run(
-        [sys.executable, "-B", str(HELPER), str(user), capabilities, *words],
+        [sys.executable, "-B", str(FEWER_RIGHTS), str(user), capabilities, *words],
         check=False,
         capture_output=True,
         text=True,

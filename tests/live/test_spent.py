@@ -21,6 +21,7 @@ from ior_nb.result.trace import Trace
 from ior_nb.runtime.schema import PARTS
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
+from tests.live.mounts import ext4
 
 SIZE = 23 << 20
 HERE = Path(__file__).parent
@@ -63,25 +64,13 @@ def run(session: TracerSession, path: Path, code: str, **options: Any) -> tuple[
 
 
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory, required: Callable[[str], None]) -> Iterator[Path]:
-    """A file of random bytes on an ext4 of its own, on a loop device."""
-    folder = tmp_path_factory.mktemp("disk")
-    image, place = folder / "image", folder / "place"
-    place.mkdir()
-    with image.open("wb") as file:
-        file.truncate(96 << 20)
-    try:
-        subprocess.run(["mkfs.ext4", "-q", str(image)], check=True, capture_output=True)
-        subprocess.run(["mount", "-o", "loop", str(image), str(place)], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        required(f"no ext4 on a loop device here: {error}")
-    data = place / "data"
-    data.write_bytes(np.random.default_rng(7).bytes(SIZE))
-    subprocess.run(["sync", str(data)], check=True)
-
-    yield data
-
-    subprocess.run(["umount", str(place)], check=True)
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file of random bytes on an ext4 of its own."""
+    with ext4(tmp_path_factory.mktemp("disk")) as place:
+        data = place / "data"
+        data.write_bytes(np.random.default_rng(7).bytes(SIZE))
+        subprocess.run(["sync", str(data)], check=True)
+        yield data
 
 
 @pytest.fixture

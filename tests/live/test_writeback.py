@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
+from tests.live.mounts import ext4
 
 MIB = 1 << 20
 PROGRAM = """
@@ -40,14 +40,8 @@ with open(f"{folder}/mapped", "w+b") as file:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system on a device of its own."""
-    image, folder = tmp_path / "image", tmp_path / "disk"
-    with image.open("wb") as file:
-        file.truncate(96 * MIB)
-    folder.mkdir()
-    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
-    subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with ext4(tmp_path) as place:
+        yield place
 
 
 def test_what_becomes_of_bytes_written(disk: Path, session: TracerSession) -> None:

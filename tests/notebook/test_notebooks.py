@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import ior_nb
+from tests.nobody import NOBODY, write_kernel
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 NOTEBOOKS: Final = sorted((ROOT / "notebooks").glob("*.ipynb"))
 RECORDINGS: Final = sorted((ROOT / "notebooks" / "recordings").glob("*.parquet"))
-NOBODY: Final = 65534
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 # What a reader has to find in the outputs of each notebook, whether it was traced or played back.
@@ -41,18 +39,6 @@ FACTS: Final = {
         "<details>",
     ],
 }
-# A kernel that may not trace itself and may read files at most, for this interpreter may lie in a folder of root's.
-AS_NOBODY: Final = f"""
-import os, sys
-sys.path.insert(0, {str(ROOT / "tests" / "live")!r})
-import fewer_rights
-sys.path.pop(0)
-os.chown(sys.argv[-1], {NOBODY}, {NOBODY})
-fewer_rights.refuse_ptrace()
-fewer_rights.drop({NOBODY}, [2])
-from ipykernel.kernelapp import launch_new_instance
-launch_new_instance()
-"""
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -184,10 +170,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
         (made / name.lower()).mkdir()
         monkeypatch.setenv(name, str(made / name.lower()))
-    kernel = made / "jupyter" / "kernels" / "nobody" / "kernel.json"
-    kernel.parent.mkdir(parents=True)
-    argv = [sys.executable, "-c", AS_NOBODY, "-f", "{connection_file}"]
-    kernel.write_text(json.dumps({"argv": argv, "display_name": "nobody", "language": "python"}))
+    write_kernel(made / "jupyter")
     monkeypatch.setenv("JUPYTER_PATH", str(made / "jupyter"))
     for found in (made, *made.rglob("*")):
         os.chown(found, NOBODY, NOBODY)

@@ -11,9 +11,10 @@ import pytest
 from ior_nb.globalfilter import parse
 from ior_nb.result.imports import by_package, imports_line
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime import EventBatch
 from ior_nb.runtime.stacks import Frame, written
 from tests.fakes import batch
+from tests.result.cells import keep, traced
 
 CELL = "/tmp/ipykernel_7/12.py"
 TEXT = ["import pandas\n", "import mine\n", "frame = pandas.read_csv(name)\n"]
@@ -44,7 +45,7 @@ CALLS: tuple[tuple[list[Frame], str, int, Frame], ...] = (
 
 @pytest.fixture(autouse=True)
 def _cell() -> Iterator[None]:
-    linecache.cache[CELL] = (sum(map(len, TEXT)), None, TEXT, CELL)
+    keep(CELL, TEXT)
     yield
     linecache.clearcache()
 
@@ -66,11 +67,7 @@ def rows() -> EventBatch:
 
 def a_trace() -> Trace:
     """Return a finished trace of them."""
-    trace = Trace(title="this cell", scope="", engine="fake")
-    trace.add(rows())
-    trace.cells = {CELL: 12}
-    trace.finish(window=(0, 1), accounting=Accounting(seen=len(CALLS), emitted=len(CALLS)), counters={})
-    return trace
+    return traced(rows(), {CELL: 12})
 
 
 def test_imports_are_told_by_package_most_time_first() -> None:
@@ -114,9 +111,7 @@ def test_the_cell_shows_its_imports_folded() -> None:
 
 def test_a_cell_of_nothing_but_imports_is_shown() -> None:
     """It has no line with a call of its own, and yet something to say."""
-    trace = Trace(title="this cell", scope="", engine="fake")
-    trace.add(rows()[:2])
-    trace.finish(window=(0, 1), accounting=Accounting(seen=2, emitted=2), counters={})
+    trace = traced(rows()[:2])
 
     (shown,) = trace.annotated()
 
@@ -153,10 +148,9 @@ def test_imports_too_deep_to_see_the_cell_are_the_cell_s_where_there_is_only_one
     cells: tuple[int, ...], calls: int
 ) -> None:
     """Packages import packages, and a stack ends somewhere: with two cells nobody knows whose it was."""
-    trace = Trace(title="this cell", scope="", engine="fake")
     files = [f"/tmp/ipykernel_7/{number}.py" for number in cells]
     found = [[Frame("<module>", file, 1), IMPORT] for file in files]
-    trace.add(
+    trace = traced(
         batch(
             syscall=["read"] * (len(found) + 1),
             file=[f"{SITE}/six.py"] * (len(found) + 1),
@@ -164,7 +158,6 @@ def test_imports_too_deep_to_see_the_cell_are_the_cell_s_where_there_is_only_one
             py_file=[*files, PANDAS.file],
         )
     )
-    trace.finish(window=(0, 1), accounting=Accounting(seen=3, emitted=3), counters={})
 
     assert [one.imports[0][1].calls for one in trace.annotated()] == [calls] * len(cells)
     assert trace.imports()["calls"].tolist() == [len(cells) + 1]
@@ -172,18 +165,14 @@ def test_imports_too_deep_to_see_the_cell_are_the_cell_s_where_there_is_only_one
 
 def test_where_a_module_was_looked_for_nobody_knows_for_whom() -> None:
     """A folder says nothing, and a cell is no package."""
-    trace = Trace(title="this cell", scope="", engine="fake")
-    trace.add(batch(syscall=["newfstatat"], file=["/home/ada"], stack=[written([cell(3), IMPORT])]))
-    trace.finish(window=(0, 1), accounting=Accounting(seen=1, emitted=1), counters={})
+    trace = traced(batch(syscall=["newfstatat"], file=["/home/ada"], stack=[written([cell(3), IMPORT])]))
 
     assert trace.imports()["package"].tolist() == ["looking for modules"]
 
 
 def test_hostile_names_of_packages_are_text() -> None:
     """A folder can have any name."""
-    trace = Trace(title="this cell", scope="", engine="fake")
-    trace.add(batch(stack=[written([IMPORT])], file=[f"{SITE}/<img src=x>\x1b[2J/y.py"], syscall=["read"]))
-    trace.finish(window=(0, 1), accounting=Accounting(seen=1, emitted=1), counters={})
+    trace = traced(batch(stack=[written([IMPORT])], file=[f"{SITE}/<img src=x>\x1b[2J/y.py"], syscall=["read"]))
 
     assert "<img" not in trace.summary().html()
     assert "\x1b" not in trace.summary().text()

@@ -15,9 +15,10 @@ from ior_nb.result import lines
 from ior_nb.result.cost import Cost
 from ior_nb.result.lines import annotated
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, EventBatch
+from ior_nb.runtime import EventBatch
 from ior_nb.runtime.stacks import Frame, written
 from tests.fakes import batch
+from tests.result.cells import keep, traced
 
 CELL = "/tmp/ipykernel_7/4711.py"
 TEXT = ["# %%ior --families all\n", "for name in names:\n", "    frame = read_csv(name)\n", "done()\n"]
@@ -30,7 +31,7 @@ HOSTILE = Frame("f;<b>(x)\n", "/home/ada/</td>;a.py", 7)
 @pytest.fixture(autouse=True)
 def cell() -> Iterator[None]:
     """The text of a cell, as IPython keeps it."""
-    linecache.cache[CELL] = (sum(map(len, TEXT)), None, TEXT, CELL)
+    keep(CELL, TEXT)
     yield
     linecache.clearcache()
 
@@ -55,11 +56,7 @@ def rows() -> EventBatch:
 
 def a_trace() -> Trace:
     """Return a finished trace of these rows."""
-    trace = Trace(title="this cell", scope="", engine="fake")
-    trace.add(rows())
-    trace.cells = {CELL: 12}
-    trace.finish(window=(0, 1), accounting=Accounting(seen=6, emitted=6), counters={})
-    return trace
+    return traced(rows(), {CELL: 12})
 
 
 def test_lines_add_up_to_all_calls_most_time_first() -> None:
@@ -114,7 +111,7 @@ def test_libraries_below_a_line_can_be_unfolded() -> None:
 
 def test_hostile_names_and_texts_are_text() -> None:
     """What a traced program calls its files and functions, and what a line holds, never becomes markup."""
-    linecache.cache[HOSTILE.file] = (1, None, ["<img src=x>\x1b[2J\n"] * 7, HOSTILE.file)
+    keep(HOSTILE.file, ["<img src=x>\x1b[2J\n"] * 7)
     (shown,) = a_trace().annotated("a.py")
 
     assert "<img" not in shown.html()
@@ -223,10 +220,8 @@ def test_a_line_that_cannot_be_told_is_said() -> None:
 
 def test_files_know_the_lines_that_opened_them() -> None:
     """Those of most calls first, three of them by name; nothing where it is not known."""
-    trace = Trace(title="this cell", scope="", engine="fake")
     places: list[object] = ["a.py:1", *["b.py:2"] * 3, "c.py:3", "c.py:3", "d.py:4", "e.py:5", ""]
-    trace.add(batch(syscall=["read"] * 9, file=[*["/x"] * 8, "/y"], opened_at=places, bytes=[*[9] * 8, 1]))
-    trace.finish(window=(0, 1), accounting=Accounting(seen=9, emitted=9), counters={})
+    trace = traced(batch(syscall=["read"] * 9, file=[*["/x"] * 8, "/y"], opened_at=places, bytes=[*[9] * 8, 1]))
 
     assert trace.files()["opened_at"].tolist() == ["b.py:2, c.py:3, a.py:1, 2 more", ""]
     assert parse("opened_at=c.py:3").mask(trace.batch).sum() == 2

@@ -15,9 +15,9 @@ from ior_nb import load
 from ior_nb.export import EXPORTERS
 from ior_nb.result.sources import Sources, recorded
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting
 from ior_nb.runtime.stacks import CELLS, Frame, written
 from tests.fakes import batch
+from tests.result.cells import keep, traced
 
 CELL = "/tmp/ipykernel_7/4711.py"
 TEXT = ["# %%ior --families all\n", "x = '<b>\x1b[2J'\n", "frame = read_csv(x)\n"]
@@ -26,22 +26,19 @@ TEXT = ["# %%ior --families all\n", "x = '<b>\x1b[2J'\n", "frame = read_csv(x)\n
 @pytest.fixture(autouse=True)
 def cell() -> Iterator[None]:
     """The text of a cell, as IPython keeps it."""
-    linecache.cache[CELL] = (sum(map(len, TEXT)), None, TEXT, CELL)
+    keep(CELL, TEXT)
     yield
     linecache.clearcache()
 
 
 def a_trace(*, file: str = CELL, line: int = 3) -> Trace:
     """Return a finished trace of a call of a line."""
-    trace = Trace(title="this cell", scope="", engine="fake")
-    trace.add(
+    return traced(
         batch(
             syscall=["read"], stack=[written([Frame("f", file, line)])], py_file=[file], py_line=[line], py_func=["f"]
-        )
+        ),
+        {CELL: 12},
     )
-    trace.cells = {CELL: 12}
-    trace.finish(window=(0, 1), accounting=Accounting(seen=1, emitted=1), counters={})
-    return trace
 
 
 def test_a_recording_shows_the_cell_where_nobody_has_it(tmp_path: Path) -> None:
@@ -88,14 +85,14 @@ def test_other_exports_have_no_cells(tmp_path: Path) -> None:
 def test_only_cells_that_made_calls_are_recorded() -> None:
     """Nothing else of the notebook."""
     other = "/tmp/ipykernel_7/9.py"
-    linecache.cache[other] = (7, None, ["secret = 1\n"], other)
+    keep(other, ["secret = 1\n"])
 
     assert "secret" not in a_trace().metadata()[CELLS]
 
 
 def test_too_much_text_stays_behind() -> None:
     """A footer is read whole by everybody who opens the file."""
-    linecache.cache[CELL] = (1, None, ["x" * (1 << 21)], CELL)
+    keep(CELL, ["x" * (1 << 21)])
 
     assert CELLS not in a_trace().metadata()
 

@@ -38,12 +38,6 @@ from ior_nb.sinks.streamrow import RingBuffer, Sequencer
 from tests.fakes import FakeEngine, batch
 
 
-@pytest.fixture
-def session(engine: FakeEngine) -> TracerSession:
-    """A session on that engine."""
-    return TracerSession(engine=engine)
-
-
 def reads(*files: str) -> EventBatch:
     """Return finished reads of these files, now."""
     count = len(files)

@@ -9,14 +9,7 @@ from ior_nb.engine import ENGINES
 from ior_nb.session.choice import best
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
-from tests.fakes import FakeEngine
-
-
-class Refused(FakeEngine):
-    """An engine that may not work here."""
-
-    def open(self) -> None:
-        raise errors.PermissionDenied("uid 7 lacks CAP_BPF. A remedy.\nMore.")
+from tests.fakes import FakeEngine, RefusedEngine, refuse_all
 
 
 @pytest.fixture(autouse=True)
@@ -34,29 +27,27 @@ def test_the_first_that_works_is_taken_and_says_nothing(monkeypatch: pytest.Monk
 
 def test_the_next_one_says_in_a_line_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the first is refused the second traces, and the result names it, the reason, and who knows more."""
-    monkeypatch.setattr("ior_nb.engine.bcc.BccEngine", Refused)
+    monkeypatch.setattr("ior_nb.engine.bcc.BccEngine", RefusedEngine)
     monkeypatch.setattr("ior_nb.engine.stopping.StraceEngine", FakeEngine)
     with TracerSession() as session, trace(session=session) as t:
         pass
 
     assert t.engine == "fake"
-    assert t.notes[0] == "strace, for bcc cannot (uid 7 lacks CAP_BPF); see %ior doctor"
+    assert t.notes[0] == f"strace, for bcc cannot ({RefusedEngine.why}); see %ior doctor"
 
 
 def test_where_none_works_each_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in knows why each engine is refused."""
-    for engine in ("bcc.BccEngine", "stopping.StraceEngine", "stopping.PtraceEngine"):
-        monkeypatch.setattr(f"ior_nb.engine.{engine}", Refused)
+    refuse_all(monkeypatch)
     with TracerSession() as session, pytest.raises(errors.PermissionDenied) as refusal:
         trace(session=session, system=True).__enter__()
 
-    assert "strace: uid 7 lacks CAP_BPF; ptrace: uid 7 lacks CAP_BPF" in str(refusal.value)
+    assert f"strace: {RefusedEngine.why}; ptrace: {RefusedEngine.why}" in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", [name for name, row in ENGINES.items() if row.traces])
 def test_an_engine_asked_for_by_name_is_the_only_one_tried(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It raises with its reason and remedy."""
-    for engine in ("bcc.BccEngine", "stopping.StraceEngine", "stopping.PtraceEngine"):
-        monkeypatch.setattr(f"ior_nb.engine.{engine}", Refused)
+    refuse_all(monkeypatch)
     with TracerSession(engine=name) as session, pytest.raises(errors.PermissionDenied, match="A remedy"):
         session.prepare()

@@ -1,27 +1,17 @@
 """Calls while memory of the interpreter cannot be read, and one before each: LIBRARY, where a thread's state has its data stack."""
 
 import ctypes
-import json
 import os
 import sys
 
-Z = os.open(os.environ["TRUTH"], os.O_RDONLY)
+from marks import Z, mark
+
 library = ctypes.PyDLL(sys.argv[1])
 library.hidden_pread.argtypes = [ctypes.c_ulong, ctypes.c_ulong, ctypes.c_int, ctypes.c_long]
 library.hidden_pread.restype = ctypes.c_long
 ctypes.pythonapi.PyThreadState_Get.restype = ctypes.c_ulong
 state = ctypes.pythonapi.PyThreadState_Get()
 chunk = ctypes.c_ulong.from_address(state + int(sys.argv[2])).value
-
-
-def mark(at):
-    frame, stack = sys._getframe(1), []
-    while frame:
-        stack.append((frame.f_code.co_filename, frame.f_code.co_qualname, frame.f_lineno))
-        frame = frame.f_back
-    with open(f"{os.environ['TRUTH']}.{os.getpid()}", "a") as out:
-        out.write(json.dumps([at, stack]) + "\n")
-    return at
 
 
 def code_hidden():

@@ -18,6 +18,7 @@ from ior_nb.result.load import load
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
 from ior_nb.syscalls import resolve
+from tests.live.mounts import mount
 from tests.live.scenarios.program import command
 
 IOR_NB = [sys.executable, "-m", "ior_nb"]
@@ -297,22 +298,16 @@ def test_a_process_is_traced_until_its_end(sleeping: subprocess.Popen[bytes], tm
     assert json.loads(out.splitlines()[-1])["accounting"]["complete"]
 
 
-def test_a_full_disk_is_said_and_leaves_a_readable_recording(tmp_path: Path, required: Callable[[str], None]) -> None:
+def test_a_full_disk_is_said_and_leaves_a_readable_recording(tmp_path: Path) -> None:
     """A recording that the disk has no room for: an error that says so, and what was written can be read."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=False).returncode != 0:
-        required("needs the right to mount")
-    try:
-        code = "import os\nfd = os.open('/dev/zero', 0)\nfor at in range(600000): os.pread(fd, at % 977 + 1, 0)\n"
+    code = "import os\nfd = os.open('/dev/zero', 0)\nfor at in range(600000): os.pread(fd, at % 977 + 1, 0)\n"
+    with mount(tmp_path / "disk", "-t", "tmpfs", "-o", "size=256k", "tmpfs") as disk:
         ran = subprocess.run(
             [*IOR_NB, "trace", "-o", str(disk / "a.parquet"), "--", sys.executable, "-S", "-c", code],
             capture_output=True, text=True, check=False, timeout=2 * WAIT_S,
         )  # fmt: skip
 
-        assert "No space left on device" in ran.stderr
-    finally:
-        subprocess.run(["umount", disk], check=True)
+    assert "No space left on device" in ran.stderr
 
 
 def test_a_crash_is_the_status(session: TracerSession) -> None:

@@ -1,0 +1,17 @@
+"""Records as the kernel program writes them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ior_nb.engine.collector import wire
+from ior_nb.engine.names import CHUNK
+
+
+def named(number: int, text: str, *, mode: int = 0o100644) -> bytes:
+    """Return the NAMES frame of one file."""
+    chunk = np.zeros(1, CHUNK)
+    chunk["len"], chunk["id"], chunk["type"], chunk["parts"] = wire.CHUNK_BYTES, number, wire.N_FILE, 1
+    chunk["mode"], chunk["length"], chunk["bytes"] = mode, len(text), len(text)
+    chunk["text"] = np.array([text.encode()], f"S{wire.CHUNK_TEXT}").view(f"V{wire.CHUNK_TEXT}")
+    return chunk.tobytes()
