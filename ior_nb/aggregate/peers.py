@@ -29,8 +29,8 @@ def peers(rows: Rows, unrecorded: Counters) -> Columns:
         waits.grow(len(groups))
         waits.add("waiting_ns", at, waiting(batch, wait_rows(batch)))
         # The row of an accept is of the socket that listens, with the peer of the one that was made.
-        accepts = [code for name in ("accept", "accept4") if (code := batch.tables["syscall"].code(name)) is not None]
-        talks = np.flatnonzero(named & ~np.isin(batch["syscall"], accepts))
+        accepts = batch.tables["syscall"].among(("accept", "accept4")).take(batch["syscall"])
+        talks = np.flatnonzero(named & ~accepts)
         sockets.add(at[talks], inodes.of(batch["inode"][talks])[0])
         used, first = np.unique(at, return_index=True)
         for group, row in zip(used.tolist(), first.tolist(), strict=True):

@@ -240,8 +240,7 @@ class Recording:
         tables, count = batch.tables, len(batch)
         if "state" in wanted and "state" not in self.columns:
             done, never = tables["state"].intern_many(["done", "no return"])
-            calls = [code for name in _NEVER_RETURN if (code := tables["syscall"].code(name)) is not None]
-            filled["state"] = np.where(np.isin(batch["syscall"], calls), never, done)
+            filled["state"] = np.where(tables["syscall"].among(_NEVER_RETURN).take(batch["syscall"]), never, done)
         if "probe" in wanted and "probe" not in self.columns:
             filled["probe"] = probe_rows(batch)
         if "host" in wanted and self.host:
