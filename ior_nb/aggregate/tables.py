@@ -20,7 +20,7 @@ from ior_nb.aggregate.lives import Processes
 from ior_nb.aggregate.ranks import PERCENTILES, Ranks
 from ior_nb.aggregate.rows import credited_rows, latencies
 from ior_nb.aggregate.spent import MEASURED, WAITED, wait_rows, waiting
-from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured
+from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured, together
 from ior_nb.aggregate.unrecorded import as_group, into_groups, sums
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import UNRECORDED, Counters
@@ -237,20 +237,12 @@ def _by_last_frame(stacks: list[str], columns: Columns) -> tuple[Columns, Column
     frames = [(parsed(text) or (NO_FRAME,))[-1] for text in stacks]
     known = {frame: at for at, frame in enumerate(dict.fromkeys(frames))}
     at = np.array([known[frame] for frame in frames], np.intp)
-    together = Sums(tuple(columns))
-    together.grow(len(known))
-    for name, values in columns.items():
-        if name in MEASURED:  # below 0 where none was
-            together.columns[name][:] = -1
-            together.most(name, at, np.minimum(values, 0))
-        how = together.most if name == "max_ns" else together.add
-        how(name, at, np.maximum(values, 0))
     names: Columns = {
         "file": objects([frame.file for frame in known]),
         "line": np.array([frame.line for frame in known], np.int64),
         "function": objects([frame.function for frame in known]),
     }
-    return names, {name: values[: len(known)] for name, values in together.columns.items()}
+    return names, together(columns, at, len(known))
 
 
 def errors(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
