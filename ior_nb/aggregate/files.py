@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.asked import ASKED, Asked, amplification
-from ior_nb.aggregate.columns import Columns, objects, ranked
+from ior_nb.aggregate.columns import Columns, by_bytes, objects
 from ior_nb.aggregate.groups import HALF, ByText, Numbers, pairs
 from ior_nb.aggregate.rows import credited_rows
 from ior_nb.aggregate.spent import MEASURED
@@ -49,14 +49,11 @@ def files(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     columns: Columns = {"file": groups.names(found), **measured(measures, found)}
     columns |= asked.columns(found)
     columns["opened_at"] = openers.of(found, len(groups))
-    columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
     columns["amplification"] = amplification(
         np.where(columns["fetched_bytes"] < 0, -1, columns["fetched_bytes"] - columns.pop("fetched_by_faults")),
         columns["bytes_read"] - columns["faulted_bytes"] - columns["reread_bytes"],
     )
-    columns = ranked(columns, "bytes", "calls", "time_ns")
-    del columns["bytes"]
-    return averaged(as_group(columns, "file", unrecorded))
+    return averaged(as_group(by_bytes(columns), "file", unrecorded))
 
 
 class _Openers:
@@ -102,7 +99,4 @@ def directories(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     shown = ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns", "reread_bytes", "faulted_bytes")
     of_files = {"files": np.ones(len(at), np.int64), **{name: by_file[name] for name in (*shown, "max_ns", *MEASURED)}}
     columns: Columns = {"directory": objects(list(numbers)), **together(of_files, at, len(numbers))}
-    columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
-    columns = ranked(columns, "bytes", "calls", "time_ns")
-    del columns["bytes"]
-    return as_group(columns, "directory", unrecorded)
+    return as_group(by_bytes(columns), "directory", unrecorded)
