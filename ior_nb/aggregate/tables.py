@@ -21,7 +21,7 @@ from ior_nb.aggregate.ranks import PERCENTILES, Ranks
 from ior_nb.aggregate.rows import credited_rows, latencies
 from ior_nb.aggregate.spent import MEASURED, WAITED, wait_rows, waiting
 from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured, together
-from ior_nb.aggregate.unrecorded import as_group, into_groups, sums
+from ior_nb.aggregate.unrecorded import as_group, grown, into_groups, sums
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import UNRECORDED, Counters
 from ior_nb.runtime.filter import import_rows
@@ -295,15 +295,8 @@ def _failures(rows: Rows, unrecorded: Counters, measure: str) -> Columns:
         "example": objects(examples)[found],
     }
     columns = ranked(columns, "calls")
-    failures = {name: row[measure] for name, row in unrecorded.items() if row.get(measure)}
-    if failures:
-        blank = {name: np.zeros(len(failures), values.dtype) for name, values in columns.items()}
-        texts = {name: objects([""] * len(failures)) for name, values in columns.items() if values.dtype == object}
-        known = {
-            "syscall": objects(list(failures)),
-            "error": objects([UNRECORDED] * len(failures)),
-            "calls": np.array(list(failures.values()), np.int64),
-        }
-        behind = ranked(blank | texts | known, "calls")
-        columns = {name: np.concatenate([values, behind[name]]) for name, values in columns.items()}
+    failures = sorted((-row[measure], name) for name, row in unrecorded.items() if row.get(measure))
+    columns = grown(columns, len(found) + len(failures))
+    for row, (count, name) in enumerate(failures, len(found)):
+        columns["syscall"][row], columns["error"][row], columns["calls"][row] = name, UNRECORDED, -count
     return columns
