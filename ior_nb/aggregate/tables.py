@@ -224,10 +224,11 @@ def imports(rows: Rows) -> Columns:
     for batch in read(rows, *dict.fromkeys(("file", "stack", *SUMMED))):
         which = import_rows(batch)
         if which.any():
-            codes, names = packages(batch.take(which))
+            made = batch.take(which)
+            codes, names = packages(made)
             used, at = np.unique(codes, return_inverse=True)
             known = np.array([numbers.setdefault(names[code], len(numbers)) for code in used.tolist()], np.intp)
-            measures.add(batch.take(which), known.take(at), len(numbers))
+            measures.add(made, known.take(at), len(numbers))
     named: Columns = {"package": objects(list(numbers))}
     return averaged(ranked({**named, **measures.columns(np.arange(len(numbers)))}, "time_ns", "calls"))
 
