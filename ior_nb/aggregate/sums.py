@@ -47,8 +47,8 @@ class Sums:
         counts = np.bincount(at)
         self.columns[name][: len(counts)] += counts
 
-    def add(self, name: str, at: np.ndarray, values: np.ndarray) -> None:
-        """Add values, int64, to those of the groups `at`."""
+    def add(self, name: str, at: np.ndarray, values: np.ndarray | int) -> None:
+        """Add values, int64, or the same for each, to those of the groups `at`."""
         np.add.at(self.columns[name], at, values)
 
     def most(self, name: str, at: np.ndarray, values: np.ndarray) -> None:
