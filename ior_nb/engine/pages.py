@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import stat
@@ -13,7 +12,7 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.engine.names import Names
 from ior_nb.runtime import StringTable
-from ior_nb.syscalls.machine import NUMBERS
+from ior_nb.runtime.host import cached_of
 
 __all__ = ["CACHED_FILE", "by_file", "in_cache", "settle"]
 
@@ -96,9 +95,7 @@ def in_cache(path: str, inode: int = 0) -> tuple[int, int] | None:
         state = os.fstat(fd)
         if not stat.S_ISREG(state.st_mode) or inode not in (0, state.st_ino):
             return None
-        span, found = (ctypes.c_uint64 * 2)(0, 0), (ctypes.c_uint64 * 5)()
-        if ctypes.CDLL(None, use_errno=True).syscall(NUMBERS["cachestat"], fd, span, found, 0):
-            return None
-        return found[0] * mmap.PAGESIZE, (found[1] + found[2]) * mmap.PAGESIZE
+        found = cached_of(fd)
+        return None if found is None else (found.pages * mmap.PAGESIZE, found.dirty * mmap.PAGESIZE)
     finally:
         os.close(fd)

@@ -48,6 +48,7 @@ class Cached:
 
     pages: int
     dirty: int
+    """Those of them that are not on the disk yet: dirty, or being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +139,4 @@ def cached_of(file: int) -> Cached | None:
     whole, found = (ctypes.c_uint64 * 2)(0, 0), (ctypes.c_uint64 * 5)()  # a length of 0 is to the end
     if libc.syscall(ctypes.c_long(_CACHESTAT), ctypes.c_int(file), whole, found, ctypes.c_uint(0)):
         return None
-    return Cached(pages=int(found[0]), dirty=int(found[1]))
+    return Cached(pages=int(found[0]), dirty=int(found[1] + found[2]))
