@@ -44,6 +44,7 @@ from ior_nb.aggregate.tables import (
 )
 from ior_nb.aggregate.times import finished, heat, latency_bins, slowest, span, timeline
 from ior_nb.aggregate.unrecorded import added, counted, missing
+from ior_nb.aggregate.weights import weighed, weights_of
 
 __all__ = [
     "CLASSES",
@@ -95,4 +96,6 @@ __all__ = [
     "waiting",
     "waits_at",
     "ways",
+    "weighed",
+    "weights_of",
 ]

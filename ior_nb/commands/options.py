@@ -9,6 +9,7 @@ from ior_nb.engine import ENGINES
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 from ior_nb.session.plan import FRAMES_OF, Request
+from ior_nb.syscalls import DEFAULT_CALLS, DEFAULT_FAMILIES
 
 __all__ = ["add_lines_options", "add_load_options", "add_trace_options", "load_arguments", "trace_arguments"]
 
@@ -43,7 +44,8 @@ def add_trace_options(parser: argparse.ArgumentParser, *, rows: bool = True) -> 
     who.add_argument("--system", action="store_true", help="every process of the machine")
     who.add_argument("--no-follow", dest="follow", action="store_false", help="do not trace children")
     who.add_argument("--own", action="store_true", help="leave out children that were running before")
-    which = parser.add_argument_group("which calls (default: the families FS, Network and AIO)")
+    usual = ", ".join(DEFAULT_FAMILIES), ", ".join(DEFAULT_CALLS)
+    which = parser.add_argument_group("which calls (default: the families {}, and {})".format(*usual))
     which.add_argument("--families", metavar="A,B", help="families of system calls, or `all`")
     which.add_argument("--syscalls", metavar="A,B", help="names of system calls; alone, only these")
     which.add_argument(
@@ -106,6 +108,7 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=_seconds, metavar="S", help="leave out what began before: seconds, or as 1m30s")
     parser.add_argument("--end", type=_seconds, metavar="S", help="leave out what began then or later")
     parser.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
+    parser.add_argument("--no-rows", action="store_true", help="keep only the summary, of a file of any size")
 
 
 def add_lines_options(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +124,7 @@ def load_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "start": options.start,
         "end": options.end,
         "filter": options.filter,
+        "keep_rows": not options.no_rows,
     }
 
 

@@ -24,7 +24,7 @@ def folded(
         batch: the rows.
         about: what the rows lack.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
-        metric: what the numbers are: count, duration, bytes or gap.
+        metric: what the numbers are: a name of `METRICS`.
 
     Raises:
         ConfigError: an unknown field or metric.

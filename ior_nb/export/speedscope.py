@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ior_nb.version import VERSION
 __all__ = ["SCHEMA", "speedscope"]
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
+_UNITS: Final = {"": "none", "ns": "nanoseconds", "bytes": "bytes"}
 
 
 def _places(batch: EventBatch) -> dict[str, dict[str, str | int]]:
@@ -40,7 +42,7 @@ def speedscope(
         batch: the rows.
         about: its title names the file; behind it stands what the rows lack.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
-        metric: what is shown first: count, duration, bytes or gap.
+        metric: what is shown first: a name of `METRICS`.
 
     Raises:
         ConfigError: an unknown field or metric.
@@ -60,7 +62,7 @@ def speedscope(
             {
                 "type": "sampled",
                 "name": f"{title}: {name}",
-                "unit": METRICS[name],
+                "unit": _UNITS[METRICS[name].unit],
                 "startValue": 0,
                 "endValue": found.total(name),
                 "samples": [samples[i] for i in there],

@@ -13,14 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from ior_nb.aggregate import CLASS_OF, MEASURED, Groups, Sums, amount, latencies
+from ior_nb.aggregate import CLASS_OF, Groups, Sums, weighed, weights_of
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import encodable
-from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import Counters
-from ior_nb.runtime.frames import ALIASES, FIELDS, Field
+from ior_nb.runtime.frames import ALIASES, FIELDS, METRICS, Field
 from ior_nb.runtime.rows import Rows, read
-from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.text import printable
 
 __all__ = [
@@ -42,15 +40,6 @@ _NONE: Final[Counters] = {}
 UNKNOWN: Final = "[unknown]"
 """The one frame of a stack that would have none."""
 DEFAULT_FIELDS: Final = ("comm", "syscall", "path")
-METRICS: Final = {
-    "count": "none",
-    "duration": "nanoseconds",
-    "bytes": "bytes",
-    "gap": "nanoseconds",
-    "fetched": "bytes",
-    **{name.removesuffix("_ns"): "nanoseconds" for name in PARTS},
-}
-"""What a frame's width can mean, and its unit as speedscope calls it."""
 _COUNTED_AS: Final = {"count": "calls", "duration": "latency_ns", "bytes": "bytes"}
 
 NOT_RECORDED: Final = "[not recorded]"
@@ -119,11 +108,11 @@ def stacks(
     metrics = [metric_name(m) for m in metrics]
     columns = list(dict.fromkeys(of.column for of in of_fields))
     groups, sums = Groups(*columns), Sums(tuple(metrics))
-    for batch in read(rows, *dict.fromkeys([*columns, *(name for m in metrics for name in _WEIGHED[m])])):
+    for batch in read(rows, *dict.fromkeys([*columns, *(name for m in metrics for name in weighed(m))])):
         at = groups.of(batch)
         sums.grow(len(groups))
         for m in metrics:
-            sums.add(m, at, _weight(batch, m))
+            sums.add(m, at, weights_of(batch, m))
     numbers: dict[str, int] = {UNKNOWN: 0}
     parts = []
     for of in of_fields:
@@ -188,26 +177,6 @@ def _field_names(fields: str | Sequence[str]) -> list[str]:
     if not names:
         raise ConfigError(f"stacks of no fields say nothing; choose from {', '.join(FIELDS)}")
     return names
-
-
-_WEIGHED: Final = {
-    "count": (),
-    "duration": ("latency_ns", "state"),
-    "bytes": ("bytes",),
-    "gap": ("gap_ns",),
-    "fetched": ("fetched_bytes",),
-    **{name.removesuffix("_ns"): (name,) for name in PARTS},
-}
-"""Metric -> the columns it is made of."""
-
-
-def _weight(batch: EventBatch, metric: str) -> np.ndarray:
-    if metric == "count":
-        return np.ones(len(batch), np.int64)
-    if metric == "duration":
-        return latencies(batch)[0]
-    name = _WEIGHED[metric][0]
-    return amount(batch, name) if name in MEASURED else batch[name].view(np.int64)
 
 
 @dataclass(slots=True)

@@ -46,6 +46,7 @@ def load(
     start: float | None = None,
     end: float | None = None,
     filter: str | Filter | None = None,  # noqa: A002 - the field's own word
+    keep_rows: bool = True,
 ) -> Trace:
     """Return a recording as a finished trace: ours, the temporary file a crash left, or one the Go program `ior` wrote.
 
@@ -64,6 +65,7 @@ def load(
             have none of the wanted calls are not read.
         end: leave out calls that began then or later.
         filter: which rows are wanted, as `comm~python and latency>=1ms`.
+        keep_rows: whether there is more to ask for than the summary.
 
     Raises:
         RecordingError: nothing is there, or a file is no recording. Damage inside is found when its rows are read.
@@ -97,10 +99,10 @@ def load(
         books=lambda: _sum([part.books(*found) for part, found in zip(parts, counts(), strict=True)]),
     )
     _close(trace, parts, axis, whole=start is None and end is None)
-    if not wanted.active:
-        return trace
-    found = trace.filter(wanted)
+    found = trace.filter(wanted) if wanted.active else trace
     found.recording = trace.recording
+    if not keep_rows:
+        found.leave_rows()
     return found
 
 

@@ -118,9 +118,13 @@ class Trace(Answers):
         """Take in rows of the window."""
         self._sums.add(batch)
         if not keep:
-            self._rows_kept = False
+            self.leave_rows()
             return
         self.rows_let_go += self._held.add(batch)
+
+    def leave_rows(self) -> None:
+        """Keep none: nothing but the summary remains of them."""
+        self._rows_kept = False
 
     def stand_for(self, rows: Rows, *, count: Callable[[], int], books: Callable[[], Accounting]) -> None:
         """Be the trace of rows that stay where they are; their number and accounting are made when somebody asks."""

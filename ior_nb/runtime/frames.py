@@ -1,7 +1,7 @@
-"""What a frame of a flame graph can be, and how a value becomes frames: the one table for figures and files.
+"""What a frame of a flame graph can be, how a value becomes frames, and what its width can mean: for figures and files.
 
 A new field is one row of `FIELDS`: its name, the column it reads, and the function from one value of that column to its
-frames. It is called once per distinct value, never per event.
+frames. It is called once per distinct value, never per event. A new metric is one row of `METRICS`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["ALIASES", "FIELDS", "Field", "open_flags"]
+__all__ = ["ALIASES", "FIELDS", "METRICS", "Field", "Metric", "open_flags"]
 
 ALIASES: Final = {"tracepoint": "syscall", "durationToPrev": "gap"}
 """What ior calls a field or a metric -> our name."""
@@ -106,4 +106,28 @@ FIELDS: Final[dict[str, Field]] = {
     "python": Field("stack", _python, "functions of the Python stack, `function (file:line)`, outermost first"),
     "func": Field("py_func", _whole, "function of the line of Python that made the call"),
     "flags": Field("open_flags", _flags, "flags of an open; none for other calls"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a frame's width, or height, can mean."""
+
+    column: str
+    """The column that is added up; empty to count calls."""
+    unit: str
+    doc: str
+
+
+METRICS: Final[dict[str, Metric]] = {
+    "count": Metric("", "", "number of calls"),
+    "duration": Metric("latency_ns", "ns", "time in finished calls"),
+    "bytes": Metric("bytes", "bytes", "bytes moved"),
+    "gap": Metric("gap_ns", "ns", "time between the previous call of the thread and this one"),
+    "fetched": Metric("fetched_bytes", "bytes", "bytes devices were made to read"),
+    "on_cpu": Metric("on_cpu_ns", "ns", "time in calls on a CPU"),
+    "wait_cpu": Metric("wait_cpu_ns", "ns", "time in calls that waited for a CPU"),
+    "wait_device": Metric("wait_device_ns", "ns", "time in calls that waited for a device"),
+    "wait_lock": Metric("wait_lock_ns", "ns", "time in calls that waited for a lock in the kernel"),
+    "wait_other": Metric("wait_other_ns", "ns", "time in calls that waited for somebody else"),
 }

@@ -8,6 +8,7 @@ Polars) tell nobody: their rows have a peer and no object. Other processes are n
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import functools
 import importlib
@@ -32,7 +33,8 @@ _HEAD: Final = 1 << 16
 """Bytes of a request looked at for the end of its head."""
 _MOST: Final = 1 << 20
 """Requests kept; later ones are not."""
-_FRAMES: Final = 4
+_FRAMES: Final = 8
+"""Callers looked at: the hook and its wrappers, and those of http.client."""
 _RANGE: Final = re.compile(rb"\r\nrange:[ \t]*([^\r]{1,4000})", re.IGNORECASE)
 _REQUEST: Final = re.compile(rb"([A-Z]{1,20}) (\S+) HTTP/1\.[01](?:\r\n|\Z)")
 _PART: Final = re.compile(r"(\d*)-(\d*)")
@@ -130,11 +132,13 @@ class Objects:
         keys = batch["local"][rows].astype(np.int64) << 32 | batch["peer"][rows]
         column = np.zeros(len(batch), np.int32)
         for key in np.unique(keys).tolist():
-            with self._lock:
-                requests = list(self._requests.get((table[key >> 32], table[key & 0xFFFFFFFF]), ()))
-            if not requests:
+            known = self._requests.get((table[key >> 32], table[key & 0xFFFFFFFF]))
+            if known is None:
                 continue
             mine = rows[keys == key]
+            with self._lock:
+                earlier = bisect.bisect_right(known, int(batch["time_ns"][mine].min()), key=lambda one: one.time_ns)
+                requests = known[max(earlier - 1, 0) :]  # those before are of earlier rows
             times = np.array([request.time_ns for request in requests], np.uint64)
             codes = batch.tables["object"].intern_many(["", *(request.name for request in requests)])
             column[mine] = codes[np.searchsorted(times, batch["time_ns"][mine], side="right")]
@@ -144,7 +148,7 @@ class Objects:
 def _is_head(data: object) -> bool:
     """Whether this is what `HTTPConnection._send_output` (or an heir's) has made of a request: it calls it `msg`."""
     frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller
-    for _ in range(_FRAMES * 2):
+    for _ in range(_FRAMES):
         if frame.f_back is None:
             return False
         frame = frame.f_back

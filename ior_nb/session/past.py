@@ -75,8 +75,8 @@ class Past:
         self._counted: Filter | None = None
         self._wanted = Filter()
         self._looked = False
-        self._going_on: dict[str, tuple[Piecewise, Callable[[EventBatch], None]]] = {}  # statistics, trie
-        self._when_over: Callable[[], None] = lambda: None
+        # statistics and trie, where rows are left: what takes these, and what follows the last of them
+        self._going_on: dict[str, tuple[Piecewise, Callable[[EventBatch], None], Callable[[], None]]] = {}
 
     def __call__(self, context: Context) -> None:
         """Publish; see `runtime.TraceStarter`."""
@@ -150,8 +150,8 @@ class Past:
                 if not wanted.active and self.trace.completeness.unrecorded:
                     statistics.merge_counters(_by_number(self.trace.counters))
 
-            self._counted, self._when_over = wanted, over
-            self._going_on["statistics"] = Piecewise(self._passing(wanted), Statistics.columns), statistics.ingest
+            self._counted = wanted
+            self._going_on["statistics"] = Piecewise(self._passing(wanted), Statistics.columns), statistics.ingest, over
             self._go_on("statistics", _AT_ONCE)
             with self._publishing:
                 if self._over:
@@ -161,17 +161,16 @@ class Past:
 
     def _go_on(self, name: str, seconds: float) -> None:
         """Count some more rows."""
-        counting, take = self._going_on[name]
+        counting, take, over = self._going_on[name]
         for part in counting.some(seconds):
             take(part)
         if counting.over:
             del self._going_on[name]
-            if name == "statistics":
-                self._when_over()
+            over()
 
     def _progress(self) -> str:
         """Return how far the slower of the two has come; empty when all is counted."""
-        return next((told for counting, _ in list(self._going_on.values()) if (told := counting.told())), "")
+        return next((told for counting, *_ in list(self._going_on.values()) if (told := counting.told())), "")
 
     def reset(self) -> None:
         """Refuse: there is nothing to begin anew."""
@@ -194,7 +193,7 @@ class Past:
     def _rows(self, columns: Sequence[str]) -> Iterator[EventBatch]:
         """Return the first rows for the trie; the others come with the next looks."""
         counting = Piecewise(self._passing(self._counted or Filter()), columns)
-        self._going_on["trie"] = counting, self._trie.ingest
+        self._going_on["trie"] = counting, self._trie.ingest, lambda: None
         yield from counting.some(_AT_ONCE)
         if counting.over:
             self._going_on.pop("trie", None)

@@ -41,7 +41,7 @@ def trace(
         cgroup: a control group (version 2): its folder, or its id.
         uid: all processes of a user.
         system: every process of the machine.
-        families: families of system calls; default FS, Network and AIO. `all` is all of them.
+        families: families of system calls; default FS, Network and AIO, and `page_fault`. `all` is all of them.
         syscalls: names of system calls; alone, only these; with `families`, in addition.
         sampling: name of a syscall or family -> N: one call in N becomes a row; 0 counts only. Counters stay exact.
         filter: which rows are wanted, as `comm~python and latency>=1ms`; what it can the kernel program decides.

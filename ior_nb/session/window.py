@@ -143,13 +143,12 @@ class Stretch(Books):
                 raise SourceUnavailable(f"there are no rows to record: {why}")
         self._session.open_window(self, self.stop)
         self._describe(self._session.engine())
-        if self._session.engine().counts_only:
-            self._counting = Counting()
         self._entry = self._session.begin_cell(self._cell) if self._cell >= 0 else None
         self.trace.began = moment()
         self._t0 = self.trace.began.boot
         self.trace.window = (self._t0, self._t0)
-        if self._counting is not None:
+        if self._session.engine().counts_only:
+            self._counting = Counting()
             self._counting.begin()
         if self.child is not None:
             self.child.release()

@@ -6,8 +6,7 @@ argument plays, whether its result counts bytes, and one plain sentence for peop
 
 from dataclasses import dataclass
 
-from .machine import FOREIGN
-from .machine import NUMBERS as CALLS
+from .machine import FOREIGN, NUMBERS
 from .table import PSEUDO
 
 FAMILIES: tuple[str, ...] = (
@@ -70,7 +69,7 @@ RESULTS: tuple[str, ...] = ("", "fd", "none")
 
 MAX_ARGUMENTS = 6
 
-_NATIVE = CALLS | PSEUDO
+_NATIVE = NUMBERS | PSEUDO
 _KNOWN = _NATIVE.keys() | FOREIGN.keys()
 
 # Each line starts with the moment the argument is read. The word itself (descriptor, flags, pointer) is always taken

@@ -11,14 +11,13 @@ import numpy as np
 from ior_nb.errors import IorError
 from ior_nb.runtime import LiveRuntime, Task
 from ior_nb.runtime.text import escaped_html
+from ior_nb.syscalls import DEFAULT_FAMILIES
 from ior_nb.widgets.checked import texts, whole
 from ior_nb.widgets.page import packed, script, style
 from ior_nb.widgets.panel import Panel
 
-__all__ = ["DEFAULT_FAMILIES", "PickerPanel"]
+__all__ = ["PickerPanel"]
 
-DEFAULT_FAMILIES: Final = ("FS", "Network", "AIO")
-"""What is traced when nobody says otherwise."""
 _RESCAN_S: Final = 5.0
 _MOST_TASKS: Final = 5000
 _MOST_TEXT: Final = 200  # characters of a command line that are sent

@@ -303,6 +303,15 @@ def test_load_filters(recording: Path, wanted: str | None) -> None:
     assert found.accounting.unaccounted == 0
 
 
+def test_load_without_rows_keeps_the_summary(recording: Path) -> None:
+    """What remains of a recording is its summary; its rows are refused."""
+    found = load(recording, keep_rows=False)
+
+    assert found.summary().calls == 1009
+    with pytest.raises(errors.ConfigError, match="not kept"):
+        found.df()
+
+
 def test_rows_that_would_not_fit_are_refused_and_their_tables_are_not(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

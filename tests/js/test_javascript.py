@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
+from ior_nb.aggregate import WORDS
 from ior_nb.runtime.text import printable, show_bytes, show_ns
 from ior_nb.widgets import page
 from ior_nb.widgets.page import packed, script
@@ -131,6 +132,7 @@ def values_of_python() -> dict[str, Any]:
         "show_bytes": [(v, show_bytes(v)) for v in of_all_units(OF_BYTES, 1024, 5)],
         "printable": [(t, printable(t)) for t in [*characters(), *hostile]],
         "held": HELD,
+        "spent": list(WORDS.items()),
         "matcher": [(query, text, finds(query, text)) for query in queries for text in texts],
         "packed": {name: c | {"b": base64.b64encode(c["b"]).decode()} for name, c in columns.items()},
         "unpacked": {name: [v.item() if hasattr(v, "item") else v for v in values] for name, values in BACK.items()},

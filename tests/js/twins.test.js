@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { unpacked } from "../../ior_nb/widgets/js/panel.js";
 import { HELD } from "../../ior_nb/widgets/js/rows.js";
+import { SPENT } from "../../ior_nb/widgets/js/spent.js";
 import { matcher } from "../../ior_nb/widgets/js/table.js";
 import { printable, showBytes, showNs } from "../../ior_nb/widgets/js/text.js";
 
@@ -22,6 +23,10 @@ test("a search finds the same texts", () => {
 
 test("the stream keeps as many rows", () => {
   assert.equal(HELD, python.held);
+});
+
+test("the parts of a latency have the same words and order", () => {
+  assert.deepEqual(Object.entries(SPENT), python.spent);
 });
 
 test("packed columns are unpacked as they were, wherever the server puts them", () => {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -103,14 +104,15 @@ def test_cells_of_a_longer_trace_are_listed_and_compared(kernel: Kernel) -> None
     running = kernel.run("%ior cells").text
     kernel.run("%ior stop")
     stopped = kernel.run("%ior cells").text
-    lines = [{int(w[0]): w[1:] for w in map(str.split, text.splitlines()[1:])} for text in (running, stopped)]
+    cells = [[re.split(r"\s{2,}", line.strip()) for line in text.splitlines()] for text in (running, stopped)]
+    lines = [{int(row[0]): dict(zip(head[1:], row[1:], strict=True)) for row in rows} for head, *rows in cells]
     compared = kernel.run(f"d = %ior diff {first} {first + 1}\nprint(d)")
 
     for found in lines:
-        assert int(found[first][0]) >= 10
-        assert int(found[first + 1][0]) - int(found[first][0]) == 11
-        assert int(found[first][5]) == 0  # a file that is not there is a probe
-        assert "complete" in found[first]
+        assert int(found[first]["calls"]) >= 10
+        assert int(found[first + 1]["calls"]) - int(found[first]["calls"]) == 11
+        assert int(found[first]["errors"]) == 0  # a file that is not there is a probe
+        assert found[first]["completeness"].split()[0] == "complete"
         assert first + 2 in found
         assert first - 1 not in found
     assert "so far" in running
@@ -124,16 +126,16 @@ def test_a_stretch_of_a_recording_is_loaded(kernel: Kernel, tmp_path: Path) -> N
     path = f"{tmp_path}/r.parquet"
     counts = [
         kernel.run(f"%ior load {path} {options}").displayed[0]["text/plain"].split(" call")[0].split()[-1]
-        for options in ("--filter 'file~nowhere'", "--end 1m", "--start 59.5", "--start 59s --end 60")
+        for options in ("--filter 'file~nowhere'", "--end 1m", "--start 59.5", "--start 59s --end 60", "--no-rows")
     ]
     mistakes = ("--start soon", "--end 1 --start 2", "--begin 1")
     wrong = [kernel.run(f"%ior load {path} {options}") for options in mistakes]
     help_text = kernel.run("%ior load --help").text
 
-    assert counts == ["3", "6", "0", "0"]
+    assert counts == ["3", "6", "0", "0", "6"]
     assert [answer.status for answer in wrong] == ["error"] * 3
     assert all("\n" not in answer.evalue for answer in wrong)
-    for option in ("--start", "--end", "--filter"):
+    for option in ("--start", "--end", "--filter", "--no-rows"):
         assert option in help_text
         assert option in kernel.complete("%ior load --")
     assert "--families" not in kernel.complete("%ior load --")

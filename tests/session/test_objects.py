@@ -174,6 +174,8 @@ def test_rows_have_what_their_connection_was_asked_for_last(objects: Objects) ->
     )
 
     assert objects.stamp(rows).text("object").tolist() == ["", "h/one", "h/two", "", "", ""]
+    assert objects.stamp(rows[2:]).text("object").tolist() == ["h/two", "", "", ""]
+    assert objects.stamp(rows[1:2]).text("object").tolist() == ["h/one"]
 
 
 def test_what_was_fetched_stands_beside_what_was_asked() -> None:

@@ -105,4 +105,4 @@ def _path(frames: list[str]) -> str:
 def _amount(value: int, metric: str) -> str:
     if metric == "count":
         return f"{value:,} calls"
-    return show_bytes(value) if METRICS[metric] == "bytes" else show_ns(value)
+    return show_bytes(value) if METRICS[metric].unit == "bytes" else show_ns(value)

@@ -30,7 +30,7 @@ def html(
         rows: the rows.
         about: title, facts, completeness line and notes for the heading.
         fields: its frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
-        metric: what its widths mean at first: duration, count or bytes.
+        metric: what its widths mean at first: a name of `METRICS`.
 
     Raises:
         ConfigError: an unknown field or metric.

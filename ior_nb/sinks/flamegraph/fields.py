@@ -1,45 +1,17 @@
-"""What a frame's width can mean, and which orders of frames a view offers. What a frame can be says `runtime.frames`.
-
-A new metric is one row of `METRICS`.
-"""
+"""Which orders of frames a view offers. What a frame, and its width, can be says `runtime.frames`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime.frames import ALIASES, FIELDS, Field, open_flags
+from ior_nb.runtime.frames import ALIASES, FIELDS, METRICS, Field, Metric, open_flags
 
 __all__ = ["FIELDS", "METRICS", "OTHER", "PRESETS", "Field", "Metric", "checked_fields", "checked_metric", "open_flags"]
 
 OTHER: Final = "[other;]"
 """Name of the leaf that stands for folded frames. A traced name may be called so: what a frame is its field tells."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """What a frame's width, or height, can mean."""
-
-    column: str
-    """The column that is added up; empty to count calls."""
-    unit: str
-    doc: str
-
-
-METRICS: Final[dict[str, Metric]] = {
-    "count": Metric("", "", "number of calls"),
-    "duration": Metric("latency_ns", "ns", "time in finished calls"),
-    "gap": Metric("gap_ns", "ns", "time between the previous call of the thread and this one"),
-    "bytes": Metric("bytes", "bytes", "bytes moved"),
-    "fetched": Metric("fetched_bytes", "bytes", "bytes devices were made to read"),
-    "on_cpu": Metric("on_cpu_ns", "ns", "time in calls on a CPU"),
-    "wait_cpu": Metric("wait_cpu_ns", "ns", "time in calls that waited for a CPU"),
-    "wait_device": Metric("wait_device_ns", "ns", "time in calls that waited for a device"),
-    "wait_lock": Metric("wait_lock_ns", "ns", "time in calls that waited for a lock in the kernel"),
-    "wait_other": Metric("wait_other_ns", "ns", "time in calls that waited for somebody else"),
-}
 
 PRESETS: Final[tuple[tuple[str, ...], ...]] = (
     ("comm", "syscall", "path"),

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ior_nb.aggregate import MEASURED, amount, latencies
+from ior_nb.aggregate import weighed, weights_of
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, Frame, SnapshotNode, StringTable
 from ior_nb.runtime.index import grown
@@ -196,9 +196,8 @@ class LiveTrie:
 
     def looks_at(self) -> tuple[str, ...]:
         """Return the columns it needs of rows."""
-        metrics = (self._count_field, self._height_field)
-        measured = [METRICS[name].column for name in metrics if name and METRICS[name].column]
-        return tuple(dict.fromkeys((*self._columns, *measured, *(("state",) if "duration" in metrics else ()))))
+        metrics = filter(None, (self._count_field, self._height_field))
+        return tuple(dict.fromkeys((*self._columns, *(name for metric in metrics for name in weighed(metric)))))
 
     def _refill(self) -> None:
         for batch in self._rows_again(self.looks_at()):
@@ -217,7 +216,7 @@ class LiveTrie:
             ):
                 self._work_off(finish=True)
                 self._forget(tables)
-            measured = [_measured(batch, metric) for metric in (self._count_field, self._height_field) if metric]
+            measured = [weights_of(batch, metric) for metric in (self._count_field, self._height_field) if metric]
             self._pending.append((*(batch[name] for name in self._columns), *measured))
             self._pending_rows += len(batch)
             self._version += 1
@@ -425,13 +424,3 @@ def _frames(field: str, tables: Mapping[str, StringTable]) -> Callable[[int], li
 
 def _frames_of_code(frames: Callable[[str], list[str]], table: StringTable, code: int) -> list[str]:
     return frames(table[code])
-
-
-def _measured(rows: EventBatch, metric: str) -> np.ndarray:
-    """Return what each row adds to a metric: int64, shape (n,). A call that did not return has no duration."""
-    name = METRICS[metric].column
-    if not name:
-        return np.broadcast_to(np.int64(1), (len(rows),))
-    if metric == "duration":
-        return latencies(rows)[0]
-    return amount(rows, name) if name in MEASURED else rows[name].view(np.int64)
