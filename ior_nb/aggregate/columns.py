@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["Columns", "in_order", "mean", "objects", "ranked"]
+__all__ = ["Columns", "by_bytes", "in_order", "mean", "objects", "ranked"]
 
 Columns = dict[str, np.ndarray]
 """Equal-length columns by name; text as object arrays."""
@@ -28,6 +28,14 @@ def ranked(columns: Columns, *by: str) -> Columns:
         return columns
     keys = [-columns[name] for name in reversed(by)]
     return in_order(columns, np.lexsort([np.unique(next(iter(columns.values())), return_inverse=True)[1], *keys]))
+
+
+def by_bytes(columns: Columns) -> Columns:
+    """Return the groups with most bytes read and written first, of these those with most calls, then most time."""
+    both = columns["bytes_read"] + columns["bytes_written"]
+    found = ranked(columns | {"bytes": both}, "bytes", "calls", "time_ns")
+    del found["bytes"]
+    return found
 
 
 def in_order(columns: Columns, order: np.ndarray) -> Columns:

@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.asked import ASKED, Asked, amplification
-from ior_nb.aggregate.columns import Columns, objects, ranked
+from ior_nb.aggregate.columns import Columns, by_bytes, objects
 from ior_nb.aggregate.groups import HALF, ByText, Numbers, pairs
 from ior_nb.aggregate.rows import credited_rows
 from ior_nb.aggregate.spent import MEASURED
-from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured
+from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured, together
 from ior_nb.aggregate.unrecorded import as_group
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.completeness import Counters
@@ -49,14 +49,11 @@ def files(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     columns: Columns = {"file": groups.names(found), **measured(measures, found)}
     columns |= asked.columns(found)
     columns["opened_at"] = openers.of(found, len(groups))
-    columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
     columns["amplification"] = amplification(
         np.where(columns["fetched_bytes"] < 0, -1, columns["fetched_bytes"] - columns.pop("fetched_by_faults")),
         columns["bytes_read"] - columns["faulted_bytes"] - columns["reread_bytes"],
     )
-    columns = ranked(columns, "bytes", "calls", "time_ns")
-    del columns["bytes"]
-    return averaged(as_group(columns, "file", unrecorded))
+    return averaged(as_group(by_bytes(columns), "file", unrecorded))
 
 
 class _Openers:
@@ -99,24 +96,7 @@ def directories(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     by_file = files(rows)
     numbers: dict[str, int] = {}
     at = np.array([numbers.setdefault(directory_of(f), len(numbers)) for f in by_file["file"]], np.intp)
-    added = ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns", "reread_bytes", "faulted_bytes")
-    totals_of = Sums(("files", *added, "max_ns"))
-    totals_of.grow(len(numbers))
-    totals_of.count("files", at)
-    for name in added:
-        totals_of.add(name, at, by_file[name])
-    totals_of.most("max_ns", at, by_file["max_ns"])
-    columns: Columns = {"directory": objects(list(numbers))}
-    columns |= {name: values[: len(numbers)] for name, values in totals_of.columns.items()}
-    for name in MEASURED:
-        known = by_file[name] >= 0
-        sums_of = Sums(("sum", "known"))
-        sums_of.grow(len(numbers))
-        sums_of.add("sum", at[known], by_file[name][known])
-        sums_of.count("known", at[known])
-        amount, measured = (sums_of.columns[column][: len(numbers)] for column in ("sum", "known"))
-        columns[name] = np.where(measured > 0, amount, -1)
-    columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
-    columns = ranked(columns, "bytes", "calls", "time_ns")
-    del columns["bytes"]
-    return as_group(columns, "directory", unrecorded)
+    shown = ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns", "reread_bytes", "faulted_bytes")
+    of_files = {"files": np.ones(len(at), np.int64), **{name: by_file[name] for name in (*shown, "max_ns", *MEASURED)}}
+    columns: Columns = {"directory": objects(list(numbers)), **together(of_files, at, len(numbers))}
+    return as_group(by_bytes(columns), "directory", unrecorded)

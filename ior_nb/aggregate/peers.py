@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ior_nb.aggregate.columns import Columns, mean, ranked
+from ior_nb.aggregate.columns import Columns, by_bytes, ranked
 from ior_nb.aggregate.columns import objects as texts
 from ior_nb.aggregate.groups import ByText, Distinct, Numbers
 from ior_nb.aggregate.spent import WAITED, wait_rows, waiting
-from ior_nb.aggregate.sums import SUMMED, Measures, Sums
+from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged
 from ior_nb.aggregate.unrecorded import as_group
 from ior_nb.runtime.completeness import Counters
 from ior_nb.runtime.peers import name_of, seen_files
@@ -29,8 +29,8 @@ def peers(rows: Rows, unrecorded: Counters) -> Columns:
         waits.grow(len(groups))
         waits.add("waiting_ns", at, waiting(batch, wait_rows(batch)))
         # The row of an accept is of the socket that listens, with the peer of the one that was made.
-        accepts = [code for name in ("accept", "accept4") if (code := batch.tables["syscall"].code(name)) is not None]
-        talks = np.flatnonzero(named & ~np.isin(batch["syscall"], accepts))
+        accepts = batch.tables["syscall"].among(("accept", "accept4")).take(batch["syscall"])
+        talks = np.flatnonzero(named & ~accepts)
         sockets.add(at[talks], inodes.of(batch["inode"][talks])[0])
         used, first = np.unique(at, return_index=True)
         for group, row in zip(used.tolist(), first.tolist(), strict=True):
@@ -45,15 +45,10 @@ def peers(rows: Rows, unrecorded: Counters) -> Columns:
         "connections": np.where(found != 0, np.maximum(sockets.counts(len(groups)).take(found), 1), 0),
         **{name: sums[name] for name in ("calls", "errors", "bytes_read", "bytes_written", "time_ns")},
         "waiting_ns": waits.columns["waiting_ns"].take(found),
-        "timed": sums["timed"],
         "max_ns": sums["max_ns"],
+        "timed": sums["timed"],
     }
-    columns["bytes"] = columns["bytes_read"] + columns["bytes_written"]
-    columns = ranked(columns, "bytes", "calls", "time_ns")
-    del columns["bytes"]
-    columns = as_group(columns, "peer", unrecorded)
-    columns["mean_ns"] = mean(columns["time_ns"], columns.pop("timed"))
-    return columns
+    return averaged(as_group(by_bytes(columns), "peer", unrecorded))
 
 
 def objects(rows: Rows) -> Columns:

@@ -134,8 +134,5 @@ def at_others(batch: EventBatch, at: np.ndarray) -> np.ndarray:
     maybe = np.flatnonzero(at == 1)
     found: np.ndarray = at == 2
     if len(maybe):
-        kinds = batch.tables["file_kind"]
-        ends = np.zeros(len(kinds), bool)
-        ends[[code for kind in AT_KINDS if (code := kinds.code(kind)) is not None]] = True
-        found[maybe] = ends.take(batch["file_kind"][maybe])
+        found[maybe] = batch.tables["file_kind"].among(AT_KINDS).take(batch["file_kind"][maybe])
     return found

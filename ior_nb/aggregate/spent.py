@@ -113,11 +113,9 @@ def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
     slept = batch["wait_other_ns"]
     if _constant(slept) and (not len(slept) or slept[0] < 0):
         return may
-    kinds = batch.tables["file_kind"]
-    stored = np.zeros(len(kinds), bool)
-    stored[[code for kind in _STORED if (code := kinds.code(kind)) is not None]] = True
+    stored = batch.tables["file_kind"].among(_STORED).take(batch["file_kind"])
     most = slept > latencies(batch)[0] >> 1
-    return np.where(slept < 0, may, (at == 2) | most & (may | ~stored.take(batch["file_kind"])))
+    return np.where(slept < 0, may, (at == 2) | most & (may | ~stored))
 
 
 def waiting(batch: EventBatch, rows: np.ndarray) -> np.ndarray:

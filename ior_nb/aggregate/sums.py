@@ -12,7 +12,7 @@ from ior_nb.aggregate.spent import MEASURED
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.index import grown
 
-__all__ = ["SUMMED", "Measures", "Sums", "averaged", "measured"]
+__all__ = ["SUMMED", "Measures", "Sums", "averaged", "measured", "together"]
 
 SUMMED: Final = ("syscall", "bytes", "latency_ns", "state", "is_error", "probe", *MEASURED)
 """The columns of `Measures`."""
@@ -47,8 +47,8 @@ class Sums:
         counts = np.bincount(at)
         self.columns[name][: len(counts)] += counts
 
-    def add(self, name: str, at: np.ndarray, values: np.ndarray) -> None:
-        """Add values, int64, to those of the groups `at`."""
+    def add(self, name: str, at: np.ndarray, values: np.ndarray | int) -> None:
+        """Add values, int64, or the same for each, to those of the groups `at`."""
         np.add.at(self.columns[name], at, values)
 
     def most(self, name: str, at: np.ndarray, values: np.ndarray) -> None:
@@ -126,6 +126,25 @@ def measured(measures: Measures, which: np.ndarray, *, recorded: bool = False) -
     columns = measures.columns(which)
     calls = columns.pop("calls")
     return {"calls": calls, **({"recorded": calls} if recorded else {}), **columns}
+
+
+def together(columns: Columns, at: np.ndarray, size: int) -> Columns:
+    """Return the measures of groups put together in larger ones.
+
+    Args:
+        columns: the measures.
+        at: the number of the larger group of each, below `size`.
+        size: how many larger ones there are.
+    """
+    sums = Sums(tuple(columns))
+    sums.grow(size)
+    for name, values in columns.items():
+        if name in MEASURED:  # below 0 where none was
+            sums.columns[name][:] = -1
+            sums.most(name, at, np.minimum(values, 0))
+        how = sums.most if name == "max_ns" else sums.add
+        how(name, at, np.maximum(values, 0))
+    return {name: values[:size] for name, values in sums.columns.items()}
 
 
 def averaged(columns: Columns) -> Columns:

@@ -20,8 +20,8 @@ from ior_nb.aggregate.lives import Processes
 from ior_nb.aggregate.ranks import PERCENTILES, Ranks
 from ior_nb.aggregate.rows import credited_rows, latencies
 from ior_nb.aggregate.spent import MEASURED, WAITED, wait_rows, waiting
-from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured
-from ior_nb.aggregate.unrecorded import as_group, into_groups, sums
+from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured, together
+from ior_nb.aggregate.unrecorded import as_group, grown, into_groups, sums
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import UNRECORDED, Counters
 from ior_nb.runtime.filter import import_rows
@@ -224,10 +224,11 @@ def imports(rows: Rows) -> Columns:
     for batch in read(rows, *dict.fromkeys(("file", "stack", *SUMMED))):
         which = import_rows(batch)
         if which.any():
-            codes, names = packages(batch.take(which))
+            made = batch.take(which)
+            codes, names = packages(made)
             used, at = np.unique(codes, return_inverse=True)
             known = np.array([numbers.setdefault(names[code], len(numbers)) for code in used.tolist()], np.intp)
-            measures.add(batch.take(which), known.take(at), len(numbers))
+            measures.add(made, known.take(at), len(numbers))
     named: Columns = {"package": objects(list(numbers))}
     return averaged(ranked({**named, **measures.columns(np.arange(len(numbers)))}, "time_ns", "calls"))
 
@@ -237,20 +238,12 @@ def _by_last_frame(stacks: list[str], columns: Columns) -> tuple[Columns, Column
     frames = [(parsed(text) or (NO_FRAME,))[-1] for text in stacks]
     known = {frame: at for at, frame in enumerate(dict.fromkeys(frames))}
     at = np.array([known[frame] for frame in frames], np.intp)
-    together = Sums(tuple(columns))
-    together.grow(len(known))
-    for name, values in columns.items():
-        if name in MEASURED:  # below 0 where none was
-            together.columns[name][:] = -1
-            together.most(name, at, np.minimum(values, 0))
-        how = together.most if name == "max_ns" else together.add
-        how(name, at, np.maximum(values, 0))
     names: Columns = {
         "file": objects([frame.file for frame in known]),
         "line": np.array([frame.line for frame in known], np.int64),
         "function": objects([frame.function for frame in known]),
     }
-    return names, {name: values[: len(known)] for name, values in together.columns.items()}
+    return names, together(columns, at, len(known))
 
 
 def errors(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
@@ -303,15 +296,8 @@ def _failures(rows: Rows, unrecorded: Counters, measure: str) -> Columns:
         "example": objects(examples)[found],
     }
     columns = ranked(columns, "calls")
-    failures = {name: row[measure] for name, row in unrecorded.items() if row.get(measure)}
-    if failures:
-        blank = {name: np.zeros(len(failures), values.dtype) for name, values in columns.items()}
-        texts = {name: objects([""] * len(failures)) for name, values in columns.items() if values.dtype == object}
-        known = {
-            "syscall": objects(list(failures)),
-            "error": objects([UNRECORDED] * len(failures)),
-            "calls": np.array(list(failures.values()), np.int64),
-        }
-        behind = ranked(blank | texts | known, "calls")
-        columns = {name: np.concatenate([values, behind[name]]) for name, values in columns.items()}
+    failures = sorted((-row[measure], name) for name, row in unrecorded.items() if row.get(measure))
+    columns = grown(columns, len(found) + len(failures))
+    for row, (count, name) in enumerate(failures, len(found)):
+        columns["syscall"][row], columns["error"][row], columns["calls"][row] = name, UNRECORDED, -count
     return columns

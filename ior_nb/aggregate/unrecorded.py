@@ -12,15 +12,15 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.columns import Columns, objects
+from ior_nb.aggregate.groups import ByText
 from ior_nb.aggregate.rows import ways
 from ior_nb.aggregate.spent import MEASURED
 from ior_nb.aggregate.sums import SUMMED, Measures
-from ior_nb.runtime import Recoder
 from ior_nb.runtime.completeness import COUNTED, UNRECORDED, Counters
 from ior_nb.runtime.rows import Rows, read
 from ior_nb.syscalls import BY_NAME
 
-__all__ = ["added", "as_group", "counted", "into_groups", "missing", "sums"]
+__all__ = ["added", "as_group", "counted", "grown", "into_groups", "missing", "sums"]
 
 _MEASURES: Final = ("calls", "errors", "probes", "bytes", "bytes_read", "bytes_written", "time_ns", "timed")
 _NAMED: Final = {"latency_ns": "time_ns"}
@@ -34,16 +34,16 @@ def counted(rows: Rows, *, flying: bool = False) -> dict[str, dict[str, int]]:
         rows: the rows.
         flying: count those in flight too.
     """
-    names, measures = Recoder(), Measures()
+    groups, measures = ByText("syscall"), Measures()
     for batch in read(rows, *SUMMED):
         ended = ~batch.in_flight
         part = batch if flying or ended.all() else batch.take(ended)
-        at = names.codes(part["syscall"], part.tables["syscall"]).astype(np.intp)
-        measures.add(part, at, len(names.own))
+        at = groups.of(part)
+        measures.add(part, at, len(groups))
     found = np.flatnonzero(measures.sums.columns["calls"])
     columns = measures.columns(found)
     values = zip(*(columns[_NAMED.get(measure, measure)].tolist() for measure in COUNTED), strict=True)
-    return {name: dict(zip(COUNTED, row, strict=True)) for name, row in zip(names.own.at(found), values, strict=True)}
+    return {name: dict(zip(COUNTED, row, strict=True)) for name, row in zip(groups.names(found), values, strict=True)}
 
 
 def added(one: Counters, more: Counters) -> dict[str, dict[str, int]]:
@@ -73,8 +73,8 @@ def sums(unrecorded: Counters) -> Columns:
     """Return the missing calls as columns, a row for each system call."""
     names = list(unrecorded)
     values = {
-        measure: np.array([unrecorded[name].get(key, 0) for name in names], np.int64)
-        for measure, key in zip(("calls", "errors", "probes", "bytes", "time_ns"), COUNTED, strict=True)
+        _NAMED.get(measure, measure): np.array([unrecorded[name].get(measure, 0) for name in names], np.int64)
+        for measure in COUNTED
     }
     read, written = ways(names) * values["bytes"]
     return {
@@ -100,17 +100,17 @@ def into_groups(columns: Columns, key: str, unrecorded: Counters) -> Columns:
     more = sums(unrecorded)
     names = columns[key].tolist()
     numbers = {name: at for at, name in enumerate(dict.fromkeys([*names, *more[key].tolist()]))}
-    grown = {name: _grown(name, values, len(numbers)) for name, values in columns.items()}
-    grown[key] = objects(list(numbers))
+    found = grown(columns, len(numbers))
+    found[key] = objects(list(numbers))
     at = np.array([numbers[name] for name in more[key].tolist()])
     for name in _MEASURES:
-        if name in grown:
-            np.add.at(grown[name], at, more[name])
-    if "family" in grown and key != "family":
-        grown["family"][at] = more["family"]
+        if name in found:
+            np.add.at(found[name], at, more[name])
+    if "family" in found and key != "family":
+        found["family"][at] = more["family"]
     if key == "family":
-        grown["syscalls"] = np.maximum(grown["syscalls"], np.bincount(at, minlength=len(numbers)))
-    return grown
+        found["syscalls"] = np.maximum(found["syscalls"], np.bincount(at, minlength=len(numbers)))
+    return found
 
 
 def as_group(columns: Columns, column: str, unrecorded: Counters) -> Columns:
@@ -118,14 +118,18 @@ def as_group(columns: Columns, column: str, unrecorded: Counters) -> Columns:
     if not unrecorded:
         return columns
     totals = {name: int(values.sum()) for name, values in sums(unrecorded).items() if name in _MEASURES}
-    grown = {name: _grown(name, values, len(values) + 1) for name, values in columns.items()}
-    for name in grown.keys() & totals.keys():
-        grown[name][-1] = totals[name]
-    grown[column][-1] = UNRECORDED
-    return grown
+    found = grown(columns, len(columns[column]) + 1)
+    for name in found.keys() & totals.keys():
+        found[name][-1] = totals[name]
+    found[column][-1] = UNRECORDED
+    return found
+
+
+def grown(columns: Columns, size: int) -> Columns:
+    """Return the groups with more behind them, up to `size`: of missing calls, of which nothing is known yet."""
+    return {name: _grown(name, values, size) for name, values in columns.items()}
 
 
 def _grown(name: str, values: np.ndarray, size: int) -> np.ndarray:
-    """Return a column with groups of missing calls behind it, of which nothing is known yet."""
     blank = "" if values.dtype == object else np.nan if name == "amplification" else -1 if name in MEASURED else 0
     return np.concatenate([values, np.full(size - len(values), blank, values.dtype)])

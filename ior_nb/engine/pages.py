@@ -12,7 +12,7 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.engine.names import Names
 from ior_nb.runtime import StringTable
-from ior_nb.runtime.host import cachestat
+from ior_nb.runtime.host import cached_of
 
 __all__ = ["CACHED_FILE", "by_file", "in_cache", "settle"]
 
@@ -95,9 +95,7 @@ def in_cache(path: str, inode: int = 0) -> tuple[int, int] | None:
         state = os.fstat(fd)
         if not stat.S_ISREG(state.st_mode) or inode not in (0, state.st_ino):
             return None
-        if (found := cachestat(fd)) is None:
-            return None
-        cached, dirty, writeback = found
-        return cached * mmap.PAGESIZE, (dirty + writeback) * mmap.PAGESIZE
+        found = cached_of(fd)
+        return None if found is None else (found.pages * mmap.PAGESIZE, found.dirty * mmap.PAGESIZE)
     finally:
         os.close(fd)

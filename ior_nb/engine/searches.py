@@ -159,8 +159,7 @@ class Searches:
         calls, numbers, files = batch["syscall"][failed], -batch["ret"][failed], batch["file"][failed]
         probe = np.zeros(len(failed), bool)
         for rule, told in zip(_NAMED, self._by_name, strict=True):
-            of = [code for name in rule.calls if (code := batch.tables["syscall"].code(name)) is not None]
-            some = np.isin(numbers, rule.errnos) & np.isin(calls, of)
+            some = np.isin(numbers, rule.errnos) & batch.tables["syscall"].among(rule.calls).take(calls)
             if some.any():
                 probe[some] |= told.of(files[some], batch.tables["file"]) != 0
         if not probe.any():

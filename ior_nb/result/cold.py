@@ -38,10 +38,9 @@ class Run:
         """Return what rows say."""
         spent, read_bytes, time = aggregate.Spent(), 0, 0
         for batch in read(rows, "bytes", *dict.fromkeys((*aggregate.WAITED, *aggregate.MEASURED))):
-            kinds = batch.tables["file_kind"]
-            codes = [code for kind in _STORED if (code := kinds.code(kind)) is not None]
+            stored = batch.tables["file_kind"].among(_STORED).take(batch["file_kind"])
             reads = aggregate.moved(batch)[0]
-            some = batch.take(np.isin(batch["file_kind"], codes) & ((reads > 0) | aggregate.fault_rows(batch)))
+            some = batch.take(stored & ((reads > 0) | aggregate.fault_rows(batch)))
             if len(some):
                 latency = aggregate.latencies(some)[0]
                 spent.add(some, latency)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -135,8 +136,9 @@ class Diff:
         shown.attrs["completeness"] = "; ".join(self.told()) or "complete"
         return shown
 
+    @functools.cached_property  # a notebook asks for text and for HTML, and each looks at all rows of both
     def _tables(self) -> list[tuple[str, tuple[str, ...], list[list[str]]]]:
-        """Return title, headings and rows of what is shown; the text is raw."""
+        """Title, headings and rows of what is shown; the text is raw."""
         one, two = self._totals()
         found: list[tuple[str, tuple[str, ...], list[list[str]]]] = [
             (
@@ -168,7 +170,7 @@ class Diff:
 
     def __repr__(self) -> str:
         lines = [printable(self._heading()), *self.told()]
-        for title, names, rows in self._tables():
+        for title, names, rows in self._tables:
             shown = [[printable(cell) for cell in row] for row in rows]
             widths = [max(len(row[i]) for row in [list(names), *shown]) for i in range(len(names) - 1)]
             lines += ["", title]
@@ -181,7 +183,7 @@ class Diff:
         cell = "padding:1px 10px 1px 0;border:0;background:transparent;white-space:nowrap;text-align:"
         out = [f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto"><b>{escaped_html(self._heading())}</b>']
         out += [f'<div style="opacity:.75">{escaped_html(line)}</div>' for line in self.told()]
-        for title, names, rows in self._tables():
+        for title, names, rows in self._tables:
             aligned = ["right"] * (len(names) - 1) + ["left"]
             look = f"{HTML_FONT}font-variant-numeric:tabular-nums;color:inherit;border-collapse:collapse"
             out.append(f'<div style="margin-top:6px">{title}</div><table style="{look}"><tr>')

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+import numpy as np
+
+from ior_nb.aggregate import WAITED, Sums, latencies, wait_rows, waiting
+from ior_nb.runtime import EventBatch
 from ior_nb.runtime.text import show_bytes, show_count, show_ns
 
-__all__ = ["Cost", "Packages", "margin_cells", "said"]
+__all__ = ["COSTS", "Cost", "Costs", "Packages", "margin_cells", "said"]
+
+COSTS: Final = (*WAITED, "bytes", "is_error", "probe")
+"""The columns of `Costs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,26 @@ class Cost:
             self.time_ns + other.time_ns,
             self.waiting_ns + other.waiting_ns,
         )
+
+
+class Costs(Sums):
+    """What was made, by the numbers of groups."""
+
+    def __init__(self) -> None:
+        super().__init__(("calls", "errors", "bytes", "time", "waiting"))  # as `Cost` has them
+
+    def made(self, batch: EventBatch, at: np.ndarray) -> None:
+        """Count rows of the groups `at`, for which there is room."""
+        self.add("calls", at, 1)
+        self.add("errors", at[batch.failed], 1)
+        self.add("bytes", at, batch["bytes"].view(np.int64))
+        self.add("time", at, latencies(batch)[0])
+        self.add("waiting", at, waiting(batch, wait_rows(batch)))
+
+    def of(self, which: np.ndarray) -> list[Cost]:
+        """Return what groups made, by their numbers."""
+        rows = zip(*(column[which].tolist() for column in self.columns.values()), strict=True)
+        return [Cost(*row) for row in rows]
 
 
 Packages = tuple[tuple[str, Cost], ...]

@@ -68,8 +68,8 @@ class Crowd:
         count = len(self._pids)
         self._sums.columns["calls"][:count] += np.bincount(at, minlength=count)
         if moved is not None:
-            np.add.at(self._sums.columns["read"], at[moved.rows], moved.read)
-            np.add.at(self._sums.columns["written"], at[moved.rows], moved.written)
+            self._sums.add("read", at[moved.rows], moved.read)
+            self._sums.add("written", at[moved.rows], moved.written)
         main = np.flatnonzero(batch["tid"] == batch["pid"])
         last = np.full(count, -1, np.int64)
         last[at.take(main)] = main  # the last one stays

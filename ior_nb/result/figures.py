@@ -16,7 +16,7 @@ import numpy as np
 
 from ior_nb import aggregate
 from ior_nb.errors import ConfigError
-from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, merged, metric_name, stacks, tree
+from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, Tree, merged, metric_name, stacks, tree
 from ior_nb.runtime import Completeness
 from ior_nb.runtime.peers import Named
 from ior_nb.runtime.rows import Rows
@@ -87,23 +87,13 @@ def flame(
     totals, kinds = nodes.totals[metric], nodes.classes()
     show = _UNIT_TEXT[metric]
     whole = max(1, int(totals[0]))
-    figure = _figure(
-        {
-            "type": "icicle",
-            "ids": [str(i) for i in shown],
-            "labels": [label(nodes.names[i]) if i else "all" for i in shown],
-            "parents": [str(nodes.parents[i]) if i else "" for i in shown],
-            "values": totals[shown].tolist(),
-            "branchvalues": "total",
-            "customdata": [[show(int(totals[i])), f"{totals[i] / whole:.1%}"] for i in shown],
-            "hovertemplate": "%{label}<br>%{customdata[0]}, %{customdata[1]}<extra></extra>",
-            "marker": {"colors": [_FRAMES[kinds[i]] for i in shown], "line": {"color": "#fff", "width": 1}},
-            **_frame_texts([nodes.names[i] or "all" for i in shown], (totals[shown] / whole).tolist()),
-            "sort": False,
-            "tiling": {"orientation": "v"},
-        },
-        height=110 + 26 * (1 + max(nodes.depths[i] for i in shown)),
-        margin={"t": 30, "l": 4, "r": 4, "b": 4},
+    figure = _icicle(
+        nodes,
+        shown,
+        totals[shown],
+        customdata=[[show(int(totals[i])), f"{totals[i] / whole:.1%}"] for i in shown],
+        hovertemplate="%{label}<br>%{customdata[0]}, %{customdata[1]}<extra></extra>",
+        marker={"colors": [_FRAMES[kinds[i]] for i in shown], "line": {"color": "#fff", "width": 1}},
     )
     of = " in the rows" if lacking.partial else ""
     return _headed(figure, f"{metric}: {show(int(totals[0]))}{of}", [lacking.told()])
@@ -291,25 +281,13 @@ def diff_flame(
     old, new = nodes.totals["before"][shown], nodes.totals["after"][shown]
     show = _UNIT_TEXT[metric]
     change = np.divide(new - old, new + old, out=np.zeros(len(shown)), where=new + old > 0)
-    figure = _figure(
-        {
-            "type": "icicle",
-            "ids": [str(i) for i in shown],
-            "labels": [label(nodes.names[i]) if i else "all" for i in shown],
-            "parents": [str(nodes.parents[i]) if i else "" for i in shown],
-            "values": (old + new).tolist(),
-            "branchvalues": "total",
-            "customdata": [
-                [show(a), show(b), _change(a, b, show)] for a, b in zip(old.tolist(), new.tolist(), strict=True)
-            ],
-            "hovertemplate": "%{label}<br>%{customdata[0]} → %{customdata[1]}<br>%{customdata[2]}<extra></extra>",
-            "marker": {"colors": change.tolist(), "colorscale": _DIVERGING, "cmin": -1, "cmax": 1},
-            **_frame_texts([nodes.names[i] or "all" for i in shown], ((old + new) / max(1, old[0] + new[0])).tolist()),
-            "sort": False,
-            "tiling": {"orientation": "v"},
-        },
-        height=110 + 26 * (1 + max(nodes.depths[i] for i in shown)),
-        margin={"t": 30, "l": 4, "r": 4, "b": 4},
+    figure = _icicle(
+        nodes,
+        shown,
+        old + new,
+        customdata=[[show(a), show(b), _change(a, b, show)] for a, b in zip(old.tolist(), new.tolist(), strict=True)],
+        hovertemplate="%{label}<br>%{customdata[0]} → %{customdata[1]}<br>%{customdata[2]}<extra></extra>",
+        marker={"colors": change.tolist(), "colorscale": _DIVERGING, "cmin": -1, "cmax": 1},
     )
     heading = f"{metric}: {show(int(old[0]))} → {show(int(new[0]))} (red grew, blue shrank)"
     return _headed(figure, heading, told)
@@ -403,6 +381,33 @@ def _figure(*traces: dict[str, Any], **layout: Any) -> Any:
     legend = {"orientation": "h", "y": 1.12, "traceorder": "normal"}
     figure = go.Figure(list(traces)).update_layout(margin=margin, legend=legend, **_EITHER_THEME, **layout)
     return figure.update_xaxes(**_LINES).update_yaxes(**_LINES)
+
+
+def _icicle(nodes: Tree, shown: Sequence[int], values: np.ndarray, **look: Any) -> Any:
+    """Return a figure of frames.
+
+    Args:
+        nodes: all frames.
+        shown: the numbers of those to show, the root first.
+        values: how wide each of these is.
+        **look: what they look like, and say under the pointer.
+    """
+    return _figure(
+        {
+            "type": "icicle",
+            "ids": [str(i) for i in shown],
+            "labels": [label(nodes.names[i]) if i else "all" for i in shown],
+            "parents": [str(nodes.parents[i]) if i else "" for i in shown],
+            "values": values.tolist(),
+            "branchvalues": "total",
+            **look,
+            **_frame_texts([nodes.names[i] or "all" for i in shown], (values / max(1, values[0])).tolist()),
+            "sort": False,
+            "tiling": {"orientation": "v"},
+        },
+        height=110 + 26 * (1 + max(nodes.depths[i] for i in shown)),
+        margin={"t": 30, "l": 4, "r": 4, "b": 4},
+    )
 
 
 def _cut(name: str, width: int) -> str:

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import Sums, latencies, packages, wait_rows, waiting
+from ior_nb.aggregate import packages
 from ior_nb.real import Lock
-from ior_nb.result.cost import Cost, Packages, margin_cells, said
+from ior_nb.result.cost import COSTS, Cost, Costs, Packages, margin_cells, said
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.filter import import_rows
 from ior_nb.runtime.patterns import verdicts
@@ -25,10 +25,7 @@ _PACKAGES: Final = 4
 class ImportTally:
     """Adds up batches by package, and by the file whose import it was; any thread may ask meanwhile."""
 
-    columns: Final = (
-        *("file", "stack", "py_file", "syscall", "file_kind", "bytes", "latency_ns", "state", "is_error", "probe"),
-        "wait_other_ns",
-    )
+    columns: Final = ("file", "stack", "py_file", *COSTS)
     """Those it looks at."""
 
     def __init__(self) -> None:
@@ -44,20 +41,15 @@ class ImportTally:
         codes, names = packages(batch)
         cut = verdicts(batch.tables["stack"], "~", f"^{CUT}").take(batch["stack"])
         keys, at = np.unique(batch["py_file"].astype(np.int64) << 32 | codes << 1 | cut, return_inverse=True)
-        latency = latencies(batch)[0]
-        sums = Sums(("calls", "errors", "bytes", "time", "waiting"))
+        sums = Costs()
         sums.grow(len(keys))
-        sums.count("calls", at)
-        sums.count("errors", at[batch.failed])
-        sums.add("bytes", at, batch["bytes"].view(np.int64))
-        sums.add("time", at, latency)
-        sums.add("waiting", at, waiting(batch, wait_rows(batch)))
+        sums.made(batch, at)
         files = batch.tables["py_file"].at(keys >> 32)
-        numbers = zip(*(column[: len(keys)].tolist() for column in sums.columns.values()), strict=True)
+        costs = sums.of(np.arange(len(keys)))
         with self._lock:
-            for file, code, row in zip(files, (keys & 0xFFFFFFFF).tolist(), numbers, strict=True):
+            for file, code, cost in zip(files, (keys & 0xFFFFFFFF).tolist(), costs, strict=True):
                 key = (CUT if code & 1 else "") if is_library(file) else file, names[code >> 1]
-                self._costs[key] = self._costs.get(key, Cost()) + Cost(*row)
+                self._costs[key] = self._costs.get(key, Cost()) + cost
 
     def costs(self) -> dict[tuple[str, str], Cost]:
         """Return what was made for each file and package; for `CUT` what was made too deep for anybody to be seen."""

@@ -8,10 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import latencies, wait_rows, waiting
-from ior_nb.aggregate.sums import Sums
 from ior_nb.real import Lock
-from ior_nb.result.cost import Cost, Packages, margin_cells, said
+from ior_nb.result.cost import COSTS, Cost, Costs, Packages, margin_cells, said
 from ior_nb.result.imports import by_package, imports_html, imports_line
 from ior_nb.result.sources import Sources, here
 from ior_nb.runtime import EventBatch, Recoder
@@ -34,43 +32,24 @@ _HERE: Final = Sources()
 class LineTally:
     """Adds up batches by stack; any thread may ask meanwhile. As long as there are distinct stacks."""
 
-    columns: Final = (
-        "stack",
-        "syscall",
-        "file_kind",
-        "bytes",
-        "latency_ns",
-        "state",
-        "is_error",
-        "probe",
-        "wait_other_ns",
-    )
+    columns: Final = ("stack", *COSTS)
     """Those it looks at."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._stacks = Recoder()
-        self._sums = Sums(("calls", "errors", "bytes", "time", "waiting"))
+        self._sums = Costs()
 
     def add(self, batch: EventBatch) -> None:
         """Count these rows, if any has a stack."""
         codes = batch["stack"]
         if not len(batch) or (codes.strides == (0,) and not codes[0]):
             return
-        latency = latencies(batch)[0]
-        parts = {
-            "calls": np.ones(len(batch), np.int64),
-            "errors": batch.failed.astype(np.int64),
-            "bytes": batch["bytes"].view(np.int64),
-            "time": latency,
-            "waiting": waiting(batch, wait_rows(batch)),
-        }
         with self._lock:
             own = self._stacks.codes(codes, batch.tables["stack"]).astype(np.intp)
             size = len(self._stacks.own)
             self._sums.grow(size)
-            for name, values in parts.items():
-                np.add.at(self._sums.columns[name], own, values)
+            self._sums.made(batch, own)
             if size > _STACKS:
                 self._drop()
 
@@ -82,11 +61,9 @@ class LineTally:
     def costs(self) -> dict[tuple[Frame, ...], Cost]:
         """Return what each stack made; those of calls without one under the empty stack."""
         with self._lock:
-            columns = self._sums.columns
-            used = np.flatnonzero(columns["calls"])
-            numbers = zip(*(column[used].tolist() for column in columns.values()), strict=True)
-            texts = self._stacks.own.at(used)
-        return {parsed(text): Cost(*row) for text, row in zip(texts, numbers, strict=True)}
+            used = np.flatnonzero(self._sums.columns["calls"])
+            costs, texts = self._sums.of(used), self._stacks.own.at(used)
+        return dict(zip(map(parsed, texts), costs, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

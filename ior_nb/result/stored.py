@@ -11,7 +11,7 @@ from ior_nb.result.axis import Axis
 from ior_nb.runtime import EventBatch, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS, renewed
 from ior_nb.sinks.parquet import Recording, RowGroup
-from ior_nb.sinks.parquet.scan import between
+from ior_nb.sinks.parquet.scan import between, overlaps
 
 __all__ = ["Limits", "Stored"]
 
@@ -89,8 +89,7 @@ class _Part:
 
     def overlaps(self) -> bool:
         """Tell whether some of its rows may be wanted."""
-        times, (start, end) = self.group.bounds("time_ns"), self._limits
-        return times is None or ((end is None or times[0] < end) and (start is None or times[1] >= start))
+        return overlaps(self.group.bounds("time_ns"), *self._limits)
 
     def _is_inside(self) -> bool:
         times, (start, end) = self.group.bounds("time_ns"), self._limits

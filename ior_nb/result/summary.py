@@ -276,10 +276,7 @@ class Summary:
         out = [
             f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto">',
             f'<div style="overflow-wrap:anywhere"><b>{escaped_html(self.headline())}</b></div>',
-            *(
-                f'<div style="opacity:.75">{escaped_html(said)}</div>'
-                for said in (self.totals(), *self.spending.lines())
-            ),
+            *(f'<div style="opacity:.75">{escaped_html(said)}</div>' for said in self.amounts()),
             f'<div style="opacity:.75;{warn}">{escaped_html(about)}</div>',
             *(f'<div style="opacity:.75">{escaped_html(note)}</div>' for note in (*caveats, *self.all_notes())),
             self.overview.html(self.duration_s * 1e9),

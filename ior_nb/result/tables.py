@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ior_nb import aggregate
+from ior_nb.aggregate.asked import amplification
+from ior_nb.aggregate.columns import objects as texts
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 from ior_nb.result.objects import Asked
@@ -133,8 +135,8 @@ def lines(
     if file:
         chosen = np.array([name.endswith(file) for name in columns["file"]], bool)
         columns = {name: values[chosen] for name, values in columns.items()}
-    found = np.empty(len(columns["file"]), object)
-    found[:] = [sources.line(*place) for place in zip(columns["file"], columns["line"].tolist(), strict=True)]
+    places = zip(columns["file"], columns["line"].tolist(), strict=True)
+    found = texts([sources.line(*place) for place in places])
     folded = (columns["function"] == IMPORTS.function) & (columns["file"] == "")
     if folded.any():
         found[folded] = ", ".join(aggregate.imports(rows)["package"].tolist())
@@ -163,12 +165,10 @@ def objects(rows: Rows, asked: Mapping[str, Asked], lacking: Completeness = _WHO
     numbers = {name: np.array([getattr(one, name) for one in more], np.int64) for name in ("requests", "whole")}
     numbers |= {name: np.array([getattr(one, how) for one in more], np.int64) for name, how in _ASKED.items()}
     sums = {k: np.pad(v, (0, len(names) - len(v))) for k, v in columns.items() if k != "object"}
-    texts = np.empty((2, len(names)), object)
-    texts[0], texts[1] = list(names), [", ".join(one.methods) for one in more]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = sums["fetched_bytes"] / numbers["distinct_bytes"]
-    ratio[(numbers["whole"] > 0) | (numbers["distinct_bytes"] == 0)] = np.nan
-    return _frame({"object": texts[0], "methods": texts[1], **numbers, **sums, "amplification": ratio}, lacking)
+    named = {"object": texts(list(names)), "methods": texts([", ".join(one.methods) for one in more])}
+    known = np.where(numbers["whole"] > 0, -1, sums["fetched_bytes"])
+    ratio = amplification(known, numbers["distinct_bytes"])
+    return _frame({**named, **numbers, **sums, "amplification": ratio}, lacking)
 
 
 def imports(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:

@@ -56,12 +56,12 @@ class Talks:
             return
         codes = self._names.codes(peers[mine], batch.tables["peer"]).astype(np.intp)
         self._sums.grow(len(self._names.own))
-        np.add.at(self._sums.columns["received"], codes, moved.read[mine])
-        np.add.at(self._sums.columns["sent"], codes, moved.written[mine])
+        self._sums.add("received", codes, moved.read[mine])
+        self._sums.add("sent", codes, moved.written[mine])
         keys = np.unique(batch["inode"][moved.rows[mine]] << np.uint64(32) | codes.astype(np.uint64)).tolist()
         fresh = [key for key in keys if key not in self._met]
         if fresh:
-            np.add.at(self._sums.columns["connections"], np.array([key & 0xFFFFFFFF for key in fresh]), 1)
+            self._sums.add("connections", np.array([key & 0xFFFFFFFF for key in fresh]), 1)
             if len(self._met) + len(fresh) > _CONNECTIONS:  # those that come back count as new ones
                 self._met.clear()
             self._met.update(fresh)

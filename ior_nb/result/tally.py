@@ -91,26 +91,26 @@ class Tally:
             self._ways, self._waits_at, self._uses = ways(names), waits_at(names), uses(names)
         self._calls.grow(len(names))
         self._files.grow(len(self._file_names.own))
-        np.add.at(self._calls.columns["calls"], call, 1)
-        np.add.at(self._calls.columns["latency"], call, latency)
-        bar = self._calls.columns["max"].take(call)
-        above = np.flatnonzero(latency > bar)
-        np.maximum.at(self._calls.columns["max"], call[above], latency[above])
-        np.add.at(self._files.columns["calls"], file, 1)
-        np.add.at(self._files.columns["latency"], file, latency)
+        self._calls.add("calls", call, 1)
+        self._calls.add("latency", call, latency)
+        self._calls.most("max", call, latency)
+        self._files.add("calls", file, 1)
+        self._files.add("latency", file, latency)
         self._use(batch, call, file)
         self._spent.add(batch, latency)
-        rows_moved = self._add_bytes(batch, call, file, moved) if moved.any() else None
-        self._fetch(batch, call, file)
+        read_from = self._read_from(batch, call, file)
+        rows_moved = self._add_bytes(call, file, read_from, moved) if moved.any() else None
+        fetching = np.flatnonzero(batch["fetched_bytes"] > 0)
+        self._files.add("fetched", read_from[fetching], batch["fetched_bytes"][fetching])
         self._crowd.add(batch, rows_moved)
         self._talks.add(batch, rows_moved)
         if len(failed):
             probe = batch["probe"][failed]
             wrong = failed[~probe]
-            np.add.at(self._files.columns["failed"], file[wrong], 1)
-            np.add.at(self._files.columns["missing"], file[wrong[batch["ret"][wrong] == -errno.ENOENT]], 1)
-            np.add.at(self._calls.columns["errors"], call[wrong], 1)
-            np.add.at(self._calls.columns["probes"], call[failed[probe]], 1)
+            self._files.add("failed", file[wrong], 1)
+            self._files.add("missing", file[wrong[batch["ret"][wrong] == -errno.ENOENT]], 1)
+            self._calls.add("errors", call[wrong], 1)
+            self._calls.add("probes", call[failed[probe]], 1)
             keys = call[failed] * 2 + probe
             self._failed.append((keys, batch["ret"][failed], seen[failed], tables["file"]))
             self._failures += len(failed)
@@ -120,7 +120,7 @@ class Tally:
         rows = np.flatnonzero(waits)
         slept = waiting(batch, waits)
         self._slots.add(batch, latency, rows_moved, rows)
-        np.add.at(self._calls.columns["waiting"], call, slept)
+        self._calls.add("waiting", call, slept)
         if len(rows):
             self._waits.add(batch.take(rows), latency[rows])
             latency = np.where(waits, -1, latency)
@@ -137,31 +137,25 @@ class Tally:
         used &= ~batch["probe"][rows]
         self._files.columns["used"][file[rows[used]]] = 1
 
-    def _add_bytes(self, batch: EventBatch, call: np.ndarray, file: np.ndarray, moved: np.ndarray) -> Moved:
-        np.add.at(self._calls.columns["bytes"], call, moved)
+    def _read_from(self, batch: EventBatch, call: np.ndarray, file: np.ndarray) -> np.ndarray:
+        """Return the file whose bytes each row read."""
+        if not batch["old_file"].any():
+            return file
+        sources = source_files(batch, self._ways.all(axis=0).take(call))
+        credited = np.flatnonzero(sources != batch["file"])
+        file = file.copy()
+        file[credited] = self._file_names.codes(sources[credited], batch.tables["file"])
+        self._files.grow(len(self._file_names.own))
+        return file
+
+    def _add_bytes(self, call: np.ndarray, file: np.ndarray, read_from: np.ndarray, moved: np.ndarray) -> Moved:
+        self._calls.add("bytes", call, moved)
         reads, writes = self._ways
         read, written = moved * reads.take(call), moved * writes.take(call)
-        np.add.at(self._files.columns["written"], file, written)
-        if batch["old_file"].any():
-            sources = source_files(batch, (reads & writes).take(call) != 0)
-            credited = np.flatnonzero((sources != batch["file"]) & (moved != 0))
-            file = file.copy()
-            file[credited] = self._file_names.codes(sources[credited], batch.tables["file"])
-            self._files.grow(len(self._file_names.own))
-        np.add.at(self._files.columns["read"], file, read)
+        self._files.add("written", file, written)
+        self._files.add("read", read_from, read)
         rows = np.flatnonzero(moved)
         return Moved(rows, read[rows], written[rows])
-
-    def _fetch(self, batch: EventBatch, call: np.ndarray, file: np.ndarray) -> None:
-        """Count what was fetched for the file that was read."""
-        rows = np.flatnonzero(batch["fetched_bytes"] > 0)
-        if len(rows):
-            files = file[rows]
-            if batch["old_file"].any():
-                sources = source_files(batch, self._ways.prod(axis=0).take(call) != 0)[rows]
-                files = self._file_names.codes(sources, batch.tables["file"])
-                self._files.grow(len(self._file_names.own))
-            np.add.at(self._files.columns["fetched"], files, batch["fetched_bytes"][rows])
 
     def _add_errors(self) -> None:
         """Count the failures put aside: few at a time would cost a sort each."""

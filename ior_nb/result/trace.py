@@ -419,7 +419,7 @@ class Trace(Answers):
             completeness=self._told(),
             notes=notes,
             pages=self.pages,
-            counters=self._exact() or None,
+            counters=self._exact(),
             window=self.window,
             home=self.home,
             sources=tuple(self.annotated()),

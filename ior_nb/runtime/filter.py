@@ -173,10 +173,8 @@ class Number:
             result = np.full(len(batch), self.operator in always)
         if DIMENSIONS[self.dimension].measured:
             result &= column >= 0
-        for state in _LACKING.get(self.dimension, ()):
-            code = batch.tables["state"].code(state)
-            if code is not None:
-                result &= batch["state"] != code
+        if (lacking := _LACKING.get(self.dimension)) is not None:
+            result &= ~batch.tables["state"].among(lacking).take(batch["state"])
         return result
 
 

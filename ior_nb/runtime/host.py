@@ -17,7 +17,7 @@ from typing import Final
 
 from ior_nb.runtime.clock import boot_clock
 
-__all__ = ["IO", "Cached", "HostCounts", "Opened", "Sample", "cached_of", "cachestat", "sample"]
+__all__ = ["IO", "Cached", "HostCounts", "Opened", "Sample", "cached_of", "sample"]
 
 IO: Final = ("rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes")
 """The words of /proc/self/io, which `HostCounts.io` has too."""
@@ -48,6 +48,7 @@ class Cached:
 
     pages: int
     dirty: int
+    """Those of them that are not on the disk yet: dirty, or being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +133,10 @@ def _io() -> tuple[dict[str, int], int]:
         return {}, 0
 
 
-def cachestat(file: int) -> tuple[int, int, int] | None:
-    """Return how many pages of an open file are in the page cache, dirty, and on their way to the disk (Linux 6.5).
-
-    Returns:
-        None where the kernel does not tell, or not us.
-    """
+def cached_of(file: int) -> Cached | None:
+    """Return what of an open file is in the page cache (Linux 6.5); None where the kernel does not tell."""
     libc = ctypes.CDLL(None, use_errno=True)
     whole, found = (ctypes.c_uint64 * 2)(0, 0), (ctypes.c_uint64 * 5)()  # a length of 0 is to the end
     if libc.syscall(ctypes.c_long(_CACHESTAT), ctypes.c_int(file), whole, found, ctypes.c_uint(0)):
         return None
-    return found[0], found[1], found[2]
-
-
-def cached_of(file: int) -> Cached | None:
-    """Return what of an open file is in the page cache; None where the kernel does not tell."""
-    found = cachestat(file)
-    return None if found is None else Cached(pages=found[0], dirty=found[1])
+    return Cached(pages=int(found[0]), dirty=int(found[1] + found[2]))

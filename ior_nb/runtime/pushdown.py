@@ -77,23 +77,15 @@ class Pushdown:
             if wanted is not None:
                 result &= batch[name] == wanted
         if self.calls is not None:
-            table = batch.tables["syscall"]
-            allowed = np.zeros(len(table), bool)
-            allowed[[code for _, name in self.calls if (code := table.code(name)) is not None]] = True
-            result &= allowed.take(batch["syscall"])
+            result &= batch.tables["syscall"].among(name for _, name in self.calls).take(batch["syscall"])
         if self.latency_min_ns is not None:
             result &= batch["latency_ns"] >= self.latency_min_ns
         if self.latency_max_ns is not None:
             result &= batch["latency_ns"] <= self.latency_max_ns
         if self.latency_min_ns is not None or self.latency_max_ns is not None:
-            for state in UNTIMED:
-                code = batch.tables["state"].code(state)
-                if code is not None:
-                    result &= batch["state"] != code
+            result &= ~batch.tables["state"].among(UNTIMED).take(batch["state"])
         if self.errors_only:
-            table = batch.tables["syscall"]
-            finders = [code for name in self.finders if (code := table.code(name)) is not None]
-            result &= batch["is_error"] | np.isin(batch["syscall"], finders)
+            result &= batch["is_error"] | batch.tables["syscall"].among(self.finders).take(batch["syscall"])
         if self.comm:
             # Exact also where the name has a star.
             ask = ("=", f"{self.comm}*") if self.comm_prefix else ("~", f"^{self.comm}$")

@@ -80,6 +80,13 @@ class StringTable(Sequence[str]):
         """Return the code of `text`, None when the table has never seen it."""
         return self._codes.get(text)
 
+    def among(self, texts: Iterable[str]) -> np.ndarray:
+        """Return which codes stand for one of these texts: bool, shape (strings,)."""
+        codes = [code for text in texts if (code := self._codes.get(text)) is not None]
+        found = np.zeros(len(self), bool)
+        found[codes] = True
+        return found
+
     def at(self, codes: np.ndarray) -> list[str]:
         """Return the strings of `codes`."""
         return list(map(self._texts.__getitem__, codes.tolist()))

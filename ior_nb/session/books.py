@@ -118,9 +118,8 @@ class Books:
         if outside.any():
             self._outside = added(self._outside, counted(batch.take(outside)))
         if self.calls is not None:
-            names = batch.tables["syscall"]
-            codes = [code for n in self.calls if (code := names.code(_NAMES[n])) is not None]
-            others = inside & ~np.isin(batch["syscall"], codes)
+            wanted = batch.tables["syscall"].among(_NAMES[n] for n in self.calls)
+            others = inside & ~wanted.take(batch["syscall"])
             counts["filtered"] += int((others & ~flight).sum())
             inside = inside & ~others
         if self.plan.filter.active:

@@ -182,8 +182,9 @@ def test_a_wait_is_told_by_what_it_is_for(session: TracerSession, disk: Path, wh
 BUSY = """
 os.sched_setaffinity(0, {0})
 busy = [subprocess.Popen([sys.executable, '-c', 'while 1: pass']) for _ in range(2)]
-whole(); delayed = run_delay()
-for _ in range(7): whole(1 << 20)
+whole(); drop(); os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM); any = random.Random(1)
+delayed = run_delay(); os.lseek(fd, 0, 0)
+for _ in range(97): os.pread(fd, 4096, any.randrange(5000) * 4096)  # who sleeps in a call queues in it when it is woken
 after = lambda: [b.kill() for b in busy]
 """
 

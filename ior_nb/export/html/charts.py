@@ -6,7 +6,7 @@ Positions across are percentages, so a drawing fills any width and its text is n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -56,10 +56,9 @@ def timeline_charts(rows: Rows, about: About) -> str:
     )
 
 
-def latency_chart(rows: Rows) -> str:
-    """Return the section with how long calls took."""
+def latency_chart(rows: Rows, totals: Mapping[str, int | float]) -> str:
+    """Return the section with how long calls took; the totals have the percentiles."""
     bins = aggregate.latency_bins(rows)
-    found = aggregate.totals(rows)
     there = [name for name in ("read", "write", "transfer", "other") if bins[name].any()]
     sums = sum((bins[name] for name in there), np.zeros(len(bins["low_ns"]), np.int64))
     titles = [
@@ -67,7 +66,7 @@ def latency_chart(rows: Rows) -> str:
         for low, high, count in zip(bins["low_ns"].tolist(), bins["high_ns"].tolist(), sums.tolist(), strict=True)
     ]
     facts = " · ".join(
-        f"{name} {show_ns(found[key])}"
+        f"{name} {show_ns(totals[key])}"
         for name, key in (
             ("p50", "p50_ns"),
             ("p90", "p90_ns"),

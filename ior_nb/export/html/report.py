@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ior_nb import aggregate
 from ior_nb.export.about import About
@@ -43,13 +43,14 @@ def html(
     )
     body = [_heading(about)]
     if aggregate.span(rows) is not None:
+        totals = aggregate.totals(rows, about.unrecorded)
         body += [
             f'<section><div class="scroll">{about.overview}</div></section>' if about.overview else "",
-            _totals(rows, about),
+            _totals(totals, about),
             flame_graph(rows, fields, first, partial=about.partial),
             '<div class="pair">',
             timeline_charts(rows, about),
-            latency_chart(rows),
+            latency_chart(rows, totals),
             "</div>",
             *(f'<section class="source">{source}</section>' for source in about.sources),
             all_tables(rows, about),
@@ -87,8 +88,7 @@ def _heading(about: About) -> str:
     return "".join([*out, "</header>"])
 
 
-def _totals(rows: Rows, about: About) -> str:
-    found = aggregate.totals(rows, about.unrecorded)
+def _totals(found: Mapping[str, int | float], about: About) -> str:
     length = about.duration_s
     rate = f"{found['calls'] / length:,.0f} per second" if length else ""
     moved = [found["bytes_read"], found["bytes_written"]]

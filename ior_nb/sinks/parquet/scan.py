@@ -28,7 +28,7 @@ from ior_nb.syscalls import SYSCALLS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Recording", "RowGroup", "between", "footer"]
+__all__ = ["Recording", "RowGroup", "between", "footer", "overlaps"]
 
 
 class ToBatch(Protocol):
@@ -61,9 +61,8 @@ class _Piece:
     length: int
     group: int
     rows: int
-    first_ns: int | None
-    """Least `time_ns`; None where the file does not say."""
-    last_ns: int | None
+    times: tuple[int, int] | None
+    """Least and greatest `time_ns`; None where the file does not say."""
 
 
 class Recording:
@@ -125,7 +124,7 @@ class Recording:
             RecordingError: the file went away or is damaged.
         """
         if self._span is None:
-            known = [(p.first_ns, p.last_ns) for p in self._pieces if p.first_ns is not None and p.last_ns is not None]
+            known = [p.times for p in self._pieces if p.times is not None]
             if len(known) < len(self._pieces):
                 known = self._times()
             self._span = (min(a for a, _ in known), max(b for _, b in known)) if known else (0, 0)
@@ -164,7 +163,7 @@ class Recording:
         read = self._needed(wanted if start is None and end is None else (*wanted, "time_ns"), foreign=columns is None)
         tables = tables if tables is not None else new_tables()
         bounds = Bounds()
-        parts = self._arrow([p for p in self._pieces if _overlaps(p, start, end)], read, rows_at_once)
+        parts = self._arrow([p for p in self._pieces if overlaps(p.times, start, end)], read, rows_at_once)
         for number, rows in enumerate(parts):
             tables = renewed(tables, MOST_STRINGS)
             try:
@@ -240,8 +239,7 @@ class Recording:
         tables, count = batch.tables, len(batch)
         if "state" in wanted and "state" not in self.columns:
             done, never = tables["state"].intern_many(["done", "no return"])
-            calls = [code for name in _NEVER_RETURN if (code := tables["syscall"].code(name)) is not None]
-            filled["state"] = np.where(np.isin(batch["syscall"], calls), never, done)
+            filled["state"] = np.where(tables["syscall"].among(_NEVER_RETURN).take(batch["syscall"]), never, done)
         if "probe" in wanted and "probe" not in self.columns:
             filled["probe"] = probe_rows(batch)
         if "host" in wanted and self.host:
@@ -283,8 +281,8 @@ class Recording:
             largest = max(about.column(i).total_uncompressed_size for i in range(about.num_columns))
             if largest > memory_limit() // 8:
                 raise RecordingError(f"a column of it takes {show_bytes(largest)} at once, too much for this machine.")
-            low, high = _range(about.column(where).statistics)
-            self._pieces.append(_Piece(begin, length, group, about.num_rows, low, high))
+            times = _range(about.column(where).statistics)
+            self._pieces.append(_Piece(begin, length, group, about.num_rows, times))
 
 
 class RowGroup:
@@ -336,19 +334,18 @@ class RowGroup:
             about = group.column(at)
             name, told = about.path_in_schema, about.statistics
             if name not in CORE and about.physical_type in ("INT32", "INT64", "BOOLEAN"):
-                low, high = _range(told)
-                if low is not None and low == high and told.has_null_count and not told.null_count:
-                    found[name] = low
+                known = _range(told)
+                if known is not None and known[0] == known[1] and told.has_null_count and not told.null_count:
+                    found[name] = known[0]
         return found
 
     def bounds(self, column: str) -> tuple[int, int] | None:
         """Return the least and the greatest value of a column of integers, where the file says it."""
         if column == "time_ns":
-            return None if self._piece.first_ns is None else (self._piece.first_ns, self._piece.last_ns or 0)
+            return self._piece.times
         group = self._recording.footers[self._piece.begin].row_group(self._piece.group)
         paths = {group.column(i).path_in_schema: i for i in range(group.num_columns)}
-        low, high = _range(group.column(paths[column]).statistics) if column in paths else (None, None)
-        return None if low is None or high is None else (low, high)
+        return _range(group.column(paths[column]).statistics) if column in paths else None
 
 
 def footer(path: str | Path) -> dict[str, str]:
@@ -360,17 +357,22 @@ def footer(path: str | Path) -> dict[str, str]:
     return Recording(path).metadata
 
 
-def _range(statistics: Any) -> tuple[int | None, int | None]:
+def _range(statistics: Any) -> tuple[int, int] | None:
     if statistics is None or not statistics.has_min_max:
-        return None, None
+        return None
     low, high = statistics.min, statistics.max
-    return (low, high) if isinstance(low, int) and isinstance(high, int) else (None, None)
+    return (low, high) if isinstance(low, int) and isinstance(high, int) else None
 
 
-def _overlaps(piece: _Piece, start: int | None, end: int | None) -> bool:
-    if piece.first_ns is None or piece.last_ns is None:
-        return True
-    return (end is None or piece.first_ns < end) and (start is None or piece.last_ns >= start)
+def overlaps(times: tuple[int, int] | None, start: int | None, end: int | None) -> bool:
+    """Tell whether rows may begin in a stretch of time.
+
+    Args:
+        times: when the first and the last of them begin; None where nobody knows.
+        start: its begin.
+        end: its end, which is not in it.
+    """
+    return times is None or ((end is None or times[0] < end) and (start is None or times[1] >= start))
 
 
 def between(batch: EventBatch, start: int | None, end: int | None) -> EventBatch:

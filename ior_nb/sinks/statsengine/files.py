@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb import aggregate
 from ior_nb.runtime import Recoder, StringTable
 from ior_nb.runtime.peers import peer_of
 from ior_nb.sinks.statsengine.activity import MAXIMA, RARE, SUMS, Part, add
@@ -20,10 +21,7 @@ _SPARE: Final = 1024
 
 def directory_of(path: str) -> str:
     """Return the text before the last slash; `/` at the top, `.` without a slash and of sockets. Nothing is cleaned."""
-    if peer_of(path):
-        return "."
-    head, slash, _ = path.rpartition("/")
-    return head or "/" if slash else "."
+    return "." if peer_of(path) else aggregate.directory_of(path)
 
 
 class Files:
