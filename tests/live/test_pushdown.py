@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -162,37 +161,33 @@ def test_a_filter_changed_under_load_never_mixes_its_epochs(session: TracerSessi
     """Changes while four threads work: every row passes the filter of its own epoch, none is there twice."""
     texts = [f"syscall={name}" for name in CALLS] + ["errors", "latency>=1us", "not errors"]
     filters: dict[int, Filter] = {}
-    stop = threading.Event()
+    threads, changes, rounds = 4, 55, 100
+    begin = threading.Barrier(threads + 1)
 
     def work() -> None:
-        while not stop.is_set():
-            busywork()
+        for _ in range(changes):
+            begin.wait()
+            for _ in range(rounds):
+                busywork()
 
     with trace(session=session, syscalls=list(CALLS)) as found:
         run = session.running
         assert run is not None
         run.watch()
         filters[session.filter_epoch()] = session.filters.active
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        try:
-            enough = time.monotonic() + 30  # a change waits for its turn among the threads
-            for number in range(100):
-                session.set(session.parse(texts[number % len(texts)]))
-                filters[session.filter_epoch()] = session.filters.active
-                if time.monotonic() > enough:
-                    break
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-        run.flush()
-        counted = run.statistics.snapshot().calls
+        workers = [threading.Thread(target=work) for _ in range(threads)]
+        for worker in workers:
+            worker.start()
+        for number in range(changes):
+            begin.wait()
+            session.set(session.parse(texts[number % len(texts)]))
+            filters[session.filter_epoch()] = session.filters.active
+        for worker in workers:
+            worker.join()
         last = session.filter_epoch()
 
-    rows = found.batch
-    assert len(filters) > len(texts)
+    rows, counted = found.batch, run.statistics.snapshot().calls
+    assert len(filters) == 1 + changes
     assert found.accounting.unaccounted == 0
     assert len(np.unique(rows["seq"])) == len(rows)
     assert set(np.unique(rows["filter_epoch"]).tolist()) <= set(filters)

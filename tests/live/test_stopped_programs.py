@@ -58,9 +58,9 @@ def step(process: subprocess.Popen[str], word: str) -> bool:
 def until(true: Callable[[], bool]) -> bool:
     """Wait for something to be so; tell whether it is within ten seconds."""
     deadline = time.monotonic() + 10
-    while not true() and time.monotonic() < deadline:
+    while not (found := true()) and time.monotonic() < deadline:
         os.sched_yield()
-    return true()
+    return found
 
 
 def state_of(pid: int) -> str:
