@@ -13,7 +13,10 @@ from hypothesis import settings
 from ior_nb.engine.collector.distribution import find_bcc
 from ior_nb.runtime import own
 
-settings.register_profile("steady", deadline=None)  # how long an example takes is the machine's business
+# How long an example takes is the machine's business, and a run says what the last one said; new examples are looked for
+# with --hypothesis-profile=explore.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("steady")
 
 # Tests that run in the background were told to ignore these, and so would be every program they start.

@@ -18,7 +18,7 @@ from ior_nb.sinks.parquet.chain import links
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CORE", "opened", "read", "read_chain", "unfinished"]
+__all__ = ["CORE", "checked", "opened", "read", "read_chain", "reading", "unfinished"]
 
 _LONGEST: Final = 1 << 16
 """Of a text, in bytes. Paths have 4,096 at most; two of them may be joined, and each byte be written as four."""
@@ -137,15 +137,22 @@ def _is_text(kind: pa.DataType) -> bool:
 @contextlib.contextmanager
 def opened(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file to read, and put what goes wrong inside into one error that names it."""
-    import pyarrow as pa
-
     path = Path(path)
-    try:
+    with reading(path):
         path = path.expanduser()
         if path.exists() and not stat.S_ISREG(path.stat().st_mode):
             raise RecordingError("it is no regular file.")  # opening a pipe would wait for its other end
         with path.open("rb") as file:
             yield file
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Put what goes wrong with what a file says, or with the file, into one error that names it."""
+    import pyarrow as pa
+
+    try:
+        yield
     # RuntimeError: no home directory for ~; MemoryError and KeyError: lengths and names in a damaged footer.
     except (OSError, ValueError, RuntimeError, MemoryError, KeyError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__

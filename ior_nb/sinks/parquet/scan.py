@@ -22,7 +22,7 @@ from ior_nb.runtime.text import printable, show_bytes
 from ior_nb.sinks.parquet.bounds import Bounds
 from ior_nb.sinks.parquet.chain import links
 from ior_nb.sinks.parquet.files import identity, parquet_file
-from ior_nb.sinks.parquet.reader import CORE, checked, opened, unfinished
+from ior_nb.sinks.parquet.reader import CORE, checked, opened, reading, unfinished
 from ior_nb.syscalls import SYSCALLS
 
 if TYPE_CHECKING:
@@ -330,13 +330,14 @@ class RowGroup:
         """Return the columns of numbers with one value in all rows, by what the file says, and that value."""
         group = self._recording.footers[self._piece.begin].row_group(self._piece.group)
         found = {}
-        for at in range(group.num_columns):
-            about = group.column(at)
-            name, told = about.path_in_schema, about.statistics
-            if name not in CORE and about.physical_type in ("INT32", "INT64", "BOOLEAN"):
-                known = _range(told)
-                if known is not None and known[0] == known[1] and told.has_null_count and not told.null_count:
-                    found[name] = known[0]
+        with reading(self._recording.path):  # names and statistics are decoded when they are asked for
+            for at in range(group.num_columns):
+                about = group.column(at)
+                name, told = about.path_in_schema, about.statistics
+                if name not in CORE and about.physical_type in ("INT32", "INT64", "BOOLEAN"):
+                    known = _range(told)
+                    if known is not None and known[0] == known[1] and told.has_null_count and not told.null_count:
+                        found[name] = known[0]
         return found
 
     def bounds(self, column: str) -> tuple[int, int] | None:
@@ -344,8 +345,9 @@ class RowGroup:
         if column == "time_ns":
             return self._piece.times
         group = self._recording.footers[self._piece.begin].row_group(self._piece.group)
-        paths = {group.column(i).path_in_schema: i for i in range(group.num_columns)}
-        return _range(group.column(paths[column]).statistics) if column in paths else None
+        with reading(self._recording.path):
+            paths = {group.column(i).path_in_schema: i for i in range(group.num_columns)}
+            return _range(group.column(paths[column]).statistics) if column in paths else None
 
 
 def footer(path: str | Path) -> dict[str, str]:
