@@ -13,7 +13,7 @@ from hypothesis import settings
 from ior_nb.engine.collector.distribution import find_bcc
 from ior_nb.runtime import own
 
-# How long an example takes is the machine's business, and a run says what the last one said; new examples are looked for
+# How long an example takes is the machine's business, and a run says what the last one said; new examples are sought
 # with --hypothesis-profile=explore.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
