@@ -16,6 +16,7 @@ from ior_nb.aggregate import counted, ended, missing
 from ior_nb.errors import ConfigError
 from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
+from ior_nb.result.bars import bar
 from ior_nb.result.footer import began_as, ended_as
 from ior_nb.result.held import Held, in_memory
 from ior_nb.result.imports import by_package
@@ -25,7 +26,7 @@ from ior_nb.result.sources import Sources
 from ior_nb.result.stored import Stored
 from ior_nb.result.summary import Summary
 from ior_nb.result.tallies import Tallies
-from ior_nb.runtime import Accounting, Completeness, EventBatch, own
+from ior_nb.runtime import Accounting, Completeness, EventBatch, own, progress
 from ior_nb.runtime.clock import Moment, moment
 from ior_nb.runtime.completeness import Counters, only_where
 from ior_nb.runtime.host import HostCounts
@@ -46,8 +47,11 @@ __all__ = ["Trace", "clocks"]
 _AT_ONCE: Final = 1_000_000
 """Rows of a recording that are added up when somebody only wants to know what it is."""
 
+progress.shown_by(bar)
+
 
 @own.all_ours
+@progress.all_told
 class Trace(Answers):
     """A trace. `trace()` hands it out at once; its results are there when the trace has ended.
 

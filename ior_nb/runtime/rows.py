@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from ior_nb.runtime import progress
 from ior_nb.runtime.batch import EventBatch
 
-__all__ = ["Piece", "Rows", "read"]
+__all__ = ["Piece", "Rows", "pieces", "read"]
 
 
 class Piece(Protocol):
@@ -33,9 +34,14 @@ class Rows(Protocol):
         """Return the pieces, in order."""
 
 
+def pieces(rows: Rows) -> Iterator[Piece]:
+    """Yield the pieces one after the other, for whoever looks at each: a user who waits for it sees how far it is."""
+    return progress.over(rows.pieces(), lambda piece: piece.size())
+
+
 def read(rows: Rows, *columns: str) -> Iterator[EventBatch]:
     """Yield these columns of all rows, piece by piece; batches without a row are left out."""
-    for piece in rows.pieces():
+    for piece in pieces(rows):
         batch = piece.read(*columns)
         if len(batch):
             yield batch
