@@ -11,7 +11,7 @@ from typing import Protocol
 from ior_nb.runtime import progress
 from ior_nb.runtime.batch import EventBatch
 
-__all__ = ["Piece", "Rows", "pieces", "read"]
+__all__ = ["Piece", "Rows", "grouped", "pieces", "read"]
 
 
 class Piece(Protocol):
@@ -45,3 +45,19 @@ def read(rows: Rows, *columns: str) -> Iterator[EventBatch]:
         batch = piece.read(*columns)
         if len(batch):
             yield batch
+
+
+def grouped(batches: Iterable[EventBatch], rows: int) -> Iterator[EventBatch]:
+    """Yield the rows of batches in batches of this many, the last one of what is left."""
+    waiting: list[EventBatch] = []
+    count = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += len(batch)
+        if count >= rows:
+            whole = EventBatch.concat(waiting)
+            for at in range(0, count - rows + 1, rows):
+                yield whole[at : at + rows]
+            waiting, count = [whole[count - count % rows :]], count % rows
+    if count:
+        yield EventBatch.concat(waiting)
