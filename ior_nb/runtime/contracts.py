@@ -177,10 +177,10 @@ class LiveTrace(Protocol):
         """Bring the published sources up to date: a view is about to read them."""
 
     def reset(self) -> None:
-        """Begin the aggregates anew; a finished trace refuses."""
+        """Begin the aggregates anew; a finished trace counts on where it was stopped, else refuses."""
 
     def stop(self) -> None:
-        """End the trace; a finished one refuses."""
+        """End the trace; a finished one stops counting its rows where it does, else refuses."""
 
     def export(self, path: str, wanted: Filter) -> Path:
         """Write the rows that a filter accepts to a file, the format by the ending."""
