@@ -25,15 +25,14 @@ from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.rows import grouped, read
 from ior_nb.runtime.text import printable
 from ior_nb.sinks.parquet import Chain, Recording, link
+from ior_nb.sinks.parquet.files import ROWS_PER_FILE
 from ior_nb.sinks.parquet.target import Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ROWS_PER_FILE", "Converted", "convert"]
+__all__ = ["Converted", "convert"]
 
-ROWS_PER_FILE: Final = 1 << 24
-"""About 250 MB."""
 _GROUP: Final = 262_144
 """Rows of a row group, as a recorder writes them."""
 _OURS: Final = re.compile(r"ior_nb\.|ARROW:schema$|pandas$")
