@@ -42,7 +42,16 @@ from ior_nb.runtime.live import (
 )
 from ior_nb.runtime.pushdown import Pushdown
 from ior_nb.runtime.schema import COLUMNS, Column
-from ior_nb.runtime.shown import FlameChoices, FlameColumns, Frame, RecordingState, Suggestion, Task, TraceState
+from ior_nb.runtime.shown import (
+    FlameChoices,
+    FlameColumns,
+    Frame,
+    PageState,
+    RecordingState,
+    Suggestion,
+    Task,
+    TraceState,
+)
 from ior_nb.runtime.statistics import (
     Activity,
     Bucket,
@@ -85,6 +94,7 @@ __all__ = [
     "LiveRuntime",
     "LiveTrace",
     "LiveTrieSource",
+    "PageState",
     "ProbeControl",
     "ProbeManager",
     "ProbeState",
