@@ -40,6 +40,10 @@ class Spending:
     """Of it, what faults on mapped files slept: they are no calls."""
     parts: Mapping[str, int] = field(default_factory=dict)
     """By column of `schema.PARTS`; empty where nothing was measured."""
+    waiting_ns: int = 0
+    """What calls waited for somebody else, which is none of the time in calls."""
+    waited_in: str = ""
+    """The call that did most of it."""
     faults: int = 0
     """Faults on mapped files that brought pages in, or slept."""
     faulted: int = 0
@@ -72,6 +76,12 @@ class Spending:
         return f", {share}by {count} on {f'the mapped {file}' if file else 'mapped files'} ({each} each)"
 
     def _time(self) -> str:
+        """Return what the time in calls went to, and where waiting was longer, in which call that was."""
+        long = self.waiting_ns >= max(_SOME_NS, self.latency_ns - self.parts.get(_OTHERS, 0))
+        others = f"{show_ns(self.waiting_ns)} waiting for others, most in {self.waited_in}" if long else ""
+        return "; ".join(filter(None, (self._in_calls(), others)))
+
+    def _in_calls(self) -> str:
         whole = self.latency_ns - self.parts.get(_OTHERS, 0)
         if not self.parts or whole < _SOME_NS:
             return ""

@@ -360,6 +360,8 @@ class Tally:
             latency_ns=spent.latency,
             slept_ns=spent.slept,
             parts=dict(spent.parts),
+            waiting_ns=int(self._calls.columns["waiting"].sum()),
+            waited_in=self._call_names.own[int(self._calls.columns["waiting"].argmax())],
             faults=int(self._calls.columns["calls"][faults]) if faults else 0,
             faulted=int(self._files.columns["faulted"].sum()),
             wheres={name: said(path) for name, path in wheres.items() if path},

@@ -60,7 +60,7 @@ def test_a_summary_says_what_the_bytes_and_the_time_went_to() -> None:
     assert read == "read 5.0 MiB from files: 4.0 MiB from the page cache, 1.0 MiB fetched from the device"
     assert spent == (
         "of 19 ms in calls: 7 ms waiting for the device (/cold), 6 ms waiting for locks in the kernel (/shared), "
-        "4 ms on the CPU, 2 ms waiting for a CPU"
+        "4 ms on the CPU, 2 ms waiting for a CPU; 950 ms waiting for others, most in read"
     )
     assert found.waiting_ns == 950 * MS
     assert found.amounts()[:2] == found.spending.lines()
