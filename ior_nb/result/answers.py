@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import Completeness
+from ior_nb.runtime import Completeness, own, progress
 from ior_nb.runtime.clock import boot_id
 from ior_nb.runtime.rows import Rows
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Answers"]
 
 
+@own.all_ours
+@progress.all_told
 class Answers:
     """The tables of a trace, which has the rows and knows what they lack."""
 

@@ -18,7 +18,7 @@ from ior_nb.result.objects import asked_of
 from ior_nb.result.sources import recorded
 from ior_nb.result.stored import Limits, Stored
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, Completeness, Filter, own
+from ior_nb.runtime import Accounting, Completeness, Filter, own, progress
 from ior_nb.runtime.completeness import (
     COUNTS,
     accounting_of,
@@ -33,13 +33,14 @@ from ior_nb.runtime.completeness import (
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
 
-__all__ = ["lacking_of", "load"]
+__all__ = ["lacking_of", "load", "opened"]
 
 _ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
 _MOST_NOTES: Final = 20
 
 
 @own.ours
+@progress.told("load")
 def load(
     path_or_glob: str | Path | Iterable[str | Path],
     *,
@@ -76,7 +77,7 @@ def load(
     if not 0 <= low < float("inf") or not low <= high:
         raise ConfigError(f"from {start} s to {end} s is no stretch of a recording")
     wanted = filter if isinstance(filter, Filter) else parse(filter) if filter else Filter()
-    recordings = [Recording(path) for path in find(path_or_glob)]
+    recordings = opened(path_or_glob)
     axis = Axis([r.metadata for r in recordings])
     trace = _empty_trace(recordings, axis)
     limits: list[Limits] = []
@@ -106,10 +107,19 @@ def load(
     return found
 
 
+def opened(path_or_glob: str | Path | Iterable[str | Path]) -> list[Recording]:
+    """Return recordings, whose footers have been read.
+
+    Raises:
+        RecordingError: nothing is there, or a file is no recording.
+    """
+    return [Recording(path) for path in progress.over(find(path_or_glob), lambda _: 1, "file")]
+
+
 def lacking_of(path_or_glob: str) -> Completeness | None:
     """Return what the rows of recordings lack, by their footers; None where that cannot be read."""
     try:
-        recordings = [Recording(path) for path in find(path_or_glob)]
+        recordings = opened(path_or_glob)
     except RecordingError:
         return None
     books = [replace(accounting_of(r.metadata) or Accounting(), died=r.unfinished) for r in recordings]

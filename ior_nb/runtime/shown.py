@@ -11,6 +11,7 @@ import numpy as np
 
 from ior_nb.errors import RecordingError
 from ior_nb.runtime.completeness import Completeness
+from ior_nb.runtime.progress import Step
 
 __all__ = [
     "FOLDED",
@@ -166,3 +167,7 @@ class TraceState:
     """For how long statistics and flame graph have been counting, since a reset or another filter; 0: all the time."""
     fixed: bool = False
     """Whether only this finished trace is shown, and nothing can be started from here."""
+    counting: Step | None = None
+    """How much of it the panels show so far, where that is not all yet."""
+    paused: bool = False
+    """Whether that stays so until somebody has it count on."""
