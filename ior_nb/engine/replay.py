@@ -129,6 +129,11 @@ class ReplayEngine:
         return tuple(dict.fromkeys(caveat for r in self._recordings for caveat in caveats_of(r.metadata)))
 
     @property
+    def pages(self) -> dict[str, dict[str, int]]:
+        """Return nothing: they are of another time."""
+        return {}
+
+    @property
     def unfilled(self) -> dict[str, str]:
         """What the columns of the recordings lack."""
         return {names: why for r in self._recordings for names, why in unfilled_of(r.metadata).items()}

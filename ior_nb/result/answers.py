@@ -49,6 +49,11 @@ class Answers:
         """Where lines have their text from."""
         raise NotImplementedError
 
+    @property
+    def here(self) -> bool:
+        """Whether its files are those of this machine, which has not been started anew."""
+        return self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
+
     def _start(self) -> int | None:
         raise NotImplementedError
 
@@ -72,8 +77,7 @@ class Answers:
         """
         from ior_nb.result import tables, writeback
 
-        here = self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
-        found = writeback.rows(self.pages, self.rows, start_ns=self._start() or 0, here=here)
+        found = writeback.rows(self.pages, self.rows, start_ns=self._start() or 0, here=self.here)
         return tables.framed(found, writeback.COLUMNS, self.completeness)
 
     def cache(self, other: Answers | None = None) -> str:

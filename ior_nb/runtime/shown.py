@@ -20,6 +20,7 @@ __all__ = [
     "FlameChoices",
     "FlameColumns",
     "Frame",
+    "PageState",
     "RecordingState",
     "Suggestion",
     "Task",
@@ -83,6 +84,22 @@ class Suggestion:
     """`dimension`, `operator`, `value`, `unit` or `keyword`."""
     doc: str = ""
     """What it means, in one line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageState:
+    """What is known of a file's pages in memory, in bytes."""
+
+    cached: int = -1
+    """In the page cache now; -1 where the kernel does not tell, or not us."""
+    dirtied: int = 0
+    """Made dirty by calls and mapped memory of the trace."""
+    written: int = 0
+    """What a device has taken since."""
+    pending: int = 0
+    """Still to be written."""
+    never: int = 0
+    """Of a file that was deleted before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.pages import states
 from ior_nb.errors import ConfigError, SourceError
 from ior_nb.globalfilter import to_text
 from ior_nb.real import Lock, RLock
@@ -19,6 +20,7 @@ from ior_nb.runtime import (
     Completeness,
     EventBatch,
     Filter,
+    PageState,
     RuntimePublisher,
     TraceState,
     runtime_publisher_from_context,
@@ -187,6 +189,10 @@ class Past:
         if not self._going_on:
             raise ConfigError("no trace is running")
         self._paused = True
+
+    def pages(self, paths: Sequence[str]) -> dict[str, PageState]:
+        """Return what is in the page cache now, and what was known of writes at the end."""
+        return states(self.trace.pages, paths) if self.trace.here else {}
 
     def export(self, path: str, wanted: Filter) -> Path:
         """Write the rows that a filter accepts to a file."""
