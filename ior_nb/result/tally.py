@@ -30,6 +30,7 @@ from ior_nb.aggregate.sums import Sums
 from ior_nb.real import Lock
 from ior_nb.result.cost import Packages
 from ior_nb.result.crowd import Crowd, Moved
+from ior_nb.result.labelled import Labelled
 from ior_nb.result.lines import Annotated
 from ior_nb.result.longest import Longest
 from ior_nb.result.overview import NAMED, Overview, grouped, others
@@ -67,7 +68,7 @@ class Tally:
 
     columns: Final = (
         *("syscall", "file", "old_file", "bytes", "latency_ns", "state", "is_error", "probe", "ret", "file_kind"),
-        *("time_ns", "pid", "ppid", "tid", "comm", "peer", "socket", "inode", *MEASURED),
+        *("time_ns", "pid", "ppid", "tid", "comm", "peer", "socket", "inode", "label", *MEASURED),
     )
     """Those it looks at."""
 
@@ -82,7 +83,7 @@ class Tally:
         self._errors: dict[tuple[int, int, int], tuple[int, str]] = {}
         self._failed: list[tuple[np.ndarray, np.ndarray, np.ndarray, StringTable]] = []  # call * 2 + probe, ret, file
         self._failures = 0
-        self._crowd, self._slots, self._talks = Crowd(), Slots(), Talks()
+        self._crowd, self._slots, self._talks, self._labelled = Crowd(), Slots(), Talks(), Labelled()
         self._slow, self._waits = Longest(), Longest()
         self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
         self._waits_at = self._uses = np.zeros(0, np.int8)
@@ -120,6 +121,7 @@ class Tally:
         self._wait(batch, file)
         self._crowd.add(batch, rows_moved)
         self._talks.add(batch, rows_moved)
+        self._labelled.add(batch, latency, rows_moved)
         if len(failed):
             probe = batch["probe"][failed]
             wrong = failed[~probe]
@@ -249,7 +251,7 @@ class Tally:
             ranked = self._ranked_files()
             files, calls = self._file_rows(ranked[:TOP]), self._call_rows()
             failures, answers = self._error_rows(0), self._error_rows(1)
-            slowest, waits = self._slow.rows(), self._waits.rows()
+            slowest, waits, labels = self._slow.rows(), self._waits.rows(), self._labelled.rows(TOP)
             known = {
                 self._call_names.own[code]: count
                 for code, count in enumerate(self._calls.columns["probes"].tolist())
@@ -283,6 +285,7 @@ class Tally:
             waiting_ns=totals["waiting"],
             answers=tuple(answers),
             waits=tuple(waits),
+            labels=labels,
             overview=overview,
             spending=spending,
             completeness=completeness,
