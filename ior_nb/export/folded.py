@@ -23,7 +23,8 @@ def folded(
     Args:
         rows: the rows.
         about: what the rows lack.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
+            flags.
         metric: what the numbers are: a name of `METRICS`.
 
     Raises:

@@ -41,7 +41,8 @@ def speedscope(
     Args:
         rows: the rows.
         about: its title names the file; behind it stands what the rows lack.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
+            flags.
         metric: what is shown first: a name of `METRICS`.
 
     Raises:

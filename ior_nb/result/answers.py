@@ -165,6 +165,12 @@ class Answers:
 
         return tables.processes(self.rows, self.completeness, origin_ns=self._start())
 
+    def labels(self) -> pd.DataFrame:
+        """Return one row per label, most time first; calls without a label have the empty one: see `ior_nb.label`."""
+        from ior_nb.result import tables
+
+        return tables.labels(self.rows, self.completeness, origin_ns=self._start())
+
     def errors(self) -> pd.DataFrame:
         """Return one row per system call and error, most frequent first, with a file it happened to."""
         from ior_nb.result import tables
@@ -209,7 +215,8 @@ class Answers:
         """Return the flame graph (an icicle), a plotly figure.
 
         Args:
-            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
+                flags.
             metric: what widths mean: count, duration, bytes or gap.
 
         Raises:

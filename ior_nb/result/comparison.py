@@ -113,7 +113,8 @@ class Diff:
         """Return the differential flame graph, a plotly figure: red grew, blue shrank.
 
         Args:
-            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
+                flags.
             metric: what is compared: duration, count, bytes or gap.
 
         Raises:

@@ -403,7 +403,7 @@ class Trace(Answers):
         summary = self.summary() if pictured else None  # which looks at all rows
         return About(
             title=self.name,
-            facts=(self.scope, show_ns(self.duration_s * 1e9), when, host, f"engine {self.engine}"),
+            facts=(self.scope, show_ns(self.duration_s * 1e9), when, *filter(None, [host]), f"engine {self.engine}"),
             completeness=self.completeness,
             notes=notes,
             duration_s=self.duration_s,

@@ -168,6 +168,15 @@ def test_values_seen_complete_a_filter(session: TracerSession, engine: FakeEngin
     assert any("/data/x" in text for text in offered)
 
 
+def test_labels_seen_complete_a_filter(session: TracerSession, engine: FakeEngine) -> None:
+    """What the user called his work can be chosen."""
+    desk = running(session, engine, ["/a"])
+    rows = calls(["/b"])
+    engine.emit(rows.with_columns(label=rows.tables["label"].intern_many(["epoch 3"])))
+
+    assert any("epoch 3" in s.text for s in desk.filters.suggest("label=", 6))
+
+
 def test_a_huge_trace_is_counted_a_bit_at_a_time(
     session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
