@@ -10,6 +10,7 @@ import pytest
 from ior_nb import aggregate
 from ior_nb.globalfilter import parse
 from ior_nb.result import tables
+from ior_nb.result.comparison import Diff
 from ior_nb.result.spent import Spending
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
@@ -122,6 +123,24 @@ def test_what_a_transfer_fetched_is_of_its_source() -> None:
     assert {row.path: row.fetched_bytes for row in snapshot.files} == {"/data": 8192, "socket:[1]": 0}
     assert snapshot.fetched_bytes == 8192
     assert summary_of(rows).spending == Spending(fetched=8192, read=10_000, cached=1808)
+
+
+def test_a_difference_says_what_was_fetched_and_waited_for() -> None:
+    """Cold against warm, by file and in all; nothing of it where one side did not measure."""
+    cold, warm = rows_of(offset=[0] * 5), rows_of(offset=[0] * 5, fetched_bytes=[0] * 5, wait_device_ns=[0] * 5)
+    unknown = rows_of(fetched_bytes=[-1] * 5, wait_device_ns=[-1] * 5)
+
+    change, half = Diff(cold, warm), Diff(unknown, warm)
+    files = change.files().set_index("file")
+
+    said = [line.split() for line in repr(change).splitlines()]
+    assert ["1.0", "MiB", "0", "B", "gone", "fetched_bytes"] in said
+    assert ["7", "ms", "0", "ns", "gone", "wait_device_ns"] in said
+    assert "fetched before" in repr(change)
+    assert [files[f"amplification_{side}"].to_dict()["/cold"] for side in ("before", "after")] == [1.0, 0.0]
+    assert "fetched" not in repr(half)
+    assert set(half.files()["fetched_bytes_before"]) == {-1}
+    assert set(half.files()["fetched_bytes_delta"]) == {0}
 
 
 def test_live_statistics_are_those_of_the_tables() -> None:
