@@ -7,7 +7,7 @@ there were.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -33,7 +33,7 @@ from ior_nb.result.crowd import Crowd, Moved
 from ior_nb.result.labelled import Labelled
 from ior_nb.result.lines import Annotated
 from ior_nb.result.longest import Longest
-from ior_nb.result.overview import NAMED, Overview, grouped, others
+from ior_nb.result.overview import LONGEST, NAMED, Overview, grouped, others
 from ior_nb.result.spent import Spending
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, Summary
@@ -44,6 +44,7 @@ from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.host import HostCounts
 from ior_nb.runtime.mine import MINE, NONE, PIPE, SOCKET, SYSTEM, kind_of
 from ior_nb.runtime.peers import seen_files
+from ior_nb.runtime.text import middle_cut
 
 __all__ = ["Tally"]
 
@@ -258,7 +259,7 @@ class Tally:
                 if count
             }
             overview = self._overview(ranked, window, home)
-            spending = self._spending(ranked, overview.said)
+            spending = self._spending(ranked)
             processes = len(self._crowd)
             distinct_files = len(ranked) + self._dropped
         if counters:
@@ -348,7 +349,7 @@ class Tally:
             home=home,
         )
 
-    def _spending(self, ranked: np.ndarray, said: Callable[[str], str]) -> Spending:
+    def _spending(self, ranked: np.ndarray) -> Spending:
         """Return what was fetched, beside what was read from files that are on a device, and which files it was."""
         files = ranked[(self._files.columns["read"][ranked] > 0) & ~np.isin(self._kinds(ranked), (PIPE, SOCKET))]
         names = self._file_names.own.at(files)
@@ -367,14 +368,15 @@ class Tally:
             waited_in=self._call_names.own[int(self._calls.columns["waiting"].argmax())],
             faults=int(self._calls.columns["calls"][faults]) if faults else 0,
             faulted=int(self._files.columns["faulted"].sum()),
-            wheres={name: said(path) for name, path in wheres.items() if path},
+            wheres={name: file for name, file in wheres.items() if file},
         )
 
     def _most_of(self, name: str) -> str:
-        """Return the file that has most of a column, empty where none has half of it."""
+        """Return the file that has most of a column, without its folder; empty where none has half of it."""
         column = self._files.columns[name]
         best = int(column.argmax())
-        return self._file_names.own[best] if 0 < column.sum() <= 2 * column[best] else ""
+        path = self._file_names.own[best] if 0 < column.sum() <= 2 * column[best] else ""
+        return middle_cut(path.rpartition("/")[2] or path, LONGEST)
 
     def _kinds(self, files: np.ndarray) -> np.ndarray:
         """Return the kinds of files as `runtime.mine` has them; a name is looked at once."""
