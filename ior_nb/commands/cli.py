@@ -70,13 +70,17 @@ def _parser() -> argparse.ArgumentParser:
     tracing.add_argument("--quiet", action="store_true", help="no summary on stderr")
     tracing.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     verbs.add_parser("doctor", help="what this machine offers for tracing, and what to do about what it lacks")
+    verbs.add_parser("serve", help="trace for users of this machine who may not themselves; serve --help tells more")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     _keep_standard_descriptors()
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["serve"]:
+        _become_service(words[1:])
+    options = _parser().parse_args(words)
     if options.verb == "doctor":
         from ior_nb.doctor import diagnose, report
 
@@ -91,6 +95,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (errors.ConfigError, errors.SourceError, errors.RecordingError) as error:
         _say(f"ior-nb: {error}")
         return 2
+
+
+def _become_service(words: Sequence[str]) -> NoReturn:
+    """Go on as the service: a program that has loaded none of what we have, and has no threads."""
+    from ior_nb.engine.collector.served.__main__ import command
+
+    line = command(words)
+    os.execv(line[0], line)
 
 
 def _trace(options: argparse.Namespace) -> int:
