@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from ior_nb import errors as errors
     from ior_nb.doctor import examine as examine
     from ior_nb.engine.replay import ReplayEngine as ReplayEngine
+    from ior_nb.result.convert import convert as convert
     from ior_nb.result.load import load as load
     from ior_nb.result.trace import Trace as Trace
     from ior_nb.runtime import Filter as Filter
+    from ior_nb.runtime.labels import label as label
     from ior_nb.session.session import TracerSession as TracerSession
     from ior_nb.session.tracing import dashboard as dashboard
     from ior_nb.session.tracing import trace as trace
@@ -33,9 +35,11 @@ __all__ = [
     "TracerSession",
     "Window",
     "__version__",
+    "convert",
     "dashboard",
     "errors",
     "examine",
+    "label",
     "load",
     "load_ipython_extension",
     "trace",
@@ -51,9 +55,11 @@ _HOMES = {
     "Trace": "ior_nb.result.trace",
     "TracerSession": "ior_nb.session.session",
     "Window": "ior_nb.session.window",
+    "convert": "ior_nb.result.convert",
     "dashboard": "ior_nb.session.tracing",
     "errors": "ior_nb.errors",
     "examine": "ior_nb.doctor",
+    "label": "ior_nb.runtime.labels",
     "load": "ior_nb.result.load",
     "trace": "ior_nb.session.tracing",
 }

@@ -24,6 +24,7 @@ from ior_nb.runtime.contracts import (
     RuntimePublisher,
     RuntimeState,
     Sequencer,
+    SheetSource,
     SnapshotSource,
     Snapshotter,
     StreamSource,
@@ -42,7 +43,17 @@ from ior_nb.runtime.live import (
 )
 from ior_nb.runtime.pushdown import Pushdown
 from ior_nb.runtime.schema import COLUMNS, Column
-from ior_nb.runtime.shown import FlameChoices, FlameColumns, Frame, RecordingState, Suggestion, Task, TraceState
+from ior_nb.runtime.sheet import Sheet
+from ior_nb.runtime.shown import (
+    FlameChoices,
+    FlameColumns,
+    Frame,
+    PageState,
+    RecordingState,
+    Suggestion,
+    Task,
+    TraceState,
+)
 from ior_nb.runtime.statistics import (
     Activity,
     Bucket,
@@ -85,6 +96,7 @@ __all__ = [
     "LiveRuntime",
     "LiveTrace",
     "LiveTrieSource",
+    "PageState",
     "ProbeControl",
     "ProbeManager",
     "ProbeState",
@@ -100,6 +112,8 @@ __all__ = [
     "RuntimeState",
     "Scope",
     "Sequencer",
+    "Sheet",
+    "SheetSource",
     "Snapshot",
     "SnapshotNode",
     "SnapshotSource",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import socket
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.__main__ import Collector, Refused
+from ior_nb.engine.collector.machine import Seat
 from ior_nb.engine.collector.processes import Viewer
 from ior_nb.engine.collector.served.gate import Gate
 from ior_nb.engine.collector.served.peer import Stranger
@@ -35,10 +35,13 @@ class Served(Collector):
         connection: to the client.
         gate: what he may ask for.
         audit: is told what was refused.
+        seat: at the service's dispatcher.
     """
 
-    def __init__(self, connection: socket.socket, gate: Gate, audit: Callable[..., None]) -> None:
-        super().__init__(connection, 0)
+    def __init__(
+        self, connection: socket.socket, gate: Gate, audit: Callable[..., None], seat: Seat | None = None
+    ) -> None:
+        super().__init__(connection, 0, seat)
         self._owner_fd = gate.peer.handle
         self._unpacker = Unpacker(wire.TO_COLLECTOR)
         self._limit = gate.limits.buffer
@@ -90,9 +93,3 @@ class Served(Collector):
     def _failed(self, error: Exception) -> dict[str, Any]:
         self._audit("met an error", why=f"{type(error).__name__}: {error}")
         return super()._failed(error) | {"log": ""}  # places of this machine's files are nothing to him
-
-    def end(self) -> None:
-        """Unload everything, and give the descriptors back."""
-        self.close()
-        self._socket.close()
-        os.close(self._owner_fd)

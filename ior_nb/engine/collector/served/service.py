@@ -17,11 +17,12 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from ior_nb.engine.collector import cache, loader
 from ior_nb.engine.collector.bpf import Refused as KernelRefused
-from ior_nb.engine.collector.program import INITIAL_PID_NAMESPACE
+from ior_nb.engine.collector.dispatcher import Dispatcher
+from ior_nb.engine.collector.machine import INITIAL_PID_NAMESPACE, Seat, namespace_here
 from ior_nb.engine.collector.rights import missing_rights
 from ior_nb.engine.collector.served import confine
 from ior_nb.engine.collector.served.audit import Audit
@@ -74,10 +75,14 @@ class Service:
         listener: the socket.
         limits: of each user.
         audit: the log.
+        dispatcher: what all collectors hang in the kernel by; None where each does so by itself.
     """
 
-    def __init__(self, listener: socket.socket, limits: Limits, audit: Audit) -> None:
+    def __init__(
+        self, listener: socket.socket, limits: Limits, audit: Audit, dispatcher: Dispatcher | None = None
+    ) -> None:
         self._listener = listener
+        self._dispatcher = dispatcher
         self._users = _Users(limits)
         self._limits = limits
         self._audit = audit
@@ -87,6 +92,8 @@ class Service:
         """Serve until told to end."""
         poller = select.poll()
         poller.register(self._listener, select.POLLIN)
+        if self._dispatcher is not None:
+            poller.register(self._dispatcher, select.POLLIN)
         while not ended():
             for handle, _ in poller.poll(1000):
                 if handle in self._users.clients:
@@ -94,6 +101,8 @@ class Service:
                     poller.unregister(handle)
                     os.close(handle)
                     os.waitpid(pid, 0)
+                elif self._dispatcher is not None and handle == self._dispatcher.fileno():
+                    self._dispatcher.hear()
                 elif (new := self._take()) is not None:
                     poller.register(new, select.POLLIN)
 
@@ -127,30 +136,32 @@ class Service:
     def _fork(self, connection: socket.socket, peer: Peer) -> int | None:
         parent = os.getpid()
         try:
-            pid = os.fork()
-        except OSError as error:
-            self._refuse(connection, "Busy", f"no process can be started: {error.strerror}", uid=peer.uid, pid=peer.pid)
+            with self._dispatcher.seat() if self._dispatcher is not None else contextlib.nullcontext() as seat:
+                pid = os.fork()
+                if pid == 0:
+                    self._become_collector(connection, peer, parent, seat)
+        except (OSError, loader.NotHere) as error:
+            self._refuse(connection, "Busy", f"no process can be started: {error}", uid=peer.uid, pid=peer.pid)
             return None
-        if pid == 0:
-            self._become_collector(connection, peer, parent)
         handle = os.pidfd_open(pid)
         self._users.clients[handle] = peer.uid, pid
         return handle
 
-    def _become_collector(self, connection: socket.socket, peer: Peer, parent: int) -> None:
+    def _become_collector(self, connection: socket.socket, peer: Peer, parent: int, seat: Seat | None) -> NoReturn:
         """Work for one client, and end."""
         status = 1
         audit = self._audit.of(uid=peer.uid, pid=peer.pid, comm=peer.comm)
         try:
             if not confine.die_with_parent(parent):
                 os._exit(0)
-            self._listener.close()
-            for handle in self._users.clients:
-                os.close(handle)
+            kept = {0, 1, 2, connection.fileno(), peer.handle, *(seat.descriptors() if seat is not None else ())}
+            for descriptor in {int(each.name) for each in Path("/proc/self/fd").iterdir()} - kept:
+                with contextlib.suppress(OSError):  # that of the list
+                    os.close(descriptor)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             audit("begins")
-            client = Served(connection, Gate(peer, self._limits, audit), audit)
+            client = Served(connection, Gate(peer, self._limits, audit), audit, seat)
             try:
                 client.run()
             finally:
@@ -183,7 +194,7 @@ def serve(listener: socket.socket, limits: Limits, *, user: str, audit: Audit | 
     lacking = missing_rights()
     if lacking:
         raise NotServing(f"{lacking}: start the service as root, or with systemd (ior-nb serve --install)")
-    if Path("/proc/self/ns/pid").stat().st_ino != INITIAL_PID_NAMESPACE:
+    if namespace_here() != INITIAL_PID_NAMESPACE:
         raise NotServing(
             "the service lives in a pid namespace, where users' processes have other numbers: hostPID: true"
         )
@@ -200,6 +211,7 @@ def serve(listener: socket.socket, limits: Limits, *, user: str, audit: Audit | 
     try:
         confine.keep_only_tracing(number)
         _prepare()
+        dispatcher = _dispatcher()
         confine.close_doors()
     except OSError as error:
         raise NotServing(f"rights cannot be given up: {error.strerror or error}") from error
@@ -207,7 +219,7 @@ def serve(listener: socket.socket, limits: Limits, *, user: str, audit: Audit | 
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda number, _: stopped.append(number))
     audit("serves", **{name: getattr(limits, name) for name in ("clients", "everybody", "memory", "requests")})
-    Service(listener, limits, audit).run(lambda: bool(stopped))
+    Service(listener, limits, audit, dispatcher).run(lambda: bool(stopped))
     audit("ends")
 
 
@@ -236,6 +248,13 @@ def _prepare() -> None:
     if "error" in made:
         raise NotServing(f"tracing does not work here: {made['error']}")
     cache.remember(made)
+
+
+def _dispatcher() -> Dispatcher | None:
+    try:
+        return Dispatcher(event_bytes=EVENT_BYTES, name_bytes=NAME_BYTES)
+    except (loader.NotHere, KernelRefused):
+        return None
 
 
 def _compiled() -> dict[str, Any]:
