@@ -25,6 +25,7 @@ import ior_nb
 from ior_nb import real
 from ior_nb.commands import cli
 from ior_nb.doctor.places import DISTRIBUTIONS
+from ior_nb.engine.collector.served import __main__ as served
 from ior_nb.session import session
 from tests.docs.pages import PAGES, ROOT, Block, blocks, differs
 
@@ -125,6 +126,9 @@ def test_lines_for_a_shell_name_what_exists(block: Block) -> None:
 def exists(line: str) -> bool:
     """Tell whether a line of a shell can be run as it stands."""
     match shlex.split(line, comments=True):
+        case ["sudo", "ior-nb", "serve", *words]:
+            served._parser().parse_args(words)
+            return True
         case ["ior-nb", *words]:
             cli._parser().parse_args(words)
             return True
