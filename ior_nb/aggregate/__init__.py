@@ -42,6 +42,7 @@ from ior_nb.aggregate.tables import (
     threads,
     totals,
 )
+from ior_nb.aggregate.tasks import tasks
 from ior_nb.aggregate.times import finished, heat, latency_bins, slowest, span, timeline
 from ior_nb.aggregate.unrecorded import added, counted, missing
 from ior_nb.aggregate.weights import weighed, weights_of
@@ -88,6 +89,7 @@ __all__ = [
     "source_files",
     "span",
     "syscalls",
+    "tasks",
     "threads",
     "timeline",
     "totals",

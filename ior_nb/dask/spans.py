@@ -3,11 +3,13 @@
 Nothing is called for it: to note a task is a few stores to memory, which are in the file whatever becomes of the
 worker. A file is a text about the worker (JSON), then one record for each task: its length, the thread, begin and end
 on the boot clock, and its name. An end of 0 is none yet; a thread of 0 is none: the task has run, and nobody knows
-which calls were its own. The length is written last, so what is not whole is not there.
+which calls were its own. The length is written last, so what is not whole is not there. At the end of the text stands
+how many tasks there was no room for.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import mmap
 import os
@@ -18,16 +20,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
+from ior_nb.runtime.spans import Spans
 
-__all__ = ["ENDING", "Notes", "Spans", "Spool", "Worker", "read"]
+__all__ = ["ENDING", "Noted", "Notes", "Spool", "Worker", "read"]
 
 ENDING: Final = ".spans"
 _HEAD: Final = 4096
 _RECORD: Final = struct.Struct("<IIQQ")
 _END: Final = struct.Struct("<Q")
+_MISSED: Final = _HEAD - _END.size
 _STEP: Final = 1 << 20
 """Some fifteen thousand tasks."""
 _LONGEST: Final = 1000
@@ -55,15 +57,19 @@ class Spool:
             os.close(fd)
             raise
         self._fd = fd
-        self._size, self._next = _STEP, _HEAD
-        text = json.dumps(about).encode()[: _HEAD - 1]
+        self._size, self._next, self._missed = _STEP, _HEAD, 0
+        text = json.dumps(about).encode()[:_MISSED]
         self._map[: len(text)] = text
 
     def begin(self, tid: int, task: str, *, at: int | None = None) -> int:
         """Note the begin of a task; return where, for `end`. 0 where there is no room."""
         name = task.encode("utf-8", "backslashreplace")[:_LONGEST]
+        if self._map.closed:
+            return 0
         here, size = self._next, -(-(_RECORD.size + len(name)) // 8) * 8
-        if here + size + 8 > self._size and not self._grow():
+        if here + size + _RECORD.size > self._size and not self._grow():
+            self._missed += 1
+            _END.pack_into(self._map, _MISSED, self._missed)
             return 0
         _RECORD.pack_into(self._map, here, 0, tid, boot_clock() if at is None else at, 0)
         self._map[here + _RECORD.size : here + _RECORD.size + len(name)] = name
@@ -73,11 +79,11 @@ class Spool:
 
     def end(self, where: int, at: int | None = None) -> None:
         """Note the end of a task."""
-        if where:
+        if where and not self._map.closed:
             _END.pack_into(self._map, where + 16, boot_clock() if at is None else at)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; what is noted from now on is not."""
         self._map.close()
         os.close(self._fd)
 
@@ -107,19 +113,14 @@ class Notes(dict[int, Any]):
         self._open: dict[int, int] = {}
         self.noted: set[str] = set()
         """Names of tasks that have ended and of which nobody has heard that yet."""
-        self.full = 0
-        """Tasks there was no room for."""
 
     def __setitem__(self, ident: int, key: Any) -> None:
         super().__setitem__(ident, key)
         self.before[ident] = key
-        self._open[ident] = where = self._spool.begin(self._tid(), str(key))
-        self.full += not where
+        self._open[ident] = self._spool.begin(self._tid(), str(key))
 
     def __delitem__(self, ident: int) -> None:
-        where = self._open.pop(ident, 0)
-        if where:
-            self._spool.end(where)
+        self._spool.end(self._open.pop(ident, 0))
         self.noted.add(str(self[ident]))
         super().__delitem__(ident)
         if ident in self.before:
@@ -129,6 +130,13 @@ class Notes(dict[int, Any]):
         """Note the tasks that run already, as from now on; return the name of each, and where it stands."""
         threads = {thread.ident: thread.native_id or 0 for thread in threading.enumerate()}
         return {str(key): self._spool.begin(threads.get(ident, 0), str(key)) for ident, key in self.items()}
+
+    def stop(self) -> None:
+        """Note nothing more, but go on for who has taken this for the dictionary from before."""
+        for where in self._open.values():
+            self._spool.end(where)
+        self._open.clear()
+        self._spool.close()
 
     def forget(self, task: str) -> None:
         """Take out a task whose thread knows only the dictionary from before."""
@@ -145,46 +153,31 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
-    """All spans of a host."""
+class Noted:
+    """What the workers of a host have noted."""
 
     workers: tuple[Worker, ...] = ()
-    tasks: tuple[str, ...] = ("",)
-    """Names of tasks; the first is none."""
-    by_thread: Mapping[int, np.ndarray] = field(default_factory=dict)
-    """For each thread begin, end and number of the task, int64, shape (n, 3), in order."""
+    spans: Spans = field(default_factory=Spans)
+    """The task of each thread by time; `spans.texts` are their names."""
+    tasks: int = 0
+    """How many have a thread and a time."""
     unstamped: tuple[str, ...] = ()
-    """Tasks that have run, whose calls nobody knows."""
-
-    def __len__(self) -> int:
-        return sum(map(len, self.by_thread.values()))
-
-    def of(self, tid: np.ndarray, time_ns: np.ndarray) -> np.ndarray:
-        """Return the number of the task that each row belongs to; 0 where it is none's."""
-        found = np.zeros(len(tid), np.int32)
-        at = time_ns.astype(np.int64)
-        order = np.argsort(tid, kind="stable")
-        threads, firsts = np.unique(tid[order], return_index=True)
-        for thread, mine in zip(threads.tolist(), np.split(order, firsts[1:]), strict=True):
-            spans = self.by_thread.get(thread)
-            if spans is None:
-                continue
-            last = np.searchsorted(spans[:, 0], at[mine], side="right") - 1
-            inside = (last >= 0) & (at[mine] < spans[np.maximum(last, 0), 1])
-            found[mine[inside]] = spans[last[inside], 2]
-        return found
+    """Names of those that have run, and of which nobody knows the calls."""
+    missed: int = 0
+    """Tasks there was no room to note."""
 
 
-def read(files: Iterable[Path]) -> Spans:
+def read(files: Iterable[Path]) -> Noted:
     """Return what the workers of a host have noted so far. Tasks that still run have no end."""
     workers: list[Worker] = []
-    numbers: dict[str, int] = {"": 0}
-    threads: dict[int, list[tuple[int, int, int]]] = {}
+    found: list[tuple[int, int, int, str]] = []
     unstamped: dict[str, None] = {}
+    missed = 0
     for path in files:
         data = path.read_bytes()
-        about = json.loads(data[:_HEAD].rstrip(b"\0") or b"{}")
+        about = json.loads(data[:_MISSED].rstrip(b"\0") or b"{}")
         workers.append(Worker(str(about["worker"]), int(about["pid"])))
+        missed += _END.unpack_from(data, _MISSED)[0]
         at = _HEAD
         while at + _RECORD.size <= len(data):
             size, tid, begin, end = _RECORD.unpack_from(data, at)
@@ -192,10 +185,14 @@ def read(files: Iterable[Path]) -> Spans:
                 break
             name = data[at + _RECORD.size : at + size].rstrip(b"\0").decode("utf-8", "backslashreplace")
             if tid:
-                number = numbers.setdefault(name, len(numbers))
-                threads.setdefault(tid, []).append((begin, end or FOR_EVER - 1, number))
+                found.append((tid, begin, end or FOR_EVER, name))
             else:
                 unstamped[name] = None
             at += size
-    by_thread = {tid: np.array(sorted(spans), np.int64) for tid, spans in threads.items()}
-    return Spans(tuple(workers), tuple(numbers), by_thread, tuple(unstamped))
+    spans = Spans()
+    found.sort()
+    for (tid, begin, end, name), (after, until, *_) in itertools.pairwise([*found, (0, 0, 0, "")]):
+        # A thread has one task at a time. That of a worker that was killed has no end, and the number of its thread is
+        # given again.
+        spans.add(tid, begin, min(end, until) if tid == after else end, name)
+    return Noted(tuple(workers), spans, len(found), tuple(unstamped), missed)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from dask.utils import key_split
 
 from ior_nb.dask.clocks import Difference
-from ior_nb.dask.spans import Spans
+from ior_nb.dask.spans import Noted
 from ior_nb.export.arrow import encodable
 from ior_nb.real import Descriptor
 from ior_nb.runtime.completeness import whole_number
@@ -20,6 +20,9 @@ from ior_nb.runtime.schema import TEXT_COLUMNS
 from ior_nb.sinks.parquet import Chain, link
 from ior_nb.sinks.parquet.reader import opened
 from ior_nb.sinks.parquet.target import Target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Stamped", "WallClock", "stamp"]
 
@@ -75,9 +78,13 @@ class WallClock:
 class _Workers:
     """Which worker each process is of: itself, or the nearest of those it comes from."""
 
-    def __init__(self, spans: Spans) -> None:
-        self.names = ["", *dict.fromkeys(worker.address for worker in spans.workers)]
-        self._known = {worker.pid: self.names.index(worker.address) for worker in spans.workers}
+    def __init__(self, noted: Noted) -> None:
+        self.names = ["", *dict.fromkeys(worker.address for worker in noted.workers)]
+        of_pid: dict[int, set[str]] = {}
+        for worker in noted.workers:
+            of_pid.setdefault(worker.pid, set()).add(worker.address)
+        # Workers that are threads of one process are not told apart.
+        self._known = {p: self.names.index(min(found)) if len(found) == 1 else 0 for p, found in of_pid.items()}
         self._parents: dict[int, int] = {}
 
     def of(self, pid: np.ndarray, ppid: np.ndarray) -> np.ndarray:
@@ -94,62 +101,77 @@ class _Workers:
         return 0
 
 
-def stamp(source: Path, target: Path, spans: Spans, begin: Difference, end: Difference) -> Stamped:
+class _Stamps:
+    """The columns that are added.
+
+    Args:
+        noted: which thread did which task when.
+        clock: the scheduler's.
+    """
+
+    def __init__(self, noted: Noted, clock: WallClock) -> None:
+        texts = noted.spans.texts
+        self._spans, self._clock, self._workers = noted.spans, clock, _Workers(noted)
+        self._tasks = [encodable(task) for task in texts.at(np.arange(len(texts)))]
+        of_task = [key_split(task) if task else "" for task in self._tasks]
+        self._prefixes = list(dict.fromkeys(of_task))
+        numbers = {prefix: number for number, prefix in enumerate(self._prefixes)}
+        self._prefix_of = np.array([numbers[prefix] for prefix in of_task], np.int32)
+        self.rows = self.with_task = 0
+
+    def on(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return rows with them."""
+        import pyarrow as pa
+
+        tid, pid, ppid, at = (rows.column(n).to_numpy(zero_copy_only=False) for n in ("tid", "pid", "ppid", "time_ns"))
+        task = self._spans.of(tid, at)
+        task = np.zeros(len(at), np.int32) if task is None else task
+        self.rows += len(at)
+        self.with_task += int(np.count_nonzero(task))
+        added = {
+            "worker": _text(self._workers.of(pid, ppid), self._workers.names),
+            "task": _text(task, self._tasks),
+            "task_prefix": _text(self._prefix_of[task], self._prefixes),
+            "wall_ns": pa.array(self._clock.of_rows(at)),
+        }
+        fields = [*rows.schema, *(pa.field(name, values.type, nullable=False) for name, values in added.items())]
+        return pa.RecordBatch.from_arrays([*rows.columns, *added.values()], schema=pa.schema(fields))
+
+
+def stamp(source: Path, target: Path, noted: Noted, begin: Difference, end: Difference) -> Stamped:
     """Write the rows of a recording anew, with `worker`, `task`, `task_prefix` and `wall_ns`; the old one stays.
 
     Args:
         source: the recording.
         target: what it becomes; one that is there is replaced.
-        spans: which thread did which task when.
-        begin, end: how far the clock of the host was from the scheduler's then.
+        noted: which thread did which task when.
+        begin: how far the clock of the host was from the scheduler's at the begin.
+        end: and at the end.
 
     Raises:
         RecordingError: it cannot be read, or the other not be written.
+        OSError: there is no room for it.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    tasks = [encodable(task) for task in spans.tasks]
-    prefixes = list(dict.fromkeys(encodable(key_split(task)) if task else "" for task in spans.tasks))
-    prefix_of = np.array([prefixes.index(encodable(key_split(task)) if task else "") for task in spans.tasks], np.int32)
-    workers = _Workers(spans)
-    rows_of = with_task = 0
     with opened(source) as file:
-        parquet = pq.ParquetFile(file)
-        parquet = pq.ParquetFile(
-            file,
-            metadata=parquet.metadata,
-            read_dictionary=[name for name in TEXT_COLUMNS if name in parquet.schema_arrow.names],
-        )
-        footer = {k.decode(): v.decode("utf-8", "backslashreplace") for k, v in parquet.metadata.metadata.items()}
+        about = pq.ParquetFile(file)
+        texts = [name for name in TEXT_COLUMNS if name in about.schema_arrow.names]
+        parquet = pq.ParquetFile(file, metadata=about.metadata, read_dictionary=texts)
+        footer = {k.decode(): v.decode("utf-8", "backslashreplace") for k, v in (about.metadata.metadata or {}).items()}
         clock = WallClock.of(footer, begin, end)
-        pairs = footer | clock.pairs() | _told(begin, end, spans)
-
-        def extended(rows: Any) -> Any:
-            column = {name: rows.column(name).to_numpy(zero_copy_only=False) for name in ("tid", "pid", "ppid", "time_ns")}
-            task = spans.of(column["tid"], column["time_ns"])
-            added = {
-                "worker": _text(workers.of(column["pid"], column["ppid"]), workers.names),
-                "task": _text(task, tasks),
-                "task_prefix": _text(prefix_of[task], prefixes),
-                "wall_ns": pa.array(clock.of_rows(column["time_ns"])),
-            }
-            fields = [*rows.schema, *(pa.field(name, values.type, nullable=False) for name, values in added.items())]
-            return task, pa.RecordBatch.from_arrays([*rows.columns, *added.values()], schema=pa.schema(fields))
-
-        none = parquet.schema_arrow.empty_table().to_batches() or [
-            pa.RecordBatch.from_arrays([pa.array([], f.type) for f in parquet.schema_arrow], schema=parquet.schema_arrow)
-        ]
-        last = link(extended(none[0].replace_schema_metadata(None))[1], _encoded(pairs))
+        stamps = _Stamps(noted, clock)
+        bare = parquet.schema_arrow.remove_metadata()
+        none = stamps.on(pa.RecordBatch.from_arrays([pa.array([], kind.type) for kind in bare], schema=bare))
+        last = link(none, _encoded(footer | clock.pairs() | _told(begin, end, noted)))
         place = Target(target, generated=False, mode=source.stat().st_mode & 0o777)
         ours = Descriptor(place.create())
         try:
             chain = Chain(ours, last)
             for group in range(parquet.num_row_groups):
                 for rows in parquet.read_row_group(group).combine_chunks().to_batches():
-                    task, whole = extended(rows.replace_schema_metadata(None))
-                    chain.append(link(whole))
-                    rows_of, with_task = rows_of + len(task), with_task + int(np.count_nonzero(task))
+                    chain.append(link(stamps.on(rows.replace_schema_metadata(None))))
             chain.finish(last)
             path = place.publish()
         except BaseException:
@@ -157,7 +179,7 @@ def stamp(source: Path, target: Path, spans: Spans, begin: Difference, end: Diff
             raise
         finally:
             ours.close()
-    return Stamped(path, rows_of, with_task)
+    return Stamped(path, stamps.rows, stamps.with_task)
 
 
 def _text(codes: np.ndarray, texts: list[str]) -> Any:
@@ -170,13 +192,12 @@ def _text(codes: np.ndarray, texts: list[str]) -> Any:
     )
 
 
-def _told(begin: Difference, end: Difference, spans: Spans) -> dict[str, str]:
-    import json
-
+def _told(begin: Difference, end: Difference, noted: Noted) -> dict[str, str]:
+    errors = (begin.error_ns, end.error_ns)
     return {
         "ior_nb.clock_offset_nano": json.dumps([begin.offset_ns, end.offset_ns]),
-        "ior_nb.clock_error_nano": str(max(begin.error_ns, end.error_ns) if min(begin.error_ns, end.error_ns) >= 0 else -1),
-        "ior_nb.workers": json.dumps([[worker.address, worker.pid] for worker in spans.workers]),
+        "ior_nb.clock_error_nano": str(max(errors) if min(errors) >= 0 else -1),
+        "ior_nb.workers": json.dumps([[worker.address, worker.pid] for worker in noted.workers]),
     }
 
 

@@ -92,7 +92,8 @@ def event_batch(
     Args:
         rows: for example a recording that was read.
         tables: string tables to code the text with; new ones by default.
-        only: the columns of ours that the batch has then, and nothing else; by default all there are.
+        only: the columns that the batch has then, and nothing else; by default all there are. One that is not ours
+            and is not there has None in every row.
 
     Raises:
         ConfigError: a column has values its type cannot hold, such as text in a column of numbers.
@@ -117,8 +118,10 @@ def event_batch(
             raise ConfigError(
                 f"cannot use column {column.name!r}: expected {wanted}, got {values.type} ({error})"
             ) from error
-    foreign = [name for name in rows.schema.names if name not in NAMES] if only is None else ()
-    found = EventBatch(columns, tables, {name: _as_numpy(rows.column(name)) for name in foreign})
+    foreign = [name for name in (rows.schema.names if only is None else only) if name not in NAMES]
+    there = set(rows.schema.names)
+    extras = {n: _as_numpy(rows.column(n)) if n in there else np.full(rows.num_rows, None) for n in foreign}
+    found = EventBatch(columns, tables, extras)
     if not columns:
         found = EventBatch({"seq": np.zeros(rows.num_rows)}, tables, found.extras)
     return found if only is None else found.read(*only)
@@ -184,8 +187,16 @@ def _as_numpy(values: pa.ChunkedArray) -> np.ndarray:
     if not values.null_count and (pa.types.is_primitive(kind) and not pa.types.is_time(kind)):
         numbers: np.ndarray = values.to_numpy()
         return numbers
+    if pa.types.is_string(kind):  # few texts in many rows, mostly
+        values = values.dictionary_encode().combine_chunks()
+        texts = _as_numpy_objects([*values.dictionary.to_pylist(), None])
+        return texts.take(values.indices.fill_null(-1).to_numpy())  # the last one
+    return _as_numpy_objects(values.to_pylist())
+
+
+def _as_numpy_objects(values: list[object]) -> np.ndarray:
     objects = np.empty(len(values), object)
-    objects[:] = values.to_pylist()
+    objects[:] = values
     return objects
 
 
