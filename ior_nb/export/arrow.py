@@ -190,7 +190,8 @@ def _as_numpy(values: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_string(kind):  # few texts in many rows, mostly
         values = values.dictionary_encode().combine_chunks()
         texts = _as_numpy_objects([*values.dictionary.to_pylist(), None])
-        return texts.take(values.indices.fill_null(-1).to_numpy())  # the last one
+        found: np.ndarray = texts[values.indices.fill_null(-1).to_numpy()]  # the last one
+        return found
     return _as_numpy_objects(values.to_pylist())
 
 
