@@ -31,6 +31,7 @@ from ior_nb.runtime import (
     RuntimePublisher,
     RuntimeState,
     Sequencer,
+    SheetSource,
     SnapshotSource,
     Snapshotter,
     StreamSource,
@@ -66,6 +67,7 @@ PAIRS: list[tuple[Any, type]] = [
     (Sequencer, RowSequencer),
     (EventIngester, Statistics),
     (SnapshotSource, Statistics),
+    (SheetSource, Statistics),
     (Snapshotter, LiveTrie),
     (Configurator, LiveTrie),
     (LiveTrieSource, LiveTrie),
@@ -100,6 +102,7 @@ def _checked_by_mypy(run: Run, past: Past, desk: Desk, dashboard: Dashboard) -> 
     numbers: Sequencer = RowSequencer()
     ingester: EventIngester = Statistics()
     statistics: SnapshotSource = Statistics()
+    sheets: SheetSource = Statistics()
     recorder: RecordingController = Recorder(to_arrow=record_batch)
     bindings: list[TraceRuntimeBindings] = [Bindings(), TracerSession()]
     trie: FlameSource = LiveTrie()
@@ -115,6 +118,7 @@ def _checked_by_mypy(run: Run, past: Past, desk: Desk, dashboard: Dashboard) -> 
         numbers,
         ingester,
         statistics,
+        sheets,
         recorder,
         bindings,
         trie,

@@ -24,6 +24,7 @@ from ior_nb.runtime.contracts import (
     RuntimePublisher,
     RuntimeState,
     Sequencer,
+    SheetSource,
     SnapshotSource,
     Snapshotter,
     StreamSource,
@@ -42,6 +43,7 @@ from ior_nb.runtime.live import (
 )
 from ior_nb.runtime.pushdown import Pushdown
 from ior_nb.runtime.schema import COLUMNS, Column
+from ior_nb.runtime.sheet import Sheet
 from ior_nb.runtime.shown import FlameChoices, FlameColumns, Frame, RecordingState, Suggestion, Task, TraceState
 from ior_nb.runtime.statistics import (
     Activity,
@@ -100,6 +102,8 @@ __all__ = [
     "RuntimeState",
     "Scope",
     "Sequencer",
+    "Sheet",
+    "SheetSource",
     "Snapshot",
     "SnapshotNode",
     "SnapshotSource",

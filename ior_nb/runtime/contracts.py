@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.filter import Filter
+from ior_nb.runtime.sheet import Sheet
 from ior_nb.runtime.shown import RecordingState, TraceState
 from ior_nb.runtime.statistics import Snapshot
 from ior_nb.runtime.values import ProbeState, SnapshotNode
@@ -33,6 +34,7 @@ __all__ = [
     "RuntimePublisher",
     "RuntimeState",
     "Sequencer",
+    "SheetSource",
     "SnapshotSource",
     "Snapshotter",
     "StreamSource",
@@ -87,6 +89,14 @@ class SnapshotSource(Protocol):
             top: files, directories and processes at most, the rest in a row `other`; None for the usual number.
             by: `count`, `bytes` or `latency`: what decides which they are.
         """
+
+
+@runtime_checkable
+class SheetSource(Protocol):
+    """The statistics in the form that can be added up with those of other hosts."""
+
+    def sheet(self, *, top: int | None = ..., by: str = ...) -> Sheet:
+        """Return the statistics; the arguments as of `SnapshotSource`."""
 
 
 @runtime_checkable

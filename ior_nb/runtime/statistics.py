@@ -272,6 +272,8 @@ class ProcessRow(Activity):
 
     pid: int
     """Its id."""
+    host: str = ""
+    """The host it runs on, where there are several; raw."""
     lifetime: int = 0
     """0 for the first process of that id, 1 for the one that got the id next, and so on."""
     comm: str = ""
@@ -285,10 +287,11 @@ class ProcessRow(Activity):
 
     @property
     def label(self) -> str:
-        """The id, as `8` or `8#1`; the text in brackets of a special row."""
+        """The id, as `8` or `8#1`, of several hosts `node:8`; the text in brackets of a special row."""
         if self.special:
             return self.comm
-        return f"{self.pid}#{self.lifetime}" if self.lifetime else str(self.pid)
+        number = f"{self.pid}#{self.lifetime}" if self.lifetime else str(self.pid)
+        return f"{self.host}:{number}" if self.host else number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,10 @@
 """The statistics: counts, bytes, rates, latencies, files, directories, processes.
 
-- `statistics`: `Statistics`, the only public name: batches in, snapshots out.
+- `statistics`: `Statistics`, the only public name: batches in, sheets and snapshots out.
 - `calls`, `files`, `processes`: the sums by system call, by file and directory, by process.
 - `table`: dense sums by code with a limit; what `files` and `processes` are made of.
-- `histogram`, `series`: latencies in log-linear buckets, the last minute in half seconds.
-- `activity`, `rows`: what a batch adds to a table, and what a snapshot shows of it.
+- `series`: the last minute in half seconds.
+- `activity`, `rows`: what a batch adds to a table, and what a sheet takes of it.
 """
 
 from ior_nb.sinks.statsengine.statistics import Statistics

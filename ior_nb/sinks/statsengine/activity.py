@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from ior_nb.runtime.sheet import ACTIVITY, Ranked, no_activity
 from ior_nb.sinks.statsengine.table import OVERFLOW, Table, best
 
-__all__ = ["MAXIMA", "RARE", "SUMS", "Chosen", "Part", "add", "choose", "fields", "numbers"]
+__all__ = ["MAXIMA", "RARE", "SUMS", "Part", "add", "ranked"]
 
 SUMS: Final = ("count", "errors", "read", "written", "fetched", "faulted", "latency", "untimed")
 RARE: Final = ("errors", "fetched", "faulted", "untimed")
@@ -71,26 +73,9 @@ def _worth(columns: dict[str, np.ndarray], by: str) -> np.ndarray:
     return worth
 
 
-@dataclass(slots=True)
-class Chosen:
-    """The entries of a table that become rows, and the sums of the others."""
-
-    entries: np.ndarray
-    """Best first."""
-    other: dict[str, int] = field(default_factory=dict)
-    """Sums and maxima of all that have no row."""
-    folded: int = 0
-    """How many have no row."""
-
-    @property
-    def needed(self) -> bool:
-        """Whether there is anything without a row."""
-        return self.folded > 0 or any(self.other.values())
-
-
-def choose(
+def ranked(
     columns: dict[str, np.ndarray], folded: dict[str, int], folds: int, *, by: str, top: int, pinned: int
-) -> Chosen:
+) -> tuple[np.ndarray, Callable[[Iterable[Any]], Ranked]]:
     """Choose the best entries of a copied table.
 
     Args:
@@ -99,7 +84,10 @@ def choose(
         folds: how many those were.
         by: `count`, `bytes` or `latency`.
         top: rows at most.
-        pinned: an entry that has a row of its own and is not ranked; 0 for none.
+        pinned: an entry that has sums of its own and is not ranked; 0 for none.
+
+    Returns:
+        The entries, best first; and the function from their keys to the table of them.
     """
     worth = _worth(columns, by)
     some = (columns["count"] > 0) | (columns["read"] > 0)
@@ -108,28 +96,28 @@ def choose(
     entries = best(worth, top)
     entries = entries[some[entries]]
     known = np.append(entries, pinned) if pinned else entries
-    other = {name: int(columns[name].sum()) - int(columns[name][known].sum()) + folded[name] for name in SUMS}
-    rest = columns["max"].copy()
-    rest[known] = 0
-    other["max"] = max(int(rest.max()), folded["max"])
-    return Chosen(entries, other, int(np.count_nonzero(some)) - len(entries) + folds)
+    other = no_activity()
+    for at, name in enumerate(ACTIVITY):
+        if name in MAXIMA:
+            rest = columns[name].copy()
+            rest[known] = 0
+            other[at] = max(int(rest.max()), folded[name])
+        elif name in columns:
+            other[at] = columns[name].sum() - columns[name][known].sum() + folded[name]
+    count = int(np.count_nonzero(some)) - len(entries) + folds
 
+    def values(at: np.ndarray) -> np.ndarray:
+        nothing = np.zeros(len(at), np.int64)
+        return np.stack([columns[name][at] if name in columns else nothing for name in ACTIVITY], axis=1)
 
-def numbers(columns: dict[str, np.ndarray], entry: int) -> dict[str, Any]:
-    """Return the fields an `Activity` takes from one entry."""
-    return fields({name: int(columns[name][entry]) for name in SUMS + MAXIMA})
+    def table(keys: Iterable[Any]) -> Ranked:
+        return Ranked(
+            keys=tuple(keys),
+            sums=values(entries),
+            partial=np.zeros(len(entries), bool),
+            other=other,
+            folded=count,
+            none=values(np.array([pinned]))[0] if pinned else no_activity(),
+        )
 
-
-def fields(values: dict[str, int]) -> dict[str, Any]:
-    """Return the fields of an `Activity` by its own names."""
-    return {
-        "count": values["count"],
-        "errors": values["errors"],
-        "bytes_read": values["read"],
-        "bytes_written": values["written"],
-        "fetched_bytes": values["fetched"],
-        "faulted_bytes": values["faulted"],
-        "latency_total_ns": values["latency"],
-        "latency_max_ns": values["max"],
-        "timed": values["count"] - values["untimed"],
-    }
+    return entries, table

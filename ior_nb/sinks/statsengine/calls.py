@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from ior_nb.aggregate import waits_at, ways
 from ior_nb.runtime import EventBatch, StringTable
 from ior_nb.runtime.index import grown
+from ior_nb.runtime.sheet import RECENT, Totals
+from ior_nb.runtime.sheet.histogram import BUCKETS, OCTAVES, buckets_of, octaves_of
 from ior_nb.sinks.statsengine.activity import Part
-from ior_nb.sinks.statsengine.histogram import BUCKETS, OCTAVES, buckets_of, octaves_of
-from ior_nb.sinks.statsengine.series import TREND_SLOTS, Series, slots_between
+from ior_nb.sinks.statsengine.series import Series, slots_between
 from ior_nb.sinks.statsengine.table import Table
 from ior_nb.syscalls import BY_NUMBER
 
-__all__ = ["ERRNOS", "OTHER", "Calls", "Counted", "Exact", "Totals"]
+__all__ = ["ERRNOS", "OTHER", "Calls", "Counted", "Exact"]
 
 LIMIT: Final = 1024
 """Different names; the kernel has 385, a recording made by a stranger may have any."""
@@ -25,18 +26,6 @@ _NEVER: Final = np.iinfo(np.int64).max
 
 Counted = dict[str, np.ndarray]
 """`calls`, `errors`, `bytes`, `latency`, `timed`: int64, shape (n,), by entry; `octaves`: shape (n, OCTAVES)."""
-
-
-class Totals(NamedTuple):
-    """Sums over all system calls."""
-
-    calls: int
-    errors: int
-    bytes: int
-    read: int
-    written: int
-    latency: int
-    timed: int
 
 
 class Exact:
@@ -77,15 +66,18 @@ class Exact:
             self.octaves = kernel["octaves"]
         self.totals = self._sums(self.count, self.errors, self.bytes, self.latency, self.timed)
 
-    def bring_together(self, histogram: np.ndarray) -> None:
+    def bring_together(self, histogram: np.ndarray) -> np.ndarray:
         """Bring histogram, powers of two and bounds together.
 
         Args:
             histogram: log-linear, of the rows, shape (entries, BUCKETS).
+
+        Returns:
+            Timed calls that are no rows by power of two, shape (OCTAVES,).
         """
         self.lowest[self.measured == 0] = 0
         if self.octaves is None:
-            return
+            return np.zeros(OCTAVES, np.int64)
         rows = octaves_of(histogram)
         self.octaves = np.maximum(self.octaves, rows)
         counted = np.flatnonzero(self.octaves.any(axis=1))
@@ -96,6 +88,8 @@ class Exact:
         self.lowest[counted[unseen]] = np.where(first > 0, 1 << first, 0)[unseen]
         unseen = rows[counted, last] == 0
         self.highest[counted[unseen]] = (2 << last)[unseen]
+        more: np.ndarray = (self.octaves - rows).sum(axis=0)
+        return more
 
     def hidden(self) -> Totals:
         """Return what the totals have and the rows have not."""
@@ -142,7 +136,7 @@ class Calls:
         self.waits = np.zeros(64, np.int8)
         self.histogram = np.zeros((64, BUCKETS), np.int64)
         self.errnos = Table(("count",), limit=1 << 16)
-        self.recent = Series(64, TREND_SLOTS)
+        self.recent = Series(64, RECENT)
         self.counted: Counted | None = None
         self._open(OTHER, "")
 
@@ -282,9 +276,3 @@ class Calls:
             share = calls * reached // whole - done
             done += share
             self.recent.add(slot, share)
-
-    def recent_calls(self, now_ns: int) -> np.ndarray:
-        """Return the calls of each entry in the sliding window: int64, shape (used,)."""
-        sums, _ = self.recent.view(now_ns, self.used)
-        total: np.ndarray = sums.sum(axis=1)
-        return total

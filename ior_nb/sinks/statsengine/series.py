@@ -1,18 +1,12 @@
-"""Time series: sums in slots of half a second, and the trend of the last ones."""
+"""Time series: sums in slots of half a second."""
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
-from ior_nb.runtime.statistics import Trend
+from ior_nb.runtime.sheet import SLOT_NS
 
-__all__ = ["SLOT_NS", "TREND_SLOTS", "Series", "slots_between", "trend"]
-
-SLOT_NS: Final = 500_000_000
-TREND_SLOTS: Final = 20
-_STEADY_PERCENT: Final = 5.0
+__all__ = ["Series", "slots_between"]
 
 
 class Series:
@@ -103,23 +97,3 @@ def slots_between(start_ns: int, end_ns: int) -> list[tuple[int, int]]:
         (slot, min(end_ns, (slot + 1) * SLOT_NS) - max(start_ns, slot * SLOT_NS))
         for slot in range(start_ns // SLOT_NS, (end_ns - 1) // SLOT_NS + 1)
     ]
-
-
-def trend(values: np.ndarray, filled: np.ndarray) -> Trend:
-    """Compare the mean of the last 20 complete slots with that of the 20 before; empty slots are left out.
-
-    Args:
-        values: float64, shape (n,), oldest first; the last slot is still filling and is not looked at.
-        filled: bool, shape (n,): which slots have data.
-    """
-    recent, before = slice(-1 - TREND_SLOTS, -1), slice(-1 - 2 * TREND_SLOTS, -1 - TREND_SLOTS)
-    if len(values) <= 2 * TREND_SLOTS or not filled[recent].any() or not filled[before].any():
-        return Trend()
-    now = float(values[recent][filled[recent]].mean())
-    then = float(values[before][filled[before]].mean())
-    if then == 0.0:
-        return Trend(direction="rising", delta_percent=100.0) if now else Trend()
-    delta = (now - then) / abs(then) * 100
-    if abs(delta) < _STEADY_PERCENT:
-        return Trend(delta_percent=delta)
-    return Trend(direction="rising" if delta > 0 else "falling", delta_percent=delta)

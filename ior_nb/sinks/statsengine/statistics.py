@@ -1,10 +1,10 @@
-"""`Statistics`: takes batches in, gives snapshots out."""
+"""`Statistics`: takes batches in, gives snapshots out, and sheets, of which a snapshot is made."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
@@ -13,27 +13,23 @@ from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.peers import seen_files
-from ior_nb.runtime.statistics import Rates, Snapshot
+from ior_nb.runtime.sheet import MEASURES, RANKINGS, SLOT_NS, SLOTS, Sheet, Totals, shown
+from ior_nb.runtime.sheet.histogram import decades_of
+from ior_nb.runtime.statistics import Snapshot
 from ior_nb.sinks.statsengine.activity import Part
-from ior_nb.sinks.statsengine.calls import Calls, Exact, Totals
+from ior_nb.sinks.statsengine.calls import Calls, Exact
 from ior_nb.sinks.statsengine.files import Files
-from ior_nb.sinks.statsengine.histogram import COARSE_EDGES, coarse, decades, decades_of
 from ior_nb.sinks.statsengine.lines import Lines
 from ior_nb.sinks.statsengine.processes import Processes
-from ior_nb.sinks.statsengine.rows import CallRows, FileRows, LineRows, ProcessRows, per_second
-from ior_nb.sinks.statsengine.series import SLOT_NS, TREND_SLOTS, Series, slots_between, trend
+from ior_nb.sinks.statsengine.rows import CallRows, FileRows, LineRows, ProcessRows
+from ior_nb.sinks.statsengine.series import Series, slots_between
 
 __all__ = ["RANKINGS", "Statistics"]
 
-RANKINGS: Final = ("count", "bytes", "latency")
-"""What files, directories and processes can be ranked by."""
-
-_SLOTS: Final = 120
 _SMALL: Final = 512
 """Batches of fewer rows wait for others: counting one costs 0.15 ms, however few rows it has."""
 _WAITING: Final = 4096
 """So many rows wait at most."""
-_MEASURES: Final = ("calls", "errors", "bytes", "read", "written", "latency", "timed", "address", "gap", "gaps")
 
 
 def _signed(column: np.ndarray) -> np.ndarray:
@@ -96,7 +92,7 @@ class Statistics:
         self._files = Files(*self._limits)
         self._processes.reset()
         self._lines = Lines(self._line_limit)
-        self._series = Series(len(_MEASURES), _SLOTS)
+        self._series = Series(len(MEASURES), SLOTS)
         self._decades = np.zeros(8, np.int64)
         self._gap_decades = np.zeros(8, np.int64)
         self._address = self._waited = 0
@@ -197,7 +193,7 @@ class Statistics:
         slots = times // SLOT_NS if int(times.min()) // SLOT_NS != int(times.max()) // SLOT_NS else None
         if slots is None:
             slot = int(times[0]) // SLOT_NS
-            self._series.add(slot, np.array([sums[name] for name in _MEASURES]))
+            self._series.add(slot, np.array([sums[name] for name in MEASURES]))
             calls.recent.add(slot, counts)
         else:
             calls.add_recent(entries, slots)
@@ -239,7 +235,7 @@ class Statistics:
             "gaps": (~firsts).astype(np.int64),
         }
         places, recent = self._series.places(slots)
-        for measure, name in enumerate(_MEASURES):
+        for measure, name in enumerate(MEASURES):
             value = values[name]
             if value is not None and sums[name]:
                 self._series.add_many(places, recent, measure, value)
@@ -310,13 +306,20 @@ class Statistics:
         Raises:
             ValueError: there is no such ranking.
         """
+        top = self._top if top is None else max(top, 0)
+        return shown(self.sheet(top=top, by=by), top=top, by=by)
+
+    # ---- SheetSource
+
+    def sheet(self, *, top: int | None = None, by: str = "count") -> Sheet:
+        """Return the same as a sheet, which can be added up with others; the arguments as of `snapshot`."""
         if by not in RANKINGS:
             raise ValueError(f"cannot rank by {by!r}; one of {', '.join(RANKINGS)}")
         top = self._top if top is None else max(top, 0)
         with self._lock:
             self._catch_up()
             now = max(self._clock(), self._last)
-            elapsed_ns = max(now - self._start, 0)
+            elapsed = max(now - self._start, 0)
             series, end = self._series.view(now)
             call_rows = CallRows(self._calls, now)
             file_rows = FileRows(self._files)
@@ -325,82 +328,28 @@ class Statistics:
             latencies, gaps = self._decades.copy(), self._gap_decades.copy()
             gap_total, gap_count, address, waited = self._gap_total, self._gaps, self._address, self._waited
             fetched, parts = self._spent.fetched, dict(self._spent.parts)
-        exact = call_rows.exact
-        exact.bring_together(call_rows.histogram)
-        totals, hidden = exact.totals, exact.hidden()
-        elapsed = elapsed_ns / 1e9
-        window = max(min(now - (end - TREND_SLOTS + 1) * SLOT_NS, elapsed_ns, TREND_SLOTS * SLOT_NS), 0) / 1e9
-        recent = dict(zip(_MEASURES, series[:, -TREND_SLOTS:].sum(axis=1).tolist(), strict=True))
-        octaves = exact.octaves.sum(axis=0) if exact.octaves is not None else None
-        timed_rows = call_rows.histogram.sum(axis=0)
-        return Snapshot(
-            generated_at=self._wall_clock(),
-            elapsed_s=elapsed,
-            calls=totals.calls,
-            errors=totals.errors,
-            probes=int(exact.probes.sum()),
-            waiting_ns=waited,
-            fetched_bytes=fetched,
-            parts=parts,
-            bytes=totals.bytes,
-            bytes_read=totals.read,
-            bytes_written=totals.written,
-            address_space_bytes=address,
-            in_flight=int(exact.in_flight.sum()),
-            recorded=exact.rows.calls,
-            timed=totals.timed,
-            latency_total_ns=totals.latency,
+        hidden, unseen = call_rows.hidden()
+        processes, who = process_rows.processes(by=by, top=top)
+        return Sheet(
+            generated_ns=round(self._wall_clock() * 1e9),
+            elapsed_ns=elapsed,
+            now_ns=now,
+            end=end,
+            series=series,
+            calls=call_rows.calls(),
+            hidden=hidden,
+            unseen=unseen,
+            latency_decades=latencies,
+            gap_decades=gaps,
             gaps=gap_count,
-            gap_total_ns=gap_total,
-            run=_rates({**totals._asdict(), "address": address}, elapsed),
-            window=_rates(recent, window),
-            **_over_time(dict(zip(_MEASURES, series, strict=True)), end),
-            latency_histogram=decades(latencies, timed_rows, octaves),
-            gap_histogram=decades(gaps),
-            latency_counts=coarse(timed_rows),
-            latency_edges_ns=COARSE_EDGES,
-            syscalls=call_rows.syscalls(elapsed, window),
-            families=call_rows.families(elapsed, window),
-            files=file_rows.files(hidden, by=by, top=top),
-            directories=file_rows.directories(hidden, by=by, top=top),
-            processes=process_rows.rows(hidden, elapsed, by=by, top=top),
-            lines=line_rows.rows(hidden, by=by, top=top),
+            gap_total=gap_total,
+            address=address,
+            waited=waited,
+            fetched=fetched,
+            parts=parts,
+            files=file_rows.files(by=by, top=top),
+            directories=file_rows.directories(by=by, top=top),
+            processes=processes,
+            lines=line_rows.lines(by=by, top=top),
+            who=who,
         )
-
-
-def _over_time(columns: dict[str, np.ndarray], end: int) -> dict[str, Any]:
-    """Return the series of a snapshot, and their trends; `end` is the last slot."""
-    latency, gap = _means(columns["latency"], columns["timed"]), _means(columns["gap"], columns["gaps"])
-    throughput = _read_only(columns["bytes"] / (SLOT_NS / 1e9))
-    return {
-        "latency_trend": trend(latency, columns["timed"] > 0),
-        "gap_trend": trend(gap, columns["gaps"] > 0),
-        "throughput_trend": trend(throughput, columns["calls"] > 0),
-        "series_slot_ns": SLOT_NS,
-        "series_end_ns": (end + 1) * SLOT_NS,
-        "calls_series": _read_only(columns["calls"] / (SLOT_NS / 1e9)),
-        "latency_series_ns": latency,
-        "gap_series_ns": gap,
-        "throughput_series": throughput,
-    }
-
-
-def _read_only(values: np.ndarray) -> np.ndarray:
-    values.setflags(write=False)
-    return values
-
-
-def _means(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return _read_only(sums / np.maximum(counts, 1))
-
-
-def _rates(amounts: Mapping[str, int], seconds: float) -> Rates:
-    return Rates(
-        seconds=seconds,
-        calls_per_s=per_second(amounts["calls"], seconds),
-        errors_per_s=per_second(amounts["errors"], seconds),
-        bytes_per_s=per_second(amounts["bytes"], seconds),
-        read_bytes_per_s=per_second(amounts["read"], seconds),
-        written_bytes_per_s=per_second(amounts["written"], seconds),
-        address_space_bytes_per_s=per_second(amounts["address"], seconds),
-    )

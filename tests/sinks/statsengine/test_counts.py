@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ior_nb.runtime import Activity, FamilyRow, SyscallRow
-from ior_nb.sinks.statsengine.histogram import BUCKETS, buckets_of, quantiles
+from ior_nb.runtime.sheet.histogram import BUCKETS, buckets_of, quantiles
 from ior_nb.syscalls import BY_NAME
 from tests.sinks.statsengine.events import (
     CHECKED,

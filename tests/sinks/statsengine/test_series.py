@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ior_nb.sinks.statsengine.series import trend
+from ior_nb.runtime.sheet.shown import trend
 from tests.sinks.statsengine.events import SECOND, SLOT, START, Clock, Event, fed
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ior_nb.sinks.statsengine.histogram import BUCKETS, buckets_of, decades
+from ior_nb.runtime.sheet.histogram import BUCKETS, buckets_of, decades
 from ior_nb.sinks.statsengine.table import Table, best
 from tests.sinks.statsengine.events import CHECKED
 
@@ -43,12 +43,12 @@ def test_a_table_loses_nothing(parts: list[list[int]], limit: int) -> None:
 
 def test_counted_calls_are_split_where_a_power_of_two_holds_an_edge() -> None:
     """512 to 1023 ns hold the edge at 1 us: calls only counted are split as the rows are, else by width."""
-    octaves = np.zeros(48, np.int64)
-    octaves[9] = 1024
+    unseen = np.zeros(48, np.int64)
+    unseen[9] = 1024
     nothing = np.zeros(BUCKETS, np.int64)
     rowed = np.bincount(buckets_of(np.array([600, 600, 600, 1010])), minlength=BUCKETS)
-    by_width = decades(np.zeros(8, np.int64), nothing, octaves)
-    by_rows = decades(np.array([3, 1, 0, 0, 0, 0, 0, 0]), rowed, octaves)
+    by_width = decades(np.zeros(8, np.int64), nothing, unseen)
+    by_rows = decades(np.array([3, 1, 0, 0, 0, 0, 0, 0]), rowed, unseen - 4 * (unseen > 0))
 
     assert [b.count for b in by_width.buckets[:2]] == [976, 48]
     assert [b.count for b in by_rows.buckets[:2]] == [768, 256]

@@ -109,20 +109,19 @@ def quantiles(counts: np.ndarray) -> list[int]:
     return found
 
 
-def decades(exact: np.ndarray, rows: np.ndarray | None = None, octaves: np.ndarray | None = None) -> Histogram:
+def decades(exact: np.ndarray, rows: np.ndarray | None = None, unseen: np.ndarray | None = None) -> Histogram:
     """Return the histogram shown: the eight decades.
 
     Args:
         exact: decades of the values that are rows, shape (8,).
-        rows: the log-linear histogram of the same values; needed with `octaves`.
-        octaves: powers of two of all values, rows or not, shape (OCTAVES,). Those that are no rows are added.
+        rows: the log-linear histogram of the same values; needed with `unseen`.
+        unseen: powers of two of values that are no rows, shape (OCTAVES,). They are added.
     """
     counts = [int(c) for c in exact]
     certain = True
-    if octaves is not None and rows is not None:
-        missing = octaves - octaves_of(rows[np.newaxis])[0]
-        for octave in np.flatnonzero(missing > 0).tolist():
-            many = int(missing[octave])
+    if unseen is not None and rows is not None:
+        for octave in np.flatnonzero(unseen).tolist():
+            many = int(unseen[octave])
             lower = 1 << octave if octave else 0
             decade = int(np.searchsorted(_EDGES, lower, side="right"))
             edge = _EDGES[decade] if decade < len(_EDGES) else 0
