@@ -19,13 +19,14 @@ from ior_nb.dask.spans import ENDING, Noted, read
 from ior_nb.dask.stamp import stamp
 from ior_nb.errors import IorError
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, Snapshot
-from ior_nb.runtime.clock import boot_id
+from ior_nb.runtime import Accounting
+from ior_nb.runtime.clock import boot_id, moment
+from ior_nb.runtime.sheet import sheet_to_bytes
 from ior_nb.session.plan import Request, plan
 from ior_nb.session.session import TracerSession
 from ior_nb.session.window import Window
 
-__all__ = ["Found", "Order", "Report", "begin", "clean", "end", "find", "join", "piece", "shown", "spools"]
+__all__ = ["Found", "Order", "Report", "Shown", "begin", "clean", "end", "find", "join", "piece", "shown", "spools"]
 
 _SHARED: Final = Path("/dev/shm")
 _PIECE: Final = 8 << 20
@@ -101,6 +102,18 @@ class Report:
         return "; ".join(parts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a host shows while it is traced."""
+
+    sheet: bytes
+    """As `runtime.sheet` sends it."""
+    accounting: Accounting
+    engine: str
+    ahead_ns: int
+    """The scheduler's wall clock less the clock of the rows here."""
+
+
 def place() -> str:
     """Return what is the same for the processes of one host, as far as a collector is concerned."""
     return f"{platform.node()} {boot_id()} {Path('/proc/self/ns/pid').readlink()}"
@@ -163,11 +176,19 @@ class _Host:
         assert self.window is not None
         return self.window.trace
 
-    def shown(self) -> Snapshot | None:
-        """Return the statistics so far."""
+    def shown(self) -> Shown | None:
+        """Return what there is so far; None where nothing is traced any more."""
+        run = self.session.running
+        if run is None:
+            return None
         self.session.update()
-        source = self.session.statistics()
-        return source.snapshot() if source is not None else None
+        now = moment()
+        return Shown(
+            sheet=sheet_to_bytes(run.statistics.sheet()),
+            accounting=run.completeness().accounting,
+            engine=self.session.engine_name,
+            ahead_ns=now.wall - now.boot + self.clock.offset_ns,
+        )
 
     def end(self, clock: Difference) -> Report:
         """End the trace, and give its rows their tasks."""
@@ -248,8 +269,8 @@ async def _begin(order: Order, pids: Sequence[int], server: Any) -> Report:
     return host.report
 
 
-async def shown(run: str, dask_worker: Any) -> Snapshot | None:
-    """Return the statistics of this host so far; None where there are none."""
+async def shown(run: str, dask_worker: Any) -> Shown | None:
+    """Return what this host shows; None where nothing is traced."""
     host = _hosts.get(run)
     return await asyncio.to_thread(host.shown) if host is not None and host.window is not None else None
 

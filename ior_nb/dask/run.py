@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from ior_nb.errors import ConfigError, IorError, IorWarning, RecordingError, Sou
 from ior_nb.result.load import load
 from ior_nb.result.sql import Asked, answered
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, Filter, Snapshot
+from ior_nb.runtime import Accounting, Filter
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.session.plan import Request, plan
 from ior_nb.session.session import engine_name
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     import dask.dataframe
     import pandas as pd
     from distributed import Client
+
+    from ior_nb.widgets.dashboard import Dashboard
 
 __all__ = ["Run", "Wanted"]
 
@@ -237,13 +240,30 @@ class Run:
 
     # ---- what is shown of it
 
-    def snapshots(self) -> dict[str, Snapshot]:
-        """Return the statistics of each host so far."""
-        if not self._running:
-            return {}
-        found = self._client.run(host.shown, self._order.run, workers=list(self._leaders.values()), on_error="ignore")
-        names = {address: key for key, address in self._leaders.items()}
-        return {f"{names[a][0].split(' ')[0]}": one for a, one in found.items() if isinstance(one, Snapshot)}
+    def dashboard(self) -> Dashboard:
+        """Return a dashboard of all hosts, with a choice of one; it shows their sums once a second, and no rows."""
+        from ior_nb.dask.live import Cluster, dashboard
+
+        names = self._names()
+
+        async def ask() -> dict[str, Any]:
+            client: Any = self._client
+            wanted = {"workers": list(names), "on_error": "return", "asynchronous": True}
+            found = await client.run(host.shown, self._order.run, **wanted)
+            return {names[address]: one for address, one in found.items() if one is not None}
+
+        cluster = Cluster(self._client, ask, lambda: self._running, lambda: self.problems)
+        cluster.wait()
+        return dashboard(cluster)
+
+    def _names(self) -> dict[str, str]:
+        """Return what each collector is called, by the address of the process it was begun in."""
+        of_host = {(where, pid): where.split(" ")[0] for where, pid in self._leaders}
+        several = {name for name, count in Counter(of_host.values()).items() if count > 1}
+        return {
+            address: f"{of_host[key]}-{key[1]}" if of_host[key] in several else of_host[key]
+            for key, address in self._leaders.items()
+        }
 
     @property
     def accounting(self) -> Accounting:
