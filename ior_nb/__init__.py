@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ior_nb.result.load import load as load
     from ior_nb.result.trace import Trace as Trace
     from ior_nb.runtime import Filter as Filter
+    from ior_nb.runtime.labels import label as label
     from ior_nb.session.session import TracerSession as TracerSession
     from ior_nb.session.tracing import dashboard as dashboard
     from ior_nb.session.tracing import trace as trace
@@ -36,6 +37,7 @@ __all__ = [
     "dashboard",
     "errors",
     "examine",
+    "label",
     "load",
     "load_ipython_extension",
     "trace",
@@ -54,6 +56,7 @@ _HOMES = {
     "dashboard": "ior_nb.session.tracing",
     "errors": "ior_nb.errors",
     "examine": "ior_nb.doctor",
+    "label": "ior_nb.runtime.labels",
     "load": "ior_nb.result.load",
     "trace": "ior_nb.session.tracing",
 }

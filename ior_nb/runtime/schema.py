@@ -123,6 +123,9 @@ COLUMNS: Final[tuple[Column, ...]] = (
         "slept until somebody else was ready: a peer, a child, a timer, another thread; -1 not measured",
         absent=-1,
     ),
+    _text(
+        "label", "what the user called the stretch of work of `ior_nb.label`, `outer/inner` where nested; else empty"
+    ),
 )
 
 PARTS: Final = ("on_cpu_ns", "wait_cpu_ns", "wait_device_ns", "wait_lock_ns", "wait_other_ns")

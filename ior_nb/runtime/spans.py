@@ -103,6 +103,16 @@ class Spans:
             codes[rows[begin:end]] = self._threads[int(mine[begin])].of(at[begin:end])
         return codes if codes.any() else None
 
+    def since(self, thread: int, begin: int, text: str) -> None:
+        """A thread has a text from `begin` on, until it is given another: see `add`."""
+        self.add(thread, begin, FOR_EVER, text)
+
+    def end(self, thread: int, when: int) -> None:
+        """A thread ended: nobody who is given its number later has its last text."""
+        changes = self._threads.get(thread)
+        if changes is not None and changes.times[-1] < when:
+            changes.put(when, FOR_EVER, 0)
+
     def forget(self, before: int) -> None:
         """Let go what no row that begins at this time or later can ask for."""
         for thread, changes in list(self._threads.items()):

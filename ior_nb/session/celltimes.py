@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
@@ -44,3 +46,14 @@ class CellTimes:
             elif end <= low:
                 break
         return cells
+
+    def told(self, pages: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+        """Return what is counted by file with the cells in which files were made dirty first and last."""
+        found = {path: dict(row) for path, row in pages.items()}
+        dirty = [row for row in found.values() if row.get("dirtied_bytes")]
+        for when in ("first", "last"):
+            cells = self.of(np.array([row[f"{when}_dirtied_ns"] for row in dirty], np.int64))
+            for row, cell in zip(dirty, cells.tolist() if cells is not None else (), strict=False):
+                if cell >= 0:
+                    row[f"{when}_cell"] = cell
+        return found

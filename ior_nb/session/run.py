@@ -36,6 +36,7 @@ from ior_nb.session.books import Books
 from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.fitted import with_tail
 from ior_nb.session.judges import Judges
+from ior_nb.session.labels import Labels
 from ior_nb.session.objects import Objects
 from ior_nb.session.plan import FRAMES_OF
 from ior_nb.session.probemanager import Manager
@@ -86,6 +87,7 @@ class Run:
         )
         owner.replays = engine.replays
         self._objects = Objects() if owner.plan.objects and not engine.replays else None
+        self._labels = Labels()
         self._lock = Lock()  # between a change of the filter and the batch that is being counted
         # Rows of an engine that cannot wait come before anybody can look, and a dashboard must have counted them.
         self._watched = not owner.plan.quiet or not engine.can_wait
@@ -126,6 +128,7 @@ class Run:
         try:
             if not self.engine.replays:
                 own.survey(served.threads() if served is not None else {})
+                self._labels.begin()
             if self._objects is not None:
                 self._objects.begin()
             self.engine.start(self.options, self._feed)
@@ -149,10 +152,8 @@ class Run:
         if self._ended:
             return
         self._ended = True
-        self._feed.close()
+        self._let_go()
         self.probes.close()
-        if self._objects is not None:
-            self._objects.end()
         if self._published:
             bindings = self._bindings
             bindings.set_live_trace(None)
@@ -164,10 +165,20 @@ class Run:
         with contextlib.suppress(Exception):
             self.engine.stop()  # an interrupt may have come between the hooks and their answer
 
+    def _let_go(self) -> None:
+        self._feed.close()
+        self._labels.end()
+        if self._objects is not None:
+            self._objects.end()
+
     def _on_batch(self, batch: EventBatch) -> None:
-        batch, passes = self._judges.judge(batch)
-        batch = self._stamped(batch)
+        deaths = self.engine.deaths()
+        batch, passes = self._judges.judge(self._stamped(batch, deaths))
         hidden = None if passes is None else ~passes
+        if deaths and self._watched:
+            with self._lock:
+                for pid, ended in deaths:
+                    self.statistics.retire(pid, ended)
         for window in list(self.windows):
             window.receive(batch, hidden)
         shown = batch if hidden is None else batch.take(~hidden)
@@ -183,19 +194,17 @@ class Run:
             with self._lock:
                 current = shown["filter_epoch"] == self._judges.epoch
                 counted = shown if current.all() else shown.take(current)
-                for pid, ended in self.engine.deaths():
-                    self.statistics.retire(pid, ended)
                 self.statistics.ingest(counted)
                 self.trie.ingest(counted)
 
-    def _stamped(self, batch: EventBatch) -> EventBatch:
-        """Return a batch with its sequence numbers and cells."""
+    def _stamped(self, batch: EventBatch, deaths: list[tuple[int, int]]) -> EventBatch:
+        """Return a batch with its sequence numbers, cells and labels."""
         first = self._bindings.stream_sequencer().reserve(len(batch))
         columns: dict[str, np.ndarray] = {"seq": np.arange(first, first + len(batch), dtype=np.uint64)}
         cells = None if self.engine.replays else self._cells.of(batch["time_ns"])  # a recording knows its own cells
         if cells is not None:
             columns["cell"] = cells
-        batch = batch.with_columns(**columns)
+        batch = self._labels.stamp(batch.with_columns(**columns), deaths)
         return batch if self._objects is None else self._objects.stamp(batch)
 
     def set_filter(self, wanted: Filter) -> None:
@@ -386,7 +395,7 @@ class Run:
         try:
             ended = self.engine.stop()
             totals, counters, notes = ended.totals, ended.counters, ended.notes
-            self.owner.trace.pages = self._with_cells(ended.pages)
+            self.owner.trace.pages = self._cells.told(ended.pages)
             if self._is_counted(totals):
                 self.statistics.merge_counters(counters)
         except errors.SourceError as error:
@@ -396,27 +405,14 @@ class Run:
             with contextlib.suppress(Exception):
                 ended = self.engine.stop()
                 totals, counters = ended.totals, ended.counters
-        self._feed.close()
-        if self._objects is not None:
-            self._objects.end()
+        self._let_go()
         for window in self.windows:
-            window.trace.notes += notes
+            window.trace.notes += (*notes, *self._labels.notes())
             self._tell_asked(window)
             window.finish(totals, counters, failure)
         self.windows = []
         if interrupted is not None:
             raise interrupted
-
-    def _with_cells(self, pages: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-        """Return what is counted by file with the cells in which files were made dirty first and last."""
-        found = {path: dict(row) for path, row in pages.items()}
-        dirty = [row for row in found.values() if row.get("dirtied_bytes")]
-        for when in ("first", "last"):
-            cells = self._cells.of(np.array([row[f"{when}_dirtied_ns"] for row in dirty], np.int64))
-            for row, cell in zip(dirty, cells.tolist() if cells is not None else (), strict=False):
-                if cell >= 0:
-                    row[f"{when}_cell"] = cell
-        return found
 
     def _tell_asked(self, window: Books) -> None:
         if self._objects is not None:

@@ -1,0 +1,222 @@
+"""`label`: what a stretch of the user's work is called, in the column `label` of all rows of it.
+
+A label is its thread's. Labels nest: inside `outer`, `inner` is `outer/inner`. A shared one is also that of the other
+threads of its process and of its child processes, as long as it lasts; what these say themselves stands below it.
+Nothing has to be set up in a worker process, however it was started: see `labellog`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, ParamSpec, TypeVar
+
+from ior_nb.errors import ConfigError, IorWarning
+from ior_nb.real import RLock, local
+from ior_nb.runtime import own
+from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.labellog import Change, Log
+
+__all__ = ["LONGEST", "Label", "label"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+LONGEST: Final = 4096
+"""Bytes of a label with all it stands in."""
+
+
+class _Ending:
+    """Goes with its thread, whose number is somebody else's then."""
+
+    def __init__(self, thread: int) -> None:
+        self._thread = thread
+        self._process = _process
+
+    def __del__(self) -> None:
+        if self._process is _process and self._thread in self._process.current:
+            self._process.note(self._thread, "")
+
+
+class _Stack(local):
+    """The labels of the calling thread, outermost first."""
+
+    def __init__(self) -> None:
+        self.labels: list[Label] = []
+        self.ending: _Ending | None = None
+
+
+class _Process:
+    """What there is once a process; a forked child begins with its own."""
+
+    def __init__(self) -> None:
+        self.stack = _Stack()
+        self.shared: list[Label] = []
+        self.current: dict[int, str] = {}
+        """What each thread that has a label is called; 0 for the shared ones."""
+        self._begins = RLock()
+        self._log: Log | None = None
+        self._broken = False
+
+    def note(self, thread: int, text: str) -> None:
+        """From now on a thread has a text."""
+        if text:
+            self.current[thread] = text
+        else:
+            self.current.pop(thread, None)
+        if self._log is None and not self._broken:
+            self._begin()
+        if self._log is not None and not self._broken and not self._add(thread, text):
+            self._give_up("there are more of them than are kept of one process")
+
+    def _add(self, thread: int, text: str) -> bool:
+        assert self._log is not None
+        try:
+            return self._log.add(Change(boot_clock(), thread, text), self.current)
+        except OSError as error:
+            self._give_up(f"{error.strerror}: {error.filename or 'shared memory'}")
+            return True
+
+    @own.ours
+    def _begin(self) -> None:
+        with self._begins:
+            try:
+                self._log = self._log or Log()
+            except OSError as error:
+                self._give_up(f"{error.strerror}: {error.filename or 'shared memory'}")
+
+    def _give_up(self, why: str) -> None:
+        self._broken = True
+        warnings.warn(f"rows of this process have no more labels from here on: {why}", IorWarning, stacklevel=2)
+
+
+_process = _Process()
+_parents: Final[list[_Process]] = []  # kept: to unmap what they have mapped is a call of the child's
+
+
+def _in_child() -> None:
+    global _process
+    _parents.append(_process)
+    _process = _Process()
+
+
+os.register_at_fork(after_in_child=_in_child)
+
+
+class Label:
+    """A label: a context manager, a decorator, or a pair of `start` and `stop`. `label` makes one."""
+
+    def __init__(self, text: str, *, shared: bool = False) -> None:
+        self.text = _checked(text)
+        self.shared = shared
+        self.path = ""
+        """What rows have: its text, below those it stands in."""
+        self.running = False
+        self._process = _process
+        self._thread = 0
+
+    def __repr__(self) -> str:
+        return f"label({self.text!r}{', shared=True' if self.shared else ''})"
+
+    def start(self) -> Label:
+        """Rows from now on have it, until `stop`; return itself.
+
+        Raises:
+            ConfigError: it has been started and not stopped, or it stands in so many that its text is too long.
+        """
+        if self.running and self._process is _process:
+            raise ConfigError(f"{self!r} is in force already; stop it before it is started again, or make another")
+        labels = self._labels()
+        path = f"{labels[-1].path}/{self.text}" if labels else self.text
+        if (size := len(path.encode())) > LONGEST:
+            raise ConfigError(f"labels nest too deep: {size:,} bytes, at most {LONGEST:,}: {path:.60}...")
+        self.path, self.running = path, True
+        self._process, self._thread = _process, 0 if self.shared else own.here()
+        labels.append(self)
+        if self._thread and _process.stack.ending is None:
+            _process.stack.ending = _Ending(self._thread)
+        _process.note(self._thread, path)
+        return self
+
+    def stop(self) -> None:
+        """Rows from now on do not have it, nor any that was started inside it. Idempotent.
+
+        Raises:
+            ConfigError: it was never started, or by another thread.
+        """
+        if not self.path:
+            raise ConfigError(f"{self!r} was never started: `with` or `start` do so")
+        if not self.running or self._process is not _process:  # the latter is its parent's, in a forked child
+            return
+        labels = self._labels()
+        if self not in labels:
+            raise ConfigError(f"{self!r} was started by another thread, which has to stop it")
+        for inner in labels[labels.index(self) :]:
+            inner.running = False
+        del labels[labels.index(self) :]
+        _process.note(self._thread, labels[-1].path if labels else "")
+
+    def _labels(self) -> list[Label]:
+        return _process.shared if self.shared else _process.stack.labels
+
+    def __enter__(self) -> Label:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        """Decorate a function: every call of it has the label.
+
+        Raises:
+            ConfigError: it is a generator or a coroutine function, whose calls end before its body begins.
+        """
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigError(f"{function.__qualname__} is async: a label is a thread's, which others use meanwhile")
+        if inspect.isgeneratorfunction(function):
+            raise ConfigError(f"{function.__qualname__} is a generator: use `with ior_nb.label(...)` inside it")
+
+        @functools.wraps(function)
+        def labelled(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            with Label(self.text, shared=self.shared):
+                return function(*args, **kwargs)
+
+        return labelled
+
+
+def label(text: str, *, shared: bool = False) -> Label:
+    """Return a label for a stretch of work: `with ior_nb.label("epoch 3"): ...`, or its `start()` and `stop()`.
+
+    The rows of calls that this thread begins meanwhile have the text in their column `label`, those inside another
+    label `outer/inner`. It works in every process of this user on this machine, whoever traces it. Code with `await`
+    or `yield` inside has it also for what else its thread does meanwhile.
+
+    Args:
+        text: what the stretch is called.
+        shared: the other threads of this process and its child processes have it as well; what they say themselves
+            stands below it.
+
+    Raises:
+        ConfigError: the text is empty or no text.
+    """
+    return Label(text, shared=shared)
+
+
+def _checked(text: object) -> str:
+    if not isinstance(text, str):
+        raise ConfigError(f"a label is a text, not {text!r:.80}: label(f'epoch {{n}}')")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"a label is text that can be written as UTF-8, not {text!r:.80}") from error
+    if not text.strip() or "\0" in text:
+        raise ConfigError(f"a label has to say something, not {text!r:.80}")
+    if size > LONGEST:
+        raise ConfigError(f"a label has at most {LONGEST:,} bytes, not {size:,}: {text!r:.60}...")
+    return text

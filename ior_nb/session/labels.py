@@ -1,0 +1,148 @@
+"""`Labels`: the labels that the processes of this user write down, joined with the rows of a trace.
+
+See `runtime.labellog`: whatever stands in a row has been written before its call began, so a look at every batch is
+early enough.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ior_nb.runtime import EventBatch, StringTable, labellog
+from ior_nb.runtime.batch import distinct
+from ior_nb.runtime.spans import Spans
+
+__all__ = ["Labels"]
+
+_HALF: Final = 32
+
+
+class Labels:
+    """Labels of the processes that rows are of, from `begin` to `end`. One thread stamps."""
+
+    def __init__(self) -> None:
+        self._mark: Path | None = None  # beside what is read
+        self._failure = ""
+        self._readers: dict[Path, labellog.Reader] = {}
+        self._threads, self._shared = Spans(), Spans()  # the latter by process
+        self._of: dict[int, set[int]] = {}  # threads of processes
+        self._parents: dict[int, int] = {}
+        self._dead: set[int] = set()
+
+    def begin(self) -> None:
+        """Have what is written kept until it has been read."""
+        try:
+            self._mark = labellog.mark()
+        except OSError as error:
+            self._failure = f"rows have no labels: {error.strerror}: {error.filename}"
+
+    def end(self) -> None:
+        """It need not be kept any more. Idempotent."""
+        if self._mark is not None:
+            self._mark.unlink(missing_ok=True)
+        self._mark = None
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what rows lack, if anything."""
+        full = sorted({int(path.name.split("-")[0]) for path, reader in self._readers.items() if reader.full})
+        found = [f"process {pid} has more labels than are kept: its later rows have none" for pid in full]
+        return (*found, *filter(None, [self._failure]))
+
+    def stamp(self, batch: EventBatch, deaths: list[tuple[int, int]]) -> EventBatch:
+        """Return the rows with their labels: what their threads were called when the calls began.
+
+        Args:
+            batch: rows.
+            deaths: process and time of those that have ended meanwhile: numbers are given again.
+        """
+        if not len(batch) or not self._look(batch):
+            return batch
+        for process, when in deaths:
+            for thread in self._of.pop(process, ()):
+                self._threads.end(thread, when)
+            self._shared.end(process, when)
+            self._dead.add(process)
+        times, table = batch["time_ns"], batch.tables["label"]
+        found: np.ndarray | None = None
+        if self._shared:
+            found = self._of_ancestors(batch["pid"], times, table)
+        codes = self._threads.of(batch["tid"], times)
+        if codes is not None:
+            found = _below(table, found, _coded(table, self._threads.texts, codes))
+        return batch if found is None else batch.with_columns(label=found)
+
+    def _look(self, batch: EventBatch) -> bool:
+        """Read what is new; tell whether there is anything."""
+        present = list(labellog.files(self._mark.parent)) if self._mark is not None else []
+        if present:
+            self._know_parents(batch)
+            wanted = {known for process in _values(batch["pid"]) for known in self._line(process)}
+            for process, _, _, path in present:
+                if process in wanted:
+                    self._read(process, path)
+        return bool(self._threads or self._shared)
+
+    def _know_parents(self, batch: EventBatch) -> None:
+        """Learn the parents of processes from their first rows: later their parents may have ended."""
+        pids, parents = batch["pid"], batch["ppid"]
+        for process in _values(pids):
+            if process not in self._parents or process in self._dead:
+                self._parents[process] = int(parents[np.argmax(pids == process)])
+                self._dead.discard(process)
+
+    def _read(self, process: int, path: Path) -> None:
+        reader = self._readers.get(path) or self._readers.setdefault(path, labellog.Reader(path))
+        for change in reader.news():
+            if change.thread:
+                self._threads.since(change.thread, change.time_ns, change.text)
+                self._of.setdefault(process, set()).add(change.thread)
+            else:
+                self._shared.since(process, change.time_ns, change.text)
+
+    def _line(self, process: int) -> list[int]:
+        """Return a process and its ancestors, as far as rows have told them; itself first."""
+        found = [process]
+        while (parent := self._parents.get(found[-1], 0)) and parent not in found:
+            found.append(parent)
+        return found
+
+    def _of_ancestors(self, pids: np.ndarray, times: np.ndarray, table: StringTable) -> np.ndarray | None:
+        """Return what the rows have from the shared labels of their processes and those above, outermost first."""
+        result: np.ndarray | None = None
+        lines = {process: self._line(process)[::-1] for process in _values(pids)}
+        for level in range(max(map(len, lines.values()))):
+            above = np.zeros(len(pids), np.int64)
+            for process, line in lines.items():
+                if level < len(line):
+                    above[pids == process] = line[level]
+            codes = self._shared.of(above, times)
+            if codes is not None:
+                result = _below(table, result, _coded(table, self._shared.texts, codes))
+        return result
+
+
+def _values(column: np.ndarray) -> list[int]:
+    first = int(column[0])
+    return [first] if (column == first).all() else np.unique(column).tolist()
+
+
+def _coded(table: StringTable, texts: StringTable, codes: np.ndarray) -> np.ndarray:
+    """Return codes of one table as those of another."""
+    used, at = distinct(codes, len(texts))
+    return table.intern_many(texts.at(used)).take(at)
+
+
+def _below(table: StringTable, outer: np.ndarray | None, inner: np.ndarray) -> np.ndarray:
+    """Return the codes of the inner texts below the outer ones, where there are both."""
+    if outer is None:
+        return inner
+    result = np.where(inner != 0, inner, outer)
+    both = np.flatnonzero((inner != 0) & (outer != 0))
+    if len(both):
+        keys, at = np.unique(outer[both].astype(np.int64) << _HALF | inner[both], return_inverse=True)
+        texts = [f"{table[key >> _HALF]}/{table[key & (1 << _HALF) - 1]}" for key in keys.tolist()]
+        result[both] = table.intern_many(texts)[at]
+    return result
