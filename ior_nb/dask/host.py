@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from distributed import Nanny
+
 from ior_nb.dask import clocks
 from ior_nb.dask.clocks import Difference
 from ior_nb.dask.spans import ENDING, Noted, read
 from ior_nb.dask.stamp import stamp
-from ior_nb.errors import IorError
+from ior_nb.errors import IorError, SourceUnavailable
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting
 from ior_nb.runtime.clock import boot_id, moment
@@ -99,7 +101,7 @@ class Report:
             parts.append(f"{len(self.unstamped):,} tasks whose calls are not told apart ({self.unstamped[0]}, ...)")
         if self.missed:
             parts.append(f"{self.missed:,} tasks there was no room to note")
-        return "; ".join(parts)
+        return "; ".join([*parts, *self.notes])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,11 @@ def spools(run: str) -> Path:
     return base / f"ior-nb-{run}-{platform.node()}"
 
 
+def _local(run: str) -> Path:
+    """Return the folder for recordings of a host that does not have that of the client."""
+    return Path(tempfile.gettempdir()) / f"ior-nb-{run}-{platform.node()}-recorded"
+
+
 class _Host:
     """The trace of one host."""
 
@@ -134,7 +141,7 @@ class _Host:
         self.problem = ""
         self.shared = Path(order.folder, order.token).exists()
         name = f"{platform.node() or 'host'}-{os.getpid()}.parquet".replace("/", "_")
-        folder = Path(order.folder) if self.shared else spools(order.run)
+        folder = Path(order.folder) if self.shared else _local(order.run)
         self.target = folder / name
         self.session = TracerSession(engine=order.engine)
         self.window: Window | None = None
@@ -150,6 +157,8 @@ class _Host:
                 "keep_rows": False,
                 "title": platform.node(),
             }
+            if (engine := self.session.engine()).replays:
+                raise SourceUnavailable("; ".join(["a recording is no trace of a cluster", *engine.notes]))
             self.window = Window(self.session, plan(**wanted))
             self.window.__enter__()
         except (IorError, OSError) as error:
@@ -243,7 +252,7 @@ _hosts: dict[str, _Host] = {}
 
 def find(dask_worker: Any) -> Found:
     """Return where this is."""
-    return Found(platform.node(), place(), os.getpid(), nanny=hasattr(dask_worker, "worker_address"))
+    return Found(platform.node(), place(), os.getpid(), nanny=isinstance(dask_worker, Nanny))
 
 
 async def begin(order: Order, dask_worker: Any) -> Report | None:
@@ -293,4 +302,5 @@ def piece(path: str, begin: int) -> bytes:
 
 def clean(run: str) -> None:
     """Remove what lay on this host for the time of the trace."""
-    shutil.rmtree(spools(run), ignore_errors=True)
+    for folder in (spools(run), _local(run)):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ior_nb.dask.host import Shown
-from ior_nb.errors import ConfigError, IorError
+from ior_nb.errors import ConfigError, SourceError
 from ior_nb.globalfilter import Filters
 from ior_nb.real import Lock, RLock
 from ior_nb.result.load import total
@@ -162,13 +162,17 @@ class Cluster:
     def _take(self, answer: Future[Mapping[str, Any]]) -> None:
         self._failure = ""
         try:
-            for name, found in answer.result().items():
-                if isinstance(found, Shown):
-                    self._known[name] = found, sheet_from_bytes(found.sheet)
-                else:
-                    self._failure = f"{name} does not answer: {found}"
-        except (IorError, OSError, RuntimeError) as error:
+            answers = answer.result()
+        except (OSError, RuntimeError) as error:
             self._failure = f"the cluster does not answer: {error}"
+            return
+        for name, found in answers.items():
+            try:
+                if not isinstance(found, Shown):
+                    raise SourceError(str(found))
+                self._known[name] = found, sheet_from_bytes(found.sheet)
+            except SourceError as error:
+                self._failure = f"{name} does not answer: {error}"
 
     # ---- SnapshotSource
 
@@ -224,7 +228,7 @@ class Cluster:
         Raises:
             ConfigError: always.
         """
-        raise ConfigError(f"the rows are on the hosts; {_ELSEWHERE}")
+        raise ConfigError(f"the rows of a cluster are on its hosts; {_ELSEWHERE}")
 
 
 def dashboard(cluster: Cluster) -> Dashboard:

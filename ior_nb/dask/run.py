@@ -18,7 +18,7 @@ from ior_nb.dask import clocks, host
 from ior_nb.dask.host import Found, Order, Report
 from ior_nb.dask.plugins import Late, Tasks
 from ior_nb.errors import ConfigError, IorError, IorWarning, RecordingError, SourceUnavailable
-from ior_nb.result.load import load
+from ior_nb.result.load import load, total
 from ior_nb.result.sql import Asked, answered
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, Filter
@@ -267,8 +267,8 @@ class Run:
 
     @property
     def accounting(self) -> Accounting:
-        """Where the calls of all hosts went."""
-        return self.trace().accounting
+        """Where the calls of all hosts went that were traced."""
+        return total([report.accounting for report in self.hosts if not report.problem])
 
     @property
     def problems(self) -> dict[str, str]:
@@ -281,7 +281,8 @@ class Run:
         errors = [report.clock_error_ns for report in self.hosts if not report.problem]
         if not self._running and any(not report.problem for report in self.hosts):
             clock = f"clocks to within {show_ns(max(errors))}" if min(errors, default=-1) >= 0 else "clocks as they are"
-            found.append(f"all hosts: {self.accounting.line()}; {clock}")
+            without = f" but {', '.join(self.problems)}" if self.problems else ""
+            found.append(f"all hosts{printable(without)}: {self.accounting.line()}; {clock}")
         return found
 
     def __repr__(self) -> str:
@@ -311,7 +312,7 @@ class Run:
     def _files(self) -> list[Path]:
         if self._running:
             raise ConfigError("the trace of the cluster is still running; its rows are there after the `with` block")
-        files = [Path(report.path) for report in self.hosts if report.rows]
+        files = [Path(report.path) for report in self.hosts if report.size]
         if not files:
             raise ConfigError(f"there is no recording: {'; '.join(self.lines()) or 'nothing was traced yet'}")
         return files

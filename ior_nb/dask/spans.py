@@ -158,7 +158,7 @@ class Noted:
 
     workers: tuple[Worker, ...] = ()
     spans: Spans = field(default_factory=Spans)
-    """The task of each thread by time; `spans.texts` are their names."""
+    """What each thread did by time: the number of the worker, a space, and the name of the task."""
     tasks: int = 0
     """How many have a thread and a time."""
     unstamped: tuple[str, ...] = ()
@@ -173,7 +173,7 @@ def read(files: Iterable[Path]) -> Noted:
     found: list[tuple[int, int, int, str]] = []
     unstamped: dict[str, None] = {}
     missed = 0
-    for path in files:
+    for number, path in enumerate(files):
         data = path.read_bytes()
         about = json.loads(data[:_MISSED].rstrip(b"\0") or b"{}")
         workers.append(Worker(str(about["worker"]), int(about["pid"])))
@@ -185,7 +185,7 @@ def read(files: Iterable[Path]) -> Noted:
                 break
             name = data[at + _RECORD.size : at + size].rstrip(b"\0").decode("utf-8", "backslashreplace")
             if tid:
-                found.append((tid, begin, end or FOR_EVER, name))
+                found.append((tid, begin, end or FOR_EVER, f"{number} {name}"))
             else:
                 unstamped[name] = None
             at += size

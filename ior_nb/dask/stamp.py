@@ -83,7 +83,7 @@ class _Workers:
         of_pid: dict[int, set[str]] = {}
         for worker in noted.workers:
             of_pid.setdefault(worker.pid, set()).add(worker.address)
-        # Workers that are threads of one process are not told apart.
+        # Workers that are threads of one process are told apart by their tasks alone.
         self._known = {p: self.names.index(min(found)) if len(found) == 1 else 0 for p, found in of_pid.items()}
         self._parents: dict[int, int] = {}
 
@@ -112,7 +112,10 @@ class _Stamps:
     def __init__(self, noted: Noted, clock: WallClock) -> None:
         texts = noted.spans.texts
         self._spans, self._clock, self._workers = noted.spans, clock, _Workers(noted)
-        self._tasks = [encodable(task) for task in texts.at(np.arange(len(texts)))]
+        doing = [text.partition(" ")[::2] for text in texts.at(np.arange(len(texts)))]
+        addresses = ["", *(noted.workers[int(number)].address for number, _ in doing[1:])]
+        self._worker_of = np.array([self._workers.names.index(address) for address in addresses], np.int32)
+        self._tasks = [encodable(task) for _, task in doing]
         of_task = [key_split(task) if task else "" for task in self._tasks]
         self._prefixes = list(dict.fromkeys(of_task))
         numbers = {prefix: number for number, prefix in enumerate(self._prefixes)}
@@ -128,8 +131,9 @@ class _Stamps:
         task = np.zeros(len(at), np.int32) if task is None else task
         self.rows += len(at)
         self.with_task += int(np.count_nonzero(task))
+        worker = np.where(task != 0, self._worker_of[task], self._workers.of(pid, ppid))
         added = {
-            "worker": _text(self._workers.of(pid, ppid), self._workers.names),
+            "worker": _text(worker, self._workers.names),
             "task": _text(task, self._tasks),
             "task_prefix": _text(self._prefix_of[task], self._prefixes),
             "wall_ns": pa.array(self._clock.of_rows(at)),

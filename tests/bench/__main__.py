@@ -32,6 +32,7 @@ BENCHES = (
     "idle",
     "dashboard",
     "scale",
+    "cluster",
     "soak",
 )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ior_nb.dask.clocks import Difference, measured, to_scheduler
 
 
+@settings(max_examples=30)
 @given(st.integers(-(10**12), 10**12), st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, 10**8)), min_size=16))
 def test_the_difference_is_right_to_within_what_it_says(apart: int, ways: list[tuple[int, int]]) -> None:
     """However long each way takes, the true difference is never further off than the error told."""

@@ -26,7 +26,7 @@ def _read(tmp_path: Path) -> Noted:
 
 def _task(noted: Noted, tid: int, time_ns: int) -> str:
     codes = noted.spans.of(np.array([tid], np.uint32), np.array([time_ns], np.uint64))
-    return "" if codes is None else noted.spans.texts[int(codes[0])]
+    return "" if codes is None else noted.spans.texts[int(codes[0])].partition(" ")[2]
 
 
 def test_what_is_noted_is_in_the_file_at_once(tmp_path: Path, spool: Spool) -> None:

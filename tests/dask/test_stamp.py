@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -40,8 +41,8 @@ def _recording(path: Path) -> Path:
 
 def _noted(*spans: tuple[int, int, int, str]) -> Noted:
     found = Spans()
-    for span in spans:
-        found.add(*span)
+    for thread, begin, end, task in spans:
+        found.add(thread, begin, end, f"0 {task}")
     return Noted((Worker("tcp://a:1", 7),), found, len(spans))
 
 
@@ -71,12 +72,12 @@ def test_times_are_those_of_the_schedulers_clock(tmp_path: Path) -> None:
 
 
 def test_workers_of_one_process_are_not_mixed_up(tmp_path: Path) -> None:
-    """Where several workers are threads of one process its rows are nobody's, rather than somebody else's."""
-    noted = Noted((Worker("tcp://a:1", 7), Worker("tcp://a:2", 7)))
+    """Where several workers are threads of one process, rows in no task are nobody's, rather than somebody else's."""
+    noted = replace(_noted((70, 900, 1050, "sum")), workers=(Worker("tcp://a:1", 7), Worker("tcp://a:2", 7)))
 
     made = stamp(_recording(tmp_path / ".a.parquet"), tmp_path / "a.parquet", noted, Difference(), Difference())
 
-    assert set(pq.read_table(made.path)["worker"].to_pylist()) == {""}
+    assert pq.read_table(made.path)["worker"].to_pylist() == ["tcp://a:1", "", "", "", ""]
 
 
 def test_hostile_names_of_tasks_are_text(tmp_path: Path) -> None:
