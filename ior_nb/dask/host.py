@@ -76,7 +76,7 @@ class Report:
     path: str = ""
     """Where its recording is: in the folder, or on that host."""
     shared: bool = True
-    """Whether that host has the same folder."""
+    """Whether that host has the same folder, and may write there."""
     size: int = 0
     rows: int = 0
     with_task: int = 0
@@ -139,7 +139,7 @@ class _Host:
         self.order, self.pids = order, pids
         self.clock = Difference()
         self.problem = ""
-        self.shared = Path(order.folder, order.token).exists()
+        self.shared = Path(order.folder, order.token).exists() and os.access(order.folder, os.W_OK | os.X_OK)
         name = f"{platform.node() or 'host'}-{os.getpid()}.parquet".replace("/", "_")
         folder = Path(order.folder) if self.shared else _local(order.run)
         self.target = folder / name

@@ -101,10 +101,9 @@ class Cluster:
     def __exit__(self, *exception: Any) -> None:
         try:
             if self.client is not None:
+                self.client.shutdown()
                 self.client.close()
         finally:
-            for process in reversed(self.processes):
-                process.terminate()
             for process in self.processes:
                 try:
                     process.wait(10)
