@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dask.dataframe
 import pytest
-from distributed import Client, get_worker
+from distributed import Client
 
 import ior_nb.dask
 from ior_nb.errors import IorWarning
 from tests.live import cluster as hosts
 from tests.live.cluster import Cluster
+from tests.live.dask_tasks import die_once, on_the_loop, size_of
 
 pytestmark = [
     pytest.mark.timeout(150),
@@ -78,25 +77,6 @@ def test_every_table_has_its_task(client: Client, folder: Path, tmp_path: Path) 
     assert len(run.frame()) == len(rows)
 
 
-def size_of(path: str) -> int:
-    """Read a file."""
-    with open(path) as file:
-        return len(file.read())
-
-
-def die_once(path: str) -> int:
-    """Read a file; the first time, kill the worker in the middle of it."""
-    file = open(path)  # noqa: SIM115 - the worker is killed before it is closed
-    file.readline()
-    marker = f"{path}.died"
-    try:
-        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return len(file.read())
-    os.kill(os.getpid(), signal.SIGKILL)
-    return 0
-
-
 def test_a_worker_that_is_killed_goes_on_in_its_successor(client: Client, folder: Path, tmp_path: Path) -> None:
     """What the killed worker did has its task, and so has what the one does that is started in its place."""
     table = tmp_path / "table.csv"
@@ -115,11 +95,6 @@ def test_a_worker_that_is_killed_goes_on_in_its_successor(client: Client, folder
     assert run.accounting.complete
 
 
-async def on_the_loop() -> str:
-    """Do something between other things."""
-    return get_worker().address
-
-
 def test_tasks_whose_calls_are_nobodys_are_named(client: Client, tmp_path: Path) -> None:
     """A coroutine runs on the event loop: its name is told, and what ran in a thread has its rows."""
     with ior_nb.dask.trace(client, tmp_path / "trace") as run:
@@ -131,7 +106,7 @@ def test_tasks_whose_calls_are_nobodys_are_named(client: Client, tmp_path: Path)
 
 
 def test_a_host_without_rights_is_told_and_the_others_are_traced(
-    cluster: Cluster, folder: Path, tmp_path: Path, required: Callable[[str], None]
+    cluster: Cluster, folder: Path, tmp_path: Path
 ) -> None:
     """A warning names the host and the reason; the folder has what the others did, fetched where it is not theirs."""
     name = "nobody"
