@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ior_nb import errors as errors
     from ior_nb.doctor import examine as examine
     from ior_nb.engine.replay import ReplayEngine as ReplayEngine
+    from ior_nb.result.convert import convert as convert
     from ior_nb.result.load import load as load
     from ior_nb.result.trace import Trace as Trace
     from ior_nb.runtime import Filter as Filter
@@ -34,6 +35,7 @@ __all__ = [
     "TracerSession",
     "Window",
     "__version__",
+    "convert",
     "dashboard",
     "errors",
     "examine",
@@ -53,6 +55,7 @@ _HOMES = {
     "Trace": "ior_nb.result.trace",
     "TracerSession": "ior_nb.session.session",
     "Window": "ior_nb.session.window",
+    "convert": "ior_nb.result.convert",
     "dashboard": "ior_nb.session.tracing",
     "errors": "ior_nb.errors",
     "examine": "ior_nb.doctor",

@@ -64,6 +64,7 @@ def row() -> st.SearchStrategy[dict[str, Any]]:
             "old_file": st.sampled_from(FILES),
             "path_arg": st.sampled_from(("", "rel")),
             "cell": st.sampled_from((-1, 0, 12)),
+            "label": st.sampled_from(("", "", "epoch 1", "epoch 1/batch 2", *HOSTILE)),
             "state": st.sampled_from(("done", "done", "done", "no return", "in flight", "refused")),
             "probe": st.booleans(),
         }

@@ -44,6 +44,7 @@ class FakeEngine:
     notes: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     unfilled: Mapping[str, str] = MappingProxyType({})
+    pages: Mapping[str, Mapping[str, int]] = MappingProxyType({})
     how = ""
 
     def __init__(self) -> None:

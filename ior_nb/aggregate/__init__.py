@@ -13,6 +13,7 @@ from ior_nb.aggregate.columns import Columns
 from ior_nb.aggregate.files import directories, directory_of, files
 from ior_nb.aggregate.groups import Groups
 from ior_nb.aggregate.imports import packages
+from ior_nb.aggregate.labels import labels
 from ior_nb.aggregate.peers import objects, peers
 from ior_nb.aggregate.rows import (
     CLASS_OF,
@@ -73,6 +74,7 @@ __all__ = [
     "gapless",
     "heat",
     "imports",
+    "labels",
     "latencies",
     "latency_bins",
     "lines",

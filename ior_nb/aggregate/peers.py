@@ -7,6 +7,8 @@ import numpy as np
 from ior_nb.aggregate.columns import Columns, by_bytes, ranked
 from ior_nb.aggregate.columns import objects as texts
 from ior_nb.aggregate.groups import ByText, Distinct, Numbers
+from ior_nb.aggregate.replies import REPLIES, Replies
+from ior_nb.aggregate.rows import moved
 from ior_nb.aggregate.spent import WAITED, wait_rows, waiting
 from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged
 from ior_nb.aggregate.unrecorded import as_group
@@ -19,15 +21,19 @@ __all__ = ["objects", "peers"]
 
 def peers(rows: Rows, unrecorded: Counters) -> Columns:
     """Return one group per peer and protocol, most bytes first; calls without a peer have the empty one."""
-    groups, measures, waits = ByText("file"), Measures(), Sums(("waiting_ns",))
+    groups, measures, waits = ByText("file"), Measures(), Sums(("waiting_ns", "answers", "answer_ns"))
+    replies = Replies()
     inodes, sockets = Numbers(), Distinct()
     about: dict[int, tuple[str, str]] = {0: ("", "")}  # peer and protocol
-    for batch in read(rows, *dict.fromkeys((*SUMMED, *WAITED, "file", "peer", "socket", "inode"))):
+    for batch in read(rows, *dict.fromkeys((*SUMMED, *WAITED, *REPLIES, "file", "peer", "socket", "inode"))):
         named = batch["peer"] != 0
         at = groups.coded(batch, np.where(named, seen_files(batch), 0).astype(np.int32))
         measures.add(batch, at, len(groups))
         waits.grow(len(groups))
         waits.add("waiting_ns", at, waiting(batch, wait_rows(batch)))
+        replied = replies.of(batch, at, *moved(batch))
+        waits.add("answers", at[replied.rows], replied.first)
+        waits.add("answer_ns", at[replied.rows], replied.waited)
         # The row of an accept is of the socket that listens, with the peer of the one that was made.
         accepts = batch.tables["syscall"].among(("accept", "accept4")).take(batch["syscall"])
         talks = np.flatnonzero(named & ~accepts)
@@ -44,7 +50,7 @@ def peers(rows: Rows, unrecorded: Counters) -> Columns:
         "protocol": texts([about[group][1] for group in found.tolist()]),
         "connections": np.where(found != 0, np.maximum(sockets.counts(len(groups)).take(found), 1), 0),
         **{name: sums[name] for name in ("calls", "errors", "bytes_read", "bytes_written", "time_ns")},
-        "waiting_ns": waits.columns["waiting_ns"].take(found),
+        **{name: values.take(found) for name, values in waits.columns.items()},
         "max_ns": sums["max_ns"],
         "timed": sums["timed"],
     }

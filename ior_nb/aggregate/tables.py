@@ -25,7 +25,7 @@ from ior_nb.aggregate.unrecorded import as_group, grown, into_groups, sums
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.completeness import UNRECORDED, Counters
 from ior_nb.runtime.filter import import_rows
-from ior_nb.runtime.rows import Rows, read
+from ior_nb.runtime.rows import Rows, pieces, read
 from ior_nb.runtime.stacks import IMPORTS, NO_FRAME, parsed
 
 __all__ = [
@@ -263,7 +263,7 @@ def _failures(rows: Rows, unrecorded: Counters, measure: str) -> Columns:
     groups, names, calls, distinct = Groups("syscall", "ret"), ByText("file"), Sums(("calls",)), Distinct()
     examples: list[str] = []
     nameless: dict[int, tuple[int, int]] = {}  # group: piece, and row in it
-    for number, piece in enumerate(rows.pieces()):
+    for number, piece in enumerate(pieces(rows)):
         batch = piece.read("syscall", "ret", "file", "is_error", "probe")
         which = np.flatnonzero(batch.failed if measure == "errors" else batch["probe"])
         if not len(which):

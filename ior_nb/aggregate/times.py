@@ -11,12 +11,14 @@ from ior_nb.aggregate.columns import Columns, mean
 from ior_nb.aggregate.rows import CLASSES, classes, latencies
 from ior_nb.aggregate.spent import MEASURED, WAITED, wait_rows
 from ior_nb.aggregate.sums import SUMMED, Measures
-from ior_nb.runtime import EventBatch
-from ior_nb.runtime.rows import Rows, read
+from ior_nb.runtime import EventBatch, progress
+from ior_nb.runtime.rows import Rows, pieces, read
 
 __all__ = ["finished", "heat", "latency_bins", "slowest", "span", "timeline"]
 
 _STEPS: Final = (1, 2, 5)
+_LONGEST: Final = 1 << 62
+"""More than any call takes, ns."""
 _MOST_SLOTS: Final = 100_000
 _EDGES: Final = 10 ** (np.arange(19 * 5 + 1) / 5)
 """Of bins of latency: five to a power of ten."""
@@ -25,7 +27,7 @@ _EDGES: Final = 10 ** (np.arange(19 * 5 + 1) / 5)
 def span(rows: Rows) -> tuple[int, int] | None:
     """Return when the first and the last of the calls began; None without any."""
     known = []
-    for piece in rows.pieces():
+    for piece in pieces(rows):
         bounds = piece.bounds("time_ns")
         if bounds is None and len(times := piece.read("time_ns")["time_ns"]):
             bounds = int(times.min()), int(times.max())
@@ -45,26 +47,28 @@ def slowest(rows: Rows, n: int = 20, *, waiting: bool = False, columns: Sequence
     """
     n = max(0, n)
     best = np.zeros((3, 0), np.int64)  # latency, piece, row in it
-    for number, piece in enumerate(rows.pieces()):
-        bar = int(best[0, -1]) if n and best.shape[1] == n else -1
-        if not (piece.read("latency_ns")["latency_ns"].astype(np.int64) > bar).any():
+    known = list(rows.pieces())
+    most = [_LONGEST if (bounds := piece.bounds("latency_ns")) is None else bounds[1] for piece in known]
+    order = sorted(range(len(known)), key=lambda number: -most[number])  # so that few of them have to be read
+    for number in progress.over(order, lambda number: known[number].size()):
+        piece, bar = known[number], int(best[0, -1]) if n and best.shape[1] == n else -1
+        if most[number] < bar or not (piece.read("latency_ns")["latency_ns"].astype(np.int64) >= bar).any():
             continue
         batch = piece.read(*WAITED)
         latency, done = latencies(batch)
-        at = np.flatnonzero(done & (latency > bar))
+        at = np.flatnonzero(done & (latency >= bar))
         at = at[wait_rows(batch.take(at)) == waiting]
         if n < len(at):
             limit = np.partition(latency[at], len(at) - n)[len(at) - n] if n else 0
             at = at[latency[at] >= limit]
         best = np.concatenate([best, [latency[at], np.full(len(at), number), at]], axis=1)
-        best = best[:, np.argsort(-best[0], kind="stable")[:n]]
+        best = best[:, np.lexsort((best[2], best[1], -best[0]))[:n]]
     found: list[EventBatch] = []
     places: list[np.ndarray] = []
-    for number, piece in enumerate(rows.pieces()):
+    for number in np.unique(best[1]).tolist() or range(len(known[:1])):
         mine = np.flatnonzero(best[1] == number)
-        if len(mine) or not found:
-            found.append(piece.read(*columns).take(best[2, mine]))
-            places.append(mine)
+        found.append(known[number].read(*columns).take(best[2, mine]))
+        places.append(mine)
     if not found:
         return EventBatch.empty()
     return EventBatch.concat(found).take(np.argsort(np.concatenate(places)))

@@ -1,8 +1,8 @@
 """`ior-nb`: the same session on a terminal.
 
 Exit status: that of the traced command, 128 + n when signal n ended it; 127 or 126 when it is not there or no program;
-0 without one; 2 when nothing was traced (a wrong option, missing rights); 74 instead of 0 when a recording or the JSON
-could not be written. The summary goes to stderr, so that the command's own output stays untouched.
+0 without one; 2 when nothing was traced (a wrong option, missing rights) or converted; 74 instead of 0 when a recording
+or the JSON could not be written. The summary goes to stderr, so that the command's own output stays untouched.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ior_nb import errors
-from ior_nb.commands.options import add_trace_options, trace_arguments
+from ior_nb.commands.options import add_convert_options, add_trace_options, converted, trace_arguments
 from ior_nb.runtime.text import printable_lines
 from ior_nb.version import VERSION
 
@@ -69,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     tracing.add_argument("--quiet", action="store_true", help="no summary on stderr")
     tracing.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    converting = verbs.add_parser("convert", help="write recordings anew: many as few, by time, of today's columns")
+    add_convert_options(converting)
     verbs.add_parser("doctor", help="what this machine offers for tracing, and what to do about what it lacks")
     return parser
 
@@ -84,6 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(printable_lines(report(findings)))
         return 1 if any(f.ok is False for f in findings) else 0
     try:
+        if options.verb == "convert":
+            with contextlib.suppress(KeyboardInterrupt):
+                print(printable_lines(converted(options)))
+                return 0
+            _say("ior-nb: interrupted; a file that was not finished is not there")
+            return 128 + signal.SIGINT
         return _trace(options)
     except errors.NoCommand as error:
         _say(f"ior-nb: {error}")

@@ -51,7 +51,7 @@ def offers(line: str, shell: Any, session: TracerSession, cell_parser: Callable[
     verb = before[0]
     if verb in PARSERS:
         values = _options(PARSERS[verb](), before[1:], word)
-        if verb == "load" and not word.startswith("-"):
+        if verb in ("load", "convert") and not word.startswith("-"):
             values = [*_files(word, ".parquet"), *values]
         return _chosen(values, word)
     if verb == "filter":

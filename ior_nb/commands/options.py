@@ -8,10 +8,20 @@ from typing import Any
 from ior_nb.engine import ENGINES
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
+from ior_nb.runtime.text import show_count
 from ior_nb.session.plan import FRAMES_OF, Request
+from ior_nb.sinks.parquet.files import ROWS_PER_FILE
 from ior_nb.syscalls import DEFAULT_CALLS, DEFAULT_FAMILIES
 
-__all__ = ["add_lines_options", "add_load_options", "add_trace_options", "load_arguments", "trace_arguments"]
+__all__ = [
+    "add_convert_options",
+    "add_lines_options",
+    "add_load_options",
+    "add_trace_options",
+    "converted",
+    "load_arguments",
+    "trace_arguments",
+]
 
 
 def _sampling(text: str) -> tuple[str, int]:
@@ -109,6 +119,27 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--end", type=_seconds, metavar="S", help="leave out what began then or later")
     parser.add_argument("--filter", metavar="TEXT", help="rows to keep, as in 'file~.csv and latency>=1ms'")
     parser.add_argument("--no-rows", action="store_true", help="keep only the summary, of a file of any size")
+
+
+def add_convert_options(parser: argparse.ArgumentParser) -> None:
+    """Add the recordings to write anew, and how."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a recording, a pattern, or a folder of recordings")
+    parser.add_argument(
+        "target", metavar="TARGET", help="a file x.parquet for all, or a new folder with a file for each machine"
+    )
+    parser.add_argument("--sort", action="store_true", help="by the time at which calls began; numbered anew")
+    parser.add_argument(
+        "--rows-per-file", type=int, metavar="N", help=f"of a folder, at most (default {ROWS_PER_FILE:,})"
+    )
+
+
+def converted(options: argparse.Namespace) -> str:
+    """Convert as parsed options say, and return what was written, a file a line."""
+    from ior_nb.result.convert import convert
+
+    most = ROWS_PER_FILE if options.rows_per_file is None else options.rows_per_file
+    files = convert(options.paths, options.target, sort=options.sort, rows_per_file=most)
+    return "\n".join(f"wrote {file.path}: {show_count(file.rows, 'row')}" for file in files)
 
 
 def add_lines_options(parser: argparse.ArgumentParser) -> None:

@@ -11,12 +11,15 @@ from IPython.display import display
 
 from ior_nb.commands.lines import shown_lines
 from ior_nb.commands.options import (
+    add_convert_options,
     add_lines_options,
     add_load_options,
     add_trace_options,
+    converted,
     load_arguments,
     trace_arguments,
 )
+from ior_nb.commands.queries import queried
 from ior_nb.commands.words import split
 from ior_nb.engine.contract import so_far
 from ior_nb.globalfilter import to_text
@@ -46,6 +49,7 @@ VERBS: Final = {
     "diff": "diff [--rows-only] A B: compare two traced cells by their numbers (or variables)",
     "record": "record PATH: write every row to a Parquet file from now on; record stop: finish it",
     "load": "load PATH [--start S] [--end S] [--filter TEXT]: a recording (several, a folder) as a trace, as _ior",
+    "convert": "convert PATH... TARGET [--sort]: recordings written anew, as few files, by time, of today's columns",
     "export": "export PATH: the last trace as a file; the ending says the format",
     "doctor": "what this machine offers for tracing, and what to do about what it lacks",
     "help": "this text",
@@ -88,6 +92,7 @@ def _parser(verb: str, add: Callable[[argparse.ArgumentParser], None]) -> Parser
 PARSERS: Final[dict[str, Callable[[], Parser]]] = {
     "start": lambda: _parser("start", add_trace_options),
     "load": lambda: _parser("load", add_load_options),
+    "convert": lambda: _parser("convert", add_convert_options),
     "lines": lambda: _parser("lines", add_lines_options),
 }
 
@@ -332,30 +337,7 @@ class Verbs:
 
     def do_sql(self, line: str) -> Any:
         """Query rows with DuckDB; returns a DataFrame."""
-        if not line:
-            raise UsageError("%ior sql SELECT ... FROM trace (or FROM 'recording.parquet')")
-        try:
-            import duckdb
-        except ImportError:
-            raise UsageError("ior: SQL needs DuckDB: pip install duckdb") from None
-        from ior_nb.result.sql import Asked, answered
-
-        run, last = self.session.running, self._shell.user_ns.get("_ior")
-        asked = None
-        if run is not None:
-            rows = run.rows()
-            run.refresh()
-            asked = Asked(rows, len(rows), run.completeness())
-        elif isinstance(last, Trace):
-            asked = Asked.of(last)
-        try:
-            return answered(line, asked)
-        except duckdb.CatalogException as error:
-            if asked is None and "Table with name trace" in str(error):
-                raise self._nothing() from None
-            raise refusal(f"ior: {str(error).splitlines()[0]}") from None
-        except duckdb.Error as error:
-            raise refusal(f"ior: {str(error).splitlines()[0]}") from None
+        return queried(line, self.session.running, self._shell.user_ns.get("_ior"), self._nothing)
 
     def do_lines(self, line: str) -> Any:
         """Show the lines of Python that made calls."""
@@ -412,6 +394,10 @@ class Verbs:
         found = load(**load_arguments(options))
         self._bind(found)
         display(found)  # type: ignore[no-untyped-call]
+
+    def do_convert(self, line: str) -> None:
+        """Write recordings anew."""
+        say(converted(arguments_of(PARSERS["convert"](), line)))
 
     def do_export(self, line: str) -> None:
         """Write the last trace to a file."""

@@ -294,6 +294,11 @@ class CollectedEngine(ABC):
         else:
             self._intake.receive(kind, payload)
 
+    @property
+    def pages(self) -> dict[str, dict[str, int]]:
+        """What is counted by file, as of the last flush."""
+        return self._intake.pages
+
     def deaths(self) -> list[tuple[int, int]]:
         """Return (pid, boot clock ns) of the processes that ended since the last call."""
         return self._decoder.names.take_deaths()

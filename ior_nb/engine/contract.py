@@ -135,6 +135,10 @@ class Engine(Protocol):
     def how(self) -> str:
         """How it gets its rows and what that costs, in a line; empty while there is nothing to say."""
 
+    @property
+    def pages(self) -> Mapping[str, Mapping[str, int]]:
+        """Counts of faults on mapped files and of writes by path, those of the last flush."""
+
     def open(self) -> None:
         """Get ready without tracing anything. Idempotent; an IorError says why it cannot work here."""
 

@@ -38,6 +38,7 @@ class CountersEngine:
     caveats: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unfilled: Mapping[str, str] = MappingProxyType({})
+    pages: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 
     def __init__(self, instead_of: SourceError | None = None) -> None:
         self._instead_of = instead_of

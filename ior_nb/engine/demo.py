@@ -47,6 +47,7 @@ class DemoEngine:
     how = ""
     caveats: tuple[str, ...] = ()
     unfilled: Mapping[str, str] = MappingProxyType({})
+    pages: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 
     def __init__(
         self,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import time
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.names import Names
-from ior_nb.runtime import StringTable
+from ior_nb.runtime import PageState, StringTable
 from ior_nb.runtime.host import cached_of
 
-__all__ = ["CACHED_FILE", "by_file", "in_cache", "settle"]
+__all__ = ["ASKED", "CACHED_FILE", "by_file", "in_cache", "settle", "states"]
 
 CACHED_FILE: Final = np.dtype(list(wire.CACHED_FILE))
 _SUMS: Final = {
@@ -28,6 +30,10 @@ _SUMS: Final = {
 _LAST: Final = {"last_dirtied_ns": "last_dirty", "last_written_ns": "last_write"}
 _MOST: Final = 1000
 """Files that are asked about at the end."""
+ASKED: Final = 64
+"""Files that are asked about for a view, each time."""
+_ASKED_S: Final = 0.02
+"""And how long that may take: a large file takes a while."""
 
 
 def by_file(payload: bytes, names: Names, texts: StringTable) -> dict[str, dict[str, int]]:
@@ -68,11 +74,39 @@ def settle(pages: dict[str, dict[str, int]]) -> None:
         inode = row.pop("inode", 0)
         if not row["dirtied_bytes"]:
             continue
-        left = max(row["dirtied_bytes"] - row["written_bytes"], 0)
-        there = in_cache(path, inode)
-        gone = there is None and path != "" and not os.path.lexists(path)
-        row["never_bytes"] = left if gone else 0
-        row["pending_bytes"] = 0 if gone else left if there is None else there[1]
+        row["pending_bytes"], row["never_bytes"] = _left(path, row, in_cache(path, inode))
+
+
+def _left(path: str, row: Mapping[str, int], there: tuple[int, int] | None) -> tuple[int, int]:
+    """Return what of a file is still to be written, and what never will be."""
+    left = max(row.get("dirtied_bytes", 0) - row.get("written_bytes", 0), 0)
+    if there is None and path and not os.path.lexists(path):
+        return 0, left
+    return (left if there is None else there[1]), 0
+
+
+def states(pages: Mapping[str, Mapping[str, int]], paths: Sequence[str]) -> dict[str, PageState]:
+    """Return what is known of the pages of files of this machine now.
+
+    Args:
+        pages: what was counted, by path; where the trace has ended, what is left is that of its end.
+        paths: the files; of more than `ASKED`, and when it takes long, only the first are asked about.
+    """
+    found, until = {}, time.monotonic() + _ASKED_S
+    for path in paths[:ASKED]:
+        row = pages.get(path, {})
+        there = in_cache(path, row.get("inode", 0)) if time.monotonic() < until else None
+        pending, never = row.get("pending_bytes", 0), row.get("never_bytes", 0)
+        if "pending_bytes" not in row and row.get("dirtied_bytes"):
+            pending, never = _left(path, row, there)
+        found[path] = PageState(
+            cached=-1 if there is None else there[0],
+            dirtied=row.get("dirtied_bytes", 0),
+            written=row.get("written_bytes", 0),
+            pending=pending,
+            never=never,
+        )
+    return found
 
 
 def in_cache(path: str, inode: int = 0) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,7 @@ from ior_nb.runtime import Accounting, EventBatch, own
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import FOR_EVER
 from ior_nb.runtime.completeness import COUNTED, Counters
+from ior_nb.runtime.progress import reached
 from ior_nb.syscalls import BY_NAME
 
 __all__ = ["TOTALS", "Player", "sampled", "tally"]
@@ -27,6 +29,8 @@ TOTALS: Final = (
     "seen emitted sampled_out lost_ring lost_buffer lost_names unpaired compat unknown slots_full killed open "
     "skipped_runs filtered"
 ).split()
+_LOOK_S: Final = 0.5
+"""Seconds between two looks of who waits."""
 _TICK_NS: Final = 50_000_000  # rows that are due meanwhile go out together
 
 
@@ -44,6 +48,8 @@ class Player:
 
     def __init__(self, name: str, clock: Callable[[], int]) -> None:
         self.clock = clock
+        self.whole = 0
+        """Rows of a playback, for whoever waits for its end."""
         self._name = name
         self._thread: Thread | None = None
         self._begin()
@@ -102,7 +108,7 @@ class Player:
             target = FOR_EVER if self._rushing else self.clock()
             self._hurry = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._reached >= target or not self._playing)
+        self._wait_for(lambda: self._reached >= target or not self._playing)
         if self._failure is not None:
             raise SourceError(f"cannot play on: {self._failure}") from self._failure
         with self._books:
@@ -128,8 +134,7 @@ class Player:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end of the playback; tell whether it has come."""
-        with self._changed.lock:
-            return self._changed.wait_for(lambda: self._reached >= FOR_EVER or not self._playing, timeout)
+        return self._wait_for(lambda: self._reached >= FOR_EVER or not self._playing, timeout)
 
     def counters(self) -> np.ndarray:
         """Return the counters of the rows that were handed over."""
@@ -207,6 +212,18 @@ class Player:
         return found
 
     # ---- inside
+
+    def _wait_for(self, there: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait until something is so; tell whether it is. A user who waits sees how far the playback has come."""
+        end = float("inf") if timeout is None else time.monotonic() + timeout
+        while True:
+            left = max(end - time.monotonic(), 0)
+            with self._changed.lock:
+                if self._changed.wait_for(there, min(left, _LOOK_S)):
+                    return True
+            if left <= _LOOK_S:
+                return False
+            reached(min(self._totals["seen"], self.whole), self.whole)
 
     def _run(self, play: Callable[[], None]) -> None:
         try:

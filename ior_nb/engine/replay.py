@@ -18,7 +18,7 @@ from ior_nb.engine.contract import Ended
 from ior_nb.engine.player import Player, sampled
 from ior_nb.export.arrow import event_batch
 from ior_nb.real import Event
-from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions, new_tables
+from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions, new_tables, progress
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.completeness import accounting_of, caveats_of, counters_of, unfilled_of
@@ -108,7 +108,8 @@ class ReplayEngine:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all is played, for `timeout` seconds at most; tell whether it is."""
-        return self._player.wait(timeout)
+        with progress.work("replay"):
+            return self._player.wait(timeout)
 
     # ---- Engine
 
@@ -126,6 +127,11 @@ class ReplayEngine:
     def caveats(self) -> tuple[str, ...]:
         """What narrowed the rows of the recordings."""
         return tuple(dict.fromkeys(caveat for r in self._recordings for caveat in caveats_of(r.metadata)))
+
+    @property
+    def pages(self) -> dict[str, dict[str, int]]:
+        """Return nothing: they are of another time."""
+        return {}
 
     @property
     def unfilled(self) -> dict[str, str]:
@@ -163,6 +169,7 @@ class ReplayEngine:
         now = self._played_to = self._player.clock()
         self._enabled, self._off, self._rates = options.enabled, frozenset(), dict(options.rates)
         self._so_far[:] = 0
+        self._player.whole = sum(recording.rows for recording in self._recordings)
         self._player.start(self._play, on_batch, self._choose)
         return now
 
@@ -175,7 +182,8 @@ class ReplayEngine:
         Raises:
             SourceError: a recording turned out to be damaged, or went away.
         """
-        return self._player.flush()
+        with progress.work("replay"):
+            return self._player.flush()
 
     def counters(self) -> np.ndarray:
         """Return the counters of the rows played."""
@@ -199,7 +207,8 @@ class ReplayEngine:
         Raises:
             SourceError: a recording turned out to be damaged, or went away.
         """
-        return self._player.stop()
+        with progress.work("replay"):
+            return self._player.stop()
 
     def close(self) -> None:
         """End the playback at once. Idempotent."""

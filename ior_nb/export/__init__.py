@@ -19,9 +19,9 @@ from ior_nb.export.about import About
 from ior_nb.export.target import checked_path, write
 
 if TYPE_CHECKING:
-    from ior_nb.runtime import EventBatch
+    from ior_nb.runtime.rows import Rows
 
-__all__ = ["EXPORTERS", "About", "Exporter", "export", "format_of"]
+__all__ = ["EXPORTERS", "About", "Exporter", "chosen", "export", "format_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +29,11 @@ class Exporter:
     """A file format."""
 
     home: str
-    """`module:function`. The function takes a batch, an `About` and options of its own, and yields bytes."""
+    """`module:function`. The function takes rows, an `About` and options of its own, and yields bytes."""
     extension: str
     """Appended to names that lack it; names that end in it are of this format."""
+    at_once: bool = False
+    """Whether it takes all rows as one `EventBatch`; else `runtime.rows.Rows`, which it reads piece by piece."""
     also: tuple[str, ...] = ()
     """Other endings by which the format is recognised."""
     doc: str
@@ -46,8 +48,9 @@ class Exporter:
 
 # To add a format:
 #
-# 1. Write a module beside this one with a function `name(batch, about, *, options...)` that yields the file's bytes,
-#    or returns them in parts. No Python statement per event; traced text is escaped by the rules of the format.
+# 1. Write a module beside this one with a function `name(rows, about, *, options...)` that yields the file's bytes, or
+#    returns them in parts. It reads the rows piece by piece, or says `at_once=True` below. No Python statement per
+#    event; traced text is escaped by the rules of the format.
 # 2. Give it a row here. Name, extension, completion and the line in the help come from the row.
 # 3. Add its counts to tests/export/test_export.py, read back by a parser that is not ours.
 EXPORTERS: Final[dict[str, Exporter]] = {
@@ -59,6 +62,7 @@ EXPORTERS: Final[dict[str, Exporter]] = {
     "arrow": Exporter(
         home="ior_nb.export.arrowfile:arrowfile",
         extension=".arrow",
+        at_once=True,
         also=(".feather",),
         doc="Arrow IPC file with every column, for pandas, Polars, DuckDB, R",
     ),
@@ -76,6 +80,7 @@ EXPORTERS: Final[dict[str, Exporter]] = {
     "perfetto": Exporter(
         home="ior_nb.export.perfetto:perfetto",
         extension=".trace.json",
+        at_once=True,
         also=(".perfetto.json",),
         doc="Chrome trace events for Perfetto and chrome://tracing: a lane per thread, a slice per call",
     ),
@@ -100,8 +105,25 @@ def format_of(target: str | os.PathLike[str]) -> str | None:
     return max(((len(end), name) for end, name in endings if text.endswith(end)), default=(0, None))[1]
 
 
+def chosen(target: str | os.PathLike[str], format: str | None = None) -> tuple[str, bool]:  # noqa: A002
+    """Return the name of the format of an export, and whether that is all that was said.
+
+    Raises:
+        ConfigError: there is no such format.
+    """
+    named = isinstance(target, str) and target in EXPORTERS and format in (None, target)
+    name = format or (str(target) if named else format_of(target))
+    if name not in EXPORTERS:
+        seen = f"no format {name!r}" if name else f"the name {os.fspath(target)!r} ends in none of ours"
+        raise ConfigError(
+            f"cannot export: {seen}; choose a format from {', '.join(EXPORTERS)}, "
+            f"or an ending from {', '.join(row.extension for row in EXPORTERS.values())}"
+        )
+    return name, named
+
+
 def export(
-    batch: EventBatch,
+    rows: Rows,
     target: str | os.PathLike[str],
     *,
     format: str | None = None,  # noqa: A002 -- the word users look for
@@ -111,7 +133,7 @@ def export(
     """Write the rows to a file.
 
     Args:
-        batch: the rows.
+        rows: the rows; one `EventBatch` where the format takes all at once.
         target: a path, or the name of a format: then the file is `ior-FORMAT-DATE-TIME` in the working directory, and
             never replaces another. A path that is given replaces what is there.
         format: a name of `EXPORTERS`; by default what the path ends in.
@@ -125,14 +147,7 @@ def export(
         ConfigError: no such format or option; nothing was written.
         RecordingError: the file cannot be written.
     """
-    named = isinstance(target, str) and target in EXPORTERS and format in (None, target)
-    name = format or (str(target) if named else format_of(target))
-    if name not in EXPORTERS:
-        seen = f"no format {name!r}" if name else f"the name {os.fspath(target)!r} ends in none of ours"
-        raise ConfigError(
-            f"cannot export: {seen}; choose a format from {', '.join(EXPORTERS)}, "
-            f"or an ending from {', '.join(row.extension for row in EXPORTERS.values())}"
-        )
+    name, named = chosen(target, format)
     row = EXPORTERS[name]
     function = row.function()
     known = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -142,4 +157,4 @@ def export(
     wanted = f"ior-{name}-{time.strftime('%Y%m%d-%H%M%S')}{row.extension}" if named else target
     ending = next((e for e in (row.extension, *row.also) if os.fspath(wanted).lower().endswith(e)), row.extension)
     path = checked_path(wanted, ending)
-    return write(path, function(batch, about or About(), **options), replace=not named)
+    return write(path, function(rows, about or About(), **options), replace=not named)

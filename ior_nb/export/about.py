@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ior_nb.runtime import Completeness
 from ior_nb.runtime.completeness import Counters
@@ -30,6 +31,8 @@ class About:
     """What a recording of the trace has in its footer."""
     sources: tuple[str, ...] = ()
     """Cells with what each of their lines made, as HTML that is ours."""
+    foreign: Mapping[str, Any] | None = None
+    """The Arrow types of columns that are not ours, by name; None where the rows have to be asked."""
     origin_ns: int | None = None
     """Its start on the boot clock; None where unknown: then time counts from the first row."""
     overview: str = ""

@@ -22,20 +22,33 @@ from ior_nb.runtime.strings import StringTable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["compact", "encodable", "event_batch", "record_batch", "schema", "table"]
+__all__ = ["compact", "encodable", "event_batch", "foreign_column", "foreign_types", "record_batch", "schema", "table"]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def schema(extras: Mapping[str, np.ndarray] | None = None) -> pa.Schema:
-    """Return the Arrow schema of an event batch: every column of ours, in order, none nullable, then foreign ones."""
+def schema(foreign: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
+    """Return the Arrow schema of event batches: every column of ours, in order, none nullable, then those that are not.
+
+    Args:
+        foreign: the types of the latter.
+    """
     import pyarrow as pa
 
     fields = [pa.field(c.name, _arrow_type(c), nullable=False) for c in COLUMNS]
-    for name, values in (extras or {}).items():
-        kind = _foreign(values).type
-        fields.append(pa.field(name, pa.string() if pa.types.is_null(kind) else kind))
-    return pa.schema(fields)
+    return pa.schema([*fields, *(pa.field(name, kind) for name, kind in (foreign or {}).items())])
+
+
+def foreign_types(batches: Iterable[EventBatch]) -> dict[str, pa.DataType]:
+    """Return the types of all columns of batches that are not ours; text where nothing but nulls is known of one."""
+    import pyarrow as pa
+
+    found: dict[str, pa.DataType] = {}
+    for batch in batches:
+        for name, values in batch.extras.items():
+            if name not in found or pa.types.is_null(found[name]):
+                found[name] = _foreign(values).type
+    return {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in found.items()}
 
 
 def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None = None) -> pa.RecordBatch:
@@ -50,7 +63,7 @@ def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None 
     """
     import pyarrow as pa
 
-    wanted = wanted or schema(batch.extras)
+    wanted = wanted or schema(foreign_types([batch]))
     arrays = []
     for column in COLUMNS:
         values = batch[column.name]
@@ -59,21 +72,29 @@ def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None 
             arrays.append(pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string())))
         else:
             arrays.append(pa.array(values))
-    arrays += [_foreign(values, wanted.field(name).type) for name, values in batch.extras.items()]
+    arrays += [foreign_column(batch, field.name, field.type) for field in list(wanted)[len(COLUMNS) :]]
     return pa.RecordBatch.from_arrays(arrays, schema=wanted)
+
+
+def foreign_column(batch: EventBatch, name: str, kind: pa.DataType) -> pa.Array:
+    """Return a column that is not ours; nulls where a batch lacks it."""
+    import pyarrow as pa
+
+    given = batch.extras.get(name)
+    return pa.nulls(len(batch), kind) if given is None else _foreign(given, kind)
 
 
 def table(batches: Iterable[EventBatch], metadata: Mapping[str, str] | None = None) -> pa.Table:
     """Return the rows of all batches as one Arrow table; its chunks share one dictionary per text column.
 
     Args:
-        batches: the rows, all with the extras of the first.
+        batches: the rows; a column that is not ours is null in those that lack it.
         metadata: what the schema says of them.
     """
     import pyarrow as pa
 
     several = list(batches)
-    wanted = schema(several[0].extras if several else None)
+    wanted = schema(foreign_types(several))
     rows = pa.Table.from_batches([record_batch(b, wanted=wanted) for b in several], schema=wanted).unify_dictionaries()
     return rows.replace_schema_metadata({k: encodable(v) for k, v in metadata.items()} if metadata else None)
 
@@ -183,21 +204,19 @@ def _as_numpy(values: pa.ChunkedArray) -> np.ndarray:
     """Return a column that is not ours: of its own type where that has no nulls and numpy has it, else of objects."""
     import pyarrow as pa
 
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
     kind = values.type
     if not values.null_count and (pa.types.is_primitive(kind) and not pa.types.is_time(kind)):
         numbers: np.ndarray = values.to_numpy()
         return numbers
-    if pa.types.is_string(kind):  # few texts in many rows, mostly
-        values = values.dictionary_encode().combine_chunks()
-        texts = _as_numpy_objects([*values.dictionary.to_pylist(), None])
-        found: np.ndarray = texts[values.indices.fill_null(-1).to_numpy()]  # the last one
-        return found
-    return _as_numpy_objects(values.to_pylist())
-
-
-def _as_numpy_objects(values: list[object]) -> np.ndarray:
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):  # each text once, and looked up
+        coded = values.dictionary_encode().unify_dictionaries().combine_chunks()
+        texts = np.array([None, *_texts(coded.dictionary)], object)
+        known: np.ndarray = texts[coded.indices.cast(pa.int64()).fill_null(-1).to_numpy() + 1]
+        return known
     objects = np.empty(len(values), object)
-    objects[:] = values
+    objects[:] = values.to_pylist()
     return objects
 
 

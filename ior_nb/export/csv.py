@@ -7,16 +7,21 @@ does. Where rows are missing a last column says so, in the first row: the format
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ior_nb.export.about import About
+from ior_nb.export.arrow import foreign_column, foreign_types
 from ior_nb.export.joined import decimal, joined, optional, spelled
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows, grouped, read
 from ior_nb.runtime.schema import TEXT_COLUMNS
 from ior_nb.runtime.text import printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["HEADER", "csv"]
 
@@ -25,7 +30,7 @@ HEADER: Final = tuple(
     "timeout_ns address_space_bytes old_file epoll_op epoll_target_fd epoll_events "
     "probe py_file py_line py_func stack "
     "fetched_bytes source on_cpu_ns wait_cpu_ns wait_device_ns wait_lock_ns wait_other_ns "
-    "opened_at peer local object".split()
+    "opened_at peer local object label".split()
 )
 """Only ever appended to."""
 _COLUMN: Final = {"error": "is_error"}
@@ -34,22 +39,24 @@ _FORMULA: Final = frozenset("=+-@")
 _ROWS: Final = 65_536
 
 
-def csv(batch: EventBatch, about: About, *, raw: bool = False) -> Iterator[bytes]:
+def csv(rows: Rows, about: About, *, raw: bool = False) -> Iterator[bytes]:
     """Yield a header row and one row per event; numbers in decimal, `error` true or false.
 
+    Columns that are not ours stand behind the others.
+
     Args:
-        batch: the rows.
+        rows: the rows.
         about: what they lack. Where that is anything, the column `completeness` is there, filled in the first row.
         raw: write text as traced: without escapes for control characters, and without an apostrophe in front of what a
             spreadsheet takes for a formula.
     """
     spelling = _quoted if raw else _harmless
     told = about.told
-    yield (",".join([*HEADER, "completeness"] if told else HEADER) + "\n").encode()
-    if told and not len(batch):
-        yield f"{',' * len(HEADER)}{_harmless(told)}\n".encode()
-    for at in range(0, len(batch), _ROWS):
-        part = batch[at : at + _ROWS]
+    foreign = foreign_types(read(rows)) if about.foreign is None else about.foreign
+    heads = [*HEADER, *map(spelling, foreign), *(["completeness"] if told else [])]
+    yield (",".join(heads) + "\n").encode()
+    begun = False
+    for part in grouped(read(rows), _ROWS):
         cells: list[Any] = []
         for heading in HEADER:
             name = _COLUMN.get(heading, heading)
@@ -58,9 +65,26 @@ def csv(batch: EventBatch, about: About, *, raw: bool = False) -> Iterator[bytes
             rows = part[:1] if one else part
             column = spelled(rows, name, spelling) if name in TEXT_COLUMNS else decimal(rows[name])
             cells += [column[0].as_py() if one else column, ","]
+        for name, kind in foreign.items():
+            cells += [_foreign(part, name, kind, spelling), ","]
         if told:
-            cells += [optional(np.arange(at, at + len(part)) == 0, _harmless(told)), ","]
+            cells += [optional(np.arange(len(part)) == (-1 if begun else 0), _harmless(told)), ","]
+        begun = True
         yield joined([*cells[:-1], "\n"])
+    if told and not begun:
+        yield f"{',' * (len(heads) - 1)}{_harmless(told)}\n".encode()
+
+
+def _foreign(batch: EventBatch, name: str, kind: pa.DataType, spelling: Callable[[str], str]) -> pa.Array:
+    """Return a column that is not ours as text; nothing where it is null."""
+    import pyarrow as pa
+
+    values = foreign_column(batch, name, kind)
+    if pa.types.is_nested(kind):
+        values = pa.array([None if v is None else str(v) for v in values.to_pylist()], pa.string())
+    coded = values.cast(pa.string()).dictionary_encode()
+    texts = [spelling(text) for text in coded.dictionary.to_pylist()]
+    return pa.array(texts, pa.large_string()).take(coded.indices).fill_null("")
 
 
 def _harmless(text: str) -> str:

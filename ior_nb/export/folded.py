@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from ior_nb.export.about import About
 from ior_nb.export.stacks import DEFAULT_FIELDS, metric_name, one_line, stacks
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows
 
 __all__ = ["folded"]
 
 
 def folded(
-    batch: EventBatch, about: About, *, fields: str | Sequence[str] = DEFAULT_FIELDS, metric: str = "count"
+    rows: Rows, about: About, *, fields: str | Sequence[str] = DEFAULT_FIELDS, metric: str = "count"
 ) -> Iterator[bytes]:
     r"""Yield the lines, sorted by stack in byte order; stacks that weigh nothing are left out.
 
@@ -21,15 +21,16 @@ def folded(
     rows lack is said by a first stack that weighs nothing.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         about: what the rows lack.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
+            flags.
         metric: what the numbers are: a name of `METRICS`.
 
     Raises:
         ConfigError: an unknown field or metric.
     """
-    found = stacks(batch, fields, [metric], about.unrecorded)
+    found = stacks(rows, fields, [metric], about.unrecorded)
     weights = found.weights[metric_name(metric)].tolist()
     lines = [f"{one_line(frames)} {weight}\n" for frames, weight in zip(found.frames, weights, strict=True) if weight]
     if about.told:

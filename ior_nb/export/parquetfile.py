@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from ior_nb.export.about import About
-from ior_nb.export.arrow import record_batch, schema
+from ior_nb.export.arrow import foreign_types, record_batch, schema
 from ior_nb.real import Descriptor
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows, grouped, read
 from ior_nb.sinks.parquet import Chain, link
 
 __all__ = ["parquetfile"]
@@ -20,18 +21,19 @@ _GROUP: Final = 131_072
 _PIECE: Final = 1 << 20
 
 
-def parquetfile(batch: EventBatch, about: About) -> Iterator[bytes]:
+def parquetfile(rows: Rows, about: About) -> Iterator[bytes]:
     """Yield the file in pieces; `ior_nb.load` makes it a trace again."""
     pairs = {
         k.encode(errors="backslashreplace"): v.encode(errors="backslashreplace") for k, v in about.metadata.items()
     }
-    wanted, host = schema(batch.extras), about.metadata.get("ior_nb.hostname", "")
-    none = link(record_batch(batch[:0], wanted=wanted), pairs)
+    wanted = schema(foreign_types(read(rows)) if about.foreign is None else about.foreign)
+    host = about.metadata.get("ior_nb.hostname", "")
+    none = link(record_batch(EventBatch.empty(), wanted=wanted), pairs)
     with tempfile.TemporaryFile() as file:
         ours = Descriptor(os.dup(file.fileno()))
         chain = Chain(ours, none)
-        for at in range(0, len(batch), _GROUP):
-            chain.append(link(record_batch(batch[at : at + _GROUP], host=host, wanted=wanted)))
+        for batch in grouped(read(rows), _GROUP):
+            chain.append(link(record_batch(batch, host=host, wanted=wanted)))
         chain.finish(none)
         ours.close()
         while piece := file.read(_PIECE):

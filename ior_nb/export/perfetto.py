@@ -123,6 +123,7 @@ def _slices(batch: EventBatch, start: int, frames: _Frames) -> bytes:
         optional(batch["offset"] >= 0, ',"offset":', decimal(batch["offset"])),
         *(optional(batch[name] > 0, f',"{name}":', decimal(batch[name])) for name in MEASURED),
         optional(batch["cell"] >= 0, ',"cell":', decimal(batch["cell"])),
+        spelled(batch, "label", lambda text: f',"label":{json.dumps(text)}' if text else ""),
         spelled(batch, "state", lambda text: "" if text in ("", "done") else f',"state":{json.dumps(text)}'),
         "}}",
     ]

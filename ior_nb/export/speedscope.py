@@ -11,7 +11,7 @@ import numpy as np
 from ior_nb.export.about import About
 from ior_nb.export.arrow import compact
 from ior_nb.export.stacks import DEFAULT_FIELDS, METRICS, metric_name, stacks
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime.rows import Rows, read
 from ior_nb.runtime.stacks import parsed
 from ior_nb.runtime.text import printable
 from ior_nb.version import VERSION
@@ -22,9 +22,9 @@ SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 _UNITS: Final = {"": "none", "ns": "nanoseconds", "bytes": "bytes"}
 
 
-def _places(batch: EventBatch) -> dict[str, dict[str, str | int]]:
+def _places(rows: Rows) -> dict[str, dict[str, str | int]]:
     """Return what else is to be said of frames of Python stacks, by their name: file and line."""
-    texts = compact(batch["stack"], batch.tables["stack"])[1]
+    texts = dict.fromkeys(text for b in read(rows, "stack") for text in compact(b["stack"], b.tables["stack"])[1])
     return {
         printable(part): {"file": printable(frame.file), "line": frame.line}
         for text in filter(None, texts)
@@ -34,23 +34,24 @@ def _places(batch: EventBatch) -> dict[str, dict[str, str | int]]:
 
 
 def speedscope(
-    batch: EventBatch, about: About, *, fields: str | Sequence[str] = DEFAULT_FIELDS, metric: str = "count"
+    rows: Rows, about: About, *, fields: str | Sequence[str] = DEFAULT_FIELDS, metric: str = "count"
 ) -> Iterator[bytes]:
     """Yield the file. Every metric that is not zero everywhere is a profile; speedscope opens on the chosen one.
 
     Args:
-        batch: the rows.
+        rows: the rows.
         about: its title names the file; behind it stands what the rows lack.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
+            flags.
         metric: what is shown first: a name of `METRICS`.
 
     Raises:
         ConfigError: an unknown field or metric.
     """
     chosen = metric_name(metric)
-    found = stacks(batch, fields)
+    found = stacks(rows, fields)
     title = f"{about.title} ({about.told})" if about.told else about.title
-    places = _places(batch) if "python" in found.fields else {}
+    places = _places(rows) if "python" in found.fields else {}
     numbers: dict[str, int] = {}
     samples = [[numbers.setdefault(name, len(numbers)) for name in frames] for frames in found.frames]
     shown = [m for m in METRICS if m == chosen or found.total(m)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import Completeness
+from ior_nb.runtime import Completeness, own, progress
 from ior_nb.runtime.clock import boot_id
 from ior_nb.runtime.rows import Rows
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Answers"]
 
 
+@own.all_ours
+@progress.all_told
 class Answers:
     """The tables of a trace, which has the rows and knows what they lack."""
 
@@ -47,6 +49,11 @@ class Answers:
         """Where lines have their text from."""
         raise NotImplementedError
 
+    @property
+    def here(self) -> bool:
+        """Whether its files are those of this machine, which has not been started anew."""
+        return self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
+
     def _start(self) -> int | None:
         raise NotImplementedError
 
@@ -70,8 +77,7 @@ class Answers:
         """
         from ior_nb.result import tables, writeback
 
-        here = self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
-        found = writeback.rows(self.pages, self.rows, start_ns=self._start() or 0, here=here)
+        found = writeback.rows(self.pages, self.rows, start_ns=self._start() or 0, here=self.here)
         return tables.framed(found, writeback.COLUMNS, self.completeness)
 
     def cache(self, other: Answers | None = None) -> str:
@@ -173,6 +179,12 @@ class Answers:
 
         return tables.processes(self.rows, self.completeness, origin_ns=self._start())
 
+    def labels(self) -> pd.DataFrame:
+        """Return one row per label, most time first; calls without a label have the empty one: see `ior_nb.label`."""
+        from ior_nb.result import tables
+
+        return tables.labels(self.rows, self.completeness, origin_ns=self._start())
+
     def errors(self) -> pd.DataFrame:
         """Return one row per system call and error, most frequent first, with a file it happened to."""
         from ior_nb.result import tables
@@ -217,7 +229,8 @@ class Answers:
         """Return the flame graph (an icicle), a plotly figure.
 
         Args:
-            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
+                flags.
             metric: what widths mean: count, duration, bytes or gap.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ior_nb import aggregate
 from ior_nb.errors import ConfigError
 from ior_nb.result import figures, tables
-from ior_nb.runtime import Completeness, own
+from ior_nb.runtime import Completeness, own, progress
 from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_ns
 
@@ -34,6 +34,7 @@ _TOTALS: Final = (
 
 
 @own.all_ours
+@progress.all_told
 class Diff:
     """Two traces side by side: `Trace.diff` makes one.
 
@@ -112,7 +113,8 @@ class Diff:
         """Return the differential flame graph, a plotly figure: red grew, blue shrank.
 
         Args:
-            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+            fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
+                flags.
             metric: what is compared: duration, count, bytes or gap.
 
         Raises:

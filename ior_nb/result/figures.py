@@ -74,7 +74,8 @@ def flame(
 
     Args:
         rows: the rows.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
+            flags.
         metric: what widths mean: count, duration, bytes, gap, fetched, or a part of the duration, as wait_device.
         lacking: what the rows lack; the picture is of the rows, and its title says so.
 
@@ -265,7 +266,8 @@ def diff_flame(
     Args:
         before: the rows of the one.
         after: the rows of the other.
-        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+        fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
+            flags.
         metric: what is compared: duration, count, bytes or gap.
         lacking: what the rows of both lack.
         told: that in lines.

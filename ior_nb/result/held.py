@@ -7,7 +7,7 @@ from typing import Final
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.memory import memory_limit
-from ior_nb.runtime.rows import Rows
+from ior_nb.runtime.rows import Rows, read
 from ior_nb.runtime.schema import COLUMNS
 from ior_nb.runtime.text import show_bytes
 
@@ -42,7 +42,7 @@ def in_memory(rows: Rows, count: int) -> EventBatch:
             f"{show_bytes(most)}: ask its tables and figures, which need no rows, or narrow it with "
             "t.filter(...) or ior_nb.load(..., start=..., end=...)"
         )
-    return EventBatch.concat([piece.read() for piece in rows.pieces()])
+    return EventBatch.concat(list(read(rows)))
 
 
 class Held:

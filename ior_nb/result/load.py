@@ -18,7 +18,7 @@ from ior_nb.result.objects import asked_of
 from ior_nb.result.sources import recorded
 from ior_nb.result.stored import Limits, Stored
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, Completeness, Filter, own
+from ior_nb.runtime import Accounting, Completeness, Filter, own, progress
 from ior_nb.runtime.completeness import (
     COUNTS,
     accounting_of,
@@ -33,13 +33,14 @@ from ior_nb.runtime.completeness import (
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
 
-__all__ = ["lacking_of", "load", "total"]
+__all__ = ["lacking_of", "load", "of_recordings", "opened", "total"]
 
 _ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
 _MOST_NOTES: Final = 20
 
 
 @own.ours
+@progress.told("load")
 def load(
     path_or_glob: str | Path | Iterable[str | Path],
     *,
@@ -76,7 +77,18 @@ def load(
     if not 0 <= low < float("inf") or not low <= high:
         raise ConfigError(f"from {start} s to {end} s is no stretch of a recording")
     wanted = filter if isinstance(filter, Filter) else parse(filter) if filter else Filter()
-    recordings = [Recording(path) for path in find(path_or_glob)]
+    trace = of_recordings(opened(path_or_glob), start, end)
+    if start is not None or end is not None:
+        trace.caveats += (f"only calls that began from {low:g} s on{'' if end is None else f', before {high:g} s'}",)
+    found = trace.filter(wanted) if wanted.active else trace
+    found.recording = trace.recording
+    if not keep_rows:
+        found.leave_rows()
+    return found
+
+
+def of_recordings(recordings: list[Recording], start: float | None = None, end: float | None = None) -> Trace:
+    """Return recordings as one trace, or a stretch of time of each; see `load`."""
     axis = Axis([r.metadata for r in recordings])
     trace = _empty_trace(recordings, axis)
     limits: list[Limits] = []
@@ -85,11 +97,9 @@ def load(
         limits.append(
             (
                 None if start is None else begins + round(start * 1e9),
-                None if end is None or high == float("inf") else begins + round(end * 1e9),
+                None if end is None or end == float("inf") else begins + round(end * 1e9),
             )
         )
-    if start is not None or end is not None:
-        trace.caveats += (f"only calls that began from {low:g} s on{'' if end is None else f', before {high:g} s'}",)
     stored = Stored(recordings, axis, limits)
     parts = [_Part(*about) for about in zip(recordings, itertools.count(), limits)]
     counts = functools.cache(lambda: [part.counted(stored) for part in parts])
@@ -99,17 +109,22 @@ def load(
         books=lambda: total([part.books(*found) for part, found in zip(parts, counts(), strict=True)]),
     )
     _close(trace, parts, axis, whole=start is None and end is None)
-    found = trace.filter(wanted) if wanted.active else trace
-    found.recording = trace.recording
-    if not keep_rows:
-        found.leave_rows()
-    return found
+    return trace
+
+
+def opened(path_or_glob: str | Path | Iterable[str | Path]) -> list[Recording]:
+    """Return recordings, whose footers have been read.
+
+    Raises:
+        RecordingError: nothing is there, or a file is no recording.
+    """
+    return [Recording(path) for path in progress.over(find(path_or_glob), lambda _: 1, "file")]
 
 
 def lacking_of(path_or_glob: str) -> Completeness | None:
     """Return what the rows of recordings lack, by their footers; None where that cannot be read."""
     try:
-        recordings = [Recording(path) for path in find(path_or_glob)]
+        recordings = opened(path_or_glob)
     except RecordingError:
         return None
     books = [replace(accounting_of(r.metadata) or Accounting(), died=r.unfinished) for r in recordings]
@@ -154,7 +169,7 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
         trace.returncode = whole_number(first.get("ior_nb.returncode"))
     # What is not known, or not the same in all, is not what this machine is either.
     trace.origin = {key: first.get(key, "") for key in _ORIGIN if len({f.get(key, "") for f in footers}) == 1}
-    trace.origin = dict.fromkeys(("ior_nb.machine", "ior_nb.boot_id"), "") | trace.origin
+    trace.origin = dict.fromkeys(_ORIGIN[1:], "") | trace.origin
     if len({r.host for r in recordings}) == 1 and recordings[0].host:
         trace.origin["ior_nb.hostname"] = recordings[0].host
     return trace

@@ -1,4 +1,4 @@
-"""Why a trace took its time, in two lines: what the device had to read, and what its calls waited for."""
+"""Why a trace took its time, in two lines: what its calls waited for, and what the device had to read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ior_nb.runtime.text import show_bytes, show_ns
+from ior_nb.runtime.text import show_bytes, show_count, show_ns
 
 __all__ = ["Spending"]
 
@@ -40,26 +40,57 @@ class Spending:
     """Of it, what faults on mapped files slept: they are no calls."""
     parts: Mapping[str, int] = field(default_factory=dict)
     """By column of `schema.PARTS`; empty where nothing was measured."""
+    waiting_ns: int = 0
+    """What calls waited for somebody else, which is none of the time in calls."""
+    waited_in: str = ""
+    """The call that did most of it."""
+    faults: int = 0
+    """Faults on mapped files that brought pages in, or slept."""
+    faulted: int = 0
+    """Bytes they brought in."""
+    wheres: Mapping[str, str] = field(default_factory=dict)
+    """The file that has half of a part, or of `faulted`, and more; as it is shown, raw."""
 
     def lines(self) -> tuple[str, ...]:
         """Return the lines that are worth it."""
-        return tuple(line for line in (self._bytes(), self._time()) if line)
+        return tuple(line for line in (self._time(), self._bytes()) if line)
 
     def _bytes(self) -> str:
         if self.fetched < 0 or (not self.fetched and self.read < _SOME_BYTES):
             return ""
-        fetched = f"{show_bytes(self.fetched)} fetched from the device"
+        fetched = f"{show_bytes(self.fetched)} fetched from the device{self._by_faults()}"
         if not self.read:
             return fetched
         if not self.fetched:
             return f"read {show_bytes(self.read)} from files, all of it from the page cache"
         return f"read {show_bytes(self.read)} from files: {show_bytes(self.cached)} from the page cache, {fetched}"
 
+    def _by_faults(self) -> str:
+        """Return what of it faults brought in, for a few bytes each that somebody touched."""
+        if not self.faults or self.faulted < _SOME_BYTES:
+            return ""
+        share = "" if self.faulted >= self.fetched else f"{show_bytes(self.faulted)} of it "
+        file = self.wheres.get("faulted")
+        each = show_bytes(self.faulted // self.faults)
+        count = show_count(self.faults, "page fault")
+        return f", {share}by {count} on {f'the mapped {file}' if file else 'mapped files'} ({each} each)"
+
     def _time(self) -> str:
+        """Return what the time in calls went to, and where waiting was longer, in which call that was."""
+        long = self.waiting_ns >= max(_SOME_NS, self.latency_ns - self.parts.get(_OTHERS, 0))
+        others = f"{show_ns(self.waiting_ns)} waiting for others, most in {self.waited_in}" if long else ""
+        return "; ".join(filter(None, (self._in_calls(), others)))
+
+    def _in_calls(self) -> str:
         whole = self.latency_ns - self.parts.get(_OTHERS, 0)
         if not self.parts or whole < _SOME_NS:
             return ""
-        ranked = sorted(((self.parts.get(name, 0), phrase) for name, phrase in _PHRASES.items()), reverse=True)
-        some = [f"{show_ns(part)} {phrase}" for part, phrase in ranked if part >= _LEAST * whole]
+        ranked = sorted(((self.parts.get(name, 0), name) for name in _PHRASES), reverse=True)
+        some = [f"{show_ns(part)} {self._at(name)}" for part, name in ranked if part and part >= _LEAST * whole]
         where = "calls and page faults" if self.slept_ns >= _LEAST * whole else "calls"
         return f"of {show_ns(whole)} in {where}: {', '.join(some)}" if some else ""
+
+    def _at(self, name: str) -> str:
+        """Return a part in words, with the file that most of it was for."""
+        file = self.wheres.get(name)
+        return f"{_PHRASES[name]} ({file})" if file else _PHRASES[name]

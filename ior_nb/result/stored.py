@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ior_nb.errors import RecordingError
+from ior_nb.export import arrow
 from ior_nb.export.arrow import event_batch
 from ior_nb.result.axis import Axis
 from ior_nb.runtime import EventBatch, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS, renewed
+from ior_nb.runtime.passing import Passing
+from ior_nb.runtime.rows import Rows
+from ior_nb.runtime.text import printable
 from ior_nb.sinks.parquet import Recording, RowGroup
 from ior_nb.sinks.parquet.scan import between, overlaps
 
-__all__ = ["Limits", "Stored"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Limits", "Stored", "foreign_types"]
 
 Limits = tuple[int | None, int | None]
 """Of `time_ns` in one recording: from where on, and before what."""
@@ -68,6 +77,33 @@ class Stored:
     def on_axis(self, number: int, times: tuple[int, int]) -> tuple[int, int]:
         """Return a stretch of time of one recording on the common axis."""
         return self.axis.window(number, times)
+
+
+def foreign_types(rows: Rows) -> dict[str, pa.DataType]:
+    """Return the Arrow types of the columns of rows that are not ours.
+
+    Raises:
+        RecordingError: recordings have columns of one name that differ.
+    """
+    import pyarrow as pa
+
+    if isinstance(rows, Passing):
+        return foreign_types(rows.rows)
+    if not isinstance(rows, Stored):
+        return arrow.foreign_types(piece for piece in rows.pieces() if isinstance(piece, EventBatch))
+    found: dict[str, pa.DataType] = {}
+    for recording in rows.recordings:
+        for name, given in recording.foreign.items():
+            kind = given.value_type if pa.types.is_dictionary(given) else given
+            try:
+                both = [pa.schema([(name, found.get(name, kind))]), pa.schema([(name, kind)])]
+                found[name] = pa.unify_schemas(both, promote_options="permissive").field(0).type
+            except pa.ArrowException as error:
+                raise RecordingError(
+                    f"cannot put the recordings together: the column {printable(name)} is {kind} in "
+                    f"{printable(str(recording.path))}, and {found[name]} in one before; rename it in one of them."
+                ) from error
+    return found
 
 
 class _Some:

@@ -166,8 +166,8 @@ class Summary:
         return ", ".join(parts)
 
     def amounts(self) -> tuple[str, ...]:
-        """Return the totals, and what the time and the bytes went to, in lines."""
-        return (self.totals(), *self.spending.lines())
+        """Return what the time and the bytes went to, and the totals, in lines."""
+        return (*self.spending.lines(), self.totals())
 
     @property
     def _imports_apart(self) -> bool:
@@ -233,11 +233,12 @@ class Summary:
 
     def text(self, width: int = 110) -> str:
         """Return plain text, nothing wider than `width`, safe on a terminal."""
-        said = textwrap.wrap(printable(self.headline()), width, subsequent_indent="    ", break_on_hyphens=False)
         lines = [
-            *said,
-            *map(printable, (*self.amounts(), *self.completeness.lines(), *self.all_notes())),
+            line
+            for said in (self.headline(), *self.amounts())
+            for line in textwrap.wrap(printable(said), width, subsequent_indent="    ", break_on_hyphens=False)
         ]
+        lines += map(printable, (*self.completeness.lines(), *self.all_notes()))
         lines += self.overview.text(self.duration_s * 1e9, width)
         for source in self.sources[:_SOURCES]:
             lines += ["", source.text(width)]

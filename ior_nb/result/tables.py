@@ -34,6 +34,7 @@ __all__ = [
     "families",
     "files",
     "imports",
+    "labels",
     "lines",
     "objects",
     "peers",
@@ -188,11 +189,26 @@ def processes(rows: Rows, lacking: Completeness = _WHOLE, *, origin_ns: int | No
         origin_ns: the start on the boot clock; by default the earliest row.
     """
     columns = aggregate.processes(rows, lacking.unrecorded)
-    start = _origin(rows, origin_ns)
+    return _frame(_since(columns, columns["threads"] > 0, _origin(rows, origin_ns)), lacking)
+
+
+def labels(rows: Rows, lacking: Completeness = _WHOLE, *, origin_ns: int | None = None) -> pd.DataFrame:
+    """Return one row per label, most time first, with its first and last activity in seconds since the start.
+
+    Args:
+        rows: the rows.
+        lacking: what they lack.
+        origin_ns: the start on the boot clock; by default the earliest row.
+    """
+    columns = aggregate.labels(rows, lacking.unrecorded)
+    return _frame(_since(columns, columns["processes"] > 0, _origin(rows, origin_ns)), lacking)
+
+
+def _since(columns: aggregate.Columns, known: np.ndarray, start: int) -> aggregate.Columns:
+    """Return the columns with first and last activity in seconds; those of missing calls nobody knows."""
     for name in ("first", "last"):
-        seconds_since = (columns.pop(f"{name}_ns") - start) / 1e9
-        columns[f"{name}_s"] = np.where(columns["threads"] > 0, seconds_since, np.nan)  # unknown of missing calls
-    return _frame(columns, lacking)
+        columns[f"{name}_s"] = np.where(known, (columns.pop(f"{name}_ns") - start) / 1e9, np.nan)
+    return columns
 
 
 def tasks(

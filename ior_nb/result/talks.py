@@ -7,10 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate.replies import Replies
 from ior_nb.aggregate.sums import Sums
 from ior_nb.result.crowd import Moved
 from ior_nb.runtime import EventBatch, Recoder
-from ior_nb.runtime.text import show_bytes, show_count
+from ior_nb.runtime.text import show_bytes, show_count, show_ns
 
 __all__ = ["Talk", "Talks"]
 
@@ -18,6 +19,8 @@ _PEERS: Final = 1 << 16
 _CONNECTIONS: Final = 1 << 18
 _NAMELESS: Final = "socket:"
 """What a peer begins with that is told by a number alone."""
+_LEAST_NS: Final = 10_000_000
+"""Waiting for answers that is worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,17 @@ class Talk:
     connections: int
     received: int
     sent: int
+    answers: int = 0
+    waited_ns: int = 0
+    """How long the program did without them."""
 
     def words(self) -> str:
         """Return what a user would say; the text is raw."""
         parts = [show_count(self.connections, "connection")]
         parts += [f"{show_bytes(self.sent)} sent"] if self.sent else []
         parts += [f"{show_bytes(self.received)} received"] if self.received else []
+        if self.waited_ns >= _LEAST_NS:
+            parts.append(f"waited {show_ns(self.waited_ns)} for {show_count(self.answers, 'answer')}")
         return f"{self.peer} ({', '.join(parts)})"
 
 
@@ -43,12 +51,16 @@ class Talks:
 
     def __init__(self) -> None:
         self._names = Recoder()
-        self._sums = Sums(("received", "sent", "connections"))
+        self._sums = Sums(("received", "sent", "connections", "answers", "waited"))
+        self._replies = Replies()
         self._met: set[int] = set()  # connections: inode of the socket << 32 | code of its peer
 
     def add(self, batch: EventBatch, moved: Moved | None) -> None:
         """Count the bytes that sockets moved."""
-        if moved is None or not batch["peer"].any():
+        if not batch["peer"].any():
+            return
+        self._answered(batch, moved)
+        if moved is None:
             return
         peers = batch["peer"][moved.rows]
         mine = np.flatnonzero(peers)
@@ -69,6 +81,17 @@ class Talks:
             kept = np.append(0, self._ranked()[: _PEERS // 2])
             self._sums.keep(kept, self._names.keep(kept))
             self._met.clear()
+            self._replies = Replies()  # which know peers by these numbers
+
+    def _answered(self, batch: EventBatch, moved: Moved | None) -> None:
+        read, written = np.zeros((2, len(batch)), np.int64)
+        if moved is not None:
+            read[moved.rows], written[moved.rows] = moved.read, moved.written
+        peers = self._names.codes(batch["peer"], batch.tables["peer"]).astype(np.intp)
+        found = self._replies.of(batch, peers, read, written)
+        self._sums.grow(len(self._names.own))
+        self._sums.add("answers", peers[found.rows], found.first)
+        self._sums.add("waited", peers[found.rows], found.waited)
 
     def _ranked(self) -> np.ndarray:
         columns = self._sums.columns
@@ -83,7 +106,7 @@ class Talks:
         ranked = self._ranked()
         found = zip(self._names.own.at(ranked), ranked.tolist(), strict=True)
         return tuple(
-            Talk(name, *(int(columns[key][at]) for key in ("connections", "received", "sent")))
+            Talk(name, *(int(columns[key][at]) for key in ("connections", "received", "sent", "answers", "waited")))
             for name, at in found
             if not name.startswith(_NAMELESS)
         )

@@ -7,22 +7,35 @@ there were.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import MEASURED, Spent, latencies, reasons, source_files, uses, wait_rows, waiting, waits_at, ways
+from ior_nb.aggregate import (
+    MEASURED,
+    Spent,
+    amount,
+    fault_rows,
+    latencies,
+    source_files,
+    uses,
+    wait_rows,
+    waiting,
+    waits_at,
+    ways,
+)
 from ior_nb.aggregate.sums import Sums
 from ior_nb.real import Lock
 from ior_nb.result.cost import Packages
 from ior_nb.result.crowd import Crowd, Moved
 from ior_nb.result.lines import Annotated
+from ior_nb.result.longest import Longest
 from ior_nb.result.overview import NAMED, Overview, grouped, others
 from ior_nb.result.spent import Spending
 from ior_nb.result.strip import Slots
-from ior_nb.result.summary import CallRow, ErrorRow, FileRow, SlowRow, Summary
+from ior_nb.result.summary import CallRow, ErrorRow, FileRow, Summary
 from ior_nb.result.talks import Talks
 from ior_nb.result.writeback import left_over, most
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
@@ -33,11 +46,13 @@ from ior_nb.runtime.peers import seen_files
 
 __all__ = ["Tally"]
 
-SLOWEST: Final = 5
 TOP: Final = 10
 """Rows of a table at most."""
 _KERNELS: Final = ("/proc/", "/sys/", "/dev/")
 """Files nobody wrote: no news that they were read."""
+_OF_FILES: Final = ("calls", "read", "written", "latency", "fetched", "used", "failed", "missing", "kind", "faulted")
+_WAITED: Final = ("wait_device_ns", "wait_lock_ns")
+"""Waits that are for a file."""
 _FILES: Final = 1 << 18
 _FAILURES: Final = 1 << 14
 """Failed rows put aside before they are counted."""
@@ -60,7 +75,7 @@ class Tally:
         self._lock = Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
         self._calls = Sums(("calls", "errors", "probes", "bytes", "latency", "waiting", "max"))
-        self._files = Sums(("calls", "read", "written", "latency", "fetched", "used", "failed", "missing", "kind"))
+        self._files = Sums((*_OF_FILES, *_WAITED))
         self._spent = Spent()
         self._dropped = 0  # files
         # (syscall, 1 for a probe, ret) -> count, file of the last
@@ -68,7 +83,7 @@ class Tally:
         self._failed: list[tuple[np.ndarray, np.ndarray, np.ndarray, StringTable]] = []  # call * 2 + probe, ret, file
         self._failures = 0
         self._crowd, self._slots, self._talks = Crowd(), Slots(), Talks()
-        self._slow, self._waits = _Longest(), _Longest()
+        self._slow, self._waits = Longest(), Longest()
         self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
         self._waits_at = self._uses = np.zeros(0, np.int8)
 
@@ -102,6 +117,7 @@ class Tally:
         rows_moved = self._add_bytes(call, file, read_from, moved) if moved.any() else None
         fetching = np.flatnonzero(batch["fetched_bytes"] > 0)
         self._files.add("fetched", read_from[fetching], batch["fetched_bytes"][fetching])
+        self._wait(batch, file)
         self._crowd.add(batch, rows_moved)
         self._talks.add(batch, rows_moved)
         if len(failed):
@@ -136,6 +152,14 @@ class Tally:
         used |= (how == 1) & (batch["file_kind"][rows] != folder) if folder else how == 1
         used &= ~batch["probe"][rows]
         self._files.columns["used"][file[rows[used]]] = 1
+
+    def _wait(self, batch: EventBatch, file: np.ndarray) -> None:
+        """Note which files calls waited at, and what faults brought in of them."""
+        for name in _WAITED:
+            rows = np.flatnonzero(amount(batch, name))
+            self._files.add(name, file[rows], batch[name][rows])
+        faults = np.flatnonzero(fault_rows(batch))
+        self._files.add("faulted", file[faults], batch["bytes"].view(np.int64)[faults])
 
     def _read_from(self, batch: EventBatch, call: np.ndarray, file: np.ndarray) -> np.ndarray:
         """Return the file whose bytes each row read."""
@@ -232,7 +256,7 @@ class Tally:
                 if count
             }
             overview = self._overview(ranked, window, home)
-            spending = self._spending(ranked)
+            spending = self._spending(ranked, overview.said)
             processes = len(self._crowd)
             distinct_files = len(ranked) + self._dropped
         if counters:
@@ -321,13 +345,14 @@ class Tally:
             home=home,
         )
 
-    def _spending(self, ranked: np.ndarray) -> Spending:
-        """Return what was fetched, beside what was read from files that are on a device."""
+    def _spending(self, ranked: np.ndarray, said: Callable[[str], str]) -> Spending:
+        """Return what was fetched, beside what was read from files that are on a device, and which files it was."""
         files = ranked[(self._files.columns["read"][ranked] > 0) & ~np.isin(self._kinds(ranked), (PIPE, SOCKET))]
         names = self._file_names.own.at(files)
         files = files[np.array([not name.startswith(_KERNELS) for name in names], bool)]
         read, fetched = (self._files.columns[name][files] for name in ("read", "fetched"))
-        spent = self._spent
+        spent, faults = self._spent, self._call_names.own.code("page_fault")
+        wheres = {name: self._most_of(name) for name in (*_WAITED, "faulted")}
         return Spending(
             fetched=spent.fetched,
             read=int(read.sum()),
@@ -335,7 +360,18 @@ class Tally:
             latency_ns=spent.latency,
             slept_ns=spent.slept,
             parts=dict(spent.parts),
+            waiting_ns=int(self._calls.columns["waiting"].sum()),
+            waited_in=self._call_names.own[int(self._calls.columns["waiting"].argmax())],
+            faults=int(self._calls.columns["calls"][faults]) if faults else 0,
+            faulted=int(self._files.columns["faulted"].sum()),
+            wheres={name: said(path) for name, path in wheres.items() if path},
         )
+
+    def _most_of(self, name: str) -> str:
+        """Return the file that has most of a column, empty where none has half of it."""
+        column = self._files.columns[name]
+        best = int(column.argmax())
+        return self._file_names.own[best] if 0 < column.sum() <= 2 * column[best] else ""
 
     def _kinds(self, files: np.ndarray) -> np.ndarray:
         """Return the kinds of files as `runtime.mine` has them; a name is looked at once."""
@@ -394,35 +430,3 @@ def _exact(
     totals |= {"errors": sum(failed.values()), "probes": sum(asked.values())}
     moved = (ways(counters) * [c["bytes"] for c in counters.values()]).sum(axis=1)
     return sorted(rows, key=lambda row: (-row.latency_ns, row.syscall))[:TOP], totals, moved
-
-
-class _Longest:
-    """The rows that took longest so far."""
-
-    def __init__(self) -> None:
-        self._kept: EventBatch | None = None
-        self._bar = -1
-
-    def add(self, batch: EventBatch, latency: np.ndarray) -> None:
-        """Remember the slowest rows so far; a batch with none of them costs one maximum. A negative latency is none."""
-        if self._kept is not None:
-            self._kept = self._kept.recoded(batch.tables)  # lest these few rows keep the strings of old tables
-        if int(latency.max()) < 0 or (
-            self._kept is not None and len(self._kept) >= SLOWEST and int(latency.max()) <= self._bar
-        ):
-            return
-        best = np.argpartition(latency, -SLOWEST)[-SLOWEST:] if len(batch) > SLOWEST else np.arange(len(batch))
-        slow = batch.take(best[latency[best] >= 0])
-        if self._kept is not None:
-            slow = EventBatch.concat([self._kept, slow])
-        order = np.argsort(-slow["latency_ns"].astype(np.int64), kind="stable")[:SLOWEST]
-        self._kept = slow.take(order)
-        self._bar = int(self._kept["latency_ns"].min())
-
-    def rows(self) -> list[SlowRow]:
-        """Return them, the slowest first."""
-        if self._kept is None:
-            return []
-        files = self._kept.tables["file"].at(seen_files(self._kept))
-        rows = zip(self._kept, files, reasons(self._kept), strict=True)
-        return [SlowRow(r.syscall, file, r.latency_ns, r.bytes, r.pid, r.comm, why) for r, file, why in rows]

@@ -16,16 +16,17 @@ from ior_nb.aggregate import counted, ended, missing
 from ior_nb.errors import ConfigError
 from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
+from ior_nb.result.bars import bar
 from ior_nb.result.footer import began_as, ended_as
 from ior_nb.result.held import Held, in_memory
 from ior_nb.result.imports import by_package
 from ior_nb.result.lines import Annotated, annotated
 from ior_nb.result.objects import Asked, pairs_of
 from ior_nb.result.sources import Sources
-from ior_nb.result.stored import Stored
+from ior_nb.result.stored import Stored, foreign_types
 from ior_nb.result.summary import Summary
 from ior_nb.result.tallies import Tallies
-from ior_nb.runtime import Accounting, Completeness, EventBatch, own
+from ior_nb.runtime import Accounting, Completeness, EventBatch, own, progress
 from ior_nb.runtime.clock import Moment, moment
 from ior_nb.runtime.completeness import Counters, only_where
 from ior_nb.runtime.host import HostCounts
@@ -46,8 +47,11 @@ __all__ = ["Trace", "clocks"]
 _AT_ONCE: Final = 1_000_000
 """Rows of a recording that are added up when somebody only wants to know what it is."""
 
+progress.shown_by(bar)
+
 
 @own.all_ours
+@progress.all_told
 class Trace(Answers):
     """A trace. `trace()` hands it out at once; its results are there when the trace has ended.
 
@@ -281,11 +285,9 @@ class Trace(Answers):
     def metadata(self) -> dict[str, str]:
         """Return what the footer of a recording says about the trace."""
         pairs = began_as(self)
-        return (
-            pairs | ended_as(self, self._told()) | pairs_of(self.asked) | self.recorded_cells()
-            if self.finished
-            else pairs
-        )
+        if not self.finished:
+            return pairs
+        return pairs | ended_as(self, self._told()) | pairs_of(self.asked) | self.recorded_cells()
 
     @property
     def sources(self) -> Sources:
@@ -296,9 +298,10 @@ class Trace(Answers):
         """Return what the footer of a recording says of cells."""
         if not self.records_cells:
             return {}
-        return self.sources.pairs(
-            (frame.file for stack in self._sums.of_all()[1].costs() for frame in stack), self.cells
-        )
+        if isinstance(self._rows, Stored):  # its footer has those of its rows
+            return self.sources.pairs(self.texts, self.cells)
+        stacks = self._sums.of_all()[1].costs()
+        return self.sources.pairs((frame.file for stack in stacks for frame in stack), self.cells)
 
     def annotated(self, file: str = "") -> list[Annotated]:
         """Return the cells, or files, with what each of their lines made in the margin; most time first.
@@ -382,29 +385,32 @@ class Trace(Answers):
             ConfigError: no such format or option; nothing was written.
             RecordingError: the file cannot be written.
         """
-        from ior_nb.export import export
+        from ior_nb.export import EXPORTERS, chosen, export
 
-        return export(self.batch, target, format=format, about=self._about(), **options)
+        name = chosen(target, format)[0]
+        rows = self.batch if EXPORTERS[name].at_once else self.rows
+        return export(rows, target, format=format, about=self._about(pictured=name == "html"), **options)
 
     def _start(self) -> int | None:
         return self.window[0] or None
 
-    def _about(self) -> About:
+    def _about(self, *, pictured: bool) -> About:
         from ior_nb.export import About
 
         notes = self.notes if self.recording is None else (*self.notes, f"recorded to {self.recording}")
         host = self.origin.get("ior_nb.hostname", platform.node())
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started_at))
-        summary = self.summary()
+        summary = self.summary() if pictured else None  # which looks at all rows
         return About(
             title=self.name,
-            facts=(self.scope, show_ns(self.duration_s * 1e9), when, host, f"engine {self.engine}"),
+            facts=(self.scope, show_ns(self.duration_s * 1e9), when, *filter(None, [host]), f"engine {self.engine}"),
             completeness=self.completeness,
             notes=notes,
             duration_s=self.duration_s,
             metadata=self.metadata(),
-            overview=summary.html_overview(),
-            sources=tuple(source.html() for source in summary.sources),
+            overview=summary.html_overview() if summary is not None else "",
+            sources=tuple(source.html() for source in summary.sources) if summary is not None else (),
+            foreign=foreign_types(self.rows),
             origin_ns=self._start(),
         )
 

@@ -44,7 +44,16 @@ from ior_nb.runtime.live import (
 from ior_nb.runtime.pushdown import Pushdown
 from ior_nb.runtime.schema import COLUMNS, Column
 from ior_nb.runtime.sheet import Sheet
-from ior_nb.runtime.shown import FlameChoices, FlameColumns, Frame, RecordingState, Suggestion, Task, TraceState
+from ior_nb.runtime.shown import (
+    FlameChoices,
+    FlameColumns,
+    Frame,
+    PageState,
+    RecordingState,
+    Suggestion,
+    Task,
+    TraceState,
+)
 from ior_nb.runtime.statistics import (
     Activity,
     Bucket,
@@ -87,6 +96,7 @@ __all__ = [
     "LiveRuntime",
     "LiveTrace",
     "LiveTrieSource",
+    "PageState",
     "ProbeControl",
     "ProbeManager",
     "ProbeState",

@@ -19,7 +19,7 @@ from typing import Protocol, runtime_checkable
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.filter import Filter
 from ior_nb.runtime.sheet import Sheet
-from ior_nb.runtime.shown import RecordingState, TraceState
+from ior_nb.runtime.shown import PageState, RecordingState, TraceState
 from ior_nb.runtime.statistics import Snapshot
 from ior_nb.runtime.values import ProbeState, SnapshotNode
 
@@ -177,10 +177,13 @@ class LiveTrace(Protocol):
         """Bring the published sources up to date: a view is about to read them."""
 
     def reset(self) -> None:
-        """Begin the aggregates anew; a finished trace refuses."""
+        """Begin the aggregates anew; a finished trace counts on where it was stopped, else refuses."""
 
     def stop(self) -> None:
-        """End the trace; a finished one refuses."""
+        """End the trace; a finished one stops counting its rows where it does, else refuses."""
+
+    def pages(self, paths: Sequence[str]) -> Mapping[str, PageState]:
+        """Return what is known of pages of these files now; each is looked at, so they should be few."""
 
     def export(self, path: str, wanted: Filter) -> Path:
         """Write the rows that a filter accepts to a file, the format by the ending."""

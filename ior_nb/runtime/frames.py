@@ -103,6 +103,7 @@ FIELDS: Final[dict[str, Field]] = {
     "file": Field("file", _whole, "the file's whole path; none without a file"),
     "family": Field("family", _whole, "family of the system call"),
     "cell": Field("cell", _cell, "execution count of the notebook cell; none outside"),
+    "label": Field("label", _path, "labels, the outer one first, each but the first with its slash; none without one"),
     "python": Field("stack", _python, "functions of the Python stack, `function (file:line)`, outermost first"),
     "func": Field("py_func", _whole, "function of the line of Python that made the call"),
     "flags": Field("open_flags", _flags, "flags of an open; none for other calls"),

@@ -10,14 +10,23 @@ the session makes them from those it has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.contracts import LiveTrieSource, ProbeManager, SnapshotSource, StreamSource
 from ior_nb.runtime.filter import Filter
-from ior_nb.runtime.shown import FlameChoices, FlameColumns, Frame, RecordingState, Suggestion, Task, TraceState
+from ior_nb.runtime.shown import (
+    FlameChoices,
+    FlameColumns,
+    Frame,
+    PageState,
+    RecordingState,
+    Suggestion,
+    Task,
+    TraceState,
+)
 
 __all__ = [
     "FilterControl",
@@ -133,6 +142,9 @@ class TraceControl(Protocol):
 
     def tasks(self, pid: int = 0) -> Sequence[Task]:
         """Return the processes, this one first; with `pid` the threads of that process."""
+
+    def pages(self, paths: Sequence[str]) -> Mapping[str, PageState]:
+        """Return what is known of pages of these files now; each is looked at, so they should be few."""
 
     def export(self, path: str) -> Path:
         """Write the rows that the filter in force accepts to a file, the format by the ending."""

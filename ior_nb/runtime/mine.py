@@ -35,6 +35,7 @@ RULES: Final = (
     Rule(SOCKET, rf"^socket:|^(?:{'|'.join(PROTOCOLS)}) ", "sockets"),
     Rule(PIPE, r"^[a-z_]+:", "pipes, and what else has no place in a folder: timers, events, namespaces"),
     Rule(LIBRARY, r"^/memfd:ior-nb ", "the tracer's own, which a child closes"),
+    Rule(LIBRARY, r"^/dev/shm/ior-nb-\d", "and what processes say of their labels"),
     Rule(MINE, r"^/dev/shm/(?!sem\.)", "shared memory that has a name"),
     Rule(LIBRARY, r"/(?:site|dist)-packages(?:/|$)|/(?:lib|lib64|libexec)/python\d", "installed Python packages"),
     Rule(LIBRARY, r"/__pycache__(?:/|$)|\.pyc(?:\.\d+)?$|/pyvenv\.cfg$|/\.venv(?:/|$)", "of an interpreter"),

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from ior_nb.runtime import progress
 from ior_nb.runtime.batch import EventBatch
 
-__all__ = ["Piece", "Rows", "read"]
+__all__ = ["Piece", "Rows", "grouped", "pieces", "read"]
 
 
 class Piece(Protocol):
@@ -33,9 +34,30 @@ class Rows(Protocol):
         """Return the pieces, in order."""
 
 
+def pieces(rows: Rows) -> Iterator[Piece]:
+    """Yield the pieces one after the other, for whoever looks at each: a user who waits for it sees how far it is."""
+    return progress.over(rows.pieces(), lambda piece: piece.size())
+
+
 def read(rows: Rows, *columns: str) -> Iterator[EventBatch]:
     """Yield these columns of all rows, piece by piece; batches without a row are left out."""
-    for piece in rows.pieces():
+    for piece in pieces(rows):
         batch = piece.read(*columns)
         if len(batch):
             yield batch
+
+
+def grouped(batches: Iterable[EventBatch], rows: int) -> Iterator[EventBatch]:
+    """Yield the rows of batches in batches of this many, the last one of what is left."""
+    waiting: list[EventBatch] = []
+    count = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += len(batch)
+        if count >= rows:
+            whole = EventBatch.concat(waiting)
+            for at in range(0, count - rows + 1, rows):
+                yield whole[at : at + rows]
+            waiting, count = [whole[count - count % rows :]], count % rows
+    if count:
+        yield EventBatch.concat(waiting)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ior_nb.errors import RecordingError
 from ior_nb.runtime.completeness import Completeness
+from ior_nb.runtime.progress import Step
 
 __all__ = [
     "FOLDED",
@@ -19,6 +20,7 @@ __all__ = [
     "FlameChoices",
     "FlameColumns",
     "Frame",
+    "PageState",
     "RecordingState",
     "Suggestion",
     "Task",
@@ -82,6 +84,22 @@ class Suggestion:
     """`dimension`, `operator`, `value`, `unit` or `keyword`."""
     doc: str = ""
     """What it means, in one line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageState:
+    """What is known of a file's pages in memory, in bytes."""
+
+    cached: int = -1
+    """In the page cache now; -1 where the kernel does not tell, or not us."""
+    dirtied: int = 0
+    """Made dirty by calls and mapped memory of the trace."""
+    written: int = 0
+    """What a device has taken since."""
+    pending: int = 0
+    """Still to be written."""
+    never: int = 0
+    """Of a file that was deleted before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,3 +167,7 @@ class TraceState:
     """For how long statistics and flame graph have been counting, since a reset or another filter; 0: all the time."""
     fixed: bool = False
     """Whether only this finished trace is shown, and nothing can be started from here."""
+    counting: Step | None = None
+    """How much of it the panels show so far, where that is not all yet."""
+    paused: bool = False
+    """Whether that stays so until somebody has it count on."""

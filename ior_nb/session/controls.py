@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import LiveTrace, RecordingState, Task, TraceState
+from ior_nb.runtime import LiveTrace, PageState, RecordingState, Task, TraceState
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.plan import Request, plan
 from ior_nb.session.session import TracerSession
@@ -71,6 +71,10 @@ class Control:
 
     def tasks(self, pid: int = 0) -> list[Task]:
         return _threads(pid) if pid else _processes()
+
+    def pages(self, paths: Sequence[str]) -> Mapping[str, PageState]:
+        live = self._bindings.live()
+        return {} if live is None else live.pages(paths)
 
     def export(self, path: str) -> Path:
         if Path(path).exists():

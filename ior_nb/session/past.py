@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.pages import states
 from ior_nb.errors import ConfigError, SourceError
 from ior_nb.globalfilter import to_text
 from ior_nb.real import Lock, RLock
@@ -19,6 +20,7 @@ from ior_nb.runtime import (
     Completeness,
     EventBatch,
     Filter,
+    PageState,
     RuntimePublisher,
     TraceState,
     runtime_publisher_from_context,
@@ -26,6 +28,7 @@ from ior_nb.runtime import (
 )
 from ior_nb.runtime.completeness import COUNTED, Counters
 from ior_nb.runtime.passing import Passing
+from ior_nb.runtime.progress import Step
 from ior_nb.runtime.rows import Rows
 from ior_nb.session.piecewise import Piecewise
 from ior_nb.sinks.flamegraph import LiveTrie
@@ -46,8 +49,8 @@ class Past:
 
     Its rows are counted when somebody looks, and again when the filter or the frames of the flame graph change: two
     seconds at once, the others a bit with each look of a view, which shows what was counted by then and how long the
-    rest takes. Whatever is asked for meanwhile begins anew. What its run counted is exact, and stays as long as nobody
-    asks for another filter.
+    rest takes, until somebody stops that. Whatever is asked for meanwhile begins anew. What its run counted is exact,
+    and stays as long as nobody asks for another filter.
 
     Args:
         trace: the trace.
@@ -74,7 +77,7 @@ class Past:
         self._over = False
         self._counted: Filter | None = None
         self._wanted = Filter()
-        self._looked = False
+        self._looked = self._paused = False
         # statistics and trie, where rows are left: what takes these, and what follows the last of them
         self._going_on: dict[str, tuple[Piecewise, Callable[[EventBatch], None], Callable[[], None]]] = {}
 
@@ -126,8 +129,10 @@ class Past:
             rows=trace.accounting.emitted + trace.accounting.in_flight,
             elapsed_s=trace.duration_s,
             completeness=self._completeness(),
-            notes=(*filter(None, (self._progress(),)), *trace.notes),
+            notes=trace.notes,
             fixed=self._fixed,
+            counting=self._step(),
+            paused=self._paused,
             origin_ns=trace.window[0],
         )
 
@@ -137,9 +142,10 @@ class Past:
             self._looked = True
             wanted = self._wanted
             if wanted == self._counted:
-                for name in list(self._going_on):
+                for name in () if self._paused else list(self._going_on):
                     self._go_on(name, _A_TICK)
                 return
+            self._paused = False
             start, end = self.trace.window
             now = [start]
             # Began with the trace; each snapshot reads the clock again. When a missing call was, nobody knows.
@@ -168,17 +174,25 @@ class Past:
             del self._going_on[name]
             over()
 
-    def _progress(self) -> str:
-        """Return how far the slower of the two has come; empty when all is counted."""
-        return next((told for counting, *_ in list(self._going_on.values()) if (told := counting.told())), "")
+    def _step(self) -> Step | None:
+        """Return how far the slower of the two has come; None when all is counted."""
+        return next((counting.step() for counting, *_ in list(self._going_on.values()) if not counting.over), None)
 
     def reset(self) -> None:
-        """Refuse: there is nothing to begin anew."""
-        raise ConfigError("the trace has ended; what it shows is all of it")
+        """Count on after a stop; else there is nothing to begin anew."""
+        if not self._paused:
+            raise ConfigError("the trace has ended; what it shows is all of it")
+        self._paused = False
 
     def stop(self) -> None:
-        """Refuse: it has ended."""
-        raise ConfigError("no trace is running")
+        """Count no more rows; where all are counted there is nothing to stop."""
+        if not self._going_on:
+            raise ConfigError("no trace is running")
+        self._paused = True
+
+    def pages(self, paths: Sequence[str]) -> dict[str, PageState]:
+        """Return what is in the page cache now, and what was known of writes at the end."""
+        return states(self.trace.pages, paths) if self.trace.here else {}
 
     def export(self, path: str, wanted: Filter) -> Path:
         """Write the rows that a filter accepts to a file."""

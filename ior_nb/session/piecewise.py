@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import ROWS_AT_ONCE
+from ior_nb.runtime.progress import Step
 from ior_nb.runtime.rows import Rows
-from ior_nb.runtime.text import show_count
 
 __all__ = ["Piecewise"]
 
@@ -26,6 +26,7 @@ class Piecewise:
         self._clock = clock
         self._pieces = list(rows.pieces())
         self._columns = columns
+        self._whole = sum(piece.size() for piece in self._pieces)
         self._next = self._seen = 0
         self._spent = 0.0
 
@@ -48,10 +49,7 @@ class Piecewise:
                 break
         self._spent += self._clock() - begin
 
-    def told(self) -> str:
-        """Return how far it has come, and how long the rest takes; empty when all is done."""
-        if self.over:
-            return ""
-        whole = sum(piece.size() for piece in self._pieces)
-        left = f", {self._spent * (whole - self._seen) / self._seen:,.0f} s left" if self._seen else ""
-        return f"counting: {self._seen:,} of {show_count(whole, 'row')}{left}"
+    def step(self) -> Step:
+        """Return how far it has come, and how long the rest takes."""
+        left = self._spent * (self._whole - self._seen) / self._seen if self._seen else -1.0
+        return Step("counting", self._seen, self._whole, left)

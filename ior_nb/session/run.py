@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 
 from ior_nb import errors
 from ior_nb.engine.contract import Engine, Feed
+from ior_nb.engine.pages import states
 from ior_nb.export import About, export
 from ior_nb.globalfilter import to_text
 from ior_nb.real import Lock
@@ -22,6 +23,7 @@ from ior_nb.runtime import (
     Completeness,
     EventBatch,
     Filter,
+    PageState,
     StringTable,
     TraceOptions,
     TraceRuntimeBindings,
@@ -64,12 +66,7 @@ class Run:
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        owner: Books,
-        cells: CellTimes,
-        *,
-        stop: Callable[[], None] | None = None,
+        self, engine: Engine, owner: Books, cells: CellTimes, *, stop: Callable[[], None] | None = None
     ) -> None:
         self.engine = engine
         self.owner = owner
@@ -282,6 +279,10 @@ class Run:
         if self._ended:
             raise errors.ConfigError("no trace is running")
         self._stop()
+
+    def pages(self, paths: Sequence[str]) -> dict[str, PageState]:
+        """Return what is known of pages of these files now; nothing of those of another machine."""
+        return {} if self.engine.replays else states(self.engine.pages, paths)
 
     def export(self, path: str, wanted: Filter) -> Path:
         """Write the rows so far that a filter accepts to a file."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import traitlets
 
-from ior_nb.runtime import LiveRuntime
+from ior_nb.runtime import LiveRuntime, TraceState
 from ior_nb.runtime.text import escaped_html, show_ns
 from ior_nb.widgets.chips import act_on, chips
 from ior_nb.widgets.page import script, style
@@ -17,6 +18,7 @@ from ior_nb.widgets.ticker import ticker
 
 __all__ = ["Bar"]
 
+_PAUSED: Final = "stopped, so that the panels show a part: "
 AUTO_RESET_S: Final = (0, 10, 30, 60, 120, 300)
 
 
@@ -67,6 +69,7 @@ class Bar(Panel):
             "complete": state.completeness.complete,
             "accounting": state.completeness.line() if state.completeness.accounting.seen else "",
             "notes": list(state.notes),
+            "counting": _counting(state),
             "recording": str(recording.path or "") if recording.active else "",
             "auto_reset": self._auto_reset_s,
             "auto_choices": list(AUTO_RESET_S),
@@ -113,6 +116,16 @@ class Bar(Panel):
             f"{shown['rows']:,} rows in {show_ns(shown['elapsed_s'] * 1e9)}",
             f"filter: {shown['filter'] or 'all'}",
             "still running" if shown["running"] else shown["accounting"],
+            shown["counting"] and shown["counting"]["text"],
             *shown["notes"],
         ]
         return "<p>" + escaped_html("  ·  ".join(p for p in parts if p)) + "</p>"
+
+
+def _counting(state: TraceState) -> dict[str, Any] | None:
+    """Return how far the rows of a finished trace have been counted; None where all are."""
+    step = state.counting
+    if step is None:
+        return None
+    text = _PAUSED + replace(step, left_s=-1).text() if state.paused else step.text()
+    return {"done": step.done, "whole": step.whole, "text": text, "paused": state.paused}

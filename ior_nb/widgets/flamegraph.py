@@ -215,7 +215,7 @@ def _merged(parts: list[FlameColumns]) -> FlameColumns:
 
 # ---- from a frame to a filter
 
-_DIMENSION: Final = {"python": "stack", "func": "py_func"}
+_DIMENSION: Final = {"path": "file", "python": "stack", "func": "py_func"}
 """Field -> dimension of a filter, where they are not called the same."""
 _ABSENT: Final = "^$"
 _NUMBERS: Final = frozenset({"pid", "tid", "cell"})
@@ -253,16 +253,16 @@ def terms_of_frames(fields: Sequence[str], frames: Sequence[Frame], *, leaf: boo
 
 
 def _term(field: str, names: Sequence[str], *, whole: bool) -> Node:
-    """Return the term of one field. A path that is not whole is a directory: it, and what is below."""
-    if field in ("path", "file"):
-        path = "".join(names)
+    """Return the term of one field. A path, or label, that is not whole is a directory: it, and what is below."""
+    if field in ("path", "file", "label"):
+        path, dimension = "".join(names), _DIMENSION.get(field, field)
         if not names:
-            return Text("file", "~", _ABSENT)
+            return Text(dimension, "~", _ABSENT)
         if field == "file" or whole:
-            return node_of_value("file", path)
+            return node_of_value(dimension, path)
         # A mere prefix would match /a/bc too. `=` has no escape for a star.
-        below = Text("file", "~", f"^{path}/") if "*" in path else Text("file", "=", f"{path}/*")
-        return Or((node_of_value("file", path), below)) if path != "/" else below
+        below = Text(dimension, "~", f"^{path}/") if "*" in path else Text(dimension, "=", f"{path}/*")
+        return Or((node_of_value(dimension, path), below)) if path != "/" else below
     if field == "python" and names:
         stack = ";".join(names)
         return node_of_value("stack", stack) if whole else Text("stack", "~", f"^{stack}")

@@ -42,10 +42,10 @@ _SILENT_S: Final = 5.0
 """Views speak every two seconds. After such a silence none can be heard, and a new one may be there."""
 _REPEAT_S: Final = 2.0
 _STILL_ROWS: Final = 20
-_TEXTS: Final = ("comm", "syscall", "family", "file", "old_file")
+_TEXTS: Final = ("comm", "syscall", "family", "file", "old_file", "label")
 # What a row is to the view; 8 is added where the gap means nothing, 16 to a probe.
 _KINDS: Final = {"warning": 2, "in flight": 3, "no return": 4}
-_NARROWING: Final = ("comm", "pid", "tid", "syscall", "fd", "ret", "bytes", "file", "latency", "gap")
+_NARROWING: Final = ("comm", "pid", "tid", "syscall", "fd", "ret", "bytes", "file", "label", "latency", "gap")
 
 
 class StreamPanel(Panel):

@@ -30,6 +30,7 @@ BENCHES = (
     "cell_cost",
     "lines",
     "idle",
+    "bystanders",
     "dashboard",
     "scale",
     "cluster",

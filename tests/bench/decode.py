@@ -54,7 +54,7 @@ def _pipeline(rows: int) -> tuple[list[Row], list[EventBatch]]:
         t1 = time.thread_time()
         batch = decoder.events(frame.events)
         t2 = time.thread_time()
-        batch = run._stamped(batch)
+        batch = run._stamped(batch, [])
         t3 = time.thread_time()
         tally.add(batch)
         t4 = time.thread_time()

@@ -1,14 +1,18 @@
-"""Questions to recordings of any size, against DuckDB (one thread) for the same answer on the same files in one run.
+"""Questions to recordings of any size, against DuckDB and Polars (one thread) for the same answer on the same files.
 
 Each question is asked in a process of its own, which says what it cost: processor time without that of its imports, and
-the most memory it held. Answers are compared.
+the most memory it held. Answers are compared. Large sets take a while to make: with IOR_NB_BENCH_FOLDER they are kept
+in that folder, and made where they are missing; IOR_NB_BENCH_ROWS is how many rows all files have together, and
+IOR_NB_BENCH_ASK names the questions.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -21,7 +25,7 @@ import numpy as np
 
 from tests.bench.report import Row, log
 
-TITLE = "scale: questions to a folder of recordings of the fixed generator, one host each, against DuckDB (1 thread)"
+TITLE = "scale: questions to a folder of recordings of the fixed generator, of 4 hosts, against DuckDB (1 thread)"
 _BY_NAME: Final = ("files", "syscalls", "slice", "filter")
 _COMPARED: Final = ("calls", "errors", "bytes_read", "bytes_written", "time_ns")
 _SPENT: Final = ("fetched_bytes", "on_cpu_ns", "wait_cpu_ns", "wait_device_ns", "wait_lock_ns", "wait_other_ns")
@@ -63,36 +67,54 @@ SQL: Final[dict[str, str]] = {
 
 def measure(quick: bool) -> list[Row]:
     """Run everything."""
-    files, rows = (4, 500_000) if quick else (16, 1_000_000)
-    found: list[Row] = []
-    with tempfile.TemporaryDirectory() as name:
+    files = 4 if quick else 16
+    rows = int(os.environ.get("IOR_NB_BENCH_ROWS") or (2_000_000 if quick else 50_000_000)) // files
+    kept = os.environ.get("IOR_NB_BENCH_FOLDER")
+    asked = os.environ.get("IOR_NB_BENCH_ASK", " ".join((*SQL, "summary"))).split()
+    with contextlib.nullcontext(kept) if kept else tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in range(files):
-            log(f"scale: recording {number + 1} of {files}, {rows:,} rows")
-            _ask("make", str(folder / f"node{number:02d}.parquet"), str(rows), str(number + 1))
+            path = folder / f"node{number % 4}-{number // 4}.parquet"
+            if not path.exists():
+                log(f"scale: recording {number + 1} of {files}, {rows:,} rows")
+                _ask("make", str(path), str(rows), str(number + 1))
         log(f"scale: {sum(f.stat().st_size for f in folder.iterdir()) / files / rows:.1f} bytes a row")
-        for question in SQL:
-            log(f"scale: {question}")
-            ours, theirs = _ask("ior", str(folder), question), _ask("duckdb", str(folder), question)
-            ratio = ours["cpu"] / theirs["cpu"]
-            found.append(
-                Row(
-                    what=f"{question}: {files * rows / 1e6:,.0f} M rows, {ours['memory']:,} MiB held",
-                    measured=f"{ours['cpu']:.2f} s",
-                    added=f"DuckDB {theirs['cpu']:.2f} s, {theirs['memory']:,} MiB",
-                    ratio=f"{ratio:.2f}",
-                    goal="≤ 1.00 × DuckDB, 1 GiB, the same answer",
-                    met=ratio <= 1 and ours["memory"] <= 1024 and ours["answer"] == theirs["answer"],
-                )
-            )
-        ours = _ask("ior", str(folder), "summary")
-        found.append(Row(what=f"summary, {ours['memory']:,} MiB held", measured=f"{ours['cpu']:.2f} s"))
-    return found
+        return [_measured(folder, question, files * rows) for question in asked]
+
+
+def _measured(folder: Path, question: str, rows: int) -> Row:
+    log(f"scale: {question}")
+    ours = _ask("ior", str(folder), question)
+    what = f"{question}: {rows / 1e6:,.0f} M rows, {ours['memory']:,} MiB held"
+    if question not in SQL:
+        return Row(what=what, measured=f"{ours['cpu']:.2f} s")
+    theirs, others = (_ask(engine, str(folder), question) for engine in ("duckdb", "polars"))
+    ratio = ours["cpu"] / theirs["cpu"]
+    same = [engine["answer"] == ours["answer"] for engine in (theirs, others)]
+    if not all(same):
+        log(f"scale: {question}: the answer is another one than that of {' and '.join(_differ(same))}")
+    return Row(
+        what=what,
+        measured=f"{ours['cpu']:.2f} s",
+        added=f"DuckDB {theirs['cpu']:.2f} s, {theirs['memory']:,} MiB; "
+        f"Polars {others['cpu']:.2f} s, {others['memory']:,} MiB",
+        ratio=f"{ratio:.2f}",
+        goal="≤ 1.00 × DuckDB, 1 GiB, the same answer",
+        met=ratio <= 1 and ours["memory"] <= 1024 and all(same),
+    )
+
+
+def _differ(same: list[bool]) -> list[str]:
+    return [name for name, equal in zip(("DuckDB", "Polars"), same, strict=True) if not equal]
 
 
 def _ask(*words: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.scale", *words], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.bench.scale", *words],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"POLARS_MAX_THREADS": "1"},
     )
     answer: dict[str, Any] = json.loads(done.stdout or "{}")
     return answer
@@ -110,10 +132,11 @@ def _make(path: Path, rows: int, seed: int) -> None:
     from ior_nb.sinks.parquet import Recorder
     from tests.bench.frames import frames
 
-    decoder, recorder, before = Decoder(), Recorder(to_arrow=lambda b: record_batch(b, host=path.stem)), 0
+    host, decoder, before = path.stem.partition("-")[0], Decoder(), 0
+    recorder = Recorder(to_arrow=lambda batch: record_batch(batch, host=host))
     about = {
         "ior_nb.version": "0",
-        "ior_nb.hostname": path.stem,
+        "ior_nb.hostname": host,
         "ior_nb.engine": "bcc",
         "ior_nb.title": "bench",
         "ior_nb.boot_id": "bench",
@@ -199,13 +222,81 @@ def _of_duckdb(folder: str, question: str) -> tuple[Callable[[], Any], Callable[
     return lambda: connection.sql(query).df(), compared
 
 
+def _of_polars(folder: str, question: str) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
+    import polars as pl
+
+    from ior_nb.aggregate import CLASS_OF
+
+    reads, writes = (
+        pl.col("syscall").is_in([name for name, kind in CLASS_OF.items() if kind in (way, "transfer")])
+        for way in ("read", "write")
+    )
+    done, bytes_, latency = pl.col("state") == "done", pl.col("bytes"), pl.col("latency_ns")
+    measures = [
+        pl.len().alias("calls"),
+        (pl.col("is_error") & ~pl.col("probe")).sum().alias("errors"),
+        pl.col("probe").sum().alias("probes"),
+        bytes_.filter(reads).sum().alias("bytes_read"),
+        bytes_.filter(writes).sum().alias("bytes_written"),
+        latency.filter(done).sum().alias("time_ns"),
+        done.sum().alias("timed"),
+        latency.filter(done).max().alias("max_ns"),
+        *(pl.col(name).filter(pl.col(name) >= 0).sum() for name in _SPENT),
+    ]
+    rows = pl.scan_parquet(f"{folder}/*.parquet")
+    ranks = [latency.filter(done).quantile(q, "higher").alias(f"rank{q}") for q in (0.5, 0.99, 0.999)]
+
+    def asked() -> Any:
+        match question:
+            case "files":
+                parts = rows.filter(reads & (bytes_ > 0) & (pl.col("offset") >= 0)).select(
+                    "file", "inode", s="offset", e=pl.col("offset") + bytes_.cast(pl.Int64)
+                )
+                before = pl.col("e").cum_max().shift(1).over(["file", "inode"], order_by="s").fill_null(pl.col("s"))
+                fresh = (pl.col("e") - pl.max_horizontal("s", before)).clip(0)
+                again = (pl.col("e") - pl.col("s") - fresh).sum().alias("reread_bytes")
+                found = rows.group_by("file").agg(measures).join(parts.group_by("file").agg(again), "file", "left")
+            case "syscalls":
+                found = rows.group_by("syscall").agg([pl.col("family").first(), *measures, *ranks])
+            case "processes":
+                more = [pl.col("tid").n_unique(), pl.col("ppid").max(), pl.col("time_ns").min().alias("first")]
+                found = rows.group_by("pid").agg([*measures, *more, pl.col("comm").last()])
+            case "slowest":
+                found = rows.filter(done).top_k(20, by="latency_ns")
+            case "timeline":
+                found = rows.group_by((pl.col("time_ns") - _FIRST) // _SLOT).agg(measures)
+            case "slice":
+                inside = pl.col("time_ns").is_between(_FIRST + 10_000_000, _FIRST + 30_000_000 - 1)
+                found = rows.filter(inside).group_by("file").agg(measures)
+            case "filter":
+                found = rows.filter(pl.col("is_error") & ~pl.col("probe")).group_by("file").agg(measures)
+            case _:
+                found = rows.group_by("comm", "syscall", "file").agg(pl.len())
+        return found.collect(engine="streaming").to_pandas()
+
+    def compared(table: Any) -> Any:
+        if question == "flame":
+            return int(table["len"].sum())
+        if question == "slowest":
+            return sorted(table["latency_ns"].tolist(), reverse=True)
+        values = table[[c for c in table.columns if c.startswith("rank")]].to_numpy().astype(int).tolist()
+        return _in_order(
+            question, table, table[_summed(question)].fillna(0).to_numpy(), values if question == "syscalls" else []
+        )
+
+    return asked, compared
+
+
+_ENGINES: Final = {"ior": _of_ior, "duckdb": _of_duckdb, "polars": _of_polars}
+
+
 def _main(what: str, *words: str) -> None:
     if what == "make":
         _make(Path(words[0]), int(words[1]), int(words[2]))
         return
     for name in _IMPORTED:  # which is no part of an answer
         importlib.import_module(name)
-    ask, compared = (_of_ior if what == "ior" else _of_duckdb)(*words[:2])
+    ask, compared = _ENGINES[what](*words[:2])
     before = _spent()
     answer = ask()
     cost = _spent() - before

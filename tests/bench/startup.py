@@ -124,7 +124,7 @@ def parts() -> dict[str, float]:
         times[f"collector by hand: {name}"] = now - last
         last = now
 
-    from ior_nb.engine.collector import btf, compiler, hooks, image, processes, program, sizes
+    from ior_nb.engine.collector import btf, compiler, hooks, image, machine, processes, program, sizes
     from ior_nb.syscalls import select
 
     done("import of its modules")
@@ -141,14 +141,16 @@ def parts() -> dict[str, float]:
         cpus=sizes.possible_cpus(),
         threads=sizes.possible_threads(),
     )
-    compiled = compiler.compile_text(text, program.FUNCTIONS)
+    functions = (*program.FUNCTIONS, *machine.AT.values())
+    compiled = compiler.compile_text(text, functions)
     done("compile")
-    loaded = image.load(compiled, dict.fromkeys(program.FUNCTIONS, hooks.KINDS["raw"]))
+    loaded = image.load(compiled, dict.fromkeys(functions, hooks.KINDS["raw"]))
     done("create maps, verify and load")
     for number, row in program.all_specs(select((), ("read", "write"), ()), {}):
         loaded.maps["specs"].set(number.to_bytes(4, "little"), row)
     done("write the syscall table")
-    hung = hooks.Hooks(loaded.programs, None)
+    hung = hooks.Hooks(loaded.programs, None, machine.Machine(loaded.maps), None)
+    hung.begin(processes=True, follow=True)
     for point in hooks.HOOKS:
         hung.attach(point)
     done("attach")

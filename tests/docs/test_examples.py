@@ -83,6 +83,11 @@ def run(page: Path, shell: Any, *, live: bool) -> list[str]:
     return wrong
 
 
+of_dask = pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index")
+"""Dask itself uses what pandas 3.1 warns of."""
+
+
+@of_dask
 @each_page
 def test_examples_run_on_made_up_data(page: Path, shell: InteractiveShell) -> None:
     """Every Python block of a page runs without rights, with made-up data in place of what would be traced."""
@@ -92,6 +97,7 @@ def test_examples_run_on_made_up_data(page: Path, shell: InteractiveShell) -> No
 
 
 @pytest.mark.live
+@of_dask
 @each_page
 def test_examples_run_as_real_traces(page: Path, shell: InteractiveShell) -> None:
     """Every Python block of a page traces for real, and what the page shows is printed."""

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ior_nb.engine.names import Names
-from ior_nb.engine.pages import CACHED_FILE, by_file, in_cache, settle
-from ior_nb.runtime import StringTable, new_tables
+from ior_nb.engine.pages import ASKED, CACHED_FILE, by_file, in_cache, settle, states
+from ior_nb.runtime import PageState, StringTable, new_tables
 from tests.engine.records import named
 
 PAGE = mmap.PAGESIZE
@@ -102,3 +102,23 @@ def test_only_regular_files_are_asked_about(what: str, tmp_path: Path) -> None:
     path = {"folder": str(tmp_path), "nothing": "", "zero": "a\0b"}.get(what, str(tmp_path / what))
 
     assert in_cache(path) is None
+
+
+def test_what_is_known_of_files_now_is_asked_of_few(tmp_path: Path) -> None:
+    """One that is there, a deleted one that was not all written, one of a trace that is over; so many at most."""
+    there, over = tmp_path / "there", tmp_path / "over"
+    there.write_bytes(b"x" * PAGE)
+    over.write_bytes(b"")
+    gone = str(tmp_path / "gone")
+    pages = {
+        gone: {"dirtied_bytes": 3 * PAGE, "written_bytes": PAGE},
+        str(over): {"dirtied_bytes": PAGE, "written_bytes": 0, "pending_bytes": 7, "never_bytes": 0},
+    }
+
+    found = states(pages, [str(there), gone, str(over), *(f"/nowhere/{n}" for n in range(ASKED))])
+
+    known = in_cache(str(there))
+    assert found[str(there)] == PageState(cached=-1 if known is None else known[0])
+    assert found[gone] == PageState(dirtied=3 * PAGE, written=PAGE, never=2 * PAGE)
+    assert found[str(over)].pending == 7
+    assert len(found) == ASKED

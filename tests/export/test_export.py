@@ -459,9 +459,9 @@ def test_csv_has_the_columns_of_the_reference() -> None:
         "timeout_ns,address_space_bytes,old_file,epoll_op,epoll_target_fd,epoll_events,"
         "probe,py_file,py_line,py_func,stack,"
         "fetched_bytes,source,on_cpu_ns,wait_cpu_ns,wait_device_ns,wait_lock_ns,wait_other_ns,"
-        "opened_at,peer,local,object"
+        "opened_at,peer,local,object,label"
     )
-    assert len(HEADER) == 38
+    assert len(HEADER) == 39
 
 
 @given(ROWS)
@@ -627,6 +627,17 @@ def test_report_shows_totals_and_names() -> None:
         "4.04 µs",
     ):
         assert wanted in text
+
+
+def test_report_has_a_table_of_labels_where_there_are_any() -> None:
+    """Each label is text, whatever is in it, and calls without one have a word; without labels there is no table."""
+    rows = some()
+    labels = np.zeros(len(rows), np.int32)
+    labels[: len(rows) // 2] = rows.tables["label"].intern("epoch <3>")
+    labelled = Page(written(rows.with_columns(label=labels), "html").decode()).text
+
+    assert {"Labels", "epoch <3>", "(none)"} <= set(labelled)
+    assert "Labels" not in Page(written(rows, "html").decode()).text
 
 
 def test_report_flame_graph_is_as_wide_as_the_rows() -> None:

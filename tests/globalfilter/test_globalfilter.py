@@ -471,8 +471,8 @@ def test_dimensions_are_offered_where_a_condition_begins() -> None:
 
         assert {*DIMENSIONS, "path", "errors", "not", "("} <= set(found)
         assert not {"and", "or", ")"} & set(found)
-    assert offered("la") == ["latency"]
-    assert offered("pid=1 and LA") == ["latency"]
+    assert offered("lat") == ["latency"]
+    assert offered("pid=1 and LAT") == ["latency"]
     assert offered("ti") == ["tid", "time"]
     assert offered("e") == ["errors"]
 

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { COLUMNS, HELD, narrowable, Rows, textsOf, tsv } from "../../ior_nb/widgets/js/rows.js";
 
-const TEXTS = ["comm", "syscall", "family", "file", "old_file"];
+const TEXTS = ["comm", "syscall", "family", "file", "old_file", "label"];
 const USUAL = { kind: 0, time: 0, gap: 500, latency: 1500, pid: 7, tid: 7, fd: 3, ret: 0, bytes: 0 };
-const CALL = { ...USUAL, comm: "python", syscall: "read", family: "FS", file: "/data/a", old_file: "" };
+const CALL = { ...USUAL, comm: "python", syscall: "read", family: "FS", file: "/data/a", old_file: "", label: "" };
 
 /** A message as stream.py sends it; a row is what differs from CALL. */
 function part(number, rows, { why = "", fresh = -1, skipped = 0 } = {}) {
@@ -284,7 +284,17 @@ test("copied rows are numbers as they are, names made harmless", () => {
   );
   const [head, call, warning] = tsv(rows.shown.slice(3)).split("\n");
 
-  assert.equal(head, "seq\tsince_first_ns\tgap_ns\tlatency_ns\tcomm\tpid\ttid\tsyscall\tfd\tret\tbytes\tfile");
-  assert.equal(call, "4\t0\t500\t1500\tpython\t7\t7\tread\t3\t0\t0\ta\\x09b");
-  assert.equal(warning, `${"\t".repeat(11)}lost`);
+  assert.equal(head, "seq\tsince_first_ns\tgap_ns\tlatency_ns\tcomm\tpid\ttid\tsyscall\tfd\tret\tbytes\tlabel\tfile");
+  assert.equal(call, "4\t0\t500\t1500\tpython\t7\t7\tread\t3\t0\t0\t\ta\\x09b");
+  assert.equal(warning, `${"\t".repeat(12)}lost`);
+});
+
+test("rows are labelled from the first one on that has a label", () => {
+  const before = rows.labelled;
+  rows.take(...part(2, [{ seq: 4, label: "epoch 3" }]));
+  rows.take(...part(3, [{ seq: 5 }]));
+
+  assert.equal(before, false);
+  assert.equal(rows.labelled, true);
+  assert.equal(textsOf(rows.shown[3])[column("label")], "epoch 3");
 });

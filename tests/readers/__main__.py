@@ -20,13 +20,14 @@ from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.schema import COLUMNS
 from tests.readers import inside
 from tests.readers.readers import READERS, Reader, Unavailable
-from tests.readers.recordings import KINDS, written
+from tests.readers.recordings import KINDS, TASKS, data_set, written
 
 ROOT: Final = Path(__file__).parents[2]
 DOCUMENT: Final = ROOT / "docs/recordings.md"
 BEGIN: Final = "<!-- the readers, written by `make readers ARGS=--write` -->\n"
 END: Final = "<!-- end of the readers -->\n"
 SECONDS: Final = 600
+SET: Final = "set"
 
 
 def recorded(batch: EventBatch) -> dict[str, str]:
@@ -51,6 +52,8 @@ def read(reader: Reader, files: Mapping[str, Path]) -> dict[str, dict[str, Any]]
     found = {}
     together = [list(files)] if reader.name == "spark" else [[kind] for kind in files]  # it takes seconds to start
     for kinds in together:
+        if kinds == [SET] and reader.name not in inside.SETS:
+            continue
         command = [str(python), inside.__file__, reader.name, *(str(files[kind]) for kind in kinds)]
         ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SECONDS)
         lines = [line for line in ran.stdout.splitlines() if line.startswith("{")]
@@ -72,7 +75,8 @@ def verdict(found: Mapping[str, Any], right: Mapping[str, str]) -> str:
 
 def table(results: Mapping[str, Mapping[str, str]]) -> str:
     """Return a Markdown table: a line a reader, a column a kind of values."""
-    rows = [("reader", *KINDS), *((name, *(found.get(k, "") for k in KINDS)) for name, found in results.items())]
+    heads = (*KINDS, SET)
+    rows = [("reader", *heads), *((name, *(found.get(k, "") for k in heads)) for name, found in results.items())]
     rows = [tuple(text.replace("|", "/") for text in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [f"| {' | '.join(t.ljust(w) for t, w in zip(row, widths, strict=True))} |" for row in rows]
@@ -90,7 +94,7 @@ def main() -> int:
     results: dict[str, dict[str, str]] = {}
     failed = False
     with tempfile.TemporaryDirectory() as folder:
-        files = written(Path(folder))
+        files = written(Path(folder)) | {SET: data_set(Path(folder) / SET)}
         right = {kind: recorded(make()) for kind, make in KINDS.items()}
         for reader in chosen:
             try:
@@ -98,8 +102,11 @@ def main() -> int:
             except Unavailable as error:
                 print(f"{reader.title}: not tried: {error}", file=sys.stderr)
                 continue
-            results[reader.title] = {kind: verdict(found[kind], right[kind]) for kind in KINDS}
-            good = [f"{len(COLUMNS)} of {len(COLUMNS)}"] * len(KINDS)
+            results[reader.title] = {kind: verdict(found[kind], right[kind]) for kind in KINDS} | {SET: "-"}
+            good = [f"{len(COLUMNS)} of {len(COLUMNS)}"] * len(KINDS) + ["-"]
+            if reader.name in inside.SETS:
+                good[-1] = "yes"
+                results[reader.title][SET] = "yes" if found[SET].get("set") == TASKS else f"no: {found[SET]}"
             failed |= list(results[reader.title].values()) != good
             print(f"{reader.title}: {results[reader.title]}", file=sys.stderr)
     text = table(results)

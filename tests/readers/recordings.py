@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from ior_nb.export import About, export
 from ior_nb.export.arrow import record_batch
 from ior_nb.runtime.batch import EventBatch, new_tables
 from ior_nb.runtime.schema import COLUMNS
 from ior_nb.sinks.parquet import Recorder
 from tests.sinks.parquet.test_size import workload
 
-__all__ = ["KINDS", "written"]
+__all__ = ["KINDS", "TASKS", "data_set", "written"]
 
 _ROWS: Final = 5000
 _GROUP: Final = 2000
@@ -73,6 +74,20 @@ def _filled(numbers: Callable[[int, int, np.dtype[Any]], np.ndarray]) -> EventBa
             about = np.iinfo(np.dtype(column.dtype.name))
             columns[column.name] = numbers(int(about.min), int(about.max), column.dtype)
     return EventBatch(columns, tables)
+
+
+TASKS: Final = sorted(map(str, [("ada", "load"), ("ada", None), ("bob", None), ("bob", None)]))
+"""What a data set says of the folder that `data_set` writes."""
+
+
+def data_set(folder: Path) -> Path:
+    """Record two machines, of which one has tasks; return the folder."""
+    folder.mkdir()
+    rows = usual()[:2]
+    for host, extras in (("ada", {"task": np.array(["load", None], object)}), ("bob", {})):
+        mine = EventBatch(dict(rows.columns), rows.tables, extras)
+        export(mine, folder / f"{host}.parquet", about=About(metadata={"ior_nb.hostname": host}))
+    return folder
 
 
 def written(folder: Path) -> dict[str, Path]:

@@ -11,9 +11,9 @@ import pytest
 
 from ior_nb.runtime.schema import COLUMNS
 from tests.readers import inside
-from tests.readers.__main__ import BEGIN, DOCUMENT, END, recorded, table, verdict
+from tests.readers.__main__ import BEGIN, DOCUMENT, END, SET, recorded, table, verdict
 from tests.readers.readers import READERS
-from tests.readers.recordings import KINDS, written
+from tests.readers.recordings import KINDS, TASKS, data_set, written
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,18 @@ def test_installed_pyarrow_reads_every_kind(files: dict[str, Path]) -> None:
     verdicts = {kind: verdict(answer[str(path)], recorded(KINDS[kind]())) for kind, path in files.items()}
 
     assert verdicts == dict.fromkeys(KINDS, f"{len(COLUMNS)} of {len(COLUMNS)}")
+
+
+@pytest.mark.parametrize("name", sorted(inside.SETS))
+def test_a_folder_is_a_data_set(name: str, tmp_path: Path) -> None:
+    """What is installed here reads a folder as one table: machines as a column, and tasks that not all files have."""
+    pytest.importorskip("pyspark" if name == "spark" else name)
+    folder = data_set(tmp_path / "set")
+    ran = subprocess.run(
+        [sys.executable, inside.__file__, name, str(folder)], capture_output=True, text=True, check=True
+    )
+
+    assert json.loads(ran.stdout.splitlines()[-1])[str(folder)] == {"set": TASKS}
 
 
 def test_wrong_value_and_missing_column_are_found() -> None:
@@ -52,4 +64,5 @@ def test_document_has_a_line_for_every_reader() -> None:
     text = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
     good = f"{len(COLUMNS)} of {len(COLUMNS)}"
 
-    assert text.strip() == table({r.title: dict.fromkeys(KINDS, good) for r in READERS}).strip()
+    sets = {r.title: {SET: "yes" if r.name in inside.SETS else "-"} for r in READERS}
+    assert text.strip() == table({r.title: dict.fromkeys(KINDS, good) | sets[r.title] for r in READERS}).strip()

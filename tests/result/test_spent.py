@@ -56,12 +56,14 @@ def test_a_summary_says_what_the_bytes_and_the_time_went_to() -> None:
     """Page cache and device add up to what was read of files; the parts, without waits for others, to the time."""
     found = summary_of(rows_of())
 
-    read, spent = found.spending.lines()
+    spent, read = found.spending.lines()
     assert read == "read 5.0 MiB from files: 4.0 MiB from the page cache, 1.0 MiB fetched from the device"
-    assert spent.startswith("of 19 ms in calls: 7 ms waiting for the device, 6 ms waiting for locks in the kernel, ")
-    assert spent.endswith(", 4 ms on the CPU, 2 ms waiting for a CPU")
+    assert spent == (
+        "of 19 ms in calls: 7 ms waiting for the device (/cold), 6 ms waiting for locks in the kernel (/shared), "
+        "4 ms on the CPU, 2 ms waiting for a CPU; 950 ms waiting for others, most in read"
+    )
     assert found.waiting_ns == 950 * MS
-    assert found.amounts()[1:] == found.spending.lines()
+    assert found.amounts()[:2] == found.spending.lines()
     assert all(line in found.text(200) and line in found.html() for line in found.spending.lines())
 
 
@@ -160,6 +162,30 @@ def test_a_timeline_has_the_parts() -> None:
 
     assert found.fetched_bytes.tolist() == [MIB, 0, 0, 0, 0]
     assert np.array([found[name] for name in PARTS]).sum() == found.time_ns.sum()
+
+
+def test_a_file_is_named_where_it_has_most_of_a_wait() -> None:
+    """Of three files that calls waited at alike, none is the reason."""
+    found = summary_of(rows_of(wait_device_ns=[2 * MS, 2 * MS, 0, 2 * MS, 0], wait_lock_ns=[MS, 0, 0, 0, 0]))
+
+    assert found.spending.wheres == {"wait_lock_ns": "/cold"}
+
+
+def test_what_faults_on_a_mapped_file_brought_in_is_said_beside_what_was_fetched() -> None:
+    """How much, how often, of which file, and how much each time: a few bytes that were touched cost that."""
+    rows = rows_of(
+        syscall=["page_fault"] * 4 + ["pread64"],
+        file=["/data/big.npy"] * 5,
+        file_kind=["file"] * 5,
+        state=["untimed"] * 4 + ["done"],
+        bytes=[4 * MIB] * 4 + [MIB],
+        fetched_bytes=[4 * MIB] * 4 + [MIB],
+    )
+
+    read = summary_of(rows).spending.lines()[1]
+    assert read.endswith(
+        ", 17.0 MiB fetched from the device, 16.0 MiB of it by 4 page faults on the mapped /data/big.npy (4.0 MiB each)"
+    )
 
 
 def test_time_that_page_faults_slept_is_not_called_time_in_calls() -> None:

@@ -40,6 +40,7 @@ QUESTIONS: dict[str, Callable[[Rows], Any]] = {
         ).split()
     },
     "peers": lambda rows: aggregate.peers(rows, {}),
+    "labels": lambda rows: aggregate.labels(rows, {}),
     "library": lambda rows: aggregate.lines(rows, library=True),
     "slowest": lambda rows: aggregate.slowest(rows, 3, columns=("seq", "latency_ns", "file"))["seq"],
     "waiting": lambda rows: aggregate.slowest(rows, 3, waiting=True, columns=("seq",))["seq"],
@@ -94,6 +95,7 @@ def some_rows(count: int, seed: int) -> list[Event]:
             "old_file": pick.choice(["", "", "/old"]),
             "path_arg": "x",
             "cell": pick.choice([-1, 3]),
+            "label": pick.choice(["", "a", "a/b"]),
             "state": pick.choice(["done", "done", "done", "in flight", "refused"]),
             "is_error": (wrong := pick.random() < 0.2),
             "ret": pick.choice([-2, -13]) if wrong else 1,

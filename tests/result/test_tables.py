@@ -138,7 +138,7 @@ def test_files_equal_a_loop_over_the_rows(rows: list[Event]) -> None:
 def test_every_table_adds_up_to_the_totals(rows: list[Event]) -> None:
     """Calls, errors, bytes and time summed over any table are those of all rows."""
     events = made(rows)
-    for name in ("syscalls", "families", "files", "directories", "processes", "threads", "timeline"):
+    for name in ("syscalls", "families", "files", "directories", "processes", "threads", "labels", "timeline"):
         found = getattr(tables, name)(events)
 
         assert tuple(found[m].sum() for m in MEASURES) == measures(rows), name
@@ -205,6 +205,24 @@ def test_processes_are_named_after_their_main_thread(rows: list[Event]) -> None:
     assert as_dict(found, "pid", ["comm"]) == {pid: (name,) for pid, name in names.items()}
     assert as_dict(found, "pid", ["threads"]) == {
         pid: (len({e["tid"] for e in group}),) for pid, group in expected.items()
+    }
+
+
+@given(ROWS)
+def test_labels_equal_a_loop_over_the_rows(rows: list[Event]) -> None:
+    """Every label has its calls, how many processes and files they are of, and when they were."""
+    found = tables.labels(made(rows), origin_ns=10**12)
+    expected = grouped(rows, lambda e: e["label"])
+
+    assert as_dict(found, "label") == {label: measures(group) for label, group in expected.items()}
+    assert as_dict(found, "label", ["processes", "files", "first_s", "last_s"]) == {
+        label: (
+            len({e["pid"] for e in group}),
+            len({e["file"] for e in group if e["file"]}),
+            min(e["time_ns"] - 10**12 for e in group) / 1e9,
+            max(e["time_ns"] + latency(e) - 10**12 for e in group) / 1e9,
+        )
+        for label, group in expected.items()
     }
 
 

@@ -168,6 +168,15 @@ def test_values_seen_complete_a_filter(session: TracerSession, engine: FakeEngin
     assert any("/data/x" in text for text in offered)
 
 
+def test_labels_seen_complete_a_filter(session: TracerSession, engine: FakeEngine) -> None:
+    """What the user called his work can be chosen."""
+    desk = running(session, engine, ["/a"])
+    rows = calls(["/b"])
+    engine.emit(rows.with_columns(label=rows.tables["label"].intern_many(["epoch 3"])))
+
+    assert any("epoch 3" in s.text for s in desk.filters.suggest("label=", 6))
+
+
 def test_a_huge_trace_is_counted_a_bit_at_a_time(
     session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,11 +192,38 @@ def test_a_huge_trace_is_counted_a_bit_at_a_time(
     assert trie is not None
 
     assert shown_calls(desk) == 1
-    assert desk.control.state().notes[0].startswith("counting: 1 of 3 rows")
+    step = desk.control.state().counting
+    assert step is not None
+    assert step.text().startswith("counting: 1 of 3 rows")
     desk.update()
     assert shown_calls(desk) == 3
     assert trie.snapshot_tree()[0].total == 3
-    assert not any(note.startswith("counting") for note in desk.control.state().notes)
+    assert desk.control.state().counting is None
+
+
+def test_counting_stops_and_goes_on_when_the_user_says_so(
+    session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop leaves what was counted, and says so, until counting on is asked for; then there is nothing to stop."""
+    monkeypatch.setattr("ior_nb.session.past._AT_ONCE", 0)
+    monkeypatch.setattr("ior_nb.session.past._A_TICK", 0)
+    with Window(session, plan()) as found:
+        engine.emit(calls(["/a", "/b", "/b"]))
+    books = found.accounting
+    found.stand_for(Pieces([found.batch[:1], found.batch[1:]]), count=lambda: 3, books=lambda: books)
+    desk = Desk(session, found)
+    assert shown_calls(desk) == 1
+    desk.control.stop()
+    desk.update()
+    stopped = desk.control.state()
+    assert (shown_calls(desk), stopped.paused) == (1, True)
+    assert stopped.counting is not None
+    desk.control.reset()
+    desk.update()
+
+    assert (shown_calls(desk), desk.control.state().paused) == (3, False)
+    with pytest.raises(ConfigError, match="no trace is running"):
+        desk.control.stop()
 
 
 def shown_calls(desk: Desk) -> int:

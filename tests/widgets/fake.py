@@ -16,6 +16,7 @@ from ior_nb.runtime import (
     Completeness,
     EventBatch,
     Filter,
+    PageState,
     RecordingState,
     StringTable,
     Suggestion,
@@ -104,6 +105,8 @@ class FakeControl:
         self.running = True
         self.asked: list[Any] = []
         self.accounting = Accounting()
+        self.looked_at: list[tuple[str, ...]] = []
+        self.known: dict[str, PageState] = {}
 
     def state(self) -> TraceState:
         rows = self.runtime.ring.total_pushed
@@ -139,6 +142,10 @@ class FakeControl:
             Task(pid=4242, tid=4242, comm="python", command="python -m ipykernel", uid=1000, own=True),
             Task(pid=99, tid=99, comm="<b>evil</b>\u202e", command="/tmp/<img src=x onerror=alert(1)>", uid=0),
         ]
+
+    def pages(self, paths: Sequence[str]) -> dict[str, PageState]:
+        self.looked_at.append(tuple(paths))
+        return {path: self.known[path] for path in paths if path in self.known}
 
     def export(self, path: str) -> Path:
         self.asked.append(("export", path))

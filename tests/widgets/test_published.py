@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import EventBatch, Filter, ProbeState, Snapshot, SnapshotNode, TraceState
+from ior_nb.runtime import EventBatch, Filter, PageState, ProbeState, Snapshot, SnapshotNode, TraceState
 from ior_nb.session.desk import Desk
 from ior_nb.session.probemanager import Manager
 from ior_nb.session.session import TracerSession
@@ -65,6 +65,10 @@ class Told:
 
     def stop(self) -> None:
         self.asked.append("stop")
+
+    def pages(self, paths: Sequence[str]) -> dict[str, PageState]:
+        self.asked.append(("pages", *paths))
+        return {}
 
     def export(self, path: str, wanted: Filter) -> Path:
         self.asked.append(("export", path, wanted))

@@ -167,7 +167,7 @@ def test_rows_of_a_failed_refresh_come_with_the_next(
     rows, state = page.look()
     assert rows[1]["content"]["why"] == "again"
     assert rows[1]["content"]["fresh"] == -1
-    assert len(rows[2]) == 16
+    assert len(rows[2]) == 17
     assert rows[1]["content"]["state"]["filter"] == "pid=101"
     assert state[1]["method"] == "update"
     assert page.panel.data["error"] == ""

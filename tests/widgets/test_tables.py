@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ior_nb.runtime import DirectoryRow, FamilyRow, FileRow, LineRow, ProcessRow, Snapshot, SyscallRow
+from ior_nb.runtime import DirectoryRow, FamilyRow, FileRow, LineRow, PageState, ProcessRow, Snapshot, SyscallRow
 from ior_nb.widgets.files import FilesPanel
 from ior_nb.widgets.lines import LinesPanel
 from ior_nb.widgets.panel import Panel
 from ior_nb.widgets.processes import ProcessesPanel
 from ior_nb.widgets.syscalls import SyscallsPanel
 from ior_nb.widgets.table import MOST_ROWS, TablePanel
+from ior_nb.widgets.ticker import ticker
+from ior_nb.widgets.views import Views
 from tests.widgets.conftest import act, refreshes
 from tests.widgets.fake import FakeRuntime, RecordedComm
 
@@ -141,6 +144,33 @@ def test_more_than_500_files_go_into_other_and_stay_below_100_kb(runtime: FakeRu
     assert files["special"].count("other") == 1
     assert max(files["folded"]) > 4000
     assert size(panel) < 100_000
+
+
+def test_what_is_known_of_pages_is_asked_of_the_user_s_own_files_that_are_shown(
+    runtime: FakeRuntime, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the first of them, and nothing of libraries, sockets and rows of many files; by the row of the file."""
+    names = ["/usr/lib/libx.so.1", "tcp 10.0.0.1:80", *(f"/data/{n}" for n in range(99))]
+    rows = (*(FileRow(path=name, count=9) for name in names), FileRow(path="/data/0", special="other", count=1))
+    runtime.control.known = {"/data/1": PageState(cached=4096), "/data/2": PageState(dirtied=8192, pending=4096)}
+
+    data = shown(opened(FilesPanel, runtime), runtime, monkeypatch, Snapshot(calls=9, files=rows))
+
+    pages = unpacked(data["pages"])
+    assert runtime.control.looked_at == [tuple(f"/data/{n}" for n in range(64))]
+    assert (pages["row"], pages["cached"]) == ([3, 4], [4096, -1])
+    assert (pages["dirtied"], pages["pending"], pages["never"]) == ([0, 8192], [0, 4096], [0, 0])
+
+
+def test_nobody_asks_for_pages_while_nobody_looks(runtime: FakeRuntime, opened: Open) -> None:
+    """A tick without a view of the panel costs nothing."""
+    runtime.feed(runtime.calls(100, files=9))
+    panel = opened(FilesPanel, runtime)
+    panel.views = Views()
+
+    ticker.tick(time.monotonic())
+
+    assert runtime.control.looked_at == []
 
 
 def test_long_names_make_fewer_rows(runtime: FakeRuntime, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:

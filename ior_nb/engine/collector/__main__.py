@@ -1,6 +1,6 @@
 """The collector process: one thread, one loop.
 
-    python -m ior_nb.engine.collector [--socket-fd N] [--owner PID]
+    python -m ior_nb.engine.collector [--socket-fd N] [--owner PID] [--seat SEAT]
 
 It answers requests that come down a Unix stream socket (descriptor 0 unless told otherwise), drains both rings every
 few milliseconds and sends what it finds. It ends when the socket closes or its owner dies; the kernel then drops
@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.bpf import Refused as KernelRefused
+from ior_nb.engine.collector.machine import Seat
 from ior_nb.engine.collector.rights import missing_rights
 from ior_nb.engine.collector.wire import Frame, Unpacker
 
@@ -38,7 +39,7 @@ _FLAGS_AT: Final = wire.HEADER_BYTES + wire.EVENT_BYTES - 2  # before the genera
 _IN_FLIGHT: Final = bytes(flags for flags in range(256) if flags & wire.EF_IN_FLIGHT)
 
 _DESCRIPTORS: Final = 128
-"""A map, a program and a hook are one each: 97 of them on the newest kernels."""
+"""A map, a program and a hook are one each: 105 of them on the newest kernels."""
 
 
 class Refused(Exception):
@@ -53,7 +54,7 @@ class Refused(Exception):
 class Collector:
     """The state of the process."""
 
-    def __init__(self, connection: socket.socket, owner: int) -> None:
+    def __init__(self, connection: socket.socket, owner: int, seat: Seat | None = None) -> None:
         self._socket = connection
         self._socket.setblocking(False)
         with contextlib.suppress(OSError):
@@ -64,6 +65,7 @@ class Collector:
         self._queued = 0
         self._handed: list[int] = []  # descriptors that go with the next bytes
         self._limit = 512 << 20
+        self._seat = seat
         self._tracer: Any = None
         self._dropped_events = self._dropped_in_flight = 0
         self._running = False
@@ -209,6 +211,7 @@ class Collector:
                 name_bytes=request["name_bytes"],
                 way=request.get("way", "auto"),
                 viewer=Viewer.of(pid, uid),
+                seat=self._seat,
             )
         except (NotHere, ImportError) as error:
             raise Refused("SourceUnavailable", str(error), _said(before)) from error
@@ -357,6 +360,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="ior-nb collector")
     parser.add_argument("--socket-fd", type=int, default=0)
     parser.add_argument("--owner", type=int, default=os.getppid())
+    parser.add_argument("--seat", type=Seat.read)
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):  # Jupyter interrupts whole process groups
         signal.signal(number, signal.SIG_IGN)
@@ -367,7 +371,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"ior-nb collector: descriptor {options.socket_fd} is no socket ({error})", file=sys.stderr)
         return 2
-    collector = Collector(connection, options.owner)
+    collector = Collector(connection, options.owner, options.seat)
     try:
         collector.run()
     except (ConnectionError, BrokenPipeError):

@@ -28,6 +28,8 @@ __all__ = [
     "attach_raw",
     "condensed",
     "info_of",
+    "misses_of",
+    "settled",
     "unlimit_memory",
 ]
 
@@ -93,6 +95,17 @@ def info_of(fd: int) -> bytes:
     return info.raw
 
 
+def misses_of(program: int) -> int:
+    """Return how often the kernel skipped a program because it was already running on that CPU."""
+    return int(struct.unpack_from("<Q", info_of(program), _RECURSION_MISSES_AT)[0])
+
+
+def settled() -> None:
+    """Wait until every program that runs now has ended, so that what it looked up is no longer in use."""
+    with contextlib.suppress(OSError):  # a kernel with tickless processors does without
+        _syscall(NUMBERS["membarrier"], 1, 0, 0)  # MEMBARRIER_CMD_GLOBAL
+
+
 @dataclass(frozen=True, slots=True)
 class MapSpec:
     """What a map is made of: the words of BPF_MAP_CREATE."""
@@ -106,17 +119,16 @@ class MapSpec:
 
 
 class Map:
-    """A map of the kernel, its keys and values as bytes."""
+    """A map of the kernel, its keys and values as bytes.
 
-    def __init__(self, spec: MapSpec) -> None:
+    Args:
+        spec: what it is made of.
+        fd: of one that is there already; it is closed with the rest.
+    """
+
+    def __init__(self, spec: MapSpec, fd: int | None = None) -> None:
         self.spec = spec
-        attributes = struct.pack(
-            "<5IiI16s", spec.kind, spec.key_bytes, spec.value_bytes, spec.entries, spec.flags, 0, 0, spec.name.encode()
-        )
-        try:
-            self.fd = _bpf(_MAP_CREATE, attributes)[0]
-        except OSError as error:
-            raise Refused(error.errno or 0, f"the kernel refused the map {spec.name!r}: {error.strerror}") from error
+        self.fd = _made(spec) if fd is None else fd
         self._key = ctypes.create_string_buffer(max(spec.key_bytes, 1))
         self._next = ctypes.create_string_buffer(max(spec.key_bytes, 1))
         self._value = ctypes.create_string_buffer(max(spec.value_bytes, 1))
@@ -204,6 +216,16 @@ class Map:
         os.close(self.fd)
 
 
+def _made(spec: MapSpec) -> int:
+    attributes = struct.pack(
+        "<5IiI16s", spec.kind, spec.key_bytes, spec.value_bytes, spec.entries, spec.flags, 0, 0, spec.name.encode()
+    )
+    try:
+        return _bpf(_MAP_CREATE, attributes)[0]
+    except OSError as error:
+        raise Refused(error.errno or 0, f"the kernel refused the map {spec.name!r}: {error.strerror}") from error
+
+
 class Program:
     """A program, verified and compiled by the kernel.
 
@@ -246,10 +268,6 @@ class Program:
             self.name.encode()[:15],
         )
         return _bpf(_PROG_LOAD, attributes)[0]
-
-    def misses(self) -> int:
-        """Return how often the kernel skipped it because it was already running on that CPU."""
-        return int(struct.unpack_from("<Q", info_of(self.fd), _RECURSION_MISSES_AT)[0])
 
     def run(self, context: bytes) -> None:
         """Run it once, here and now (a raw tracepoint's program; Linux 5.10 and later)."""

@@ -1,4 +1,4 @@
-"""Where the program hangs in the kernel: five hooks, in one of two ways.
+"""Where the program hangs in the kernel: five hooks, in one of two ways, itself or behind a dispatcher (`machine.py`).
 
 `raw` tracepoints cost least. `tracepoint` (perf's trace events, the same programs by another entry) is for kernels that
 can preempt a program of a raw tracepoint, see `trial.py`; there a number of each event is needed, which stands in
@@ -20,8 +20,10 @@ from ior_nb.engine.collector.bpf import (
     Program,
     attach_perf,
     attach_raw,
+    misses_of,
 )
 from ior_nb.engine.collector.btf import Btf
+from ior_nb.engine.collector.machine import AT, FIRST_SEAT, INITIAL_PID_NAMESPACE, Machine, Seat, namespace_here
 
 __all__ = [
     "ALSO",
@@ -35,6 +37,7 @@ __all__ = [
     "WANTED_CLASSIC",
     "Hooks",
     "also_there",
+    "attach_link",
     "event_numbers",
 ]
 
@@ -129,24 +132,75 @@ class Hooks:
     Args:
         programs: by function.
         numbers: of the trace events, by hook; None for raw tracepoints.
+        machine: the maps of the dispatcher.
+        seat: where at it they are, where it is another process's.
     """
 
-    def __init__(self, programs: Mapping[str, Program], numbers: Mapping[str, int] | None) -> None:
+    def __init__(
+        self, programs: Mapping[str, Program], numbers: Mapping[str, int] | None, machine: Machine, seat: Seat | None
+    ) -> None:
         self._programs = programs
         self._numbers = numbers
+        self._machine = machine
+        self._seat = seat
+        self._number = FIRST_SEAT if seat is None else seat.number
+        self._dispatched = False
+        self._nested = namespace_here() != INITIAL_PID_NAMESPACE
         self._links: dict[str, int] = {}
+        self._held: list[int] = []  # of the dispatcher at which the seat is
+
+    def begin(self, *, processes: bool, follow: bool) -> None:
+        """Choose how to attach; nothing is yet.
+
+        Args:
+            processes: whether all that is traced belongs to processes that `claim` will name.
+            follow: whether their children belong to them.
+        """
+        if self._seat is None:
+            self._machine.begin(watches_ring=self.watches_ring)
+        else:  # also where we hang beside it: it watches which names change, for all
+            self._held = self._seat.begin()
+            if not self._held:
+                self._machine.names_have_changed()
+        # At another's dispatcher a process has to be known by the number that the kernel gives it.
+        shared = bool(self._held) and not self._nested
+        self._dispatched = processes and (self._seat is None or shared)
+        if self._dispatched:
+            self._machine.follow(self._number, wanted=follow)
 
     def attach(self, hook: str) -> None:
         """Attach one."""
         program = self._programs[HOOKS[hook]]
-        self._links[hook] = (
-            attach_raw(hook, program) if self._numbers is None else attach_perf(self._numbers[hook], program)
-        )
+        if self._dispatched:
+            self._machine.fill(hook, self._number, program.fd)
+            if self._seat is not None:
+                return
+            program = self._programs[AT[hook]]
+        self._links[hook] = attach_link(hook, program, self._numbers)
+
+    def claim(self, pid: int) -> None:
+        """Have the calls of a process come to the program.
+
+        Raises:
+            Taken: they go to another trace of the same dispatcher.
+        """
+        if not self._dispatched:
+            return
+        if self._nested:
+            self._machine.await_process(pid, self._number)
+        else:
+            self._machine.claim(pid, self._number)
+
+    def disclaim(self, pid: int) -> None:
+        """Take that back of a process that has ended. Idempotent."""
+        if self._dispatched and self._nested:
+            self._machine.await_no_more(pid)
 
     def attach_also(self, *, waits: bool) -> None:
         """Attach those that not every kernel has; those for waits only if they are wanted."""
         for hook, function in ALSO.items():
-            if function in self._programs and (waits or hook not in WAITS):
+            watched = hook == RING and self._seat is not None  # by who holds the dispatcher
+            if function in self._programs and (waits or hook not in WAITS) and not watched:
                 self._links[hook] = attach_raw(hook, self._programs[function])
 
     @property
@@ -164,10 +218,33 @@ class Hooks:
         """Take all away, the last one first. Idempotent."""
         while self._links:
             os.close(self._links.popitem()[1])
+        if self._dispatched and self._seat is not None:
+            self._machine.leave(self._number)
+        self._dispatched = False
+        if self._held and self._seat is not None:
+            while self._held:
+                os.close(self._held.pop())
+            self._seat.end()
 
     def misses(self) -> int:
-        """Return how often the kernel skipped a function of `HOOKS` because it was already running on that CPU."""
-        return sum(self._programs[function].misses() for function in HOOKS.values())
+        """Return how often the kernel skipped what hangs at `HOOKS` because it was already running on that CPU."""
+        own = [self._programs[name].fd for name in (*HOOKS.values(), *AT.values()) if name in self._programs]
+        return sum(map(misses_of, (*own, *(self._seat.programs if self._seat is not None else ()))))
+
+    def close(self) -> None:
+        """Give back what belongs to nobody else; what is loaded does not."""
+        self._machine.close()
+
+
+def attach_link(hook: str, program: Program, numbers: Mapping[str, int] | None) -> int:
+    """Attach a program to a hook; return the descriptor that holds it there.
+
+    Args:
+        hook: one of `HOOKS`.
+        program: it.
+        numbers: of the trace events, by hook; None for raw tracepoints.
+    """
+    return attach_raw(hook, program) if numbers is None else attach_perf(numbers[hook], program)
 
 
 def event_numbers() -> dict[str, int] | None:

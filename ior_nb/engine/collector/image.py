@@ -98,17 +98,18 @@ class Loaded:
             each.close()
 
 
-def load(image: Image, kinds: Mapping[str, int]) -> Loaded:
+def load(image: Image, kinds: Mapping[str, int], maps: Mapping[str, Map] | None = None) -> Loaded:
     """Load functions, with the maps they use.
 
     Args:
         image: where they are.
         kinds: type of program by function.
+        maps: those that are there already, by name.
 
     Raises:
         Refused: the kernel does not take it; nothing is left of it.
     """
-    loaded = Loaded({}, {})
+    loaded = Loaded(dict(maps or {}), {})
     loaded.add(image, kinds)
     return loaded
 

@@ -15,12 +15,13 @@ from typing import Any, Final
 
 from ior_nb.engine.collector import cache, mapped, trial
 from ior_nb.engine.collector.advice import EVENT_NUMBERS_READABLE, RECORDING, SUPPORTED_KERNEL
-from ior_nb.engine.collector.bpf import Refused, unlimit_memory
+from ior_nb.engine.collector.bpf import Map, Refused, unlimit_memory
 from ior_nb.engine.collector.btf import NEEDED_HELPERS, VMLINUX, Btf
 from ior_nb.engine.collector.columns import refused, unfilled
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
 from ior_nb.engine.collector.hooks import ALSO, HOOKS, KINDS, MEASURED, Hooks, also_there, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
+from ior_nb.engine.collector.machine import AT, MAPS, Machine, Seat
 from ior_nb.engine.collector.program import (
     FUNCTIONS,
     TAILS,
@@ -73,13 +74,14 @@ class Loading:
     """To be called when the kernel has skipped runs at raw tracepoints: from then on it is known as one that does."""
 
 
-def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loading:
+def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto", seat: Seat | None = None) -> Loading:
     """Load everything; nothing is attached yet.
 
     Args:
         event_bytes: of the ring of events, a power of two.
         name_bytes: of the ring of names.
         way: a key of `WAYS`, or "auto": the cheapest that is right on this kernel.
+        seat: at another process's dispatcher, whose way is taken then.
 
     Raises:
         NotHere: the kernel lacks something.
@@ -108,11 +110,11 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
     if kept["measured"] is None:
         kept["measured"] = [what for what, members in MEASURED.items() if btf().has(members)]
 
-    way, numbers, notes = _chosen(way, preemptible=kept["preemptible"])
-    found = _from_cache(kept["images"].get(way), WAYS[way])
+    way, numbers, notes = _chosen(way if seat is None else seat.way, preemptible=kept["preemptible"])
+    found = _from_cache(kept["images"].get(way), WAYS[way], seat)
     compiled = found is None
     if found is None:
-        found = _compile(btf(), WAYS[way], sizes)
+        found = _compile(btf(), WAYS[way], sizes, seat)
         kept["images"][way] = found[0].to_json()
         store.put(key, kept)
     image, loaded = found
@@ -121,7 +123,8 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto") -> Loa
     def preempted() -> None:
         store.put(key, kept | {"preemptible": True})
 
-    hooks = Hooks(loaded.programs, numbers)
+    machine = Machine(loaded.maps, None if seat is None else seat.lock)
+    hooks = Hooks(loaded.programs, numbers, machine, seat)
     measured = tuple(what for what in kept["measured"] if what not in ("waits", "locks") or what in hooks.watches)
     lacking = kept["unfilled"] | refused(image.code.keys() - loaded.programs.keys())
     return Loading(loaded, image, hooks, way, compiled, notes, measured, store.refused, lacking, preempted)
@@ -179,18 +182,18 @@ def _checked(data: bytes) -> Btf:
     return btf
 
 
-def _compile(btf: Btf, wanted: Variant, sizes: dict[str, int]) -> tuple[Image, Loaded]:
+def _compile(btf: Btf, wanted: Variant, sizes: dict[str, int], seat: Seat | None) -> tuple[Image, Loaded]:
     """Compile and load, the second time without what an old kernel may refuse."""
     typed = "get_current_task_btf" in btf.helpers()
     try:
-        return _compiled(btf, replace(wanted, typed=typed), sizes)
+        return _compiled(btf, replace(wanted, typed=typed), sizes, seat)
     except Refused:
         if not typed:
             raise
-        return _compiled(btf, replace(wanted, typed=False), sizes)
+        return _compiled(btf, replace(wanted, typed=False), sizes, seat)
 
 
-def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image, Loaded]:
+def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int], seat: Seat | None) -> tuple[Image, Loaded]:
     variant = replace(variant, python=variant.python and STACKS_HERE and btf.has(WANTED_PYTHON))
     faults = variant.mapped and "on_cached" in also_there(btf)[0] and btf.has(mapped.WANTED)
     told = btf.has_hook("mm_filemap_fault") and btf.has_hook("mm_filemap_map_pages")
@@ -201,7 +204,7 @@ def _compiled(btf: Btf, variant: Variant, sizes: dict[str, int]) -> tuple[Image,
         seen = f"Linux {platform.release()}, {platform.machine()}"
         raise NotHere(f"{error.args[0]} ({seen}); {SUPPORTED_KERNEL}") from error
     image = compile_text(text, functions_of(text, variant))
-    return image, _loaded(image, variant)
+    return image, _loaded(image, variant, seat)
 
 
 def functions_of(text: str, variant: Variant) -> tuple[str, ...]:
@@ -209,20 +212,22 @@ def functions_of(text: str, variant: Variant) -> tuple[str, ...]:
     return (*variant.functions, *(function for function in ALSO.values() if f"#define WITH_{function} " in text))
 
 
-def _from_cache(data: Any, variant: Variant) -> tuple[Image, Loaded] | None:
+def _from_cache(data: Any, variant: Variant, seat: Seat | None) -> tuple[Image, Loaded] | None:
     """Load a kept image; None where there is none or the kernel does not take it any more."""
     if data is None:
         return None
     try:
         image = Image.from_json(data)
-        return image, _loaded(image, variant)
+        return image, _loaded(image, variant, seat)
     except (Refused, LookupError, TypeError, ValueError):
         return None
 
 
-def _loaded(image: Image, variant: Variant) -> Loaded:
+def _loaded(image: Image, variant: Variant, seat: Seat | None) -> Loaded:
     """Load an image; what a kernel refuses of the functions that not every kernel has is left out."""
-    loaded = load(image, _kinds(variant))
+    given = {} if seat is None else dict(zip(MAPS, seat.maps, strict=True))
+    maps = {spec.name: Map(spec, given[spec.name]) for spec in image.maps if spec.name in given}
+    loaded = load(image, _kinds(variant, () if given else AT.values()), maps)
     for function in ALSO.values():
         if function in image.code:
             with contextlib.suppress(Refused):
@@ -230,8 +235,8 @@ def _loaded(image: Image, variant: Variant) -> Loaded:
     return loaded
 
 
-def _kinds(variant: Variant) -> dict[str, int]:
-    return dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"])
+def _kinds(variant: Variant, more: Iterable[str]) -> dict[str, int]:
+    return dict.fromkeys((*FUNCTIONS, *more), KINDS["tracepoint" if variant.classic else "raw"])
 
 
 def _key(btf: bytes, sizes: dict[str, int]) -> str:

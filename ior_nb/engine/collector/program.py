@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ior_nb.engine.collector import mapped, wire
+from ior_nb.engine.collector import machine, mapped, wire
 from ior_nb.engine.collector.btf import Btf, constants
 from ior_nb.engine.collector.filters import FILTER
 from ior_nb.engine.collector.hooks import MEASURED, RING, WANTED_CLASSIC, also_there
 from ior_nb.engine.collector.python import BINARY, LAYOUT, PYTHON
+from ior_nb.engine.collector.renames import changes_names
 from ior_nb.engine.collector.ring import PAGE
 from ior_nb.syscalls import NATIVE, Syscall
 from ior_nb.syscalls.machine import (
@@ -105,6 +106,7 @@ WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
 }
 TAILS: Final = ("enter_walk", "exit_walk", "exit_address", "exit_many", "exit_rest", "on_refused")
 FUNCTIONS: Final = (*TAILS, "on_fork", "on_exec", "on_task_exit", "on_exit", "on_enter")
+"""What is loaded of every trace, besides its dispatcher."""
 # The part that reads Python stacks, loaded when it is asked for. See bpf/python.c.
 _TAILS: Final = "python_walk python_find python_new python_done python_mapped python_close python_unseen".split()
 PYTHON_TAILS: Final = {name: len(TAILS) + at for at, name in enumerate(_TAILS)}
@@ -121,7 +123,7 @@ KNOWN_CODES: Final = 16384
 KNOWN_OPENERS: Final = 65536
 PARTS: Final = (  # of bpf/
     *("python.h", "types.h", "hooks.h", "reading.c", "fetched.c", "waits.c", "areas.c", "names.c", "peers.c"),
-    *("files.c", "scope.c", "record.c", "addresses.c", "enter.c", "exit.c", "tasks.c"),
+    *("files.c", "scope.c", "record.c", "addresses.c", "enter.c", "exit.c", "tasks.c", "dispatch.c"),
 )
 SHARES: Final = 6  # programs that may meet on a CPU
 
@@ -154,13 +156,6 @@ SF_COMPAT_CHANGES_NAMES: Final = 16  # not this call, but the 32-bit call of thi
 SF_KNOWN: Final = 32
 SF_SEARCHES: Final = 64
 SF_OPENS: Final = 128
-# Calls after which a path known before may be another: renames of ancestors, mounts.
-CHANGES_NAMES: Final = frozenset(
-    {"rename", "renameat", "renameat2", "mount", "umount", "move_mount", "pivot_root", "mount_setattr"}
-)
-
-# Its end is one of operations, renames among them: where these can not be watched themselves.
-SUBMITS_RENAMES: Final = "io_uring_enter"
 # Calls that make files: those that return descriptors, but for one that takes an open file from another process.
 OPENS: Final = (
     {call.name for call in NATIVE if call.result == "fd" or call.arg("fds_out") is not None} | {"accept", "accept4"}
@@ -172,7 +167,7 @@ FORKS: Final = frozenset({"clone", "clone3", "fork", "vfork"})
 SWITCH: Final = struct.Struct("<IB")  # the first two members of struct spec
 SPEC: Final = struct.Struct("<I24B4x2Q")  # struct spec of bpf/types.h
 CONFIG: Final = struct.Struct("<2Q12I")  # struct config of bpf/types.h
-LIVE: Final = struct.Struct("<5I")  # struct live of bpf/types.h
+LIVE: Final = struct.Struct("<3I")  # struct live of bpf/types.h
 
 
 class Slot(ctypes.LittleEndianStructure):
@@ -231,8 +226,6 @@ MODES: Final = {"none": 0, "pids": 1, "all": 2, "uid": 3, "cgroup": 4}
 TARGET_IN: Final = 1
 TARGET_AT_EXEC: Final = 2
 
-INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC  # PROC_PID_INIT_INO
-
 
 def _register(index: int | None) -> int:
     """Return 1 + the place of an argument among the registers the program copies; 0 for none."""
@@ -263,7 +256,7 @@ def _meaning(call: Syscall, watches_ring: bool) -> bytes:
     address = role_of(*ADDRESS)
     flags = (
         SF_KNOWN
-        | SF_CHANGES_NAMES * (call.name in CHANGES_NAMES or (call.name == SUBMITS_RENAMES and not watches_ring))
+        | SF_CHANGES_NAMES * changes_names(call, watches_ring=watches_ring)
         | SF_COMPAT_CHANGES_NAMES * (call.number in COMPAT_CHANGES_NAMES)
         | SF_EXEC * (call.kind == "exec")
         | SF_WRITES * (call.bytes_class in ("write", "transfer"))
@@ -328,7 +321,7 @@ class Variant:
     def functions(self) -> tuple[str, ...]:
         """What it is made of."""
         faults = mapped.functions(faults_told=self.faults_told, writes=self.writes) if self.mapped else ()
-        return (*FUNCTIONS, *(PYTHON_FUNCTIONS if self.python else ()), *faults)
+        return (*FUNCTIONS, *machine.AT.values(), *(PYTHON_FUNCTIONS if self.python else ()), *faults)
 
 
 def _agreed() -> dict[str, int]:
@@ -348,6 +341,7 @@ def _agreed() -> dict[str, int]:
     defines |= {"M_SET": MODES["pids"], "M_ALL": MODES["all"], "M_UID": MODES["uid"], "M_CGROUP": MODES["cgroup"]}
     defines |= {f"S_{name}": value for name, value in STATES.items()}
     defines |= {"TARGET_IN": TARGET_IN, "TARGET_AT_EXEC": TARGET_AT_EXEC}
+    defines |= machine.CONSTANTS
     defines |= {"SLOTS": 65536, "FILES": 65536, "VOICES": 16384, "BY_ADDRESS": BY_ADDRESS}
     defines |= {"SOCKFS_MAGIC": 0x534F434B, "NSFS_MAGIC": 0x6E736673, "OVERLAYFS_MAGIC": 0x794C7630}
     defines |= {"O_DIRECT": os.O_DIRECT, "PAGE_BYTES": mmap.PAGESIZE}
@@ -396,6 +390,7 @@ def source(btf: Btf, variant: Variant, *, event_pages: int, name_pages: int, cpu
         "filter": FILTER.size,
         "slot": ctypes.sizeof(Slot),
         "live": LIVE.size,
+        "machine": machine.MACHINE_BYTES,
     }
     parts = list(PARTS)
     if variant.mapped:

@@ -9,7 +9,6 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ior_nb.engine.collector import wire
@@ -17,11 +16,11 @@ from ior_nb.engine.collector.bpf import UPDATE_NOEXIST, Refused, condensed
 from ior_nb.engine.collector.filters import filter_row
 from ior_nb.engine.collector.hooks import HOOKS
 from ior_nb.engine.collector.loader import Loading, load_program
+from ior_nb.engine.collector.machine import INITIAL_PID_NAMESPACE, Seat, Taken, namespace_here
 from ior_nb.engine.collector.pages import PAGE_FAULT, Pages
 from ior_nb.engine.collector.processes import ROOT, Viewer, descendants, living, parents, threads
 from ior_nb.engine.collector.program import (
     CONFIG,
-    INITIAL_PID_NAMESPACE,
     KNOWN_BYTES,
     KNOWN_ID,
     LIVE,
@@ -42,11 +41,19 @@ _Part = TypeVar("_Part", Pages, Stacks)
 class Tracer:
     """Everything that touches the kernel."""
 
-    def __init__(self, *, event_bytes: int, name_bytes: int, way: str = "auto", viewer: Viewer = ROOT) -> None:
+    def __init__(
+        self,
+        *,
+        event_bytes: int,
+        name_bytes: int,
+        way: str = "auto",
+        viewer: Viewer = ROOT,
+        seat: Seat | None = None,
+    ) -> None:
         self._viewer = viewer
         self._hidden = 0
-        self._namespace = Path("/proc/self/ns/pid").stat().st_ino
-        self.loading = load_program(event_bytes=event_bytes, name_bytes=name_bytes, way=way)
+        self._namespace = namespace_here()
+        self.loading = load_program(event_bytes=event_bytes, name_bytes=name_bytes, way=way, seat=seat)
         self._maps = self.loading.loaded.maps
         self._hooks = self.loading.hooks
         self.cpus = possible_cpus()
@@ -96,9 +103,16 @@ class Tracer:
             that were alive, "roots": {pid: ppid} of the targets themselves, "no_stacks": why there are no Python
             stacks though they are asked for, "no_pages": why there are no faults though they are asked for}.
         """
+        try:
+            return self._start(request, processes=request["scope"]["mode"] == "pids")
+        except Taken:  # one of them is in another trace of this dispatcher: beside it, then
+            return self._start(request, processes=False)
+
+    def _start(self, request: dict[str, Any], *, processes: bool) -> dict[str, Any]:
         self.detach()
         self._clear()
         scope = request["scope"]
+        self._hooks.begin(processes=processes, follow=scope.get("follow", True))
         self._mode = scope["mode"]
         if PAGE_FAULT in request["enabled"]:
             self.load_pages()
@@ -194,17 +208,16 @@ class Tracer:
         self.names.close()
         if self.stacks is not None:
             self.stacks.close()
+        self._hooks.close()
         self.loading.loaded.close()
 
     def _clear(self) -> None:
-        for name in ("slots", "targets", "wanted", "ignored", "changers"):
+        for name in ("slots", "targets", "wanted", "ignored"):
             self._maps[name].clear()
         self._counters[:] = bytes(len(self._counters))
         self._totals[:] = bytes(len(self._totals))
         self._wanted = self._hidden = self._late = 0
-        generation = LIVE.unpack(self._maps["live"].get(_FIRST) or bytes(LIVE.size))[0]
-        generation = (generation + 1) & 0xFFFFFFFF  # what was renamed while nothing was attached
-        self._maps["live"].set(_FIRST, LIVE.pack(generation, 0, 0, 0, 0))
+        self._maps["live"].set(_FIRST, bytes(LIVE.size))
 
     def _configure(self) -> None:
         scope = self._scope
@@ -278,6 +291,7 @@ class Tracer:
         return bool(alive)
 
     def _remove_target(self, pid: int) -> None:
+        self._hooks.disclaim(pid)
         if self._namespace == INITIAL_PID_NAMESPACE:
             self._maps["targets"].delete(_key(pid))
         elif self._maps["wanted"].delete(_key(pid)):
@@ -289,6 +303,7 @@ class Tracer:
         self._configure()
 
     def _insert_target(self, pid: int, state: int, tids: Iterable[int]) -> None:
+        self._hooks.claim(pid)
         if self._namespace != INITIAL_PID_NAMESPACE:
             self._maps["wanted"].set(_key(pid), bytes([state]))
             self._want(1)

@@ -29,7 +29,8 @@ def html(
     Args:
         rows: the rows.
         about: title, facts, completeness line and notes for the heading.
-        fields: its frames, root first: comm, syscall, path, file, family, pid, tid, cell, python, func, flags.
+        fields: its frames, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
+            flags.
         metric: what its widths mean at first: a name of `METRICS`.
 
     Raises:

@@ -37,7 +37,7 @@ class _Column:
 
 
 def all_tables(rows: Rows, about: About) -> str:
-    """Return the sections with files, system calls, slowest calls, errors, processes and directories."""
+    """Return the sections with files, system calls, slowest calls, errors, processes, labels and directories."""
     rows = Named(rows)
     return "".join(
         (
@@ -48,6 +48,7 @@ def all_tables(rows: Rows, about: About) -> str:
             _errors("Errors", aggregate.errors(rows, about.unrecorded)),
             _errors("Probes, which are no errors", aggregate.probes(rows, about.unrecorded)),
             _processes(rows, about),
+            _labels(rows, about),
             _files(aggregate.directories(rows, about.unrecorded), "Directories", "directory", opened=False),
         )
     )
@@ -145,6 +146,24 @@ def _processes(rows: Rows, about: About) -> str:
         _Column("name", found["comm"].tolist()),
     ]
     return _section("Processes", columns, opened=False)
+
+
+def _labels(rows: Rows, about: About) -> str:
+    found = aggregate.labels(rows, about.unrecorded)
+    if not found["label"].any():
+        return ""
+    columns = [
+        _Column("time", found["time_ns"].tolist(), show_ns, main=True),
+        _Column("waiting", found["waiting_ns"].tolist(), show_ns),
+        _Column("calls", found["calls"].tolist(), _count),
+        _Column("errors", found["errors"].tolist(), _count, alarm=True),
+        _Column("read", found["bytes_read"].tolist(), show_bytes),
+        _Column("written", found["bytes_written"].tolist(), show_bytes),
+        _Column("files", found["files"].tolist(), _count),
+        _Column("processes", found["processes"].tolist(), _count),
+        _Column("label", [name or "(none)" for name in found["label"].tolist()]),
+    ]
+    return _section("Labels", columns)
 
 
 def _count(value: int) -> str:

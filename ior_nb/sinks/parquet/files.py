@@ -7,12 +7,15 @@ import io
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from ior_nb.errors import RecordingError
 from ior_nb.runtime.text import printable
 
-__all__ = ["find", "identity", "parquet_file"]
+__all__ = ["ROWS_PER_FILE", "find", "identity", "parquet_file"]
+
+ROWS_PER_FILE: Final = 1 << 24
+"""Of a file in a folder that is made of others, at most: about 250 MB."""
 
 
 def find(where: str | Path | Iterable[str | Path]) -> list[Path]:

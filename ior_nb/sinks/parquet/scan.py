@@ -83,6 +83,8 @@ class Recording:
         """What the footer says."""
         self.columns: tuple[str, ...] = ()
         """Names of the columns it has."""
+        self.foreign: dict[str, pa.DataType] = {}
+        """Types of those that are not ours."""
         self.unfinished = False
         """Whether it has no footer at its end: it is being written, or was cut off."""
         self.footers: dict[int, Any] = {}
@@ -269,6 +271,7 @@ class Recording:
         self.footers[begin] = parquet.metadata
         if not self.columns:
             self.columns = names
+            self.foreign = {f.name: f.type for f in parquet.schema_arrow if f.name not in NAMES}
             pairs = parquet.metadata.metadata or {}
             self.metadata = {_text(k): _text(v) for k, v in pairs.items() if k != b"ARROW:schema"}
         where = [parquet.metadata.schema.column(i).path for i in range(parquet.metadata.num_columns)].index("time_ns")

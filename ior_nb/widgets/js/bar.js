@@ -19,6 +19,10 @@ export default panel((view) => {
     "aria-label": "automatic reset",
     onchange: () => view.act("auto_reset", { seconds: Number(auto.value) }),
   });
+  const progress = node("progress", { class: "ior-grow", "aria-label": "rows counted" });
+  const counted = node("span", { class: "ior-dim bar-figures" });
+  const halt = node("button", { onclick: () => view.act(view.data.counting?.paused ? "reset" : "stop") });
+  const counting = node("div", { class: "ior-row bar-filter", hidden: true }, counted, progress, halt);
   const chips = node("span", { class: "bar-chips" });
   const undo = node("button", { onclick: () => view.act("undo") }, "Undo");
   const mine = node(
@@ -44,6 +48,7 @@ export default panel((view) => {
       reset,
       auto,
     ),
+    counting,
     node(
       "div",
       { class: "ior-row bar-filter" },
@@ -90,6 +95,13 @@ export default panel((view) => {
       write(badge, data.complete ? (complaints[0] ?? "") : "incomplete");
       badge.title = complaints.join("\n");
       badge.classList.toggle("bar-bad", !data.complete);
+      counting.hidden = !data.counting;
+      if (data.counting) {
+        progress.max = data.counting.whole;
+        progress.value = data.counting.done;
+        write(counted, data.counting.text);
+        write(halt, data.counting.paused ? "Count on" : "Stop counting");
+      }
       recording.hidden = !data.recording;
       write(recording, "recording");
       recording.title = printable(data.recording);

@@ -24,6 +24,7 @@ export default panel((view) => {
     any = emptyOr(view, full);
   let by = "files",
     data = {},
+    known = new Set(), // of what is told of pages, what some file has
     raw = null;
 
   const fold = (d, i, one) =>
@@ -40,6 +41,21 @@ export default panel((view) => {
   const named = (d, i) => fold(d, i, by) ?? (loose(d, i) ? "(pipes, sockets)" : d.name[i]);
   const narrow = (d, i) =>
     d.special[i] || loose(d, i) ? null : { dimension: "file", value: d.name[i], directory: d === data.directories };
+  /**
+   * A column of what is known of pages, which is there while it is known of any file.
+   *
+   * @returns {Column}
+   */
+  const pages = (key, title, drop, tip) => ({
+    key: `pages_${key}`,
+    title,
+    kind: "bytes",
+    width: 88,
+    drop,
+    tip,
+    off: () => !known.has(key),
+    value: (d, i) => d.pages.get(i)?.[key] ?? NaN,
+  });
   /** @type {Column[]} */
   const columns = [
     {
@@ -80,6 +96,11 @@ export default panel((view) => {
     { ...MAX, drop: 6 },
     { ...TOTAL, drop: 5 },
     { ...ERRORS, drop: 7 },
+    pages("cached", "cached now", 8, "bytes of it in the page cache, of your own files, as far as the kernel tells"),
+    pages("dirtied", "made dirty", 10, "bytes that calls and mapped memory made dirty, in whole pages"),
+    pages("written", "on device", 11, "bytes of it that a device has taken since"),
+    pages("pending", "unwritten", 9, "bytes made dirty that no device has yet"),
+    pages("never", "never", 12, "bytes made dirty of a file that was deleted before they were written"),
   ];
   const onsort = ranking(view, () => data.files.special.includes("other"));
   const make = (noun) =>
@@ -87,7 +108,9 @@ export default panel((view) => {
       noun,
       label: noun,
       onsort,
-      columns: columns.filter((c) => noun === "directories" || c.key !== "files").map((c) => ({ ...c })),
+      columns: columns
+        .filter((c) => (noun === "directories" ? !c.key.startsWith("pages_") : c.key !== "files"))
+        .map((c) => ({ ...c })),
       keyOf: (d, i) => (d.special[i] ? `*${d.special[i]}` : `=${d.name[i]}`),
       texts: (d, i) => [named(d, i)],
     });
@@ -165,6 +188,23 @@ export default panel((view) => {
     }
     return made;
   }
+  const PAGES = ["cached", "dirtied", "written", "pending", "never"];
+  /** Return what is known of pages by row: what is not known, or nothing of what most files have none of, is left out. */
+  const told = (d) =>
+    new Map(
+      Array.from(d.row, (row, i) => [
+        row,
+        Object.fromEntries(
+          PAGES.map((key) => [key, d[key][i]]).filter(([key, value]) => value > 0 || (key === "cached" && !value)),
+        ),
+      ]),
+    );
+  function notice(d) {
+    const now = new Set([...d.pages.values()].flatMap((page) => PAGES.filter((key) => page[key] > 0)));
+    if (now.size === known.size && [...now].every((key) => known.has(key))) return;
+    known = now;
+    parts.files.fit();
+  }
   function draw(next) {
     if (!any(next)) return;
     if (next !== raw) {
@@ -175,6 +215,8 @@ export default panel((view) => {
       files.name = files.tail.map((tail, i) => heads[files.head[i]] + tail);
       directories.name = directories.directory;
       data = { totals: next.totals, files, directories };
+      files.pages = told(unpacked(next.pages));
+      notice(files);
     }
     group.hidden = map.shown();
     for (const [name, part] of Object.entries(parts)) {

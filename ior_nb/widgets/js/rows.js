@@ -33,6 +33,7 @@ const UNFINISHED = 3;
  * @property {number} bytes
  * @property {Word} file
  * @property {Word | null} old
+ * @property {Word} label
  * @property {string[] | null} cells the texts of its columns, once they have been asked for
  * @property {number} generation of the search that was the last to look at it
  * @property {boolean} hit what that search found
@@ -150,6 +151,7 @@ export const COLUMNS = [
     key: (r) => r.bytes,
     text: (r) => (r.bytes ? shortBytes(r.bytes) : ""),
   },
+  { ...word("label", 130, "what the user called the work: ior_nb.label"), drop: 10 },
   {
     ...word("file", 220, "file acted on ← source of a rename or link"),
     text: (r) => (r.old ? `${r.file.shown} ← ${r.old.shown}` : r.file.shown),
@@ -200,6 +202,7 @@ function decoded({ columns, errors }, buffers, last) {
       bytes: c.bytes[i],
       file: words[c.file[i]],
       old: words[c.old_file[i]].raw ? words[c.old_file[i]] : null,
+      label: words[c.label[i]],
       cells: null,
       generation: -1,
       hit: false,
@@ -235,6 +238,8 @@ export class Rows {
   pattern = null;
   /** Number of the search: what an earlier one found is stale. */
   generation = 0;
+  /** Whether any row so far had a label. */
+  labelled = false;
   /** The columns that are searched. */
   columns = [...COLUMNS.keys()];
 
@@ -246,6 +251,7 @@ export class Rows {
     this.part = content.part;
     const adds = fits && (!why || (why === "again" && fresh >= 0));
     const rows = decoded(content, buffers, adds && why ? fresh : Number.POSITIVE_INFINITY);
+    this.labelled ||= rows.some((row) => row.label.raw);
     if (this.frozen) this.waiting += adds ? rows.length : fresh > 0 ? fresh : rows.length + skipped;
     if (adds) {
       this.ring.push(...rows);

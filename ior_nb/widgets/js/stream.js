@@ -18,6 +18,7 @@ export default panel((view) => {
   let asked = 0;
   let notice = "";
   let noticed = 0;
+  let wide = 900; // the room for its columns
   let counting = 0;
   let queued = false;
 
@@ -158,6 +159,7 @@ export default panel((view) => {
       return;
     }
     state = content.state;
+    layout(wide);
     paint();
     told();
   }
@@ -311,9 +313,10 @@ export default panel((view) => {
   // ---- painting
   const pool = [];
   function layout(width) {
-    const wanted = new Set(COLUMNS.keys());
-    let sum = COLUMNS.reduce((total, c) => total + c.width, 14);
-    const dropped = [...COLUMNS.keys()].filter((at) => COLUMNS[at].drop);
+    wide = width;
+    const wanted = new Set([...COLUMNS.keys()].filter((at) => rows.labelled || COLUMNS[at].name !== "label"));
+    let sum = [...wanted].reduce((total, at) => total + COLUMNS[at].width, 14);
+    const dropped = [...wanted].filter((at) => COLUMNS[at].drop);
     for (const at of dropped.sort((a, b) => Number(COLUMNS[a].drop) - Number(COLUMNS[b].drop))) {
       if (sum <= width) break;
       wanted.delete(at);

@@ -112,7 +112,8 @@ int on_enter(struct enter_args *ctx) {
   struct slot *slot = in_scope(BY_ENTER, c, now, tid, tgid);
   struct spec *spec = nr == NR_PAGE_FAULT ? 0 : specs.lookup(&nr);
   if (!slot) {
-    if (spec && may_change_names(spec, bpf_get_current_task())) names_will_change(now, tid);
+    struct machine *m = machine.lookup(&zero);
+    if (m && spec && may_change_names(spec, bpf_get_current_task())) names_will_change(m, tid);
     return 0;
   }
   fault_is_over(ctx, slot, TAIL_ENTER);
@@ -147,7 +148,7 @@ int on_enter(struct enter_args *ctx) {
   struct scratch *s = mine(BY_ENTER);
   if (!s) return 0;
   files_at_enter(s, slot, spec, task);
-  find(s, slot, now->tree_generation);
+  find(s, slot, tree_now());
   extra_at_enter(slot, spec, task);
   if (s->todo || spec->how1 == H_EXEC) tails.call(ctx, TAIL_ENTER_WALK);
   look_now(ctx, slot, spec, now);

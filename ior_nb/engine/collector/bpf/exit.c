@@ -49,9 +49,10 @@ inline_ void measure(struct slot *slot, struct spec *spec, u64 latency, s64 ret)
 /* ---- lengths of buffers and messages ---- */
 
 /* Those of a few buffers are added up at once. exit_many does the others, a part in each of its runs, so that verifiers have
- * short loops to walk; the kernel takes at most 1,024 buffers, or messages, and a program calls on at most 32 times. */
+ * short loops to walk; the kernel takes at most 1,024 buffers, or messages, and programs call on at most 32 times in all. */
 #define FEW 64
-#define MOST_RUNS 24
+#define STEPS 67           /* of a run: 1,024 and the last take 16 */
+#define MOST_RUNS 23
 #define MMSGHDR 64         /* sizeof(struct mmsghdr), and where msg_len is in it */
 #define MSG_LEN 56
 
@@ -127,7 +128,7 @@ inline_ bool file_at_exit(struct scratch *s, struct slot *slot, struct spec *spe
   u64 f = file_of(bpf_get_current_task(), fd);
   __builtin_memset(s->ask, 0, sizeof(s->ask));
   if (f) s->ask[F_FILE] = f + O_file_f_path;
-  find(s, slot, now->tree_generation);
+  find(s, slot, tree_now());
   return s->todo;
 }
 
@@ -185,7 +186,8 @@ int on_exit(struct exit_args *ctx) {
   if (!now) return 0;
   if (!slot) {
     struct config *c = config.lookup(&zero);
-    names_have_changed(now, tid);
+    struct machine *m = machine.lookup(&zero);
+    if (m) names_have_changed(m, tid);
     if (c && (c->mode > M_SET || c->wanted != now->found) && restrained()) tails.call(ctx, TAIL_REFUSED);
     return 0;
   }
@@ -193,7 +195,7 @@ int on_exit(struct exit_args *ctx) {
   u8 state = slot->state;
   if (state != S_OPEN && state != S_SKIPPED) { tails.call(ctx, TAIL_REFUSED); return 0; }
   slot->state = S_NONE;
-  if (slot->changes_names) __sync_fetch_and_add(&now->tree_generation, 1);
+  if (slot->changes_names) tree_has_changed();
   if (state != S_OPEN) { passed_over(ctx, slot); return 0; }
 #if SHARES > 1
   /* Skipped runs lie between: this is the end of another call than the one that is open, whose own never comes. */
@@ -224,7 +226,7 @@ int exit_many(struct exit_args *ctx) {
   bool more = true;
   if (!a->runs) begin_adding(a, w.slot, w.spec);
   if (a->wanted) {
-    for (u32 i = 0; i < FEW && more; i++) {
+    for (u32 i = 0; i < STEPS && more; i++) {
       OPAQUE(i);
       more = add_one(a);
     }
@@ -324,7 +326,7 @@ int on_refused(struct exit_args *ctx) {
     slot->flags |= EF_SAMPLED_OUT;
   } else {
     files_at_enter(s, slot, spec, task);
-    find(s, slot, now->tree_generation);
+    find(s, slot, tree_now());
     extra_at_enter(slot, spec, task);
     if (s->todo) tails.call(ctx, TAIL_EXIT_WALK);
   }

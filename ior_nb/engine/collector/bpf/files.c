@@ -120,7 +120,7 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
   struct dentry_head d = {};
   struct where key = s->missing[n & 3];
   s->todo &= ~(1 << n);
-  u32 generation = now->tree_generation;
+  u32 generation = tree_now();
   read_kernel(&d, sizeof(d), (void *)(key.dentry + O_dentry_pprev));
   s->mnt = key.mnt; s->dentry = key.dentry; s->pos = TEXT_END; s->path = 0; s->flags = 0;
   if (!d.pprev && d.parent != key.dentry) s->flags = NF_DELETED;
@@ -205,10 +205,8 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
 /* An operation of io_uring has ended, before the one who waits for it can know: no call may have been made for it. */
 int on_ring(struct ring_args *ctx) {
   u8 operation = 0;
-  u32 zero = 0;
-  struct live *now = live.lookup(&zero);
   read_kernel(&operation, 1, (void *)(ctx->request + O_io_kiocb_opcode));
-  if (now && operation == IORING_OP_RENAMEAT) __sync_fetch_and_add(&now->tree_generation, 1);
+  if (operation == IORING_OP_RENAMEAT) tree_has_changed();
   return 0;
 }
 #endif
@@ -218,17 +216,17 @@ inline_ bool may_change_names(struct spec *spec, u64 task) {
   return flags && flags & (is_compat(task) ? SF_COMPAT_CHANGES_NAMES : SF_CHANGES_NAMES);
 }
 
-/* A task out of scope begins a call after which a path known before may be another. */
-inline_ void names_will_change(struct live *now, u32 tid) {
+/* A task begins a call after which a path known before may be another. */
+inline_ void names_will_change(struct machine *m, u32 tid) {
   u8 one = 1;
-  if (!changers.update(&tid, &one)) __sync_fetch_and_add(&now->changing, 1);
-  else __sync_fetch_and_add(&now->tree_generation, 1);
+  if (changers.lookup(&tid)) return;                                /* the trace and the dispatcher both tell */
+  if (!changers.update(&tid, &one)) __sync_fetch_and_add(&m->changing, 1);
+  else __sync_fetch_and_add(&m->tree, 1);
 }
 
-/* A task out of scope has ended one, or has died in it. */
-inline_ void names_have_changed(struct live *now, u32 tid) {
-  if (!now->changing || !changers.lookup(&tid)) return;
-  changers.delete(&tid);
-  __sync_fetch_and_add(&now->changing, -1);
-  __sync_fetch_and_add(&now->tree_generation, 1);
+/* It has ended one, or has died in it. */
+inline_ void names_have_changed(struct machine *m, u32 tid) {
+  if (!m->changing || changers.delete(&tid)) return;
+  __sync_fetch_and_add(&m->changing, -1);
+  __sync_fetch_and_add(&m->tree, 1);
 }

@@ -211,7 +211,7 @@ int fault_ends(void *ctx) {
   struct scratch *s = mine(BY_FAULT);
   struct live *now = live.lookup(&zero);
   if (!slot || !f || !s || !now) return 0;
-  u32 tree = now->tree_generation;
+  u32 tree = tree_now();
   if (!f->file || f->tree != tree) {
     struct where at = {};
     struct inode_key key = {};

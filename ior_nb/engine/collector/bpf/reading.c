@@ -50,5 +50,18 @@ inline_ u32 next_id(struct scratch *s, u32 *last) {
   return (*last * SHARES + s->share) * NCPU + bpf_get_smp_processor_id();
 }
 
+/* The generation of the names of files. */
+inline_ u32 tree_now(void) {
+  u32 zero = 0;
+  struct machine *m = machine.lookup(&zero);
+  return m ? m->tree : 0;
+}
+
+inline_ void tree_has_changed(void) {
+  u32 zero = 0;
+  struct machine *m = machine.lookup(&zero);
+  if (m) __sync_fetch_and_add(&m->tree, 1);
+}
+
 /* One argument, by its place among the saved registers plus one. */
 inline_ u64 word(struct slot *slot, u8 at) { return slot->regs[(at - 1) & 7]; }

@@ -124,8 +124,8 @@ int on_task_exit(void *ctx) {
   u64 task = bpf_get_current_task();
   u32 tid = rd32(task + O_task_struct_pid), tgid = rd32(task + O_task_struct_tgid), zero = 0;
   struct slot *slot = slots.lookup(&tid);
-  struct live *now = live.lookup(&zero);
-  if (now) names_have_changed(now, tid);
+  struct machine *m = machine.lookup(&zero);
+  if (m) names_have_changed(m, tid);
   u32 pid = 0;
   if (slot) {
     fault_is_over(ctx, slot, TAIL_TASK_EXIT);

@@ -12,6 +12,7 @@
  *   on_refused  (tail call) an end without a beginning: a call that a filter or a tracer refused, or one begun before
  *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
  *   fork, exec, exit of tasks keep the scope and the slots right
+ *   dispatch.c  whose task is it? what hangs in the kernel for all of these where a trace is one of processes
  *   fetched.c   what a call made devices read; a hook at the page cache where it is needed
  *   waits.c     what it slept for; hooks of the scheduler that are there when they are asked for
  *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
@@ -152,9 +153,17 @@ struct scratch {
  * owner has it mapped: a thread writes its own byte, without a system call; what is not the user's work is left out. */
 struct doing { u8 of[DOING_THREADS]; };
 struct live {  /* program.py: LIVE */
-  u32 tree_generation, changing;
   u32 found;             /* how many of `wanted` were met */
   u32 pythons, learned;  /* news of processes that have a Python after all, from here and from the collector; 0: no stacks */
+};
+struct machine {  /* machine.py: Machine */
+  u32 tree;         /* generation of the names of files: a path known under an older one may be another now */
+  u32 changing;     /* how many calls are open that change names */
+  u32 namespace;    /* inode of the pid namespace `unmet` is about */
+  u32 wanted, met;  /* how many were put there, how many of them were seen */
+  u32 pad;
+  u64 changers[8], own_changers[8], compat_changers[8];  /* calls that change names, a bit each: of both kinds, of either */
+  u8 follows[SEATS];  /* whether children belong to whom the parent does */
 };
 
 BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
@@ -163,6 +172,7 @@ BPF_ARRAY(specs, struct spec, SPECS);
 BPF_ARRAY(config, struct config, 1);
 BPF_ARRAY(filters, struct filter, FILTERS);
 BPF_F_TABLE("array", u32, struct live, live, 1, 1024);
+BPF_F_TABLE("array", u32, struct machine, machine, 1, 1024);
 BPF_F_TABLE("array", u32, struct counter, counters, NCPU * SPECS, 1024);     /* BPF_F_MMAPABLE */
 BPF_F_TABLE("array", u32, u64, totals, NCPU * TOTALS, 1024);
 BPF_F_TABLE("array", u32, struct doing, doing, THREADS / DOING_THREADS, 1024);
@@ -172,6 +182,6 @@ BPF_TABLE("lru_hash", struct voice, u64, voices, VOICES);                    /* 
 BPF_HASH(targets, u32, u8, 65536);    /* thread group ids as the kernel numbers them -> TARGET_* */
 BPF_HASH(wanted, u32, u8, 4096);      /* the same as our pid namespace numbers them, until seen */
 BPF_HASH(ignored, u64, u8, 4096);     /* 0 << 32 | tid or 1 << 32 | pid, our namespace's numbers */
-BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope inside a call that changes names */
+BPF_HASH(changers, u32, u8, 4096);    /* tasks out of scope, or of any, inside a call that changes names */
 BPF_PERCPU_ARRAY(scratch, struct scratch, SHARES);
 BPF_PROG_ARRAY(tails, 24);

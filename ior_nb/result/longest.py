@@ -1,0 +1,48 @@
+"""`Longest`: the rows of a trace that took longest, for its summary."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ior_nb.aggregate import reasons
+from ior_nb.result.summary import SlowRow
+from ior_nb.runtime import EventBatch
+from ior_nb.runtime.peers import seen_files
+
+__all__ = ["Longest"]
+
+SLOWEST: Final = 5
+
+
+class Longest:
+    """The rows that took longest so far."""
+
+    def __init__(self) -> None:
+        self._kept: EventBatch | None = None
+        self._bar = -1
+
+    def add(self, batch: EventBatch, latency: np.ndarray) -> None:
+        """Remember the slowest rows so far; a batch with none of them costs one maximum. A negative latency is none."""
+        if self._kept is not None:
+            self._kept = self._kept.recoded(batch.tables)  # lest these few rows keep the strings of old tables
+        if int(latency.max()) < 0 or (
+            self._kept is not None and len(self._kept) >= SLOWEST and int(latency.max()) <= self._bar
+        ):
+            return
+        best = np.argpartition(latency, -SLOWEST)[-SLOWEST:] if len(batch) > SLOWEST else np.arange(len(batch))
+        slow = batch.take(best[latency[best] >= 0])
+        if self._kept is not None:
+            slow = EventBatch.concat([self._kept, slow])
+        order = np.argsort(-slow["latency_ns"].astype(np.int64), kind="stable")[:SLOWEST]
+        self._kept = slow.take(order)
+        self._bar = int(self._kept["latency_ns"].min())
+
+    def rows(self) -> list[SlowRow]:
+        """Return them, the slowest first."""
+        if self._kept is None:
+            return []
+        files = self._kept.tables["file"].at(seen_files(self._kept))
+        rows = zip(self._kept, files, reasons(self._kept), strict=True)
+        return [SlowRow(r.syscall, file, r.latency_ns, r.bytes, r.pid, r.comm, why) for r, file, why in rows]

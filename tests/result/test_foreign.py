@@ -1,0 +1,106 @@
+"""Columns that are not ours go wherever the rows of a recording go."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ior_nb.errors import RecordingError
+from ior_nb.export.arrow import record_batch
+from ior_nb.real import Descriptor
+from ior_nb.result.load import load
+from ior_nb.result.sql import Asked, answered
+from ior_nb.runtime import EventBatch
+from ior_nb.sinks.parquet import Chain, link
+from tests.fakes import batch
+
+
+def stamped(path: Path, extras: dict[str, np.ndarray]) -> Path:
+    """Write two rows with columns of somebody else."""
+    ours = batch(seq=[1, 2], time_ns=[10, 20], file=["/a", "/b"], syscall=["read", "read"], tid=[1, 1], pid=[1, 1])
+    rows = EventBatch(dict(ours.columns), ours.tables, extras)
+    pq.write_table(pa.Table.from_batches([record_batch(rows)]), path, store_schema=False)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two recordings: one with a task and its share, one with the task alone, of which one row has none."""
+    home = tmp_path / "in"
+    home.mkdir()
+    task = np.array(["load-1", "=load,2"], object)
+    stamped(home / "a.parquet", {"task": task, "share": np.array([0.5, 2.0])})
+    stamped(home / "b.parquet", {"task": np.array([None, "sum"], object)})
+    return home
+
+
+def texts(column: pd.Series) -> list[str | None]:
+    """Return the texts of a column; pandas says a null in one way or another."""
+    return [None if pd.isna(value) else value for value in column]
+
+
+TASKS = ["load-1", "=load,2", None, "sum"]
+
+
+def test_tables_have_them(folder: Path) -> None:
+    """A DataFrame and an Arrow table have the columns of all recordings, null where one lacks them."""
+    trace = load(folder)
+
+    assert texts(trace.df()["task"]) == TASKS
+    assert trace.table()["task"].to_pylist() == TASKS
+    assert trace.table()["share"].to_pylist() == [0.5, 2.0, None, None]
+
+
+def test_sql_has_them(folder: Path) -> None:
+    """SQL asks for them as for the others, in files and in what a filter left."""
+    query = "SELECT task FROM trace ORDER BY seq"
+
+    assert texts(answered(query, Asked.of(load(folder)))["task"]) == TASKS
+    some = answered(query, Asked.of(load(folder).filter("file=/b")))
+    assert texts(some["task"]) == ["=load,2", "sum"]
+
+
+def test_recordings_made_of_rows_have_them(folder: Path, tmp_path: Path) -> None:
+    """A Parquet file of some of the rows has them with their types, and is loaded with them again."""
+    path = load(folder).filter("file=/b").to_parquet(tmp_path / "some.parquet")
+
+    assert pq.read_schema(path).field("share").type == pa.float64()
+    assert load(path).df()["task"].tolist() == ["=load,2", "sum"]
+    assert load(path).table()["share"].to_pylist() == [2.0, None]
+
+
+def test_csv_has_them_behind_its_own(folder: Path, tmp_path: Path) -> None:
+    """They are the last columns of CSV, spelled as its other texts: no formula, no text for a null."""
+    with load(folder).export(tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    assert list(rows[0])[-2:] == ["task", "share"]
+    assert [row["task"] for row in rows] == ["load-1", "'=load,2", "", "sum"]
+    assert [row["share"] for row in rows] == ["0.5", "2", "", ""]
+
+
+def test_columns_that_cannot_be_one_are_an_error(folder: Path, tmp_path: Path) -> None:
+    """One name for text here and numbers there is said, with the file, instead of a guess."""
+    stamped(folder / "c.parquet", {"task": np.array([1, 2])})
+
+    with pytest.raises(RecordingError, match=r"the column task is int64 in .*c\.parquet, and string"):
+        load(folder).to_parquet(tmp_path / "all.parquet")
+
+
+def test_chains_have_them(tmp_path: Path) -> None:
+    """A link holds columns of others, whatever their type."""
+    ours = batch(seq=[1], time_ns=[1], syscall=["read"])
+    rows = record_batch(EventBatch(dict(ours.columns), ours.tables, {"tags": np.array([["x", "y"]], object)}))
+    with (tmp_path / "x.parquet").open("w+b") as file:
+        chain = Chain(Descriptor(os.dup(file.fileno())), link(rows[:0]))
+        chain.append(link(rows))
+        chain.finish(link(rows[:0]))
+
+    assert load(tmp_path / "x.parquet").table()["tags"].to_pylist() == [["x", "y"]]
