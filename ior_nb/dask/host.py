@@ -23,7 +23,8 @@ from ior_nb.errors import IorError, SourceUnavailable
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting
 from ior_nb.runtime.clock import boot_id, moment
-from ior_nb.runtime.sheet import sheet_to_bytes
+from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
+from ior_nb.session.hosts import Asked
 from ior_nb.session.plan import Request, plan
 from ior_nb.session.session import TracerSession
 from ior_nb.session.window import Window
@@ -109,7 +110,9 @@ class Shown:
     """What a host shows while it is traced."""
 
     sheet: bytes
-    """As `runtime.sheet` sends it."""
+    tree: bytes
+    """Both as `runtime.sheet` sends them."""
+    elapsed_ns: int
     accounting: Accounting
     engine: str
     ahead_ns: int
@@ -185,15 +188,23 @@ class _Host:
         assert self.window is not None
         return self.window.trace
 
-    def shown(self) -> Shown | None:
+    def shown(self, asked: Asked) -> Shown | None:
         """Return what there is so far; None where nothing is traced any more."""
         run = self.session.running
         if run is None:
             return None
         self.session.update()
-        now = moment()
+        fields, metric, second = asked
+        trie = run.trie
+        if trie.fields != fields:
+            trie.reconfigure(fields)
+        trie.set_count_field(metric)
+        trie.set_height_field(second)
+        now, sheet = moment(), run.statistics.sheet()
         return Shown(
-            sheet=sheet_to_bytes(run.statistics.sheet()),
+            sheet=sheet_to_bytes(sheet),
+            tree=tree_to_bytes(trie.tree()),
+            elapsed_ns=sheet.elapsed_ns,
             accounting=run.completeness().accounting,
             engine=self.session.engine_name,
             ahead_ns=now.wall - now.boot + self.clock.offset_ns,
@@ -278,10 +289,10 @@ async def _begin(order: Order, pids: Sequence[int], server: Any) -> Report:
     return host.report
 
 
-async def shown(run: str, dask_worker: Any) -> Shown | None:
-    """Return what this host shows; None where nothing is traced."""
+async def shown(run: str, asked: Asked, dask_worker: Any) -> Shown | None:
+    """Return what this host shows, with a flame graph of these frames; None where nothing is traced."""
     host = _hosts.get(run)
-    return await asyncio.to_thread(host.shown) if host is not None and host.window is not None else None
+    return await asyncio.to_thread(host.shown, asked) if host is not None and host.window is not None else None
 
 
 async def end(run: str, dask_worker: Any) -> Report | None:

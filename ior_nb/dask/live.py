@@ -1,11 +1,11 @@
-"""The dashboard of a cluster: once a second each host is asked for its sheet, and the sheets are added up."""
+"""The dashboard of a cluster: once a second each host is asked for its sums, which the views then show as one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,32 +19,32 @@ from ior_nb.runtime import (
     Completeness,
     Filter,
     FlameSource,
+    PageState,
     ProbeControl,
     RecordingState,
-    Sheet,
-    Snapshot,
     SnapshotSource,
     StreamTail,
     TraceState,
 )
-from ior_nb.runtime.sheet import merged, sheet_from_bytes, shown
+from ior_nb.runtime.sheet import sheet_from_bytes, tree_from_bytes
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.controls import Control
+from ior_nb.session.hosts import Asked, Hosts
 from ior_nb.session.session import default_session
 from ior_nb.widgets.dashboard import Dashboard
-from ior_nb.widgets.ticker import ticker
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["ALL", "Cluster", "dashboard"]
+__all__ = ["Ask", "Cluster", "dashboard"]
 
-ALL: Final = "all hosts"
+Ask = Callable[[Asked], Coroutine[Any, Any, Mapping[str, Any]]]
+"""Asks the hosts, with the frames of the flame graph, on the loop of the client: what each shows, by its name."""
+
 _EVERY_S: Final = 1.0
 _PATIENCE_S: Final = 5.0
-_TOP: Final = 256
-_PANELS: Final = ("overview", "syscalls", "files", "processes", "lines")
-"""What sheets are enough for."""
+_PANELS: Final = ("overview", "flame", "syscalls", "files", "processes", "lines")
+"""What sums are enough for."""
 _ELSEWHERE: Final = "narrow what was recorded instead: run.trace().filter(...) when the trace has ended"
 
 
@@ -85,11 +85,11 @@ class _Recording:
 
 
 class Cluster:
-    """`runtime.LiveRuntime` and `runtime.LiveTrace` of the hosts of a cluster. Any thread may call any method.
+    """`runtime.LiveRuntime` and `runtime.HostsTrace` of a cluster. Any thread may call any method.
 
     Args:
         client: of the cluster.
-        ask: what asks the hosts, on the loop of the client: what each shows, by its name.
+        ask: what asks the hosts.
         running: whether the trace goes on.
         problems: what went wrong, by host.
     """
@@ -97,43 +97,38 @@ class Cluster:
     filters: Filters
 
     def __init__(
-        self,
-        client: Client,
-        ask: Callable[[], Coroutine[Any, Any, Mapping[str, Any]]],
-        running: Callable[[], bool],
-        problems: Callable[[], Mapping[str, str]],
+        self, client: Client, ask: Ask, running: Callable[[], bool], problems: Callable[[], Mapping[str, str]]
     ) -> None:
         self._client, self._ask, self._running, self._problems = client, ask, running, problems
         self._bindings = Bindings(1)
+        self._asked: Asked = (("comm", "syscall", "path"), "count", "")
+        self._hosts = Hosts(self._bindings, self._make, self._asked)
         self.filters = _Fixed(lambda: self._bindings.stream().snapshot(), None, RLock())
         self.recording = _Recording()
         self._bindings.set_live_trace(self)
         self.control = Control(default_session(), self._bindings)
         self._guard = Lock()
-        self._asked = 0.0
+        self._last = 0.0
         self._waiting: Future[Mapping[str, Any]] | None = None
-        self._known: dict[str, tuple[Shown, Sheet]] = {}
+        self._known: dict[str, Shown] = {}
         self._failure = ""
-        self.host = ALL
-        """Whose calls are shown."""
 
-    def hosts(self) -> list[str]:
-        """Return the names of the hosts there are by now."""
-        return sorted(self._known)
+    def _make(self, asked: Asked) -> None:
+        self._asked = asked
 
     # ---- LiveRuntime
 
     def statistics(self) -> SnapshotSource | None:
-        """Return itself, where a host has answered."""
-        return self if self._known else None
+        """Return those of all hosts, or of the one that was chosen; None before one has answered."""
+        return self._bindings.statistics() if self._known else None
 
     def stream(self) -> StreamTail:
         """Return an empty one: rows stay where they are."""
         return self._bindings.stream()
 
     def trie(self) -> FlameSource | None:
-        """Return None: there is none of several hosts."""
-        return None
+        """Return that of all hosts, or of the one that was chosen; None before one has answered."""
+        return self._bindings.trie() if self._known else None
 
     def probes(self) -> ProbeControl | None:
         """Return None: what is traced was said at the begin."""
@@ -146,10 +141,10 @@ class Cluster:
             if waiting is not None and waiting.done():
                 self._waiting = None
                 self._take(waiting)
-            if self._waiting is None and now - self._asked >= _EVERY_S and self._running():
-                self._asked = now
+            if self._waiting is None and now - self._last >= _EVERY_S and self._running():
+                self._last = now
                 loop: Any = self._client.loop
-                self._waiting = asyncio.run_coroutine_threadsafe(self._ask(), loop.asyncio_loop)
+                self._waiting = asyncio.run_coroutine_threadsafe(self._ask(self._asked), loop.asyncio_loop)
 
     def wait(self) -> None:
         """Have asked once, so that there is something to show."""
@@ -170,41 +165,37 @@ class Cluster:
             try:
                 if not isinstance(found, Shown):
                     raise SourceError(str(found))
-                self._known[name] = found, sheet_from_bytes(found.sheet)
+                base = next(iter(self._known.values()), found).ahead_ns
+                sheet, tree = sheet_from_bytes(found.sheet), tree_from_bytes(found.tree)
+                self._hosts.take(name, sheet, tree, ahead_ns=found.ahead_ns - base)
+                self._known[name] = found
             except SourceError as error:
                 self._failure = f"{name} does not answer: {error}"
 
-    # ---- SnapshotSource
-
-    def snapshot(self, *, top: int | None = None, by: str = "count") -> Snapshot | None:
-        """Return the statistics of the host that was chosen, or of all of them."""
-        known = self._chosen()
-        if not known:
-            return None
-        first = next(iter(known.values()))[0].ahead_ns
-        sheets = [sheet.of_host(name, one.ahead_ns - first) for name, (one, sheet) in known.items()]
-        return shown(merged(sheets), top=_TOP if top is None else top, by=by)
-
-    def _chosen(self) -> dict[str, tuple[Shown, Sheet]]:
-        return {name: one for name, one in self._known.items() if self.host in (ALL, name)}
-
-    # ---- LiveTrace
+    # ---- HostsTrace
 
     def state(self) -> TraceState:
         """Return what is going on."""
-        known, running = self._chosen(), self._running()
-        books = total([one.accounting for one, _ in known.values()])
+        chosen, running = self._hosts.host, self._running()
+        known = [found for name, found in self._known.items() if chosen in ("", name)]
+        books = total([found.accounting for found in known])
         notes = [f"{host} is not traced: {problem}" for host, problem in self._problems().items()]
         return TraceState(
             running=running,
-            title=f"the cluster, {len(self._known)} hosts" if self.host == ALL else self.host,
-            engine=", ".join(dict.fromkeys(one.engine for one, _ in known.values())),
+            title=chosen or f"a cluster of {len(self._known)} hosts",
+            engine=", ".join(dict.fromkeys(found.engine for found in known)),
             rows=books.emitted,
-            elapsed_s=max((sheet.elapsed_ns for _, sheet in known.values()), default=0) / 1e9,
+            elapsed_s=max((found.elapsed_ns for found in known), default=0) / 1e9,
             completeness=Completeness(accounting=books, running=running),
             notes=tuple(filter(None, [*notes, self._failure])),
             fixed=not running,
+            hosts=self._hosts.names,
+            host=chosen,
         )
+
+    def choose(self, host: str) -> None:
+        """Show one host; empty for all."""
+        self._hosts.choose(host)
 
     def reset(self) -> None:
         """Refuse.
@@ -222,6 +213,10 @@ class Cluster:
         """
         raise ConfigError("the trace of the cluster ends with its `with` block")
 
+    def pages(self, paths: Sequence[str]) -> Mapping[str, PageState]:
+        """Return nothing: the caches are those of the hosts."""
+        return {}
+
     def export(self, path: str, wanted: Filter) -> Path:
         """Refuse.
 
@@ -232,15 +227,5 @@ class Cluster:
 
 
 def dashboard(cluster: Cluster) -> Dashboard:
-    """Return the ordinary dashboard of a cluster, with a choice of the host above it."""
-    import ipywidgets
-
-    def choose(change: Mapping[str, Any]) -> None:
-        cluster.host = change["new"]
-        ticker.do(lambda: ticker.refresh_now(cluster))
-
-    board = Dashboard(cluster, _PANELS)
-    chosen = ipywidgets.Dropdown(options=[ALL, *cluster.hosts()], description="Host")
-    chosen.observe(choose, "value")
-    board.widget.children = (chosen, *board.widget.children)
-    return board
+    """Return the ordinary dashboard of a cluster."""
+    return Dashboard(cluster, _PANELS)

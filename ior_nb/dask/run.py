@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
+    from ior_nb.session.hosts import Asked as Frames
     from ior_nb.widgets.dashboard import Dashboard
 
 __all__ = ["Run", "Wanted"]
@@ -246,10 +247,10 @@ class Run:
 
         names = self._names()
 
-        async def ask() -> dict[str, Any]:
+        async def ask(asked: Frames) -> dict[str, Any]:
             client: Any = self._client
             wanted = {"workers": list(names), "on_error": "return", "asynchronous": True}
-            found = await client.run(host.shown, self._order.run, **wanted)
+            found = await client.run(host.shown, self._order.run, asked, **wanted)
             return {names[address]: one for address, one in found.items() if one is not None}
 
         cluster = Cluster(self._client, ask, lambda: self._running, lambda: self.problems)

@@ -14,9 +14,11 @@ import pytest
 from ior_nb.dask import live
 from ior_nb.dask.host import Shown
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import Accounting, Filter, LiveRuntime
+from ior_nb.runtime import Accounting, Filter, HostsTrace, LiveRuntime, Snapshot
 from ior_nb.runtime.clock import boot_clock
-from ior_nb.runtime.sheet import sheet_to_bytes
+from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
+from ior_nb.session.hosts import Asked
+from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
 from tests.fakes import batch
 
@@ -26,8 +28,14 @@ def host(calls: int, ahead_ns: int = 0) -> Shown:
     statistics = Statistics()
     row: dict[str, object] = {"time_ns": boot_clock(), "pid": 7, "comm": "python", "syscall": "read", "file": "/x"}
     statistics.ingest(batch(**{name: [value] * calls for name, value in row.items()}))
-    books = Accounting(seen=calls, emitted=calls)
-    return Shown(sheet=sheet_to_bytes(statistics.sheet()), accounting=books, engine="bcc", ahead_ns=ahead_ns)
+    return Shown(
+        sheet=sheet_to_bytes(statistics.sheet()),
+        tree=tree_to_bytes(LiveTrie().tree()),
+        elapsed_ns=10**9,
+        accounting=Accounting(seen=calls, emitted=calls),
+        engine="bcc",
+        ahead_ns=ahead_ns,
+    )
 
 
 class Hosts:
@@ -43,7 +51,7 @@ class Hosts:
         client: Any = SimpleNamespace(loop=self)
         self.cluster = live.Cluster(client, self.ask, lambda: self.running, lambda: {"node-c": "lacks CAP_BPF"})
 
-    async def ask(self) -> dict[str, Any]:
+    async def ask(self, asked: Asked) -> dict[str, Any]:
         """Answer."""
         self.asked += 1
         return self.answers
@@ -64,9 +72,15 @@ def hosts() -> Iterator[Hosts]:
     made.close()
 
 
+def snapshot(cluster: live.Cluster) -> Snapshot | None:
+    """Return the statistics shown."""
+    source = cluster.statistics()
+    return source.snapshot() if source is not None else None
+
+
 def calls(cluster: live.Cluster) -> int:
     """Return the calls shown."""
-    found = cluster.snapshot()
+    found = snapshot(cluster)
     return found.calls if found is not None else -1
 
 
@@ -74,17 +88,18 @@ def test_all_hosts_are_the_sum_and_one_is_its_own(hosts: Hosts) -> None:
     """Processes of the same number on two hosts are two; the books are those of what is shown."""
     cluster = hosts.cluster
     cluster.wait()
-    everybody = cluster.snapshot()
+    everybody = snapshot(cluster)
     state = cluster.state()
-    cluster.host = "node-b"
+    cluster.control.choose("node-b")
 
     assert isinstance(cluster, LiveRuntime)
+    assert isinstance(cluster, HostsTrace)
     assert everybody is not None
     assert everybody.calls == 7
     assert sorted(row.label for row in everybody.processes if not row.special) == ["node-a:7", "node-b:7"]
     assert (state.completeness.accounting.seen, state.rows) == (7, 7)
     assert state.notes == ("node-c is not traced: lacks CAP_BPF",)
-    assert (calls(cluster), cluster.state().rows, cluster.hosts()) == (2, 2, ["node-a", "node-b"])
+    assert (calls(cluster), cluster.state().rows, cluster.state().hosts) == (2, 2, ("node-a", "node-b"))
 
 
 def test_hosts_are_asked_once_a_second_and_only_while_they_are_traced(
