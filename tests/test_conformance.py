@@ -39,6 +39,7 @@ from ior_nb.runtime import (
     TraceControl,
     TraceRuntimeBindings,
     TraceStarter,
+    TreeSource,
 )
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.controls import Control, Recording
@@ -72,6 +73,7 @@ PAIRS: list[tuple[Any, type]] = [
     (Configurator, LiveTrie),
     (LiveTrieSource, LiveTrie),
     (FlameSource, LiveTrie),
+    (TreeSource, LiveTrie),
     (ProbeManager, Manager),
     (ProbeControl, Manager),
     (RecordingController, Recorder),
@@ -106,6 +108,7 @@ def _checked_by_mypy(run: Run, past: Past, desk: Desk, dashboard: Dashboard) -> 
     recorder: RecordingController = Recorder(to_arrow=record_batch)
     bindings: list[TraceRuntimeBindings] = [Bindings(), TracerSession()]
     trie: FlameSource = LiveTrie()
+    trees: TreeSource = LiveTrie()
     probes: ProbeControl = Manager((), {}, lambda enabled, rates: None)
     runtime: LiveRuntime = desk
     view: View = dashboard
@@ -122,6 +125,7 @@ def _checked_by_mypy(run: Run, past: Past, desk: Desk, dashboard: Dashboard) -> 
         recorder,
         bindings,
         trie,
+        trees,
         probes,
         runtime,
         (

@@ -15,6 +15,7 @@ import comm
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ior_nb.commands import cli
@@ -159,6 +160,13 @@ def public(kind: type) -> set[str]:
 # ---- traces
 
 
+def _of_a_cluster(traced: Trace, folder: Path) -> Trace:
+    """Return the trace as one whose rows have a task."""
+    rows = pq.read_table(traced.to_parquet(folder / "one.parquet"))
+    pq.write_table(rows.append_column("task_prefix", pa.array(["sum"] * len(rows))), folder / "cluster.parquet")
+    return load(folder / "cluster.parquet")
+
+
 TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
     **{
         name: (lambda t, _, name=name: getattr(t, name)())  # type: ignore[misc]
@@ -167,6 +175,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
             "flame lines imports plot metadata peers objects"
         ).split()
     },
+    "tasks": lambda t, folder: _of_a_cluster(t, folder).tasks(),
     "completeness": lambda t, _: t.completeness.line(),
     "summary": lambda t, _: t.summary().text() + t.summary().html(),
     "to_parquet": lambda t, folder: t.to_parquet(folder / "x.parquet"),

@@ -43,6 +43,7 @@ from ior_nb.aggregate.tables import (
     threads,
     totals,
 )
+from ior_nb.aggregate.tasks import tasks
 from ior_nb.aggregate.times import finished, heat, latency_bins, slowest, span, timeline
 from ior_nb.aggregate.unrecorded import added, counted, missing
 from ior_nb.aggregate.weights import weighed, weights_of
@@ -90,6 +91,7 @@ __all__ = [
     "source_files",
     "span",
     "syscalls",
+    "tasks",
     "threads",
     "timeline",
     "totals",

@@ -115,7 +115,8 @@ def event_batch(
     Args:
         rows: for example a recording that was read.
         tables: string tables to code the text with; new ones by default.
-        only: the columns of ours that the batch has then, and nothing else; by default all there are.
+        only: the columns that the batch has then, and nothing else; by default all there are. One that is not ours
+            and is not there has None in every row.
 
     Raises:
         ConfigError: a column has values its type cannot hold, such as text in a column of numbers.
@@ -140,8 +141,10 @@ def event_batch(
             raise ConfigError(
                 f"cannot use column {column.name!r}: expected {wanted}, got {values.type} ({error})"
             ) from error
-    foreign = [name for name in rows.schema.names if name not in NAMES] if only is None else ()
-    found = EventBatch(columns, tables, {name: _as_numpy(rows.column(name)) for name in foreign})
+    foreign = [name for name in (rows.schema.names if only is None else only) if name not in NAMES]
+    there = set(rows.schema.names)
+    extras = {n: _as_numpy(rows.column(n)) if n in there else np.full(rows.num_rows, None) for n in foreign}
+    found = EventBatch(columns, tables, extras)
     if not columns:
         found = EventBatch({"seq": np.zeros(rows.num_rows)}, tables, found.extras)
     return found if only is None else found.read(*only)

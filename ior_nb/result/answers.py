@@ -159,6 +159,20 @@ class Answers:
 
         return tables.objects(self.rows, self.asked, self.completeness)
 
+    def tasks(self, metric: str = "bytes", *, by: str = "task_prefix") -> pd.DataFrame:
+        """Return files × tasks of a cluster: a row per file, a column per task; the largest first. "" is none of them.
+
+        Args:
+            metric: `bytes`, `bytes_read`, `bytes_written`, `calls`, `errors`, `time_ns` or `max_ns`.
+            by: what the columns are: `task_prefix`, `task` or `worker`.
+
+        Raises:
+            ConfigError: the rows are not of a cluster; or there is no such metric.
+        """
+        from ior_nb.result import tables
+
+        return tables.tasks(self.rows, self.completeness, metric=metric, by=by)
+
     def processes(self) -> pd.DataFrame:
         """Return one row per process, most calls first."""
         from ior_nb.result import tables

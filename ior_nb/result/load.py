@@ -33,7 +33,7 @@ from ior_nb.runtime.completeness import (
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
 
-__all__ = ["lacking_of", "load", "of_recordings", "opened"]
+__all__ = ["lacking_of", "load", "of_recordings", "opened", "total"]
 
 _ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
 _MOST_NOTES: Final = 20
@@ -106,7 +106,7 @@ def of_recordings(recordings: list[Recording], start: float | None = None, end: 
     trace.stand_for(
         stored,
         count=lambda: known if (known := stored.known_rows()) is not None else sum(map(sum, counts())),
-        books=lambda: _sum([part.books(*found) for part, found in zip(parts, counts(), strict=True)]),
+        books=lambda: total([part.books(*found) for part, found in zip(parts, counts(), strict=True)]),
     )
     _close(trace, parts, axis, whole=start is None and end is None)
     return trace
@@ -130,7 +130,7 @@ def lacking_of(path_or_glob: str) -> Completeness | None:
     books = [replace(accounting_of(r.metadata) or Accounting(), died=r.unfinished) for r in recordings]
     caveats = [caveat for r in recordings for caveat in caveats_of(r.metadata)]
     unfilled = {names: why for r in recordings for names, why in unfilled_of(r.metadata).items()}
-    return Completeness(accounting=_sum(books), caveats=tuple(dict.fromkeys(caveats)), unfilled=unfilled)
+    return Completeness(accounting=total(books), caveats=tuple(dict.fromkeys(caveats)), unfilled=unfilled)
 
 
 def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
@@ -313,7 +313,8 @@ def _counted_only(footer: Mapping[str, str]) -> int:
 # ---- sums
 
 
-def _sum(books: list[Accounting]) -> Accounting:
+def total(books: list[Accounting]) -> Accounting:
+    """Return the books of several traces as one."""
     lost = _added_up([one.lost for one in books])
     without = _added_up([one.without_stack for one in books])
     counts: dict[str, Any] = {name: sum(getattr(one, name) for one in books) for name in COUNTS}

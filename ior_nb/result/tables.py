@@ -9,7 +9,7 @@ traced.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -43,6 +43,7 @@ __all__ = [
     "slowest",
     "stats",
     "syscalls",
+    "tasks",
     "threads",
     "timeline",
 ]
@@ -51,6 +52,8 @@ _WHOLE: Final = Completeness()
 _NOTHING: Final = Asked((), 0, 0, 0, 0)
 _ASKED: Final = {"asked_bytes": "bytes", "distinct_bytes": "distinct"}
 _HERE: Final = Sources()
+_WHOSE: Final = ("task_prefix", "task", "worker")
+_OF_TASKS: Final = ("bytes", "bytes_read", "bytes_written", "calls", "errors", "time_ns", "max_ns")
 _UNITS: Final = {"_ns": "ns", "_s": "s", "bytes": "bytes"}
 _SLOW: Final = (
     *("latency_ns", "syscall", "file", "bytes", "ret", "comm", "pid", "tid", "fd", "cell", "seq"),
@@ -206,6 +209,41 @@ def _since(columns: aggregate.Columns, known: np.ndarray, start: int) -> aggrega
     for name in ("first", "last"):
         columns[f"{name}_s"] = np.where(known, (columns.pop(f"{name}_ns") - start) / 1e9, np.nan)
     return columns
+
+
+def tasks(
+    rows: Rows, lacking: Completeness = _WHOLE, *, metric: str = "bytes", by: str = "task_prefix"
+) -> pd.DataFrame:
+    """Return a matrix of a metric: a row per file, a column per task, the largest of both first.
+
+    Args:
+        rows: the rows, of a cluster.
+        lacking: what they lack.
+        metric: what is added up.
+        by: the column that says whose the calls are.
+
+    Raises:
+        ConfigError: the rows have no such column, or there is no such metric.
+    """
+    import pandas as pd
+
+    from ior_nb.export.frame import told
+
+    if by not in _WHOSE or metric not in _OF_TASKS:
+        raise ConfigError(
+            f"there is no table of {metric!r:.40} by {by!r:.40}: choose from {', '.join(_OF_TASKS)}, "
+            f"by {', '.join(_WHOSE)}"
+        )
+    columns = aggregate.tasks(rows, by, lacking.unrecorded)
+    frame = pd.DataFrame({name: columns[name] for name in (by, "file", metric)})
+    how: Literal["max", "sum"] = "max" if metric.startswith("max") else "sum"
+    found = frame.pivot_table(index="file", columns=by, values=metric, aggfunc=how, fill_value=0)
+    found = found.loc[_largest(found, 1), _largest(found, 0)]
+    return told(found, lacking)
+
+
+def _largest(frame: pd.DataFrame, axis: Literal[0, 1]) -> pd.Index:
+    return frame.sum(axis=axis).sort_values(ascending=False, kind="stable").index
 
 
 def threads(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from ior_nb.runtime.contracts import (
     Configurator,
     EventIngester,
     EventSink,
+    HostsTrace,
     LiveTrace,
     LiveTrieSource,
     ProbeManager,
@@ -30,6 +31,7 @@ from ior_nb.runtime.contracts import (
     StreamSource,
     TraceRuntimeBindings,
     TraceStarter,
+    TreeSource,
 )
 from ior_nb.runtime.filter import Filter
 from ior_nb.runtime.live import (
@@ -43,7 +45,7 @@ from ior_nb.runtime.live import (
 )
 from ior_nb.runtime.pushdown import Pushdown
 from ior_nb.runtime.schema import COLUMNS, Column
-from ior_nb.runtime.sheet import Sheet
+from ior_nb.runtime.sheet import Sheet, Tree
 from ior_nb.runtime.shown import (
     FlameChoices,
     FlameColumns,
@@ -92,6 +94,7 @@ __all__ = [
     "FlameSource",
     "Frame",
     "Histogram",
+    "HostsTrace",
     "LineRow",
     "LiveRuntime",
     "LiveTrace",
@@ -129,6 +132,8 @@ __all__ = [
     "TraceRuntimeBindings",
     "TraceStarter",
     "TraceState",
+    "Tree",
+    "TreeSource",
     "Trend",
     "context_with_runtime_bindings",
     "context_with_trace_filters",

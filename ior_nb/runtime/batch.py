@@ -191,7 +191,11 @@ class EventBatch(Sequence["Row"]):
         """Return these columns alone, of all rows; itself where none is named."""
         if not columns:
             return self
-        return EventBatch._of({name: self._columns[name] for name in columns}, self._length, self.tables)
+        if not self.extras:
+            return EventBatch._of({name: self._columns[name] for name in columns}, self._length, self.tables)
+        mine = {name: self._columns[name] for name in columns if name not in self.extras}
+        others = {name: self.extras[name] for name in columns if name in self.extras}
+        return EventBatch._of(mine, self._length, self.tables, others or _NONE)
 
     def some(self, which: np.ndarray, *columns: str) -> EventBatch:
         """Return these columns of some rows, by their numbers."""

@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.filter import Filter
-from ior_nb.runtime.sheet import Sheet
+from ior_nb.runtime.sheet import Sheet, Tree
 from ior_nb.runtime.shown import PageState, RecordingState, TraceState
 from ior_nb.runtime.statistics import Snapshot
 from ior_nb.runtime.values import ProbeState, SnapshotNode
@@ -27,6 +27,7 @@ __all__ = [
     "Configurator",
     "EventIngester",
     "EventSink",
+    "HostsTrace",
     "LiveTrace",
     "LiveTrieSource",
     "ProbeManager",
@@ -40,6 +41,7 @@ __all__ = [
     "StreamSource",
     "TraceRuntimeBindings",
     "TraceStarter",
+    "TreeSource",
 ]
 
 
@@ -153,6 +155,14 @@ class LiveTrieSource(Snapshotter, Configurator, Protocol):
 
 
 @runtime_checkable
+class TreeSource(Protocol):
+    """The flame trie in the form that can be added up with those of other hosts."""
+
+    def tree(self, limit: int = ...) -> Tree:
+        """Return the largest nodes, so many at most, and below each a leaf of what was left out."""
+
+
+@runtime_checkable
 class ProbeManager(Protocol):
     """Which system calls are traced, live. An unknown system call or a closed manager raises."""
 
@@ -187,6 +197,14 @@ class LiveTrace(Protocol):
 
     def export(self, path: str, wanted: Filter) -> Path:
         """Write the rows that a filter accepts to a file, the format by the ending."""
+
+
+@runtime_checkable
+class HostsTrace(LiveTrace, Protocol):
+    """A trace of several hosts, of which a view may choose one; `TraceState` names them."""
+
+    def choose(self, host: str) -> None:
+        """Publish what is known of one host; empty for all. ConfigError when there is none of that name."""
 
 
 @runtime_checkable

@@ -140,6 +140,9 @@ class TraceControl(Protocol):
     def reset(self) -> None:
         """Begin the aggregates anew; the stream stays."""
 
+    def choose(self, host: str) -> None:
+        """Show one of the trace's hosts; empty for all."""
+
     def tasks(self, pid: int = 0) -> Sequence[Task]:
         """Return the processes, this one first; with `pid` the threads of that process."""
 

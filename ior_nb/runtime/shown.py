@@ -165,6 +165,10 @@ class TraceState:
     """When it began, on the clock of the rows; 0 where that is not known."""
     counted_s: float = 0.0
     """For how long statistics and flame graph have been counting, since a reset or another filter; 0: all the time."""
+    hosts: tuple[str, ...] = ()
+    """Where it runs, when that is several hosts of which one may be chosen. Raw: escape them."""
+    host: str = ""
+    """The one that is shown; empty for all of them."""
     fixed: bool = False
     """Whether only this finished trace is shown, and nothing can be started from here."""
     counting: Step | None = None

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime import LiveTrace, PageState, RecordingState, Task, TraceState
+from ior_nb.runtime import HostsTrace, LiveTrace, PageState, RecordingState, Task, TraceState
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.plan import Request, plan
 from ior_nb.session.session import TracerSession
@@ -68,6 +68,12 @@ class Control:
 
     def reset(self) -> None:
         self._shown().reset()
+
+    def choose(self, host: str) -> None:
+        live = self._shown()
+        if not isinstance(live, HostsTrace):
+            raise ConfigError("this trace is of one host; there is none to choose")
+        live.choose(host)
 
     def tasks(self, pid: int = 0) -> list[Task]:
         return _threads(pid) if pid else _processes()

@@ -90,7 +90,7 @@ class Request(TypedDict, total=False):
     """What `ior_nb.trace` can be asked for. A new keyword is a row here, a line of `plan`, and its text in `trace`."""
 
     command: Sequence[str] | None
-    pid: int | None
+    pid: int | Sequence[int] | None
     tid: int | None
     cgroup: str | Path | int | None
     uid: int | None
@@ -329,7 +329,7 @@ def _command(command: Sequence[str], cwd: str | Path | None, env: Mapping[str, s
 def _scope(
     *,
     command: Command | None,
-    pid: int | None,
+    pid: int | Sequence[int] | None,
     tid: int | None,
     cgroup: str | Path | int | None,
     uid: int | None,
@@ -345,14 +345,24 @@ def _scope(
     if cgroup is not None:
         return Scope(mode="cgroup", cgroup=_cgroup_id(cgroup))
     if tid is not None:
+        if pid is not None and not isinstance(pid, int):
+            raise ConfigError(f"thread {tid} is of one process: pid={pid!r:.80} has several, or none")
         return _thread_scope(tid, pid, follow)
     if pid is not None:
+        return Scope(pids=_processes(pid), follow=follow)
+    return Scope(pids=() if command is not None else (os.getpid(),), follow=follow)
+
+
+def _processes(asked: int | Sequence[int]) -> tuple[int, ...]:
+    pids = (asked,) if isinstance(asked, int) else tuple(asked)
+    if not pids or not all(isinstance(pid, int) for pid in pids):
+        raise ConfigError(f"pid={asked!r:.80}: give the number of a process, or several")
+    for pid in pids:
         if pid <= 0 or not Path(f"/proc/{pid}").exists() or _group_of(pid) != pid:
             raise ConfigError(
                 f"there is no process {pid} here (numbers from another pid namespace mean nothing in this one)"
             )
-        return Scope(pids=(pid,), follow=follow)
-    return Scope(pids=() if command is not None else (os.getpid(),), follow=follow)
+    return pids
 
 
 def _thread_scope(tid: int, pid: int | None, follow: bool) -> Scope:

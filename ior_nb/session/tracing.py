@@ -36,7 +36,7 @@ def trace(
     Args:
         command: program and arguments; started for the trace, which ends when it does. `Trace.returncode` has its
             status.
-        pid: a running process and its children.
+        pid: a running process and its children; or several.
         tid: one thread.
         cgroup: a control group (version 2): its folder, or its id.
         uid: all processes of a user.

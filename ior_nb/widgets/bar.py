@@ -59,6 +59,8 @@ class Bar(Panel):
             "fixed": state.fixed,
             "title": state.title,
             "engine": state.engine,
+            "hosts": list(state.hosts),
+            "host": state.host,
             "rows": state.rows,
             "elapsed_s": round(state.elapsed_s, 1) if state.running else state.elapsed_s,
             "counted_s": round(state.counted_s),
@@ -95,6 +97,8 @@ class Bar(Panel):
             runtime.control.stop()
         elif what == "reset":
             runtime.control.reset()
+        elif what == "host":
+            runtime.control.choose(str(body["host"]))
         elif what == "auto_reset":
             seconds = int(body["seconds"])
             if seconds not in AUTO_RESET_S:
@@ -114,6 +118,7 @@ class Bar(Panel):
         parts = [
             f"ior: {shown['title']}",
             f"{shown['rows']:,} rows in {show_ns(shown['elapsed_s'] * 1e9)}",
+            f"host: {shown['host'] or 'all of ' + ', '.join(shown['hosts'])}" if shown["hosts"] else "",
             f"filter: {shown['filter'] or 'all'}",
             "still running" if shown["running"] else shown["accounting"],
             shown["counting"] and shown["counting"]["text"],

@@ -31,9 +31,10 @@ class ProcessesPanel(TablePanel):
 
     def sections(self, snapshot: Snapshot) -> dict[str, Any]:
         """Return the processes."""
-        blank = {"pid": 0, "lifetime": 0, "ppid": 0, "ended": False, "comm": "(other)"}
-        rows = fitted(snapshot.processes, _NUMBERS, lambda row: 4 * len(row.comm) + 1, blank)
-        return {"processes": packed({**section(rows, _NUMBERS), "comm": [row.comm for row in rows]})}
+        blank = {"pid": 0, "lifetime": 0, "ppid": 0, "ended": False, "comm": "(other)", "host": ""}
+        rows = fitted(snapshot.processes, _NUMBERS, lambda row: 4 * len(row.comm) + 4 * len(row.host) + 2, blank)
+        texts = {"comm": [row.comm for row in rows], "host": [row.host for row in rows]}
+        return {"processes": packed({**section(rows, _NUMBERS), **texts})}
 
     def still_rows(self, snapshot: Snapshot) -> tuple[list[str], list[list[str]]]:
         """Return the processes."""

@@ -33,6 +33,7 @@ BENCHES = (
     "bystanders",
     "dashboard",
     "scale",
+    "cluster",
     "soak",
 )
 

@@ -135,6 +135,9 @@ class FakeControl:
         self.runtime.engine.reset()
         self.runtime.flame.reset()
 
+    def choose(self, host: str) -> None:
+        self.asked.append(("choose", host))
+
     def tasks(self, pid: int = 0) -> list[Task]:
         if pid:
             return [Task(pid=pid, tid=pid + i, comm=f"worker-{i}") for i in range(4)]

@@ -8,10 +8,7 @@ from typing import Any, Final
 from ior_nb.errors import ConfigError
 from ior_nb.runtime.frames import ALIASES, FIELDS, METRICS, Field, Metric, open_flags
 
-__all__ = ["FIELDS", "METRICS", "OTHER", "PRESETS", "Field", "Metric", "checked_fields", "checked_metric", "open_flags"]
-
-OTHER: Final = "[other;]"
-"""Name of the leaf that stands for folded frames. A traced name may be called so: what a frame is its field tells."""
+__all__ = ["FIELDS", "METRICS", "PRESETS", "Field", "Metric", "checked_fields", "checked_metric", "open_flags"]
 
 PRESETS: Final[tuple[tuple[str, ...], ...]] = (
     ("comm", "syscall", "path"),

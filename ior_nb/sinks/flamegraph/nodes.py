@@ -6,26 +6,10 @@ import numpy as np
 
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import Index, grown
+from ior_nb.runtime.sheet.tree import OTHER, add_up, largest, ranks
 from ior_nb.runtime.shown import FOLDED, ROOT
-from ior_nb.sinks.flamegraph.fields import OTHER
 
-__all__ = ["Nodes", "add_up", "largest"]
-
-
-def add_up(own: np.ndarray, parents: np.ndarray, depths: np.ndarray) -> np.ndarray:
-    """Return the sum over each node's subtree, all nodes of one depth at once, the deepest first."""
-    totals = own.copy()
-    order = _ranks(depths).argsort(kind="stable")
-    ends = np.bincount(depths).cumsum().tolist()
-    for begin, end in zip(ends[-2::-1], ends[:0:-1], strict=True):
-        level = order[begin:end]
-        np.add.at(totals, parents[level], totals[level])
-    return totals
-
-
-def _ranks(depths: np.ndarray) -> np.ndarray:
-    """Return depths so that they are sorted fast: numpy sorts 16 bits by counting, ten times as fast."""
-    return depths.astype(np.uint16) if depths.max() < 2**16 else depths
+__all__ = ["Nodes"]
 
 
 class Nodes:
@@ -76,7 +60,7 @@ class Nodes:
             depths: shape (n,), 1 below the root.
             above: node of the frame above, shape (n,); negative where that is the frame before in these arrays.
         """
-        nodes, new = self._by_hash.number(hashes, self.count, _ranks(depths))
+        nodes, new = self._by_hash.number(hashes, self.count, ranks(depths))
         parents = above.take(new)
         self._append(np.where(parents < 0, nodes.take(new - 1), parents), field, names.take(new), depths.take(new))
         return nodes
@@ -126,10 +110,10 @@ class Nodes:
         above = parents.copy()
         above[0] = 0
         # The leaves of earlier foldings always go, into the new ones.
-        ranks = np.where(other, -1, totals)
+        worth = np.where(other, -1, totals)
         wanted = target + 1
         while True:
-            stay = largest(ranks, wanted)
+            stay = largest(worth, wanted)
             folded = ~stay & stay[above]  # the tops of what goes
             per_parent = np.bincount(parents[folded], minlength=count)
             size = int(stay.sum() + (per_parent > 0).sum())
@@ -176,14 +160,3 @@ class Nodes:
         texts = StringTable([OTHER])
         self.names = texts.intern_many([self.texts[i] for i in used.tolist()])[names]
         self.texts = texts
-
-
-def largest(ranks: np.ndarray, wanted: int) -> np.ndarray:
-    """Mark the `wanted` nodes of the largest rank, of equal ones the older. So a node never goes before its child."""
-    if wanted >= len(ranks):
-        return ranks >= 0
-    bound = np.partition(ranks, len(ranks) - wanted)[len(ranks) - wanted]
-    chosen: np.ndarray = ranks > bound
-    ties = np.flatnonzero(ranks == bound)
-    chosen[ties[: wanted - int(chosen.sum())]] = True
-    return chosen & (ranks >= 0)

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import FlameColumns, Frame, SnapshotNode, StringTable
+from ior_nb.runtime.sheet.tree import Tree, add_up, depths_of, largest
 from ior_nb.runtime.shown import FOLDED
-from ior_nb.sinks.flamegraph.nodes import add_up, largest
 
 __all__ = ["MIN_SHARE", "Picture"]
 
@@ -30,12 +30,31 @@ class Picture:
     version: int
     texts: StringTable
     kinds: tuple[str, ...]
+    metrics: tuple[str, str]
     parents: np.ndarray
     fields: np.ndarray
     names: np.ndarray
     depths: np.ndarray
     own: np.ndarray
     tall: np.ndarray | None
+
+    @classmethod
+    def of(cls, tree: Tree, version: int) -> Picture:
+        """Return the picture of a tree."""
+        texts = StringTable()
+        codes = texts.intern_many(tree.texts)
+        return cls(
+            version=version,
+            texts=texts,
+            kinds=tree.kinds,
+            metrics=(tree.count_field, tree.height_field),
+            parents=tree.parents,
+            fields=tree.fields,
+            names=codes[tree.names],
+            depths=depths_of(tree.parents),
+            own=tree.own,
+            tall=tree.heights if tree.height_field else None,
+        )
 
     @cached_property
     def totals(self) -> np.ndarray:

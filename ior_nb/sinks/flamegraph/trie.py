@@ -13,6 +13,7 @@ from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, Frame, SnapshotNode, StringTable
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column
+from ior_nb.runtime.sheet import Tree
 from ior_nb.sinks.flamegraph.fields import FIELDS, METRICS, PRESETS, checked_fields, checked_metric
 from ior_nb.sinks.flamegraph.nodes import Nodes
 from ior_nb.sinks.flamegraph.picture import MIN_SHARE, Picture
@@ -247,6 +248,27 @@ class LiveTrie:
         picture = self._current()
         return picture.json, picture.version
 
+    def tree(self, limit: int = 2000) -> Tree:
+        """Return the largest nodes in the form that can be added up with those of other hosts.
+
+        Args:
+            limit: nodes at most; below each, a leaf stands for what was left out.
+        """
+        picture = self._current()
+        names, codes = np.unique(picture.names, return_inverse=True)
+        whole = Tree(
+            kinds=picture.kinds,
+            count_field=picture.metrics[0],
+            height_field=picture.metrics[1],
+            texts=tuple(picture.texts.at(names)),
+            parents=picture.parents.astype(np.int64),
+            names=codes,
+            fields=picture.fields.astype(np.int64),
+            own=picture.own,
+            heights=np.zeros_like(picture.own) if picture.tall is None else picture.tall,
+        )
+        return whole.pruned(limit)
+
     def snapshot_columns(
         self, min_share: float = MIN_SHARE, limit: int = 2000, focus: Sequence[Frame] = ()
     ) -> FlameColumns:
@@ -276,6 +298,7 @@ class LiveTrie:
                     version=self._version,
                     texts=nodes.texts,
                     kinds=self._fields,
+                    metrics=(self._count_field, self._height_field),
                     parents=nodes.parents[:count],
                     fields=nodes.fields[:count],
                     names=nodes.names[:count],

@@ -23,6 +23,12 @@ export default panel((view) => {
   const counted = node("span", { class: "ior-dim bar-figures" });
   const halt = node("button", { onclick: () => view.act(view.data.counting?.paused ? "reset" : "stop") });
   const counting = node("div", { class: "ior-row bar-filter", hidden: true }, counted, progress, halt);
+  const host = node("select", {
+    title: "whose calls the panels show",
+    "aria-label": "host",
+    hidden: true,
+    onchange: () => view.act("host", { host: host.value }),
+  });
   const chips = node("span", { class: "bar-chips" });
   const undo = node("button", { onclick: () => view.act("undo") }, "Undo");
   const mine = node(
@@ -41,6 +47,7 @@ export default panel((view) => {
       dot,
       title,
       figures,
+      host,
       node("span", { class: "ior-grow" }),
       badge,
       recording,
@@ -84,6 +91,15 @@ export default panel((view) => {
       const few = data.counted_s ? `; the panels count the last ${data.counted_s} s` : "";
       const said = `${showCount(data.rows)} rows in ${showNs(data.elapsed_s * 1e9)}, ${data.engine}${few}`;
       write(figures, data.title ? said : "");
+      host.hidden = !data.hosts.length;
+      if (host._hosts !== data.hosts.join("\0")) {
+        host._hosts = data.hosts.join("\0");
+        host.replaceChildren(
+          node("option", { value: "" }, `all ${data.hosts.length} hosts`),
+          ...data.hosts.map((name) => node("option", { value: name }, printable(name))),
+        );
+      }
+      if (host !== document.activeElement) host.value = data.host;
       const complaints = [
         ...data.notes,
         data.complete ? "" : data.accounting,

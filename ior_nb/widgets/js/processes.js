@@ -10,16 +10,15 @@ export default panel((view) => {
     crowded = false,
     told = false; // whether anybody knows of ends
 
+  const named = (host, id) => (host ? `${host}:${id}` : String(id)); // a process of one of several hosts
   const label = (d, i) =>
     d.special[i]
       ? d.special[i] === "other" && d.folded[i]
         ? `(other: ${showCount(d.folded[i])})`
         : d.comm[i]
-      : d.lifetime[i]
-        ? `${d.pid[i]}#${d.lifetime[i]}`
-        : String(d.pid[i]);
+      : named(d.host[i], d.lifetime[i] ? `${d.pid[i]}#${d.lifetime[i]}` : String(d.pid[i]));
   const parent = (d, i) =>
-    d.ppid[i] ? (comms.has(d.ppid[i]) ? `${d.ppid[i]} ${comms.get(d.ppid[i])}` : String(d.ppid[i])) : "";
+    d.ppid[i] ? `${d.ppid[i]} ${comms.get(named(d.host[i], d.ppid[i])) ?? ""}`.trim() : "";
   const comm = (d, i) => (d.special[i] ? "" : d.comm[i]);
   const state = (d, i) => (d.special[i] ? "" : d.ended[i] ? "ended" : "running");
   const parts = table(view, {
@@ -102,7 +101,7 @@ export default panel((view) => {
         parts.fit();
       }
       comms = new Map();
-      for (let i = 0; i < d.special.length; i++) if (!d.special[i]) comms.set(d.pid[i], d.comm[i]);
+      for (let i = 0; i < d.special.length; i++) if (!d.special[i]) comms.set(named(d.host[i], d.pid[i]), d.comm[i]);
       parts.show(d, data.totals);
     },
     resize(width) {

@@ -1,0 +1,70 @@
+"""How far the clock of a host is from the scheduler's: by half of the smallest of some round trips."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["Difference", "answering", "measured", "silent", "to_scheduler"]
+
+_TRIPS: Final = 16
+_OPERATION: Final = "ior_nb_clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Between two wall clocks."""
+
+    offset_ns: int = 0
+    """What is to be added to the clock of this host."""
+    error_ns: int = -1
+    """How wrong that may be: half of the round trip it comes from. -1 where nobody has answered."""
+
+
+async def measured(ask: Callable[[], Awaitable[Any]], clock: Callable[[], int] = time.time_ns) -> Difference:
+    """Return the difference to a clock that has to be asked.
+
+    Args:
+        ask: asks it, ns.
+        clock: this host's.
+    """
+    found: list[tuple[int, int]] = []
+    for _ in range(_TRIPS):
+        sent = clock()
+        there = int(await ask())
+        back = clock()
+        found.append((back - sent, there - (sent + back) // 2))
+    trip, offset = min(found)
+    return Difference(offset, -(-trip // 2))
+
+
+async def to_scheduler(server: Any) -> Difference:
+    """Return the difference of this host's clock to the scheduler's; one without an error where it does not answer."""
+    try:
+        return await measured(getattr(server.scheduler, _OPERATION))
+    except Exception:  # whatever it is, the rows are there without it
+        return Difference()
+
+
+def answering() -> Callable[..., None]:
+    """Return what lets a scheduler answer, for `run_on_scheduler`. It goes by value: none of ours need be there."""
+    operation = _OPERATION
+
+    def answer(dask_scheduler: Any) -> None:
+        import time
+
+        dask_scheduler.handlers[operation] = lambda comm=None: time.time_ns()
+
+    return answer
+
+
+def silent() -> Callable[..., None]:
+    """Return what takes that back."""
+    operation = _OPERATION
+
+    def take_back(dask_scheduler: Any) -> None:
+        dask_scheduler.handlers.pop(operation, None)
+
+    return take_back

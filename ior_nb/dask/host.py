@@ -1,0 +1,317 @@
+"""What runs on a host: one trace for all its workers, in the process that holds their nannies, or in one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from distributed import Nanny
+
+from ior_nb.dask import clocks
+from ior_nb.dask.clocks import Difference
+from ior_nb.dask.spans import ENDING, Noted, read
+from ior_nb.dask.stamp import stamp
+from ior_nb.errors import IorError, SourceUnavailable
+from ior_nb.result.trace import Trace
+from ior_nb.runtime import Accounting
+from ior_nb.runtime.clock import boot_id, moment
+from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
+from ior_nb.session.hosts import Asked
+from ior_nb.session.plan import Request, plan
+from ior_nb.session.session import TracerSession
+from ior_nb.session.window import Window
+
+__all__ = ["Found", "Order", "Report", "Shown", "begin", "clean", "end", "find", "join", "piece", "shown", "spools"]
+
+_SHARED: Final = Path("/dev/shm")
+_PIECE: Final = 8 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a host is asked to do."""
+
+    run: str
+    """What tells this trace from others of the cluster."""
+    folder: str
+    """Where the recordings go."""
+    token: str
+    """Name of a file there, by which a host knows whether it has the same folder."""
+    engine: str = "auto"
+    wanted: Request
+    """What each host traces, but for whom."""
+    pids: Mapping[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
+    """The processes each collector is for, by the host and the process it is begun in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A process that holds nannies, or a worker without one."""
+
+    host: str
+    """Its name as users know it."""
+    place: str
+    """What is the same for all processes that one collector can trace."""
+    pid: int
+    nanny: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What came of a host."""
+
+    host: str
+    pid: int
+    """The process the collector was begun in."""
+    problem: str = ""
+    """What went wrong; empty when all went well."""
+    engine: str = ""
+    path: str = ""
+    """Where its recording is: in the folder, or on that host."""
+    shared: bool = True
+    """Whether that host has the same folder, and may write there."""
+    size: int = 0
+    rows: int = 0
+    with_task: int = 0
+    tasks: int = 0
+    """Tasks that have a thread and a time."""
+    workers: tuple[str, ...] = ()
+    """Addresses of workers that have noted their tasks."""
+    unstamped: tuple[str, ...] = ()
+    """Tasks that have run, and whose calls nobody knows."""
+    accounting: Accounting = field(default_factory=Accounting)
+    missed: int = 0
+    """Tasks nobody had room to note."""
+    clock_error_ns: int = -1
+    notes: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """Return it in a line; raw."""
+        if self.problem:
+            return f"{self.host}: {self.problem}"
+        parts = [f"{self.host}: {self.accounting.line()}", f"{self.tasks:,} tasks"]
+        if self.unstamped:
+            parts.append(f"{len(self.unstamped):,} tasks whose calls are not told apart ({self.unstamped[0]}, ...)")
+        if self.missed:
+            parts.append(f"{self.missed:,} tasks there was no room to note")
+        return "; ".join([*parts, *self.notes])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a host shows while it is traced."""
+
+    sheet: bytes
+    tree: bytes
+    """Both as `runtime.sheet` sends them."""
+    elapsed_ns: int
+    accounting: Accounting
+    engine: str
+    ahead_ns: int
+    """The scheduler's wall clock less the clock of the rows here."""
+
+
+def place() -> str:
+    """Return what is the same for the processes of one host, as far as a collector is concerned."""
+    return f"{platform.node()} {boot_id()} {Path('/proc/self/ns/pid').readlink()}"
+
+
+def spools(run: str) -> Path:
+    """Return the folder where the workers of this host note their tasks."""
+    base = _SHARED if os.access(_SHARED, os.W_OK) else Path(tempfile.gettempdir())
+    return base / f"ior-nb-{run}-{platform.node()}"
+
+
+def _local(run: str) -> Path:
+    """Return the folder for recordings of a host that does not have that of the client."""
+    return Path(tempfile.gettempdir()) / f"ior-nb-{run}-{platform.node()}-recorded"
+
+
+class _Host:
+    """The trace of one host."""
+
+    def __init__(self, order: Order, pids: Sequence[int]) -> None:
+        self.order, self.pids = order, pids
+        self.clock = Difference()
+        self.problem = ""
+        self.shared = Path(order.folder, order.token).exists() and os.access(order.folder, os.W_OK | os.X_OK)
+        name = f"{platform.node() or 'host'}-{os.getpid()}.parquet".replace("/", "_")
+        folder = Path(order.folder) if self.shared else _local(order.run)
+        self.target = folder / name
+        self.session = TracerSession(engine=order.engine)
+        self.window: Window | None = None
+
+    def begin(self) -> None:
+        """Start the trace; what is in the way stands in `problem`."""
+        try:
+            self.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            wanted: Request = {
+                **self.order.wanted,
+                "pid": self.pids,
+                "record": self.target.with_name(f".{self.target.name}"),
+                "keep_rows": False,
+                "title": platform.node(),
+            }
+            if (engine := self.session.engine()).replays:
+                raise SourceUnavailable("; ".join(["a recording is no trace of a cluster", *engine.notes]))
+            self.window = Window(self.session, plan(**wanted))
+            self.window.__enter__()
+        except (IorError, OSError) as error:
+            self.window, self.problem = None, str(error)
+            with contextlib.suppress(IorError):
+                self.session.close()
+
+    @property
+    def report(self) -> Report:
+        """What can be told now."""
+        return Report(
+            host=platform.node(),
+            pid=os.getpid(),
+            problem=self.problem,
+            engine=self.session.engine_name,
+            path=str(self.target),
+            shared=self.shared,
+            notes=self.trace.notes if self.window is not None else (),
+        )
+
+    @property
+    def trace(self) -> Trace:
+        """The trace itself."""
+        assert self.window is not None
+        return self.window.trace
+
+    def shown(self, asked: Asked) -> Shown | None:
+        """Return what there is so far; None where nothing is traced any more."""
+        run = self.session.running
+        if run is None:
+            return None
+        self.session.update()
+        fields, metric, second = asked
+        trie = run.trie
+        if trie.fields != fields:
+            trie.reconfigure(fields)
+        trie.set_count_field(metric)
+        trie.set_height_field(second)
+        now, sheet = moment(), run.statistics.sheet()
+        return Shown(
+            sheet=sheet_to_bytes(sheet),
+            tree=tree_to_bytes(trie.tree()),
+            elapsed_ns=sheet.elapsed_ns,
+            accounting=run.completeness().accounting,
+            engine=self.session.engine_name,
+            ahead_ns=now.wall - now.boot + self.clock.offset_ns,
+        )
+
+    def end(self, clock: Difference) -> Report:
+        """End the trace, and give its rows their tasks."""
+        if self.window is None:
+            return self.report
+        try:
+            self.window.end()
+            noted = read(sorted(spools(self.order.run).glob(f"*{ENDING}")))
+            return self._stamped(noted, clock)
+        except (IorError, OSError) as error:
+            self.problem = f"the trace ended badly: {error}"
+            return replace(self.report, accounting=self.trace.accounting)
+        finally:
+            with contextlib.suppress(IorError):
+                self.session.close()
+
+    def _stamped(self, noted: Noted, clock: Difference) -> Report:
+        trace = self.trace
+        report = replace(
+            self.report,
+            accounting=trace.accounting,
+            tasks=noted.tasks,
+            workers=tuple(worker.address for worker in noted.workers),
+            unstamped=noted.unstamped,
+            missed=noted.missed,
+            clock_error_ns=max(self.clock.error_ns, clock.error_ns) if clock.error_ns >= 0 else self.clock.error_ns,
+        )
+        if trace.recording is None:
+            return replace(report, problem=trace.recording_error or "there is no recording")
+        try:
+            made = stamp(trace.recording, self.target, noted, self.clock, clock)
+        except (IorError, OSError) as error:
+            trace.recording.replace(self.target)  # whose rows are all there
+            why = f"its rows have no tasks, for they could not be written anew: {error}"
+            return replace(report, notes=(*report.notes, why), size=self.target.stat().st_size)
+        trace.recording.unlink()
+        return replace(
+            report,
+            rows=made.rows,
+            with_task=made.with_task,
+            size=made.path.stat().st_size,
+            problem=trace.recording_error,
+        )
+
+
+_hosts: dict[str, _Host] = {}
+"""Those of this process, by the run."""
+
+
+# ---- what the client asks for. Each runs on the event loop of a nanny or a worker, which must not wait
+
+
+def find(dask_worker: Any) -> Found:
+    """Return where this is."""
+    return Found(platform.node(), place(), os.getpid(), nanny=isinstance(dask_worker, Nanny))
+
+
+async def begin(order: Order, dask_worker: Any) -> Report | None:
+    """Start the trace of this host, if it is this process that has to; None where it is another."""
+    pids = order.pids.get((place(), os.getpid()))
+    if pids is None or order.run in _hosts:
+        return None
+    return await _begin(order, pids, dask_worker)
+
+
+async def join(order: Order, server: Any) -> None:
+    """A nanny, or a worker without one, has come later: trace it too, unless that is done already."""
+    here = place()
+    if order.run in _hosts or any(where == here and os.getpid() in pids for (where, _), pids in order.pids.items()):
+        return
+    await _begin(order, (os.getpid(),), server)
+
+
+async def _begin(order: Order, pids: Sequence[int], server: Any) -> Report:
+    host = _hosts[order.run] = _Host(order, pids)
+    host.clock = await clocks.to_scheduler(server)
+    await asyncio.to_thread(host.begin)
+    return host.report
+
+
+async def shown(run: str, asked: Asked, dask_worker: Any) -> Shown | None:
+    """Return what this host shows, with a flame graph of these frames; None where nothing is traced."""
+    host = _hosts.get(run)
+    return await asyncio.to_thread(host.shown, asked) if host is not None and host.window is not None else None
+
+
+async def end(run: str, dask_worker: Any) -> Report | None:
+    """End the trace of this host; None where none was begun in this process."""
+    host = _hosts.pop(run, None)
+    if host is None:
+        return None
+    clock = await clocks.to_scheduler(dask_worker)
+    return await asyncio.to_thread(host.end, clock)
+
+
+def piece(path: str, begin: int) -> bytes:
+    """Return a piece of a recording, for a client that does not have the folder."""
+    with Path(path).open("rb") as file:
+        file.seek(begin)
+        return file.read(_PIECE)
+
+
+def clean(run: str) -> None:
+    """Remove what lay on this host for the time of the trace."""
+    for folder in (spools(run), _local(run)):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,326 @@
+"""`Run`: a trace of all hosts of a cluster, from its begin to what can be asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
+
+from ior_nb.dask import clocks, host
+from ior_nb.dask.host import Found, Order, Report
+from ior_nb.dask.plugins import Late, Tasks
+from ior_nb.errors import ConfigError, IorError, IorWarning, RecordingError, SourceUnavailable
+from ior_nb.result.load import load, total
+from ior_nb.result.sql import Asked, answered
+from ior_nb.result.trace import Trace
+from ior_nb.runtime import Accounting, Filter
+from ior_nb.runtime.text import printable, show_ns
+from ior_nb.session.plan import Request, plan
+from ior_nb.session.session import engine_name
+
+if TYPE_CHECKING:
+    import dask.dataframe
+    import pandas as pd
+    from distributed import Client
+
+    from ior_nb.session.hosts import Asked as Frames
+    from ior_nb.widgets.dashboard import Dashboard
+
+__all__ = ["Run", "Wanted"]
+
+_PATIENCE_S: Final = 20.0
+"""How long a host that does not answer at the end is asked again: its worker may be starting."""
+_AGAIN_S: Final = 0.5
+
+
+class Wanted(TypedDict, total=False):
+    """What `ior_nb.dask.trace` hands on to each host; the meaning is that of `ior_nb.trace`."""
+
+    families: str | Sequence[str] | None
+    syscalls: str | Sequence[str] | None
+    sampling: Mapping[str, int] | None
+    filter: str | Filter | None
+    stacks: str | None
+    waits: bool | None
+    record_mode: int | None
+
+
+class Run:
+    """A trace of a cluster: a context manager. What it recorded is there after the block.
+
+    Attributes:
+        folder: where the recordings are, one for each collector, named HOST-PID.parquet.
+        hosts: what came of each; while it runs, how it has begun.
+
+    Args:
+        client: of the cluster.
+        folder: where the recordings go. Hosts that have the same folder write there; what others record is fetched.
+        engine: as of `ior_nb.trace`.
+        wanted: what each host traces.
+
+    Raises:
+        ConfigError: something asked for is not possible; nothing was started.
+    """
+
+    def __init__(self, client: Client, folder: str | Path, engine: str, wanted: Wanted) -> None:
+        if client.asynchronous:
+            raise ConfigError("the client is asynchronous: give one that is not, as Client(address) makes it")
+        if unknown := wanted.keys() - Wanted.__annotations__.keys():
+            raise TypeError(
+                f"a trace of a cluster has no keyword {min(unknown)!r}; it has {', '.join(Wanted.__annotations__)}"
+            )
+        engine_name(engine)
+        request = cast("Request", wanted)
+        plan(**(request | {"pid": os.getpid()}))  # what is wrong is told here, before any host is asked
+        self.folder = Path(folder).expanduser().absolute()
+        self.hosts: tuple[Report, ...] = ()
+        self._client = client
+        run = uuid.uuid4().hex
+        self._order = Order(run=run, folder=str(self.folder), token=f".ior-nb-{run}", engine=engine, wanted=request)
+        self._leaders: dict[tuple[str, int], str] = {}
+        self._running = False
+
+    # ---- begin
+
+    def __enter__(self) -> Run:
+        if self.hosts:
+            raise ConfigError("this trace of a cluster has been used; make another one")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._token.touch(exist_ok=False)
+        except OSError as error:
+            raise RecordingError(f"cannot record to {self.folder}: {error.strerror}. Choose another folder.") from error
+        try:
+            self._begin()
+        except BaseException:
+            self._take_back()
+            raise
+        for report in self.hosts:
+            if report.problem:
+                warnings.warn(f"{report.host} is not traced: {report.problem}", IorWarning, stacklevel=2)
+        return self
+
+    def _begin(self) -> None:
+        client = self._client
+        servers = self._servers()
+        if not servers:
+            raise ConfigError("the cluster has no workers: wait for them (client.wait_for_workers) before it is traced")
+        answers = client.run(host.find, workers=servers, on_error="return")
+        found = {address: one for address, one in answers.items() if isinstance(one, Found)}
+        broken = [Report(host=a, pid=0, problem=_told(one)) for a, one in answers.items() if not isinstance(one, Found)]
+        pids = self._share(found)
+        self._order = replace(self._order, pids=pids)
+        self._on_scheduler(clocks.answering())
+        client.register_plugin(Tasks(self._order))
+        self._running = True
+        begun = client.run(host.begin, self._order, workers=list(self._leaders.values()), on_error="return")
+        client.register_plugin(Late(self._order))
+        self.hosts = (*broken, *self._reports(begun, found))
+        if all(report.problem for report in self.hosts):
+            lines = "; ".join(f"{report.host}: {report.problem}" for report in self.hosts)
+            raise SourceUnavailable(f"no host of the cluster can be traced: {lines}")
+
+    def _servers(self) -> list[str]:
+        """Return the addresses of all nannies, and of the workers without one; the lowest worker first."""
+        known = self._client.scheduler_info(n_workers=-1)["workers"]
+        first = sorted(known.items(), key=lambda one: (str(type(one[1]["id"])), one[1]["id"]))
+        return list(dict.fromkeys(about["nanny"] or address for address, about in first))
+
+    def _share(self, found: Mapping[str, Found]) -> dict[tuple[str, int], tuple[int, ...]]:
+        """Choose on each host the process that traces, a nanny's where there is one, and say which processes."""
+        by_place: dict[str, dict[int, tuple[str, Found]]] = {}
+        for address, one in found.items():
+            by_place.setdefault(one.place, {}).setdefault(one.pid, (address, one))
+        shares = {}
+        for where, processes in by_place.items():
+            address, leader = min(processes.values(), key=lambda one: not one[1].nanny)  # the first of the best
+            self._leaders[where, leader.pid] = address
+            shares[where, leader.pid] = tuple(processes)
+        return shares
+
+    def _reports(self, answers: Mapping[str, Any], found: Mapping[str, Found]) -> list[Report]:
+        reports = []
+        for address, answer in answers.items():
+            if isinstance(answer, Report):
+                reports.append(answer)
+            elif answer is not None:
+                one = found[address]
+                reports.append(Report(host=one.host, pid=one.pid, problem=_told(answer)))
+        return reports
+
+    # ---- end
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._end()
+        finally:
+            self._take_back()
+        for report in self.hosts:
+            if report.problem or not report.accounting.complete:
+                warnings.warn(report.line(), IorWarning, stacklevel=2)
+
+    def _end(self) -> None:
+        begun = {(r.host, r.pid): r for r in self.hosts}
+        ended = {key: report for key, report in begun.items() if report.problem}
+        deadline = time.monotonic() + _PATIENCE_S
+        why: dict[str, Any] = {}
+        while True:
+            servers = list(dict.fromkeys([*self._leaders.values(), *self._servers()]))
+            for address, answer in self._client.run(
+                host.end, self._order.run, workers=servers, on_error="return"
+            ).items():
+                if isinstance(answer, Report):
+                    ended[answer.host, answer.pid] = self._fetched(answer, address)
+                elif answer is not None:
+                    why[address] = answer
+            if begun.keys() <= ended.keys() or time.monotonic() > deadline:
+                break
+            time.sleep(_AGAIN_S)
+        for key in begun.keys() - ended.keys():
+            address = next((a for (_, pid), a in self._leaders.items() if pid == key[1]), "")
+            told = _told(why[address]) if address in why else "it did not answer"
+            problem = f"its collector is gone: {told}. What it had written by then is in {begun[key].path}"
+            ended[key] = replace(begun[key], problem=problem)
+        self._running = False
+        self.hosts = tuple(ended.values())
+
+    def _fetched(self, report: Report, address: str) -> Report:
+        """Bring the recording of a host that does not have the folder; `rows` tells whether there is one."""
+        if report.shared or not report.size:
+            return report
+        target = self.folder / Path(report.path).name
+        temporary = target.with_suffix(".part")
+        try:
+            with temporary.open("xb") as file:
+                while file.tell() < report.size:
+                    answer = self._client.run(
+                        host.piece, report.path, file.tell(), workers=[address], on_error="return"
+                    )[address]
+                    if not isinstance(answer, bytes) or not answer:
+                        raise RecordingError(_told(answer) if answer else "it ended before its size")
+                    file.write(answer)
+            temporary.replace(target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            return replace(report, problem=f"its recording could not be fetched: {error}")
+        return replace(report, path=str(target))
+
+    def _take_back(self) -> None:
+        """Leave nothing of it on the cluster, as far as that is still there."""
+        client: Any = self._client
+        run, leaders = self._order.run, list(self._leaders.values())
+        self._running = False
+        for step in (
+            lambda: client.run(host.end, run, workers=leaders, on_error="ignore"),
+            lambda: client.unregister_worker_plugin(Tasks(self._order).name),
+            lambda: client.unregister_worker_plugin(Late(self._order).name, nanny=True),
+            lambda: client.run(host.clean, run, workers=self._servers(), on_error="ignore"),
+            lambda: self._on_scheduler(clocks.silent()),
+        ):
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # ValueError: a plugin it never had
+                step()
+        self._token.unlink(missing_ok=True)
+
+    def _on_scheduler(self, work: Callable[..., None]) -> None:
+        client: Any = self._client
+        client.run_on_scheduler(work)
+
+    @property
+    def _token(self) -> Path:
+        return self.folder / self._order.token
+
+    # ---- what is shown of it
+
+    def dashboard(self) -> Dashboard:
+        """Return a dashboard of all hosts, with a choice of one; it shows their sums once a second, and no rows."""
+        from ior_nb.dask.live import Cluster, dashboard
+
+        names = self._names()
+
+        async def ask(asked: Frames) -> dict[str, Any]:
+            client: Any = self._client
+            wanted = {"workers": list(names), "on_error": "return", "asynchronous": True}
+            found = await client.run(host.shown, self._order.run, asked, **wanted)
+            return {names[address]: one for address, one in found.items() if one is not None}
+
+        cluster = Cluster(self._client, ask, lambda: self._running, lambda: self.problems)
+        cluster.wait()
+        return dashboard(cluster)
+
+    def _names(self) -> dict[str, str]:
+        """Return what each collector is called, by the address of the process it was begun in."""
+        of_host = {(where, pid): where.split(" ")[0] for where, pid in self._leaders}
+        several = {name for name, count in Counter(of_host.values()).items() if count > 1}
+        return {
+            address: f"{of_host[key]}-{key[1]}" if of_host[key] in several else of_host[key]
+            for key, address in self._leaders.items()
+        }
+
+    @property
+    def accounting(self) -> Accounting:
+        """Where the calls of all hosts went that were traced."""
+        return total([report.accounting for report in self.hosts if not report.problem])
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What went wrong, by host."""
+        return {report.host: report.problem for report in self.hosts if report.problem}
+
+    def lines(self) -> list[str]:
+        """Return a line for each host and one for all, safe for a terminal."""
+        found = [printable(report.line()) for report in self.hosts]
+        errors = [report.clock_error_ns for report in self.hosts if not report.problem]
+        if not self._running and any(not report.problem for report in self.hosts):
+            clock = f"clocks to within {show_ns(max(errors))}" if min(errors, default=-1) >= 0 else "clocks as they are"
+            without = f" but {', '.join(self.problems)}" if self.problems else ""
+            found.append(f"all hosts{printable(without)}: {self.accounting.line()}; {clock}")
+        return found
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<Run in {printable(str(self.folder))}", *self.lines()]) + ">"
+
+    # ---- what can be asked of it
+
+    def trace(self, *, filter: str | Filter | None = None) -> Trace:  # noqa: A002 - the field's own word
+        """Return all recordings as one trace.
+
+        Raises:
+            ConfigError: it still runs.
+        """
+        return load(self._files(), filter=filter)
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """Return the answer of DuckDB to a query, in which `trace` is all rows on one time axis."""
+        return answered(query, Asked.of(self.trace()))
+
+    def frame(self) -> dask.dataframe.DataFrame:
+        """Return the rows as a DataFrame of Dask, read by the workers: what they were traced with needs that folder."""
+        import dask.dataframe
+
+        frame: dask.dataframe.DataFrame = dask.dataframe.read_parquet([str(path) for path in self._files()])
+        return frame
+
+    def _files(self) -> list[Path]:
+        if self._running:
+            raise ConfigError("the trace of the cluster is still running; its rows are there after the `with` block")
+        files = [Path(report.path) for report in self.hosts if report.size]
+        if not files:
+            raise ConfigError(f"there is no recording: {'; '.join(self.lines()) or 'nothing was traced yet'}")
+        return files
+
+
+def _told(error: object) -> str:
+    """Return what went wrong in words: of ours what they say, of others what they are as well."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"ior-nb is not installed there ({error})"
+    return str(error) if isinstance(error, IorError) else f"{type(error).__name__}: {error}"

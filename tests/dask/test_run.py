@@ -1,0 +1,165 @@
+"""A trace of a cluster from its begin to its end, on workers that are threads of this process, with made-up rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client, LocalCluster
+
+import ior_nb.dask
+from ior_nb.dask import host
+from ior_nb.errors import ConfigError, RecordingError, SourceError, SourceUnavailable
+
+pytestmark = [
+    # What Dask and Tornado leave to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """A cluster in this process."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as made,
+        Client(made) as client,
+    ):
+        yield client
+
+
+def left(client: Client) -> list[str]:
+    """Return what of ours is left on the cluster."""
+    plugins = client.run(lambda dask_worker: [name for name in dask_worker.plugins if "ior" in name])
+    notes = client.run(lambda dask_worker: type(dask_worker.active_threads).__name__)
+    on_scheduler: Any = client.run_on_scheduler(
+        lambda dask_scheduler: [name for name in dask_scheduler.handlers if "ior" in name]
+    )
+    found = [name for names in plugins.values() for name in names]
+    return [*found, *(name for name in notes.values() if name != "dict"), *on_scheduler, *host._hosts]
+
+
+def test_one_collector_serves_all_workers_of_a_place(client: Client, tmp_path: Path) -> None:
+    """Without nannies the lowest worker begins it; the tasks of all workers are noted, and nothing stays behind."""
+    with ior_nb.dask.trace(client, tmp_path, engine="demo") as run:
+        client.gather(client.map(pow, range(7), [2] * 7, pure=False))
+
+    assert [path.name for path in tmp_path.iterdir()] == [Path(run.hosts[0].path).name]
+    assert [(one.tasks, len(one.workers), one.problem) for one in run.hosts] == [(7, 2, "")]
+    assert run.accounting.seen == run.hosts[0].accounting.seen
+    assert len(run.trace()) == run.hosts[0].rows > 0
+    assert left(client) == []
+
+
+def test_what_a_host_without_the_folder_recorded_is_fetched(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In pieces, to the folder of the client; nothing stays on the host."""
+    monkeypatch.setattr(host, "_PIECE", 1009)
+    run = ior_nb.dask.trace(client, tmp_path, engine="demo")
+    run._order = replace(run._order, folder="/nowhere")
+    with run:
+        there = host._local(run._order.run)
+        assert there.exists()
+
+    assert run.hosts[0].problem == ""
+    assert not there.exists()
+    assert len(run.trace()) == run.hosts[0].rows > 0
+
+
+def test_a_cluster_that_cannot_be_traced_at_all_is_an_error(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says why for each host, and leaves nothing on the cluster or in the folder."""
+
+    def refused(self: object) -> None:
+        raise SourceError("lacks CAP_BPF")
+
+    monkeypatch.setattr("ior_nb.session.session.TracerSession.engine", refused)
+    with pytest.raises(SourceUnavailable, match="lacks CAP_BPF"):
+        ior_nb.dask.trace(client, tmp_path).__enter__()
+
+    assert left(client) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_is_no_trace_of_a_cluster(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing may be traced, nothing old is given out for new."""
+    monkeypatch.setattr("ior_nb.engine.demo.DemoEngine.replays", True)
+
+    with pytest.raises(SourceUnavailable, match="a recording is no trace of a cluster"):
+        ior_nb.dask.trace(client, tmp_path, engine="demo").__enter__()
+
+
+def test_a_host_that_ends_badly_is_told(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are there without tasks where they could not be written anew."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(host, "stamp", full)
+    with ior_nb.dask.trace(client, tmp_path, engine="demo") as run:
+        pass
+
+    assert "No space left" in run.hosts[0].notes[-1]
+    assert "No space left" in run.lines()[0]
+    assert len(run.trace()) > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"pid": 1}, "has no keyword 'pid'"),
+        ({"families": "FSS"}, "FSS"),
+        ({"filter": "bytes>"}, "expected"),
+        ({"engine": "magic"}, "no engine 'magic'"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_before_a_host_is_asked(
+    client: Client, tmp_path: Path, asked: Any, said: str
+) -> None:
+    """Nothing was started."""
+    with pytest.raises((ConfigError, TypeError), match=said):
+        ior_nb.dask.trace(client, tmp_path, **asked)
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(client: Client, tmp_path: Path) -> None:
+    """Before anything is started."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(RecordingError, match="Choose another folder"):
+        ior_nb.dask.trace(client, tmp_path / "file", engine="demo").__enter__()
+
+
+def test_a_running_trace_has_no_rows_yet(client: Client, tmp_path: Path) -> None:
+    """It says where they will be."""
+    with ior_nb.dask.trace(client, tmp_path, engine="demo") as run, pytest.raises(ConfigError, match="still running"):
+        run.trace()
+    with pytest.raises(ConfigError, match="make another one"):
+        run.__enter__()
+
+
+def test_tasks_that_run_when_it_begins_and_ends_are_stamped(client: Client, tmp_path: Path) -> None:
+    """The first from the begin on, the last up to the end; what ran through is one task."""
+    from distributed import Event
+
+    def wait(name: str) -> None:
+        Event(f"{name} begun").set()
+        Event(name).wait()
+
+    tasks = [client.submit(wait, name, pure=False) for name in ("before", "never")]
+    for name in ("before", "never"):
+        Event(f"{name} begun").wait(timeout=30)
+    with ior_nb.dask.trace(client, tmp_path, engine="demo") as run:
+        Event("before").set()
+        tasks[0].result(timeout=30)
+    Event("never").set()
+    tasks[1].result(timeout=30)
+
+    assert run.hosts[0].tasks == 2
+    assert run.hosts[0].unstamped == ()
+    assert left(client) == []

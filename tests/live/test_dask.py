@@ -1,0 +1,145 @@
+"""A cluster of two hosts, traced as a whole: a job, a worker that is killed, a host without rights, a host alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe
+import pytest
+from distributed import Client
+
+import ior_nb.dask
+from ior_nb.errors import IorWarning
+from tests.live import cluster as hosts
+from tests.live.cluster import Cluster
+from tests.live.dask_tasks import die_once, on_the_loop, size_of
+
+pytestmark = [
+    pytest.mark.timeout(150),
+    # What Dask and Tornado leave to the garbage collector when a client goes.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+TABLES = 23
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all hosts have, with the tables to read."""
+    made = tmp_path_factory.mktemp("cluster")
+    for number in range(TABLES):
+        (made / f"part-{number:02}.csv").write_text("k,v\n" + "".join(f"{i % 11},{i * number}\n" for i in range(211)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """A scheduler and two hosts: one with two workers, the other with one, whose worker has no nanny."""
+    if reason := hosts.lacking():
+        pytest.skip(reason)
+    with Cluster(folder) as made:
+        made.add("node-a", "--nworkers", "2", "--nthreads", "2")
+        made.add("node-b", "--nthreads", "2", nanny=False)
+        yield made
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> Client:
+    """The client, when all workers are there."""
+    return cluster.wait(3)
+
+
+def read_and_write(folder: Path, target: Path) -> None:
+    """A job: tables in, a shuffle, Parquet out."""
+    frame: Any = dask.dataframe.read_csv(str(folder / "part-*.csv"))
+    frame.shuffle("k", npartitions=5).to_parquet(str(target), write_index=False)
+
+
+def test_every_table_has_its_task(client: Client, folder: Path, tmp_path: Path) -> None:
+    """Each is read by a task of its own, by a worker there is; the rows seen are the sum of the hosts'."""
+    with ior_nb.dask.trace(client, tmp_path / "trace") as run:
+        read_and_write(folder, tmp_path / "out")
+    rows = run.trace().df()
+    tables = rows[rows["file"].str.contains("/part-") & (rows["syscall"] == "read")]
+
+    assert {host.host for host in run.hosts} == {"node-a", "node-b"}
+    assert run.problems == {}
+    assert tables["file"].nunique() == tables["task"].nunique() == TABLES
+    assert set(tables["task_prefix"]) == {"read_csv"} or all("read" in prefix for prefix in tables["task_prefix"])
+    assert run.accounting.complete
+    assert run.trace().accounting.seen == run.accounting.seen == sum(host.accounting.seen for host in run.hosts)
+    assert len(rows) == sum(host.rows for host in run.hosts)
+    assert all(0 <= host.clock_error_ns < 10**9 for host in run.hosts)
+    assert set(tables["worker"]) <= set(client.scheduler_info(n_workers=-1)["workers"])
+    assert len(run.frame()) == len(rows)
+
+
+def test_a_worker_that_is_killed_goes_on_in_its_successor(client: Client, folder: Path, tmp_path: Path) -> None:
+    """What the killed worker did has its task, and so has what the one does that is started in its place."""
+    table = tmp_path / "table.csv"
+    table.write_text("k,v\n1,2\n")
+    address = next(a for a, about in client.scheduler_info(n_workers=-1)["workers"].items() if about["nanny"])
+    with ior_nb.dask.trace(client, tmp_path / "trace") as run:
+        task = client.submit(die_once, str(table), workers=[address.rpartition(":")[0].removeprefix("tcp://")])
+        done = task.result(timeout=60)
+    rows = run.trace().df()
+    reads = rows[(rows["file"] == str(table)) & (rows["syscall"] == "read")]
+
+    assert done == len("1,2\n")
+    assert set(reads["task"]) == {task.key}
+    assert reads["pid"].nunique() == 2
+    assert reads["worker"].nunique() == 2
+    assert run.accounting.complete
+
+
+def test_tasks_whose_calls_are_nobodys_are_named(client: Client, tmp_path: Path) -> None:
+    """A coroutine runs on the event loop: its name is told, and what ran in a thread has its rows."""
+    with ior_nb.dask.trace(client, tmp_path / "trace") as run:
+        task: Any = client.submit(on_the_loop)
+        task.result(timeout=60)
+
+    assert task.key in [name for host in run.hosts for name in host.unstamped]
+    assert "not told apart" in "\n".join(run.lines())
+
+
+def test_a_host_without_rights_is_told_and_the_others_are_traced(
+    cluster: Cluster, folder: Path, tmp_path: Path
+) -> None:
+    """A warning names the host and the reason; the folder has what the others did, fetched where it is not theirs."""
+    name = "nobody"
+    cluster.add("node-c", "--nthreads", "1", "--name", name, nobody=True)
+    client = cluster.wait(4)
+    elsewhere = tmp_path / "trace"
+    try:
+        with pytest.warns(IorWarning, match="node-c"), ior_nb.dask.trace(client, elsewhere, engine="bcc") as run:
+            client.gather(client.map(size_of, sorted(map(str, folder.glob("*.csv"))), pure=False))
+    finally:
+        client.retire_workers(names=[name], close_workers=True)
+
+    assert run.problems.keys() == {"node-c"}
+    assert "CAP_BPF" in run.problems["node-c"]
+    assert run.lines()[-1].startswith("all hosts but node-c: complete")
+    assert {path.name.rpartition("-")[0] for path in elsewhere.iterdir()} == {"node-a", "node-b"}
+    assert run.trace().accounting.complete
+
+
+def test_the_dashboard_adds_the_hosts_up(client: Client, folder: Path, tmp_path: Path) -> None:
+    """What it shows of all is the sum of what it shows of each; hosts send sums, and no rows."""
+    with ior_nb.dask.trace(client, tmp_path / "trace") as run:
+        client.gather(client.map(size_of, sorted(map(str, folder.glob("*.csv"))), pure=False))
+        board = run.dashboard()
+        found = {}
+        for host in ("", "node-a", "node-b"):
+            board.runtime.control.choose(host)
+            source = board.runtime.statistics()
+            assert source is not None
+            found[host] = source.snapshot()
+        board.close()
+
+    assert all(found.values())
+    calls = {host: shown.calls for host, shown in found.items() if shown is not None}
+    assert calls[""] == calls["node-a"] + calls["node-b"]
+    assert min(calls.values()) > 0
