@@ -336,7 +336,7 @@ VERB_SURFACES: Final = {
     "status": "", "show": "summary", "df": "", "sql": "SELECT count(*) FROM trace", "cells": "", "diff": "5 5",
     "stop": "", "lines": "--library", "load": "{folder}/x.parquet", "export": "{folder}/z.csv",
 }  # fmt: skip
-SILENT_VERBS: Final = set("start filter probes reset record doctor help".split())
+SILENT_VERBS: Final = set("start filter probes reset record doctor help convert".split())
 
 
 def test_every_verb_is_known() -> None:
