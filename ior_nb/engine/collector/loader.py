@@ -70,6 +70,8 @@ class Loading:
     """Why nothing is kept, or what was kept is not used; empty when all is well."""
     unfilled: Mapping[str, str]
     """Columns this kernel does not fill, and why; see `columns.unfilled`."""
+    kept: Mapping[str, dict[str, Any]]
+    """What the cache keeps of it, by its key."""
     preempted: Callable[[], None]
     """To be called when the kernel has skipped runs at raw tracepoints: from then on it is known as one that does."""
 
@@ -127,7 +129,7 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto", seat: 
     hooks = Hooks(loaded.programs, numbers, machine, seat)
     measured = tuple(what for what in kept["measured"] if what not in ("waits", "locks") or what in hooks.watches)
     lacking = kept["unfilled"] | refused(image.code.keys() - loaded.programs.keys())
-    return Loading(loaded, image, hooks, way, compiled, notes, measured, store.refused, lacking, preempted)
+    return Loading(loaded, image, hooks, way, compiled, notes, measured, store.refused, lacking, {key: kept}, preempted)
 
 
 def _chosen(way: str, *, preemptible: bool) -> tuple[str, dict[str, int] | None, tuple[str, ...]]:

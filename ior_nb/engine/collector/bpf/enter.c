@@ -124,6 +124,7 @@ int on_enter(struct enter_args *ctx) {
   if (!spec) { count(T_UNKNOWN); return 0; }
   slot->makes = spec->flags & SF_OPENS;
   slot->changes_names = may_change_names(spec, bpf_get_current_task());
+  if (unseen(c, slot)) return 0;
   if (left_out(slot)) { if (spec->enabled) count(T_LEFT_OUT); return 0; }
   if (slot->waiting) {
     if (!(spec->flags & SF_EXEC)) return 0;

@@ -305,7 +305,7 @@ int on_refused(struct exit_args *ctx) {
     if (!slot) return 0;
     slot->state = S_BEFORE;
   }
-  bool it = !left_out(slot) && !slot->waiting && never_began(slot, spec ? spec->flags & SF_FORKS : 0, ctx->ret);
+  bool it = !unseen(c, slot) && !left_out(slot) && !slot->waiting && never_began(slot, spec ? spec->flags & SF_FORKS : 0, ctx->ret);
   slot->state = S_NONE;
   if (!it) return 0;
   if (!registers) { count(T_NO_START); return 0; }

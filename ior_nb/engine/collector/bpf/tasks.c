@@ -107,7 +107,7 @@ int on_exec(struct exec_args *ctx) {
   u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
   struct config *c = config.lookup(&zero);
   if (c && (c->mode == M_SET || c->mode == M_UID) && !from->ignored && hidden(c)) {
-    from->ignored = 1;                                              /* the end of this call is seen yet */
+    from->ignored = from->unseen = 1;                               /* the end of this call is seen yet */
     targets.delete(&tgid);
     count(T_HIDDEN);
   }

@@ -64,7 +64,7 @@ struct config {  /* program.py: CONFIG */
   u32 namespace;  /* inode of the pid namespace the collector lives in */
   u32 owner;      /* the process we work for, as our pid namespace numbers it */
   u32 halfway;    /* the hook of the beginnings may be missing: it comes last and goes first */
-  u32 pad;
+  u32 guarded;    /* who looks is a client of a service: he sees no more than he might trace himself, judged at each call */
 };
 /* The part of a filter that is decided here. A change writes another entry, then moves config.filter to it: a record is
  * judged and stamped by one and the same entry. */
@@ -118,6 +118,7 @@ struct slot {
   u8 makes;  /* it makes files */
   u8 why;    /* the total that counts a call without a Python stack; 0 where none was looked for */
   u8 faulting;  /* a fault on a mapped file has begun, see mapped.c */
+  u8 unseen;    /* guarded: its last call was not for who looks */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
 enum { WALKING = 255, WAITING = 254 };  /* slot.faulting, beside 0 and the tail call to go back to */
