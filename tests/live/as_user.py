@@ -4,6 +4,7 @@
                               the command runs; print what came of it, as JSON
     tries SCOPE...            do so with several scopes; print the errors
     holds FILE                trace this process; say so in FILE, and wait to be killed
+    loads LOAD CALLS          trace tests/bench/load.c; print what a call cost, and what was lost
     doctor                    print which way the doctor would take
 
 Everything is imported before the rights go: the interpreter may lie where only root looks.
@@ -17,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -55,6 +57,24 @@ def traces(scope: str, command: list[str]) -> dict[str, Any]:
             "how": session.how,
             "notes": list(t.notes),
         }
+
+
+def loads(program: str, calls: int) -> dict[str, Any]:
+    """Trace the load; return its time a call, and where the calls went."""
+    from ior_nb.session.session import TracerSession
+    from ior_nb.session.tracing import trace
+
+    with TracerSession(engine="serve") as session, tempfile.NamedTemporaryFile("r") as said:
+        command = ["sh", "-c", f'exec "$0" "$1" > {said.name}', program, str(calls)]
+        with trace(command=command, session=session, keep_rows=False, syscalls=["pread64"]) as t:
+            pass
+        words = said.read().split()
+    return {
+        "cpu_ns": int(words[2]) / int(words[0]),
+        "seen": t.accounting.seen,
+        "emitted": t.accounting.emitted,
+        "lost": dict(t.accounting.lost),
+    }
 
 
 def holds(file: str) -> None:
@@ -102,6 +122,8 @@ def main(uid: str, place: str, python: str, deed: str, *words: str) -> int:
         case "holds":
             with contextlib.suppress(KeyboardInterrupt):
                 holds(words[0])
+        case "loads":
+            sys.stdout.write(json.dumps(loads(words[0], int(words[1]))) + "\n")
         case "doctor":
             bad = [ior_nb.doctor.Finding("rights", False, "none")]
             sys.stdout.write(json.dumps([f"{f.name}: {f.seen}" for f in ways(bad)]) + "\n")
