@@ -30,7 +30,7 @@ def measure(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="ior-nb-service-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        load = shutil.copy(load_program(), folder / "load")
+        load = Path(shutil.copy(load_program(), folder / "load"))
         with _service(folder) as place:
             return [*_compared(load, place, calls, rounds), *_blast(load, place, calls)]
 
