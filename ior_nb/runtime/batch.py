@@ -193,6 +193,10 @@ class EventBatch(Sequence["Row"]):
             return self
         return EventBatch._of({name: self._columns[name] for name in columns}, self._length, self.tables)
 
+    def some(self, which: np.ndarray, *columns: str) -> EventBatch:
+        """Return these columns of some rows, by their numbers."""
+        return self.read(*columns).take(which)
+
     def size(self) -> int:
         """Return the number of rows."""
         return self._length

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import shlex
+import sys
 import tempfile
 import tomllib
 import types
@@ -50,7 +51,9 @@ def shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interactive
     sessions: dict[str, ior_nb.TracerSession] = {}
     monkeypatch.setattr(session, "_defaults", sessions)
     settings = Config({"HistoryManager": {"enabled": False}})
-    made: Any = InteractiveShell.instance(config=settings, user_module=types.ModuleType("page"))
+    page = types.ModuleType("__main__")  # what is defined in it is sent to workers whole, as from a notebook
+    monkeypatch.setitem(sys.modules, "__main__", page)
+    made: Any = InteractiveShell.instance(config=settings, user_module=page)
     made.display_formatter.active_types = ["text/plain"]
     made.display_formatter.ipython_display_formatter.enabled = False
     made.displayhook.write_output_prompt = lambda: None

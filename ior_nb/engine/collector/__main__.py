@@ -40,7 +40,7 @@ _FLAGS_AT: Final = wire.HEADER_BYTES + wire.EVENT_BYTES - 2  # before the genera
 _IN_FLIGHT: Final = bytes(flags for flags in range(256) if flags & wire.EF_IN_FLIGHT)
 
 _DESCRIPTORS: Final = 128
-"""A map, a program and a hook are one each: 105 of them on the newest kernels."""
+"""A map, a program and a hook are one each: 99 of them on the newest kernels."""
 
 
 class Refused(Exception):

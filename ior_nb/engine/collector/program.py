@@ -123,7 +123,7 @@ KNOWN_CODES: Final = 16384
 KNOWN_OPENERS: Final = 65536
 PARTS: Final = (  # of bpf/
     *("python.h", "types.h", "hooks.h", "reading.c", "fetched.c", "waits.c", "areas.c", "names.c", "peers.c"),
-    *("files.c", "scope.c", "record.c", "addresses.c", "enter.c", "exit.c", "tasks.c", "dispatch.c"),
+    *("files.c", "owners.c", "scope.c", "record.c", "addresses.c", "enter.c", "exit.c", "tasks.c", "dispatch.c"),
 )
 SHARES: Final = 6  # programs that may meet on a CPU
 

@@ -296,7 +296,6 @@ class Tracer:
         return bool(alive)
 
     def _remove_target(self, pid: int) -> None:
-        self._hooks.disclaim(pid)
         if self._namespace == INITIAL_PID_NAMESPACE:
             self._maps["targets"].delete(_key(pid))
         elif self._maps["wanted"].delete(_key(pid)):

@@ -102,6 +102,8 @@ inline_ struct slot *admit(u32 by, struct config *c, struct live *now, struct sl
     u8 *t = pid ? wanted.lookup(&pid) : 0;
     if (t) {
       u8 value = *t;
+      u8 *owner = owner_of(tgid);
+      if (owner) *owner = FIRST_SEAT;
       targets.update(&tgid, &value);
       wanted.delete(&pid);
       __sync_fetch_and_add(&now->found, 1);

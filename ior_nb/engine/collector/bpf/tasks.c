@@ -41,6 +41,8 @@ int on_fork(struct fork_args *ctx) {
 #endif
   u32 zero = 0, from = rd32(parent + O_task_struct_tgid), in = TARGET_IN;
   struct config *c = config.lookup(&zero);
+  struct machine *m = machine.lookup(&zero);
+  if (m && m->alone) inherited(m, ctx);
   if (!c || c->mode > M_ALL) return 0;                              /* others are decided at every enter */
   if (c->mode == M_SET) {
     u8 *t = targets.lookup(&from);

@@ -12,7 +12,8 @@
  *   on_refused  (tail call) an end without a beginning: a call that a filter or a tracer refused, or one begun before
  *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
  *   fork, exec, exit of tasks keep the scope and the slots right
- *   dispatch.c  whose task is it? what hangs in the kernel for all of these where a trace is one of processes
+ *   owners.c    whose task is it? before all of these where a trace is one of processes
+ *   dispatch.c  the same for several traces
  *   fetched.c   what a call made devices read; a hook at the page cache where it is needed
  *   waits.c     what it slept for; hooks of the scheduler that are there when they are asked for
  *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
@@ -158,10 +159,9 @@ struct live {  /* program.py: LIVE */
   u32 pythons, learned;  /* news of processes that have a Python after all, from here and from the collector; 0: no stacks */
 };
 struct machine {  /* machine.py: Machine */
-  u32 tree;         /* generation of the names of files: a path known under an older one may be another now */
-  u32 changing;     /* how many calls are open that change names */
-  u32 namespace;    /* inode of the pid namespace `unmet` is about */
-  u32 wanted, met;  /* how many were put there, how many of them were seen */
+  u32 tree;      /* generation of the names of files: a path known under an older one may be another now */
+  u32 changing;  /* how many calls are open that change names */
+  u32 alone;     /* it is one trace's, which looks for itself whose a task is */
   u32 pad;
   u64 changers[8], own_changers[8], compat_changers[8];  /* calls that change names, a bit each: of both kinds, of either */
   u8 follows[SEATS];  /* whether children belong to whom the parent does */
