@@ -10,12 +10,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from tests.nobody import NOBODY
 
 __all__ = ["Running"]
 
+_ROOT: Final = Path(__file__).parents[1]
 _AS_USER: Final = Path(__file__).parent / "live" / "as_user.py"
 _TOKEN: Final = "IOR_NB_LIVE_TESTS"  # of tests/live: processes with it are to be gone when a test has ended
 
@@ -27,9 +28,10 @@ class Running:
         public: a folder everybody may enter; the compiled program is kept there, for services to come.
         python: an interpreter everybody may execute.
         options: of the service.
+        started: whether it is started at once; else by `start`.
     """
 
-    def __init__(self, public: Path, python: str, *options: str) -> None:
+    def __init__(self, public: Path, python: str, *options: str, started: bool = True) -> None:
         cache = public / "cache"
         if not cache.exists():
             cache.mkdir(mode=0o700)
@@ -39,12 +41,18 @@ class Running:
         self.python = python
         self.place = str(folder / "socket")
         self.log = folder / "log"
-        command = [sys.executable, "-m", "ior_nb.engine.collector.served", "--socket", self.place, *options]
-        with self.log.open("w") as log:  # its collectors are no strays: it lives as long as the module
-            environ = {name: value for name, value in os.environ.items() if name != _TOKEN}
-            environ["XDG_CACHE_HOME"] = str(cache)
-            self.process = subprocess.Popen(command, stderr=log, env=environ)
-        self.wait(lambda: " serves " in self.log.read_text())
+        self._cache = cache
+        if started:
+            with self.log.open("w") as log:
+                command = [sys.executable, "-m", "ior_nb.engine.collector.served"]
+                self.start([*command, "--socket", self.place, *options], log)
+            self.wait(lambda: " serves " in self.log.read_text())
+
+    def start(self, command: list[str], log: TextIO) -> None:
+        """Start it; its collectors are no strays of a test: it lives as long as it is wanted."""
+        environ = {name: value for name, value in os.environ.items() if name != _TOKEN}
+        environ |= {"XDG_CACHE_HOME": str(self._cache), "PYTHONPATH": str(_ROOT)}
+        self.process = subprocess.Popen(command, stderr=log, env=environ)
 
     def wait(self, done: Callable[[], Any]) -> None:
         """Wait for something that will be."""

@@ -359,6 +359,27 @@ def test_nothing_is_left_whoever_is_killed(
     assert not held & world.programs()
 
 
+def test_systemd_may_start_it_when_somebody_connects(public: Path, python: str) -> None:
+    """As a user who is given both capabilities, by a socket that was there before."""
+    activate, setpriv = shutil.which("systemd-socket-activate"), shutil.which("setpriv")
+    if activate is None or setpriv is None:
+        pytest.skip("needs systemd-socket-activate and setpriv")
+    service = Running(public, python, started=False)
+    rights = "bpf,+perfmon"
+    as_unit = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
+    as_unit += [f"--inh-caps=-all,+{rights}", f"--ambient-caps=-all,+{rights}", f"--bounding-set=-all,+{rights}"]
+    with service.log.open("w") as log:
+        names = [f"--setenv={name}" for name in ("PYTHONPATH", "XDG_CACHE_HOME")]
+        command = [activate, f"--listen={service.place}", *names, *as_unit, python, "-P", "-m"]
+        service.start([*command, "ior_nb.engine.collector.served"], log)
+    service.wait(Path(service.place).exists)
+    Path(service.place).chmod(0o666)
+    told = service.traces(ME, "command", "/bin/cat", str(public / "plain"))
+    service.end()
+
+    assert str(public / "plain") in told["files"]
+
+
 def test_it_keeps_two_capabilities_and_may_start_nothing(service: Running) -> None:
     """Neither root nor dumpable, with a filter, and no way to gain a right."""
     status = dict(
