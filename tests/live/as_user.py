@@ -3,6 +3,7 @@
     traces SCOPE COMMAND...   trace a command (`command`), a process (`pid:N`), a user (`uid:N`) or all (`system`) while
                               the command runs; print what came of it, as JSON
     tries SCOPE...            do so with several scopes; print the errors
+    twice COUNT               trace this process with two sessions; print what each has
     holds FILE                trace this process; say so in FILE, and wait to be killed
     loads LOAD CALLS          trace tests/bench/load.c; print what a call cost, and what was lost
     doctor                    print which way the doctor would take
@@ -77,6 +78,29 @@ def loads(program: str, calls: int) -> dict[str, Any]:
     }
 
 
+def twice(count: int) -> list[dict[str, Any]]:
+    """Trace this process with two sessions that overlap; return how many of its opens each has, and what is lost."""
+    from ior_nb.session.session import TracerSession
+    from ior_nb.session.tracing import trace
+
+    def look(name: str) -> None:
+        for _ in range(count):
+            with contextlib.suppress(OSError):
+                os.open(f"/ior-{name}", os.O_RDONLY)
+
+    with TracerSession(engine="serve") as one, TracerSession(engine="serve") as other:
+        with trace(session=one) as first:
+            look("before")
+            with trace(session=other) as second:
+                look("both")
+        files = [t.batch.text("file").tolist() for t in (first, second)]
+    names = ("before", "both")
+    return [
+        {"opens": [each.count(f"/ior-{name}") for name in names], "lost": t.accounting.lost_total, "engine": t.engine}
+        for each, t in zip(files, (first, second), strict=True)
+    ]
+
+
 def holds(file: str) -> None:
     """Trace until killed."""
     from ior_nb.session.session import TracerSession
@@ -122,6 +146,8 @@ def main(uid: str, place: str, python: str, deed: str, *words: str) -> int:
         case "holds":
             with contextlib.suppress(KeyboardInterrupt):
                 holds(words[0])
+        case "twice":
+            sys.stdout.write(json.dumps(twice(int(words[0]))) + "\n")
         case "loads":
             sys.stdout.write(json.dumps(loads(words[0], int(words[1]))) + "\n")
         case "doctor":

@@ -222,6 +222,17 @@ def test_a_number_that_is_used_again_is_not_his(service: Running, public: Path) 
     assert str(public / "secret") not in told["files"]
 
 
+def test_two_sessions_of_a_process_have_each_their_rows(service: Running) -> None:
+    """At the service's dispatcher a process has one owner; the second trace of it hangs beside, and misses nothing."""
+    said, wrong = service.user(ME, "twice", "101").communicate()
+    assert said, wrong
+
+    assert json.loads(said) == [
+        {"opens": [101, 101], "lost": 0, "engine": "serve"},
+        {"opens": [0, 101], "lost": 0, "engine": "serve"},
+    ]
+
+
 CONTAINED = ("unshare", "--pid", "--fork", "--mount-proc")
 
 
