@@ -76,7 +76,8 @@ def __getattr__(name: str) -> Any:
 
             bring = own.ours(bring)
         home = bring(_HOMES[name])
-        return home if home.__name__ == f"ior_nb.{name}" else getattr(home, name)
+        found = globals()[name] = home if home.__name__ == f"ior_nb.{name}" else getattr(home, name)
+        return found
     raise AttributeError(f"module 'ior_nb' has no attribute {name!r}")
 
 

@@ -91,13 +91,19 @@ def _united(ranges: np.ndarray) -> np.ndarray:
     else:
         order = np.lexsort((ranges[1], ranges[0]))
     number, begin, end = ranges[:, order]
-    # The largest end before, of the same file: the running maximum of the ends' ranks, those of each file above the
-    # last file's.
-    ranked, count = np.sort(end), len(end) + 1
-    reached = ranked[np.maximum.accumulate(number * count + np.searchsorted(ranked, end)) % count]
+    reached = _reached(number, end)
     apart = np.append(True, (number[1:] != number[:-1]) | (begin[1:] > reached[:-1]))
     first = np.flatnonzero(apart)
     return np.array([number[first], begin[first], np.maximum.reduceat(end, first)])
+
+
+def _reached(number: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return the largest end of a file so far: the running maximum, those of each file above the last file's."""
+    bits = int(end.max()).bit_length()
+    if int(number[-1]).bit_length() + bits < 63:
+        return np.maximum.accumulate(number << bits | end) & (1 << bits) - 1
+    ranked, count = np.sort(end), len(end) + 1  # the ends' ranks are smaller than they are
+    return np.asarray(ranked[np.maximum.accumulate(number * count + np.searchsorted(ranked, end)) % count])
 
 
 def amplification(fetched: np.ndarray, asked: np.ndarray) -> np.ndarray:

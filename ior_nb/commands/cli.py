@@ -72,13 +72,17 @@ def _parser() -> argparse.ArgumentParser:
     converting = verbs.add_parser("convert", help="write recordings anew: many as few, by time, of today's columns")
     add_convert_options(converting)
     verbs.add_parser("doctor", help="what this machine offers for tracing, and what to do about what it lacks")
+    verbs.add_parser("serve", help="trace for users of this machine who may not themselves; serve --help tells more")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     _keep_standard_descriptors()
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["serve"]:
+        _become_service(words[1:])
+    options = _parser().parse_args(words)
     if options.verb == "doctor":
         from ior_nb.doctor import diagnose, report
 
@@ -99,6 +103,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (errors.ConfigError, errors.SourceError, errors.RecordingError) as error:
         _say(f"ior-nb: {error}")
         return 2
+
+
+def _become_service(words: Sequence[str]) -> NoReturn:
+    """Go on as the service: a program that has loaded none of what we have, and has no threads."""
+    from ior_nb.engine.collector.served.__main__ import command
+
+    line = command(words)
+    os.execv(line[0], line)
 
 
 def _trace(options: argparse.Namespace) -> int:

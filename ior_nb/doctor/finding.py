@@ -33,7 +33,7 @@ def report(findings: list[Finding]) -> str:
     failed = sum(finding.ok is False for finding in findings)
     lines.append("" if findings else "Nothing was examined.")
     way = next((finding.seen.partition(":")[0] for finding in findings if finding.name == "way"), "")
-    if failed and way in ("strace", "ptrace"):
+    if failed and way in ("serve", "strace", "ptrace"):
         lines.append(f"eBPF will not work: {failed} of {len(findings)} checks failed. Traces are made with {way}.")
     elif failed:
         lines.append(f"Tracing will not work: {failed} of {len(findings)} checks failed.")

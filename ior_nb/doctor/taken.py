@@ -35,6 +35,7 @@ class Way(NamedTuple):
 # In the order in which `auto` tries them.
 WAYS: Final = (
     Way("bcc", "every process you may see, some 300 ns a call, all columns this kernel fills"),
+    Way("serve", "your own processes that have no other rights than yours; else as bcc, without lines of Python"),
     Way("strace", f"{_STOPPED}; no device, inode and file position"),
     Way("ptrace", _STOPPED),
     Way("counters", "what the host counts of this process anyway; no rows"),
@@ -53,7 +54,13 @@ def ways(found: Sequence[Finding], root: Path = Path("/"), *, held: Callable[[],
     refused = (held or _held)()
     if refused and (scope := _yama(root)):
         refused = f"{refused} (kernel.yama.ptrace_scope={scope})"
-    reasons = {"bcc": f"see {bad}" if bad else "", "strace": refused or _strace(), "ptrace": refused, "counters": ""}
+    reasons = {
+        "bcc": f"see {bad}" if bad else "",
+        "serve": _served(),
+        "strace": refused or _strace(),
+        "ptrace": refused,
+        "counters": "",
+    }
     taken = next(way for way in WAYS if not reasons[way.name])
     findings = [Finding("way", True, f"{taken.name}: {taken.gives}")]
     for way in WAYS:
@@ -61,6 +68,21 @@ def ways(found: Sequence[Finding], root: Path = Path("/"), *, held: Callable[[],
             cannot = f"{reasons[way.name]}; it would give " if reasons[way.name] else "works too: "
             findings.append(Finding(way.name if way.name != "bcc" else "with bcc", None, f"{cannot}{way.gives}"))
     return findings
+
+
+def _served() -> str:
+    """Return why the service of this machine cannot be used; empty where it can."""
+    if sys.platform != "linux":
+        return "there is none here"
+    from ior_nb.engine.connect import NoService, connect
+
+    try:
+        served = connect()
+    except NoService as error:
+        return str(error)
+    served.hang_up()
+    served.close()
+    return ""
 
 
 def _strace() -> str:

@@ -20,6 +20,7 @@ class EngineRow(NamedTuple):
 # the help of `--engine` and its completion come from the rows.
 ENGINES: Final[dict[str, EngineRow]] = {
     "bcc": EngineRow("ior_nb.engine.bcc:BccEngine", "traces this machine with eBPF", traces=True),
+    "serve": EngineRow("ior_nb.engine.serve:ServeEngine", "the same by the service of this machine", traces=True),
     "strace": EngineRow("ior_nb.engine.stopping:StraceEngine", "traces your own processes, without BPF", traces=True),
     "ptrace": EngineRow("ior_nb.engine.stopping:PtraceEngine", "the same where there is no strace", traces=True),
     "counters": EngineRow(

@@ -78,6 +78,7 @@ class BccEngine(CollectedEngine):
             name_bytes=NAME_RING_BYTES,
             buffer_bytes=self._buffer_bytes,
             way=self._way,
+            namespace=os.stat("/proc/self/ns/pid").st_ino,  # noqa: PTH116 - by which a service shows numbers
         )
         self.way, self.compiled, self._not_kept = answer["way"], answer["compiled"], answer["cache"]
         self.unfilled = answer["unfilled"]

@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb import errors
-from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
+from ior_nb.engine.collector.sizes import possible_cpus
+from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json, to_session
 from ior_nb.engine.decode import COUNTER, Decoder, counters_of
 from ior_nb.engine.intake import Intake
 from ior_nb.engine.refusals import as_error
@@ -250,7 +251,7 @@ class CollectedEngine(ABC):
                 return
 
     def _pump(self, collector: Collector) -> None:
-        unpacker = Unpacker()
+        unpacker = Unpacker(to_session(_processors()))
         buffer = bytearray(4 << 20)
         view = memoryview(buffer)
         failure: Exception
@@ -306,6 +307,13 @@ class CollectedEngine(ABC):
     def go_live(self) -> None:
         """End the quiet: decode what was kept, and from now on everything as it comes."""
         self._intake.go_live()
+
+
+def _processors() -> int:
+    try:
+        return possible_cpus()
+    except (OSError, ValueError):
+        return os.cpu_count() or 1
 
 
 def _broken(error: OSError, collector: Collector) -> errors.CollectorDied:

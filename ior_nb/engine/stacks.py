@@ -18,6 +18,7 @@ from ior_nb.runtime.stacks import CUT, Frame, is_cell, own_frame, place_of, writ
 __all__ = ["TEXTS", "Stacks", "line_of"]
 
 _CODES: Final = 1 << 16  # remembered; the kernel program knows the last 16,384 it was asked for
+_NUMBERS: Final = 1 << 28  # the arrays of what stacks are have a place for each number up to the highest
 _MOST: Final = 1 << 17  # texts in a table before a new one is begun
 _ALIVE: Final = 1 << 16  # stacks that are taken over; the kernel program knows half as many
 _ENCODINGS: Final = {0: "ascii", 1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
@@ -104,6 +105,8 @@ class Stacks:
     def _learn_stack(self, payload: bytes, at: int) -> None:
         _, number, count, cut = wire.STACK.unpack_from(payload, at)
         at += wire.STACK.size
+        if number >= _NUMBERS:
+            raise ValueError(f"no stack has the number {number}")
         frames: list[Frame] = []
         for code_id, offset, _ in wire.FRAME_OF_STACK.iter_unpack(payload[at : at + count * wire.FRAME_OF_STACK.size]):
             code = self._codes.pop(code_id, None)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compact", "encodable", "event_batch", "foreign_column", "foreign_types", "record_batch", "schema", "table"]
 
+_FEW = 2
+"""Strings of a dictionary for each row: with more only those are looked at that the rows use."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -243,10 +245,16 @@ def _codes(values: pa.ChunkedArray, table: StringTable) -> np.ndarray:
     result = np.empty(len(values), np.int32)
     at = 0
     for chunk in values.chunks:
+        indices = chunk.indices
+        if len(chunk) * _FEW < len(chunk.dictionary):  # rows that were picked out of many
+            used, indices = np.unique(indices.cast(pa.int64()).fill_null(-1).to_numpy(), return_inverse=True)
+            some = table.intern_many(_texts(chunk.dictionary.take(pa.array(used[used >= 0]))))
+            result[at : at + len(chunk)] = np.append(np.zeros(len(used) - len(some), np.int32), some)[indices]
+            at += len(chunk)
+            continue
         if dictionary is None or not chunk.dictionary.equals(dictionary):
             dictionary = chunk.dictionary
             codes = np.append(table.intern_many(_texts(dictionary)), np.int32(0))  # the last one is for nulls
-        indices = chunk.indices
         if indices.null_count:
             indices = indices.cast(pa.int64()).fill_null(len(dictionary))
         result[at : at + len(chunk)] = codes[indices.to_numpy()]

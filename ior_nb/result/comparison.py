@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ior_nb import aggregate
+from ior_nb.aggregate import MEASURED
 from ior_nb.errors import ConfigError
 from ior_nb.result import figures, tables
 from ior_nb.runtime import Completeness, own, progress
@@ -21,12 +22,17 @@ __all__ = ["Diff", "told_apart"]
 
 _SHOWN: Final = 8
 _HEAD: Final = ("calls before", "after", "time before", "after", "change", "")
+_FETCHED: Final = ("fetched_bytes_before", "fetched_bytes_after")
 _TOTALS: Final = (
     ("calls", lambda value: f"{value:,.0f}"),
     ("errors", lambda value: f"{value:,.0f}"),
     ("bytes_read", show_bytes),
     ("bytes_written", show_bytes),
+    ("fetched_bytes", show_bytes),
     ("time_ns", show_ns),
+    ("wait_cpu_ns", show_ns),
+    ("wait_device_ns", show_ns),
+    ("wait_lock_ns", show_ns),
     ("p50_ns", show_ns),
     ("p99_ns", show_ns),
     ("max_ns", show_ns),
@@ -146,17 +152,23 @@ class Diff:
             (
                 "Totals",
                 ("before", "after", "change", ""),
-                [[show(one[name]), show(two[name]), _ratio(one[name], two[name]), name] for name, show in _TOTALS],
+                [
+                    [show(one[name]), show(two[name]), _ratio(one[name], two[name]), name]
+                    for name, show in _TOTALS
+                    if name not in MEASURED or (min(one[name], two[name]) >= 0 and (one[name] or two[name]))
+                ],
             )
         ]
         shown = [("System calls", self.syscalls(), "syscall")]
         if not any(side.unrecorded for side in self.lacking):  # else nobody knows what a change of a file's calls means
             shown.append(("Files", self.files(), "file"))
         for title, table, key in shown:
+            fetched = "fetched_bytes_after" in table and (table[list(_FETCHED)] > 0).any(axis=None)
             rows = [
                 [
                     f"{r['calls_before']:,}",
                     f"{r['calls_after']:,}",
+                    *(show_bytes(r[name]) if r[name] >= 0 else "?" for name in (_FETCHED if fetched else ())),
                     show_ns(r["time_ns_before"]),
                     show_ns(r["time_ns_after"]),
                     _ratio(r["time_ns_before"], r["time_ns_after"]),
@@ -164,7 +176,7 @@ class Diff:
                 ]
                 for r in table.head(_SHOWN).to_dict("records")
             ]
-            found.append((title, _HEAD, rows))
+            found.append((title, (*_HEAD[:2], *(("fetched before", "after") if fetched else ()), *_HEAD[2:]), rows))
         return [table for table in found if table[2]]
 
     def _heading(self) -> str:

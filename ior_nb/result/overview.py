@@ -28,7 +28,7 @@ _NAMES: Final = 4
 _SOCKETS, _PIPES, _LOOKED, _LIBRARIES = "sockets", "pipes", "looked", "libraries"
 _CHILDREN: Final = "children"
 _PEERS: Final = 2
-_LONGEST: Final = 48
+LONGEST: Final = 48
 """Characters of a name in a sentence; the lines below it have it whole."""
 _MOST_OF: Final = 0.7
 """Share of files that may stand for all of them."""
@@ -179,9 +179,8 @@ class Overview:
             return "./"
         return path.removeprefix(f"{self.home}/") if path.startswith(f"{self.home}/") else path
 
-    def said(self, path: str) -> str:
-        """Return a path as a sentence has it."""
-        return middle_cut(self.name(path), _LONGEST)
+    def _said(self, path: str) -> str:
+        return middle_cut(self.name(path), LONGEST)
 
     def sentence(self) -> str:
         """Return what a user would say; the text is raw."""
@@ -211,14 +210,14 @@ class Overview:
         libraries = sum(line.read for line in self.others if line.sort == _LIBRARIES)
         if not self.files_used and 0 < len(self.system) <= _NAMES and 2 * self.bytes_system >= libraries:
             parts.insert(
-                0, f"read {_listed([self.said(path) for path in self.system])} ({show_bytes(self.bytes_system)})"
+                0, f"read {_listed([self._said(path) for path in self.system])} ({show_bytes(self.bytes_system)})"
             )
         troubles = []
         if self.files_missing == 1:
-            troubles.append(f"{self.said(self.missing[0])} was missing")
+            troubles.append(f"{self._said(self.missing[0])} was missing")
         elif self.files_missing:
             few = self.files_missing <= _NAMES
-            what = _listed([self.said(path) for path in self.missing]) if few else f"{self.files_missing:,} names"
+            what = _listed([self._said(path) for path in self.missing]) if few else f"{self.files_missing:,} names"
             troubles.append(f"{what} were missing")
         if self.failed:
             ways = ", ".join(f"{call} {error}" for call, error in self.failures[:2])
@@ -237,7 +236,7 @@ class Overview:
     def _some(self, paths: Sequence[str], count: int) -> str:
         """Return files in words: few by their names, many by their folder."""
         if count <= _NAMES:
-            return _listed([self.said(path) for path in paths])
+            return _listed([self._said(path) for path in paths])
         folders = Counter(path.rpartition("/")[0] for path in paths)
         folder, inside = folders.most_common(1)[0]
         if inside == len(paths):
@@ -245,17 +244,17 @@ class Overview:
         left = count - inside
         if inside >= _MOST_OF * count:
             last = next(path for path in paths if path.rpartition("/")[0] != folder)
-            more = self.said(last) if left == 1 else f"{left:,} more"
+            more = self._said(last) if left == 1 else f"{left:,} more"
             return f"{inside:,} files{self._within(folder)} and {more}"
         shared = _common(list(folders))
         if shared and (not self.home or shared.startswith(f"{self.home}/")):
             return f"{count:,} files{self._within(shared, 'under')}"
-        return f"{self.said(paths[0])} and {count - 1:,} more"
+        return f"{self._said(paths[0])} and {count - 1:,} more"
 
     def _within(self, folder: str, word: str = "in") -> str:
         if folder in ("", self.home):
             return ""
-        return f" {word} {self.said(folder)}"
+        return f" {word} {self._said(folder)}"
 
     # ---- as text
 

@@ -15,7 +15,9 @@ _LEAST: Final = 0.01
 """Share of the time that is worth a word."""
 _SOME_NS: Final = 1_000_000
 _SOME_BYTES: Final = 1 << 20
-"""Less is no news, unless a device was asked."""
+"""Less is no news, unless a device was asked for what was read."""
+_MOST_OF: Final = 0.9
+"""Share of what was fetched that is nearly all of it."""
 _PHRASES: Final = {
     "on_cpu_ns": "on the CPU",
     "wait_cpu_ns": "waiting for a CPU",
@@ -58,22 +60,24 @@ class Spending:
     def _bytes(self) -> str:
         if self.fetched < 0 or (not self.fetched and self.read < _SOME_BYTES):
             return ""
-        fetched = f"{show_bytes(self.fetched)} fetched from the device{self._by_faults()}"
+        if self.faulted > max(_MOST_OF * self.fetched, self.cached):
+            return f"{self._by_faults()} fetched {self._amount_by_faults('from the device')}"
+        fetched = f"{show_bytes(self.fetched)} fetched from the device"
+        if self.faulted >= _SOME_BYTES:
+            fetched += f", by {self._by_faults()} {self._amount_by_faults('of it')}"
         if not self.read:
-            return fetched
+            return fetched if self.fetched >= _SOME_BYTES else ""
         if not self.fetched:
             return f"read {show_bytes(self.read)} from files, all of it from the page cache"
         return f"read {show_bytes(self.read)} from files: {show_bytes(self.cached)} from the page cache, {fetched}"
 
     def _by_faults(self) -> str:
-        """Return what of it faults brought in, for a few bytes each that somebody touched."""
-        if not self.faults or self.faulted < _SOME_BYTES:
-            return ""
-        share = "" if self.faulted >= self.fetched else f"{show_bytes(self.faulted)} of it "
+        """Return which faults brought pages in: somebody touched a few bytes for each."""
         file = self.wheres.get("faulted")
-        each = show_bytes(self.faulted // self.faults)
-        count = show_count(self.faults, "page fault")
-        return f", {share}by {count} on {f'the mapped {file}' if file else 'mapped files'} ({each} each)"
+        return f"{show_count(self.faults, 'page fault')} on {f'the mapped {file}' if file else 'mapped files'}"
+
+    def _amount_by_faults(self, what: str) -> str:
+        return f"{show_bytes(self.faulted)} {what}, {show_bytes(self.faulted // max(self.faults, 1))} each"
 
     def _time(self) -> str:
         """Return what the time in calls went to, and where waiting was longer, in which call that was."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Stored", "foreign_types"]
 
+_FEW: Final = 4
+"""Of so many rows one: then it is worth while to read only some."""
 Limits = tuple[int | None, int | None]
 """Of `time_ns` in one recording: from where on, and before what."""
 
@@ -65,10 +67,10 @@ class Stored:
         """Return how many rows there are, None where that has to be counted."""
         return None if any(piece.narrowed for piece in self._pieces) else sum(p.group.rows for p in self._pieces)
 
-    def read(self, group: RowGroup, columns: Sequence[str]) -> EventBatch:
+    def read(self, group: RowGroup, columns: Sequence[str], which: np.ndarray | None = None) -> EventBatch:
         """Return columns of a row group; strings have one code as long as there are not too many of them."""
         self._tables = dict(renewed(self._tables, MOST_STRINGS))
-        return group.read(event_batch, self._tables, columns or None)
+        return group.read(event_batch, self._tables, columns or None, which)
 
     def moved(self, number: int, batch: EventBatch) -> EventBatch:
         """Return rows with their times on the common axis."""
@@ -135,13 +137,24 @@ class _Part:
         """Return these columns of its rows; all without a name."""
         needed = dict.fromkeys((*columns, "time_ns")) if columns and self.narrowed else columns
         batch = self._stored.read(self.group, tuple(needed))
-        if "seq" in batch.columns and len(self._stored.recordings) > 1:
-            first = self._before + 1
-            batch = batch.with_columns(seq=np.arange(first, first + len(batch), dtype=np.uint64))
+        batch = self._numbered(batch, np.arange(self.group.rows))
         if self.narrowed:
             batch = between(batch, *self._limits)
         batch = self._stored.moved(self.recording, batch)
         return batch.read(*columns)
+
+    def some(self, which: np.ndarray, *columns: str) -> EventBatch:
+        """Return these columns of some of its rows."""
+        if self.narrowed or len(which) > self.group.rows // _FEW:
+            return self.read(*columns).take(which)
+        batch = self._numbered(self._stored.read(self.group, columns, which), which)
+        return self._stored.moved(self.recording, batch).read(*columns)
+
+    def _numbered(self, batch: EventBatch, which: np.ndarray) -> EventBatch:
+        """Return rows with their numbers among those of all recordings."""
+        if "seq" not in batch.columns or len(self._stored.recordings) == 1:
+            return batch
+        return batch.with_columns(seq=(which + (self._before + 1)).astype(np.uint64))
 
     def size(self) -> int:
         """Return how many rows the row group has."""

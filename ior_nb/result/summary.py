@@ -9,6 +9,7 @@ from typing import Final
 from ior_nb.result import hosted, writeback
 from ior_nb.result.cost import Packages
 from ior_nb.result.imports import imports_html, imports_line
+from ior_nb.result.labelled import LabelRow
 from ior_nb.result.lines import Annotated
 from ior_nb.result.overview import Overview
 from ior_nb.result.pathcell import PATH_CELL, whole_path
@@ -117,6 +118,8 @@ class Summary:
     """Which probes."""
     waits: tuple[SlowRow, ...] = ()
     """The longest waits; they are not among the slowest."""
+    labels: tuple[LabelRow, ...] = ()
+    """Stretches of the user's work, most time first."""
     dirty: tuple[tuple[str, ...], ...] = ()
     """Files that were written to, as cells under `writeback.HEAD`."""
     overview: Overview
@@ -198,6 +201,21 @@ class Summary:
                         r.file,
                     ]
                     for r in self.files
+                ],
+            ),
+            (
+                "Labels",
+                ["time", "read", "written", "calls", "errors", "label"],
+                [
+                    [
+                        show_ns(r.latency_ns),
+                        show_bytes(r.bytes_read),
+                        show_bytes(r.bytes_written),
+                        f"{r.calls:,}",
+                        f"{r.errors:,}",
+                        r.label,
+                    ]
+                    for r in self.labels
                 ],
             ),
             (
@@ -314,6 +332,6 @@ class Summary:
 def _align(names: list[str], index: int) -> str:
     return (
         "left"
-        if names[index] in ("what", "to be", "file", "call", "error", "for example", "process", "spent")
+        if names[index] in ("what", "to be", "file", "label", "call", "error", "for example", "process", "spent")
         else "right"
     )

@@ -323,7 +323,8 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
         key: the column that says which rows belong together. What one of them lacks counts as 0 there.
 
     Returns:
-        For every measure `_before`, `_after` and `_delta`; `time_ratio` is after / before, infinite for what is new.
+        For every measure `_before`, `_after` and `_delta`, -1 and no difference where it was not measured; `time_ratio`
+        is after / before, infinite for what is new.
     """
     import pandas as pd
 
@@ -340,8 +341,13 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, key: str) -> pd.DataFrame:
     sides = [t.set_index(key)[measures + ranks].reindex(names, fill_value=0) for t in (before, after)]
     result: aggregate.Columns = {key: names.to_numpy()}
     for name in measures + ranks:
-        old, new = (np.maximum(side[name].to_numpy(), 0) for side in sides)  # what was not measured counts as 0 too
-        result[f"{name}_before"], result[f"{name}_after"], result[f"{name}_delta"] = old, new, new - old
+        old, new = (side[name].to_numpy() for side in sides)
+        known = (old >= 0) & (new >= 0)  # below 0: not measured
+        result[f"{name}_before"], result[f"{name}_after"] = old, new
+        result[f"{name}_delta"] = np.where(known, new - old, 0)
+    if "amplification" in before.columns:
+        for side, table in (("before", before), ("after", after)):
+            result[f"amplification_{side}"] = table.set_index(key)["amplification"].reindex(names).to_numpy()
     old, new = (side["time_ns"].to_numpy().astype(float) for side in sides)
     with np.errstate(divide="ignore", invalid="ignore"):
         result["time_ratio"] = new / old

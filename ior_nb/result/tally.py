@@ -7,7 +7,7 @@ there were.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -30,9 +30,10 @@ from ior_nb.aggregate.sums import Sums
 from ior_nb.real import Lock
 from ior_nb.result.cost import Packages
 from ior_nb.result.crowd import Crowd, Moved
+from ior_nb.result.labelled import Labelled
 from ior_nb.result.lines import Annotated
 from ior_nb.result.longest import Longest
-from ior_nb.result.overview import NAMED, Overview, grouped, others
+from ior_nb.result.overview import LONGEST, NAMED, Overview, grouped, others
 from ior_nb.result.spent import Spending
 from ior_nb.result.strip import Slots
 from ior_nb.result.summary import CallRow, ErrorRow, FileRow, Summary
@@ -43,6 +44,7 @@ from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.host import HostCounts
 from ior_nb.runtime.mine import MINE, NONE, PIPE, SOCKET, SYSTEM, kind_of
 from ior_nb.runtime.peers import seen_files
+from ior_nb.runtime.text import middle_cut
 
 __all__ = ["Tally"]
 
@@ -67,7 +69,7 @@ class Tally:
 
     columns: Final = (
         *("syscall", "file", "old_file", "bytes", "latency_ns", "state", "is_error", "probe", "ret", "file_kind"),
-        *("time_ns", "pid", "ppid", "tid", "comm", "peer", "socket", "inode", *MEASURED),
+        *("time_ns", "pid", "ppid", "tid", "comm", "peer", "socket", "inode", "label", *MEASURED),
     )
     """Those it looks at."""
 
@@ -82,7 +84,7 @@ class Tally:
         self._errors: dict[tuple[int, int, int], tuple[int, str]] = {}
         self._failed: list[tuple[np.ndarray, np.ndarray, np.ndarray, StringTable]] = []  # call * 2 + probe, ret, file
         self._failures = 0
-        self._crowd, self._slots, self._talks = Crowd(), Slots(), Talks()
+        self._crowd, self._slots, self._talks, self._labelled = Crowd(), Slots(), Talks(), Labelled()
         self._slow, self._waits = Longest(), Longest()
         self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
         self._waits_at = self._uses = np.zeros(0, np.int8)
@@ -120,6 +122,7 @@ class Tally:
         self._wait(batch, file)
         self._crowd.add(batch, rows_moved)
         self._talks.add(batch, rows_moved)
+        self._labelled.add(batch, latency, rows_moved)
         if len(failed):
             probe = batch["probe"][failed]
             wrong = failed[~probe]
@@ -249,14 +252,14 @@ class Tally:
             ranked = self._ranked_files()
             files, calls = self._file_rows(ranked[:TOP]), self._call_rows()
             failures, answers = self._error_rows(0), self._error_rows(1)
-            slowest, waits = self._slow.rows(), self._waits.rows()
+            slowest, waits, labels = self._slow.rows(), self._waits.rows(), self._labelled.rows(TOP)
             known = {
                 self._call_names.own[code]: count
                 for code, count in enumerate(self._calls.columns["probes"].tolist())
                 if count
             }
             overview = self._overview(ranked, window, home)
-            spending = self._spending(ranked, overview.said)
+            spending = self._spending(ranked)
             processes = len(self._crowd)
             distinct_files = len(ranked) + self._dropped
         if counters:
@@ -283,6 +286,7 @@ class Tally:
             waiting_ns=totals["waiting"],
             answers=tuple(answers),
             waits=tuple(waits),
+            labels=labels,
             overview=overview,
             spending=spending,
             completeness=completeness,
@@ -345,7 +349,7 @@ class Tally:
             home=home,
         )
 
-    def _spending(self, ranked: np.ndarray, said: Callable[[str], str]) -> Spending:
+    def _spending(self, ranked: np.ndarray) -> Spending:
         """Return what was fetched, beside what was read from files that are on a device, and which files it was."""
         files = ranked[(self._files.columns["read"][ranked] > 0) & ~np.isin(self._kinds(ranked), (PIPE, SOCKET))]
         names = self._file_names.own.at(files)
@@ -364,14 +368,15 @@ class Tally:
             waited_in=self._call_names.own[int(self._calls.columns["waiting"].argmax())],
             faults=int(self._calls.columns["calls"][faults]) if faults else 0,
             faulted=int(self._files.columns["faulted"].sum()),
-            wheres={name: said(path) for name, path in wheres.items() if path},
+            wheres={name: file for name, file in wheres.items() if file},
         )
 
     def _most_of(self, name: str) -> str:
-        """Return the file that has most of a column, empty where none has half of it."""
+        """Return the file that has most of a column, without its folder; empty where none has half of it."""
         column = self._files.columns[name]
         best = int(column.argmax())
-        return self._file_names.own[best] if 0 < column.sum() <= 2 * column[best] else ""
+        path = self._file_names.own[best] if 0 < column.sum() <= 2 * column[best] else ""
+        return middle_cut(path.rpartition("/")[2] or path, LONGEST)
 
     def _kinds(self, files: np.ndarray) -> np.ndarray:
         """Return the kinds of files as `runtime.mine` has them; a name is looked at once."""

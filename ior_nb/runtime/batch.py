@@ -197,6 +197,10 @@ class EventBatch(Sequence["Row"]):
         others = {name: self.extras[name] for name in columns if name in self.extras}
         return EventBatch._of(mine, self._length, self.tables, others or _NONE)
 
+    def some(self, which: np.ndarray, *columns: str) -> EventBatch:
+        """Return these columns of some rows, by their numbers."""
+        return self.read(*columns).take(which)
+
     def size(self) -> int:
         """Return the number of rows."""
         return self._length

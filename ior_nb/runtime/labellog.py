@@ -2,7 +2,7 @@
 
 A file a process, in a folder a user. A change is some bytes stored: no system call, so none to be traced, and what a
 thread is called stands there before its next call can be a row. Files are small, and a full one is followed by another;
-those before go unless somebody traces, who says so by a file of his own. A process that begins to write clears away
+those before go unless somebody traces, who says so by a file of his own. Who begins to write, or to trace, clears away
 what the dead have left.
 """
 
@@ -24,16 +24,16 @@ from ior_nb.real import RLock
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import boot_clock
 
-__all__ = ["Change", "Log", "Reader", "files", "folder", "mark"]
+__all__ = ["Change", "Log", "Reader", "clear", "files", "folder", "is_traced", "mark"]
 
 _HEAD: Final = struct.Struct("=8sQ")
 _MAGIC: Final = b"ior-lbl1"
 _FULL: Final = b"ior-lbl0"
 """How a file begins, and how the last one does of a process that has more changes than are kept."""
 _CHANGE: Final = struct.Struct("=QII")  # when, thread (0: all of the process that have none), bytes of the text
-_SMALLEST: Final = 1 << 16
+_SMALLEST: Final = 1 << 12
 _LARGEST: Final = 1 << 20
-"""Bytes of the first file of a process, and of later ones: shared memory is scarce in containers (64 MiB)."""
+"""Bytes of the first file of a process, and of later ones: workers are many, and containers have 64 MiB for all."""
 _MOST: Final = 64
 """Files of a process that is traced; what comes after them is not kept."""
 _TRACE: Final = "trace"
@@ -78,14 +78,31 @@ def files(place: Path) -> Iterator[tuple[int, int, int, Path]]:
 
 
 def mark() -> Path:
-    """Say that this process traces, until the file is gone; return it."""
-    path = _made_folder() / f"{_TRACE}-{os.getpid()}-{boot_clock()}"
+    """Say that this process traces, until the file is gone; return it.
+
+    Raises:
+        OSError: there is no place for it.
+    """
+    place = _made_folder()
+    clear(place)
+    path = place / f"{_TRACE}-{os.getpid()}-{boot_clock()}"
     path.touch(mode=0o600)
     return path
 
 
-def _is_traced(place: Path) -> bool:
-    marks = (name for name in os.listdir(place) if name.startswith(f"{_TRACE}-"))  # noqa: PTH208
+def clear(place: Path) -> None:
+    """Remove what the dead have left, unless somebody may still read it."""
+    if not is_traced(place):
+        for process, _, _, path in files(place):
+            if not _lives(process):
+                path.unlink(missing_ok=True)
+        for path in place.glob(f"{_TRACE}-*"):
+            path.unlink(missing_ok=True)
+
+
+def is_traced(place: Path, but: str = "") -> bool:
+    """Tell whether anybody reads, besides the one whose mark has that name."""
+    marks = (name for name in os.listdir(place) if name.startswith(f"{_TRACE}-") and name != but)  # noqa: PTH208
     return any(_lives(int(name.split("-")[1])) for name in marks)
 
 
@@ -114,7 +131,7 @@ class Log:
         self._name = f"{os.getpid()}-{boot_clock()}"
         self._number = 0
         self._lost = False
-        self._clear()
+        clear(self._place)
         self._map = self._next()
         self._end = _HEAD.size
 
@@ -137,11 +154,14 @@ class Log:
         return not self._lost
 
     def _write(self, change: Change, current: Mapping[int, str]) -> None:
-        if not self._put(change):
-            self._follow()
-            for thread, text in list(current.items()):
-                self._lost = self._lost or not self._put(Change(change.time_ns, thread, text))
-            self._lost = self._lost or not self._put(change)
+        written, before = self._put(change), 0
+        while not written and before < (size := len(self._map)) and self._follow():
+            before = size
+            state = [Change(change.time_ns, thread, text) for thread, text in list(current.items())]
+            written = all(map(self._put, [*state, change]))
+        if not written:
+            self._lost = True
+            _HEAD.pack_into(self._map, 0, _FULL, self._end)
 
     def _put(self, change: Change) -> bool:
         text = change.text.encode()
@@ -155,18 +175,17 @@ class Log:
         return True
 
     @own.ours
-    def _follow(self) -> None:
-        """Begin the next file."""
-        traced = _is_traced(self._place)
-        self._lost = traced and self._number + 1 >= _MOST
-        if self._lost:
-            _HEAD.pack_into(self._map, 0, _FULL, self._end)
-        else:
-            full, self._number = self._map, self._number + 1
-            self._map, self._end = self._next(), _HEAD.size
-            _libc().munmap(ctypes.addressof(ctypes.c_char.from_buffer(full)), len(full))
-            if not traced:
-                self._forget()
+    def _follow(self) -> bool:
+        """Begin the next file, twice as large up to the largest; tell whether there may be one."""
+        traced = is_traced(self._place)
+        if traced and self._number + 1 >= _MOST:
+            return False
+        full, self._number = self._map, self._number + 1
+        self._map, self._end = self._next(), _HEAD.size
+        _libc().munmap(ctypes.addressof(ctypes.c_char.from_buffer(full)), len(full))
+        if not traced:
+            self._forget()
+        return True
 
     def _next(self) -> memoryview:
         path = self._place / f"{self._name}-{self._number}"
@@ -187,15 +206,6 @@ class Log:
         """Nobody reads: what came before this file is gone."""
         for _, _, number, path in files(self._place):
             if path.name.startswith(f"{self._name}-") and number < self._number:
-                path.unlink(missing_ok=True)
-
-    def _clear(self) -> None:
-        """Remove what the dead have left, unless somebody may still read it."""
-        if not _is_traced(self._place):
-            for process, _, _, path in files(self._place):
-                if not _lives(process):
-                    path.unlink(missing_ok=True)
-            for path in self._place.glob(f"{_TRACE}-*"):
                 path.unlink(missing_ok=True)
 
 

@@ -122,6 +122,9 @@ class Label:
     def __repr__(self) -> str:
         return f"label({self.text!r}{', shared=True' if self.shared else ''})"
 
+    def __reduce__(self) -> tuple[Callable[[str], Label], tuple[str]]:
+        return functools.partial(Label, shared=self.shared), (self.text,)  # in another process it is not in force
+
     def start(self) -> Label:
         """Rows from now on have it, until `stop`; return itself.
 

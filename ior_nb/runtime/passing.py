@@ -49,8 +49,17 @@ class _Passed:
         self._piece, self._wanted, self._needs = piece, wanted, needs
 
     def read(self, *columns: str) -> EventBatch:
-        batch = self._piece.read(*(dict.fromkeys((*columns, *self._needs)) if columns else ()))
-        return batch.read(*columns).take(np.flatnonzero(self._wanted.mask(batch)))
+        if not columns:
+            batch = self._piece.read()
+            return batch.take(np.flatnonzero(self._wanted.mask(batch)))
+        batch = self._piece.read(*self._needs)
+        which = np.flatnonzero(self._wanted.mask(batch))
+        if set(columns).issubset(self._needs):
+            return batch.read(*columns).take(which)
+        return self._piece.some(which, *columns)
+
+    def some(self, which: np.ndarray, *columns: str) -> EventBatch:
+        return self.read(*columns).take(which)
 
     def size(self) -> int:
         return self._piece.size()

@@ -69,3 +69,6 @@ class _NamedPiece:
             return self._read(*columns)
         batch = self._read(*(dict.fromkeys((*columns, "peer", "socket")) if columns else ()))
         return batch.with_columns(file=seen_files(batch)).read(*columns)
+
+    def some(self, which: np.ndarray, *columns: str) -> EventBatch:
+        return self.read(*columns).take(which)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+import numpy as np
+
 from ior_nb.runtime import progress
 from ior_nb.runtime.batch import EventBatch
 
@@ -19,6 +21,9 @@ class Piece(Protocol):
 
     def read(self, *columns: str) -> EventBatch:
         """Return these columns of its rows, and no others; without a name all, those too that are not ours."""
+
+    def some(self, which: np.ndarray, *columns: str) -> EventBatch:
+        """Return these columns of some of its rows, by their numbers in ascending order; as `read` returns all."""
 
     def size(self) -> int:
         """Return how many rows there are to look at, of which it may have fewer."""

@@ -28,6 +28,10 @@ class _Changes:
 
     def put(self, begin: int, end: int, code: int) -> None:
         times, codes = self.times, self.codes
+        if end >= FOR_EVER and (not times or begin > times[-1]):  # as it happens
+            times.append(begin)
+            codes.append(code)
+            return
         first = bisect_left(times, begin)
         if end >= FOR_EVER:
             times[first:], codes[first:] = array("q", [begin]), array("i", [code])
@@ -112,12 +116,3 @@ class Spans:
         changes = self._threads.get(thread)
         if changes is not None and changes.times[-1] < when:
             changes.put(when, FOR_EVER, 0)
-
-    def forget(self, before: int) -> None:
-        """Let go what no row that begins at this time or later can ask for."""
-        for thread, changes in list(self._threads.items()):
-            first = bisect_right(changes.times, before) - 1
-            if first > 0:
-                del changes.times[:first], changes.codes[:first]
-            if len(changes.codes) == 1 and not changes.codes[0]:
-                del self._threads[thread]

@@ -6,6 +6,7 @@ early enough.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,8 @@ from ior_nb.runtime.spans import Spans
 __all__ = ["Labels"]
 
 _HALF: Final = 32
+_TICK_NS: Final = 50_000_000
+"""File systems keep times by the tick of the kernel, which is 10 ms at most: what is younger may hide a change."""
 
 
 class Labels:
@@ -26,6 +29,8 @@ class Labels:
     def __init__(self) -> None:
         self._mark: Path | None = None  # beside what is read
         self._failure = ""
+        self._files: list[tuple[int, int, int, Path]] = []
+        self._changed = self._listed = 0  # wall clock
         self._readers: dict[Path, labellog.Reader] = {}
         self._threads, self._shared = Spans(), Spans()  # the latter by process
         self._of: dict[int, set[int]] = {}  # threads of processes
@@ -58,13 +63,16 @@ class Labels:
             batch: rows.
             deaths: process and time of those that have ended meanwhile: numbers are given again.
         """
-        if not len(batch) or not self._look(batch):
+        self._look(batch, [process for process, _ in deaths])
+        if not self._threads and not self._shared:
             return batch
         for process, when in deaths:
             for thread in self._of.pop(process, ()):
                 self._threads.end(thread, when)
             self._shared.end(process, when)
             self._dead.add(process)
+        if not len(batch):
+            return batch
         times, table = batch["time_ns"], batch.tables["label"]
         found: np.ndarray | None = None
         if self._shared:
@@ -74,16 +82,30 @@ class Labels:
             found = _below(table, found, _coded(table, self._threads.texts, codes))
         return batch if found is None else batch.with_columns(label=found)
 
-    def _look(self, batch: EventBatch) -> bool:
-        """Read what is new; tell whether there is anything."""
-        present = list(labellog.files(self._mark.parent)) if self._mark is not None else []
-        if present:
-            self._know_parents(batch)
-            wanted = {known for process in _values(batch["pid"]) for known in self._line(process)}
-            for process, _, _, path in present:
-                if process in wanted:
-                    self._read(process, path)
-        return bool(self._threads or self._shared)
+    def _look(self, batch: EventBatch, dead: list[int]) -> None:
+        """Read what is new of the processes that rows are of, and of those that have ended; their files can go."""
+        if not (present := self._present()):
+            return
+        self._know_parents(batch)
+        wanted = {known for process in _values(batch["pid"]) for known in self._line(process)} | {*dead}
+        for process, _, _, path in present:
+            if process in wanted:
+                self._read(process, path)
+        assert self._mark is not None
+        done = [path for process, _, _, path in present if process in dead]
+        if done and not labellog.is_traced(self._mark.parent, self._mark.name):
+            for path in done:
+                path.unlink(missing_ok=True)
+
+    def _present(self) -> list[tuple[int, int, int, Path]]:
+        """Return the files there are; the folder is listed where it may have changed since the last look."""
+        if self._mark is None:
+            return []
+        changed = self._mark.parent.stat().st_mtime_ns
+        if changed != self._changed or changed >= self._listed - _TICK_NS:
+            self._changed, self._listed = changed, time.time_ns()
+            self._files = list(labellog.files(self._mark.parent))
+        return self._files
 
     def _know_parents(self, batch: EventBatch) -> None:
         """Learn the parents of processes from their first rows: later their parents may have ended."""
@@ -125,6 +147,8 @@ class Labels:
 
 
 def _values(column: np.ndarray) -> list[int]:
+    if not len(column):
+        return []
     first = int(column[0])
     return [first] if (column == first).all() else np.unique(column).tolist()
 

@@ -141,10 +141,9 @@ def parts() -> dict[str, float]:
         cpus=sizes.possible_cpus(),
         threads=sizes.possible_threads(),
     )
-    functions = (*program.FUNCTIONS, *machine.AT.values())
-    compiled = compiler.compile_text(text, functions)
+    compiled = compiler.compile_text(text, program.FUNCTIONS)
     done("compile")
-    loaded = image.load(compiled, dict.fromkeys(functions, hooks.KINDS["raw"]))
+    loaded = image.load(compiled, dict.fromkeys(program.FUNCTIONS, hooks.KINDS["raw"]))
     done("create maps, verify and load")
     for number, row in program.all_specs(select((), ("read", "write"), ()), {}):
         loaded.maps["specs"].set(number.to_bytes(4, "little"), row)

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import shlex
+import sys
 import tempfile
 import tomllib
 import types
@@ -24,6 +25,7 @@ import ior_nb
 from ior_nb import real
 from ior_nb.commands import cli
 from ior_nb.doctor.places import DISTRIBUTIONS
+from ior_nb.engine.collector.served import __main__ as served
 from ior_nb.session import session
 from tests.docs.pages import PAGES, ROOT, Block, blocks, differs
 
@@ -49,7 +51,9 @@ def shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interactive
     sessions: dict[str, ior_nb.TracerSession] = {}
     monkeypatch.setattr(session, "_defaults", sessions)
     settings = Config({"HistoryManager": {"enabled": False}})
-    made: Any = InteractiveShell.instance(config=settings, user_module=types.ModuleType("page"))
+    page = types.ModuleType("__main__")  # what is defined in it is sent to workers whole, as from a notebook
+    monkeypatch.setitem(sys.modules, "__main__", page)
+    made: Any = InteractiveShell.instance(config=settings, user_module=page)
     made.display_formatter.active_types = ["text/plain"]
     made.display_formatter.ipython_display_formatter.enabled = False
     made.displayhook.write_output_prompt = lambda: None
@@ -122,6 +126,9 @@ def test_lines_for_a_shell_name_what_exists(block: Block) -> None:
 def exists(line: str) -> bool:
     """Tell whether a line of a shell can be run as it stands."""
     match shlex.split(line, comments=True):
+        case ["sudo", "ior-nb", "serve", *words]:
+            served._parser().parse_args(words)
+            return True
         case ["ior-nb", *words]:
             cli._parser().parse_args(words)
             return True

@@ -22,6 +22,7 @@ def taken(found: list[Finding]) -> str:
 @pytest.fixture(autouse=True)
 def _there_is_a_strace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_strace", lambda: "")
+    monkeypatch.setattr(module, "_served", lambda: "no service runs on this machine")
 
 
 def test_bcc_is_taken_where_nothing_speaks_against_it() -> None:
@@ -37,7 +38,23 @@ def test_without_rights_strace_is_taken_and_the_summary_says_so() -> None:
     found = [BAD, *ways([BAD], held=lambda: "")]
 
     assert taken(found) == "strace"
-    assert report(found).rstrip().endswith("eBPF will not work: 1 of 4 checks failed. Traces are made with strace.")
+    assert report(found).rstrip().endswith("eBPF will not work: 1 of 5 checks failed. Traces are made with strace.")
+
+
+def test_where_there_is_a_service_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes before what stops programs, and the summary names it."""
+    monkeypatch.setattr(module, "_served", lambda: "")
+    found = [BAD, *ways([BAD], held=lambda: "")]
+
+    assert taken(found) == "serve"
+    assert report(found).rstrip().endswith("Traces are made with serve.")
+
+
+def test_without_a_service_its_way_says_what_it_would_give() -> None:
+    """And why there is none."""
+    (told,) = [f.seen for f in ways([BAD], held=lambda: "") if f.name == "serve"]
+
+    assert told.startswith("no service runs on this machine; it would give your own processes")
 
 
 def test_without_strace_ptrace_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

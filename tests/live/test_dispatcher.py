@@ -102,7 +102,7 @@ for line in sys.stdin:
             "scope": {{"mode": mode, "pids": pids, "follow": True, "tid": 0, "uid": 0, "cgroup": 0}},
             "enabled": [NUMBERS["preadv2"]], "rates": {{}}, "ignore_tids": [], "ignore_pids": [],
         }})
-        print(json.dumps(tracer._hooks._dispatched), flush=True)
+        print(json.dumps(tracer._hooks.dispatched), flush=True)
     else:
         tracer.detach()
         rows = collections.Counter()

@@ -31,8 +31,12 @@ VERIFIED = """
 import json, struct, sys
 sys.path.insert(0, {root!r})
 from ior_nb.engine.collector.bpf import info_of
+from ior_nb.engine.collector.hooks import KINDS
+from ior_nb.engine.collector.machine import AT
 from ior_nb.engine.collector.tracer import Tracer
 tracer = Tracer(event_bytes=1 << 20, name_bytes=1 << 20, way={way!r})
+kind = KINDS["tracepoint" if tracer.loading.way == "tracepoint" else "raw"]
+tracer.loading.loaded.add(tracer.loading.image, dict.fromkeys(AT.values(), kind))
 if tracer.loading.way != "tracepoint":
     tracer.load_stacks(), tracer.load_pages()
 found = {{}}

@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,12 @@ FACTS: Final = {
         "(4800, 10000, 20199240)",
         "less than half: True",
         "<details>",
+    ],
+    "08-why-was-it-slow": [
+        "nothing of it from the device",
+        "ten times less: True",
+        "/bucket/part-0.parquet",
+        "less than half: True",
     ],
 }
 
@@ -121,6 +128,31 @@ def test_the_lines_that_did_it_have_their_calls() -> None:
     assert [line for line, least in LINES.items() if margin_of(text, line) < least] == []
 
 
+REASONS: Final = (  # in the first three lines of the traced cells, in order
+    r"MiB fetched from the device",
+    r"all of it from the page cache",
+    r"page faults on the mapped big\.npy fetched [\d.]+ MiB from the device, [\d.]+ [KM]iB each",
+    r"page faults on the mapped big\.npy fetched [\d.]+ KiB from the device, [\d.]+ KiB each",
+    r"waiting for locks in the kernel \(shared\.bin\)",
+    r"wrote \S*(one|two|three|four)\.bin",
+    r"waited [\d.]+ m?s for 12\s+answers",
+    r"waited [\d.]+ m?s for 12\s+answers",
+)
+
+
+def reasons_missing(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return what the first three lines of the traced cells do not say."""
+    outputs = [o for c in notebook.cells if c.source.startswith("%%ior") for o in c.outputs if "data" in o]
+    shown = [str(o.data["text/plain"]) for o in outputs if str(o.data.get("text/plain", "")).startswith("this cell: ")]
+    heads = ["\n".join(text.splitlines()[:3]) for text in shown]
+    return [why for why, head in zip_longest(REASONS, heads, fillvalue="") if not re.search(why or r"\Z.", head)]
+
+
+def test_the_first_three_lines_say_why() -> None:
+    """Cold and warm, mapped memory, a lock of the kernel, a server that is slow to answer."""
+    assert reasons_missing(read(ROOT / "notebooks" / "08-why-was-it-slow.ipynb")) == []
+
+
 def test_what_is_published_names_no_place_of_the_machine_that_made_it() -> None:
     """Neither notebooks nor recordings know a home folder, this project's folder or a host name."""
     words = [p.read_text() for p in NOTEBOOKS]
@@ -135,8 +167,8 @@ def test_what_is_published_names_no_place_of_the_machine_that_made_it() -> None:
 
 
 def test_recordings_are_small_and_complete() -> None:
-    """All together are less than 600 kB, and each accounts for all of its calls."""
-    assert sum(r.stat().st_size for r in RECORDINGS) < 600_000
+    """All together are less than 700 kB, and each accounts for all of its calls."""
+    assert sum(r.stat().st_size for r in RECORDINGS) < 700_000
     for recording in RECORDINGS:
         assert ior_nb.load(recording).accounting.complete
 
@@ -160,6 +192,8 @@ def test_notebook_runs_clean(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "played back from" not in text_of(notebook)
     if path.name.startswith("07"):
         assert [line for line, least in LINES.items() if margin_of(text_of(notebook), line) < least] == []
+    if path.name.startswith("08"):
+        assert reasons_missing(notebook) == []
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from ior_nb import aggregate
 from ior_nb.globalfilter import parse
 from ior_nb.result import tables
+from ior_nb.result.comparison import Diff
 from ior_nb.result.spent import Spending
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
@@ -59,7 +60,7 @@ def test_a_summary_says_what_the_bytes_and_the_time_went_to() -> None:
     spent, read = found.spending.lines()
     assert read == "read 5.0 MiB from files: 4.0 MiB from the page cache, 1.0 MiB fetched from the device"
     assert spent == (
-        "of 19 ms in calls: 7 ms waiting for the device (/cold), 6 ms waiting for locks in the kernel (/shared), "
+        "of 19 ms in calls: 7 ms waiting for the device (cold), 6 ms waiting for locks in the kernel (shared), "
         "4 ms on the CPU, 2 ms waiting for a CPU; 950 ms waiting for others, most in read"
     )
     assert found.waiting_ns == 950 * MS
@@ -124,6 +125,24 @@ def test_what_a_transfer_fetched_is_of_its_source() -> None:
     assert summary_of(rows).spending == Spending(fetched=8192, read=10_000, cached=1808)
 
 
+def test_a_difference_says_what_was_fetched_and_waited_for() -> None:
+    """Cold against warm, by file and in all; nothing of it where one side did not measure."""
+    cold, warm = rows_of(offset=[0] * 5), rows_of(offset=[0] * 5, fetched_bytes=[0] * 5, wait_device_ns=[0] * 5)
+    unknown = rows_of(fetched_bytes=[-1] * 5, wait_device_ns=[-1] * 5)
+
+    change, half = Diff(cold, warm), Diff(unknown, warm)
+    files = change.files().set_index("file")
+
+    said = [line.split() for line in repr(change).splitlines()]
+    assert ["1.0", "MiB", "0", "B", "gone", "fetched_bytes"] in said
+    assert ["7", "ms", "0", "ns", "gone", "wait_device_ns"] in said
+    assert "fetched before" in repr(change)
+    assert [files[f"amplification_{side}"].to_dict()["/cold"] for side in ("before", "after")] == [1.0, 0.0]
+    assert "fetched" not in repr(half)
+    assert set(half.files()["fetched_bytes_before"]) == {-1}
+    assert set(half.files()["fetched_bytes_delta"]) == {0}
+
+
 def test_live_statistics_are_those_of_the_tables() -> None:
     """Bytes fetched and parts, in all and by file and line."""
     statistics = Statistics(clock=lambda: 0)
@@ -168,7 +187,7 @@ def test_a_file_is_named_where_it_has_most_of_a_wait() -> None:
     """Of three files that calls waited at alike, none is the reason."""
     found = summary_of(rows_of(wait_device_ns=[2 * MS, 2 * MS, 0, 2 * MS, 0], wait_lock_ns=[MS, 0, 0, 0, 0]))
 
-    assert found.spending.wheres == {"wait_lock_ns": "/cold"}
+    assert found.spending.wheres == {"wait_lock_ns": "cold"}
 
 
 def test_what_faults_on_a_mapped_file_brought_in_is_said_beside_what_was_fetched() -> None:
@@ -178,14 +197,15 @@ def test_what_faults_on_a_mapped_file_brought_in_is_said_beside_what_was_fetched
         file=["/data/big.npy"] * 5,
         file_kind=["file"] * 5,
         state=["untimed"] * 4 + ["done"],
-        bytes=[4 * MIB] * 4 + [MIB],
-        fetched_bytes=[4 * MIB] * 4 + [MIB],
+        bytes=[4 * MIB] * 4 + [8 * MIB],
+        fetched_bytes=[4 * MIB] * 4 + [4 * MIB],
     )
 
-    read = summary_of(rows).spending.lines()[1]
-    assert read.endswith(
-        ", 17.0 MiB fetched from the device, 16.0 MiB of it by 4 page faults on the mapped /data/big.npy (4.0 MiB each)"
+    many, all_of_it = (summary_of(one).spending.lines()[1] for one in (rows, rows.take(np.arange(4))))
+    assert many.endswith(
+        " 20.0 MiB fetched from the device, by 4 page faults on the mapped big.npy 16.0 MiB of it, 4.0 MiB each"
     )
+    assert all_of_it == "4 page faults on the mapped big.npy fetched 16.0 MiB from the device, 4.0 MiB each"
 
 
 def test_time_that_page_faults_slept_is_not_called_time_in_calls() -> None:

@@ -87,6 +87,27 @@ def test_a_traced_process_with_too_many_says_so(place: Path, monkeypatch: pytest
     assert [reader.full for reader in readers] == [False, True]
 
 
+@pytest.mark.parametrize("traced", [True, False])
+def test_what_fits_in_no_file_is_the_end(place: Path, traced: bool) -> None:
+    """A process of which more holds at once than the largest file has room for has no more labels."""
+    if traced:
+        mark()
+    log = Log()
+    current = dict.fromkeys(range(1, 400), "x" * 4000)
+
+    assert not log.add(Change(1, 400, "x" * 5000), current)
+    assert not log.add(Change(2, 400, ""), {})
+
+
+def test_a_text_longer_than_the_first_file_is_in_a_later_one(place: Path) -> None:
+    """Files grow until it fits."""
+    mark()
+    log = Log()
+
+    assert log.add(Change(1, 7, "x" * 10_000), {7: "x" * 10_000})
+    assert _written(place)[-1] == Change(1, 7, "x" * 10_000)
+
+
 def test_a_handler_of_a_signal_may_change_what_is_being_changed(place: Path) -> None:
     """A change that interrupts another one is written after it."""
     log = Log()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -237,6 +238,16 @@ def test_a_label_is_stopped_by_its_own_thread() -> None:
         thread.join()
 
     assert found == ["label('a') was started by another thread, which has to stop it"]
+
+
+def test_a_label_goes_to_other_processes_as_it_was_made() -> None:
+    """What is decorated can be sent to workers: there nothing is in force yet."""
+    with ior_nb.label("a", shared=True) as label:
+        sent = pickle.loads(pickle.dumps(label))
+
+    assert repr(sent) == "label('a', shared=True)"
+    with sent:
+        pass
 
 
 async def _coroutine() -> None: ...

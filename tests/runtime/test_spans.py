@@ -66,18 +66,16 @@ def test_rows_without_a_text_make_no_column(rows: list[tuple[int, int]]) -> None
     assert spans.of(threads, times) is None
 
 
-def test_what_no_row_can_ask_for_is_let_go() -> None:
-    """Of what is over the last change stays, for rows that begin after it."""
+def test_a_thread_that_has_ended_has_no_text() -> None:
+    """Whoever is given its number begins without; what its successor has said already stays."""
     spans = Spans()
-    for at in range(100, 200, 10):
-        spans.add(7, at, at + 5, str(at))
-    spans.add(8, 100, 110, "gone")
+    spans.add(7, 100, FOR_EVER, "left")
+    spans.end(7, 200)
+    spans.end(8, 200)
+    spans.add(7, 300, FOR_EVER, "new")
+    spans.end(7, 250)
 
-    spans.forget(before=182)
-
-    assert len(spans) == 4
-    assert _texts(spans, (7, 183), (7, 186), (7, 191)) == ["180", "", "190"]
-    assert _texts(spans, (8, 200)) == [""]
+    assert _texts(spans, (7, 150), (7, 250), (7, 350)) == ["left", "", "new"]
 
 
 _SPAN = st.tuples(st.integers(1, 4), st.integers(0, 40), st.integers(1, 12), st.sampled_from("abcd"))

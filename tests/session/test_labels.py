@@ -138,6 +138,24 @@ def test_a_number_given_again_has_no_label_of_the_dead(labels: Labels, place: Pa
     assert _labelled(labels, rows, ((200, 10),)) == ["all/killed", ""]
 
 
+def test_what_the_dead_said_is_kept_for_their_rows_and_not_in_memory(labels: Labels, place: Path) -> None:
+    """A file is read, and gone, when its process has ended: workers may be many. Its last rows may come later."""
+    Process(place, 200).says(0, 200, "short")
+    labels.stamp(batch(), [(200, 10)])
+
+    assert list(labellog.files(place)) == []
+    assert _labelled(labels, batch(time_ns=[5], pid=[200], tid=[200])) == ["short"]
+
+
+def test_what_another_trace_may_read_stays(labels: Labels, place: Path) -> None:
+    """While two traces live no file goes."""
+    Process(place, 200).says(0, 200, "short")
+    labellog.mark()
+    labels.stamp(batch(), [(200, 10)])
+
+    assert [process for process, *_ in labellog.files(place)] == [200]
+
+
 def test_a_log_that_is_full_is_told(labels: Labels, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trace says which process's rows lack labels."""
     monkeypatch.setattr(labellog, "_MOST", 1)

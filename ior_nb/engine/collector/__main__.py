@@ -28,6 +28,7 @@ from typing import Any, Final
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.bpf import Refused as KernelRefused
 from ior_nb.engine.collector.machine import Seat
+from ior_nb.engine.collector.processes import Viewer
 from ior_nb.engine.collector.rights import missing_rights
 from ior_nb.engine.collector.wire import Frame, Unpacker
 
@@ -39,7 +40,7 @@ _FLAGS_AT: Final = wire.HEADER_BYTES + wire.EVENT_BYTES - 2  # before the genera
 _IN_FLIGHT: Final = bytes(flags for flags in range(256) if flags & wire.EF_IN_FLIGHT)
 
 _DESCRIPTORS: Final = 128
-"""A map, a program and a hook are one each: 105 of them on the newest kernels."""
+"""A map, a program and a hook are one each: 99 of them on the newest kernels."""
 
 
 class Refused(Exception):
@@ -60,7 +61,7 @@ class Collector:
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
         self._owner_fd = os.pidfd_open(owner) if owner else -1
-        self._unpacker = Unpacker()
+        self._unpacker = Unpacker(wire.TO_COLLECTOR)
         self._queue: collections.deque[memoryview] = collections.deque()
         self._queued = 0
         self._handed: list[int] = []  # descriptors that go with the next bytes
@@ -77,11 +78,12 @@ class Collector:
         if self._owner_fd >= 0:
             poller.register(self._owner_fd, select.POLLIN)
         while True:
-            poller.register(self._socket, select.POLLIN | (select.POLLOUT if self._queue else 0))
+            poller.register(self._socket, self._listens() | (select.POLLOUT if self._queue else 0))
             if self._tracer is not None and self._tracer.stacks is not None:
                 poller.register(self._tracer.stacks, select.POLLIN)
             # With unsent data the socket wakes us; the rings are looked at all the same, at their own pace.
-            ready = dict(poller.poll(None if not self._running and not self._queue else self._nap * 1000))
+            pause = self._pause()
+            ready = dict(poller.poll(None if pause is None else pause * 1000))
             if self._owner_fd in ready:
                 return
             if self._running:
@@ -90,18 +92,29 @@ class Collector:
                 return
             self._send()
 
+    def _listens(self) -> int:
+        """Return POLLIN as long as requests are to be heard."""
+        return select.POLLIN
+
+    def _pause(self) -> float | None:
+        """Return how long nothing may happen, in seconds; None for as long as it takes."""
+        return self._nap if self._running or self._queue else None
+
     def _heard(self, ready: dict[int, int]) -> bool:
         """Answer the requests that have come; tell whether more can come."""
         if not ready.get(self._socket.fileno(), 0) & (select.POLLIN | select.POLLHUP | select.POLLERR):
             return True
         try:
-            data = self._socket.recv(1 << 20)
+            data = self._received()
         except (BlockingIOError, InterruptedError):
             return True
         for kind, payload in self._unpacker.feed(data):
             if kind is Frame.REQUEST:
-                self._answer(json.loads(payload))
+                self._answer(payload)
         return data != b""
+
+    def _received(self) -> bytes:
+        return self._socket.recv(1 << 20)
 
     # ---- rings to queue to socket
 
@@ -172,20 +185,35 @@ class Collector:
 
     # ---- requests
 
-    def _answer(self, request: dict[str, Any]) -> None:
-        answer: dict[str, Any] = {"id": request.get("id"), "ok": True}
+    def _answer(self, payload: bytes) -> None:
+        number, request = self._request(payload)
+        answer: dict[str, Any] = {"id": number, "ok": True}
         try:
-            verb = request["verb"]
-            handler = getattr(self, f"_do_{verb}", None)
-            if handler is None:
-                raise Refused("ConfigError", f"the collector knows no request {verb!r}")
-            answer |= handler(request)
+            answer |= self._met(request)
         except Refused as error:
             answer |= {"ok": False, "kind": error.kind, "message": str(error), "log": error.log}
         except Exception as error:  # the session must hear of it, whatever it is
-            message = f"{type(error).__name__}: {error}"
-            answer |= {"ok": False, "kind": "SourceError", "message": message, "log": traceback.format_exc()}
+            answer |= self._failed(error)
         self._put(Frame.ANSWER, json.dumps(answer).encode())
+
+    def _request(self, payload: bytes) -> tuple[Any, Any]:
+        """Return the id of a request, and the request."""
+        request = json.loads(payload)
+        return request.get("id"), request
+
+    def _met(self, request: Any) -> dict[str, Any]:
+        """Do what is asked; return the answer."""
+        verb = request["verb"]
+        handler = getattr(self, f"_do_{verb}", None)
+        if handler is None:
+            raise Refused("ConfigError", f"the collector knows no request {verb!r}")
+        answer: dict[str, Any] = handler(request)
+        return answer
+
+    def _failed(self, error: Exception) -> dict[str, Any]:
+        """Return the answer to a request that came to an unexpected end."""
+        message = f"{type(error).__name__}: {error}"
+        return {"ok": False, "kind": "SourceError", "message": message, "log": traceback.format_exc()}
 
     def _do_load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the program. {"event_bytes", "name_bytes", "buffer_bytes", "way"}; see `loader.load_program`."""
@@ -200,17 +228,15 @@ class Collector:
         _check_rights()
         from ior_nb.engine.collector import cache
         from ior_nb.engine.collector.loader import NotHere
-        from ior_nb.engine.collector.processes import Viewer
         from ior_nb.engine.collector.tracer import Tracer
 
-        pid, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         before = os.fstat(2).st_size
         try:
             self._tracer = Tracer(
                 event_bytes=request["event_bytes"],
                 name_bytes=request["name_bytes"],
                 way=request.get("way", "auto"),
-                viewer=Viewer.of(pid, uid),
+                viewer=self._viewer(),
                 seat=self._seat,
             )
         except (NotHere, ImportError) as error:
@@ -234,6 +260,11 @@ class Collector:
             "folder": str(cache.folder() or ""),
             "doing": size,
         }
+
+    def _viewer(self) -> Viewer:
+        """Return who looks."""
+        pid, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return Viewer.of(pid, uid)
 
     def _do_lines(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load what reads Python stacks, if that can be. {"why": why not; empty when all is well}."""

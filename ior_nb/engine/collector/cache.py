@@ -15,14 +15,22 @@ import os
 import pwd
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Cache", "folder"]
+__all__ = ["Cache", "folder", "remember"]
 
 _AT_SECURE: Final = 23
 _MOST_BYTES: Final = 4 << 20
 _KEPT: Final = 8  # files: kernels and versions come and go
+
+_memory: dict[str, dict[str, Any]] = {}
+
+
+def remember(programs: Mapping[str, dict[str, Any]]) -> None:
+    """Keep compiled programs by their keys in this process, for it and what it forks."""
+    _memory.update(programs)
 
 
 def folder() -> Path | None:
@@ -53,6 +61,8 @@ class Cache:
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return what was kept under a key; None when there is nothing, or nothing to be trusted."""
+        if key in _memory:
+            return _memory[key]
         if self._where is None:
             return None
         path = self._where / f"{key}.json"

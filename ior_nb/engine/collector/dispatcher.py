@@ -62,6 +62,7 @@ class Dispatcher:
             self._loaded.add(image, {_WATCH: KINDS["raw"]})
         self._lock = os.memfd_create("ior-nb seats")
         self._machine = Machine(self._loaded.maps, self._lock)
+        self._begin_anew()
         self._free = list(range(SEATS - 1, FIRST_SEAT - 1, -1))
         self._bells: dict[int, socket.socket] = {}  # by seat
         self._ready = select.epoll()
@@ -158,7 +159,7 @@ class Dispatcher:
 
     def _attach(self) -> None:
         programs = self._loaded.programs
-        self._machine.begin(watches_ring=_WATCH in programs)
+        self._begin_anew()
         try:
             if _WATCH in programs:
                 self._links.append(attach_raw(RING, programs[_WATCH]))
@@ -167,6 +168,9 @@ class Dispatcher:
         except BaseException:
             self._detach()
             raise
+
+    def _begin_anew(self) -> None:
+        self._machine.begin(alone=False, watches_ring=_WATCH in self._loaded.programs)
 
     def _detach(self) -> None:
         while self._links:

@@ -1,4 +1,4 @@
-"""Where the program hangs in the kernel: five hooks, in one of two ways, itself or behind a dispatcher (`machine.py`).
+"""Where the program hangs in the kernel: five hooks, in one of two ways, itself or at a dispatcher (`machine.py`).
 
 `raw` tracepoints cost least. `tracepoint` (perf's trace events, the same programs by another entry) is for kernels that
 can preempt a program of a raw tracepoint, see `trial.py`; there a number of each event is needed, which stands in
@@ -23,7 +23,7 @@ from ior_nb.engine.collector.bpf import (
     misses_of,
 )
 from ior_nb.engine.collector.btf import Btf
-from ior_nb.engine.collector.machine import AT, FIRST_SEAT, INITIAL_PID_NAMESPACE, Machine, Seat, namespace_here
+from ior_nb.engine.collector.machine import FIRST_SEAT, INITIAL_PID_NAMESPACE, Machine, Seat, namespace_here
 
 __all__ = [
     "ALSO",
@@ -132,8 +132,8 @@ class Hooks:
     Args:
         programs: by function.
         numbers: of the trace events, by hook; None for raw tracepoints.
-        machine: the maps of the dispatcher.
-        seat: where at it they are, where it is another process's.
+        machine: the maps that say whose a process is.
+        seat: where at another process's dispatcher they are.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Hooks:
         self._machine = machine
         self._seat = seat
         self._number = FIRST_SEAT if seat is None else seat.number
-        self._dispatched = False
+        self._claims = False
         self._nested = namespace_here() != INITIAL_PID_NAMESPACE
         self._links: dict[str, int] = {}
         self._held: list[int] = []  # of the dispatcher at which the seat is
@@ -156,27 +156,30 @@ class Hooks:
             processes: whether all that is traced belongs to processes that `claim` will name.
             follow: whether their children belong to them.
         """
+        self._claims = processes
         if self._seat is None:
-            self._machine.begin(watches_ring=self.watches_ring)
+            self._machine.begin(alone=processes, watches_ring=self.watches_ring)
         else:  # also where we hang beside it: it watches which names change, for all
             self._held = self._seat.begin()
             if not self._held:
                 self._machine.names_have_changed()
-        # At another's dispatcher a process has to be known by the number that the kernel gives it.
-        shared = bool(self._held) and not self._nested
-        self._dispatched = processes and (self._seat is None or shared)
-        if self._dispatched:
+            # A process has to be known there by the number that the kernel gives it.
+            self._claims = processes and bool(self._held) and not self._nested
+        if self._claims:
             self._machine.follow(self._number, wanted=follow)
+
+    @property
+    def dispatched(self) -> bool:
+        """Whether another process's dispatcher looks whose calls these are."""
+        return self._claims and self._seat is not None
 
     def attach(self, hook: str) -> None:
         """Attach one."""
         program = self._programs[HOOKS[hook]]
-        if self._dispatched:
+        if self.dispatched:
             self._machine.fill(hook, self._number, program.fd)
-            if self._seat is not None:
-                return
-            program = self._programs[AT[hook]]
-        self._links[hook] = attach_link(hook, program, self._numbers)
+        else:
+            self._links[hook] = attach_link(hook, program, self._numbers)
 
     def claim(self, pid: int) -> None:
         """Have the calls of a process come to the program.
@@ -184,22 +187,13 @@ class Hooks:
         Raises:
             Taken: they go to another trace of the same dispatcher.
         """
-        if not self._dispatched:
-            return
-        if self._nested:
-            self._machine.await_process(pid, self._number)
-        else:
+        if self._claims and not self._nested:  # elsewhere it is known when it is first seen
             self._machine.claim(pid, self._number)
-
-    def disclaim(self, pid: int) -> None:
-        """Take that back of a process that has ended. Idempotent."""
-        if self._dispatched and self._nested:
-            self._machine.await_no_more(pid)
 
     def attach_also(self, *, waits: bool) -> None:
         """Attach those that not every kernel has; those for waits only if they are wanted."""
         for hook, function in ALSO.items():
-            watched = hook == RING and self._seat is not None  # by who holds the dispatcher
+            watched = hook == RING and self._held  # by who holds the dispatcher
             if function in self._programs and (waits or hook not in WAITS) and not watched:
                 self._links[hook] = attach_raw(hook, self._programs[function])
 
@@ -218,9 +212,9 @@ class Hooks:
         """Take all away, the last one first. Idempotent."""
         while self._links:
             os.close(self._links.popitem()[1])
-        if self._dispatched and self._seat is not None:
+        if self.dispatched:
             self._machine.leave(self._number)
-        self._dispatched = False
+        self._claims = False
         if self._held and self._seat is not None:
             while self._held:
                 os.close(self._held.pop())
@@ -228,7 +222,7 @@ class Hooks:
 
     def misses(self) -> int:
         """Return how often the kernel skipped what hangs at `HOOKS` because it was already running on that CPU."""
-        own = [self._programs[name].fd for name in (*HOOKS.values(), *AT.values()) if name in self._programs]
+        own = [self._programs[function].fd for function in HOOKS.values()]
         return sum(map(misses_of, (*own, *(self._seat.programs if self._seat is not None else ()))))
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from ior_nb.engine.collector.columns import refused, unfilled
 from ior_nb.engine.collector.compiler import bcc_version, compile_text
 from ior_nb.engine.collector.hooks import ALSO, HOOKS, KINDS, MEASURED, Hooks, also_there, event_numbers
 from ior_nb.engine.collector.image import Image, Loaded, load
-from ior_nb.engine.collector.machine import AT, MAPS, Machine, Seat
+from ior_nb.engine.collector.machine import MAPS, Machine, Seat
 from ior_nb.engine.collector.program import (
     FUNCTIONS,
     TAILS,
@@ -70,6 +70,8 @@ class Loading:
     """Why nothing is kept, or what was kept is not used; empty when all is well."""
     unfilled: Mapping[str, str]
     """Columns this kernel does not fill, and why; see `columns.unfilled`."""
+    kept: Mapping[str, dict[str, Any]]
+    """What the cache keeps of it, by its key."""
     preempted: Callable[[], None]
     """To be called when the kernel has skipped runs at raw tracepoints: from then on it is known as one that does."""
 
@@ -127,7 +129,7 @@ def load_program(*, event_bytes: int, name_bytes: int, way: str = "auto", seat: 
     hooks = Hooks(loaded.programs, numbers, machine, seat)
     measured = tuple(what for what in kept["measured"] if what not in ("waits", "locks") or what in hooks.watches)
     lacking = kept["unfilled"] | refused(image.code.keys() - loaded.programs.keys())
-    return Loading(loaded, image, hooks, way, compiled, notes, measured, store.refused, lacking, preempted)
+    return Loading(loaded, image, hooks, way, compiled, notes, measured, store.refused, lacking, {key: kept}, preempted)
 
 
 def _chosen(way: str, *, preemptible: bool) -> tuple[str, dict[str, int] | None, tuple[str, ...]]:
@@ -227,7 +229,7 @@ def _loaded(image: Image, variant: Variant, seat: Seat | None) -> Loaded:
     """Load an image; what a kernel refuses of the functions that not every kernel has is left out."""
     given = {} if seat is None else dict(zip(MAPS, seat.maps, strict=True))
     maps = {spec.name: Map(spec, given[spec.name]) for spec in image.maps if spec.name in given}
-    loaded = load(image, _kinds(variant, () if given else AT.values()), maps)
+    loaded = load(image, _kinds(variant), maps)
     for function in ALSO.values():
         if function in image.code:
             with contextlib.suppress(Refused):
@@ -235,8 +237,8 @@ def _loaded(image: Image, variant: Variant, seat: Seat | None) -> Loaded:
     return loaded
 
 
-def _kinds(variant: Variant, more: Iterable[str]) -> dict[str, int]:
-    return dict.fromkeys((*FUNCTIONS, *more), KINDS["tracepoint" if variant.classic else "raw"])
+def _kinds(variant: Variant) -> dict[str, int]:
+    return dict.fromkeys(FUNCTIONS, KINDS["tracepoint" if variant.classic else "raw"])
 
 
 def _key(btf: bytes, sizes: dict[str, int]) -> str:

@@ -1,7 +1,7 @@
-"""The dispatcher's maps (bpf/dispatch.c): who owns which process, and where a trace's programs have their seat.
+"""Whose a process is (bpf/owners.c): the maps that say so, and a trace's seat where several share them.
 
-Who traces alone has a dispatcher to himself, which hangs in the kernel as long as a trace runs. A process that serves
-several (`dispatcher.py`) holds one for all, and hands each collector a `Seat` at it.
+Who traces alone has them to himself. A process that serves several (`dispatcher.py`) holds them for all, with the
+programs that look in them (bpf/dispatch.c), and hands each collector a `Seat`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ AT: Final = {
     "sys_enter": "at_enter",
 }
 """What of the dispatcher hangs at which hook."""
-MAPS: Final = ("machine", "changers", "owners", "seats", "unmet")
+MAPS: Final = ("machine", "changers", "owners", "seats")
 """What it and the programs behind it have in common."""
 FIRST_SEAT: Final = 1
 SEATS: Final = 256
@@ -63,8 +63,8 @@ _MOST_LINKS: Final = 16
 _PLACES: Final = {hook: at * SEATS for at, hook in enumerate(AT)}
 
 # struct machine of bpf/types.h: its 32-bit words, then sets of numbers of calls, then a byte a seat.
-_TREE, _CHANGING, _NAMESPACE, _WANTED, _MET = range(5)
-_CHANGERS, _FOLLOWS = 24, 216
+_TREE, _CHANGING, _ALONE = range(3)
+_CHANGERS, _FOLLOWS = 16, 208
 MACHINE_BYTES: Final = _FOLLOWS + SEATS
 
 
@@ -131,31 +131,34 @@ class Seat:
 
 
 class Machine:
-    """The maps of a dispatcher.
+    """The maps.
 
     Args:
-        maps: by name, those of `MAPS` among them.
+        maps: by name, those of `MAPS` among them; the last one only where they are shared.
         lock: descriptor of a file to lock while a process is claimed; None where nobody else claims any.
     """
 
     def __init__(self, maps: Mapping[str, Map], lock: int | None = None) -> None:
-        self._seats, self._unmet, self._changing = maps["seats"], maps["unmet"], maps["changers"]
+        self._changing, self._seats = maps["changers"], maps.get("seats")
         self._lock = lock
         self._owners = mmap.mmap(maps["owners"].fd, _MOST_PROCESSES)
         self._bytes = mmap.mmap(maps["machine"].fd, mmap.PAGESIZE)
         self._words = memoryview(self._bytes).cast("I")
 
-    def begin(self, *, watches_ring: bool) -> None:
-        """Begin anew, before anything hangs in the kernel: nobody owns anything, every name may be another."""
+    def begin(self, *, alone: bool, watches_ring: bool) -> None:
+        """Begin anew, before anything hangs in the kernel: nobody owns anything, every name may be another.
+
+        Args:
+            alone: whether a trace's own programs look whose a task is.
+            watches_ring: whether operations of io_uring are seen by themselves.
+        """
         own, compat = changers(watches_ring=watches_ring)
         both = bytes(a | b for a, b in zip(own, compat, strict=True))
         self.names_have_changed()
-        self._words[_CHANGING] = self._words[_WANTED] = self._words[_MET] = 0
-        self._words[_NAMESPACE] = namespace_here()
+        self._words[_CHANGING], self._words[_ALONE] = 0, alone
         self._bytes[_CHANGERS:MACHINE_BYTES] = both + own + compat + bytes(SEATS)
         self._owners[:] = bytes(_MOST_PROCESSES)
         self._changing.clear()
-        self._unmet.clear()
 
     def names_have_changed(self) -> None:
         """Trust no name of a file any more that is known."""
@@ -167,11 +170,13 @@ class Machine:
 
     def fill(self, hook: str, seat: int, program: int) -> None:
         """Have the calls of a seat's processes go on to a program at a hook."""
-        self._seats.set(_key(_PLACES[hook] + seat), _key(program))
+        if self._seats is not None:
+            self._seats.set(_key(_PLACES[hook] + seat), _key(program))
 
     def empty(self, hook: str, seat: int) -> None:
         """Let the program there go. Idempotent."""
-        self._seats.delete(_key(_PLACES[hook] + seat))
+        if self._seats is not None:
+            self._seats.delete(_key(_PLACES[hook] + seat))
 
     def claim(self, pid: int, seat: int) -> None:
         """Put a process at a seat; it is numbered as the kernel does it.
@@ -183,16 +188,6 @@ class Machine:
             if self._owners[pid] not in (0, seat):
                 raise Taken(f"process {pid} is in another trace")
             self._owners[pid] = seat
-
-    def await_process(self, pid: int, seat: int) -> None:
-        """Put a process at a seat when it is first seen; it is numbered as our pid namespace does it."""
-        self._unmet.set(_key(pid), bytes([seat]))
-        self._words[_WANTED] += 1
-
-    def await_no_more(self, pid: int) -> None:
-        """Take that back. Idempotent."""
-        if self._unmet.delete(_key(pid)):
-            self._words[_WANTED] -= 1
 
     def leave(self, seat: int) -> None:
         """Take a seat's programs away, the first that was put there last, and let its processes go. Idempotent."""

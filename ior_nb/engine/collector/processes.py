@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ROOT", "Viewer", "descendants", "living", "parents", "threads"]
+__all__ = ["ROOT", "Viewer", "descendants", "living", "numbers", "parents", "threads"]
 
 _MAY_TRACE_ALL: Final = 19  # CAP_SYS_PTRACE
 _EXITING: Final = 0x4  # PF_EXITING: set before the hook on_task_exit runs
@@ -55,6 +55,15 @@ def threads(pid: int) -> list[int]:
         return []
 
 
+def numbers(tid: int, proc: Path = Path("/proc")) -> list[int]:
+    """Return the numbers of a process or a thread, by pid namespace, from ours on downwards; none when it is gone."""
+    with contextlib.suppress(OSError):
+        for line in (proc / str(tid) / "status").read_bytes().split(b"\n"):
+            if line.startswith(b"NSpid:"):
+                return [int(number) for number in line.split()[1:]]
+    return []
+
+
 def living(pid: int) -> set[int]:
     """Return the thread ids of a process without those that are ending, none when it is gone."""
     found: set[int] = set()
@@ -74,6 +83,12 @@ class Viewer:
     """0 may see everything."""
     rights: int = 0
     """His capabilities, a bit each."""
+    guarded: bool = False
+    """He looks through a service: what he sees is judged at each call, and without regard to his capabilities."""
+    namespace: int = 0
+    """The pid namespace he lives in, by its inode; 0 for that of the collector."""
+    depth: int = 0
+    """How far that is below the collector's."""
 
     @classmethod
     def of(cls, pid: int, uid: int) -> Viewer:
@@ -83,6 +98,13 @@ class Viewer:
             words = Path(f"/proc/{pid}/status").read_text().split()
             rights = int(words[words.index("CapPrm:") + 1], 16)
         return cls(0 if rights >> _MAY_TRACE_ALL & 1 else uid, rights)
+
+    def number(self, pid: int, tid: int | None = None) -> int:
+        """Return a process's number, or that of a thread of it, as he knows it; 0 where it is nobody's to him."""
+        if not self.depth:
+            return pid if tid is None else tid
+        known = numbers(pid if tid is None else tid)
+        return known[self.depth] if len(known) > self.depth else 0
 
     def may_see(self, pid: int) -> bool:
         """Whether a process is his: the kernel gives its folder in /proc to root where it is not dumpable."""

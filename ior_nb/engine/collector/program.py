@@ -68,7 +68,7 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
     "files_struct": ("fdt",),
     "file": ("f_path", "f_pos", "f_flags"),
     "inode": ("i_ino", "i_sb", "i_mode", "i_private"),
-    "cred": ("euid", "cap_permitted", "cap_ambient"),
+    "cred": ("uid", "suid", "euid", "cap_permitted", "cap_ambient"),
     "super_block": ("s_dev", "s_magic"),
     "dentry": ("d_hash", "d_parent", "d_name", "d_inode"),
     "vfsmount": ("mnt_root",),
@@ -123,7 +123,7 @@ KNOWN_CODES: Final = 16384
 KNOWN_OPENERS: Final = 65536
 PARTS: Final = (  # of bpf/
     *("python.h", "types.h", "hooks.h", "reading.c", "fetched.c", "waits.c", "areas.c", "names.c", "peers.c"),
-    *("files.c", "scope.c", "record.c", "addresses.c", "enter.c", "exit.c", "tasks.c", "dispatch.c"),
+    *("files.c", "owners.c", "scope.c", "record.c", "addresses.c", "enter.c", "exit.c", "tasks.c", "dispatch.c"),
 )
 SHARES: Final = 6  # programs that may meet on a CPU
 
@@ -210,6 +210,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("makes", ctypes.c_uint8),
         ("why", ctypes.c_uint8),
         ("faulting", ctypes.c_uint8),
+        ("unseen", ctypes.c_uint8),
     )
 
     def arguments(self) -> tuple[int, ...]:
@@ -326,8 +327,12 @@ class Variant:
 
 def _agreed() -> dict[str, int]:
     """Return the constants that are the same on every kernel: what the text has in common with us and the tables."""
-    defines = {name: value for name, value in wire.CONSTANTS.items() if name != "MAX_FRAME"}
-    defines |= {"H_PATH": HOW["path"], "H_TEXT": HOW["text"], "H_OUT": HOW["path_out"], "H_EXEC": HOW["exec_path"]}
+    defines = wire.CONSTANTS | {
+        "H_PATH": HOW["path"],
+        "H_TEXT": HOW["text"],
+        "H_OUT": HOW["path_out"],
+        "H_EXEC": HOW["exec_path"],
+    }
     defines |= {"R_FD": RESULT["fd"], "R_NEVER": RESULT["none"]}
     defines |= {f"NR_{name.upper()}": NUMBERS[name] for name in ("mmap", "close")}
     defines["NR_PAGE_FAULT"] = PSEUDO["page_fault"]

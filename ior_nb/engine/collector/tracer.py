@@ -117,7 +117,8 @@ class Tracer:
         if PAGE_FAULT in request["enabled"]:
             self.load_pages()
         self.set_specs(request["enabled"], {int(n): r for n, r in request["rates"].items()})
-        for kind, numbers in ((0, request["ignore_tids"]), (1, [*request["ignore_pids"], os.getpid()])):
+        me = [] if self._viewer.namespace else [os.getpid()]
+        for kind, numbers in ((0, request["ignore_tids"]), (1, [*request["ignore_pids"], *me])):
             for number in numbers:
                 self._maps["ignored"].set(_key64(kind << 32 | number), _ONE)
         self._scope_gen += 1
@@ -143,6 +144,10 @@ class Tracer:
             raise
         tree = parents()
         roots = {pid: tree.get(pid, 0) for pid in scope.get("pids", ())}
+        if self._viewer.depth:
+            running, roots = (
+                {self._viewer.number(a): self._viewer.number(b) for a, b in each.items()} for each in (running, roots)
+            )
         started = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         return {
             "time": started,
@@ -232,10 +237,10 @@ class Tracer:
             self._scope_gen,
             self._filter,
             self._wanted,
-            self._namespace,
+            self._viewer.namespace or self._namespace,
             self._owner,
             self._halfway,
-            0,
+            self._viewer.guarded,
         )
         self._maps["config"].set(_FIRST, raw)
 
@@ -291,7 +296,6 @@ class Tracer:
         return bool(alive)
 
     def _remove_target(self, pid: int) -> None:
-        self._hooks.disclaim(pid)
         if self._namespace == INITIAL_PID_NAMESPACE:
             self._maps["targets"].delete(_key(pid))
         elif self._maps["wanted"].delete(_key(pid)):
@@ -312,12 +316,13 @@ class Tracer:
         if state == TARGET_AT_EXEC:
             return
         # Slots for its threads, so that the end of a call begun before is known as one.
-        ignored = self._maps["ignored"]
+        ignored, shown = self._maps["ignored"], self._viewer.number(pid)
         for tid in tids:
-            slot = Slot(pid=pid, tid=tid, tgid=pid, scope_gen=self._scope_gen, state=STATES["BEFORE"])
-            others = self._scope.get("tid") not in (0, None, tid)
-            slot.ignored = others or any(ignored.get(_key64(k)) for k in (tid, 1 << 32 | pid))
-            slot.tells = pid == self._owner
+            number = self._viewer.number(pid, tid)
+            slot = Slot(pid=shown, tid=number, tgid=pid, scope_gen=self._scope_gen, state=STATES["BEFORE"])
+            others = self._scope.get("tid") not in (0, None, number)
+            slot.ignored = others or any(ignored.get(_key64(k)) for k in (number, 1 << 32 | shown))
+            slot.tells = shown == self._owner
             self._maps["slots"].set(_key(tid), bytes(slot), UPDATE_NOEXIST)
 
     # ---- what is counted

@@ -6,8 +6,10 @@ of the records are checked by the compiler.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final
 
@@ -201,7 +203,6 @@ CONSTANTS: Final[dict[str, int]] = {
 # ---- frames on the socket: length, type, payload ----
 
 FRAME: Final = struct.Struct("<II")
-MAX_FRAME: Final = 1 << 30
 
 
 class Frame(IntEnum):
@@ -224,6 +225,26 @@ class Frame(IntEnum):
     CACHED = 8
     """Counts of faults on mapped files so far, a record of `CACHED_FILE` each."""
 
+
+MOST_BYTES: Final = 16 << 20
+"""Of a frame of any type; counters are more on large machines, and so may be an answer that names every process."""
+_MOST_ANSWER: Final = 64 << 20
+_COUNTERS: Final = SPECS * 8 * (5 + BUCKETS)  # of one processor
+
+_MOST_CPUS: Final = 4096
+
+TO_COLLECTOR: Final[dict[Frame, int]] = {Frame.REQUEST: 1 << 20}
+"""What a collector takes: types of frames, and how many bytes of each."""
+
+
+def to_session(cpus: int) -> dict[Frame, int]:
+    """Return the same of a session, on a machine with so many processors."""
+    most: dict[Frame, int] = {kind: MOST_BYTES for kind in Frame if kind is not Frame.REQUEST}
+    return most | {Frame.ANSWER: _MOST_ANSWER, Frame.COUNTERS: MOST_BYTES + cpus * _COUNTERS}
+
+
+PROTOCOL: Final = hashlib.sha256(repr((CONSTANTS, EVENT, CHUNK, CACHED_FILE, list(Frame))).encode()).hexdigest()[:16]
+"""What both sides have to mean the same by, as one word: a client and a service may be of two versions."""
 
 _FORMATS: Final = {"<u8": "Q", "<i8": "q", "<6u8": "6Q", "<u4": "I", "<u2": "H", "<u1": "B"}
 _RECORD: Final = struct.Struct("<II" + "".join(_FORMATS[kind] for _, kind in EVENT))
@@ -252,11 +273,15 @@ def pack_json(kind: Frame, message: dict[str, Any]) -> bytes:
 class Unpacker:
     """Cuts a byte stream into frames.
 
+    Args:
+        most: types of frames that may come, and how many bytes of each.
+
     Raises:
-        ValueError: from `feed`, when the stream is not of frames (an unknown type or a length beyond 1 GiB).
+        ValueError: from `feed`, when something else comes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: Mapping[Frame, int] = TO_COLLECTOR | to_session(_MOST_CPUS)) -> None:
+        self._most = {kind.value: size for kind, size in most.items()}
         self._pending = bytearray()
 
     def feed(self, data: bytes | memoryview) -> list[tuple[Frame, bytes]]:
@@ -267,7 +292,7 @@ class Unpacker:
         at = 0
         while len(pending) - at >= FRAME.size:
             length, kind = FRAME.unpack_from(pending, at)
-            if length > MAX_FRAME or kind not in Frame._value2member_map_:
+            if length > self._most.get(kind, -1):
                 raise ValueError(f"not a frame: type {kind}, length {length}")
             end = at + FRAME.size + length
             if len(pending) < end:

@@ -63,6 +63,7 @@ def _files(found: aggregate.Columns, title: str, name: str, *, opened: bool) -> 
         *_fetched(found["fetched_bytes"][named]),
         *_some("by faults", found["faulted_bytes"][named]),
         *_some("read again", found["reread_bytes"][named]),
+        *_amplified(found, named),
         _Column("written", written.tolist(), show_bytes),
         _Column("calls", found["calls"][named].tolist(), _count),
         _Column("errors", found["errors"][named].tolist(), _count, alarm=True),
@@ -86,6 +87,15 @@ def _fetched(values: np.ndarray) -> list[_Column]:
     """Return the column of bytes fetched, where they were counted."""
     measured = (values >= 0).any()
     return [_Column("fetched", np.maximum(values, 0).tolist(), show_bytes)] if measured else []
+
+
+def _amplified(found: aggregate.Columns, named: np.ndarray) -> list[_Column]:
+    """Return the column of bytes fetched for each byte that calls asked for, where more than nothing was."""
+    if "amplification" not in found:
+        return []
+    values = np.nan_to_num(found["amplification"][named])
+    shown = _Column("amplification", values.tolist(), lambda value: f"{value:.1f}×" if value else "·")
+    return [shown] if values.any() else []
 
 
 def _syscalls(rows: Rows, about: About) -> str:

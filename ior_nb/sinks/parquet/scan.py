@@ -302,9 +302,19 @@ class RowGroup:
         self.rows = self._piece.rows
 
     def read(
-        self, to_batch: ToBatch, tables: Mapping[str, StringTable], columns: Sequence[str] | None = None
+        self,
+        to_batch: ToBatch,
+        tables: Mapping[str, StringTable],
+        columns: Sequence[str] | None = None,
+        which: np.ndarray | None = None,
     ) -> EventBatch:
         """Return these columns of its rows alone; all by default, those too that are not ours.
+
+        Args:
+            to_batch: makes a batch of Arrow rows.
+            tables: string tables to code the text with.
+            columns: names of the columns.
+            which: numbers of the rows, ascending, of which the others are not wanted.
 
         Raises:
             RecordingError: the file went away, is damaged, or is another one by now.
@@ -319,9 +329,7 @@ class RowGroup:
                 raise RecordingError("it is another file than when it was loaded; load it again.")
             texts = [name for name in TEXT_COLUMNS if name in needed]
             parquet = parquet_file(file, piece.begin, piece.length, texts, recording.footers[piece.begin])
-            rows = parquet.read_row_group(piece.group, columns=needed or ["time_ns"], use_threads=False)
-            for part in rows.to_batches():
-                checked(part)
+            rows = _rows(parquet, piece.group, needed or ["time_ns"], piece.rows if which is None else which)
             batch = to_batch(rows, tables, only=None if columns is None else {*wanted, *needed, *known})
             constants = {name: np.broadcast_to(np.array(value), len(batch)) for name, value in known.items()}
             batch = recording._completed(batch.with_columns(**constants), wanted)  # noqa: SLF001
@@ -351,6 +359,25 @@ class RowGroup:
         with reading(self._recording.path):
             paths = {group.column(i).path_in_schema: i for i in range(group.num_columns)}
             return _range(group.column(paths[column]).statistics) if column in paths else None
+
+
+def _rows(parquet: Any, group: int, columns: list[str], which: np.ndarray | int) -> pa.Table:
+    """Return rows of a row group: so many, which are all, or some by their numbers, and none behind these is read."""
+    import pyarrow as pa
+
+    if isinstance(which, int):
+        rows = parquet.read_row_group(group, columns=columns, use_threads=False)
+        for part in rows.to_batches():
+            checked(part)
+        return rows
+    most = int(which[-1]) + 1 if len(which) else 0
+    parts, count = [], 0
+    for part in parquet.iter_batches(max(most, 1), row_groups=[group], columns=columns, use_threads=False):
+        parts.append(checked(part))
+        count += len(part)
+        if count >= most:
+            break
+    return pa.Table.from_batches(parts).unify_dictionaries().take(pa.array(which))
 
 
 def footer(path: str | Path) -> dict[str, str]:

@@ -56,6 +56,7 @@ export default panel((view) => {
     off: () => !known.has(key),
     value: (d, i) => d.pages.get(i)?.[key] ?? NaN,
   });
+  const ratio = (fetched, read) => (read > 0 ? Math.round((100 * fetched) / read) / 100 : NaN);
   /** @type {Column[]} */
   const columns = [
     {
@@ -91,6 +92,16 @@ export default panel((view) => {
     { ...READ, drop: 3 },
     { ...FETCHED, drop: 4 },
     { ...FAULTED, drop: 6 },
+    {
+      key: "ratio",
+      title: "amplified",
+      kind: "number",
+      width: 76,
+      drop: 8,
+      tip: "bytes fetched for calls, for each byte they read: of more than 1 the rest was read ahead for nothing, of less it came from the page cache",
+      value: (d, i) =>
+        d.fetched[i] > d.faulted[i] ? ratio(d.fetched[i] - d.faulted[i], d.read[i] - d.faulted[i]) : NaN,
+    },
     { ...WRITTEN, drop: 4 },
     { ...MEAN, drop: 1 },
     { ...MAX, drop: 6 },

@@ -43,10 +43,34 @@ def test_garbage_is_refused_not_believed(noise: bytes) -> None:
     assert all(isinstance(kind, Frame) for kind, _ in frames)
 
 
-def test_a_frame_of_absurd_length_is_refused() -> None:
-    """A length beyond 1 GiB is no frame."""
+@pytest.mark.parametrize("kind", list(Frame))
+def test_a_frame_longer_than_its_type_is_refused(kind: Frame) -> None:
+    """Each type has its own bound: the head alone says that it is none, so nothing of it is kept."""
+    most = (wire.TO_COLLECTOR | wire.to_session(2))[kind]
+    unpacker = Unpacker({kind: most})
+
+    assert unpacker.feed(struct.pack("<II", most, kind)) == []
     with pytest.raises(ValueError, match="not a frame"):
-        Unpacker().feed(struct.pack("<II", 1 << 31, Frame.EVENTS))
+        Unpacker({kind: most}).feed(struct.pack("<II", most + 1, kind))
+
+
+def test_each_side_takes_the_frames_that_are_for_it_alone() -> None:
+    """A collector takes requests, a session everything else."""
+    assert set(wire.TO_COLLECTOR) == {Frame.REQUEST}
+    assert set(wire.to_session(1)) == set(Frame) - {Frame.REQUEST}
+    with pytest.raises(ValueError, match="not a frame"):
+        Unpacker(wire.TO_COLLECTOR).feed(pack(Frame.EVENTS, b""))
+    with pytest.raises(ValueError, match="not a frame"):
+        Unpacker(wire.to_session(1)).feed(pack(Frame.REQUEST, b""))
+
+
+def test_a_session_takes_all_its_machine_can_send() -> None:
+    """Counters of every processor, and calls in flight of every thread there is room for, fit into their frames."""
+    most = wire.to_session(4096)
+
+    assert most[Frame.COUNTERS] >= 4096 * 8 * (5 + wire.BUCKETS) * wire.SPECS
+    assert most[Frame.EVENTS] >= 65536 * (wire.HEADER_BYTES + wire.EVENT_BYTES)
+    assert most[Frame.CACHED] >= 65536 * wire.CACHED_FILE_BYTES
 
 
 def test_json_frames_round_trip() -> None:

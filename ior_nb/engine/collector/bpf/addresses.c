@@ -48,15 +48,22 @@ inline_ void take_address(struct scratch *s, struct slot *slot, struct spec *spe
   if (!read_user(s->address, length, (void *)m.name)) s->addressed = length;
 }
 
+/* What is known of a socket that is not the file its thread has seen last, else 0. */
+inline_ struct known *known_socket(struct where *at, u64 file) {
+  struct dentry_head d = {};
+  read_kernel(at, sizeof(*at), (void *)(file + O_file_f_path));
+  struct known *k = files.lookup(at);
+  read_kernel(&d, sizeof(d), (void *)(at->dentry + O_dentry_pprev));
+  return k && k->sock && k->inode == identity(at->dentry, &d) ? k : 0;
+}
+
 int exit_address(struct exit_args *ctx) {
   struct walk w = {};
-  struct where at = {};
-  struct dentry_head d = {};
   if (!walk_on(&w, BY_EXIT)) return 0;
-  read_kernel(&at, sizeof(at), (void *)(w.slot->file_at + O_file_f_path));
-  struct known *k = files.lookup(&at);
-  read_kernel(&d, sizeof(d), (void *)(at.dentry + O_dentry_pprev));
-  if (k && k->sock && k->inode == identity(at.dentry, &d)) {
+  struct where at = w.slot->last_at;
+  struct known *k = &w.slot->last;
+  if (!k->sock || k->id != w.slot->files[F_FILE]) k = known_socket(&at, w.slot->file_at);
+  if (k) {
     take_address(w.s, w.slot, w.spec);
     u64 now = ends_of(k->sock, k->ends);
     struct voice v = {.inode = k->inode, .ends = with_address(w.s, now)};

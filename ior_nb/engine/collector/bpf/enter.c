@@ -108,12 +108,13 @@ int on_enter(struct enter_args *ctx) {
   u32 tid = who, tgid = who >> 32, zero = 0, nr = ctx->nr;
   struct config *c = config.lookup(&zero);
   struct live *now = live.lookup(&zero);
-  if (!c || !now) return 0;
+  struct machine *m = machine.lookup(&zero);
+  if (!c || !now || !m) return 0;
+  if (nobodys(m, tgid)) { watch_names(m, nr, tid); return 0; }
   struct slot *slot = in_scope(BY_ENTER, c, now, tid, tgid);
   struct spec *spec = nr == NR_PAGE_FAULT ? 0 : specs.lookup(&nr);
   if (!slot) {
-    struct machine *m = machine.lookup(&zero);
-    if (m && spec && may_change_names(spec, bpf_get_current_task())) names_will_change(m, tid);
+    watch_names(m, nr, tid);
     return 0;
   }
   fault_is_over(ctx, slot, TAIL_ENTER);
@@ -123,6 +124,7 @@ int on_enter(struct enter_args *ctx) {
   if (!spec) { count(T_UNKNOWN); return 0; }
   slot->makes = spec->flags & SF_OPENS;
   slot->changes_names = may_change_names(spec, bpf_get_current_task());
+  if (unseen(c, slot)) return 0;
   if (left_out(slot)) { if (spec->enabled) count(T_LEFT_OUT); return 0; }
   if (slot->waiting) {
     if (!(spec->flags & SF_EXEC)) return 0;
@@ -148,7 +150,7 @@ int on_enter(struct enter_args *ctx) {
   struct scratch *s = mine(BY_ENTER);
   if (!s) return 0;
   files_at_enter(s, slot, spec, task);
-  find(s, slot, tree_now());
+  find(s, slot, m->tree);
   extra_at_enter(slot, spec, task);
   if (s->todo || spec->how1 == H_EXEC) tails.call(ctx, TAIL_ENTER_WALK);
   look_now(ctx, slot, spec, now);

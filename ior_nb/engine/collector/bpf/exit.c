@@ -179,15 +179,18 @@ inline_ void ended(void *ctx, struct slot *slot, struct spec *spec, struct live 
 }
 
 int on_exit(struct exit_args *ctx) {
-  u64 end = bpf_ktime_get_boot_ns();
-  u32 tid = bpf_get_current_pid_tgid(), zero = 0;
+  u64 who = bpf_get_current_pid_tgid();
+  u32 tid = who, zero = 0;
+  struct machine *m = machine.lookup(&zero);
+  if (!m) return 0;
+  if (nobodys(m, who >> 32)) { names_have_changed(m, tid); return 0; }
+  u64 end = bpf_ktime_get_boot_ns();                                /* the clock costs others more than our look does */
   struct slot *slot = slots.lookup(&tid);
   struct live *now = live.lookup(&zero);
   if (!now) return 0;
   if (!slot) {
     struct config *c = config.lookup(&zero);
-    struct machine *m = machine.lookup(&zero);
-    if (m) names_have_changed(m, tid);
+    names_have_changed(m, tid);
     if (c && (c->mode > M_SET || c->wanted != now->found) && restrained()) tails.call(ctx, TAIL_REFUSED);
     return 0;
   }
@@ -302,7 +305,7 @@ int on_refused(struct exit_args *ctx) {
     if (!slot) return 0;
     slot->state = S_BEFORE;
   }
-  bool it = !left_out(slot) && !slot->waiting && never_began(slot, spec ? spec->flags & SF_FORKS : 0, ctx->ret);
+  bool it = !unseen(c, slot) && !left_out(slot) && !slot->waiting && never_began(slot, spec ? spec->flags & SF_FORKS : 0, ctx->ret);
   slot->state = S_NONE;
   if (!it) return 0;
   if (!registers) { count(T_NO_START); return 0; }

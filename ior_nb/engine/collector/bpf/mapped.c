@@ -86,7 +86,7 @@ inline_ void read_stack(void *ctx, struct slot *slot, struct fault *f) {
 int on_fault(struct fault_args *ctx) {
   u32 tid = bpf_get_current_pid_tgid();
   struct slot *slot = slots.lookup(&tid);
-  if (!slot || slot->waiting || left_out(slot)) return 0;
+  if (!slot || slot->waiting || not_shown(slot)) return 0;
   fault_is_over(ctx, slot, TAIL_FAULT);
   struct fault *f = fault_begins(slot, tid, ctx->mapping, ctx->index);
   if (f) read_stack(ctx, slot, f);
@@ -96,7 +96,7 @@ int on_fault(struct fault_args *ctx) {
 int on_map_pages(struct map_args *ctx) {
   u32 tid = bpf_get_current_pid_tgid();
   struct slot *slot = slots.lookup(&tid);
-  if (!slot || slot->waiting || left_out(slot)) return 0;
+  if (!slot || slot->waiting || not_shown(slot)) return 0;
   fault_is_over(ctx, slot, TAIL_MAP_PAGES);
   struct inode_key key = {};
   inode_of(ctx->mapping, &key);
@@ -126,7 +126,7 @@ inline_ bool fault_fills(void *ctx, struct slot *slot, u32 tid, u64 folio, u64 m
   struct spec *spec = specs.lookup(&nr);
   u64 index = rd(folio + O_folio_index), pages = pages_of(folio);
   if (f && f->mapping == mapping && f->index + f->pages == index) { f->pages += pages; return true; }
-  if (!spec || !spec->enabled || slot->state != S_NONE || slot->waiting || left_out(slot)) return false;
+  if (!spec || !spec->enabled || slot->state != S_NONE || slot->waiting || not_shown(slot)) return false;
   if ((rd32(rd(mapping + O_address_space_host) + O_inode_i_mode) & 0170000) != 0100000) return false;
   fault_is_over(ctx, slot, TAIL_CACHED);
   f = fault_begins(slot, tid, mapping, index);

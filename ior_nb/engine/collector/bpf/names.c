@@ -1,22 +1,17 @@
 /* Names and births and deaths, on a ring of their own: sent before the records that use them. */
 
-/* The number of a pid structure in a pid namespace; 0 where it has none. */
-inline_ u32 number_in(u64 pid, u32 namespace) {
-  u32 level = rd32(pid + O_pid_level), found = 0;
+/* The number of a pid structure in the pid namespace the collector lives in; 0 where it has none. */
+inline_ u32 local_number(u64 pid) {
+  u32 zero = 0, level = rd32(pid + O_pid_level), found = 0;
+  struct config *c = config.lookup(&zero);
+  if (!c) return 0;
   for (u32 i = 0; i < 8; i++) {
     OPAQUE(i);
     if (i > level) break;
     u64 number = pid + O_pid_numbers + i * SIZE_upid;
-    if (rd32(rd(number + O_upid_ns) + O_pid_namespace_ns + O_ns_common_inum) == namespace) found = rd32(number + O_upid_nr);
+    if (rd32(rd(number + O_upid_ns) + O_pid_namespace_ns + O_ns_common_inum) == c->namespace) found = rd32(number + O_upid_nr);
   }
   return found;
-}
-
-/* The same in that the collector lives in. */
-inline_ u32 local_number(u64 pid) {
-  u32 zero = 0;
-  struct config *c = config.lookup(&zero);
-  return c ? number_in(pid, c->namespace) : 0;
 }
 
 inline_ int send_task(u32 type, u32 pid, u32 parent) {

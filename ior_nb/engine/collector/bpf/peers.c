@@ -61,7 +61,9 @@ inline_ u64 ends_of(u64 sock, u64 before) {
 inline_ u64 with_address(struct scratch *s, u64 sum) {
   if (s->accepted) return mixed(sum, ends_of(s->accepted, 0)) | 1;
   if (!s->addressed) return sum;
-  for (u32 i = 0; i < ADDRESS_WORDS; i++) sum = mixed(sum, s->address[i]);
+  sum = mixed(mixed(sum, s->address[0]), s->address[1]);
+  if (s->addressed > 16)                                            /* the rest is zero */
+    for (u32 i = 2; i < ADDRESS_WORDS; i++) sum = mixed(sum, s->address[i]);
   return sum | 1;
 }
 

@@ -50,15 +50,37 @@ inline_ bool inside(u64 wanted) {
 /* Whether the current task's program runs with rights that who looks has not: as another user, or, as the kernel says by
  * "not dumpable", with a group or a file that is not his, or with capabilities beyond his. He might not trace it with
  * ptrace either. What has capabilities of its file (which clears the ambient ones), and all of them he has too, may be seen:
- * Python often has those that tracing takes. */
+ * Python often has those that tracing takes. A guarded trace has no such exception, and asks for every one of the ids; where
+ * the kernel does not tell what is dumpable it shows nothing. */
 inline_ bool hidden(struct config *c) {
   if (!c->viewer) return false;
-  u64 task = bpf_get_current_task(), cred = rd(task + O_task_struct_cred), rights = rd(cred + O_cred_cap_permitted);
+  u64 task = bpf_get_current_task(), cred = rd(task + O_task_struct_cred);
   if (rd32(cred + O_cred_euid) != c->viewer) return true;
+  if (c->guarded && (rd32(cred + O_cred_uid) != c->viewer || rd32(cred + O_cred_suid) != c->viewer)) return true;
 #ifdef O_mm_struct_flags
-  if ((rd32(rd(task + O_task_struct_mm) + O_mm_struct_flags) & 3) != 1) return !rights || rights & ~c->viewer_rights || rd(cred + O_cred_cap_ambient);
+  if ((rd32(rd(task + O_task_struct_mm) + O_mm_struct_flags) & 3) == 1) return false;
+  u64 rights = rd(cred + O_cred_cap_permitted);
+  return c->guarded || !rights || rights & ~c->viewer_rights || rd(cred + O_cred_cap_ambient);
+#else
+  return c->guarded;
 #endif
-  return false;
+}
+
+/* The same of a thread in a guarded trace, at each of its calls: rights change at any of them (exec, set*id, prctl), and at
+ * those of other threads. */
+inline_ bool unseen(struct config *c, struct slot *slot) {
+  if (!c->guarded || c->mode != M_SET) return false;                /* by uid it was asked for its scope */
+  u8 now = hidden(c);
+  if (now && !slot->unseen) count(T_HIDDEN);
+  slot->unseen = now;
+  return now;
+}
+
+/* The same between calls. */
+inline_ bool not_shown(struct slot *slot) {
+  u32 zero = 0;
+  struct config *c = config.lookup(&zero);
+  return left_out(slot) || (c && c->guarded && hidden(c));
 }
 
 inline_ u32 member(struct config *c, u32 tid, u32 tgid) {
@@ -80,6 +102,8 @@ inline_ struct slot *admit(u32 by, struct config *c, struct live *now, struct sl
     u8 *t = pid ? wanted.lookup(&pid) : 0;
     if (t) {
       u8 value = *t;
+      u8 *owner = owner_of(tgid);
+      if (owner) *owner = FIRST_SEAT;
       targets.update(&tgid, &value);
       wanted.delete(&pid);
       __sync_fetch_and_add(&now->found, 1);

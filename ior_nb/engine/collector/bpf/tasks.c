@@ -41,6 +41,8 @@ int on_fork(struct fork_args *ctx) {
 #endif
   u32 zero = 0, from = rd32(parent + O_task_struct_tgid), in = TARGET_IN;
   struct config *c = config.lookup(&zero);
+  struct machine *m = machine.lookup(&zero);
+  if (m && m->alone) inherited(m, ctx);
   if (!c || c->mode > M_ALL) return 0;                              /* others are decided at every enter */
   if (c->mode == M_SET) {
     u8 *t = targets.lookup(&from);
@@ -105,7 +107,7 @@ int on_exec(struct exec_args *ctx) {
   u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
   struct config *c = config.lookup(&zero);
   if (c && (c->mode == M_SET || c->mode == M_UID) && !from->ignored && hidden(c)) {
-    from->ignored = 1;                                              /* the end of this call is seen yet */
+    from->ignored = from->unseen = 1;                               /* the end of this call is seen yet */
     targets.delete(&tgid);
     count(T_HIDDEN);
   }

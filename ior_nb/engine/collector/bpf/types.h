@@ -12,7 +12,8 @@
  *   on_refused  (tail call) an end without a beginning: a call that a filter or a tracer refused, or one begun before
  *   exit_rest   (tail call) what sys_exit does for a call whose end it knows
  *   fork, exec, exit of tasks keep the scope and the slots right
- *   dispatch.c  whose task is it? what hangs in the kernel for all of these where a trace is one of processes
+ *   owners.c    whose task is it? before all of these where a trace is one of processes
+ *   dispatch.c  the same for several traces
  *   fetched.c   what a call made devices read; a hook at the page cache where it is needed
  *   waits.c     what it slept for; hooks of the scheduler that are there when they are asked for
  *   python.c    (tail calls that lead nowhere unless it is loaded) the Python stack of the call
@@ -63,7 +64,7 @@ struct config {  /* program.py: CONFIG */
   u32 namespace;  /* inode of the pid namespace the collector lives in */
   u32 owner;      /* the process we work for, as our pid namespace numbers it */
   u32 halfway;    /* the hook of the beginnings may be missing: it comes last and goes first */
-  u32 pad;
+  u32 guarded;    /* who looks is a client of a service: he sees no more than he might trace himself, judged at each call */
 };
 /* The part of a filter that is decided here. A change writes another entry, then moves config.filter to it: a record is
  * judged and stamped by one and the same entry. */
@@ -117,6 +118,7 @@ struct slot {
   u8 makes;  /* it makes files */
   u8 why;    /* the total that counts a call without a Python stack; 0 where none was looked for */
   u8 faulting;  /* a fault on a mapped file has begun, see mapped.c */
+  u8 unseen;    /* guarded: its last call was not for who looks */
 };
 /* slot.files: the call's file, the source of a transfer, the base directories of its two paths. */
 enum { WALKING = 255, WAITING = 254 };  /* slot.faulting, beside 0 and the tail call to go back to */
@@ -157,10 +159,9 @@ struct live {  /* program.py: LIVE */
   u32 pythons, learned;  /* news of processes that have a Python after all, from here and from the collector; 0: no stacks */
 };
 struct machine {  /* machine.py: Machine */
-  u32 tree;         /* generation of the names of files: a path known under an older one may be another now */
-  u32 changing;     /* how many calls are open that change names */
-  u32 namespace;    /* inode of the pid namespace `unmet` is about */
-  u32 wanted, met;  /* how many were put there, how many of them were seen */
+  u32 tree;      /* generation of the names of files: a path known under an older one may be another now */
+  u32 changing;  /* how many calls are open that change names */
+  u32 alone;     /* it is one trace's, which looks for itself whose a task is */
   u32 pad;
   u64 changers[8], own_changers[8], compat_changers[8];  /* calls that change names, a bit each: of both kinds, of either */
   u8 follows[SEATS];  /* whether children belong to whom the parent does */

@@ -17,7 +17,7 @@ int on_dirty(struct dirty_args *ctx) {
   u32 tid = bpf_get_current_pid_tgid();
   struct slot *slot = slots.lookup(&tid);
   u64 mapping = ctx->mapping;
-  if (!slot || !mapping || slot->waiting || left_out(slot)) return 0;
+  if (!slot || !mapping || slot->waiting || not_shown(slot)) return 0;
   if ((rd32(rd(mapping + O_address_space_host) + O_inode_i_mode) & 0170000) != REGULAR) return 0;
   struct inode_key key = {};
   inode_of(mapping, &key);

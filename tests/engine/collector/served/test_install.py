@@ -1,0 +1,63 @@
+"""The units of systemd."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ior_nb.engine.collector.served.install import UNITS, theirs, unit
+from ior_nb.engine.collector.served.service import SOCKET
+
+
+def test_the_units_name_the_interpreter_and_the_group() -> None:
+    """Nothing of the templates is left, and the socket is where clients look."""
+    texts = {name: unit(name, python="/opt/python", group="tracers") for name in UNITS}
+
+    assert not any(
+        "@" in line.replace("@system-service", "").split("=~@")[0]
+        for line in texts.values()
+        for line in line.splitlines()
+    )
+    assert "ExecStart=/opt/python -I -m ior_nb.engine.collector.served\n" in texts["ior-nb.service"]
+    assert "SocketGroup=tracers\n" in texts["ior-nb.socket"]
+    assert f"ListenStream={SOCKET}\n" in texts["ior-nb.socket"]
+
+
+def test_the_service_has_two_capabilities() -> None:
+    """And is not root."""
+    lines = unit("ior-nb.service", python="/opt/python", group="tracers").splitlines()
+
+    assert {line for line in lines if line.startswith(("Ambient", "CapabilityBounding"))} == {
+        "AmbientCapabilities=CAP_BPF CAP_PERFMON",
+        "CapabilityBoundingSet=CAP_BPF CAP_PERFMON",
+    }
+    assert "DynamicUser=yes" in lines
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    """Every line is one it knows."""
+    for name in UNITS:
+        (tmp_path / name).write_text(unit(name, python="/bin/true", group="root"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *(str(tmp_path / name) for name in UNITS)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+    )
+
+    assert [line for line in done.stderr.splitlines() if "ior-nb" in line] == []
+
+
+def test_what_others_may_change_is_found(tmp_path: Path) -> None:
+    """A file anybody may write, and one that is not root's, down to the last module."""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "module.py").touch(mode=0o644)
+    (tmp_path / "package" / "module.py").chmod(0o666)
+
+    assert str(tmp_path / "package" / "module.py") in set(theirs([tmp_path / "package"]))
