@@ -21,7 +21,7 @@ from ior_nb.dask.spans import ENDING, Noted, read
 from ior_nb.dask.stamp import stamp
 from ior_nb.errors import IorError, SourceUnavailable
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting
+from ior_nb.runtime import Accounting, own
 from ior_nb.runtime.clock import boot_id, moment
 from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
 from ior_nb.session.hosts import Asked
@@ -119,6 +119,7 @@ class Shown:
     """The scheduler's wall clock less the clock of the rows here."""
 
 
+@own.ours
 def place() -> str:
     """Return what is the same for the processes of one host, as far as a collector is concerned."""
     return f"{platform.node()} {boot_id()} {Path('/proc/self/ns/pid').readlink()}"
@@ -261,6 +262,7 @@ _hosts: dict[str, _Host] = {}
 # ---- what the client asks for. Each runs on the event loop of a nanny or a worker, which must not wait
 
 
+@own.ours
 def find(dask_worker: Any) -> Found:
     """Return where this is."""
     return Found(platform.node(), place(), os.getpid(), nanny=isinstance(dask_worker, Nanny))
@@ -283,16 +285,18 @@ async def join(order: Order, server: Any) -> None:
 
 
 async def _begin(order: Order, pids: Sequence[int], server: Any) -> Report:
-    host = _hosts[order.run] = _Host(order, pids)
+    host = _hosts[order.run] = own.ours(_Host)(order, pids)
     host.clock = await clocks.to_scheduler(server)
-    await asyncio.to_thread(host.begin)
+    await asyncio.to_thread(own.ours(host.begin))
     return host.report
 
 
 async def shown(run: str, asked: Asked, dask_worker: Any) -> Shown | None:
     """Return what this host shows, with a flame graph of these frames; None where nothing is traced."""
     host = _hosts.get(run)
-    return await asyncio.to_thread(host.shown, asked) if host is not None and host.window is not None else None
+    if host is None or host.window is None:
+        return None
+    return await asyncio.to_thread(own.ours(host.shown), asked)
 
 
 async def end(run: str, dask_worker: Any) -> Report | None:
@@ -301,9 +305,10 @@ async def end(run: str, dask_worker: Any) -> Report | None:
     if host is None:
         return None
     clock = await clocks.to_scheduler(dask_worker)
-    return await asyncio.to_thread(host.end, clock)
+    return await asyncio.to_thread(own.ours(host.end), clock)
 
 
+@own.ours
 def piece(path: str, begin: int) -> bytes:
     """Return a piece of a recording, for a client that does not have the folder."""
     with Path(path).open("rb") as file:
@@ -311,6 +316,7 @@ def piece(path: str, begin: int) -> bytes:
         return file.read(_PIECE)
 
 
+@own.ours
 def clean(run: str) -> None:
     """Remove what lay on this host for the time of the trace."""
     for folder in (spools(run), _local(run)):

@@ -21,7 +21,7 @@ from ior_nb.errors import ConfigError, IorError, IorWarning, RecordingError, Sou
 from ior_nb.result.load import load, total
 from ior_nb.result.sql import Asked, answered
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, Filter
+from ior_nb.runtime import Accounting, Filter, own
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.session.plan import Request, plan
 from ior_nb.session.session import engine_name
@@ -53,6 +53,7 @@ class Wanted(TypedDict, total=False):
     record_mode: int | None
 
 
+@own.all_ours
 class Run:
     """A trace of a cluster: a context manager. What it recorded is there after the block.
 

@@ -47,6 +47,7 @@ FACTS: Final = {
         "/bucket/part-0.parquet",
         "less than half: True",
     ],
+    "09-a-cluster": ["4670712", "30 tables, each read by 1 task", "shop-17.csv", "toparquetdata"],
 }
 
 
