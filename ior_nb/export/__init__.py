@@ -19,9 +19,9 @@ from ior_nb.export.about import About
 from ior_nb.export.target import checked_path, write
 
 if TYPE_CHECKING:
-    from ior_nb.runtime import EventBatch
+    from ior_nb.runtime.rows import Rows
 
-__all__ = ["EXPORTERS", "About", "Exporter", "export", "format_of"]
+__all__ = ["EXPORTERS", "About", "Exporter", "export", "format_of", "name_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,8 @@ class Exporter:
     """Other endings by which the format is recognised."""
     doc: str
     """What it is for, in one line."""
+    whole: bool = True
+    """Whether its function takes all rows as one `EventBatch`; else it reads columns of any `Rows`."""
 
     def function(self) -> Callable[..., Iterable[bytes]]:
         """Import the function."""
@@ -84,6 +86,7 @@ EXPORTERS: Final[dict[str, Exporter]] = {
         extension=".html",
         also=(".htm",),
         doc="a report in one file that needs no network: flame graph, charts, tables",
+        whole=False,
     ),
     "parquet": Exporter(
         home="ior_nb.export.parquetfile:parquetfile",
@@ -100,8 +103,25 @@ def format_of(target: str | os.PathLike[str]) -> str | None:
     return max(((len(end), name) for end, name in endings if text.endswith(end)), default=(0, None))[1]
 
 
+def name_of(target: str | os.PathLike[str], format: str | None = None) -> str:  # noqa: A002 -- as `export` has it
+    """Return the name of the format that `export` would write.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    named = isinstance(target, str) and target in EXPORTERS and format in (None, target)
+    name = format or (str(target) if named else format_of(target))
+    if name not in EXPORTERS:
+        seen = f"no format {name!r}" if name else f"the name {os.fspath(target)!r} ends in none of ours"
+        raise ConfigError(
+            f"cannot export: {seen}; choose a format from {', '.join(EXPORTERS)}, "
+            f"or an ending from {', '.join(row.extension for row in EXPORTERS.values())}"
+        )
+    return name
+
+
 def export(
-    batch: EventBatch,
+    rows: Rows,
     target: str | os.PathLike[str],
     *,
     format: str | None = None,  # noqa: A002 -- the word users look for
@@ -111,7 +131,7 @@ def export(
     """Write the rows to a file.
 
     Args:
-        batch: the rows.
+        rows: the rows; an `EventBatch`, if the format is `whole`.
         target: a path, or the name of a format: then the file is `ior-FORMAT-DATE-TIME` in the working directory, and
             never replaces another. A path that is given replaces what is there.
         format: a name of `EXPORTERS`; by default what the path ends in.
@@ -125,14 +145,8 @@ def export(
         ConfigError: no such format or option; nothing was written.
         RecordingError: the file cannot be written.
     """
-    named = isinstance(target, str) and target in EXPORTERS and format in (None, target)
-    name = format or (str(target) if named else format_of(target))
-    if name not in EXPORTERS:
-        seen = f"no format {name!r}" if name else f"the name {os.fspath(target)!r} ends in none of ours"
-        raise ConfigError(
-            f"cannot export: {seen}; choose a format from {', '.join(EXPORTERS)}, "
-            f"or an ending from {', '.join(row.extension for row in EXPORTERS.values())}"
-        )
+    name = name_of(target, format)
+    named = target == name
     row = EXPORTERS[name]
     function = row.function()
     known = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -142,4 +156,4 @@ def export(
     wanted = f"ior-{name}-{time.strftime('%Y%m%d-%H%M%S')}{row.extension}" if named else target
     ending = next((e for e in (row.extension, *row.also) if os.fspath(wanted).lower().endswith(e)), row.extension)
     path = checked_path(wanted, ending)
-    return write(path, function(batch, about or About(), **options), replace=not named)
+    return write(path, function(rows, about or About(), **options), replace=not named)

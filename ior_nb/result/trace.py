@@ -382,9 +382,10 @@ class Trace(Answers):
             ConfigError: no such format or option; nothing was written.
             RecordingError: the file cannot be written.
         """
-        from ior_nb.export import export
+        from ior_nb.export import EXPORTERS, export, name_of
 
-        return export(self.batch, target, format=format, about=self._about(), **options)
+        rows = self.batch if EXPORTERS[name_of(target, format)].whole else self.rows
+        return export(rows, target, format=format, about=self._about(), **options)
 
     def _start(self) -> int | None:
         return self.window[0] or None
