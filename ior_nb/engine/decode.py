@@ -31,6 +31,7 @@ from ior_nb.engine.spent import Spent
 from ior_nb.engine.stacks import TEXTS, Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS
+from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.schema import column, is_error
 from ior_nb.syscalls import BY_NAME, SYSCALLS
@@ -43,7 +44,7 @@ EVENT: Final = np.dtype(
 )
 COUNTER: Final = np.dtype(
     [
-        *((name, "<u8") for name in ("calls", "errors", "probes", "bytes", "latency")),
+        *((name, "<u8") for name in COUNTED),
         ("histogram", "<u8", (wire.BUCKETS,)),
     ]
 )

@@ -59,7 +59,7 @@ class Tally:
     def __init__(self) -> None:
         self._lock = Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
-        self._calls = Sums(("calls", "errors", "probes", "bytes", "latency", "waiting", "max"))
+        self._calls = Sums(("calls", "errors", "probes", "bytes", "latency_ns", "waiting", "max"))
         self._files = Sums(("calls", "read", "written", "latency", "fetched", "used", "failed", "missing", "kind"))
         self._spent = Spent()
         self._dropped = 0  # files
@@ -92,7 +92,7 @@ class Tally:
         self._calls.grow(len(names))
         self._files.grow(len(self._file_names.own))
         self._calls.add("calls", call, 1)
-        self._calls.add("latency", call, latency)
+        self._calls.add("latency_ns", call, latency)
         self._calls.most("max", call, latency)
         self._files.add("calls", file, 1)
         self._files.add("latency", file, latency)
@@ -248,7 +248,7 @@ class Tally:
             errors=totals["errors"],
             bytes_read=int(moved[0]),
             bytes_written=int(moved[1]),
-            latency_ns=totals["latency"],
+            latency_ns=totals["latency_ns"],
             processes=processes,
             distinct_files=distinct_files,
             files=tuple(files),
@@ -349,7 +349,7 @@ class Tally:
         with self._lock:
             columns = self._calls.columns
             return {
-                self._call_names.own[code]: {key: int(columns[key.removesuffix("_ns")][code]) for key in COUNTED}
+                self._call_names.own[code]: {key: int(columns[key][code]) for key in COUNTED}
                 for code in np.flatnonzero(columns["calls"]).tolist()
             }
 
@@ -361,8 +361,8 @@ class Tally:
     def _call_rows(self) -> list[CallRow]:
         columns, calls = self._calls.columns, self._call_names.own
         used = np.flatnonzero(columns["calls"])
-        best = used[np.lexsort((columns["calls"][used], columns["latency"][used]))[::-1][:TOP]]
-        names = ("calls", "errors", "bytes", "latency", "max")
+        best = used[np.lexsort((columns["calls"][used], columns["latency_ns"][used]))[::-1][:TOP]]
+        names = ("calls", "errors", "bytes", "latency_ns", "max")
         return [CallRow(calls[code], *(int(columns[n][code]) for n in names)) for code in best.tolist()]
 
     def _error_rows(self, probe: int) -> list[ErrorRow]:
@@ -390,7 +390,7 @@ def _exact(
         CallRow(name, c["calls"], failed[name], c["bytes"], c["latency_ns"], slowest.get(name, 0))
         for name, c in counters.items()
     ]
-    totals = {name.removesuffix("_ns"): sum(c[name] for c in counters.values()) for name in _COUNTED}
+    totals = {name: sum(c[name] for c in counters.values()) for name in _COUNTED}
     totals |= {"errors": sum(failed.values()), "probes": sum(asked.values())}
     moved = (ways(counters) * [c["bytes"] for c in counters.values()]).sum(axis=1)
     return sorted(rows, key=lambda row: (-row.latency_ns, row.syscall))[:TOP], totals, moved

@@ -230,7 +230,7 @@ class Calls:
         """Take over the kernel's counters, opening entries for calls without rows.
 
         Args:
-            counters: structured array with `calls`, `errors`, `bytes`, `latency` and `histogram`, by syscall number.
+            counters: structured array with `calls`, `errors`, `bytes`, `latency_ns` and `histogram`, by syscall number.
             base: the same at the last reset.
 
         Returns:
@@ -251,7 +251,7 @@ class Calls:
             return summed
 
         octaves = since("histogram")[:, :OCTAVES]
-        calls, latency = since("calls"), since("latency")
+        calls, latency = since("calls"), since("latency_ns")
         self.counted = {
             "calls": calls,
             "errors": since("errors"),
