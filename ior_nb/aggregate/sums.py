@@ -10,6 +10,7 @@ from ior_nb.aggregate.columns import Columns, mean
 from ior_nb.aggregate.rows import latencies, ways
 from ior_nb.aggregate.spent import MEASURED
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.index import grown
 
 __all__ = ["SUMMED", "Measures", "Sums", "averaged", "measured", "together"]
@@ -103,7 +104,7 @@ class Measures:
         for name, sums in self._spent.items():
             sums.grow(size)
             values = batch[name]
-            if not len(values) or int(values[0] if values.strides == (0,) else values.max()) < 0:
+            if not len(values) or int(values[0] if is_one_value(values) else values.max()) < 0:
                 continue
             rows = np.flatnonzero(values >= 0)
             if len(rows):

@@ -10,6 +10,7 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.engine.roles import CLASS
 from ior_nb.runtime import StringTable
+from ior_nb.runtime.batch import is_one_value
 
 __all__ = ["ALL", "FETCHED", "LOCKS", "RUN_DELAY", "WAITS", "Spent", "unpacked"]
 
@@ -87,9 +88,9 @@ class Spent:
             reads |= _TRANSFERS.take(nr) & (there >= 0)
         reads &= columns["bytes"] != 0
         source = np.where(reads, np.int32(self._cache), np.int32(0))
-        if (slept := columns.get("wait_device_ns")) is not None and slept.strides != (0,):
+        if (slept := columns.get("wait_device_ns")) is not None and not is_one_value(slept):
             source[reads & (slept > 0)] = self._waited
-        if fetched.strides != (0,):
+        if not is_one_value(fetched):
             rows = np.flatnonzero(fetched > 0)
             source[rows] = np.where(flags[rows] & wire.EF_DIRECT, self._direct, self._device)
             source[fetched < 0] = 0
@@ -105,7 +106,7 @@ def _column(words: np.ndarray, count: int) -> np.ndarray:
 
 def _left(latency: np.ndarray, parts: dict[str, np.ndarray]) -> np.ndarray:
     """Return what of the latency is no wait; waits that are longer are cut, for two clocks are never quite one."""
-    some = [name for name, values in parts.items() if values.strides != (0,)]
+    some = [name for name, values in parts.items() if not is_one_value(values)]
     if not some:
         return latency
     left = latency.copy()

@@ -13,6 +13,7 @@ from ior_nb.result.cost import COSTS, Cost, Costs, Packages, margin_cells, said
 from ior_nb.result.imports import by_package, imports_html, imports_line
 from ior_nb.result.sources import Sources, here
 from ior_nb.runtime import EventBatch, Recoder
+from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.stacks import NO_FRAME, Frame, imported, is_cell, is_library, own_frame, parsed
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable
 
@@ -43,7 +44,7 @@ class LineTally:
     def add(self, batch: EventBatch) -> None:
         """Count these rows, if any has a stack."""
         codes = batch["stack"]
-        if not len(batch) or (codes.strides == (0,) and not codes[0]):
+        if not len(batch) or (is_one_value(codes) and not codes[0]):
             return
         with self._lock:
             own = self._stacks.codes(codes, batch.tables["stack"]).astype(np.intp)

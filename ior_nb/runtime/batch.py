@@ -12,7 +12,16 @@ import numpy as np
 from ior_nb.runtime.schema import COLUMNS, NAMES, TEXT_COLUMNS, column
 from ior_nb.runtime.strings import StringTable
 
-__all__ = ["MOST_STRINGS", "ROWS_AT_ONCE", "EventBatch", "Row", "distinct", "new_tables", "renewed"]
+__all__ = [
+    "MOST_STRINGS",
+    "ROWS_AT_ONCE",
+    "EventBatch",
+    "Row",
+    "distinct",
+    "is_one_value",
+    "new_tables",
+    "renewed",
+]
 
 ROWS_AT_ONCE: Final = 32_768
 """Rows of one step where many are worked off: short enough that other threads do not wait long for the GIL."""
@@ -135,7 +144,7 @@ class EventBatch(Sequence["Row"]):
     @property
     def nbytes(self) -> int:
         """What the rows take, without their strings: those belong to the tables, which others have as well."""
-        of_arrays = sum(0 if _is_one_value(array) else array.nbytes for array in self._columns.values())
+        of_arrays = sum(0 if is_one_value(array) else array.nbytes for array in self._columns.values())
         return of_arrays + sum(array.nbytes for array in self.extras.values()) + _FRAME_BYTES
 
     @property
@@ -177,7 +186,7 @@ class EventBatch(Sequence["Row"]):
         """Which calls are errors: bool, shape (n,). A probe that got "no" for an answer is none, though `is_error`."""
         failed = self._columns["is_error"]
         probe = self._columns["probe"]
-        return failed if _is_one_value(probe) and not probe[:1].any() else failed & ~probe
+        return failed if is_one_value(probe) and not probe[:1].any() else failed & ~probe
 
     def _of_state(self, name: str) -> np.ndarray:
         code = self.tables["state"].code(name)
@@ -209,7 +218,7 @@ class EventBatch(Sequence["Row"]):
         rows = np.flatnonzero(which) if which.dtype == np.bool_ else which
         count = len(rows)
         columns = {
-            n: _repeated(a[:1], count) if _is_one_value(a) else _read_only(a.take(rows))
+            n: _repeated(a[:1], count) if is_one_value(a) else _read_only(a.take(rows))
             for n, a in self._columns.items()
         }
         extras = {n: a[rows] for n, a in self.extras.items()} if self.extras else _NONE
@@ -239,7 +248,7 @@ class EventBatch(Sequence["Row"]):
 
 def distinct(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct values of codes below `size`, ascending, and of each code which of them it is, int32."""
-    if _is_one_value(codes) or (codes == codes[:1]).all():
+    if is_one_value(codes) or (codes == codes[:1]).all():
         return codes[:1], np.zeros(len(codes), np.int32)
     if size > 8 * len(codes):
         used, at = np.unique(codes, return_inverse=True)
@@ -253,7 +262,7 @@ def distinct(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return used, numbers.take(codes)
 
 
-def _is_one_value(array: np.ndarray) -> bool:
+def is_one_value(array: np.ndarray) -> bool:
     """Tell whether an array is one value, repeated without memory of its own: what a column that is absent is."""
     return array.strides == (0,)
 
@@ -264,7 +273,7 @@ def _repeated(value: np.ndarray, count: int) -> np.ndarray:
 
 
 def _concatenated(parts: list[np.ndarray], length: int) -> np.ndarray:
-    if all(map(_is_one_value, parts)) and len({part[0].item() for part in parts}) == 1:
+    if all(map(is_one_value, parts)) and len({part[0].item() for part in parts}) == 1:
         return _repeated(parts[0][:1], length)
     return _read_only(np.concatenate(parts))
 

@@ -11,6 +11,7 @@ import numpy as np
 from ior_nb.aggregate import MEASURED, Spent, amount, fault_rows, gapless, latencies, source_files, wait_rows, waiting
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.peers import seen_files
 from ior_nb.runtime.sheet import MEASURES, RANKINGS, SLOT_NS, SLOTS, Sheet, Totals, shown
@@ -148,7 +149,7 @@ class Statistics:
         read, written, sources = self._moved(batch, entries, np.flatnonzero(counts))
         failed, untimed = np.flatnonzero(batch.failed), np.flatnonzero(~done)
         fetched = amount(batch, "fetched_bytes")
-        fetching = np.flatnonzero(fetched) if fetched.strides != (0,) else fetched[:0]
+        fetching = fetched[:0] if is_one_value(fetched) and not fetched[0] else np.flatnonzero(fetched)
         part = Part(
             latency=latency,
             read=read,
@@ -250,7 +251,7 @@ class Statistics:
 
         Args:
             counters: the kernel's cumulative counters by syscall number: structured array with `calls`, `errors`,
-                `probes`, `bytes`, `latency` and `histogram` (powers of two).
+                `probes`, `bytes`, `latency_ns` and `histogram` (powers of two).
         """
         now = self._clock()
         with self._lock:
