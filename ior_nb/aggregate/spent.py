@@ -9,6 +9,7 @@ import numpy as np
 from ior_nb.aggregate.rows import at_others, fault_rows, latencies, waits_at
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.schema import PARTS
 
 __all__ = [
@@ -76,7 +77,7 @@ class Spent:
 
 def _slept_untimed(batch: EventBatch) -> int:
     """Return how long faults slept, ns: it is all that is known of their time."""
-    rows = np.flatnonzero(fault_rows(batch))
+    rows = rows_of(fault_rows(batch))
     return sum(int(np.maximum(batch[name][rows], 0).sum()) for name in PARTS) if len(rows) else 0
 
 

@@ -32,7 +32,7 @@ from ior_nb.engine.stacks import TEXTS, Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS
 from ior_nb.runtime.completeness import COUNTED
-from ior_nb.runtime.index import grown
+from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.schema import column, is_error
 from ior_nb.syscalls import BY_NAME, SYSCALLS
 from ior_nb.syscalls.machine import OPEN_FLAGS
@@ -103,7 +103,7 @@ class _Records:
         index = ROLE[role]
         if not self.any(index >= 0):
             return _NO_ROWS, _NO_ROWS
-        rows = np.flatnonzero((index >= 0).take(self.nr))
+        rows = rows_of((index >= 0).take(self.nr))
         return rows, self.raw["args"][rows, index.take(self.nr.take(rows))].astype(dtype)
 
     def column(self, role: str, absent: int, dtype: str) -> np.ndarray:
@@ -199,7 +199,7 @@ class Decoder:
         at_pid = np.minimum(pid, MAX_PID).astype(np.intp)
         flags = raw["flags"].copy()
         failed = r.ret < 0
-        rows = np.flatnonzero(failed)
+        rows = rows_of(failed)
         failed[rows] = is_error(r.ret[rows])
         rows = rows[failed[rows]]
         r.columns = {
@@ -255,7 +255,7 @@ class Decoder:
         """Tell the answers to questions from failures, where call and error, or the request of an ioctl, say which."""
         probe = PROBES[r.nr[failed], np.minimum(-r.ret[failed], PROBES.shape[1] - 1)]
         index = ROLE["request"][r.nr[failed]]
-        asked = np.flatnonzero(probe & (index >= 0))
+        asked = rows_of(probe & (index >= 0))
         if len(asked):
             requests = r.raw["args"][failed[asked], index[asked]].astype(np.uint32)  # the kernel looks at no more
             probe[asked] = np.isin(requests, ASKING)
@@ -264,10 +264,10 @@ class Decoder:
     def _descriptors(self, r: _Records) -> None:
         fd = r.columns["fd"] = r.column("fd", -1, "int32")
         if r.any(RESULT_FD):
-            rows = np.flatnonzero(RESULT_FD.take(r.nr) & (r.ret >= 0) & (r.raw["flags"] & wire.EF_NO_RETURN == 0))
+            rows = rows_of(RESULT_FD.take(r.nr) & (r.ret >= 0) & (r.raw["flags"] & wire.EF_NO_RETURN == 0))
             fd[rows] = r.ret[rows]
         if r.any(has("fds_out")):
-            rows = np.flatnonzero(has("fds_out")[r.nr] & (r.ret == 0))
+            rows = rows_of(has("fds_out")[r.nr] & (r.ret == 0))
             fd[rows] = (r.extra[rows] & 0xFFFFFFFF).astype(np.int32)
         if r.any(has("fd2")):
             r.columns["old_file"] = self.names.paths_of(self.names.file_places.find(r.raw["file2"]))
@@ -289,7 +289,7 @@ class Decoder:
             moved[rows[message_flags & _MSG_PEEK != 0]] = 0
         sized = has("size") | has("msghdr")
         if r.any(sized & (CLASS > 0)):
-            nothing = np.flatnonzero(requested == 0)
+            nothing = rows_of(requested == 0)
             moved[nothing[sized[r.nr[nothing]]]] = 0  # a size probe moves nothing
         r.columns["bytes"] = moved.view(np.uint64)
 
@@ -304,13 +304,13 @@ class Decoder:
     def _paths(self, r: _Records) -> None:
         """Fill path_arg and old_file, and file where no descriptor names it."""
         names, columns = self.names, r.columns
-        rows = np.flatnonzero(r.raw["names"])
+        rows = rows_of(r.raw["names"])
         calls, ids = r.nr[rows], r.raw["names"][rows]
         given = names.waiting[wire.N_PATH1].take(ids)
         r.fill("path_arg", rows, np.where(has("path_out")[calls], 0, given["code"]))
         in_tree = has("path")[calls] | has("exec_path")[calls]
         arguments = given["code"]
-        in_root = np.flatnonzero((given["flags"] & wire.NF_IN_ROOT != 0) & (arguments != 0))
+        in_root = rows_of((given["flags"] & wire.NF_IN_ROOT != 0) & (arguments != 0))
         if len(in_root):  # the base is the root: the path below it is an absolute one
             arguments = arguments.copy()
             arguments[in_root] = names.rooted(arguments[in_root])

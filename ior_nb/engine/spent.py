@@ -11,6 +11,7 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.roles import CLASS
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.index import rows_of
 
 __all__ = ["ALL", "FETCHED", "LOCKS", "RUN_DELAY", "WAITS", "Spent", "unpacked"]
 
@@ -91,7 +92,7 @@ class Spent:
         if (slept := columns.get("wait_device_ns")) is not None and not is_one_value(slept):
             source[reads & (slept > 0)] = self._waited
         if not is_one_value(fetched):
-            rows = np.flatnonzero(fetched > 0)
+            rows = rows_of(fetched > 0)
             source[rows] = np.where(flags[rows] & wire.EF_DIRECT, self._direct, self._device)
             source[fetched < 0] = 0
         return source
@@ -115,7 +116,7 @@ def _left(latency: np.ndarray, parts: dict[str, np.ndarray]) -> np.ndarray:
         left -= parts[name]
         unknown |= parts[name] < 0
     for name in reversed(some):  # what somebody else took is the longest, and the first to be cut
-        rows = np.flatnonzero((left < 0) & ~unknown)
+        rows = rows_of((left < 0) & ~unknown)
         if not len(rows):
             break
         cut = np.minimum(-left[rows], parts[name][rows])

@@ -14,6 +14,7 @@ from ior_nb.result.imports import by_package, imports_html, imports_line
 from ior_nb.result.sources import Sources, here
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.stacks import NO_FRAME, Frame, imported, is_cell, is_library, own_frame, parsed
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable
 
@@ -62,7 +63,7 @@ class LineTally:
     def costs(self) -> dict[tuple[Frame, ...], Cost]:
         """Return what each stack made; those of calls without one under the empty stack."""
         with self._lock:
-            used = np.flatnonzero(self._sums.columns["calls"])
+            used = rows_of(self._sums.columns["calls"])
             costs, texts = self._sums.of(used), self._stacks.own.at(used)
         return dict(zip(map(parsed, texts), costs, strict=True))
 

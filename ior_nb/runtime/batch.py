@@ -9,6 +9,7 @@ from typing import Any, Final, overload
 
 import numpy as np
 
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.schema import COLUMNS, NAMES, TEXT_COLUMNS, column
 from ior_nb.runtime.strings import StringTable
 
@@ -215,7 +216,7 @@ class EventBatch(Sequence["Row"]):
 
     def take(self, which: np.ndarray) -> EventBatch:
         """Return the rows of a boolean mask, shape (n,), or of an array of row numbers."""
-        rows = np.flatnonzero(which) if which.dtype == np.bool_ else which
+        rows = rows_of(which) if which.dtype == np.bool_ else which
         count = len(rows)
         columns = {
             n: _repeated(a[:1], count) if is_one_value(a) else _read_only(a.take(rows))
@@ -256,7 +257,7 @@ def distinct(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     codes = codes.astype(np.intp)  # else both look-ups below convert them, slowly
     seen = np.zeros(size, bool)
     seen[codes] = True
-    used = np.flatnonzero(seen)
+    used = rows_of(seen)
     numbers = np.zeros(size, np.int32)
     numbers[used] = np.arange(len(used))
     return used, numbers.take(codes)

@@ -13,6 +13,7 @@ from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.peers import seen_files
 from ior_nb.runtime.sheet import MEASURES, RANKINGS, SLOT_NS, SLOTS, Sheet, Totals, shown
 from ior_nb.runtime.sheet.histogram import decades_of
@@ -146,17 +147,17 @@ class Statistics:
         entries = calls.entries(batch["syscall"], tables["syscall"], batch["family"], tables["family"])
         counts = np.bincount(entries, minlength=calls.used)
         latency, done = latencies(batch)
-        read, written, sources = self._moved(batch, entries, np.flatnonzero(counts))
-        failed, untimed = np.flatnonzero(batch.failed), np.flatnonzero(~done)
+        read, written, sources = self._moved(batch, entries, rows_of(counts))
+        failed, untimed = rows_of(batch.failed), rows_of(~done)
         fetched = amount(batch, "fetched_bytes")
-        fetching = fetched[:0] if is_one_value(fetched) and not fetched[0] else np.flatnonzero(fetched)
+        fetching = fetched[:0] if is_one_value(fetched) and not fetched[0] else rows_of(fetched)
         part = Part(
             latency=latency,
             read=read,
             written=written,
             fetched=fetched,
             fetching=fetching,
-            faults=np.flatnonzero(fault_rows(batch)) if len(untimed) else untimed,
+            faults=rows_of(fault_rows(batch)) if len(untimed) else untimed,
             failed=failed,
             untimed=untimed,
         )
