@@ -18,6 +18,7 @@ from ior_nb.runtime.peers import seen_files
 from ior_nb.runtime.sheet import MEASURES, RANKINGS, SLOT_NS, SLOTS, Sheet, Totals, shown
 from ior_nb.runtime.sheet.histogram import decades_of
 from ior_nb.runtime.statistics import Snapshot
+from ior_nb.runtime.waiting import ENOUGH, Waiting
 from ior_nb.sinks.statsengine.activity import Part
 from ior_nb.sinks.statsengine.calls import Calls, Exact
 from ior_nb.sinks.statsengine.files import Files
@@ -27,11 +28,6 @@ from ior_nb.sinks.statsengine.rows import CallRows, FileRows, LineRows, ProcessR
 from ior_nb.sinks.statsengine.series import Series, slots_between
 
 __all__ = ["RANKINGS", "Statistics"]
-
-_SMALL: Final = 512
-"""Batches of fewer rows wait for others: counting one costs 0.15 ms, however few rows it has."""
-_WAITING: Final = 4096
-"""So many rows wait at most."""
 
 
 def _signed(column: np.ndarray) -> np.ndarray:
@@ -88,8 +84,7 @@ class Statistics:
         self._start = self._drained = self._clock()
         self._last = 0
         self._base = self._counters
-        self._waiting: list[EventBatch] = []
-        self._waiting_rows = 0
+        self._waiting = Waiting(self.columns, min(ENOUGH, self._limits[0] // 4))  # new files have room
         self._calls = Calls()
         self._files = Files(*self._limits)
         self._processes.reset()
@@ -129,17 +124,13 @@ class Statistics:
         if not len(batch):
             return
         with self._lock:
-            self._waiting.append(batch)
-            self._waiting_rows += len(batch)
-            if len(batch) >= _SMALL or self._waiting_rows >= _WAITING:
-                self._catch_up()
+            if (enough := self._waiting.add(batch)) is not None:
+                self._count(enough)
             self._version += 1
 
     def _catch_up(self) -> None:
         """Count the rows that wait."""
-        if self._waiting:
-            batch = EventBatch.concat(self._waiting)
-            self._waiting, self._waiting_rows = [], 0
+        if (batch := self._waiting.taken()) is not None:
             self._count(batch)
 
     def _count(self, batch: EventBatch) -> None:
