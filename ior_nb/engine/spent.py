@@ -56,28 +56,30 @@ class Spent:
         kinds = tables["file_kind"]
         self._files = kinds.intern_many(["file", "block"])
 
-    def fill(self, raw: Mapping[str, np.ndarray], nr: np.ndarray, columns: dict[str, np.ndarray]) -> None:
+    def fill(
+        self, raw: Mapping[str, np.ndarray], bits: np.void, nr: np.ndarray, columns: dict[str, np.ndarray]
+    ) -> None:
         """Add the columns.
 
         Args:
             raw: the fields of the records.
+            bits: the bits that any of them has in each field.
             nr: number of the call of each.
             columns: those that are there, `latency_ns`, `bytes` and `file_kind` among them.
         """
-        count = len(nr)
         parts: dict[str, np.ndarray] = {}
         if RUN_DELAY in self.measured:
-            parts["wait_cpu_ns"] = _column(raw["run_delay"], count)
+            parts["wait_cpu_ns"] = _column(raw, bits, "run_delay")
         if WAITS in self.measured:
-            parts["wait_device_ns"] = _column(raw["wait_device"], count)
+            parts["wait_device_ns"] = _column(raw, bits, "wait_device")
             if LOCKS in self.measured:
-                parts["wait_lock_ns"] = _column(raw["wait_lock"], count)
-            parts["wait_other_ns"] = _column(raw["wait_other"], count)
+                parts["wait_lock_ns"] = _column(raw, bits, "wait_lock")
+            parts["wait_other_ns"] = _column(raw, bits, "wait_other")
         if self.measured >= {RUN_DELAY, WAITS}:
             columns["on_cpu_ns"] = _left(columns["latency_ns"].view(np.int64), parts)
         columns |= parts
         if FETCHED in self.measured:
-            fetched = columns["fetched_bytes"] = _column(raw["fetched"], count)
+            fetched = columns["fetched_bytes"] = _column(raw, bits, "fetched")
             columns["source"] = self._source(fetched, raw["flags"], nr, columns)
 
     def _source(
@@ -98,11 +100,11 @@ class Spent:
         return source
 
 
-def _column(words: np.ndarray, count: int) -> np.ndarray:
+def _column(raw: Mapping[str, np.ndarray], bits: np.void, name: str) -> np.ndarray:
     """Return a column; one that takes no memory where all is zero, as it mostly is."""
-    if words.any():
-        return unpacked(words)
-    return np.ndarray((count,), np.int64, _NOTHING, strides=(0,))
+    if bits[name]:
+        return unpacked(raw[name])
+    return np.ndarray((len(raw[name]),), np.int64, _NOTHING, strides=(0,))
 
 
 def _left(latency: np.ndarray, parts: dict[str, np.ndarray]) -> np.ndarray:

@@ -126,7 +126,7 @@ class Slots:
 
 
 def _last(sums: np.ndarray) -> int:
-    return int(rows_of(sums.any(axis=0)).max(initial=0))
+    return int(rows_of(np.asarray(sums.any(axis=0))).max(initial=0))
 
 
 def drawn(pictures: list[tuple[np.ndarray, str, float]], top: float, name: str) -> str:

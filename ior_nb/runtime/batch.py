@@ -82,7 +82,7 @@ class EventBatch(Sequence["Row"]):
         for name, absent in _ABSENT.items():
             array = columns.get(name)
             if array is None:
-                array = _repeated(absent, self._length)
+                array = _absent(name, self._length)
             else:
                 array = _read_only(array.astype(absent.dtype, copy=False).view())  # the caller's own stays as it is
             self._columns[name] = array
@@ -102,6 +102,18 @@ class EventBatch(Sequence["Row"]):
         batch._columns, batch._length, batch.tables = columns, length, tables  # noqa: SLF001 - its own class
         batch.extras = extras
         return batch
+
+    @classmethod
+    def owning(cls, columns: dict[str, np.ndarray], length: int, tables: Mapping[str, StringTable]) -> EventBatch:
+        """Return a batch of columns that nobody else has, all of that length; those left out are absent."""
+        found: dict[str, np.ndarray] = {}
+        for name, absent in _ABSENT.items():
+            array = columns.get(name)
+            if array is None:
+                found[name] = _absent(name, length)
+            else:
+                found[name] = _read_only(array if array.dtype == absent.dtype else array.astype(absent.dtype))
+        return cls._of(found, length, tables)
 
     @classmethod
     def empty(cls, tables: Mapping[str, StringTable] | None = None) -> EventBatch:
@@ -271,6 +283,15 @@ def is_one_value(array: np.ndarray) -> bool:
 def _repeated(value: np.ndarray, count: int) -> np.ndarray:
     """Return an array of one value, shape (1,), that takes no memory. `np.broadcast_to` takes ten times as long."""
     return np.ndarray((count,), value.dtype, value, strides=(0,)) if len(value) else value
+
+
+_MANY: Final = 1 << 20
+_ABSENT_ROWS: Final = {name: _repeated(value, _MANY) for name, value in _ABSENT.items()}
+
+
+def _absent(name: str, count: int) -> np.ndarray:
+    """Return a column of which there is nothing. A slice of one that is there is made sooner than another."""
+    return _ABSENT_ROWS[name][:count] if count <= _MANY else _repeated(_ABSENT[name], count)
 
 
 def _concatenated(parts: list[np.ndarray], length: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from tests.fakes import batch
 def test_batches_wait_until_there_are_enough_rows() -> None:
     """All rows come out once, in order, with the columns that are looked at: when they are enough, or asked for."""
     waiting, tables = Waiting(("pid", "file", "pid"), enough=4), new_tables()
-    parts = [batch(tables, pid=pids, file=[f"/{pid}" for pid in pids]) for pids in ([1, 2], [3], [4, 5, 6], [7])]
+    parts = [batch(tables, pid=[*pids], file=[f"/{pid}" for pid in pids]) for pids in ((1, 2), (3,), (4, 5, 6), (7,))]
     out = [waiting.add(part) for part in parts]
     rest = waiting.taken()
 

@@ -80,7 +80,7 @@ class Exact:
             return np.zeros(OCTAVES, np.int64)
         rows = octaves_of(histogram)
         self.octaves = np.maximum(self.octaves, rows)
-        counted = rows_of(self.octaves.any(axis=1))
+        counted = rows_of(np.asarray(self.octaves.any(axis=1)))
         first = (self.octaves[counted] > 0).argmax(axis=1)
         last = OCTAVES - 1 - (self.octaves[counted, ::-1] > 0).argmax(axis=1)
         # A power of two in which only the kernel saw a call: its edge is all that is known.
