@@ -53,11 +53,11 @@ class Missing(FakeEngine):
         found = super().counters()
         if self.totals["emitted"]:
             number = BY_NAME["read"].number
-            for field, value in (("calls", CALLS - 1), ("errors", 2), ("bytes", 980), ("latency", 98_000)):
+            for field, value in (("calls", CALLS - 1), ("errors", 2), ("bytes", 980), ("latency_ns", 98_000)):
                 found[field][number] = value
             found["histogram"][number][9] = CALLS - 1
             number = BY_NAME["openat"].number
-            found["calls"][number], found["latency"][number], found["histogram"][number][9] = 1, 1000, 1
+            found["calls"][number], found["latency_ns"][number], found["histogram"][number][9] = 1, 1000, 1
         assert found.dtype == COUNTER
         return found
 

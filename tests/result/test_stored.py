@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ior_nb import aggregate
-from ior_nb.errors import RecordingError
+from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.export.arrow import record_batch
 from ior_nb.export.stacks import stacks
 from ior_nb.result.imports import ImportTally
@@ -120,6 +120,18 @@ def test_recordings_answer_as_memory_does(tmp_path: Path, name: str) -> None:
     assert plain(ask(loaded)) == plain(ask(whole))
     assert plain(ask(Passing(loaded, many))) == plain(ask(whole.take(many.mask(whole))))
     assert plain(ask(Passing(loaded, few))) == plain(ask(whole.take(few.mask(whole))))
+
+
+def test_a_report_needs_no_rows_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report of a recording too large for the memory is that of its rows; a format of all rows is refused."""
+    loaded = load(recorded(tmp_path / "x.parquet", numbered(some_rows(90, 1))))
+    fits = loaded.export(tmp_path / "fits.html").read_text()
+    monkeypatch.setattr("ior_nb.result.held.most_bytes", lambda: 1)
+    loaded = load(tmp_path / "x.parquet")
+
+    assert loaded.export(tmp_path / "report.html").read_text() == fits
+    with pytest.raises(ConfigError, match="would take"):
+        loaded.export(tmp_path / "rows.csv")
 
 
 @pytest.fixture
