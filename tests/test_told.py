@@ -172,7 +172,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
         name: (lambda t, _, name=name: getattr(t, name)())  # type: ignore[misc]
         for name in (
             "df table stats syscalls families files directories processes errors probes slowest waiting timeline "
-            "flame lines imports plot metadata peers objects"
+            "flame lines imports plot metadata peers objects labels"
         ).split()
     },
     "tasks": lambda t, folder: _of_a_cluster(t, folder).tasks(),
