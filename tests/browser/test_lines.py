@@ -138,6 +138,7 @@ def test_a_click_narrows_to_a_function_a_file_or_a_line(notebook: Notebook, lab:
 def test_many_lines_are_there(notebook: Notebook) -> None:
     """Three hundred functions, by their names; the total is all calls."""
     run(notebook, 4)
+    assert settled(notebook, {("line_0", "2"): 1}) == {("line_0", "2"): 1}
     page = notebook.page
     page.locator(".tb-search:visible").fill("line_29")
     last = {(f"line_{at}", str(at + 2)): 1 for at in (29, *range(290, 300))}

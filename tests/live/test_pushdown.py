@@ -162,7 +162,7 @@ def test_a_filter_changed_under_load_never_mixes_its_epochs(session: TracerSessi
     texts = [f"syscall={name}" for name in CALLS] + ["errors", "latency>=1us", "not errors"]
     filters: dict[int, Filter] = {}
     threads, changes, rounds = 4, 55, 100
-    begin = threading.Barrier(threads + 1)
+    begin = threading.Barrier(threads + 1, timeout=60)  # nobody waits for ever for one that failed
 
     def work() -> None:
         for _ in range(changes):
