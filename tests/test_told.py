@@ -53,11 +53,11 @@ class Missing(FakeEngine):
         found = super().counters()
         if self.totals["emitted"]:
             number = BY_NAME["read"].number
-            for field, value in (("calls", CALLS - 1), ("errors", 2), ("bytes", 980), ("latency", 98_000)):
+            for field, value in (("calls", CALLS - 1), ("errors", 2), ("bytes", 980), ("latency_ns", 98_000)):
                 found[field][number] = value
             found["histogram"][number][9] = CALLS - 1
             number = BY_NAME["openat"].number
-            found["calls"][number], found["latency"][number], found["histogram"][number][9] = 1, 1000, 1
+            found["calls"][number], found["latency_ns"][number], found["histogram"][number][9] = 1, 1000, 1
         assert found.dtype == COUNTER
         return found
 
@@ -172,7 +172,7 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
         name: (lambda t, _, name=name: getattr(t, name)())  # type: ignore[misc]
         for name in (
             "df table stats syscalls families files directories processes errors probes slowest waiting timeline "
-            "flame lines imports plot metadata peers objects"
+            "flame lines imports plot metadata peers objects labels"
         ).split()
     },
     "tasks": lambda t, folder: _of_a_cluster(t, folder).tasks(),
@@ -336,7 +336,7 @@ VERB_SURFACES: Final = {
     "status": "", "show": "summary", "df": "", "sql": "SELECT count(*) FROM trace", "cells": "", "diff": "5 5",
     "stop": "", "lines": "--library", "load": "{folder}/x.parquet", "export": "{folder}/z.csv",
 }  # fmt: skip
-SILENT_VERBS: Final = set("start filter probes reset record doctor help".split())
+SILENT_VERBS: Final = set("start filter probes reset record doctor help convert".split())
 
 
 def test_every_verb_is_known() -> None:

@@ -12,10 +12,14 @@ from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.index import Index
 from ior_nb.runtime.schema import column
 
-__all__ = ["HALF", "ByText", "Distinct", "Groups", "Numbers", "pairs"]
+__all__ = ["HALF", "ByText", "Distinct", "Groups", "Numbers", "Pairs", "pairs"]
 
 HALF: Final = np.uint64(32)
 """Bits of one of the two numbers of a pair."""
+
+
+_MOST_PLACES: Final = 1 << 20
+"""Of a table: 4 MiB, which caches hold."""
 
 
 class Numbers:
@@ -35,6 +39,58 @@ class Numbers:
         return numbers, first
 
 
+class Pairs:
+    """Numbers of pairs of numbers, from 0 on as they come: looked up in a table while that is small."""
+
+    def __init__(self) -> None:
+        self._table: np.ndarray | None = np.full((16, 16), -1, np.int32)
+        self._numbers = Numbers()
+        self._known: list[np.ndarray] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def of(self, one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of each pair, and for each new number in order the first row that holds its pair.
+
+        Args:
+            one: from 0 on, below 2**31.
+            two: of at most 32 bits.
+        """
+        if self._table is not None and len(one):
+            self._make_room(one, two)
+        if self._table is None or not len(one):
+            numbers, first = self._numbers.of(pairs(one, two))
+        else:
+            flat = self._table.reshape(-1)
+            places = one.astype(np.intp) * self._table.shape[1] + two
+            numbers, first = flat.take(places), np.zeros(0, np.intp)
+            if int(numbers.min()) < 0:
+                new = np.flatnonzero(numbers < 0)
+                first = new[np.sort(np.unique(places[new], return_index=True)[1])]
+                flat[places[first]] = np.arange(self._count, self._count + len(first), dtype=np.int32)
+                numbers = flat.take(places)
+            self._known.append(pairs(one.take(first), two.take(first)))
+        self._count += len(first)
+        return numbers, first
+
+    def _make_room(self, one: np.ndarray, two: np.ndarray) -> None:
+        """Make the table large enough; where that would be too large, go on without it."""
+        assert self._table is not None
+        low, high = int(two.min()), int(two.max())
+        rows, columns = self._table.shape
+        rows, columns = max(rows, 1 << int(one.max()).bit_length()), max(columns, 1 << high.bit_length())
+        if low < 0 or rows * columns > _MOST_PLACES:
+            self._table = None
+            self._numbers.of(np.concatenate([np.zeros(0, np.uint64), *self._known]))
+            self._known = []
+        elif (rows, columns) != self._table.shape:
+            larger = np.full((rows, columns), -1, np.int32)
+            larger[: self._table.shape[0], : self._table.shape[1]] = self._table
+            self._table = larger
+
+
 class Groups:
     """Rows put together by equal values of some columns. Groups are numbered from 0 on as they come.
 
@@ -46,7 +102,7 @@ class Groups:
         self._recoders = {name: Recoder() for name in names if column(name).text}
         self._names = names
         self._wide = {name: Numbers() for name in names if column(name).dtype.itemsize > 4}
-        self._numbers = [Numbers() for _ in names]
+        self._numbers = [Pairs() for _ in names]
         self._keys: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
     def __len__(self) -> int:
@@ -60,7 +116,7 @@ class Groups:
         at, first = np.zeros(len(batch), np.int32), np.zeros(0, np.intp)
         for name, numbers in zip(self._names, self._numbers, strict=True):
             wide = self._wide.get(name)
-            at, first = numbers.of(pairs(at, columns[name] if wide is None else wide.of(columns[name])[0]))
+            at, first = numbers.of(at, columns[name] if wide is None else wide.of(columns[name])[0])
         for name, values in columns.items():
             self._keys[name].append(values.take(first))
         return at.astype(np.intp)

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.rows import Rows, read
 from ior_nb.syscalls import SYSCALLS
 from ior_nb.syscalls.looks import LOOKS, OPENS
@@ -98,12 +99,12 @@ def source_files(batch: EventBatch, transfers: np.ndarray) -> np.ndarray:
 
 def credited_rows(batch: EventBatch) -> np.ndarray:
     """Return the rows whose bytes were read from another file than `file`."""
-    return np.flatnonzero(source_files(batch, classes(batch) == CLASSES.index("transfer")) != batch["file"])
+    return rows_of(source_files(batch, classes(batch) == CLASSES.index("transfer")) != batch["file"])
 
 
 def probe_rows(batch: EventBatch) -> np.ndarray:
     """Return which failures are probes by call and error alone, for rows nobody judged where they were traced."""
-    failed = np.flatnonzero(batch["is_error"])
+    failed = rows_of(batch["is_error"])
     found = np.zeros(len(batch), bool)
     if len(failed):
         table = np.zeros((len(batch.tables["syscall"]), MOST_ERRNO + 2), bool)
@@ -131,7 +132,7 @@ def at_others(batch: EventBatch, at: np.ndarray) -> np.ndarray:
         batch: the rows.
         at: `waits_at` of the call of each row.
     """
-    maybe = np.flatnonzero(at == 1)
+    maybe = rows_of(at == 1)
     found: np.ndarray = at == 2
     if len(maybe):
         found[maybe] = batch.tables["file_kind"].among(AT_KINDS).take(batch["file_kind"][maybe])

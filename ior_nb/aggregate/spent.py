@@ -8,6 +8,8 @@ import numpy as np
 
 from ior_nb.aggregate.rows import at_others, fault_rows, latencies, waits_at
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.schema import PARTS
 
 __all__ = [
@@ -32,14 +34,10 @@ _STORED: Final = ("file", "directory", "block")
 """Kinds of files that only a device or a server keeps waiting, so that their calls are slow and none that wait."""
 
 
-def _constant(column: np.ndarray) -> bool:
-    return column.strides == (0,)
-
-
 def amount(batch: EventBatch, name: str) -> np.ndarray:
     """Return a column of `MEASURED`, int64, 0 where it was not measured."""
     column = batch[name]
-    if _constant(column):
+    if is_one_value(column):
         return column if len(column) and column[0] >= 0 else np.zeros(len(column), np.int64)
     return np.asarray(np.maximum(column, 0))
 
@@ -79,13 +77,13 @@ class Spent:
 
 def _slept_untimed(batch: EventBatch) -> int:
     """Return how long faults slept, ns: it is all that is known of their time."""
-    rows = np.flatnonzero(fault_rows(batch))
+    rows = rows_of(fault_rows(batch))
     return sum(int(np.maximum(batch[name][rows], 0).sum()) for name in PARTS) if len(rows) else 0
 
 
 def _total(column: np.ndarray) -> int:
     """Return the sum of what was measured, -1 where nothing was."""
-    if _constant(column):
+    if is_one_value(column):
         return int(column[0]) * (len(column) if column[0] >= 0 else 1)
     if int(column.min()) >= 0:
         return int(column.sum())
@@ -111,7 +109,7 @@ def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
         at = waits_at(batch.tables["syscall"]).take(batch["syscall"])
     may = at_others(batch, at)
     slept = batch["wait_other_ns"]
-    if _constant(slept) and (not len(slept) or slept[0] < 0):
+    if is_one_value(slept) and (not len(slept) or slept[0] < 0):
         return may
     stored = batch.tables["file_kind"].among(_STORED).take(batch["file_kind"])
     most = slept > latencies(batch)[0] >> 1
@@ -126,7 +124,7 @@ def waiting(batch: EventBatch, rows: np.ndarray) -> np.ndarray:
         rows: `wait_rows` of them; where it was not measured, all of their time.
     """
     slept = batch["wait_other_ns"]
-    if _constant(slept) and len(slept) and slept[0] >= 0:
+    if is_one_value(slept) and len(slept) and slept[0] >= 0:
         return slept
     return np.where(slept < 0, np.where(rows, latencies(batch)[0], 0), slept)
 

@@ -10,7 +10,8 @@ from ior_nb.aggregate.columns import Columns, mean
 from ior_nb.aggregate.rows import latencies, ways
 from ior_nb.aggregate.spent import MEASURED
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.index import grown
+from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.index import grown, rows_of
 
 __all__ = ["SUMMED", "Measures", "Sums", "averaged", "measured", "together"]
 
@@ -54,7 +55,7 @@ class Sums:
     def most(self, name: str, at: np.ndarray, values: np.ndarray) -> None:
         """Keep the largest value of each group: the few that are larger than those before cost something."""
         column = self.columns[name]
-        above = np.flatnonzero(values > column.take(at))
+        above = rows_of(values > column.take(at))
         np.maximum.at(column, at[above], values[above])
 
 
@@ -84,13 +85,13 @@ class Measures:
         sums.add("time_ns", at, latency)
         sums.count("timed", at if done.all() else at[done])
         sums.most("max_ns", at, latency)
-        failed = np.flatnonzero(batch["is_error"])
+        failed = rows_of(batch["is_error"])
         if len(failed):
             probe = batch["probe"][failed]
             sums.count("errors", at[failed[~probe]])
             sums.count("probes", at[failed[probe]])
         count, calls = batch["bytes"].view(np.int64), batch["syscall"]
-        rows = np.flatnonzero(count)
+        rows = rows_of(count)
         if len(rows):
             count, calls, at = count[rows], calls[rows], at[rows]
             reads, writes = ways(batch.tables["syscall"])
@@ -103,9 +104,9 @@ class Measures:
         for name, sums in self._spent.items():
             sums.grow(size)
             values = batch[name]
-            if not len(values) or int(values[0] if values.strides == (0,) else values.max()) < 0:
+            if not len(values) or int(values[0] if is_one_value(values) else values.max()) < 0:
                 continue
-            rows = np.flatnonzero(values >= 0)
+            rows = rows_of(values >= 0)
             if len(rows):
                 groups = credited if credited is not None and name == "fetched_bytes" else at
                 groups = groups if len(rows) == len(groups) else groups[rows]

@@ -22,7 +22,7 @@ __all__ = ["INSTALL", "Busy", "NoService", "Served", "connect", "place"]
 INSTALL: Final = "sudo ior-nb serve --install"
 """What brings it to a machine."""
 _PLACE: Final = "/run/ior-nb.sock"
-_WAIT_S: Final = 30.0
+_WAIT_S: Final = 60.0  # the first one may have to compile
 _MOST_GREETING: Final = 4096
 
 

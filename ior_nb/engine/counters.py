@@ -14,7 +14,7 @@ from ior_nb.engine.player import TOTALS
 from ior_nb.errors import ConfigError, SourceError
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
 from ior_nb.runtime.clock import boot_clock
-from ior_nb.runtime.text import middle_cut, printable
+from ior_nb.runtime.text import brief
 from ior_nb.syscalls import SYSCALLS
 
 __all__ = ["CountersEngine"]
@@ -43,7 +43,7 @@ class CountersEngine:
     def __init__(self, instead_of: SourceError | None = None) -> None:
         self._instead_of = instead_of
         if instead_of is not None:
-            why = middle_cut(printable(str(instead_of).partition("\n")[0]).removesuffix("."), 300)
+            why = brief(str(instead_of), 300)
             self.notes = (f"nothing can be traced here: {why}{'' if 'doctor' in why else ' (see %ior doctor)'}",)
 
     def open(self) -> None:

@@ -6,6 +6,7 @@ knows no syscall by name either.
 
 from __future__ import annotations
 
+import functools
 import mmap
 from collections.abc import Mapping
 from typing import Final
@@ -31,7 +32,8 @@ from ior_nb.engine.spent import Spent
 from ior_nb.engine.stacks import TEXTS, Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS
-from ior_nb.runtime.index import grown
+from ior_nb.runtime.completeness import COUNTED
+from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.schema import column, is_error
 from ior_nb.syscalls import BY_NAME, SYSCALLS
 from ior_nb.syscalls.machine import OPEN_FLAGS
@@ -43,11 +45,13 @@ EVENT: Final = np.dtype(
 )
 COUNTER: Final = np.dtype(
     [
-        *((name, "<u8") for name in ("calls", "errors", "probes", "bytes", "latency")),
+        *((name, "<u8") for name in COUNTED),
         ("histogram", "<u8", (wire.BUCKETS,)),
     ]
 )
 
+_OF_SIZE: Final = has("size") | has("msghdr")
+_SIZED: Final = _OF_SIZE & (CLASS > 0)
 _EFAULT: Final = 14
 _PAGE_FAULT: Final = BY_NAME["page_fault"].number
 _MSG_PEEK: Final = 2
@@ -71,6 +75,30 @@ def counters_of(payload: bytes) -> np.ndarray:
     return np.ascontiguousarray(words.sum(axis=0, dtype="<u8")).view(COUNTER).reshape(wire.SPECS)
 
 
+class _Kinds:
+    """What can be said of records by the system calls they are of; frames of the same calls have one.
+
+    Args:
+        present: which calls there are: bool, by number.
+    """
+
+    def __init__(self, present: np.ndarray) -> None:
+        numbers = rows_of(present)
+        self.page_faults = bool(present[_PAGE_FAULT])
+        self.paths, self.positions, self.descriptors, self.sized = (
+            bool(table[numbers].any()) for table in (ANY_PATH, POSITIONED, RESULT_FD, _SIZED)
+        )
+        self.arguments = {
+            role: indexes for role, table in ROLE.items() if (indexes := set(table[numbers].tolist()) - {-1})
+        }
+        """By role: which arguments play it. Roles that none plays are left out."""
+
+
+@functools.lru_cache(256)
+def _kinds(present: bytes) -> _Kinds:
+    return _Kinds(np.frombuffer(present, bool))
+
+
 class _Records:
     """One frame of records on its way to columns.
 
@@ -86,32 +114,35 @@ class _Records:
         for begin in range(0, self.count, _BLOCK):
             words[:, begin : begin + _BLOCK] = records[begin : begin + _BLOCK].T
         self.raw = {name: _field(words, *place[:2]) for name, place in (EVENT.fields or {}).items()}
+        self.bits = np.bitwise_or.reduce(words, axis=1).view(EVENT)[0]
+        """One record with the bits that any has: a field that is 0 in it is 0 in all."""
         # Index arrays of the machine's own width: `take` then needs no conversion.
         self.nr = np.minimum(self.raw["nr"], wire.SPECS - 1).astype(np.intp)
-        self.present = np.bincount(self.nr, minlength=wire.SPECS) > 0
+        self.kinds = _kinds((np.bincount(self.nr, minlength=wire.SPECS) > 0).tobytes())
         self.ret = self.raw["ret"].copy()
         self.extra = self.raw["extra"]
         self.columns: dict[str, np.ndarray] = {}
 
-    def any(self, table: np.ndarray) -> bool:
-        """Whether any record is of a call marked in a boolean table."""
-        return bool(self.present[table].any())
+    def any(self, role: str) -> bool:
+        """Whether any record is of a call that has an argument of that role."""
+        return role in self.kinds.arguments
 
     def words(self, role: str, dtype: str = "<i8") -> tuple[np.ndarray, np.ndarray]:
         """Return the rows whose call has an argument of that role, and its value in each."""
-        index = ROLE[role]
-        if not self.any(index >= 0):
+        if not self.any(role):
             return _NO_ROWS, _NO_ROWS
-        rows = np.flatnonzero((index >= 0).take(self.nr))
+        index = ROLE[role]
+        rows = rows_of(has(role).take(self.nr))
         return rows, self.raw["args"][rows, index.take(self.nr.take(rows))].astype(dtype)
 
     def column(self, role: str, absent: int, dtype: str) -> np.ndarray:
         """Return the argument of that role as a whole column."""
-        values = np.full(self.count, absent, dtype)
+        values: np.ndarray | int = absent
         table = ROLE[role]
-        for index in set(table[self.present].tolist()) - {-1}:
-            values = np.where((table == index).take(self.nr), self.raw["args"][:, index].astype(dtype), values)
-        return values
+        for index in self.kinds.arguments.get(role, ()):
+            given = self.raw["args"][:, index].astype(dtype)
+            values = np.where((table == index).take(self.nr), given, np.asarray(values, dtype))
+        return values if isinstance(values, np.ndarray) else np.full(self.count, absent, dtype)
 
     def fill(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
         """Write values into some rows of a column; the others keep what the schema says for "does not apply"."""
@@ -198,7 +229,7 @@ class Decoder:
         at_pid = np.minimum(pid, MAX_PID).astype(np.intp)
         flags = raw["flags"].copy()
         failed = r.ret < 0
-        rows = np.flatnonzero(failed)
+        rows = rows_of(failed)
         failed[rows] = is_error(r.ret[rows])
         rows = rows[failed[rows]]
         r.columns = {
@@ -221,19 +252,19 @@ class Decoder:
             "inode": names.inodes.take(file),
             "file": names.paths_of(file),
         }
-        if r.present[_PAGE_FAULT]:
+        if r.kinds.page_faults:
             r.columns["state"] = np.where(nr == _PAGE_FAULT, self._untimed, r.columns["state"])
         if len(rows):
             self._probes(r, rows)
-        if raw["generation"].any():
+        if r.bits["generation"]:
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
-        if raw["stack"].any():
+        if r.bits["stack"]:
             stacks, ids = self.stacks, self.stacks.known(raw["stack"])
             r.columns["stack"] = stacks.texts.take(ids)
             r.columns["py_file"] = stacks.files.take(ids)
             r.columns["py_line"] = stacks.lines.take(ids)
             r.columns["py_func"] = stacks.functions.take(ids)
-        if raw["opener"].any():
+        if r.bits["opener"]:
             r.columns["opened_at"] = self.stacks.places.take(self.stacks.known(raw["opener"]))
         names.in_their_time(at_pid, raw["time"], r.columns["ppid"], r.columns["started_before"])
         sockets = names.sockets.take(file)
@@ -242,19 +273,19 @@ class Decoder:
             r.columns["peer"], r.columns["local"] = names.peers.take(file), names.locals.take(file)
         self._descriptors(r)
         self._bytes(r)
-        if r.any(POSITIONED):
+        if r.kinds.positions:
             self._positions(r)
-        if r.any(ANY_PATH) and raw["names"].any():
+        if r.kinds.paths and r.bits["names"]:
             self._paths(r)
         _rare(r, self._operations)
-        self.spent.fill(raw, nr, r.columns)
-        return EventBatch(r.columns, self.tables)
+        self.spent.fill(raw, r.bits, nr, r.columns)
+        return EventBatch.owning(r.columns, r.count, self.tables)
 
     def _probes(self, r: _Records, failed: np.ndarray) -> None:
         """Tell the answers to questions from failures, where call and error, or the request of an ioctl, say which."""
         probe = PROBES[r.nr[failed], np.minimum(-r.ret[failed], PROBES.shape[1] - 1)]
         index = ROLE["request"][r.nr[failed]]
-        asked = np.flatnonzero(probe & (index >= 0))
+        asked = rows_of(probe & (index >= 0))
         if len(asked):
             requests = r.raw["args"][failed[asked], index[asked]].astype(np.uint32)  # the kernel looks at no more
             probe[asked] = np.isin(requests, ASKING)
@@ -262,13 +293,13 @@ class Decoder:
 
     def _descriptors(self, r: _Records) -> None:
         fd = r.columns["fd"] = r.column("fd", -1, "int32")
-        if r.any(RESULT_FD):
-            rows = np.flatnonzero(RESULT_FD.take(r.nr) & (r.ret >= 0) & (r.raw["flags"] & wire.EF_NO_RETURN == 0))
+        if r.kinds.descriptors:
+            rows = rows_of(RESULT_FD.take(r.nr) & (r.ret >= 0) & (r.raw["flags"] & wire.EF_NO_RETURN == 0))
             fd[rows] = r.ret[rows]
-        if r.any(has("fds_out")):
-            rows = np.flatnonzero(has("fds_out")[r.nr] & (r.ret == 0))
+        if r.any("fds_out"):
+            rows = rows_of(has("fds_out")[r.nr] & (r.ret == 0))
             fd[rows] = (r.extra[rows] & 0xFFFFFFFF).astype(np.int32)
-        if r.any(has("fd2")):
+        if r.any("fd2"):
             r.columns["old_file"] = self.names.paths_of(self.names.file_places.find(r.raw["file2"]))
 
     def _bytes(self, r: _Records) -> None:
@@ -286,16 +317,15 @@ class Decoder:
             cut = (message_flags & _MSG_TRUNC != 0) & (capacity > 0)  # the result is the length on the wire
             moved[rows] = np.where(cut, np.minimum(moved[rows], capacity), moved[rows])
             moved[rows[message_flags & _MSG_PEEK != 0]] = 0
-        sized = has("size") | has("msghdr")
-        if r.any(sized & (CLASS > 0)):
-            nothing = np.flatnonzero(requested == 0)
-            moved[nothing[sized[r.nr[nothing]]]] = 0  # a size probe moves nothing
+        if r.kinds.sized:
+            nothing = rows_of(requested == 0)
+            moved[nothing[_OF_SIZE[r.nr[nothing]]]] = 0  # a size probe moves nothing
         r.columns["bytes"] = moved.view(np.uint64)
 
     def _positions(self, r: _Records) -> None:
         good = POSITIONED.take(r.nr) & self._seekable.take(r.columns["file_kind"])
         r.columns["offset"] = np.where(good, r.raw["pos"], -1)
-        if r.any(has("fd2")):
+        if r.any("fd2"):
             two = has("fd2").take(r.nr)
             source = self.names.kinds.take(self.names.file_places.find(r.raw["file2"]))
             r.columns["old_offset"] = np.where(two & self._seekable[source], r.extra, -1)
@@ -303,13 +333,13 @@ class Decoder:
     def _paths(self, r: _Records) -> None:
         """Fill path_arg and old_file, and file where no descriptor names it."""
         names, columns = self.names, r.columns
-        rows = np.flatnonzero(r.raw["names"])
+        rows = rows_of(r.raw["names"])
         calls, ids = r.nr[rows], r.raw["names"][rows]
         given = names.waiting[wire.N_PATH1].take(ids)
         r.fill("path_arg", rows, np.where(has("path_out")[calls], 0, given["code"]))
         in_tree = has("path")[calls] | has("exec_path")[calls]
         arguments = given["code"]
-        in_root = np.flatnonzero((given["flags"] & wire.NF_IN_ROOT != 0) & (arguments != 0))
+        in_root = rows_of((given["flags"] & wire.NF_IN_ROOT != 0) & (arguments != 0))
         if len(in_root):  # the base is the root: the path below it is an absolute one
             arguments = arguments.copy()
             arguments[in_root] = names.rooted(arguments[in_root])

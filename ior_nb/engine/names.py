@@ -20,7 +20,7 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.places import Places
 from ior_nb.engine.spelling import absolute, both_ends, readable, socket_text, special_name
 from ior_nb.runtime import StringTable
-from ior_nb.runtime.index import Index, grown
+from ior_nb.runtime.index import Index, grown, rows_of
 
 __all__ = ["CHUNK", "MAX_PID", "Names", "Waiting"]
 
@@ -166,8 +166,8 @@ class Names:
         """
         old, self._texts, self._tables = self._texts, tables["file"], tables
         self._root = self._texts.intern("/")
-        resting = np.flatnonzero(self.paths < 0)
-        used = np.flatnonzero(self.paths > 0)
+        resting = rows_of(self.paths < 0)
+        used = rows_of(self.paths > 0)
         self._attic = [*map(self._attic.__getitem__, (-1 - self.paths[resting]).tolist()), *old.at(self.paths[used])]
         self.paths[np.concatenate([resting, used])] = -1 - np.arange(len(self._attic))
         self._joined.clear()
@@ -239,14 +239,14 @@ class Names:
         heads, codes = self._assembled(chunks)
         types = heads["type"]
         for waiting_kind, waiting in self.waiting.items():
-            mine = np.flatnonzero(types == waiting_kind)
+            mine = rows_of(types == waiting_kind)
             if len(mine):
                 rows = np.empty(len(mine), Waiting.FIELDS)
                 rows["code"] = self._below_descriptor(heads["flags"][mine], codes[mine])
                 for field in ("id", "base", "flags"):
                     rows[field] = heads[field][mine]
                 waiting.add(rows)
-        mine = np.flatnonzero(types == wire.N_FILE)
+        mine = rows_of(types == wire.N_FILE)
         if len(mine):
             self._take_files(heads[mine], codes[mine])
 
@@ -275,7 +275,7 @@ class Names:
         """
         if not self._past:
             return
-        rows = np.flatnonzero(times < self._born.take(pids))
+        rows = rows_of(times < self._born.take(pids))
         for pid in set(pids[rows].tolist()) & self._past.keys():
             lives = self._past[pid]
             mine = rows[pids[rows] == pid]
@@ -286,7 +286,7 @@ class Names:
 
     def _below_descriptor(self, flags: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Return codes with the kernel's /dev/fd/NUMBER/PATH as the path that was given, relative to the descriptor."""
-        rows = np.flatnonzero(flags & wire.NF_BY_DESCRIPTOR)
+        rows = rows_of(flags & wire.NF_BY_DESCRIPTOR)
         if len(rows):
             texts = (_BY_DESCRIPTOR.sub("", self._texts[code]) for code in codes[rows].tolist())
             codes[rows] = self._texts.intern_many(list(texts))
@@ -311,7 +311,7 @@ class Names:
         key = chunks["id"].astype(np.uint64) << np.uint64(3) | chunks["type"].astype(np.uint64)
         order = np.lexsort((chunks["part"], key))
         chunks, key = chunks[order], key[order]
-        first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+        first = rows_of(np.r_[True, key[1:] != key[:-1]])
         counts = np.diff(np.r_[first, len(chunks)])
         whole = counts == chunks["parts"][first]
         if not whole.all():  # the rest of a name comes with the next frame, or it was lost
@@ -321,11 +321,11 @@ class Names:
             first = np.r_[0, np.cumsum(counts)[:-1]].astype(np.int64) if len(counts) else np.empty(0, np.int64)
         heads = chunks[first]
         codes = np.zeros(len(heads), np.int32)
-        short = np.flatnonzero(counts == 1)
+        short = rows_of(counts == 1)
         codes[short] = self._codes_of(np.ascontiguousarray(heads[short]))
         raw = chunks["text"].tobytes()
         step = wire.CHUNK_TEXT
-        long = np.flatnonzero(counts > 1).tolist()  # beyond 208 bytes: few
+        long = rows_of(counts > 1).tolist()  # beyond 208 bytes: few
         texts = []
         for k in long:
             last = first[k] + counts[k] - 1
@@ -402,7 +402,7 @@ class Names:
             plain[special] = self._texts.intern_many(names)
         self.paths[places] = plain
         sockets = heads["socket"]
-        described = np.flatnonzero(sockets)
+        described = rows_of(sockets)
         self.sockets[places] = self.peers[places] = self.locals[places] = 0
         if len(described):
             self.sockets[places[described]] = self._tables["socket"].intern_many(
@@ -427,7 +427,7 @@ class Names:
         plain = (base == self._root) | (base == 0)
         self._absolutes = grown(self._absolutes, int(codes.max(initial=0)) + 1)
         result = np.where(plain, self._absolutes[codes], 0)
-        rows = np.flatnonzero((result == 0) & (codes != 0))
+        rows = rows_of((result == 0) & (codes != 0))
         if len(rows):
             pairs = (base[rows].astype(np.int64) << 32 | codes[rows]).tolist()
             if len(self._joined) > _REMEMBERED:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime.index import Index, grown
+from ior_nb.runtime.index import Index, grown, rows_of
 
 __all__ = ["Places"]
 
@@ -33,14 +33,14 @@ class Places:
         if int(ids.max(initial=0)) < len(self._near):
             return self._near.take(ids)
         places: np.ndarray = np.maximum(self._far.find(ids.astype(np.uint64)), 0).astype(np.intp)
-        near = np.flatnonzero(ids < len(self._near))
+        near = rows_of(ids < len(self._near))
         places[near] = self._near.take(ids[near])
         return places
 
     def give(self, ids: np.ndarray) -> np.ndarray:
         """Return the place of each id; new ones get the next."""
         places = self.find(ids)
-        rows = np.flatnonzero((places == 0) & (ids > 0))
+        rows = rows_of((places == 0) & (ids > 0))
         if not len(rows):
             return places
         new, which = np.unique(ids[rows], return_inverse=True)

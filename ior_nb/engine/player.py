@@ -199,8 +199,8 @@ class Player:
                 self._totals[name] += count
             for name, row in counters.items():
                 if (call := BY_NAME.get(name)) is not None:
-                    for field, measure in zip(("calls", "errors", "probes", "bytes", "latency"), COUNTED, strict=True):
-                        self._counters[field][call.number] += np.uint64(row[measure])
+                    for measure in COUNTED:
+                        self._counters[measure][call.number] += np.uint64(row[measure])
 
     def numbers(self, rows: EventBatch) -> np.ndarray:
         """Return the numbers of the rows' system calls, -1 for names that are none; all rows share their tables."""
@@ -281,7 +281,7 @@ def tally(counters: np.ndarray, numbers: np.ndarray, rows: EventBatch) -> None:
     np.add.at(counters["errors"], numbers, rows.failed.astype(np.uint64))
     np.add.at(counters["probes"], numbers, rows["probe"].astype(np.uint64))
     np.add.at(counters["bytes"], numbers, rows["bytes"])
-    np.add.at(counters["latency"], numbers, latency)
+    np.add.at(counters["latency_ns"], numbers, latency)
     octave = np.frexp(latency.astype(np.float64))[1] - 1
     np.add.at(counters["histogram"], (numbers, np.clip(octave, 0, wire.BUCKETS - 1)), np.uint64(1))
 

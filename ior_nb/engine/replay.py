@@ -23,7 +23,7 @@ from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.completeness import accounting_of, caveats_of, counters_of, unfilled_of
 from ior_nb.runtime.schema import NAMES
-from ior_nb.runtime.text import middle_cut, printable
+from ior_nb.runtime.text import brief, middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find
 from ior_nb.syscalls import SYSCALLS
 
@@ -274,7 +274,7 @@ class StandIn(ReplayEngine):
 
     def __init__(self, path: str | Path, reason: str, *, clock: Callable[[], int] = boot_clock) -> None:
         super().__init__(path, 1.0, clock=clock)
-        self._reason = middle_cut(printable(reason.partition("\n")[0].partition(". ")[0]), 160)
+        self._reason = brief(reason, 160)
         self._found: list[Recording] = []
         self._turn = 0
         self._wanted = Event()  # a dashboard that opens later sees the whole of it move

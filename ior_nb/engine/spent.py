@@ -10,6 +10,8 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.engine.roles import CLASS
 from ior_nb.runtime import StringTable
+from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.index import rows_of
 
 __all__ = ["ALL", "FETCHED", "LOCKS", "RUN_DELAY", "WAITS", "Spent", "unpacked"]
 
@@ -54,28 +56,30 @@ class Spent:
         kinds = tables["file_kind"]
         self._files = kinds.intern_many(["file", "block"])
 
-    def fill(self, raw: Mapping[str, np.ndarray], nr: np.ndarray, columns: dict[str, np.ndarray]) -> None:
+    def fill(
+        self, raw: Mapping[str, np.ndarray], bits: np.void, nr: np.ndarray, columns: dict[str, np.ndarray]
+    ) -> None:
         """Add the columns.
 
         Args:
             raw: the fields of the records.
+            bits: the bits that any of them has in each field.
             nr: number of the call of each.
             columns: those that are there, `latency_ns`, `bytes` and `file_kind` among them.
         """
-        count = len(nr)
         parts: dict[str, np.ndarray] = {}
         if RUN_DELAY in self.measured:
-            parts["wait_cpu_ns"] = _column(raw["run_delay"], count)
+            parts["wait_cpu_ns"] = _column(raw, bits, "run_delay")
         if WAITS in self.measured:
-            parts["wait_device_ns"] = _column(raw["wait_device"], count)
+            parts["wait_device_ns"] = _column(raw, bits, "wait_device")
             if LOCKS in self.measured:
-                parts["wait_lock_ns"] = _column(raw["wait_lock"], count)
-            parts["wait_other_ns"] = _column(raw["wait_other"], count)
+                parts["wait_lock_ns"] = _column(raw, bits, "wait_lock")
+            parts["wait_other_ns"] = _column(raw, bits, "wait_other")
         if self.measured >= {RUN_DELAY, WAITS}:
             columns["on_cpu_ns"] = _left(columns["latency_ns"].view(np.int64), parts)
         columns |= parts
         if FETCHED in self.measured:
-            fetched = columns["fetched_bytes"] = _column(raw["fetched"], count)
+            fetched = columns["fetched_bytes"] = _column(raw, bits, "fetched")
             columns["source"] = self._source(fetched, raw["flags"], nr, columns)
 
     def _source(
@@ -87,25 +91,25 @@ class Spent:
             reads |= _TRANSFERS.take(nr) & (there >= 0)
         reads &= columns["bytes"] != 0
         source = np.where(reads, np.int32(self._cache), np.int32(0))
-        if (slept := columns.get("wait_device_ns")) is not None and slept.strides != (0,):
+        if (slept := columns.get("wait_device_ns")) is not None and not is_one_value(slept):
             source[reads & (slept > 0)] = self._waited
-        if fetched.strides != (0,):
-            rows = np.flatnonzero(fetched > 0)
+        if not is_one_value(fetched):
+            rows = rows_of(fetched > 0)
             source[rows] = np.where(flags[rows] & wire.EF_DIRECT, self._direct, self._device)
             source[fetched < 0] = 0
         return source
 
 
-def _column(words: np.ndarray, count: int) -> np.ndarray:
+def _column(raw: Mapping[str, np.ndarray], bits: np.void, name: str) -> np.ndarray:
     """Return a column; one that takes no memory where all is zero, as it mostly is."""
-    if words.any():
-        return unpacked(words)
-    return np.ndarray((count,), np.int64, _NOTHING, strides=(0,))
+    if bits[name]:
+        return unpacked(raw[name])
+    return np.ndarray((len(raw[name]),), np.int64, _NOTHING, strides=(0,))
 
 
 def _left(latency: np.ndarray, parts: dict[str, np.ndarray]) -> np.ndarray:
     """Return what of the latency is no wait; waits that are longer are cut, for two clocks are never quite one."""
-    some = [name for name, values in parts.items() if values.strides != (0,)]
+    some = [name for name, values in parts.items() if not is_one_value(values)]
     if not some:
         return latency
     left = latency.copy()
@@ -114,7 +118,7 @@ def _left(latency: np.ndarray, parts: dict[str, np.ndarray]) -> np.ndarray:
         left -= parts[name]
         unknown |= parts[name] < 0
     for name in reversed(some):  # what somebody else took is the longest, and the first to be cut
-        rows = np.flatnonzero((left < 0) & ~unknown)
+        rows = rows_of((left < 0) & ~unknown)
         if not len(rows):
             break
         cut = np.minimum(-left[rows], parts[name][rows])

@@ -16,6 +16,7 @@ from ior_nb.export.about import About
 from ior_nb.export.arrow import foreign_column, foreign_types
 from ior_nb.export.joined import decimal, joined, optional, spelled
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.rows import Rows, grouped, read
 from ior_nb.runtime.schema import TEXT_COLUMNS
 from ior_nb.runtime.text import printable
@@ -61,7 +62,7 @@ def csv(rows: Rows, about: About, *, raw: bool = False) -> Iterator[bytes]:
         for heading in HEADER:
             name = _COLUMN.get(heading, heading)
             # A column that is one value has it as a string that stands in every row.
-            one = len(part) > 1 and part[name].strides == (0,)
+            one = len(part) > 1 and is_one_value(part[name])
             rows = part[:1] if one else part
             column = spelled(rows, name, spelling) if name in TEXT_COLUMNS else decimal(rows[name])
             cells += [column[0].as_py() if one else column, ","]

@@ -151,11 +151,10 @@ def _wide(codes: np.ndarray, width: int) -> np.ndarray:
 def merged(names: list[str], codes: np.ndarray, weights: dict[str, np.ndarray], fields: tuple[str, ...] = ()) -> Stacks:
     """Return stacks sorted by their text, equal ones as one: different values may give equal frames."""
     # A stack sorts as its line does when every frame has its `;`, but for the last one.
-    tokens = sorted((one_line([name]) + end, at) for at, name in enumerate(names) for end in ("", ";"))
+    lines = [one_line([name]) for name in names]
+    tokens = sorted((line + end, at) for at, line in enumerate(lines) for end in ("", ";"))
     place = {token: at for at, token in enumerate(tokens)}
-    last, inner = (
-        np.array([place[one_line([name]) + end, at] for at, name in enumerate(names)], np.int64) for end in ("", ";")
-    )
+    last, inner = (np.array([place[line + end, at] for at, line in enumerate(lines)], np.int64) for end in ("", ";"))
     ends = np.pad(codes, ((0, 0), (0, 1)), constant_values=-1)[:, 1:] < 0
     ranks = np.where(codes < 0, -1, np.where(ends, last.take(codes), inner.take(codes)))
     order = np.lexsort(ranks.T[::-1])
@@ -206,11 +205,15 @@ class Tree:
         best = wanted[np.argsort(-total[wanted], kind="stable")[: max(0, limit - 1)]]
         return [0, *np.sort(best).tolist()]
 
-    def classes(self) -> list[str]:
-        """Return the byte class of each frame, that of the system call it is or stands below; empty above one."""
-        found = [""]
-        for name, parent in zip(self.names[1:], self.parents[1:], strict=True):
-            found.append(found[parent] or CLASS_OF.get(name, ""))
+    def classes(self, shown: Sequence[int]) -> dict[int, str]:
+        """Return the byte class of each frame, that of the system call it is or stands below; empty above one.
+
+        Args:
+            shown: the numbers of frames, ascending, the root and the parents of all among them.
+        """
+        found = {0: ""}
+        for number in shown[1:]:
+            found[number] = found[self.parents[number]] or CLASS_OF.get(self.names[number], "")
         return found
 
     def path(self, number: int) -> list[str]:

@@ -46,7 +46,7 @@ def by_time(
     Args:
         batches: the rows.
         wanted: their Arrow schema.
-        folder: where there is room for them, about twice as much as their recording takes.
+        folder: where there is room for them, about four times what their recording takes.
         run: rows that are sorted at once.
         block: rows that are read at once of a run.
 
@@ -79,7 +79,7 @@ def _put(fd: int, rows: EventBatch, wanted: pa.Schema, blocks: list[_Block], siz
     """Write a run behind the others."""
     import pyarrow as pa
 
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
     for at in range(0, len(rows), size):
         part = rows[at : at + size]
         sink = pa.BufferOutputStream()

@@ -62,7 +62,7 @@ def convert(
     Rows stand in the order of `ior_nb.load`, or by time, and where that is not the order of a single recording they are
     numbered anew. What the footers say of completeness, cells and clocks is kept. Memory is needed for half a million
     rows, and to sort for some thousands more of each half million that overlap in time; then the target's folder has to
-    have room for the rows once more, meanwhile.
+    have room for four times what the recordings take, meanwhile.
 
     Args:
         recordings: a file, a pattern, a folder, or several of these; ours, what a crash left, or those of `ior`.

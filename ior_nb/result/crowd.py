@@ -10,7 +10,7 @@ import numpy as np
 
 from ior_nb.aggregate.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
-from ior_nb.runtime.index import grown
+from ior_nb.runtime.index import grown, rows_of
 
 __all__ = ["Children", "Crowd", "Moved"]
 
@@ -63,17 +63,17 @@ class Crowd:
             pids = np.where(strange, 0, pids)
         at = self._places.take(pids)
         if not at.all():
-            self._enter(batch, pids, np.flatnonzero((at == 0) & (pids > 0)))
+            self._enter(batch, pids, rows_of((at == 0) & (pids > 0)))
             at = self._places.take(pids)
         count = len(self._pids)
         self._sums.columns["calls"][:count] += np.bincount(at, minlength=count)
         if moved is not None:
             self._sums.add("read", at[moved.rows], moved.read)
             self._sums.add("written", at[moved.rows], moved.written)
-        main = np.flatnonzero(batch["tid"] == batch["pid"])
+        main = rows_of(batch["tid"] == batch["pid"])
         last = np.full(count, -1, np.int64)
         last[at.take(main)] = main  # the last one stays
-        self._name(batch, np.flatnonzero(last >= 0), last[last >= 0])
+        self._name(batch, rows_of(last >= 0), last[last >= 0])
 
     def _enter(self, batch: EventBatch, pids: np.ndarray, rows: np.ndarray) -> None:
         """Give the processes of these rows places."""
@@ -94,7 +94,7 @@ class Crowd:
         known = np.zeros(len(self._places) + 1, bool)
         known[self._pids[1:]] = True
         is_child = known[np.minimum(parents, len(known) - 1)] & (parents > 0)
-        there = np.flatnonzero(is_child)
+        there = rows_of(is_child)
         names = Counter(self._names.own.at(self._sums.columns["name"][there]))
         return Children(
             len(there),

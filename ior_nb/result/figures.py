@@ -85,7 +85,7 @@ def flame(
     metric = metric_name(metric)
     nodes = tree(stacks(rows, fields, [metric]))
     shown = nodes.largest(metric, MOST_FRAMES)
-    totals, kinds = nodes.totals[metric], nodes.classes()
+    totals, kinds = nodes.totals[metric], nodes.classes(shown)
     show = _UNIT_TEXT[metric]
     whole = max(1, int(totals[0]))
     figure = _icicle(

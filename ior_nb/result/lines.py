@@ -13,6 +13,8 @@ from ior_nb.result.cost import COSTS, Cost, Costs, Packages, margin_cells, said
 from ior_nb.result.imports import by_package, imports_html, imports_line
 from ior_nb.result.sources import Sources, here
 from ior_nb.runtime import EventBatch, Recoder
+from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.stacks import NO_FRAME, Frame, imported, is_cell, is_library, own_frame, parsed
 from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable
 
@@ -43,7 +45,7 @@ class LineTally:
     def add(self, batch: EventBatch) -> None:
         """Count these rows, if any has a stack."""
         codes = batch["stack"]
-        if not len(batch) or (codes.strides == (0,) and not codes[0]):
+        if not len(batch) or (is_one_value(codes) and not codes[0]):
             return
         with self._lock:
             own = self._stacks.codes(codes, batch.tables["stack"]).astype(np.intp)
@@ -61,7 +63,7 @@ class LineTally:
     def costs(self) -> dict[tuple[Frame, ...], Cost]:
         """Return what each stack made; those of calls without one under the empty stack."""
         with self._lock:
-            used = np.flatnonzero(self._sums.columns["calls"])
+            used = rows_of(self._sums.columns["calls"])
             costs, texts = self._sums.of(used), self._stacks.own.at(used)
         return dict(zip(map(parsed, texts), costs, strict=True))
 

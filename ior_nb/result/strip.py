@@ -9,6 +9,7 @@ import numpy as np
 
 from ior_nb.result.crowd import Moved
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.index import rows_of
 
 __all__ = ["Slots", "Strip", "drawn"]
 
@@ -70,7 +71,7 @@ class Slots:
         self._make_room(int(times.min()), max(int(times.max()), int(ends.max(initial=0))))
         at = (times >> self._shift) - self._first
         self._sums[0] += np.bincount(at, minlength=_FINE)
-        failed = np.flatnonzero(batch.failed)
+        failed = rows_of(batch.failed)
         if len(failed):
             self._sums[1] += np.bincount(at[failed], minlength=_FINE)
         if moved is not None:
@@ -125,7 +126,7 @@ class Slots:
 
 
 def _last(sums: np.ndarray) -> int:
-    return int(np.flatnonzero(sums.any(axis=0)).max(initial=0))
+    return int(rows_of(np.asarray(sums.any(axis=0))).max(initial=0))
 
 
 def drawn(pictures: list[tuple[np.ndarray, str, float]], top: float, name: str) -> str:
@@ -133,7 +134,7 @@ def drawn(pictures: list[tuple[np.ndarray, str, float]], top: float, name: str) 
     count = len(pictures[0][0])
     out, below = [], np.zeros(count)
     for values, color, strength in pictures:
-        for at in np.flatnonzero(values).tolist():
+        for at in rows_of(values).tolist():
             tall = max(float(values[at]) / (top or 1) * _HEIGHT, 1)
             y = _HEIGHT - tall - (below[at] if name == "bytes" else 0)
             out.append(

@@ -11,6 +11,7 @@ from ior_nb.aggregate.replies import Replies
 from ior_nb.aggregate.sums import Sums
 from ior_nb.result.crowd import Moved
 from ior_nb.runtime import EventBatch, Recoder
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.text import show_bytes, show_count, show_ns
 
 __all__ = ["Talk", "Talks"]
@@ -63,7 +64,7 @@ class Talks:
         if moved is None:
             return
         peers = batch["peer"][moved.rows]
-        mine = np.flatnonzero(peers)
+        mine = rows_of(peers)
         if not len(mine):
             return
         codes = self._names.codes(peers[mine], batch.tables["peer"]).astype(np.intp)
@@ -96,7 +97,7 @@ class Talks:
     def _ranked(self) -> np.ndarray:
         columns = self._sums.columns
         total = columns["received"] + columns["sent"]
-        used = np.flatnonzero(total)
+        used = rows_of(total)
         ranked: np.ndarray = used[np.argsort(-total[used], kind="stable")]
         return ranked
 

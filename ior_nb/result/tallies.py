@@ -8,6 +8,7 @@ from ior_nb.result.lines import LineTally
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.rows import Rows, read
+from ior_nb.runtime.waiting import Waiting
 
 __all__ = ["Tallies"]
 
@@ -22,7 +23,8 @@ class Tallies:
     def __init__(self, rows: Rows | None = None) -> None:
         self._rows = rows
         self._looking = Lock()
-        self._tally, self._lines, self._imports = Tally(), LineTally(), ImportTally()
+        self._tally, self._lines, self._imports = tallies = Tally(), LineTally(), ImportTally()
+        self._waiting = Waiting([name for one in tallies for name in one.columns])
 
     @property
     def there(self) -> bool:
@@ -30,13 +32,20 @@ class Tallies:
         return self._rows is None
 
     def add(self, batch: EventBatch) -> None:
-        """Count rows."""
+        """Count rows, when there are enough of them or somebody asks."""
+        with self._looking:
+            if (enough := self._waiting.add(batch)) is not None:
+                self._count(enough)
+
+    def _count(self, batch: EventBatch) -> None:
         for tally in (self._tally, self._lines, self._imports):
             tally.add(batch)
 
     def of_all(self) -> tuple[Tally, LineTally, ImportTally]:
         """Return the sums."""
         with self._looking:
+            if (waiting := self._waiting.taken()) is not None:
+                self._count(waiting)
             if self._rows is not None:
                 tallies = Tally(), LineTally(), ImportTally()
                 for batch in read(self._rows, *dict.fromkeys(name for one in tallies for name in one.columns)):

@@ -42,6 +42,7 @@ from ior_nb.result.writeback import left_over, most
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.host import HostCounts
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.mine import MINE, NONE, PIPE, SOCKET, SYSTEM, kind_of
 from ior_nb.runtime.peers import seen_files
 from ior_nb.runtime.text import middle_cut
@@ -76,7 +77,7 @@ class Tally:
     def __init__(self) -> None:
         self._lock = Lock()
         self._call_names, self._file_names = Recoder(), Recoder()
-        self._calls = Sums(("calls", "errors", "probes", "bytes", "latency", "waiting", "max"))
+        self._calls = Sums(("calls", "errors", "probes", "bytes", "latency_ns", "waiting", "max"))
         self._files = Sums((*_OF_FILES, *_WAITED))
         self._spent = Spent()
         self._dropped = 0  # files
@@ -102,14 +103,14 @@ class Tally:
         seen = seen_files(batch)
         file = self._file_names.codes(seen, tables["file"]).astype(np.intp)
         latency, moved = latencies(batch)[0], batch["bytes"].view(np.int64)
-        failed = np.flatnonzero(batch["is_error"])
+        failed = rows_of(batch["is_error"])
         names = self._call_names.own
         if self._ways.shape[1] < len(names):
             self._ways, self._waits_at, self._uses = ways(names), waits_at(names), uses(names)
         self._calls.grow(len(names))
         self._files.grow(len(self._file_names.own))
         self._calls.add("calls", call, 1)
-        self._calls.add("latency", call, latency)
+        self._calls.add("latency_ns", call, latency)
         self._calls.most("max", call, latency)
         self._files.add("calls", file, 1)
         self._files.add("latency", file, latency)
@@ -117,7 +118,7 @@ class Tally:
         self._spent.add(batch, latency)
         read_from = self._read_from(batch, call, file)
         rows_moved = self._add_bytes(call, file, read_from, moved) if moved.any() else None
-        fetching = np.flatnonzero(batch["fetched_bytes"] > 0)
+        fetching = rows_of(batch["fetched_bytes"] > 0)
         self._files.add("fetched", read_from[fetching], batch["fetched_bytes"][fetching])
         self._wait(batch, file)
         self._crowd.add(batch, rows_moved)
@@ -136,7 +137,7 @@ class Tally:
             if self._failures >= _FAILURES:
                 self._add_errors()
         waits = wait_rows(batch, self._waits_at.take(call))
-        rows = np.flatnonzero(waits)
+        rows = rows_of(waits)
         slept = waiting(batch, waits)
         self._slots.add(batch, latency, rows_moved, rows)
         self._calls.add("waiting", call, slept)
@@ -149,7 +150,7 @@ class Tally:
 
     def _use(self, batch: EventBatch, call: np.ndarray, file: np.ndarray) -> None:
         """Note which files are used, and not only looked at."""
-        rows = np.flatnonzero(self._files.columns["used"].take(file) == 0)
+        rows = rows_of(self._files.columns["used"].take(file) == 0)
         how, folder = self._uses.take(call[rows]), batch.tables["file_kind"].code("directory")
         used = how == 2
         used |= (how == 1) & (batch["file_kind"][rows] != folder) if folder else how == 1
@@ -169,7 +170,7 @@ class Tally:
         if not batch["old_file"].any():
             return file
         sources = source_files(batch, self._ways.all(axis=0).take(call))
-        credited = np.flatnonzero(sources != batch["file"])
+        credited = rows_of(sources != batch["file"])
         file = file.copy()
         file[credited] = self._file_names.codes(sources[credited], batch.tables["file"])
         self._files.grow(len(self._file_names.own))
@@ -181,7 +182,7 @@ class Tally:
         read, written = moved * reads.take(call), moved * writes.take(call)
         self._files.add("written", file, written)
         self._files.add("read", read_from, read)
-        rows = np.flatnonzero(moved)
+        rows = rows_of(moved)
         return Moved(rows, read[rows], written[rows])
 
     def _add_errors(self) -> None:
@@ -208,7 +209,7 @@ class Tally:
     def _ranked_files(self) -> np.ndarray:
         """Return the files that were used, the best first."""
         columns = self._files.columns
-        used = np.flatnonzero((columns["calls"] > 0) | (columns["read"] > 0))
+        used = rows_of((columns["calls"] > 0) | (columns["read"] > 0))
         used = used[used != 0]
         moved = columns["read"][used] + columns["written"][used]
         ranked: np.ndarray = used[np.lexsort((columns["latency"][used], columns["calls"][used], moved))[::-1]]
@@ -275,7 +276,7 @@ class Tally:
             errors=totals["errors"],
             bytes_read=int(moved[0]),
             bytes_written=int(moved[1]),
-            latency_ns=totals["latency"],
+            latency_ns=totals["latency_ns"],
             processes=processes,
             distinct_files=distinct_files,
             files=tuple(files),
@@ -309,13 +310,13 @@ class Tally:
         used = mine & ~gone & (found["used"] > 0)
 
         def named(which: np.ndarray) -> list[str]:
-            return [names[at] for at in np.flatnonzero(which)[:NAMED].tolist()]
+            return [names[at] for at in rows_of(which)[:NAMED].tolist()]
 
         of_system = (kinds == SYSTEM) & (found["read"] > 0)
-        for at in np.flatnonzero(of_system).tolist():
+        for at in rows_of(of_system).tolist():
             of_system[at] = not names[at].startswith(_KERNELS)
         read, written = mine & (found["read"] > 0), mine & (found["written"] > 0)
-        shown, looked = np.flatnonzero(used), mine & ~gone & ~used
+        shown, looked = rows_of(used), mine & ~gone & ~used
         sorts = (MINE, NONE) if meant is mine else (MINE, NONE, SYSTEM)
         failures = [
             (self._call_names.own[call], errno.errorcode.get(-ret, str(ret)))
@@ -390,8 +391,8 @@ class Tally:
         with self._lock:
             columns = self._calls.columns
             return {
-                self._call_names.own[code]: {key: int(columns[key.removesuffix("_ns")][code]) for key in COUNTED}
-                for code in np.flatnonzero(columns["calls"]).tolist()
+                self._call_names.own[code]: {key: int(columns[key][code]) for key in COUNTED}
+                for code in rows_of(columns["calls"]).tolist()
             }
 
     def _file_rows(self, codes: np.ndarray) -> list[FileRow]:
@@ -401,9 +402,9 @@ class Tally:
 
     def _call_rows(self) -> list[CallRow]:
         columns, calls = self._calls.columns, self._call_names.own
-        used = np.flatnonzero(columns["calls"])
-        best = used[np.lexsort((columns["calls"][used], columns["latency"][used]))[::-1][:TOP]]
-        names = ("calls", "errors", "bytes", "latency", "max")
+        used = rows_of(columns["calls"])
+        best = used[np.lexsort((columns["calls"][used], columns["latency_ns"][used]))[::-1][:TOP]]
+        names = ("calls", "errors", "bytes", "latency_ns", "max")
         return [CallRow(calls[code], *(int(columns[n][code]) for n in names)) for code in best.tolist()]
 
     def _error_rows(self, probe: int) -> list[ErrorRow]:
@@ -431,7 +432,7 @@ def _exact(
         CallRow(name, c["calls"], failed[name], c["bytes"], c["latency_ns"], slowest.get(name, 0))
         for name, c in counters.items()
     ]
-    totals = {name.removesuffix("_ns"): sum(c[name] for c in counters.values()) for name in _COUNTED}
+    totals = {name: sum(c[name] for c in counters.values()) for name in _COUNTED}
     totals |= {"errors": sum(failed.values()), "probes": sum(asked.values())}
     moved = (ways(counters) * [c["bytes"] for c in counters.values()]).sum(axis=1)
     return sorted(rows, key=lambda row: (-row.latency_ns, row.syscall))[:TOP], totals, moved

@@ -9,10 +9,20 @@ from typing import Any, Final, overload
 
 import numpy as np
 
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.schema import COLUMNS, NAMES, TEXT_COLUMNS, column
 from ior_nb.runtime.strings import StringTable
 
-__all__ = ["MOST_STRINGS", "ROWS_AT_ONCE", "EventBatch", "Row", "distinct", "new_tables", "renewed"]
+__all__ = [
+    "MOST_STRINGS",
+    "ROWS_AT_ONCE",
+    "EventBatch",
+    "Row",
+    "distinct",
+    "is_one_value",
+    "new_tables",
+    "renewed",
+]
 
 ROWS_AT_ONCE: Final = 32_768
 """Rows of one step where many are worked off: short enough that other threads do not wait long for the GIL."""
@@ -72,7 +82,7 @@ class EventBatch(Sequence["Row"]):
         for name, absent in _ABSENT.items():
             array = columns.get(name)
             if array is None:
-                array = _repeated(absent, self._length)
+                array = _absent(name, self._length)
             else:
                 array = _read_only(array.astype(absent.dtype, copy=False).view())  # the caller's own stays as it is
             self._columns[name] = array
@@ -92,6 +102,18 @@ class EventBatch(Sequence["Row"]):
         batch._columns, batch._length, batch.tables = columns, length, tables  # noqa: SLF001 - its own class
         batch.extras = extras
         return batch
+
+    @classmethod
+    def owning(cls, columns: dict[str, np.ndarray], length: int, tables: Mapping[str, StringTable]) -> EventBatch:
+        """Return a batch of columns that nobody else has, all of that length; those left out are absent."""
+        found: dict[str, np.ndarray] = {}
+        for name, absent in _ABSENT.items():
+            array = columns.get(name)
+            if array is None:
+                found[name] = _absent(name, length)
+            else:
+                found[name] = _read_only(array if array.dtype == absent.dtype else array.astype(absent.dtype))
+        return cls._of(found, length, tables)
 
     @classmethod
     def empty(cls, tables: Mapping[str, StringTable] | None = None) -> EventBatch:
@@ -135,7 +157,7 @@ class EventBatch(Sequence["Row"]):
     @property
     def nbytes(self) -> int:
         """What the rows take, without their strings: those belong to the tables, which others have as well."""
-        of_arrays = sum(0 if _is_one_value(array) else array.nbytes for array in self._columns.values())
+        of_arrays = sum(0 if is_one_value(array) else array.nbytes for array in self._columns.values())
         return of_arrays + sum(array.nbytes for array in self.extras.values()) + _FRAME_BYTES
 
     @property
@@ -177,7 +199,7 @@ class EventBatch(Sequence["Row"]):
         """Which calls are errors: bool, shape (n,). A probe that got "no" for an answer is none, though `is_error`."""
         failed = self._columns["is_error"]
         probe = self._columns["probe"]
-        return failed if _is_one_value(probe) and not probe[:1].any() else failed & ~probe
+        return failed if is_one_value(probe) and not probe[:1].any() else failed & ~probe
 
     def _of_state(self, name: str) -> np.ndarray:
         code = self.tables["state"].code(name)
@@ -214,10 +236,10 @@ class EventBatch(Sequence["Row"]):
 
     def take(self, which: np.ndarray) -> EventBatch:
         """Return the rows of a boolean mask, shape (n,), or of an array of row numbers."""
-        rows = np.flatnonzero(which) if which.dtype == np.bool_ else which
+        rows = rows_of(which) if which.dtype == np.bool_ else which
         count = len(rows)
         columns = {
-            n: _repeated(a[:1], count) if _is_one_value(a) else _read_only(a.take(rows))
+            n: _repeated(a[:1], count) if is_one_value(a) else _read_only(a.take(rows))
             for n, a in self._columns.items()
         }
         extras = {n: a[rows] for n, a in self.extras.items()} if self.extras else _NONE
@@ -247,7 +269,7 @@ class EventBatch(Sequence["Row"]):
 
 def distinct(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct values of codes below `size`, ascending, and of each code which of them it is, int32."""
-    if _is_one_value(codes) or (codes == codes[:1]).all():
+    if is_one_value(codes) or (codes == codes[:1]).all():
         return codes[:1], np.zeros(len(codes), np.int32)
     if size > 8 * len(codes):
         used, at = np.unique(codes, return_inverse=True)
@@ -255,13 +277,13 @@ def distinct(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     codes = codes.astype(np.intp)  # else both look-ups below convert them, slowly
     seen = np.zeros(size, bool)
     seen[codes] = True
-    used = np.flatnonzero(seen)
+    used = rows_of(seen)
     numbers = np.zeros(size, np.int32)
     numbers[used] = np.arange(len(used))
     return used, numbers.take(codes)
 
 
-def _is_one_value(array: np.ndarray) -> bool:
+def is_one_value(array: np.ndarray) -> bool:
     """Tell whether an array is one value, repeated without memory of its own: what a column that is absent is."""
     return array.strides == (0,)
 
@@ -271,8 +293,17 @@ def _repeated(value: np.ndarray, count: int) -> np.ndarray:
     return np.ndarray((count,), value.dtype, value, strides=(0,)) if len(value) else value
 
 
+_MANY: Final = 1 << 20
+_ABSENT_ROWS: Final = {name: _repeated(value, _MANY) for name, value in _ABSENT.items()}
+
+
+def _absent(name: str, count: int) -> np.ndarray:
+    """Return a column of which there is nothing. A slice of one that is there is made sooner than another."""
+    return _ABSENT_ROWS[name][:count] if count <= _MANY else _repeated(_ABSENT[name], count)
+
+
 def _concatenated(parts: list[np.ndarray], length: int) -> np.ndarray:
-    if all(map(_is_one_value, parts)) and len({part[0].item() for part in parts}) == 1:
+    if all(map(is_one_value, parts)) and len({part[0].item() for part in parts}) == 1:
         return _repeated(parts[0][:1], length)
     return _read_only(np.concatenate(parts))
 

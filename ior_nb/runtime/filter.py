@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime.batch import EventBatch
+from ior_nb.runtime.batch import EventBatch, is_one_value
 from ior_nb.runtime.patterns import IS_IMPORT, IS_MINE, NEGATIONS, exact_value, verdicts
 
 __all__ = [
@@ -204,7 +204,7 @@ class Text:
         result = self._matches(batch, first, asked)
         for name in others:
             codes = batch[name]
-            if codes[:1].any() if codes.strides == (0,) else codes.any():
+            if codes[:1].any() if is_one_value(codes) else codes.any():
                 # An absent source path is no match, else `^$` would match every row.
                 result |= self._matches(batch, name, asked) & (codes != 0)
         return ~result if asked != self.operator else result
@@ -297,7 +297,7 @@ class Not:
 def import_rows(batch: EventBatch) -> np.ndarray:
     """Return which calls are the cost of imports, as far as their Python stack is known: bool, shape (n,)."""
     codes = batch["stack"]
-    if codes.strides == (0,) and not codes[:1].any():
+    if is_one_value(codes) and not codes[:1].any():
         return np.zeros(len(batch), bool)
     return np.asarray(verdicts(batch.tables["stack"], IS_IMPORT, "").take(codes))
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["Index", "grown"]
+__all__ = ["Index", "grown", "rows_of"]
 
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))  # odd, and their bits well mixed
 _HALF: Final = np.uint64(32)
@@ -25,6 +25,12 @@ def grown(array: np.ndarray, size: int) -> np.ndarray:
     larger = np.zeros(max(size, 2 * len(array)), array.dtype)
     larger[: len(array)] = array
     return larger
+
+
+def rows_of(mask: np.ndarray) -> np.ndarray:
+    """Return where a mask, shape (n,), is true. `np.flatnonzero` does the same by way of four functions of Python."""
+    rows: np.ndarray = mask.nonzero()[0]
+    return rows
 
 
 class Index:
@@ -55,7 +61,7 @@ class Index:
     def _find(self, keys: np.ndarray, mixed: np.ndarray) -> np.ndarray:
         places = (mixed >> self._shift).view(np.int64)
         numbers = self._numbers.take(places)
-        rows = np.flatnonzero(self._keys.take(places) != keys)
+        rows = rows_of(self._keys.take(places) != keys)
         rows = rows[numbers.take(rows) != _FREE]
         places, keys, step = places.take(rows), keys.take(rows), 0
         while len(rows):
@@ -64,7 +70,7 @@ class Index:
             places &= self._mask
             found = self._numbers.take(places)
             numbers[rows] = found
-            wrong = np.flatnonzero((self._keys.take(places) != keys) & (found != _FREE))
+            wrong = rows_of((self._keys.take(places) != keys) & (found != _FREE))
             rows, places, keys = rows.take(wrong), places.take(wrong), keys.take(wrong)
         return numbers
 
@@ -81,14 +87,14 @@ class Index:
         """
         mixed = _mixed(keys)
         numbers = self._find(keys, mixed)
-        missing = np.flatnonzero(numbers < 0)
+        missing = rows_of(numbers < 0)
         if not len(missing):
             return numbers, missing
         mixed = mixed.take(missing)
         order = mixed.argsort()
         missing, mixed = missing.take(order), mixed.take(order)
         is_first = np.concatenate([[True], mixed[1:] != mixed[:-1]])  # the hash is one-to-one
-        at = np.flatnonzero(is_first)
+        at = rows_of(is_first)
         new = np.minimum.reduceat(missing, at)
         order = np.arange(len(new)) if ranks is None else ranks.take(new).argsort(kind="stable")
         given = np.empty(len(new), np.int32)
@@ -105,7 +111,7 @@ class Index:
     def _enter(self, keys: np.ndarray, mixed: np.ndarray, numbers: np.ndarray) -> None:
         """Enter distinct new keys, in the order of their hashes."""
         if _SPARSE * (self._filled + len(keys)) > len(self._keys):
-            used = np.flatnonzero(self._numbers >= 0)
+            used = rows_of(self._numbers >= 0)
             old_keys, old = self._keys.take(used), self._numbers.take(used)
             old_mixed = _mixed(old_keys)
             order = old_mixed.argsort(kind="stable")  # nearly sorted as they stand, which is what this kind is good at
@@ -116,7 +122,7 @@ class Index:
             there = self._numbers.take(places)
             is_free = there < 0
             is_free[1:] &= places[1:] != places[:-1]
-            free, rest = np.flatnonzero(is_free), np.flatnonzero(~is_free)
+            free, rest = rows_of(is_free), rows_of(~is_free)
             self._filled += int(np.count_nonzero(there.take(free) == _FREE))
             taken = places.take(free)
             self._keys[taken] = keys.take(free)

@@ -11,7 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime.batch import EventBatch
+from ior_nb.runtime.batch import EventBatch, is_one_value
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.rows import Piece, Rows
 
 __all__ = ["PROTOCOLS", "Named", "name_of", "peer_of", "seen_files"]
@@ -37,7 +38,7 @@ def peer_of(name: str) -> str:
 def seen_files(batch: EventBatch) -> np.ndarray:
     """Return what the files of rows are called where users read names, as codes of the table of `file`."""
     peers, files = batch["peer"], batch["file"]
-    rows = np.flatnonzero(peers) if peers[:1].any() or peers.strides != (0,) else peers[:0]
+    rows = rows_of(peers) if peers[:1].any() or not is_one_value(peers) else peers[:0]
     if not len(rows):
         return files
     pairs, inverse = np.unique(peers[rows].astype(np.int64) << 32 | batch["socket"][rows], return_inverse=True)

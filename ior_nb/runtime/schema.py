@@ -136,6 +136,8 @@ _BY_NAME: Final[dict[str, Column]] = {c.name: c for c in COLUMNS}
 
 # include/linux/errno.h: the kernel restarts the call or hands EINTR to the program; neither is the call's own failure.
 RESTART_CODES: Final[tuple[int, ...]] = (-512, -513, -514, -516)
+_IS_ERROR: Final = np.array([0 < number <= 4095 and -number not in RESTART_CODES for number in range(4097)])
+"""By number of the error; the last is all that are none."""
 
 
 def column(name: str) -> Column:
@@ -156,7 +158,4 @@ def is_error(ret: np.ndarray) -> np.ndarray:
     Returns:
         bool, shape (n,).
     """
-    failed: np.ndarray = (ret < 0) & (ret >= -4095)
-    if failed.any():
-        failed &= ~np.isin(ret, RESTART_CODES)
-    return failed
+    return np.asarray(_IS_ERROR.take(np.clip(-ret, 0, 4096)))

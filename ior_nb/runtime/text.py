@@ -10,6 +10,7 @@ import unicodedata
 
 __all__ = [
     "HTML_FONT",
+    "brief",
     "escaped_html",
     "middle_cut",
     "printable",
@@ -31,6 +32,11 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_shown(c) for c in text)
+
+
+def brief(reason: str, longest: int) -> str:
+    """Return the first sentence of a reason, without its full stop, harmless and cut to so many characters."""
+    return middle_cut(printable(reason.partition("\n")[0].partition(". ")[0].removesuffix(".")), longest)
 
 
 def _shown(character: str) -> str:

@@ -211,7 +211,7 @@ def new_recorder() -> Recorder:
 def _by_name(counters: np.ndarray) -> dict[str, dict[str, int]]:
     """Return the kernel's counters of every syscall that was called."""
     return {
-        _NAMES[number]: {key: int(counters[key.removesuffix("_ns")][number]) for key in COUNTED}
+        _NAMES[number]: {key: int(counters[key][number]) for key in COUNTED}
         for number in np.flatnonzero(counters["calls"]).tolist()
         if number in _NAMES
     }

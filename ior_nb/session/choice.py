@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import errno
 import importlib
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ior_nb import errors
 from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Engine
 from ior_nb.engine.counters import CountersEngine
-from ior_nb.runtime.text import middle_cut, printable
+from ior_nb.runtime.text import brief
 
 __all__ = ["Choice", "best", "made"]
 
-_LONGEST = 200
-_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+_LONGEST: Final = 200
+_PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 class Choice(NamedTuple):
@@ -54,7 +54,7 @@ def best(recordings: str = "") -> Choice:
                 raise
             refusals[name] = error
             continue
-        why = "; ".join(f"{other} cannot ({_short(error)})" for other, error in refusals.items())
+        why = "; ".join(f"{other} cannot ({brief(str(error), _LONGEST)})" for other, error in refusals.items())
         return Choice(engine, f"{name}, for {why}; see %ior doctor" if why else "")
     first = next(iter(refusals.values()))
     if recordings:
@@ -63,10 +63,6 @@ def best(recordings: str = "") -> Choice:
         stand_in = StandIn(recordings, str(first))
         stand_in.open()
         return Choice(stand_in)
-    others = "; ".join(f"{name}: {_short(error)}" for name, error in list(refusals.items())[1:])
+    others = "; ".join(f"{name}: {brief(str(error), _LONGEST)}" for name, error in list(refusals.items())[1:])
     first.args = (f"{first} Nor without BPF: {others}.", *first.args[1:])
     return Choice(CountersEngine(first))
-
-
-def _short(error: Exception) -> str:
-    return middle_cut(printable(str(error).partition("\n")[0].partition(". ")[0]), _LONGEST)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ior_nb.globalfilter import split
 from ior_nb.runtime import EventBatch, Filter, Pushdown
+from ior_nb.runtime.batch import is_one_value
 
 if TYPE_CHECKING:
     from ior_nb.engine.contract import Engine
@@ -71,9 +72,11 @@ class Judges:
         if not len(batch):
             return batch, None
         first = int(generations[0])
-        if (generations == first).all():
+        if is_one_value(generations) or (generations == first).all():
             judge = self._judges[first] if first in self._judges else self._judges[self.generation]
-            return _stamped(batch, np.full(len(batch), judge.epoch, np.uint64)), _passes(judge, batch)
+            if judge.epoch != first:
+                batch = batch.with_columns(filter_epoch=np.full(len(batch), judge.epoch, np.uint64))
+            return batch, _passes(judge, batch)
         epochs = np.zeros(len(batch), np.uint64)
         passes = np.ones(len(batch), bool)
         for generation in np.unique(generations).tolist():

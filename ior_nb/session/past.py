@@ -231,6 +231,6 @@ def _by_number(counters: Counters) -> np.ndarray:
     known = {BY_NAME[name].number: row for name, row in counters.items() if name in BY_NAME}
     found = np.zeros(max(known, default=0) + 1, COUNTER)
     for number, row in known.items():
-        for field, measure in zip(("calls", "errors", "probes", "bytes", "latency"), COUNTED, strict=True):
-            found[field][number] = row.get(measure, 0)
+        for measure in COUNTED:
+            found[measure][number] = row.get(measure, 0)
     return found

@@ -33,6 +33,7 @@ from ior_nb.runtime import (
     trace_filters_from_context,
 )
 from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.completeness import COUNTED
 from ior_nb.session import notebook
 from ior_nb.session.books import Books
 from ior_nb.session.celltimes import CellTimes
@@ -361,6 +362,7 @@ class Run:
 
     def leave(self, window: Books) -> None:
         """End a window that is not the owner."""
+        self._tell_asked(window)  # whatever becomes of the engine
         try:
             totals = self.engine.flush()
             counters = self.engine.counters()
@@ -371,10 +373,9 @@ class Run:
             before = window.totals
             delta = {name: value - before.get(name, 0) for name, value in totals.items()}
             changed = counters.copy()
-            for name in ("calls", "errors", "probes", "bytes", "latency"):
+            for name in COUNTED:
                 changed[name] -= window.counters[name]
             window.finish(delta | window.seen(delta), changed, None)
-            self._tell_asked(window)
         finally:
             if window in self.windows:
                 self.windows.remove(window)

@@ -47,11 +47,11 @@ class RingBuffer:
         self.capacity = capacity
         self.total_pushed = 0
         self._batches: deque[EventBatch] = deque()
-        self._rows = 0
+        self._rows = 0  # of the batches: the first ones may have been overwritten
         self._lock = Lock()
 
     def __len__(self) -> int:
-        return self._rows
+        return min(self._rows, self.capacity)
 
     def push(self, batch: EventBatch) -> None:
         """Append rows; the oldest make room. A row costs nothing: the ring keeps the batches and copies none."""
@@ -59,20 +59,18 @@ class RingBuffer:
             return
         with self._lock:
             self.total_pushed += len(batch)
-            self._batches.append(batch[-self.capacity :])
-            self._rows += len(self._batches[-1])
+            self._batches.append(batch)
+            self._rows += len(batch)
             while self._rows - len(self._batches[0]) >= self.capacity:
                 self._rows -= len(self._batches.popleft())
-            if self._rows > self.capacity:
-                first = self._batches[0]
-                self._batches[0] = first[self._rows - self.capacity :]
-                self._rows = self.capacity
 
     @property
     def warning_count(self) -> int:
         """How many of the rows held now are warnings."""
         with self._lock:
-            return sum(int(_is_warning(batch).sum()) for batch in self._batches)
+            gone = self._rows - len(self)
+            flags = [_is_warning(batch) for batch in self._batches]
+        return sum(int(flag[gone if at == 0 else 0 :].sum()) for at, flag in enumerate(flags))
 
     def snapshot(self) -> EventBatch:
         """Return the rows, oldest first, as one batch nobody else changes."""
@@ -85,12 +83,12 @@ class RingBuffer:
         """
         with self._lock:
             pushed = self.total_pushed
-            wanted = self._rows if after < 0 or after > pushed else min(self._rows, pushed - after)
+            wanted = len(self) if after < 0 or after > pushed else min(len(self), pushed - after)
             batches: list[EventBatch] = []
             for batch in reversed(self._batches):
                 if wanted <= 0:
                     break
-                batches.append(batch[-wanted:])
+                batches.append(batch if wanted >= len(batch) else batch[-wanted:])
                 wanted -= len(batches[-1])
         return EventBatch.concat(batches[::-1]), pushed
 

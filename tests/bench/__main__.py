@@ -31,6 +31,7 @@ BENCHES = (
     "lines",
     "idle",
     "bystanders",
+    "service",
     "dashboard",
     "scale",
     "cluster",

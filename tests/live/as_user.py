@@ -3,7 +3,9 @@
     traces SCOPE COMMAND...   trace a command (`command`), a process (`pid:N`), a user (`uid:N`) or all (`system`) while
                               the command runs; print what came of it, as JSON
     tries SCOPE...            do so with several scopes; print the errors
+    twice COUNT               trace this process with two sessions; print what each has
     holds FILE                trace this process; say so in FILE, and wait to be killed
+    loads LOAD CALLS          trace tests/bench/load.c; print what a call cost, and what was lost
     doctor                    print which way the doctor would take
 
 Everything is imported before the rights go: the interpreter may lie where only root looks.
@@ -17,6 +19,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -55,6 +58,47 @@ def traces(scope: str, command: list[str]) -> dict[str, Any]:
             "how": session.how,
             "notes": list(t.notes),
         }
+
+
+def loads(program: str, calls: int) -> dict[str, Any]:
+    """Trace the load; return its time a call, and where the calls went."""
+    from ior_nb.session.session import TracerSession
+    from ior_nb.session.tracing import trace
+
+    with TracerSession(engine="serve") as session, tempfile.NamedTemporaryFile("r") as said:
+        command = ["sh", "-c", f'exec "$0" "$1" > {said.name}', program, str(calls)]
+        with trace(command=command, session=session, keep_rows=False, syscalls=["pread64"]) as t:
+            pass
+        words = said.read().split()
+    return {
+        "cpu_ns": int(words[2]) / int(words[0]),
+        "seen": t.accounting.seen,
+        "emitted": t.accounting.emitted,
+        "lost": dict(t.accounting.lost),
+    }
+
+
+def twice(count: int) -> list[dict[str, Any]]:
+    """Trace this process with two sessions that overlap; return how many of its opens each has, and what is lost."""
+    from ior_nb.session.session import TracerSession
+    from ior_nb.session.tracing import trace
+
+    def look(name: str) -> None:
+        for _ in range(count):
+            with contextlib.suppress(OSError):
+                os.open(f"/ior-{name}", os.O_RDONLY)
+
+    with TracerSession(engine="serve") as one, TracerSession(engine="serve") as other:
+        with trace(session=one) as first:
+            look("before")
+            with trace(session=other) as second:
+                look("both")
+        files = [t.batch.text("file").tolist() for t in (first, second)]
+    names = ("before", "both")
+    return [
+        {"opens": [each.count(f"/ior-{name}") for name in names], "lost": t.accounting.lost_total, "engine": t.engine}
+        for each, t in zip(files, (first, second), strict=True)
+    ]
 
 
 def holds(file: str) -> None:
@@ -102,6 +146,10 @@ def main(uid: str, place: str, python: str, deed: str, *words: str) -> int:
         case "holds":
             with contextlib.suppress(KeyboardInterrupt):
                 holds(words[0])
+        case "twice":
+            sys.stdout.write(json.dumps(twice(int(words[0]))) + "\n")
+        case "loads":
+            sys.stdout.write(json.dumps(loads(words[0], int(words[1]))) + "\n")
         case "doctor":
             bad = [ior_nb.doctor.Finding("rights", False, "none")]
             sys.stdout.write(json.dumps([f"{f.name}: {f.seen}" for f in ways(bad)]) + "\n")

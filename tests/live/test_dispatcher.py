@@ -105,24 +105,25 @@ for line in sys.stdin:
         print(json.dumps(tracer._hooks.dispatched), flush=True)
     else:
         tracer.detach()
-        rows = collections.Counter()
+        rows, files = collections.Counter(), set()
         while raw := tracer.events.read(tracer.events.produced):
             for at in range(0, len(raw), tracer.events.stride):
                 rows[struct.unpack_from("<I", raw, at + 8 + 116)[0]] += 1
+                files.add(struct.unpack_from("<I", raw, at + 8 + 96)[0])
         totals = tracer.totals()
         lost = {{name: n for name, n in totals.items() if n and name in ("lost_ring", "slots_full", "skipped_runs")}}
-        print(json.dumps([sorted(rows.items()), totals["seen"], lost]), flush=True)
+        print(json.dumps([sorted(rows.items()), totals["seen"], lost, len(files)]), flush=True)
 tracer.close()
 """
 
 
-@pytest.fixture(params=["raw", "tracepoint"])
-def held(request: pytest.FixtureRequest) -> Callable[[str], dict[str, Any]]:
+@pytest.fixture
+def held() -> Callable[..., dict[str, Any]]:
     """`held(body)` runs statements around a dispatcher in a process of their own; returns what they put into `said`."""
 
-    def run(body: str) -> dict[str, Any]:
+    def run(body: str, way: str = "raw") -> dict[str, Any]:
         root = str(Path(bcc.__file__).parents[2])
-        code = AROUND.format(root=root, body=body, reads=READS, way=request.param, trace=TRACE.format(root=root))
+        code = AROUND.format(root=root, body=body, reads=READS, way=way, trace=TRACE.format(root=root))
         ran = subprocess.run([sys.executable, "-I", "-c", code], check=False, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
         found: dict[str, Any] = json.loads(ran.stdout)
@@ -131,7 +132,7 @@ def held(request: pytest.FixtureRequest) -> Callable[[str], dict[str, Any]]:
     return run
 
 
-def test_each_trace_has_its_own_rows(held: Callable[[str], dict[str, Any]]) -> None:
+def test_each_trace_has_its_own_rows(held: Callable[..., dict[str, Any]]) -> None:
     """Two traces at one dispatcher: all calls of their own process each, none of the other's or of nobody's."""
     said = held(
         """
@@ -145,7 +146,7 @@ for load in loads:
     load.process.wait()
 pids = {load.pid: at for at, load in enumerate(loads)}
 for trace in traces:
-    rows, seen, lost = trace.end()
+    rows, seen, lost, _ = trace.end()
     said[str(len(said))] = [{pids[pid]: n for pid, n in rows}, seen, lost]
 """
     )
@@ -153,7 +154,7 @@ for trace in traces:
     assert said == {"dispatched": [True, True], "1": [{"0": 1009}, 1009, {}], "2": [{"1": 2003}, 2003, {}]}
 
 
-def test_a_second_trace_of_a_process_hangs_beside_the_dispatcher(held: Callable[[str], dict[str, Any]]) -> None:
+def test_a_second_trace_of_a_process_hangs_beside_the_dispatcher(held: Callable[..., dict[str, Any]]) -> None:
     """A process another trace has, and a trace of everything: each is complete all the same."""
     said = held(
         """
@@ -193,7 +194,8 @@ other.join()
 """
 
 
-def test_what_a_process_begins_belongs_to_its_trace(held: Callable[[str], dict[str, Any]]) -> None:
+@pytest.mark.parametrize("way", ["raw", "tracepoint"])
+def test_what_a_process_begins_belongs_to_its_trace(way: str, held: Callable[..., dict[str, Any]]) -> None:
     """Forks, those of threads, vforks, and an exec by a thread that is not the first; a trace between others."""
     said = held(
         f"""
@@ -202,11 +204,55 @@ load, other = Load(0, FAMILY), Load(1009)
 traces = [Trace(load.pid), Trace(other.pid)]
 said["dispatched"] = [trace.begin() for trace in traces]
 load.go(), other.go()
-said["seen"] = [trace.end()[1:] for trace in traces]
-"""
+said["seen"] = [trace.end()[1:3] for trace in traces]
+""",
+        way,
     )
 
     assert said == {"dispatched": [True, True], "seen": [[7 + 13 * 11 + 17 + 17, {}], [1009, {}]]}
+
+
+# Reads a file in a folder, at each line it is given, and says so.
+HELD_OPEN = """
+import os, sys
+os.dup2(os.open(sys.argv[1], os.O_RDONLY), 3)
+print(flush=True)
+for line in sys.stdin:
+    os.preadv(3, [bytearray(1)], 0)
+    print(flush=True)
+"""
+
+
+def test_renames_by_others_are_seen_by_every_trace(held: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    """A file held open has another name after a process in no trace, or in another one, has renamed its folder."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/file").touch()
+    said = held(
+        f"""
+HELD_OPEN, folder = {HELD_OPEN!r}, {str(tmp_path)!r}
+loads = [Load(folder + "/a/file", HELD_OPEN) for _ in range(2)]
+traces = [Trace(load.pid) for load in loads]
+said["dispatched"] = [trace.begin() for trace in traces]
+def read():
+    for load in loads:
+        load.process.stdin.write("\\n")
+        load.process.stdin.flush()
+        load.process.stdout.readline()
+read(), read()
+os.rename(folder + "/a", folder + "/b")
+read(), read()
+other = Load(folder, "import os, sys; print(flush=True); input(); os.rename(sys.argv[1] + '/b', sys.argv[1] + '/c')")
+traces.append(Trace(other.pid))
+said["dispatched"] += [traces[-1].begin()]
+other.go()
+read(), read()
+for load in loads:
+    load.process.communicate()
+said["files"] = [trace.end()[3] for trace in traces]
+"""
+    )
+
+    assert said == {"dispatched": [True] * 3, "files": [3, 3, 0]}
 
 
 # fork() with a number of one's choice: clone3 with set_tid.
@@ -219,7 +265,7 @@ def fork_as(number):
 """
 
 
-def test_a_number_that_comes_again_is_nobodys(held: Callable[[str], dict[str, Any]]) -> None:
+def test_a_number_that_comes_again_is_nobodys(held: Callable[..., dict[str, Any]]) -> None:
     """A process that is given the number of one that was traced is in no trace, nor are its children."""
     said = held(
         REBORN
@@ -239,14 +285,14 @@ if not child:
     os._exit(0)
 os.waitpid(child, 0)
 said["same"] = child == load.pid
-said["seen"] = trace.end()[1:]
+said["seen"] = trace.end()[1:3]
 """
     )
 
     assert said == {"same": True, "seen": [1009, {}]}
 
 
-def test_a_collector_that_is_killed_leaves_its_seat(held: Callable[[str], dict[str, Any]]) -> None:
+def test_a_collector_that_is_killed_leaves_its_seat(held: Callable[..., dict[str, Any]]) -> None:
     """The seat is free again, its programs are gone, its processes are nobody's, and no other trace lacks a row."""
     said = held(
         """
@@ -263,14 +309,14 @@ said["seat"] = again.seat == killed.seat
 said["dispatched"] = again.begin()
 for load in loads:
     load.go()
-said["seen"] = [trace.end()[1:] for trace in (again, other)]
+said["seen"] = [trace.end()[1:3] for trace in (again, other)]
 """
     )
 
     assert said == {"seat": True, "dispatched": True, "seen": [[1009, {}], [2003, {}]]}
 
 
-def test_it_hangs_in_the_kernel_only_while_somebody_traces(held: Callable[[str], dict[str, Any]]) -> None:
+def test_it_hangs_in_the_kernel_only_while_somebody_traces(held: Callable[..., dict[str, Any]]) -> None:
     """Between traces nothing is attached, and the next trace is complete again."""
     said = held(
         """
@@ -280,20 +326,20 @@ said["attached"] = [len(dispatcher._links) > 0]
 trace.begin()
 said["attached"] += [len(dispatcher._links) > 0]
 first.go()
-said["seen"] = [trace.ask("pause")[1:]]
+said["seen"] = [trace.ask("pause")[1:3]]
 while dispatcher._links:
     threading.Event().wait(0.001)
 said["attached"] += [len(dispatcher._links) > 0]
 trace.begin()
 second.go()
-said["seen"] += [trace.end()[1:]]
+said["seen"] += [trace.end()[1:3]]
 """
     )
 
     assert said == {"attached": [False, True, False], "seen": [[1009, {}], [2003, {}]]}
 
 
-def test_a_trace_goes_on_when_who_holds_the_dispatcher_is_gone(held: Callable[[str], dict[str, Any]]) -> None:
+def test_a_trace_goes_on_when_who_holds_the_dispatcher_is_gone(held: Callable[..., dict[str, Any]]) -> None:
     """One that runs loses nothing; one that begins hangs in the kernel by itself."""
     said = held(
         """
@@ -309,7 +355,7 @@ while dispatcher._links:
 said["dispatched"] += [traces[1].begin()]
 for load in loads:
     load.go()
-said["seen"] = [trace.end()[1:] for trace in traces]
+said["seen"] = [trace.end()[1:3] for trace in traces]
 dispatcher._bells.clear()
 """
     )

@@ -13,7 +13,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,70 +21,13 @@ import pytest
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
-from tests.live.conftest import TOKEN, Workload, World
-from tests.nobody import NOBODY
+from tests.live.conftest import Workload, World
+from tests.served import Running
 
 HERE = Path(__file__).parent
 ME, OTHER = 61_501, 61_502
 CAP_SETUID = "7"
 SECRETS = ("/etc/shadow", "/etc/gshadow", "/etc/pam.d", "/run/ior")
-
-
-class Running:
-    """A service, and who uses it."""
-
-    def __init__(self, public: Path, python: str, *options: str) -> None:
-        folder = Path(tempfile.mkdtemp(dir=public))
-        folder.chmod(0o777)
-        self.python = python
-        self.place = str(folder / "socket")
-        self.log = folder / "log"
-        command = [sys.executable, "-m", "ior_nb.engine.collector.served", "--socket", self.place, *options]
-        with self.log.open("w") as log:  # its collectors are no strays: it lives as long as the module
-            environ = {name: value for name, value in os.environ.items() if name != TOKEN}
-            environ["XDG_CACHE_HOME"] = str(public / "cache")
-            self.process = subprocess.Popen(command, stderr=log, env=environ)
-        self.wait(lambda: " serves " in self.log.read_text())
-
-    def wait(self, done: Callable[[], Any]) -> None:
-        """Wait for something that will be."""
-        while not done():
-            assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.02)
-
-    def user(
-        self, uid: int, deed: str, *words: str, inside: tuple[str, ...] = (), **more: Any
-    ) -> subprocess.Popen[str]:
-        """Be a user who does something; `inside` runs commands elsewhere."""
-        command = [
-            *inside,
-            sys.executable,
-            "-B",
-            str(HERE / "as_user.py"),
-            str(uid),
-            self.place,
-            self.python,
-            deed,
-            *words,
-        ]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
-
-    def traces(self, uid: int, scope: str, *command: str, **more: Any) -> dict[str, Any]:
-        """Trace as a user; return what came of it."""
-        said, wrong = self.user(uid, "traces", scope, *command, **more).communicate()
-        assert said, wrong + self.log.read_text()
-        told: dict[str, Any] = json.loads(said.splitlines()[-1])
-        return told
-
-    def collectors(self) -> list[int]:
-        """Return the collectors it has now."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
-
-    def end(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +43,6 @@ def public(workload: Workload) -> Iterator[Path]:
     (made / "secret").write_text("seven")
     (made / "secret").chmod(0o600)
     (made / "plain").write_text("seven")
-    (made / "cache").mkdir(mode=0o700)
-    os.chown(made / "cache", NOBODY, NOBODY)
     yield made
     shutil.rmtree(made)
 
@@ -282,6 +222,17 @@ def test_a_number_that_is_used_again_is_not_his(service: Running, public: Path) 
     assert str(public / "secret") not in told["files"]
 
 
+def test_two_sessions_of_a_process_have_each_their_rows(service: Running) -> None:
+    """At the service's dispatcher a process has one owner; the second trace of it hangs beside, and misses nothing."""
+    said, wrong = service.user(ME, "twice", "101").communicate()
+    assert said, wrong
+
+    assert json.loads(said) == [
+        {"opens": [101, 101], "lost": 0, "engine": "serve"},
+        {"opens": [0, 101], "lost": 0, "engine": "serve"},
+    ]
+
+
 CONTAINED = ("unshare", "--pid", "--fork", "--mount-proc")
 
 
@@ -417,6 +368,27 @@ def test_nothing_is_left_whoever_is_killed(
     assert held
     assert world.wait_clean(programs_before, set())[0] == set()
     assert not held & world.programs()
+
+
+def test_systemd_may_start_it_when_somebody_connects(public: Path, python: str) -> None:
+    """As a user who is given both capabilities, by a socket that was there before."""
+    activate, setpriv = shutil.which("systemd-socket-activate"), shutil.which("setpriv")
+    if activate is None or setpriv is None:
+        pytest.skip("needs systemd-socket-activate and setpriv")
+    service = Running(public, python, started=False)
+    rights = "bpf,+perfmon"
+    as_unit = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
+    as_unit += [f"--inh-caps=-all,+{rights}", f"--ambient-caps=-all,+{rights}", f"--bounding-set=-all,+{rights}"]
+    with service.log.open("w") as log:
+        names = [f"--setenv={name}" for name in ("PYTHONPATH", "XDG_CACHE_HOME")]
+        command = [activate, f"--listen={service.place}", *names, *as_unit, python, "-P", "-m"]
+        service.start([*command, "ior_nb.engine.collector.served"], log)
+    service.wait(Path(service.place).exists)
+    Path(service.place).chmod(0o666)
+    told = service.traces(ME, "command", "/bin/cat", str(public / "plain"))
+    service.end()
+
+    assert str(public / "plain") in told["files"]
 
 
 def test_it_keeps_two_capabilities_and_may_start_nothing(service: Running) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ior_nb.runtime import PageState
+from ior_nb.session.desk import Desk
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
 from tests.live.mounts import ext4
@@ -62,6 +65,28 @@ def test_what_becomes_of_bytes_written(disk: Path, session: TracerSession) -> No
     assert all(0 < row["first_dirtied_s"] <= row["last_dirtied_s"] < t.duration_s for row in found.values())
     assert found["later"]["cached_now_bytes"] == 5 * MIB
     assert "5.0 MiB still to be written, 7.0 MiB of deleted files never written" in str(t)
+
+
+def test_a_view_is_told_while_the_trace_runs_and_after(disk: Path, session: TracerSession) -> None:
+    """What is in the page cache now, and what of it is not on the device; a later look sees what was synced since."""
+    later, gone, away = (str(disk / name) for name in ("later", "gone", "away"))
+    desk = Desk(session)
+    with ior_trace(session=session):
+        Path(later).write_bytes(b"x" * 2 * MIB)
+        Path(gone).write_bytes(b"x" * MIB)
+        Path(gone).unlink()
+        desk.update()
+        before = desk.control.pages([later, gone, away])
+        os.sync()
+        session.engine().flush()
+        after = desk.control.pages([later])
+    ended = desk.control.pages([later, gone])
+
+    assert before[later] == PageState(cached=2 * MIB, dirtied=2 * MIB, pending=2 * MIB)
+    assert before[gone] == PageState(dirtied=MIB, never=MIB)
+    assert before[away] == PageState()
+    assert after[later] == ended[later] == PageState(cached=2 * MIB, dirtied=2 * MIB, written=2 * MIB)
+    assert ended[gone] == before[gone]
 
 
 def test_blocks_are_counted_where_they_were_written(disk: Path, session: TracerSession) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ior_nb import aggregate
-from ior_nb.errors import RecordingError
+from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.export.arrow import record_batch
 from ior_nb.export.stacks import stacks
 from ior_nb.result.imports import ImportTally
@@ -113,10 +113,25 @@ def test_recordings_answer_as_memory_does(tmp_path: Path, name: str) -> None:
     recorded(tmp_path / "a.parquet", numbered(one), 40)
     recorded(tmp_path / "b.parquet", numbered(two), 40)
     loaded, whole = load(tmp_path).rows, numbered([*one, *two])
-    wanted, ask = Filter(Number("latency", ">=", 1000)), QUESTIONS[name]
+    rare = int(np.quantile(whole["latency_ns"], 0.9))
+    many, few = (Filter(Number("latency", ">=", limit)) for limit in (1000, rare))
+    ask = QUESTIONS[name]
 
     assert plain(ask(loaded)) == plain(ask(whole))
-    assert plain(ask(Passing(loaded, wanted))) == plain(ask(whole.take(wanted.mask(whole))))
+    assert plain(ask(Passing(loaded, many))) == plain(ask(whole.take(many.mask(whole))))
+    assert plain(ask(Passing(loaded, few))) == plain(ask(whole.take(few.mask(whole))))
+
+
+def test_a_report_needs_no_rows_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report of a recording too large for the memory is that of its rows; a format of all rows is refused."""
+    loaded = load(recorded(tmp_path / "x.parquet", numbered(some_rows(90, 1))))
+    fits = loaded.export(tmp_path / "fits.html").read_text()
+    monkeypatch.setattr("ior_nb.result.held.most_bytes", lambda: 1)
+    loaded = load(tmp_path / "x.parquet")
+
+    assert loaded.export(tmp_path / "report.html").read_text() == fits
+    with pytest.raises(ConfigError, match="would take"):
+        loaded.export(tmp_path / "rows.csv")
 
 
 @pytest.fixture
@@ -145,6 +160,21 @@ def test_columns_that_a_question_does_not_need_are_not_read(damaged: Path) -> No
     assert found.errors().empty
     with pytest.raises(RecordingError, match=r"x\.parquet"):
         found.files()
+
+
+def test_rows_that_are_picked_out_are_those_that_were_meant(tmp_path: Path) -> None:
+    """Some rows of a row group, by their numbers, are what all of them have there: numbers, texts, times."""
+    recorded(tmp_path / "a.parquet", numbered(some_rows(50, 3)), 50)
+    recorded(tmp_path / "b.parquet", numbered(some_rows(50, 4)), 50)
+    for piece in load(tmp_path).rows.pieces():
+        which = np.array([3, 4, 11, 30])
+        found, whole = piece.some(which, "seq", "file", "time_ns", "state"), piece.read().take(which)
+
+        assert found["seq"].tolist() == whole["seq"].tolist()
+        assert found["time_ns"].tolist() == whole["time_ns"].tolist()
+        assert found.text("file").tolist() == whole.text("file").tolist()
+        assert found.text("state").tolist() == whole.text("state").tolist()
+        assert len(piece.some(which[:0], "file")) == 0
 
 
 @pytest.mark.parametrize("wanted", ["time<13s", "cell<3", "cell=0 or time<=2s", "latency<13ns"])

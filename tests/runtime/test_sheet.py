@@ -44,7 +44,7 @@ def sheet_of(events: Sequence[Event], *, top: int = ALL, now: int = START, count
     clock.now = now
     if counted:
         counters = np.zeros(512, COUNTER)
-        for field, value in (("calls", counted), ("bytes", 10 * counted), ("latency", 700 * counted)):
+        for field, value in (("calls", counted), ("bytes", 10 * counted), ("latency_ns", 700 * counted)):
             counters[field][BY_NAME["read"].number] = value
         counters["histogram"][BY_NAME["read"].number, 9] = counted
         made.merge_counters(counters)

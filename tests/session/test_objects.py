@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ior_nb.errors import ConfigError
+from ior_nb.errors import CollectorDied, ConfigError, LostEventsWarning
 from ior_nb.result import tables
 from ior_nb.result.objects import Asked, asked_of, pairs_of, summed
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
 from ior_nb.session.objects import Objects, ranges_of, spelled
 from ior_nb.session.plan import plan
-from tests.fakes import batch
+from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace
+from tests.fakes import FakeEngine, batch
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -238,6 +240,30 @@ def test_a_request_of_aiohttp_is_seen_where_it_is_sent(monkeypatch: pytest.Monke
     objects.end()
     assert asked(objects) == {"store/bucket/key": Asked(("GET",), 1, 0, 10, 10)}
     assert Request.send is before
+
+
+def test_a_window_keeps_what_was_asked_when_its_engine_fails(
+    server: http.server.ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked for while a window was open is in its trace, also when the engine gives no books at its end."""
+    engine = FakeEngine()
+
+    def fail() -> dict[str, int]:
+        raise CollectorDied("the collector has ended")
+
+    with TracerSession(engine=engine) as session:
+        window = trace(objects=True, session=session)
+        with trace(objects=True, session=session):
+            inner = window.__enter__()
+            connection = http.client.HTTPConnection(*server.server_address)
+            connection.request("GET", "/one")
+            connection.getresponse().read()
+            connection.close()
+            monkeypatch.setattr(engine, "flush", fail)
+            with pytest.warns(LostEventsWarning):
+                window.end()
+
+    assert [name.rpartition("/")[2] for name in inner.asked] == ["one"]
 
 
 def test_objects_are_those_of_this_process() -> None:

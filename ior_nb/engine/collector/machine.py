@@ -58,7 +58,7 @@ CONSTANTS: Final = {
 }
 BEGINS, ENDS = b"begins", b"ends"
 """What a bell says."""
-_PATIENCE_S: Final = 10.0
+_PATIENCE_S: Final = 30.0
 _MOST_LINKS: Final = 16
 _PLACES: Final = {hook: at * SEATS for at, hook in enumerate(AT)}
 

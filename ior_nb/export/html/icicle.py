@@ -43,7 +43,7 @@ def flame_graph(rows: Rows, fields: str | Sequence[str], first: str, *, partial:
     legend = "".join(
         f'<span><i class="i-{c}"></i>{c}</span>'
         for c in ("read", "write", "transfer", "other")
-        if c != "transfer" or c in nodes.classes()
+        if c != "transfer" or c in nodes.classes(range(len(nodes.names))).values()
     )
     return (
         f'<section class="flame">{radios}<div class="bar-line"><h2>Flame graph</h2><span class="pick">{labels}</span>'
@@ -60,7 +60,7 @@ def _graph(nodes: Tree, metric: str, whole_of: str) -> str:
     totals = nodes.totals[metric].tolist()
     whole = max(1, totals[0])
     left = {0: 0}  # where the next child of a frame begins
-    kinds = nodes.classes()
+    kinds = nodes.classes(numbers)
     boxes = []
     for number in numbers:
         parent = nodes.parents[number]

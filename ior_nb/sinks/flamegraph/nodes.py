@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ior_nb.runtime import StringTable
-from ior_nb.runtime.index import Index, grown
+from ior_nb.runtime.index import Index, grown, rows_of
 from ior_nb.runtime.sheet.tree import OTHER, add_up, largest, ranks
 from ior_nb.runtime.shown import FOLDED, ROOT
 
@@ -124,7 +124,7 @@ class Nodes:
         is_leaf[parents[1:]] = False
         # A lone leaf keeps its name: a leaf in its place would be as large.
         alone = folded & is_leaf & (per_parent == 1)[above]
-        moved = self._rebuild(np.flatnonzero(stay | alone), np.flatnonzero(folded & ~alone), totals)
+        moved = self._rebuild(rows_of(stay | alone), rows_of(folded & ~alone), totals)
         return moved, int(totals[stay].min())
 
     def _rebuild(self, kept: np.ndarray, tops: np.ndarray, totals: np.ndarray) -> np.ndarray:
@@ -149,7 +149,7 @@ class Nodes:
         self.fields = np.concatenate([self.fields[kept], np.full(len(givers), FOLDED, np.int8)])
         self.count = len(self.own)
         self._others = np.zeros(self.count, np.int32)
-        leaves = np.flatnonzero(self.fields == FOLDED)
+        leaves = rows_of(self.fields == FOLDED)
         self._others[self.parents[leaves]] = leaves
         self._by_hash.renumber(moved)
         return moved

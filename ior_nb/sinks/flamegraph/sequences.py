@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import StringTable
-from ior_nb.runtime.index import Index, grown
+from ior_nb.runtime.index import Index, grown, rows_of
 
 __all__ = ["Combinations", "Sequences", "powers"]
 
@@ -111,7 +111,7 @@ class Combinations:
         places = rests.astype(np.intp) * width + columns[self._longest]
         direct = self._direct.reshape(-1)
         numbers = direct.take(places)
-        missing = np.flatnonzero(numbers == 0)
+        missing = rows_of(numbers == 0)
         if len(missing):
             fresh, new = np.unique(places.take(missing), return_index=True)
             direct[fresh] = np.arange(self._count + 1, self._count + 1 + len(fresh))

@@ -11,7 +11,7 @@ import numpy as np
 from ior_nb.aggregate import weighed, weights_of
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, Frame, SnapshotNode, StringTable
-from ior_nb.runtime.index import grown
+from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.schema import column
 from ior_nb.runtime.sheet import Tree
 from ior_nb.sinks.flamegraph.fields import FIELDS, METRICS, PRESETS, checked_fields, checked_metric
@@ -318,14 +318,14 @@ class LiveTrie:
             self._leaves[known:] = -1
             self._gathered = grown(self._gathered, len(self._leaves))
         leaves = self._leaves.take(keys)
-        new = np.flatnonzero(leaves == -1)
+        new = rows_of(leaves == -1)
         if len(new):
             self._unplaced.append([keys[new], *(values[new] for values in measured)])
             self._unplaced_rows += len(new)
-            old = np.flatnonzero(leaves != -1)
+            old = rows_of(leaves != -1)
             keys, leaves, measured = keys[old], leaves[old], [values[old] for values in measured]
         if self._bar >= 0:
-            folded = np.flatnonzero(leaves < 0)
+            folded = rows_of(leaves < 0)
             leaves[folded] = -2 - leaves[folded]
             keys = keys[folded]
             np.add.at(self._gathered, keys, measured[0][folded])
@@ -344,7 +344,7 @@ class LiveTrie:
         while len(keys):
             self._walk(keys)
             leaves = self._leaves.take(keys)
-            done, rest = np.flatnonzero(leaves != -1), np.flatnonzero(leaves == -1)
+            done, rest = rows_of(leaves != -1), rows_of(leaves == -1)
             leaves = leaves[done]
             self._nodes.add(np.where(leaves < 0, -2 - leaves, leaves), *(values[done] for values in measured))
             keys, measured = keys[rest], [values[rest] for values in measured]
@@ -399,7 +399,7 @@ class LiveTrie:
             missing = lengths - known
             folded |= missing > 0
             missing *= large
-            some = np.flatnonzero(missing)
+            some = rows_of(missing)
             if len(some):
                 ends = missing.take(some).cumsum()
                 row = some.repeat(missing.take(some))
@@ -424,16 +424,16 @@ class LiveTrie:
         there = []
         for sequence, starts, lengths, _, above, factors in reversed(parts):
             known = lengths.copy()
-            at = np.flatnonzero(lost & (lengths > 0))
+            at = rows_of(lost & (lengths > 0))
             while len(at):
                 places = starts.take(at) + known.take(at) - 1
                 found = self._nodes.find(above.take(at) + factors.take(at) * sequence.hashes.take(places))
-                hit = np.flatnonzero(found >= 0)
+                hit = rows_of(found >= 0)
                 nodes[at.take(hit)] = found.take(hit)
                 lost[at.take(hit)] = False
-                at = at.take(np.flatnonzero(found < 0))
+                at = at.take(rows_of(found < 0))
                 known[at] -= 1
-                at = at.take(np.flatnonzero(known.take(at)))
+                at = at.take(rows_of(known.take(at)))
             there.append(known)
         return nodes, there[::-1]
 

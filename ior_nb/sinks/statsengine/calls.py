@@ -8,7 +8,7 @@ import numpy as np
 
 from ior_nb.aggregate import waits_at, ways
 from ior_nb.runtime import EventBatch, StringTable
-from ior_nb.runtime.index import grown
+from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.sheet import RECENT, Totals
 from ior_nb.runtime.sheet.histogram import BUCKETS, OCTAVES, buckets_of, octaves_of
 from ior_nb.sinks.statsengine.activity import Part
@@ -80,7 +80,7 @@ class Exact:
             return np.zeros(OCTAVES, np.int64)
         rows = octaves_of(histogram)
         self.octaves = np.maximum(self.octaves, rows)
-        counted = np.flatnonzero(self.octaves.any(axis=1))
+        counted = rows_of(np.asarray(self.octaves.any(axis=1)))
         first = (self.octaves[counted] > 0).argmax(axis=1)
         last = OCTAVES - 1 - (self.octaves[counted, ::-1] > 0).argmax(axis=1)
         # A power of two in which only the kernel saw a call: its edge is all that is known.
@@ -181,7 +181,7 @@ class Calls:
         entries = self._entry_of.take(codes)
         if entries.min() < 0:
             new, rows = np.unique(codes[entries < 0], return_index=True)
-            rows = np.flatnonzero(entries < 0)[rows]
+            rows = rows_of(entries < 0)[rows]
             for code, row in zip(new.tolist(), rows.tolist(), strict=True):
                 self._entry_of[code] = self._open(names[code], families[int(family_codes[row])])
             entries = self._entry_of.take(codes)
@@ -204,7 +204,7 @@ class Calls:
         if len(part.untimed):
             np.add.at(columns["untimed"], entries[part.untimed], 1)
             np.add.at(columns["in_flight"], entries[batch.in_flight], 1)
-        probe = np.flatnonzero(batch["probe"])
+        probe = rows_of(batch["probe"])
         if len(probe):
             np.add.at(columns["probes"], entries[probe], 1)
         if len(failed):
@@ -217,7 +217,7 @@ class Calls:
         np.add.at(self.histogram.reshape(-1), entries * BUCKETS + buckets_of(latencies), 1)
         for name, beyond, keep in (("max", np.greater, np.maximum), ("min", np.less, np.minimum)):
             column = self.columns[name]
-            rows = np.flatnonzero(beyond(latencies, column.take(entries)))
+            rows = rows_of(beyond(latencies, column.take(entries)))
             if len(rows):
                 keep.at(column, entries[rows], latencies[rows])
 
@@ -230,13 +230,13 @@ class Calls:
         """Take over the kernel's counters, opening entries for calls without rows.
 
         Args:
-            counters: structured array with `calls`, `errors`, `bytes`, `latency` and `histogram`, by syscall number.
+            counters: structured array with `calls`, `errors`, `bytes`, `latency_ns` and `histogram`, by syscall number.
             base: the same at the last reset.
 
         Returns:
             How many calls of each entry are counted and no rows: int64, shape (used,).
         """
-        numbers = np.flatnonzero(counters["calls"])
+        numbers = rows_of(counters["calls"])
         entries = np.zeros(len(numbers), np.int64)
         for i, number in enumerate(numbers.tolist()):
             call = BY_NUMBER.get(number)
@@ -251,7 +251,7 @@ class Calls:
             return summed
 
         octaves = since("histogram")[:, :OCTAVES]
-        calls, latency = since("calls"), since("latency")
+        calls, latency = since("calls"), since("latency_ns")
         self.counted = {
             "calls": calls,
             "errors": since("errors"),

@@ -8,6 +8,7 @@ import numpy as np
 
 from ior_nb import aggregate
 from ior_nb.runtime import Recoder, StringTable
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.peers import peer_of
 from ior_nb.sinks.statsengine.activity import MAXIMA, RARE, SUMS, Part, add
 from ior_nb.sinks.statsengine.table import OVERFLOW, Table
@@ -59,7 +60,7 @@ class Files:
         add(self.table, entries, part, read=sources is None)
         if sources is not None:
             for name, values in (("read", part.read), ("fetched", part.fetched)):
-                rows = np.flatnonzero(values) if values is not None else ()
+                rows = rows_of(values) if values is not None else ()
                 if values is not None and len(rows):
                     self.table.add(name, self._entries(self.paths.codes(sources[rows], paths)), values[rows])
 
@@ -129,7 +130,7 @@ def roll_up(
     """
     for name in SUMS:
         if name in RARE:
-            some = np.flatnonzero(columns[name])
+            some = rows_of(columns[name])
             np.add.at(base[name], directories[some], columns[name][some])
         else:
             np.add.at(base[name], directories, columns[name])

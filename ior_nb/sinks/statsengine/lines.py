@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import Recoder, StringTable
+from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.stacks import IMPORTS, imported, own_frame, parsed, written
 from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, Part, add
 from ior_nb.sinks.statsengine.table import Table
@@ -44,7 +45,7 @@ class Lines:
             stacks: what the codes mean.
             part: the numbers.
         """
-        if codes.strides == (0,) and not codes[0]:  # no row has one
+        if is_one_value(codes) and not codes[0]:  # no row has one
             entries = np.full(len(codes), NO_LINE)
         else:
             entries = self.table.entries(self._lines(self._stacks.codes(codes, stacks)))

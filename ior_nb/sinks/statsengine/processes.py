@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import Recoder, StringTable
-from ior_nb.runtime.index import grown
+from ior_nb.runtime.index import grown, rows_of
 from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, Part, add
 from ior_nb.sinks.statsengine.table import Table
 
@@ -126,10 +126,10 @@ class Processes:
         lives = self.lives
         later = np.zeros(len(pids), np.int64)
         for pid in np.unique(pids[lives.waiting.take(pids)]).tolist():
-            rows = np.flatnonzero(pids == pid)
+            rows = rows_of(pids == pid)
             later[rows] = np.searchsorted(lives.ends[pid], times[rows], side="left")
         for life in np.unique(later).tolist():
-            chosen = np.flatnonzero(later == life)
+            chosen = rows_of(later == life)
             if life:
                 for pid in np.unique(pids[chosen]).tolist():
                     over = [end for end in lives.ends[pid] if end < int(times[chosen[pids[chosen] == pid]].min())]
@@ -149,7 +149,7 @@ class Processes:
             codes = self.table.codes[fresh]
             self.table.columns["life"][fresh] = self.lives.number[codes]
             self.lives.seen[codes] = True
-            rows = np.flatnonzero(np.isin(entries, fresh))[::-1]  # the first row wins
+            rows = rows_of(np.isin(entries, fresh))[::-1]  # the first row wins
             self.table.columns["ppid"][entries[rows]] = ppids[rows]
         add(self.table, entries, part)
         label = self.table.columns["comm"]
@@ -158,9 +158,9 @@ class Processes:
         if differs.any():
             main = tids == pids
             if (differs & main).any():
-                rows = np.flatnonzero(main & (comms != 0))  # of several values for one entry numpy keeps the last
+                rows = rows_of(main & (comms != 0))  # of several values for one entry numpy keeps the last
                 label[entries[rows]] = comms[rows]
-            rows = np.flatnonzero(differs & (label.take(entries) == 0))[::-1]
+            rows = rows_of(differs & (label.take(entries) == 0))[::-1]
             label[entries[rows]] = comms[rows]
 
 
@@ -171,8 +171,8 @@ def _rows_of(part: Part, rows: np.ndarray) -> Part:
         read=None if part.read is None else part.read[rows],
         written=None if part.written is None else part.written[rows],
         fetched=part.fetched[rows],
-        fetching=np.flatnonzero(np.isin(rows, part.fetching)),
-        faults=np.flatnonzero(np.isin(rows, part.faults)),
-        failed=np.flatnonzero(np.isin(rows, part.failed)),
-        untimed=np.flatnonzero(np.isin(rows, part.untimed)),
+        fetching=rows_of(np.isin(rows, part.fetching)),
+        faults=rows_of(np.isin(rows, part.faults)),
+        failed=rows_of(np.isin(rows, part.failed)),
+        untimed=rows_of(np.isin(rows, part.untimed)),
     )

@@ -11,11 +11,14 @@ import numpy as np
 from ior_nb.aggregate import MEASURED, Spent, amount, fault_rows, gapless, latencies, source_files, wait_rows, waiting
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.peers import seen_files
 from ior_nb.runtime.sheet import MEASURES, RANKINGS, SLOT_NS, SLOTS, Sheet, Totals, shown
 from ior_nb.runtime.sheet.histogram import decades_of
 from ior_nb.runtime.statistics import Snapshot
+from ior_nb.runtime.waiting import ENOUGH, Waiting
 from ior_nb.sinks.statsengine.activity import Part
 from ior_nb.sinks.statsengine.calls import Calls, Exact
 from ior_nb.sinks.statsengine.files import Files
@@ -25,11 +28,6 @@ from ior_nb.sinks.statsengine.rows import CallRows, FileRows, LineRows, ProcessR
 from ior_nb.sinks.statsengine.series import Series, slots_between
 
 __all__ = ["RANKINGS", "Statistics"]
-
-_SMALL: Final = 512
-"""Batches of fewer rows wait for others: counting one costs 0.15 ms, however few rows it has."""
-_WAITING: Final = 4096
-"""So many rows wait at most."""
 
 
 def _signed(column: np.ndarray) -> np.ndarray:
@@ -86,8 +84,7 @@ class Statistics:
         self._start = self._drained = self._clock()
         self._last = 0
         self._base = self._counters
-        self._waiting: list[EventBatch] = []
-        self._waiting_rows = 0
+        self._waiting = Waiting(self.columns, min(ENOUGH, self._limits[0] // 4))  # new files have room
         self._calls = Calls()
         self._files = Files(*self._limits)
         self._processes.reset()
@@ -127,17 +124,13 @@ class Statistics:
         if not len(batch):
             return
         with self._lock:
-            self._waiting.append(batch)
-            self._waiting_rows += len(batch)
-            if len(batch) >= _SMALL or self._waiting_rows >= _WAITING:
-                self._catch_up()
+            if (enough := self._waiting.add(batch)) is not None:
+                self._count(enough)
             self._version += 1
 
     def _catch_up(self) -> None:
         """Count the rows that wait."""
-        if self._waiting:
-            batch = EventBatch.concat(self._waiting)
-            self._waiting, self._waiting_rows = [], 0
+        if (batch := self._waiting.taken()) is not None:
             self._count(batch)
 
     def _count(self, batch: EventBatch) -> None:
@@ -145,17 +138,17 @@ class Statistics:
         entries = calls.entries(batch["syscall"], tables["syscall"], batch["family"], tables["family"])
         counts = np.bincount(entries, minlength=calls.used)
         latency, done = latencies(batch)
-        read, written, sources = self._moved(batch, entries, np.flatnonzero(counts))
-        failed, untimed = np.flatnonzero(batch.failed), np.flatnonzero(~done)
+        read, written, sources = self._moved(batch, entries, rows_of(counts))
+        failed, untimed = rows_of(batch.failed), rows_of(~done)
         fetched = amount(batch, "fetched_bytes")
-        fetching = np.flatnonzero(fetched) if fetched.strides != (0,) else fetched[:0]
+        fetching = fetched[:0] if is_one_value(fetched) and not fetched[0] else rows_of(fetched)
         part = Part(
             latency=latency,
             read=read,
             written=written,
             fetched=fetched,
             fetching=fetching,
-            faults=np.flatnonzero(fault_rows(batch)) if len(untimed) else untimed,
+            faults=rows_of(fault_rows(batch)) if len(untimed) else untimed,
             failed=failed,
             untimed=untimed,
         )
@@ -250,7 +243,7 @@ class Statistics:
 
         Args:
             counters: the kernel's cumulative counters by syscall number: structured array with `calls`, `errors`,
-                `probes`, `bytes`, `latency` and `histogram` (powers of two).
+                `probes`, `bytes`, `latency_ns` and `histogram` (powers of two).
         """
         now = self._clock()
         with self._lock:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime.index import grown
+from ior_nb.runtime.index import grown, rows_of
 
 __all__ = ["NO_CODES", "OVERFLOW", "Table", "best"]
 
@@ -28,8 +28,8 @@ def best(values: np.ndarray, count: int) -> np.ndarray:
     if count >= len(values):
         return np.argsort(-values, kind="stable")
     last = np.partition(values, len(values) - count)[len(values) - count]
-    above = np.flatnonzero(values > last)
-    ties = np.flatnonzero(values == last)[: count - len(above)]
+    above = rows_of(values > last)
+    ties = rows_of(values == last)[: count - len(above)]
     chosen = np.concatenate([above, ties])
     chosen.sort()
     return chosen[np.argsort(-values[chosen], kind="stable")]
@@ -113,7 +113,7 @@ class Table:
 
     def recode(self, codes: np.ndarray) -> None:
         """Give the entries other codes: of each entry, shape (used,)."""
-        live = np.flatnonzero(self.attached())
+        live = rows_of(self.attached())
         self.codes[: self.used] = codes
         self._entry_of = np.zeros(max(1024, int(codes.max()) + 1), np.int64)
         self._entry_of[codes[live]] = live
@@ -131,7 +131,7 @@ class Table:
 
     def raise_to(self, name: str, entries: np.ndarray, values: np.ndarray) -> None:
         """Keep the largest value of each entry."""
-        above = np.flatnonzero(values > self.columns[name].take(entries))
+        above = rows_of(values > self.columns[name].take(entries))
         if len(above):
             np.maximum.at(self.columns[name], entries[above], values[above])
 
@@ -159,7 +159,7 @@ class Table:
         drop = np.ones(self.used, bool)
         drop[keep] = False
         drop[OVERFLOW] = False
-        dropped = np.flatnonzero(drop)
+        dropped = rows_of(drop)
         if not len(dropped):
             return
         self.on_fold(dropped)
@@ -176,4 +176,4 @@ class Table:
             kept = array[keep]
             array[self.used :] = 0
             array[1 : self.used] = kept
-        self._entry_of[self.codes[1 : self.used][live]] = 1 + np.flatnonzero(live)
+        self._entry_of[self.codes[1 : self.used][live]] = 1 + rows_of(live)

@@ -17,8 +17,7 @@ export default panel((view) => {
         ? `(other: ${showCount(d.folded[i])})`
         : d.comm[i]
       : named(d.host[i], d.lifetime[i] ? `${d.pid[i]}#${d.lifetime[i]}` : String(d.pid[i]));
-  const parent = (d, i) =>
-    d.ppid[i] ? `${d.ppid[i]} ${comms.get(named(d.host[i], d.ppid[i])) ?? ""}`.trim() : "";
+  const parent = (d, i) => (d.ppid[i] ? `${d.ppid[i]} ${comms.get(named(d.host[i], d.ppid[i])) ?? ""}`.trim() : "");
   const comm = (d, i) => (d.special[i] ? "" : d.comm[i]);
   const state = (d, i) => (d.special[i] ? "" : d.ended[i] ? "ended" : "running");
   const parts = table(view, {

@@ -40,7 +40,7 @@ def counters_of(events: Iterable[Event]) -> np.ndarray:
             counter["errors"] += event.failed
             counter["bytes"] += event.bytes
             if event.timed:
-                counter["latency"] += event.latency
+                counter["latency_ns"] += event.latency
                 counter["histogram"][0, min(max(event.latency.bit_length() - 1, 0), 47)] += 1
     return counters
 

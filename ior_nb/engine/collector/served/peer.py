@@ -54,7 +54,7 @@ class Peer:
             handle = handle if handle >= 0 else os.pidfd_open(pid)
         except OSError as error:
             raise Stranger(f"process {pid} is gone ({error.strerror})") from error
-        if uid != 0 and not all_mine(pid, uid):
+        if not all_mine(pid, uid):
             os.close(handle)
             raise Stranger(f"process {pid} is gone, or has other ids than that of user {uid}")
         comm = ""

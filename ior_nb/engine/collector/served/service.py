@@ -7,6 +7,7 @@ the kernel who has connected, and counts.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import pwd
@@ -21,6 +22,7 @@ from typing import Any, Final, NoReturn
 
 from ior_nb.engine.collector import cache, loader
 from ior_nb.engine.collector.bpf import Refused as KernelRefused
+from ior_nb.engine.collector.bpf import unlimit_memory
 from ior_nb.engine.collector.dispatcher import Dispatcher
 from ior_nb.engine.collector.machine import INITIAL_PID_NAMESPACE, Seat, namespace_here
 from ior_nb.engine.collector.rights import missing_rights
@@ -114,6 +116,7 @@ class Service:
             return None
         with connection:
             try:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # who waits for the greeting is in time
                 peer = Peer.of(connection)
             except (Stranger, OSError) as error:
                 self._refuse(connection, "PermissionDenied", str(error))
@@ -208,6 +211,8 @@ def serve(listener: socket.socket, limits: Limits, *, user: str, audit: Audit | 
         raise NotServing(f"there is no user {user!r}: name one that has nothing (--user)") from error
     if number == 0:
         raise NotServing("root's files are root's without any capability: name a user that has nothing (--user)")
+    unlimit_memory()
+    importlib.import_module("ior_nb.engine.collector.tracer")  # from then on folders of root's alone are closed
     try:
         confine.keep_only_tracing(number)
         _prepare()
@@ -271,9 +276,7 @@ def systemd_socket() -> socket.socket | None:
     """Return the socket systemd has passed on, None where it has not."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
         return None
-    listener = socket.socket(fileno=_FIRST_PASSED)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # it has it already: PassCredentials=yes
-    return listener
+    return socket.socket(fileno=_FIRST_PASSED)
 
 
 def bound(path: str, *, mode: int = 0o666) -> socket.socket:
@@ -297,7 +300,6 @@ def bound(path: str, *, mode: int = 0o666) -> socket.socket:
             listener.bind(path)
         finally:
             os.umask(before)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # who connects has it from his first byte on
         listener.listen(_WAITING)
     except OSError as error:
         listener.close()
