@@ -24,6 +24,7 @@ from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, own
 from ior_nb.runtime.clock import boot_id, moment
 from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
+from ior_nb.session.choice import Choice, best, made
 from ior_nb.session.hosts import Asked
 from ior_nb.session.plan import Request, plan
 from ior_nb.session.session import TracerSession
@@ -147,7 +148,7 @@ class _Host:
         name = f"{platform.node() or 'host'}-{os.getpid()}.parquet".replace("/", "_")
         folder = Path(order.folder) if self.shared else _local(order.run)
         self.target = folder / name
-        self.session = TracerSession(engine=order.engine)
+        self.session = TracerSession()
         self.window: Window | None = None
 
     def begin(self) -> None:
@@ -161,8 +162,12 @@ class _Host:
                 "keep_rows": False,
                 "title": platform.node(),
             }
-            if (engine := self.session.engine()).replays:
-                raise SourceUnavailable("; ".join(["a recording is no trace of a cluster", *engine.notes]))
+            # Without recordings that stand in for a trace: of a cluster there is nothing to be played back.
+            chosen = best() if self.order.engine == "auto" else Choice(made(self.order.engine))
+            self.session = TracerSession(engine=chosen.engine)
+            self.session.why = chosen.why
+            if chosen.engine.replays:
+                raise SourceUnavailable("a recording is no trace of a cluster")
             self.window = Window(self.session, plan(**wanted))
             self.window.__enter__()
         except (IorError, OSError) as error:

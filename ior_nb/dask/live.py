@@ -180,6 +180,8 @@ class Cluster:
         known = [found for name, found in self._known.items() if chosen in ("", name)]
         books = total([found.accounting for found in known])
         notes = [f"{host} is not traced: {problem}" for host, problem in self._problems().items()]
+        if not running:
+            notes.append("as the hosts were when they were asked last; run.trace() has all that came by the end")
         return TraceState(
             running=running,
             title=chosen or f"a cluster of {len(self._known)} hosts",

@@ -121,6 +121,7 @@ def test_hosts_are_asked_once_a_second_and_only_while_they_are_traced(
     assert (once, hosts.asked) == (1, 2)
     assert calls(hosts.cluster) == 7
     assert hosts.cluster.state().fixed
+    assert "run.trace() has all" in hosts.cluster.state().notes[-1]
 
 
 @pytest.mark.parametrize("answer", [OSError("gone"), replace(host(1), sheet=b"IORM")])

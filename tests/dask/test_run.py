@@ -76,10 +76,10 @@ def test_a_cluster_that_cannot_be_traced_at_all_is_an_error(
 ) -> None:
     """It says why for each host, and leaves nothing on the cluster or in the folder."""
 
-    def refused(self: object) -> None:
+    def refused() -> None:
         raise SourceError("lacks CAP_BPF")
 
-    monkeypatch.setattr("ior_nb.session.session.TracerSession.engine", refused)
+    monkeypatch.setattr(host, "best", refused)
     with pytest.raises(SourceUnavailable, match="lacks CAP_BPF"):
         ior_nb.dask.trace(client, tmp_path).__enter__()
 
