@@ -177,13 +177,13 @@ class CollectedEngine(ABC):
         Returns:
             The totals so far.
         """
-        self._last_totals = self._ask("flush")["totals"]
+        self._last_totals = self._decoder.machinery.totals(self._ask("flush")["totals"])
         return self._last_totals
 
     def counters(self) -> np.ndarray:
         """Return the exact counters so far, after a flush: structured array, shape (512,)."""
         self._ask("flush", counters=True)
-        return self._counters
+        return self._decoder.machinery.counters(self._counters)
 
     def _meet(self, answer: dict[str, Any], *, at_exec: bool) -> None:
         """Learn from the answer to a start which processes were there before."""
@@ -195,10 +195,13 @@ class CollectedEngine(ABC):
     def _end(self) -> dict[str, Any]:
         """End the trace; return the answer, when all has been handed over."""
         try:
-            return self._ask("stop")
+            answer = self._ask("stop")
         finally:
             self._sharing.traced(False)
             self._intake.end()
+        machinery = self._decoder.machinery
+        self._counters = machinery.counters(self._counters)
+        return answer | {"totals": machinery.totals(answer["totals"])}
 
     # ---- requests
 

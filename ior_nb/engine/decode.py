@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.collector import wire
+from ior_nb.engine.machinery import COUNTER, Machinery
 from ior_nb.engine.names import MAX_PID, Names
 from ior_nb.engine.roles import (
     ANY_PATH,
@@ -40,12 +41,6 @@ __all__ = ["COUNTER", "EVENT", "Decoder", "counters_of"]
 
 EVENT: Final = np.dtype(
     [("len", "<u4"), ("page", "<u4"), *((n, "<u8", (6,)) if t == "<6u8" else (n, t) for n, t in wire.EVENT)]
-)
-COUNTER: Final = np.dtype(
-    [
-        *((name, "<u8") for name in ("calls", "errors", "probes", "bytes", "latency")),
-        ("histogram", "<u8", (wire.BUCKETS,)),
-    ]
 )
 
 _EFAULT: Final = 14
@@ -143,6 +138,7 @@ class Decoder:
         names: what ids mean.
         spent: what calls fetched and waited for; which of it the records say can be set.
         stacks: what ids of Python stacks mean.
+        machinery: rows that their frames show to be nobody's work but ours or the notebook's.
     """
 
     def __init__(self, *, limit: int = MOST_STRINGS) -> None:
@@ -151,6 +147,7 @@ class Decoder:
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
         self.stacks = Stacks(self.tables)
+        self.machinery = Machinery()
         self.spent = Spent(self.tables)
         self._syscalls = np.zeros(wire.SPECS, np.int32)
         self._families = np.zeros(wire.SPECS, np.int32)
@@ -172,7 +169,8 @@ class Decoder:
             payload: whole ring records.
 
         Returns:
-            One row a record, in the ring's order. `seq`, `cell` and `filter_epoch` are the session's to fill.
+            One row a record, in the ring's order, but for those of `machinery`. `seq`, `cell` and `filter_epoch` are
+            the session's to fill.
         """
         if len(self.tables["file"]) > self._enough:
             paths = StringTable()
@@ -227,8 +225,10 @@ class Decoder:
             self._probes(r, rows)
         if raw["generation"].any():
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
+        own = _NO_ROWS
         if raw["stack"].any():
             stacks, ids = self.stacks, self.stacks.known(raw["stack"])
+            own = stacks.own.take(ids) & (flags & wire.EF_IN_FLIGHT == 0)
             r.columns["stack"] = stacks.texts.take(ids)
             r.columns["py_file"] = stacks.files.take(ids)
             r.columns["py_line"] = stacks.lines.take(ids)
@@ -248,7 +248,8 @@ class Decoder:
             self._paths(r)
         _rare(r, self._operations)
         self.spent.fill(raw, nr, r.columns)
-        return EventBatch(r.columns, self.tables)
+        batch = EventBatch(r.columns, self.tables)
+        return self.machinery.take_out(batch, own, nr) if own.any() else batch
 
     def _probes(self, r: _Records, failed: np.ndarray) -> None:
         """Tell the answers to questions from failures, where call and error, or the request of an ioctl, say which."""

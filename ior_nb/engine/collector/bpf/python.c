@@ -35,7 +35,7 @@ struct layout {  /* python.py: LAYOUT */
 struct binary { u64 symbol, segment, start; s64 tls; u32 layout, library; };  /* addresses as the file has them */
 struct file_key { u64 dev, inode; };
 struct frame { u64 code; u32 at, pad; };
-struct stack { u32 kind, id, count, cut; struct frame frames[FRAMES]; };
+struct stack { u32 kind, id, count, flags; struct frame frames[FRAMES]; };
 struct code { u32 kind, line; u64 id; u32 traceable, flags, file, name, table, pid; };  /* and the three texts */
 struct ask { u32 kind, pid; u64 dev, inode; };
 struct code_key { u64 code, identity, serial; };
@@ -314,7 +314,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
   }
   if (!v->n) return 0;
   s->stack.count = v->n;
-  s->stack.cut = !!at;
+  s->stack.flags = (at ? STACK_CUT : 0) | (slot->tells ? STACK_OWNERS : 0);
   return v->hash = mix(hash, !!at) | 1;
 }
 
