@@ -33,8 +33,9 @@ sys.path.insert(0, {root!r})
 from ior_nb.engine.collector.bpf import info_of
 from ior_nb.engine.collector.tracer import Tracer
 tracer = Tracer(event_bytes=1 << 20, name_bytes=1 << 20, way={way!r})
+tracer.load_stacks()
 if tracer.loading.way != "tracepoint":
-    tracer.load_stacks(), tracer.load_pages()
+    tracer.load_pages()
 found = {{}}
 for name, program in tracer.loading.loaded.programs.items():
     found[name] = struct.unpack_from("<I", info_of(program.fd), 216)[0]

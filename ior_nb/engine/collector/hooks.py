@@ -136,18 +136,25 @@ class Hooks:
         self._numbers = numbers
         self._links: dict[str, int] = {}
 
+    def kind(self, hook: str = "sys_exit") -> int:
+        """Return the type of program that hangs there; those others go on to by tail calls have the same."""
+        return KINDS["raw" if self._numbers is None or hook not in HOOKS else "tracepoint"]
+
+    def hang(self, hook: str, function: str) -> int:
+        """Attach any function at a hook; return the descriptor that holds it there."""
+        if self._numbers is None or hook not in HOOKS:
+            return attach_raw(hook, self._programs[function])
+        return attach_perf(self._numbers[hook], self._programs[function])
+
     def attach(self, hook: str) -> None:
         """Attach one."""
-        program = self._programs[HOOKS[hook]]
-        self._links[hook] = (
-            attach_raw(hook, program) if self._numbers is None else attach_perf(self._numbers[hook], program)
-        )
+        self._links[hook] = self.hang(hook, HOOKS[hook])
 
     def attach_also(self, *, waits: bool) -> None:
         """Attach those that not every kernel has; those for waits only if they are wanted."""
         for hook, function in ALSO.items():
             if function in self._programs and (waits or hook not in WAITS):
-                self._links[hook] = attach_raw(hook, self._programs[function])
+                self._links[hook] = self.hang(hook, function)
 
     @property
     def watches_ring(self) -> bool:

@@ -24,6 +24,7 @@ __all__ = [
     "LAYOUT",
     "PYTHON",
     "STACKS_HERE",
+    "WHY_ELSEWHERE",
     "Elsewhere",
     "File",
     "Found",
@@ -76,7 +77,11 @@ _TOLD: Final[dict[int, dict[str, int]]] = {
     | {"c_file": 48, "c_name": 50, "c_table": 51, "c_line": 52, "c_code": 56},
 }
 STACKS_HERE: Final = platform.machine().lower() in ("x86_64", "amd64")
-"""Whether frames can be found on this machine: elsewhere a thread's state is in another place."""
+"""Whether frames can be found on this machine."""
+WHY_ELSEWHERE: Final = (
+    "Python stacks are read on x86-64; elsewhere the kernel notes where a thread has its state only when it leaves its"
+    " processor"
+)
 _FINAL: Final = 15  # release level
 _PAGE_MASK: Final = ~4095
 _SYMBOLS: Final = re.compile(

@@ -108,8 +108,9 @@ int python_unseen(struct exit_args *ctx) {
   struct spec *spec = specs.lookup(&nr);
   u64 task = bpf_get_current_task(), regs[8] = {};
   if (!spec) return 0;
-  read_kernel(regs, sizeof(regs), (void *)(ctx->regs + REGISTERS_START));
-  regs[ARG0] = rd(ctx->regs + O_pt_regs_first);
+  u64 registers = registers_of(ctx);
+  read_kernel(regs, sizeof(regs), (void *)(registers + REGISTERS_START));
+  regs[ARG0] = rd(registers + O_pt_regs_first);
   s32 fds[2] = { is_given(ret, regs[ARG0]) ? -1 : ret, -1 };
   if (spec->extra == X_FDS) read_user(fds, sizeof(fds), (void *)regs[(spec->extra_arg - 1) & 7]);
   for (u32 i = 0; i < 2; i++) {

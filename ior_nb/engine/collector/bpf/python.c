@@ -103,21 +103,27 @@ int python_exec(struct exec_args *ctx) {
   if (!slot) return 0;
   u32 pid = slot->pid;
   pythons.delete(&pid);
-  key_of(rd(ctx->binprm + O_linux_binprm_file), &key);
+  u64 mm = rd(bpf_get_current_task() + O_task_struct_mm);
+  key_of(rd(mm + O_mm_struct_exe_file), &key);
   struct binary *b = binaries.lookup(&key);
   if (!b) ask(pid, &key);
-  else if (b->layout && !b->library)
-    set_python(pid, b, rd(rd(bpf_get_current_task() + O_task_struct_mm) + O_mm_struct_start_code) - b->start + b->symbol);
+  else if (b->layout && !b->library) set_python(pid, b, rd(mm + O_mm_struct_start_code) - b->start + b->symbol);
   return 0;
 }
 
 int python_fork(struct fork_args *ctx) {
-  u32 from = process_of(ctx->parent), to = process_of(ctx->child);
+#if CLASSIC
+  u64 parent = bpf_get_current_task(), child = child_of(parent, ctx->child_pid);
+  if (!child) return 0;                                             /* on_fork counts it */
+#else
+  u64 parent = ctx->parent, child = ctx->child;
+#endif
+  u32 from = process_of(parent), to = process_of(child);
   if (from == to) return 0;
   struct python *p = pythons.lookup(&from);
   if (!p) { pythons.delete(&to); return 0; }
   struct python copy = *p;
-  if (rd(ctx->parent + O_task_struct_mm) != rd(ctx->child + O_task_struct_mm))   /* from now on each makes code of its own */
+  if (rd(parent + O_task_struct_mm) != rd(child + O_task_struct_mm))   /* from now on each makes code of its own */
     copy.serial = mix(bpf_ktime_get_ns(), to);
   pythons.update(&to, &copy);
   return 0;
@@ -149,7 +155,7 @@ int python_mapped(struct exit_args *ctx) {
   struct slot *slot = slots.lookup(&tid);
   if (!slot) return 0;
   u64 regs[8] = {};
-  read_kernel(regs, sizeof(regs), (void *)(ctx->regs + REGISTERS_START));
+  read_kernel(regs, sizeof(regs), (void *)(registers_of(ctx) + REGISTERS_START));
   s64 ret = ctx->ret;
   if (!(regs[ARG2] & 2) || ret < 0 && ret >= -MOST_ERRNO || (s32)regs[ARG4] < 0) return 0;
   u64 file = file_of(bpf_get_current_task(), regs[ARG4]);
