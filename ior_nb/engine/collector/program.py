@@ -187,6 +187,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("pos", ctypes.c_int64),
         ("extra", ctypes.c_int64),
         ("file_at", ctypes.c_uint64),
+        ("file_got", ctypes.c_uint64),
         ("comm", ctypes.c_uint64 * 2),
         ("ret", ctypes.c_int64),
         ("python", ctypes.c_uint64 * 5),
