@@ -12,7 +12,6 @@ import pytest
 
 import ior_nb
 from ior_nb.engine.bcc import BccEngine
-from ior_nb.engine.collector.loader import WAYS
 from ior_nb.result.trace import Trace
 from ior_nb.session.session import TracerSession
 from tests.live.test_python_lines import pythons, stacks_are_here  # noqa: F401 - a fixture
@@ -53,11 +52,10 @@ def test_every_file_has_the_line_that_opened_it(python: str, truth: Path, sessio
     assert {n: traced.get(n) for n, line in told.items()} == told
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "raw"])
-def test_the_line_that_opened_a_file_is_known_by_every_way(way: str, truth: Path) -> None:
-    """Wherever the program hangs: also of files that a call made which is no record."""
+def test_the_line_that_opened_a_file_is_known_by_trace_events(truth: Path) -> None:
+    """Where the program hangs so: also of files that a call made which is no record."""
     with (
-        TracerSession(engine=BccEngine(way=way)) as session,
+        TracerSession(engine=BccEngine(way="tracepoint")) as session,
         ior_nb.trace(command=[sys.executable, str(PROGRAM)], syscalls=CALLS, session=session) as trace,
     ):
         pass

@@ -16,7 +16,6 @@ import ior_nb
 from ior_nb.engine import bcc, spawn
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.collector import wire
-from ior_nb.engine.collector.loader import WAYS
 from ior_nb.engine.collector.python import TABLE
 from ior_nb.result.trace import Trace
 from ior_nb.runtime.stacks import CUT, Frame, parsed
@@ -103,12 +102,11 @@ def test_every_place_is_at_its_exact_file_line_and_function(python: str, truth: 
     assert wrong(trace, truth) == []
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "raw"])
-def test_stacks_are_the_same_by_every_way(way: str, truth: Path) -> None:
-    """Wherever the program hangs: of an interpreter in a library, found when that is mapped, and of its children."""
+def test_stacks_are_the_same_by_trace_events(truth: Path) -> None:
+    """Where the program hangs so: of an interpreter in a library, found when that is mapped, and of its children."""
     command = [pythons()[-2:][0], str(PROGRAMS / "places.py")]
     with (
-        TracerSession(engine=BccEngine(way=way)) as session,
+        TracerSession(engine=BccEngine(way="tracepoint")) as session,
         ior_nb.trace(command=command, syscalls=CALLS, session=session) as trace,
     ):
         pass

@@ -202,10 +202,10 @@ inline_ u64 read_frame(struct walker *s, struct slot *slot, u64 at) {
   u64 low = v->top ? 0 : floor + slot->python.lowest;               /* as far as the stack went that the thread had last */
   if (low > at || at + FRAME - low > WINDOW) low = at + FRAME - USUAL;
   if (low < floor || low > at) low = floor;
-  u64 size = at + FRAME - low;
-  OPAQUE(size);
-  if (size > WINDOW) return -1;
   if (!v->top) v->top = at;
+  u64 size = at + FRAME - low;                                      /* nothing between its bound and its use: old verifiers */
+  OPAQUE(size);                                                     /* know no more of a value that was put away */
+  if (size > WINDOW) return -1;
   if (read_user(s->f, size, (void *)low)) {                         /* some of it may not be there */
     low = at; size = FRAME;
     if (read_user(s->f, FRAME, (void *)at)) return -1;
