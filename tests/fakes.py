@@ -11,7 +11,7 @@ import pytest
 from ior_nb import errors
 from ior_nb.engine import ENGINES
 from ior_nb.engine.bcc import Ended
-from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.counted import COUNTER
 from ior_nb.runtime import EventBatch, Pushdown, StringTable, TraceOptions, new_tables
 from ior_nb.syscalls import SYSCALLS
 

@@ -20,7 +20,7 @@ import pytest
 
 from ior_nb.commands import cli
 from ior_nb.commands.verbs import VERBS, Verbs
-from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.counted import COUNTER
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.export import EXPORTERS
 from ior_nb.result.comparison import Diff

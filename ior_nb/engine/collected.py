@@ -18,7 +18,8 @@ import numpy as np
 from ior_nb import errors
 from ior_nb.engine.collector.sizes import possible_cpus
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json, to_session
-from ior_nb.engine.decode import COUNTER, Decoder, counters_of
+from ior_nb.engine.counted import COUNTER, counters_of
+from ior_nb.engine.decode import Decoder
 from ior_nb.engine.intake import Intake
 from ior_nb.engine.refusals import as_error
 from ior_nb.engine.searches import WITHIN_NS
@@ -178,13 +179,13 @@ class CollectedEngine(ABC):
         Returns:
             The totals so far.
         """
-        self._last_totals = self._ask("flush")["totals"]
+        self._last_totals = self._decoder.machinery.totals(self._ask("flush")["totals"])
         return self._last_totals
 
     def counters(self) -> np.ndarray:
         """Return the exact counters so far, after a flush: structured array, shape (512,)."""
         self._ask("flush", counters=True)
-        return self._counters
+        return self._decoder.machinery.counters(self._counters)
 
     def _meet(self, answer: dict[str, Any], *, at_exec: bool) -> None:
         """Learn from the answer to a start which processes were there before."""
@@ -196,10 +197,13 @@ class CollectedEngine(ABC):
     def _end(self) -> dict[str, Any]:
         """End the trace; return the answer, when all has been handed over."""
         try:
-            return self._ask("stop")
+            answer = self._ask("stop")
         finally:
             self._sharing.traced(False)
             self._intake.end()
+        machinery = self._decoder.machinery
+        self._counters = machinery.counters(self._counters)
+        return answer | {"totals": machinery.totals(answer["totals"])}
 
     # ---- requests
 

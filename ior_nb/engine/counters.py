@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ior_nb.engine.contract import Ended
-from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.counted import COUNTER
 from ior_nb.engine.player import TOTALS
 from ior_nb.errors import ConfigError, SourceError
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.collector import wire
+from ior_nb.engine.machinery import Machinery
 from ior_nb.engine.names import MAX_PID, Names
 from ior_nb.engine.roles import (
     ANY_PATH,
@@ -32,22 +33,15 @@ from ior_nb.engine.spent import Spent
 from ior_nb.engine.stacks import TEXTS, Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS
-from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.schema import column, is_error
 from ior_nb.syscalls import BY_NAME, SYSCALLS
 from ior_nb.syscalls.machine import OPEN_FLAGS
 
-__all__ = ["COUNTER", "EVENT", "Decoder", "counters_of"]
+__all__ = ["EVENT", "Decoder"]
 
 EVENT: Final = np.dtype(
     [("len", "<u4"), ("page", "<u4"), *((n, "<u8", (6,)) if t == "<6u8" else (n, t) for n, t in wire.EVENT)]
-)
-COUNTER: Final = np.dtype(
-    [
-        *((name, "<u8") for name in COUNTED),
-        ("histogram", "<u8", (wire.BUCKETS,)),
-    ]
 )
 
 _OF_SIZE: Final = has("size") | has("msghdr")
@@ -62,17 +56,6 @@ _NO_ROWS: Final = np.empty(0, np.int64)
 _WORDS: Final = EVENT.itemsize // 8
 _BLOCK: Final = 512
 """Records turned to columns at once: they and their columns fit into the nearest caches, a frame does not."""
-
-
-def counters_of(payload: bytes) -> np.ndarray:
-    """Sum a COUNTERS frame over CPUs.
-
-    Returns:
-        Structured array `COUNTER`, shape (512,), by syscall number.
-    """
-    raw = payload[payload.index(b"\n") + 1 :]
-    words = np.frombuffer(raw, "<u8").reshape(-1, wire.SPECS, COUNTER.itemsize // 8)
-    return np.ascontiguousarray(words.sum(axis=0, dtype="<u8")).view(COUNTER).reshape(wire.SPECS)
 
 
 class _Kinds:
@@ -174,6 +157,7 @@ class Decoder:
         names: what ids mean.
         spent: what calls fetched and waited for; which of it the records say can be set.
         stacks: what ids of Python stacks mean.
+        machinery: rows that their frames show to be nobody's work but ours or the notebook's.
     """
 
     def __init__(self, *, limit: int = MOST_STRINGS) -> None:
@@ -182,6 +166,7 @@ class Decoder:
         self.tables: Mapping[str, StringTable] = new_tables()
         self.names = Names(self.tables)
         self.stacks = Stacks(self.tables)
+        self.machinery = Machinery()
         self.spent = Spent(self.tables)
         self._syscalls = np.zeros(wire.SPECS, np.int32)
         self._families = np.zeros(wire.SPECS, np.int32)
@@ -203,7 +188,8 @@ class Decoder:
             payload: whole ring records.
 
         Returns:
-            One row a record, in the ring's order. `seq`, `cell` and `filter_epoch` are the session's to fill.
+            One row a record, in the ring's order, but for those of `machinery`. `seq`, `cell` and `filter_epoch` are
+            the session's to fill.
         """
         if len(self.tables["file"]) > self._enough:
             paths = StringTable()
@@ -258,8 +244,10 @@ class Decoder:
             self._probes(r, rows)
         if r.bits["generation"]:
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
+        own = _NO_ROWS
         if r.bits["stack"]:
             stacks, ids = self.stacks, self.stacks.known(raw["stack"])
+            own = stacks.own.take(ids) & (flags & wire.EF_IN_FLIGHT == 0)
             r.columns["stack"] = stacks.texts.take(ids)
             r.columns["py_file"] = stacks.files.take(ids)
             r.columns["py_line"] = stacks.lines.take(ids)
@@ -279,7 +267,8 @@ class Decoder:
             self._paths(r)
         _rare(r, self._operations)
         self.spent.fill(raw, r.bits, nr, r.columns)
-        return EventBatch.owning(r.columns, r.count, self.tables)
+        batch = EventBatch.owning(r.columns, r.count, self.tables)
+        return self.machinery.take_out(batch, own, nr) if own.any() else batch
 
     def _probes(self, r: _Records, failed: np.ndarray) -> None:
         """Tell the answers to questions from failures, where call and error, or the request of an ioctl, say which."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.decode import EVENT, Decoder
+from ior_nb.engine.machinery import Machinery
 from ior_nb.engine.pages import by_file
 from ior_nb.engine.searches import Searches
 from ior_nb.real import Lock
@@ -41,6 +42,7 @@ class Intake:
     def begin(self, deliver: Callable[[EventBatch], None], *, quiet: bool) -> None:
         """A trace begins; nothing is decoded while it is quiet."""
         self._deliver = deliver
+        self._decoder.machinery = Machinery()
         self._searches = Searches(self._hand_on)
         self._quiet = quiet
         self.pages = {}

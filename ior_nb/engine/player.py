@@ -11,7 +11,7 @@ import numpy as np
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.contract import Ended
-from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.counted import COUNTER
 from ior_nb.errors import SourceError
 from ior_nb.real import Condition, Lock, Thread, current
 from ior_nb.runtime import Accounting, EventBatch, own

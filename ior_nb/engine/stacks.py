@@ -13,7 +13,7 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import grown
-from ior_nb.runtime.stacks import CUT, Frame, is_cell, own_frame, place_of, written
+from ior_nb.runtime.stacks import CUT, Frame, is_cell, is_machinery, own_frame, place_of, written
 
 __all__ = ["TEXTS", "Stacks", "line_of"]
 
@@ -47,6 +47,7 @@ class Stacks:
     Attributes:
         texts, files, functions, places: string codes by id of the stack; a place is its line with its file.
         lines: numbers by id of the stack.
+        own: whether it is the tracer's or the notebook's machinery at work.
     """
 
     def __init__(self, tables: Mapping[str, StringTable]) -> None:
@@ -57,6 +58,7 @@ class Stacks:
         self.functions = np.zeros(1024, np.int32)
         self.places = np.zeros(1024, np.int32)
         self.lines = np.zeros(1024, np.int32)
+        self.own = np.zeros(1024, bool)
         self._used = np.zeros(1024, np.int64)  # when an id was last asked for
         self._now = 0
 
@@ -103,7 +105,8 @@ class Stacks:
             self._codes[number] = code._replace(table=code.table + payload[at : at + size])
 
     def _learn_stack(self, payload: bytes, at: int) -> None:
-        _, number, count, cut = wire.STACK.unpack_from(payload, at)
+        _, number, count, flags = wire.STACK.unpack_from(payload, at)
+        cut = bool(flags & wire.STACK_CUT)
         at += wire.STACK.size
         if number >= _NUMBERS:
             raise ValueError(f"no stack has the number {number}")
@@ -124,13 +127,14 @@ class Stacks:
             frames, cut = frames[: outermost + 1], False
         frames.reverse()
         own = own_frame(frames)
-        for name in ("texts", "files", "functions", "places", "lines", "_used"):
+        for name in ("texts", "files", "functions", "places", "lines", "own", "_used"):
             setattr(self, name, grown(getattr(self, name), number + 1))
-        self.texts[number] = self._tables["stack"].intern(written(frames, cut=bool(cut)))
+        self.texts[number] = self._tables["stack"].intern(written(frames, cut=cut))
         self.files[number] = self._tables["py_file"].intern(own.file)
         self.functions[number] = self._tables["py_func"].intern(own.function)
         self.places[number] = self._tables["opened_at"].intern(place_of(own))
         self.lines[number] = own.line
+        self.own[number] = bool(flags & wire.STACK_OWNERS) and is_machinery(frames, cut=cut)
         self._used[number] = self._now
 
     def known(self, ids: np.ndarray) -> np.ndarray:

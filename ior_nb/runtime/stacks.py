@@ -23,6 +23,7 @@ __all__ = [
     "is_cell",
     "is_import",
     "is_library",
+    "is_machinery",
     "own_frame",
     "parsed",
     "place_of",
@@ -42,6 +43,7 @@ _LIBRARY: Final = re.compile(
       | ^<(?:frozen|__array_function__|attrs\ generated|decorator-gen)""",
     re.VERBOSE,
 )
+_NOTEBOOK: Final = re.compile(r"/(?:site|dist)-packages/(?:IPython|ipykernel)/")
 _IMPORTING: Final = re.compile(r"^<frozen (?:importlib\b|zipimport|site)")
 _CELL: Final = re.compile(r"/ipykernel_\d+/\d+\.py$|^<ipython-input-")
 _ESCAPED: Final = re.compile(r"\\(\\|x3b|x28)")
@@ -126,6 +128,21 @@ def own_frame(frames: Iterable[Frame]) -> Frame:
         if innermost is NO_FRAME and frame.file:
             innermost = frame
     return innermost
+
+
+def is_machinery(frames: Sequence[Frame], *, cut: bool) -> bool:
+    """Tell whether a call of the process that traces is not the user's work.
+
+    The tracer's code makes it itself, or the notebook's does, and none of the user's is among those that called it.
+
+    Args:
+        frames: the outermost first.
+        cut: there are more further out.
+    """
+    innermost = frames[-1].file if frames else ""
+    if innermost.startswith(_OURS):
+        return True
+    return not cut and bool(_NOTEBOOK.search(innermost)) and all(is_library(frame.file) for frame in frames)
 
 
 def imported(frames: Sequence[Frame]) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.counted import COUNTER
 from ior_nb.engine.pages import states
 from ior_nb.errors import ConfigError, SourceError
 from ior_nb.globalfilter import to_text

@@ -53,9 +53,10 @@ def code_fact(number: int, code: CodeType, *, file: bytes = b"", function: bytes
     return record(wire.CODE.pack(*head) + path + name + code.co_linetable)
 
 
-def stack_fact(number: int, *frames: tuple[int, int], cut: bool = False) -> bytes:
+def stack_fact(number: int, *frames: tuple[int, int], cut: bool = False, owners: bool = False) -> bytes:
     """Return the record of a stack, innermost first."""
-    head = wire.STACK.pack(wire.FACT_STACK, number, len(frames), cut)
+    flags = cut * wire.STACK_CUT | owners * wire.STACK_OWNERS
+    head = wire.STACK.pack(wire.FACT_STACK, number, len(frames), flags)
     return record(head + b"".join(wire.FRAME_OF_STACK.pack(code, at, 0) for code, at in frames))
 
 
@@ -148,6 +149,38 @@ def test_frames_that_run_a_cell_are_left_out() -> None:
     frame = "<module> (/home/ada/a.py:1)"
     assert tables["stack"][known.texts[1]] == f"…;{frame};{frame}"
     assert tables["stack"][known.texts[2]] == f"<module> (/tmp/ipykernel_1/2.py:1);{frame}"
+
+
+OURS, NOTEBOOKS = stacks.__file__, "/x/site-packages/ipykernel/iostream.py"
+CELL, LIBRARY = "/tmp/ipykernel_1/2.py", "/lib/python3.11/threading.py"
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "own"),
+    [
+        ((OURS, CELL), {"owners": True}, True),  # innermost first
+        ((OURS, CELL), {}, False),
+        ((LIBRARY, OURS, CELL), {"owners": True}, False),
+        ((NOTEBOOKS, LIBRARY), {"owners": True}, True),
+        ((NOTEBOOKS, LIBRARY), {}, False),
+        ((NOTEBOOKS, CELL), {"owners": True}, False),
+        ((NOTEBOOKS, LIBRARY), {"owners": True, "cut": True}, False),
+        ((LIBRARY, NOTEBOOKS), {"owners": True}, False),
+        ((LIBRARY,), {"owners": True}, False),
+    ],
+)
+def test_machinery_is_what_the_innermost_frame_says(
+    files: tuple[str, ...], options: dict[str, bool], own: bool
+) -> None:
+    """Of the process that traces alone: the tracer's own code; the notebook's, where no code of the user's asked it."""
+    known = Stacks(new_tables())
+    code = compile("x()", "x", "exec")
+    for number, file in enumerate(files):
+        known.learn(code_fact(number, code, file=file.encode()))
+
+    known.learn(stack_fact(3, *((number, 2) for number in range(len(files))), **options))
+
+    assert known.own[3] == own
 
 
 def test_a_stack_of_code_nobody_knows_is_none() -> None:

@@ -23,7 +23,8 @@ from ior_nb.commands.options import load_arguments, trace_arguments
 from ior_nb.commands.verbs import PARSERS, HelpShown, arguments_of
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.wire import Frame, Unpacker
-from ior_nb.engine.decode import Decoder, counters_of
+from ior_nb.engine.counted import counters_of
+from ior_nb.engine.decode import Decoder
 from ior_nb.export.arrow import record_batch
 from ior_nb.globalfilter import complete, parse, to_text
 from ior_nb.result.load import load

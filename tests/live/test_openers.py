@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ior_nb
+from ior_nb.engine.bcc import BccEngine
 from ior_nb.result.trace import Trace
 from ior_nb.session.session import TracerSession
 from tests.live.test_python_lines import pythons, stacks_are_here  # noqa: F401 - a fixture
@@ -45,6 +47,19 @@ def test_every_file_has_the_line_that_opened_it(python: str, truth: Path, sessio
         pass
 
     assert trace.returncode == 0
+    told = {int(number): line for number, line in json.loads(Path(f"{truth}.json").read_text()).items()}
+    traced = seen(trace)
+    assert {n: traced.get(n) for n, line in told.items()} == told
+
+
+def test_the_line_that_opened_a_file_is_known_by_trace_events(truth: Path) -> None:
+    """Where the program hangs so: also of files that a call made which is no record."""
+    with (
+        TracerSession(engine=BccEngine(way="tracepoint")) as session,
+        ior_nb.trace(command=[sys.executable, str(PROGRAM)], syscalls=CALLS, session=session) as trace,
+    ):
+        pass
+
     told = {int(number): line for number, line in json.loads(Path(f"{truth}.json").read_text()).items()}
     traced = seen(trace)
     assert {n: traced.get(n) for n, line in told.items()} == told

@@ -102,6 +102,20 @@ def test_every_place_is_at_its_exact_file_line_and_function(python: str, truth: 
     assert wrong(trace, truth) == []
 
 
+def test_stacks_are_the_same_by_trace_events(truth: Path) -> None:
+    """Where the program hangs so: of an interpreter in a library, found when that is mapped, and of its children."""
+    command = [pythons()[-2:][0], str(PROGRAMS / "places.py")]
+    with (
+        TracerSession(engine=BccEngine(way="tracepoint")) as session,
+        ior_nb.trace(command=command, syscalls=CALLS, session=session) as trace,
+    ):
+        pass
+
+    assert trace.returncode == 0
+    assert len(told(truth)) == 379
+    assert wrong(trace, truth) == []
+
+
 @pytest.mark.parametrize("python", pythons())
 def test_code_that_comes_and_goes_at_the_same_addresses_is_never_mixed_up(
     python: str, truth: Path, session: TracerSession

@@ -37,8 +37,9 @@ from ior_nb.engine.collector.tracer import Tracer
 tracer = Tracer(event_bytes=1 << 20, name_bytes=1 << 20, way={way!r})
 kind = KINDS["tracepoint" if tracer.loading.way == "tracepoint" else "raw"]
 tracer.loading.loaded.add(tracer.loading.image, dict.fromkeys(AT.values(), kind))
+tracer.load_stacks()
 if tracer.loading.way != "tracepoint":
-    tracer.load_stacks(), tracer.load_pages()
+    tracer.load_pages()
 found = {{}}
 for name, program in tracer.loading.loaded.programs.items():
     found[name] = struct.unpack_from("<I", info_of(program.fd), 216)[0]

@@ -214,3 +214,15 @@ def test_rows_are_counted_as_the_user_gets_them(kernel: Kernel) -> None:
 
     assert ": 3 rows so far" in status
     assert (bar.value, kernel.run("len(_ior)").value) == ("3", "3")
+
+
+def test_a_forked_child_has_no_row_of_ours(kernel: Kernel) -> None:
+    """It asks for its number before it can say whose work it does: its frames tell, and nothing counts that call."""
+    child = "if not pid: print('x'); os.stat('/etc/hosts'); os._exit(0)"
+    found = between(kernel, f"pid = os.fork()\n{child}\nos.waitpid(pid, 0);")
+    asked = sum(row[0] == "gettid" for row in found)  # Python itself does, in a child
+
+    assert ["newfstatat", "/etc/hosts", 0] in found
+    assert kernel.run("any('/ior_nb/' in stack for stack in _ior.batch.text('stack'))").value == "False"
+    assert kernel.run("_ior.accounting.unaccounted").value == "0"
+    assert kernel.run("_ior.counters.get('gettid', {'calls': 0})['calls']").value == str(asked)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.counted import COUNTER
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import Sheet, Snapshot, new_tables
 from ior_nb.runtime.sheet import merged, sheet_to_bytes, shown

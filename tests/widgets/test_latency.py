@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.counted import COUNTER
 from ior_nb.runtime import Filter
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.filter import Number, Text

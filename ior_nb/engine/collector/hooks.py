@@ -173,13 +173,20 @@ class Hooks:
         """Whether another process's dispatcher looks whose calls these are."""
         return self._claims and self._seat is not None
 
+    def kind(self, hook: str = "sys_exit") -> int:
+        """Return the type of program that hangs there; those others go on to by tail calls have the same."""
+        return KINDS["raw" if self._numbers is None or hook not in HOOKS else "tracepoint"]
+
+    def hang(self, hook: str, function: str) -> int:
+        """Attach any function at a hook; return the descriptor that holds it there."""
+        return attach_link(hook, self._programs[function], self._numbers if hook in HOOKS else None)
+
     def attach(self, hook: str) -> None:
         """Attach one."""
-        program = self._programs[HOOKS[hook]]
         if self.dispatched:
-            self._machine.fill(hook, self._number, program.fd)
+            self._machine.fill(hook, self._number, self._programs[HOOKS[hook]].fd)
         else:
-            self._links[hook] = attach_link(hook, program, self._numbers)
+            self._links[hook] = self.hang(hook, HOOKS[hook])
 
     def claim(self, pid: int) -> None:
         """Have the calls of a process come to the program.
@@ -195,7 +202,7 @@ class Hooks:
         for hook, function in ALSO.items():
             watched = hook == RING and self._held  # by who holds the dispatcher
             if function in self._programs and (waits or hook not in WAITS) and not watched:
-                self._links[hook] = attach_raw(hook, self._programs[function])
+                self._links[hook] = self.hang(hook, function)
 
     @property
     def watches_ring(self) -> bool:

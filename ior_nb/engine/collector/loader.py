@@ -46,7 +46,7 @@ class NotHere(Exception):
 WAYS: Final = {
     "raw": Variant(classic=False, preemptible=False, typed=True),
     "raw-preemptible": Variant(classic=False, preemptible=True, typed=True),
-    "tracepoint": Variant(classic=True, preemptible=False, typed=True, python=False, mapped=False),
+    "tracepoint": Variant(classic=True, preemptible=False, typed=True, mapped=False),
 }
 
 

@@ -37,7 +37,7 @@ class Pages(Part):
         if not set(ENDS) <= loading.image.code.keys():
             where = "trace events" if loading.way == "tracepoint" else f"Linux {platform.release()}"
             raise LookupError(f"faults are seen at raw tracepoints, from Linux 5.16 on; this is {where}")
-        super().__init__(loading, [name for name in FUNCTIONS if name in loading.image.code], TAILS)
+        super().__init__(loading, [name for name in FUNCTIONS if name in loading.image.code], TAILS, HOOKS)
 
     def start(self) -> None:
         """Begin anew; nothing is attached yet."""

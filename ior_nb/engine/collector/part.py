@@ -5,28 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
-from ior_nb.engine.collector.bpf import attach_raw
-from ior_nb.engine.collector.hooks import KINDS
 from ior_nb.engine.collector.loader import Loading
 
 __all__ = ["Part"]
 
 
 class Part:
-    """Functions more of one program, at raw tracepoints.
+    """Functions more of one program.
 
     Args:
         loading: the program; they are added to it.
         functions: of its image.
         tails: which of them others go on to, and where they look for it.
+        hooks: where the others hang.
 
     Raises:
         Refused: the kernel does not take it; the program is as before.
     """
 
-    def __init__(self, loading: Loading, functions: Iterable[str], tails: Mapping[str, int]) -> None:
-        self._loaded = loading.loaded
-        self._loaded.add(loading.image, dict.fromkeys(functions, KINDS["raw"]))
+    def __init__(
+        self, loading: Loading, functions: Iterable[str], tails: Mapping[str, int], hooks: Mapping[str, str]
+    ) -> None:
+        self._loaded, self._hooks = loading.loaded, loading.hooks
+        at = {function: hook for hook, function in hooks.items()}
+        kinds = {name: self._hooks.kind(at[name]) if name in at else self._hooks.kind() for name in functions}
+        self._loaded.add(loading.image, kinds)
         self._maps = self._loaded.maps
         self._programs = self._loaded.programs
         self._tails = tails
@@ -37,7 +40,7 @@ class Part:
         self._loaded.fill_tails(self._tails)
 
     def _attach(self, hook: str, function: str) -> None:
-        self._links.append(attach_raw(hook, self._programs[function]))
+        self._links.append(self._hooks.hang(hook, function))
 
     def _detach(self) -> None:
         """Take its hooks away. Idempotent."""

@@ -99,8 +99,7 @@ WANTED_IF_THERE: Final[tuple[dict[str, tuple[str, ...]], ...]] = (
 WANTED_PYTHON: Final[dict[str, tuple[str, ...]]] = {
     "task_struct": ("thread",),
     "thread_struct": ("fsbase",),
-    "mm_struct": ("start_code",),
-    "linux_binprm": ("file",),
+    "mm_struct": ("start_code", "exe_file"),
     "file": ("f_inode", "f_cred"),
     "dentry": ("d_name",),
 }
@@ -183,6 +182,7 @@ class Slot(ctypes.LittleEndianStructure):
         ("pos", ctypes.c_int64),
         ("extra", ctypes.c_int64),
         ("file_at", ctypes.c_uint64),
+        ("file_got", ctypes.c_uint64),
         ("comm", ctypes.c_uint64 * 2),
         ("ret", ctypes.c_int64),
         ("python", ctypes.c_uint64 * 5),
@@ -308,7 +308,7 @@ class Variant:
     typed: bool
     """The task's own words are loaded through a typed pointer (Linux 5.11)."""
     python: bool = True
-    """It has the part that reads Python stacks, where that can be. Trace events say too little for it."""
+    """It has the part that reads Python stacks, where that can be."""
     mapped: bool = True
     """It has the part that sees faults on mapped files, where that can be."""
     faults_told: bool = True

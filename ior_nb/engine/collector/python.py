@@ -24,6 +24,7 @@ __all__ = [
     "LAYOUT",
     "PYTHON",
     "STACKS_HERE",
+    "WHY_ELSEWHERE",
     "Elsewhere",
     "File",
     "Found",
@@ -34,17 +35,18 @@ __all__ = [
     "mapped",
 ]
 
-LAYOUT: Final = struct.Struct("<28I")  # struct layout of bpf/python.c
+LAYOUT: Final = struct.Struct("<29I")  # struct layout of bpf/python.c
 PYTHON: Final = struct.Struct("<QQqQII")  # struct python of bpf/python.h
 BINARY: Final = struct.Struct("<QQQqII")  # struct binary of bpf/python.c
 _FIELDS: Final = (
-    "key_at most t_thread t_frame t_chunk t_status cframe direct f_code f_previous f_instr f_owner shim tag plain "
+    "key_at most t_thread t_frame t_chunk t_status cframe direct t_depth "
+    "f_code f_previous f_instr f_owner shim tag plain "
     "c_line c_file c_name c_table c_traceable c_code versioned s_ascii s_compact "
     "counter counter_bytes counter_global counts"
 ).split()
 
 _COMMON: Final = (
-    {"t_thread": 152, "t_frame": 72, "t_chunk": 232, "t_status": 32, "cframe": 0, "direct": 1}
+    {"t_thread": 152, "t_frame": 72, "t_chunk": 232, "t_status": 32, "cframe": 0, "direct": 1, "t_depth": 0}
     | {"f_code": 0, "f_previous": 8, "f_instr": 56, "f_owner": 70, "shim": 3, "tag": 0}
     | {"c_line": 68, "c_file": 112, "c_name": 128, "c_table": 136, "c_traceable": 184, "c_code": 200, "versioned": 1}
     | {"s_ascii": 40, "s_compact": 56, "counter": 0, "counter_bytes": 8, "counter_global": 0, "counts": 0}
@@ -60,7 +62,7 @@ TABLE: Final[dict[int, dict[str, int]]] = {
     | {"c_line": 72, "c_traceable": 168, "c_code": 184, "versioned": 0, "s_ascii": 48, "s_compact": 72},
     12: _COMMON
     | {"key_at": 1544, "t_thread": 136, "t_frame": 56, "t_status": 24, "direct": 0, "c_traceable": 176, "c_code": 192},
-    13: _COMMON | {"key_at": 2160, "counter": 17000, "counter_bytes": 4, "counts": 1},
+    13: _COMMON | {"key_at": 2160, "counter": 17000, "counter_bytes": 4, "counts": 1, "t_depth": 44},
     14: _COMMON | {"key_at": 2336, "counter": 7992, "f_owner": 74, "tag": 3, "c_traceable": 192, "c_code": 208},
     15: _COMMON
     | {"key_at": 0, "counter": 7944, "t_chunk": 256, "t_thread": 176, "f_owner": 74, "tag": 3}
@@ -76,7 +78,11 @@ _TOLD: Final[dict[int, dict[str, int]]] = {
     | {"c_file": 48, "c_name": 50, "c_table": 51, "c_line": 52, "c_code": 56},
 }
 STACKS_HERE: Final = platform.machine().lower() in ("x86_64", "amd64")
-"""Whether frames can be found on this machine: elsewhere a thread's state is in another place."""
+"""Whether frames can be found on this machine."""
+WHY_ELSEWHERE: Final = (
+    "Python stacks are read on x86-64; elsewhere the kernel notes where a thread has its state only when it leaves its"
+    " processor"
+)
 _FINAL: Final = 15  # release level
 _PAGE_MASK: Final = ~4095
 _SYMBOLS: Final = re.compile(

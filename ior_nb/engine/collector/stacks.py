@@ -23,6 +23,7 @@ from ior_nb.engine.collector.program import FACT_BYTES, LIVE, PYTHON_FUNCTIONS, 
 from ior_nb.engine.collector.python import (
     BINARY,
     PYTHON,
+    WHY_ELSEWHERE,
     Elsewhere,
     File,
     Found,
@@ -54,11 +55,9 @@ class Stacks(Part):
 
     def __init__(self, loading: Loading) -> None:
         if not set(PYTHON_FUNCTIONS) <= loading.image.code.keys():
-            where = (
-                "trace events" if loading.way == "tracepoint" else f"{platform.machine()}, Linux {platform.release()}"
-            )
-            raise LookupError(f"Python stacks are read on x86-64, at raw tracepoints; this is {where}")
-        super().__init__(loading, PYTHON_FUNCTIONS, PYTHON_TAILS)
+            where = f"{platform.machine()}, Linux {platform.release()}"
+            raise LookupError(f"{WHY_ELSEWHERE}; this is {where}")
+        super().__init__(loading, PYTHON_FUNCTIONS, PYTHON_TAILS, PYTHON_HOOKS)
         self.facts_fd = self._maps["facts"].fd
         self.facts = Ring(self.facts_fd, FACT_BYTES, 8)
         self._live = mmap.mmap(self._maps["live"].fd, mmap.PAGESIZE)

@@ -173,7 +173,9 @@ FACT_UNREADABLE: Final = 1 << 16  # flags of a code object; below are the bytes 
 FACT_LONG: Final = 1 << 17  # its file or its name is not whole
 ASK: Final = struct.Struct("<IIQQ")  # kind, pid, device, inode
 CODE: Final = struct.Struct("<IIQ6I")  # kind, first line, id, first traceable, flags, bytes of file, name, table, pid
-STACK: Final = struct.Struct("<4I")  # kind, id, frames, whether there are more
+STACK: Final = struct.Struct("<4I")  # kind, id, frames, flags
+STACK_CUT: Final = 1  # there are more frames
+STACK_OWNERS: Final = 2  # of the process that traces, or of a fork of it: its threads are some of them not the user's
 FRAME_OF_STACK: Final = struct.Struct("<QII")  # id of the code object, offset of the instruction
 
 CACHED_FILE: Final[tuple[tuple[str, str], ...]] = (

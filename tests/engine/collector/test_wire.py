@@ -160,7 +160,7 @@ def test_btf_takes_the_first_of_several_names() -> None:
 
 def test_counters_are_summed_over_processors() -> None:
     """A COUNTERS frame of two processors becomes one array of 512 rows."""
-    from ior_nb.engine.decode import COUNTER, counters_of
+    from ior_nb.engine.counted import COUNTER, counters_of
 
     raw = np.zeros((2, wire.SPECS), COUNTER)
     raw["calls"][:, 3] = (5, 7)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.counted import COUNTER
 from ior_nb.runtime import new_tables
 from ior_nb.syscalls import BY_NAME
 from tests.sinks.statsengine.events import (

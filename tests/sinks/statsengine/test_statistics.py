@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ior_nb.engine.decode import COUNTER
+from ior_nb.engine.counted import COUNTER
 from ior_nb.runtime import (
     EventBatch,
     EventIngester,

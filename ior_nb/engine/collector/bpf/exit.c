@@ -125,7 +125,7 @@ inline_ void extra_at_exit(struct slot *slot, struct spec *spec, s64 ret) {
 inline_ bool file_at_exit(struct scratch *s, struct slot *slot, struct spec *spec, struct live *now, s64 ret) {
   s64 fd = spec->result == R_FD ? ret : spec->extra == X_FDS && !ret ? (s32)slot->extra : -1;
   if (fd < 0 || slot->flags & EF_NO_RETURN) return false;
-  u64 f = file_of(bpf_get_current_task(), fd);
+  u64 f = slot->file_got = file_of(bpf_get_current_task(), fd);
   __builtin_memset(s->ask, 0, sizeof(s->ask));
   if (f) s->ask[F_FILE] = f + O_file_f_path;
   find(s, slot, tree_now());

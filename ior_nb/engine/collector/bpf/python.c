@@ -14,10 +14,12 @@
  * cost nothing. What a loop changes is kept in memory and not in registers: the verifier then sees one state. What has a
  * bound has 64 bits: of 32 some compilers make a copy, check that one and use the other. */
 #define LINKS (FRAMES + 16)    /* frames, and the interpreter's own entries between them */
-#define WINDOW 4096            /* bytes of the data stack read at once */
+#define WINDOW 8192            /* bytes of the data stack read at once, at most, */
+#define USUAL 1024             /* and where nobody knows how many it takes: more is not given back for less than that either */
 #define NEAR 512               /* and of the C stack, around a _PyCFrame: the entry of the interpreter is there as well */
 #define NEAR_AT (WINDOW + 128)
 #define FRAME 80               /* of it, what is looked at */
+#define SINGLE_AT (NEAR_AT + NEAR + 128)   /* one that lies by itself */
 #define TEXT 16384             /* of a line table, in one piece */
 #define PIECES 64
 #define CODES 7                /* looked at in one run: programs can call on 33 times, and exit_many does so 24 times */
@@ -25,6 +27,7 @@
 struct layout {  /* python.py: LAYOUT */
   u32 key_at, most;                                      /* runtime: the key of pthread_getspecific; frames asked for */
   u32 t_thread, t_frame, t_chunk, t_status, cframe, direct;  /* thread state; direct: no _PyCFrame in between */
+  u32 t_depth;                                           /* how many frames more there may be, then how many at most; 0: unknown */
   u32 f_code, f_previous, f_instr, f_owner, shim, tag;   /* frame; owners from `shim` on are the interpreter's own */
   u32 plain;                                             /* it is as `scan` has it */
   u32 c_line, c_file, c_name, c_table, c_traceable, c_code, versioned;
@@ -35,20 +38,23 @@ struct layout {  /* python.py: LAYOUT */
 struct binary { u64 symbol, segment, start; s64 tls; u32 layout, library; };  /* addresses as the file has them */
 struct file_key { u64 dev, inode; };
 struct frame { u64 code; u32 at, pad; };
-struct stack { u32 kind, id, count, cut; struct frame frames[FRAMES]; };
+struct stack { u32 kind, id, count, flags; struct frame frames[FRAMES]; };
 struct code { u32 kind, line; u64 id; u32 traceable, flags, file, name, table, pid; };  /* and the three texts */
 struct ask { u32 kind, pid; u64 dev, inode; };
 struct code_key { u64 code, identity, serial; };
 struct recent { u64 hash, time; u32 stack, pad; };
 struct walker {
-  u8 f[NEAR_AT + NEAR + 128], t[256];
+  u8 t[256];
   u64 address[FRAMES], function[FRAMES], identity[FRAMES];
-  u64 innermost, hash, quick, begin, left, low, last, near, chunk, counter, code, who, file, file_hash;
+  u64 met[64], links, innermost, next, top, hash, quick, begin, left, low, last, near, chunk, counter, code, who, file, file_hash;
   u32 n, at, last_stack, pid;
   struct recent recent[128];
   struct stack stack;
   struct code head;
-  u8 text[TEXT + 4096];    /* right behind its head: sent as one */
+  union {
+    u8 text[TEXT + 4096];    /* right behind its head: sent as one */
+    u8 f[SINGLE_AT + 256];   /* frames, until all there is to know of them is known */
+  };
 };
 _Static_assert(sizeof(struct walker) <= 32768, "walker");   /* what a map per CPU can have */
 _Static_assert(__builtin_offsetof(struct walker, text) == __builtin_offsetof(struct walker, head) + sizeof(struct code), "code");
@@ -103,21 +109,27 @@ int python_exec(struct exec_args *ctx) {
   if (!slot) return 0;
   u32 pid = slot->pid;
   pythons.delete(&pid);
-  key_of(rd(ctx->binprm + O_linux_binprm_file), &key);
+  u64 mm = rd(bpf_get_current_task() + O_task_struct_mm);
+  key_of(rd(mm + O_mm_struct_exe_file), &key);
   struct binary *b = binaries.lookup(&key);
   if (!b) ask(pid, &key);
-  else if (b->layout && !b->library)
-    set_python(pid, b, rd(rd(bpf_get_current_task() + O_task_struct_mm) + O_mm_struct_start_code) - b->start + b->symbol);
+  else if (b->layout && !b->library) set_python(pid, b, rd(mm + O_mm_struct_start_code) - b->start + b->symbol);
   return 0;
 }
 
 int python_fork(struct fork_args *ctx) {
-  u32 from = process_of(ctx->parent), to = process_of(ctx->child);
+#if CLASSIC
+  u64 parent = bpf_get_current_task(), child = child_of(parent, ctx->child_pid);
+  if (!child) return 0;                                             /* on_fork counts it */
+#else
+  u64 parent = ctx->parent, child = ctx->child;
+#endif
+  u32 from = process_of(parent), to = process_of(child);
   if (from == to) return 0;
   struct python *p = pythons.lookup(&from);
   if (!p) { pythons.delete(&to); return 0; }
   struct python copy = *p;
-  if (rd(ctx->parent + O_task_struct_mm) != rd(ctx->child + O_task_struct_mm))   /* from now on each makes code of its own */
+  if (rd(parent + O_task_struct_mm) != rd(child + O_task_struct_mm))   /* from now on each makes code of its own */
     copy.serial = mix(bpf_ktime_get_ns(), to);
   pythons.update(&to, &copy);
   return 0;
@@ -149,7 +161,7 @@ int python_mapped(struct exit_args *ctx) {
   struct slot *slot = slots.lookup(&tid);
   if (!slot) return 0;
   u64 regs[8] = {};
-  read_kernel(regs, sizeof(regs), (void *)(ctx->regs + REGISTERS_START));
+  read_kernel(regs, sizeof(regs), (void *)(registers_of(ctx) + REGISTERS_START));
   s64 ret = ctx->ret;
   if (!(regs[ARG2] & 2) || ret < 0 && ret >= -MOST_ERRNO || (s32)regs[ARG4] < 0) return 0;
   u64 file = file_of(bpf_get_current_task(), regs[ARG4]);
@@ -176,19 +188,23 @@ int python_mapped(struct exit_args *ctx) {
 
 #define BOUND 8
 #define STATE64(offset) (*(u64 *)(s->t + ((offset) & 248)))
+#define STATE32(offset) (*(u32 *)(s->t + ((offset) & 252)))
 #define FRAME64(offset) (*(u64 *)(s->f + where + ((offset) & 120)))
 
 /* Where in s->f the frame at an address is, which is not in what was read last. Frames of plain functions lie behind each
  * other in the thread's data stack: one read brings many. */
-inline_ u64 read_frame(struct walker *s, u64 at) {
+inline_ u64 read_frame(struct walker *s, struct slot *slot, u64 at) {
   volatile struct walker *v = s;
-  u64 place = at - v->near;
+  u64 place = at - v->near, floor = v->chunk;
   if (place <= NEAR - FRAME) return NEAR_AT + place;
-  u64 low = at + FRAME - WINDOW, floor = v->chunk;
-  if (at <= floor || at - floor > 65536) low = at;                  /* a generator's, or in an older piece */
-  else if (low < floor || low > at) low = floor;
-  u64 size = at + FRAME - low;
-  OPAQUE(size);
+  if (at < floor || at - floor > 65536)                             /* a generator's, the interpreter's, or in an older piece */
+    return read_user(s->f + SINGLE_AT, FRAME, (void *)at) ? -1 : SINGLE_AT;
+  u64 low = v->top ? 0 : floor + slot->python.lowest;               /* as far as the stack went that the thread had last */
+  if (low > at || at + FRAME - low > WINDOW) low = at + FRAME - USUAL;
+  if (low < floor || low > at) low = floor;
+  if (!v->top) v->top = at;
+  u64 size = at + FRAME - low;                                      /* nothing between its bound and its use: old verifiers */
+  OPAQUE(size);                                                     /* know no more of a value that was put away */
   if (size > WINDOW) return -1;
   if (read_user(s->f, size, (void *)low)) {                         /* some of it may not be there */
     low = at; size = FRAME;
@@ -198,10 +214,10 @@ inline_ u64 read_frame(struct walker *s, u64 at) {
   return at - low;
 }
 
-inline_ u64 frame_at(struct walker *s, u64 at) {
+inline_ u64 frame_at(struct walker *s, struct slot *slot, u64 at) {
   volatile struct walker *v = s;
   u64 where = at - v->low;
-  if (where > v->last) where = read_frame(s, at);
+  if (where > v->last) where = read_frame(s, slot, at);
   OPAQUE(where);
   return where;
 }
@@ -262,32 +278,56 @@ inline_ u64 innermost(struct walker *s, struct slot *slot, struct layout *l) {
     v->counter = counter + 1;
   }
   v->begin = mix(slot->python.serial, STATE64(0));                  /* counters are an interpreter's own */
-  v->chunk = chunk + 24; v->low = at + 1; v->last = 0; v->left = l->most;
+  v->chunk = chunk + 24; v->low = at + 1; v->last = 0; v->top = 0; v->left = l->most;
   slot->why = T_NO_FRAME;
   return at;
 }
 
-#define HASHED(hash, code, instruction) ((hash ^ (code * 0xC2B2AE3D27D4EB4FULL + instruction)) * 0x9E3779B97F4A7C15ULL)
+#define HASHED(hash, code, instruction) ((hash ^ (code * OTHER_ODD + instruction)) * ODD)
+
+/* One frame more in `hash`. One that is no function's counts as nothing, without a jump: that would be two ways for verifiers
+ * to follow. */
+#define NEXT_FRAME(where) { \
+  u8 *f = s->f + (where); \
+  u64 counts = (f[owner] - shim) >> 63; \
+  OPAQUE(counts); \
+  hash = (hash ^ ((*(u64 *)f * OTHER_ODD + *(u64 *)(f + 56)) & -counts)) * ODD; \
+  left -= counts; \
+  at = *(u64 *)(f + 8); \
+}
 
 /* The hash of the stack's addresses and instructions, and nothing else: all that most calls need. For frames as 3.12 and
- * later have them. 0: there is none, or it cannot be read. */
+ * later have them. 0: there is none, or it cannot be read. Most stacks are whole in the first piece that is read, and their
+ * frames where those of the stack before were: then no look waits for the one before it. */
 inline_ u64 scan(struct walker *s, struct slot *slot, struct layout *l, u64 at) {
   volatile struct walker *v = s;
-  u64 hash = v->begin;
-  u32 left = v->left;
+  frame_at(s, slot, at);
+  u64 hash = v->begin, left = v->left, low = v->low, last = v->last, owner = l->f_owner & 127, shim = l->shim, i;
+  u64 end = l->t_depth ? (u64)l->most - (STATE32(l->t_depth - 12) - STATE32(l->t_depth - 16)) : -1ULL;   /* of `left` */
 #pragma clang loop unroll(disable)
-  for (u64 i = 0; i < LINKS; i++) {
+  for (i = 0; i < LINKS; i++) {
     OPAQUE(i);
-    if (!at || !left) break;
-    u64 where = frame_at(s, at);
-    if (where > NEAR_AT + NEAR) { slot->why = T_UNREADABLE; return 0; }
-    u8 *f = s->f + where;
-    at = *(u64 *)(f + 8);
-    if (f[l->f_owner & 127] >= l->shim) continue;
-    hash = HASHED(hash, *(u64 *)f, *(u64 *)(f + 56));
-    left -= 1;
+    u64 expected = s->met[i], where = expected - low;
+    if (at != expected || where > last || !left) break;
+    OPAQUE(where);
+    NEXT_FRAME(where & (WINDOW - 1));
   }
-  return left == v->left ? 0 : mix(hash, !!at) | 1;
+  v->next = at; v->hash = hash; v->left = left; v->links = i;
+  at = v->next; hash = v->hash; left = v->left;
+#pragma clang loop unroll(disable)
+  for (i = 0; i < LINKS; i++) {
+    OPAQUE(i);
+    if (!at || !left || left == end) break;
+    u64 where = frame_at(s, slot, at), n = v->links;
+    if (where > SINGLE_AT) { slot->why = T_UNREADABLE; return 0; }
+    s->met[n & 63] = at;
+    v->links = n + 1;
+    NEXT_FRAME(where);
+  }
+  v->next = left == end ? 0 : at; v->hash = hash; v->left = left;
+  u64 lowest = s->met[(v->links - 1) & 63] - v->chunk, before = slot->python.lowest;
+  if (v->top && lowest <= v->top - v->chunk && (lowest < before || lowest > before + USUAL)) slot->python.lowest = lowest;
+  return v->left == l->most ? 0 : mix(v->hash, !!v->next) | 1;
 }
 
 /* Fill s->stack and s->address; the hash of both, or 0. */
@@ -300,8 +340,8 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
     OPAQUE(i);
     u64 n = v->n;
     if (!at || n >= FRAMES || n >= l->most) break;
-    u64 where = frame_at(s, at);
-    if (where > NEAR_AT + NEAR) { slot->why = T_UNREADABLE; return 0; }
+    u64 where = frame_at(s, slot, at);
+    if (where > SINGLE_AT) { slot->why = T_UNREADABLE; return 0; }
     u64 code = FRAME64(l->f_code) & ~(u64)l->tag;
     at = FRAME64(l->f_previous);
     if (s->f[where + (l->f_owner & 127)] >= l->shim) continue;
@@ -314,7 +354,7 @@ inline_ u64 walk(struct walker *s, struct slot *slot, struct layout *l, u64 at) 
   }
   if (!v->n) return 0;
   s->stack.count = v->n;
-  s->stack.cut = !!at;
+  s->stack.flags = (at ? STACK_CUT : 0) | (slot->tells ? STACK_OWNERS : 0);
   return v->hash = mix(hash, !!at) | 1;
 }
 

@@ -106,7 +106,7 @@ struct slot {
   struct where last_at;  /* the file seen last, and what was known of it */
   struct known last;
   u64 regs[8];  /* the part of pt_regs that holds the arguments: regs[ARG0] to regs[ARG5] */
-  u64 start, end, last_end, pos, extra, file_at, comm[2];
+  u64 start, end, last_end, pos, extra, file_at, file_got, comm[2];  /* the file it works on, and the one it returns */
   s64 ret;
   struct python python;
   struct spent spent;

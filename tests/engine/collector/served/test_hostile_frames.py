@@ -15,7 +15,8 @@ from ior_nb.engine.collector.served.client import Served
 from ior_nb.engine.collector.served.gate import Gate, Limits
 from ior_nb.engine.collector.served.peer import Peer, Stranger
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack, pack_json
-from ior_nb.engine.decode import Decoder, counters_of
+from ior_nb.engine.counted import counters_of
+from ior_nb.engine.decode import Decoder
 from ior_nb.engine.intake import Intake
 
 TO_SERVICE = 60_000
