@@ -38,8 +38,6 @@ class Exporter:
     """Other endings by which the format is recognised."""
     doc: str
     """What it is for, in one line."""
-    whole: bool = True
-    """Whether its function takes all rows as one `EventBatch`; else it reads columns of any `Rows`."""
 
     def function(self) -> Callable[..., Iterable[bytes]]:
         """Import the function."""
@@ -91,7 +89,6 @@ EXPORTERS: Final[dict[str, Exporter]] = {
         extension=".html",
         also=(".htm",),
         doc="a report in one file that needs no network: flame graph, charts, tables",
-        whole=False,
     ),
     "parquet": Exporter(
         home="ior_nb.export.parquetfile:parquetfile",

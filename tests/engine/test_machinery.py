@@ -49,16 +49,16 @@ def test_the_kernel_s_counters_know_them_no_more() -> None:
     made = decoder()
     made.events(events((READ, 1, 11, 1024, 0), (READ, 1, -5, 1023, 0), (OPEN, 1, -2, 1, 0), (OPEN, 2, 3, 1, 0)))
     counted = np.zeros(wire.SPECS, COUNTER)
-    counted["calls"], counted["errors"], counted["bytes"], counted["latency"] = 5, 5, 100, 10_000
+    counted["calls"], counted["errors"], counted["bytes"], counted["latency_ns"] = 5, 5, 100, 10_000
     counted["histogram"] = 5
 
     left = made.machinery.counters(counted)
 
-    assert {name: left[name][[READ, OPEN]].tolist() for name in ("calls", "errors", "bytes", "latency")} == {
+    assert {name: left[name][[READ, OPEN]].tolist() for name in ("calls", "errors", "bytes", "latency_ns")} == {
         "calls": [3, 4],
         "errors": [4, 4],
         "bytes": [89, 100],
-        "latency": [7_953, 9_999],
+        "latency_ns": [7_953, 9_999],
     }
     assert left["histogram"][READ][8:12].tolist() == [5, 4, 4, 5]
     assert counted["calls"].tolist() == [5] * wire.SPECS

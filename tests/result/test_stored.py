@@ -123,7 +123,7 @@ def test_recordings_answer_as_memory_does(tmp_path: Path, name: str) -> None:
 
 
 def test_a_report_needs_no_rows_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report of a recording too large for the memory is that of its rows; a format of all rows is refused."""
+    """A report of a recording too large for the memory is that of its rows; a format of all rows at once is refused."""
     loaded = load(recorded(tmp_path / "x.parquet", numbered(some_rows(90, 1))))
     fits = loaded.export(tmp_path / "fits.html").read_text()
     monkeypatch.setattr("ior_nb.result.held.most_bytes", lambda: 1)
@@ -131,7 +131,7 @@ def test_a_report_needs_no_rows_in_memory(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert loaded.export(tmp_path / "report.html").read_text() == fits
     with pytest.raises(ConfigError, match="would take"):
-        loaded.export(tmp_path / "rows.csv")
+        loaded.export(tmp_path / "rows.arrow")
 
 
 @pytest.fixture

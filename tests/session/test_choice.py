@@ -26,14 +26,16 @@ def test_the_first_that_works_is_taken_and_says_nothing(monkeypatch: pytest.Monk
 
 
 def test_the_next_one_says_in_a_line_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the first is refused the second traces, and the result names it, the reason, and who knows more."""
+    """Where the first are refused the next traces, and the result names it, the reasons, and who knows more."""
     monkeypatch.setattr("ior_nb.engine.bcc.BccEngine", RefusedEngine)
+    monkeypatch.setattr("ior_nb.engine.serve.ServeEngine", RefusedEngine)
     monkeypatch.setattr("ior_nb.engine.stopping.StraceEngine", FakeEngine)
     with TracerSession() as session, trace(session=session) as t:
         pass
 
     assert t.engine == "fake"
-    assert t.notes[0] == f"strace, for bcc cannot ({RefusedEngine.why}); see %ior doctor"
+    cannot = f"cannot ({RefusedEngine.why})"
+    assert t.notes[0] == f"strace, for bcc {cannot}; serve {cannot}; see %ior doctor"
 
 
 def test_where_none_works_each_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from tests.fakes import batch
 
 COLUMNS = (
     *("comm", "pid", "tid", "syscall", "file", "family", "cell", "open_flags", "latency_ns", "gap_ns", "bytes"),
-    *("stack", "py_func", "fetched_bytes", "wait_device_ns"),
+    *("stack", "py_func", "fetched_bytes", "wait_device_ns", "label"),
 )
 
 
@@ -43,6 +43,7 @@ EVENTS = st.lists(
         st.sampled_from(["", "f", "g;h"]),
         st.integers(-1, 5000),
         st.integers(-1, 10**9),
+        st.sampled_from(["", "epoch 3", "a;b"]),
     ),
     max_size=40,
 )
@@ -56,7 +57,7 @@ def rows(events: Sequence[Event], tables: dict[str, StringTable] | None = None) 
 def event(**values: Any) -> Event:
     """Build one event."""
     usual = dict.fromkeys(COLUMNS, 1) | {"comm": "c", "syscall": "read", "file": "/f", "family": "FS", "open_flags": -1}
-    usual |= {"stack": "", "py_func": ""}
+    usual |= {"stack": "", "py_func": "", "label": ""}
     return tuple((usual | values).values())
 
 
