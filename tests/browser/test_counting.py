@@ -31,7 +31,7 @@ def test_a_recording_is_counted_until_the_user_stops_it(lab: Lab, context: Brows
     notebook.run(0)
     notebook.run(1)
     view = notebook.cell(1)
-    line = view.locator(".bar-filter", has=notebook.page.locator("progress"))
+    line = view.locator(".bar-counting")
 
     expect(line).to_contain_text("of 20,000 rows")
     expect(line).to_contain_text("s left")

@@ -149,6 +149,7 @@ VERB_LINES = {
     "record": "{}/part.parquet",
     "load": "{}/kept.parquet",
     "export": "{}/out.html",
+    "convert": "{0}/kept.parquet {0}/compact",
 }
 Call = tuple[str, str, int]
 

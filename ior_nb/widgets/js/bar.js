@@ -22,7 +22,7 @@ export default panel((view) => {
   const progress = node("progress", { class: "ior-grow", "aria-label": "rows counted" });
   const counted = node("span", { class: "ior-dim bar-figures" });
   const halt = node("button", { onclick: () => view.act(view.data.counting?.paused ? "reset" : "stop") });
-  const counting = node("div", { class: "ior-row bar-filter", hidden: true }, counted, progress, halt);
+  const counting = node("div", { class: "ior-row bar-part bar-counting", hidden: true }, counted, progress, halt);
   const host = node("select", {
     title: "whose calls the panels show",
     "aria-label": "host",
@@ -58,7 +58,7 @@ export default panel((view) => {
     counting,
     node(
       "div",
-      { class: "ior-row bar-filter" },
+      { class: "ior-row bar-part bar-filter" },
       node("span", { class: "ior-dim" }, "Filter"),
       chips,
       node("span", { class: "ior-grow" }),
