@@ -22,7 +22,7 @@ __all__ = ["TITLE", "measure"]
 
 TITLE = "why it was slow: CPU time of a call, or of a turn of two processes, the ways in turn"
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_SOCKETS: Final = ("tcp", "unix", "udp", "connected")
+_SOCKETS: Final = ("tcp", "unix", "udp", "turns", "connected")
 _CALLS: Final = {"pread": 400_000, **dict.fromkeys(_SOCKETS, 100_000), "switch": 50_000}
 _TRACE: Final = """
 import inspect, subprocess, sys, warnings

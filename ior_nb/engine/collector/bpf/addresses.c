@@ -26,9 +26,11 @@ inline_ void find_address(struct message *m, struct slot *slot, struct spec *spe
   if (spec->address_how == A_FILLED) read_user(&m->length, sizeof(m->length), (void *)word(slot, spec->address_size));
 }
 
+inline_ struct heard *heard_as(struct slot *slot, struct spec *spec) { return &slot->heard[spec->address_how == A_FILLED]; }
+
 /* Whether it is the one its thread had with this socket before: then the id of both is known. */
 inline_ bool heard_again(struct slot *slot, struct spec *spec) {
-  struct heard *h = &slot->heard;
+  struct heard *h = heard_as(slot, spec);
   struct message m = {};
   u64 address[HEARD_WORDS] = {};
   if (!h->length || h->socket != slot->files[F_FILE]) return false;
@@ -44,8 +46,8 @@ inline_ bool heard_again(struct slot *slot, struct spec *spec) {
   return true;
 }
 
-inline_ void remember(struct scratch *s, struct slot *slot, u32 socket, u32 id) {
-  struct heard *h = &slot->heard;
+inline_ void remember(struct scratch *s, struct slot *slot, struct spec *spec, u32 socket, u32 id) {
+  struct heard *h = heard_as(slot, spec);
   h->length = 0;
   if (s->addressed >= 8 * HEARD_WORDS) return;
   for (u32 i = 0; i < HEARD_WORDS; i++) h->address[i] = s->address[i];
@@ -98,7 +100,7 @@ int exit_address(struct exit_args *ctx) {
     struct voice v = {.inode = k->inode, .ends = with_address(w.s, now)};
     u64 *heard = now == v.ends ? 0 : voices.lookup(&v);
     if (heard) {
-      if (now == k->ends) remember(w.s, w.slot, k->id, *heard);
+      if (now == k->ends) remember(w.s, w.slot, w.spec, k->id, *heard);
       w.slot->files[F_FILE] = *heard;
     } else if (v.ends == k->ends) {
       w.slot->files[F_FILE] = k->id;

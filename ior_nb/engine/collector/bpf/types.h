@@ -106,12 +106,12 @@ struct known {
   u32 id, generation, stream, stays;  /* the last two: whether its ends may be for good, and whether they are */
 };
 struct voice { u64 inode, ends; };
-/* The address a thread had in a call last, how long it is, of which socket, and the id of both; length 0: none. */
+/* The address a thread sent to last, or received from; how long it is, of which socket, and the id of both; length 0: none. */
 struct heard { u64 address[HEARD_WORDS]; u32 socket, id, length, pad; };
 struct slot {
   struct where last_at;  /* the file seen last, and what was known of it */
   struct known last;
-  struct heard heard;
+  struct heard heard[2];  /* sent to, received from */
   u64 regs[8];  /* the part of pt_regs that holds the arguments: regs[ARG0] to regs[ARG5] */
   u64 start, end, last_end, pos, extra, file_at, file_got, comm[2];  /* the file it works on, and the one it returns */
   s64 ret;
