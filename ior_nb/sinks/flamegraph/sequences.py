@@ -135,8 +135,11 @@ def _from_table(table: np.ndarray, places: np.ndarray, count: int) -> tuple[np.n
     numbers = table.take(places)
     missing = rows_of(numbers == 0)
     if len(missing):
-        fresh, new = np.unique(places.take(missing), return_index=True)
-        table[fresh] = np.arange(count + 1, count + 1 + len(fresh))
+        wanted = places.take(missing)
+        claims = np.arange(-1, -1 - len(wanted), -1, table.dtype)
+        table[wanted] = claims  # of several rows of one place the last is written, and stands for all
+        new = rows_of(table.take(wanted) == claims)
+        table[wanted.take(new)] = np.arange(count + 1, count + 1 + len(new))
         numbers, missing = table.take(places), missing.take(new)
     return numbers - 1, missing
 

@@ -25,7 +25,7 @@ _SLICE: Final = 1 << 15
 """Rows handled at once: their intermediate arrays fit into a cache."""
 _ENOUGH: Final = 1 << 14
 """Rows put aside before they are added: half of the cost of a few thousand rows does not depend on their number."""
-_LATER: Final = 1 << 17
+_LATER: Final = 1 << 18
 """Combinations that wait for their nodes until somebody looks; beyond, who feeds works some of them off."""
 _STEP: Final = 1 << 12
 """Combinations whose nodes are found at once, and the fewest frames they may have."""
