@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.groups import HALF, Numbers, pairs
+from ior_nb.aggregate.groups import HALF, Pairs, pairs
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.rows import Rows, read
@@ -32,7 +32,7 @@ class Processes:
         self._pid, self._begin = np.zeros(0, np.int64), np.zeros(0, np.int64)
         if len(self._again):
             self._find(rows)
-        self._numbers = Numbers()
+        self._numbers = Pairs()
         self._keys = [np.zeros(0, np.uint64)]
 
     def __len__(self) -> int:
@@ -45,9 +45,9 @@ class Processes:
 
     def of(self, batch: EventBatch) -> np.ndarray:
         """Return the process of each row."""
-        keys = pairs(batch["pid"], self._lives(batch))
-        at, first = self._numbers.of(keys)
-        self._keys.append(keys.take(first))
+        pids, lives = batch["pid"], self._lives(batch)
+        at, first = self._numbers.of(lives, pids)
+        self._keys.append(pairs(pids.take(first), lives.take(first)))
         return at.astype(np.intp)
 
     def pids(self) -> np.ndarray:
@@ -59,9 +59,9 @@ class Processes:
         return np.argsort(np.concatenate(self._keys))
 
     def _lives(self, batch: EventBatch) -> np.ndarray:
-        life = np.zeros(len(batch), np.uint32)
         if not len(self._begin):
-            return life
+            return np.broadcast_to(np.uint32(0), len(batch))
+        life = np.zeros(len(batch), np.uint32)
         pids = batch["pid"].astype(np.int64)
         at = np.flatnonzero(np.isin(pids, self._again))
         times = batch["time_ns"][at].astype(np.int64)
