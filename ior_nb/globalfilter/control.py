@@ -80,7 +80,7 @@ class Filters:
         """Return what may stand at the cursor; values that were seen come the most frequent first."""
         rows = self._seen()
         known: dict[str, Sequence[str]] = {}
-        for name in ("comm", "syscall", "family", "file", "label"):
+        for name in ("comm", "syscall", "family", "file", "host", "label"):
             table = rows.tables[name]
             codes, counts = np.unique(rows[name], return_counts=True)
             found = (table[int(code)] for code in codes[np.argsort(-counts)][:_MOST_VALUES])
