@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -19,7 +18,6 @@ import pytest
 
 import ior_nb
 from tests.nobody import NOBODY, write_kernel
-from tests.served import Running
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 NOTEBOOKS: Final = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -219,29 +217,6 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         os.chown(found, NOBODY, NOBODY)
     yield made
     shutil.rmtree(made)
-
-
-@pytest.mark.live
-@pytest.mark.timeout(150)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_first_notebook_runs_through_the_service(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user who may not trace runs it where there is a service: nothing is played back, his traces are complete."""
-    monkeypatch.setenv("IOR_NB_REPLAY", "")
-    folder.chmod(0o755)
-    service = Running(folder, sys.executable)
-    try:
-        monkeypatch.setenv("IOR_NB_SOCKET", service.place)
-        notebook = read(folder / "notebooks" / "01-first-trace.ipynb")
-        place = {"metadata": {"path": str(folder / "notebooks")}}
-        nbclient.NotebookClient(notebook, timeout=120, kernel_name="nobody", resources=place).execute()
-    finally:
-        service.end()
-    text = text_of(notebook)
-
-    assert missing(NOTEBOOKS[0], text) == []
-    assert "serve, for bcc cannot" in text
-    assert "INCOMPLETE" not in text
-    assert "played back from" not in text
 
 
 @pytest.mark.live
