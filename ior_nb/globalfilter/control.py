@@ -16,7 +16,7 @@ from ior_nb.runtime import EventBatch, Filter, Suggestion
 __all__ = ["Filters"]
 
 _MOST_VALUES = 500
-_OFFERED = ("comm", "syscall", "family", "file", "label", "py_file", "py_func", "opened_at")
+_OFFERED = ("comm", "syscall", "family", "file", "host", "label", "py_file", "py_func", "opened_at")
 
 
 class Filters:

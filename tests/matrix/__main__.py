@@ -30,7 +30,8 @@ from tests.matrix.cells import CELLS, Cell
 from tests.matrix.roots import ROOT
 
 DOCUMENT: Final = ROOT / "docs/kernels.md"
-FIRST: Final = (table.WORKLOAD, table.BUSY, "test_accounting.py", "test_scope.py")
+_FIRST: Final = "test_dispatcher.py test_accounting.py test_scope.py test_service.py"
+FIRST: Final = (table.WORKLOAD, table.BUSY, *_FIRST.split())
 PACKED: Final = (
     *("ior_nb/**/*", "pyproject.toml", "tests/[!t]*.py", "tests/live/**/*"),
     *("tests/matrix/inside.py", "tests/matrix/reports.py"),
