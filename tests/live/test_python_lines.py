@@ -231,7 +231,8 @@ def test_an_interpreter_that_is_not_known_for_sure_has_no_stacks_and_is_named(
 @pytest.mark.parametrize("python", pythons())
 def test_looking_at_every_function_is_told_with_what_it_took(python: str, session: TracerSession) -> None:
     """Python 3.11 does not say whether code is new, later ones do: the result says how many stacks took how long."""
-    line = "import os\nzero = os.open('/dev/zero', 0)\nfor _ in range(3001): os.pread(zero, 1, 0)"
+    line = "import os\nzero = os.open('/dev/zero', 0)\ndef f20(): [os.pread(zero, 1, 0) for _ in range(3001)]\n"
+    line += "for n in range(20): exec(f'def f{n}(): f{n + 1}()')\nf0()"  # what takes less than 1 ms is not worth a word
     with ior_nb.trace(command=[python, "-c", line], syscalls="pread64", session=session) as trace:
         pass
 
