@@ -83,7 +83,8 @@ def slept(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
     rows = rows_of(fault_rows(batch))
     if not len(rows):
         return rows, np.zeros(0, np.int64)
-    return rows, np.sum([np.maximum(batch[name][rows], 0) for name in PARTS], axis=0, dtype=np.int64)
+    parts = np.stack([np.maximum(batch[name][rows], 0) for name in PARTS])
+    return rows, np.asarray(parts.sum(axis=0, dtype=np.int64))
 
 
 def _total(column: np.ndarray) -> int:
