@@ -8,7 +8,7 @@ import numpy as np
 
 from ior_nb.aggregate.groups import HALF, Pairs, pairs
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.index import grown
+from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.rows import Rows, read
 
 __all__ = ["Processes"]
@@ -96,8 +96,10 @@ def _used_again(rows: Rows) -> np.ndarray:
             found.append(np.unique(pids[pids > _MOST]))
             pids = np.where(pids > _MOST, 0, pids)
         begun, parent = (grown(column, int(pids.max()) + 1) for column in (begun, parent))
-        np.add.at(begun, pids[batch["first_on_tid"] & (batch["tid"] == batch["pid"])], 1)
-        fresh = np.flatnonzero(parent.take(pids) == 0)
+        first = rows_of(batch["first_on_tid"])
+        np.add.at(begun, pids[first[batch["tid"][first] == batch["pid"][first]]], 1)
+        differ = rows_of(parent.take(pids) != parents)
+        fresh = differ[parent.take(pids[differ]) == 0]
         parent[pids[fresh]] = parents[fresh]
-        found.append(np.unique(pids[parent.take(pids) != parents]))
+        found.append(np.unique(pids[differ][parent.take(pids[differ]) != parents[differ]]))
     return np.unique(np.concatenate([np.flatnonzero(begun > 1), *found]))

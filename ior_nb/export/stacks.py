@@ -112,7 +112,10 @@ def stacks(
         at = groups.of(batch)
         sums.grow(len(groups))
         for m in metrics:
-            sums.add(m, at, weights_of(batch, m))
+            if METRICS[m].column:
+                sums.add(m, at, weights_of(batch, m))
+            else:
+                sums.count(m, at)
     numbers: dict[str, int] = {UNKNOWN: 0}
     parts = []
     for of in of_fields:
@@ -139,7 +142,14 @@ def stacks(
 def _frames(of: Field, values: Sequence[Any], numbers: dict[str, int]) -> np.ndarray:
     """Return the frames of each value of a field; new names are given numbers."""
     ready = [encodable(value) if isinstance(value, str) else value for value in values]
-    found = [[numbers.setdefault(printable(f), len(numbers)) for f in of.frames(value)] for value in ready]
+    seen: dict[str, int] = {}
+
+    def number(frame: str) -> int:
+        if (known := seen.get(frame)) is None:
+            known = seen[frame] = numbers.setdefault(printable(frame), len(numbers))
+        return known
+
+    found = [[number(frame) for frame in of.frames(value)] for value in ready]
     deepest = max(map(len, found), default=0)
     return np.array([row + [-1] * (deepest - len(row)) for row in found], np.int64).reshape(len(found), deepest)
 
@@ -152,9 +162,10 @@ def merged(names: list[str], codes: np.ndarray, weights: dict[str, np.ndarray], 
     """Return stacks sorted by their text, equal ones as one: different values may give equal frames."""
     # A stack sorts as its line does when every frame has its `;`, but for the last one.
     lines = [one_line([name]) for name in names]
-    tokens = sorted((line + end, at) for at, line in enumerate(lines) for end in ("", ";"))
-    place = {token: at for at, token in enumerate(tokens)}
-    last, inner = (np.array([place[line + end, at] for at, line in enumerate(lines)], np.int64) for end in ("", ";"))
+    tokens = [*lines, *(line + ";" for line in lines)]
+    place = np.empty(len(tokens), np.int64)
+    place[sorted(range(len(tokens)), key=tokens.__getitem__)] = np.arange(len(tokens))
+    last, inner = place[: len(lines)], place[len(lines) :]
     ends = np.pad(codes, ((0, 0), (0, 1)), constant_values=-1)[:, 1:] < 0
     ranks = np.where(codes < 0, -1, np.where(ends, last.take(codes), inner.take(codes)))
     order = np.lexsort(ranks.T[::-1])

@@ -39,7 +39,11 @@ _MEASURES: Final = ", ".join(
     )
 )
 _RANKS: Final = "quantile_disc(latency_ns, [.5, .9, .95, .99, .999]) FILTER (state = 'done') ranks"
-_IMPORTED: Final = ("pandas", "pyarrow.parquet", "plotly.graph_objects", "ior_nb.result.load", "ior_nb.result.figures")
+_IMPORTED: Final = (
+    *("pandas", "pyarrow.parquet", "lark", "plotly.io", "plotly.graph_objs._figure", "plotly.graph_objs._icicle"),
+    *("ior_nb.result.load", "ior_nb.result.tables", "ior_nb.result.figures", "ior_nb.export.frame"),
+)
+"""What no question has to import any more, for that is no part of its answer."""
 _FRESH: Final = (
     'r AS (SELECT file, inode, "offset" s, "offset" + bytes e FROM {rows} WHERE syscall IN ({reads}) AND bytes > 0 '
     'AND "offset" >= 0), w AS (SELECT file, e - s size, greatest(e - greatest(s, coalesce(max(e) OVER (PARTITION BY '
@@ -294,7 +298,7 @@ def _main(what: str, *words: str) -> None:
     if what == "make":
         _make(Path(words[0]), int(words[1]), int(words[2]))
         return
-    for name in _IMPORTED:  # which is no part of an answer
+    for name in _IMPORTED:
         importlib.import_module(name)
     ask, compared = _ENGINES[what](*words[:2])
     before = _spent()
