@@ -142,16 +142,13 @@ def stacks(
 def _frames(of: Field, values: Sequence[Any], numbers: dict[str, int]) -> np.ndarray:
     """Return the frames of each value of a field; new names are given numbers."""
     ready = [encodable(value) if isinstance(value, str) else value for value in values]
-    seen: dict[str, int] = {}
-
-    def number(frame: str) -> int:
-        if (known := seen.get(frame)) is None:
-            known = seen[frame] = numbers.setdefault(printable(frame), len(numbers))
-        return known
-
-    found = [[number(frame) for frame in of.frames(value)] for value in ready]
-    deepest = max(map(len, found), default=0)
-    return np.array([row + [-1] * (deepest - len(row)) for row in found], np.int64).reshape(len(found), deepest)
+    frames = [of.frames(value) for value in ready]
+    flat = list(itertools.chain.from_iterable(frames))
+    known = {frame: numbers.setdefault(printable(frame), len(numbers)) for frame in dict.fromkeys(flat)}
+    lengths = np.array([len(some) for some in frames], np.int64)
+    found = np.full((len(frames), int(lengths.max(initial=0))), -1)
+    found[np.arange(found.shape[1]) < lengths[:, None]] = [known[frame] for frame in flat]
+    return found
 
 
 def _wide(codes: np.ndarray, width: int) -> np.ndarray:
@@ -168,12 +165,21 @@ def merged(names: list[str], codes: np.ndarray, weights: dict[str, np.ndarray], 
     last, inner = place[: len(lines)], place[len(lines) :]
     ends = np.pad(codes, ((0, 0), (0, 1)), constant_values=-1)[:, 1:] < 0
     ranks = np.where(codes < 0, -1, np.where(ends, last.take(codes), inner.take(codes)))
-    order = np.lexsort(ranks.T[::-1])
+    order = np.lexsort(_packed(ranks, len(tokens)).T[::-1])
     ranks, codes = ranks[order], codes[order]
     new = np.append(True, (ranks[1:] != ranks[:-1]).any(axis=1))[: len(ranks)]
     first = np.flatnonzero(new)
     sums = {m: np.add.reduceat(values[order], first) if len(first) else values for m, values in weights.items()}
     return Stacks(names, codes[first], sums, fields)
+
+
+def _packed(ranks: np.ndarray, below: int) -> np.ndarray:
+    """Return rows of numbers, from -1 on and below that, in fewer numbers that sort as they do."""
+    bits = below.bit_length()
+    at_once = max(1, 63 // bits)
+    columns = [ranks[:, at : at + at_once] + 1 for at in range(0, ranks.shape[1], at_once)]
+    shifts = bits * np.arange(at_once)[::-1]
+    return np.stack([(some << shifts[: some.shape[1]]).sum(axis=1) for some in columns], axis=1)
 
 
 def _field_names(fields: str | Sequence[str]) -> list[str]:
