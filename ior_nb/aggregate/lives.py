@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.groups import HALF, Numbers, pairs
+from ior_nb.aggregate.groups import HALF, Pairs, pairs
 from ior_nb.aggregate.hosts import Hosts, Which
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.index import grown
@@ -41,7 +41,7 @@ class Processes:
                 for host, which in self._hosts.of(batch):
                     self._ids[host].look_again(batch, which)
         self._first = np.cumsum([0, *(ids.found() for ids in self._ids.values())])
-        self._numbers = Numbers()
+        self._numbers = Pairs()
         self._keys = [np.zeros(0, np.uint64)]
 
     def __len__(self) -> int:
@@ -63,9 +63,9 @@ class Processes:
 
     def of(self, batch: EventBatch) -> np.ndarray:
         """Return the process of each row."""
-        keys = pairs(batch["pid"], self._lives(batch))
-        at, first = self._numbers.of(keys)
-        self._keys.append(keys.take(first))
+        pids, lives = batch["pid"], self._lives(batch)
+        at, first = self._numbers.of(lives, pids)
+        self._keys.append(pairs(pids.take(first), lives.take(first)))
         return at.astype(np.intp)
 
     def pids(self) -> np.ndarray:
@@ -83,9 +83,9 @@ class Processes:
         return np.argsort(np.concatenate(self._keys))
 
     def _lives(self, batch: EventBatch) -> np.ndarray:
-        life = np.zeros(len(batch), np.uint32)
         if not self.several and not self._again:
-            return life
+            return np.broadcast_to(np.uint32(0), len(batch))
+        life = np.zeros(len(batch), np.uint32)
         first = dict(zip(self._ids, self._first.tolist(), strict=False))
         for host, which in self._hosts.of(batch) if self.several else [(next(iter(self._ids)), slice(None))]:
             life[which] = self._ids[host].lives(batch, which) + np.uint32(first[host])

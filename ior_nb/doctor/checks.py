@@ -25,6 +25,7 @@ _NEEDED_KERNEL: Final = (5, 8)  # the ring buffer, CAP_BPF and CAP_PERFMON
 _TRIED_KERNEL: Final = (5, 10)  # the oldest that the live tests have been run on
 _MEMLOCK_FREE_KERNEL: Final = (5, 11)  # from here on BPF memory counts for the cgroup, not for RLIMIT_MEMLOCK
 _MEMLOCK_NEEDED: Final = 256 << 20
+_SEES_ALL: Final = "every process of the machine can be traced with it"
 _BTF_MAGIC: Final = (b"\x9f\xeb", b"\xeb\x9f")  # BTF header, little and big endian
 
 
@@ -129,9 +130,10 @@ def _rights(host: Host, place: Place) -> Finding:
         seen = "capabilities of a user namespace do not count" if enough(held) else f"no {absent(held)}"
         return Finding("rights", False, seen, place.outside)
     if enough(held):
-        return Finding("rights", True, "CAP_SYS_ADMIN" if has(held, CAP_SYS_ADMIN) else "CAP_BPF and CAP_PERFMON")
+        seen = "CAP_SYS_ADMIN" if has(held, CAP_SYS_ADMIN) else "CAP_BPF and CAP_PERFMON"
+        return Finding("rights", True, seen if host.is_root else f"{seen}: {_SEES_ALL}")
     if enough(host.rights_of_collector):
-        return Finding("rights", True, f"no {absent(held)} in this process, but sudo asks for no password")
+        return Finding("rights", True, f"no {absent(held)} in this process, but sudo asks for no password: {_SEES_ALL}")
     if not enough(bounding):
         seen = f"no {absent(bounding)} in the bounding set"
     elif host.no_new_privs:

@@ -86,6 +86,7 @@ class Trace(Answers):
         self.began = self.ended = moment()
         self.window = (0, 0)
         self._accounting = Accounting()
+        self.counts_only = False
         self.counters: dict[str, dict[str, int]] = {}
         self.pages: Mapping[str, Mapping[str, int]] = {}  # of faults and writes, see engine/pages.py
         self.returncode: int | None = None
@@ -158,7 +159,7 @@ class Trace(Answers):
         """Where every call went; while it runs, as far as somebody has looked."""
         if self._books is not None:
             self._accounting, self._books = self._books(), None
-        return self._accounting
+        return replace(self._accounting, counts_only=True) if self.counts_only else self._accounting
 
     @accounting.setter
     def accounting(self, accounting: Accounting) -> None:
@@ -188,7 +189,6 @@ class Trace(Answers):
             let_go=self.rows_let_go,
             exact=exact,
             unfilled=self.unfilled,
-            counts_only=self.host is not None,
         )
         return told if self.finished else replace(told, running=True)
 

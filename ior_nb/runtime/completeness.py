@@ -39,7 +39,9 @@ UNRECORDED: Final = "(not recorded)"
 Counters = Mapping[str, Mapping[str, int]]
 """`COUNTED` by name of the system call."""
 
-COUNTS: Final = tuple(f.name for f in fields(Accounting) if f.name not in ("lost", "without_stack", "died"))
+COUNTS: Final = tuple(
+    f.name for f in fields(Accounting) if f.name not in ("lost", "without_stack", "died", "counts_only")
+)
 """What of an `Accounting` is a number."""
 _REASON: Final = re.compile(r"[a-z_]{1,20}")
 _MOST: Final = 1 << 63
@@ -63,15 +65,13 @@ class Completeness:
     """Calls that were counted and are no rows, by system call; empty where their number alone is known."""
     unfilled: Mapping[str, str] = field(default_factory=dict)
     """Columns that are empty because this kernel, or these rights, do not fill them, and why, by their names; raw."""
-    counts_only: bool = False
-    """Whether nothing was traced: there are no rows, and never would have been."""
     exact: bool = True
     """Whether rows and `unrecorded` together are all calls that were wanted."""
 
     @property
     def complete(self) -> bool:
         """Whether nothing is missing that should be there: what was left out was asked for."""
-        return self.accounting.complete and not self.accounting.unaccounted and not self.counts_only
+        return self.accounting.complete and not self.accounting.unaccounted
 
     @property
     def partial(self) -> bool:
@@ -92,9 +92,7 @@ class Completeness:
     def lines(self) -> list[str]:
         """Return all there is to tell, in lines safe for a terminal; the first is of the calls."""
         accounting = self.accounting
-        if self.counts_only:
-            first = "counters only: nothing was traced, so there are no rows; the host counts this process as a whole"
-        elif self.running:
+        if self.running and not accounting.counts_only:
             first = f"so far, {accounting.line()}" if accounting.seen else "still running"
         else:
             first = accounting.line()

@@ -119,6 +119,8 @@ class Accounting:
     """Finished calls that have no Python stack though stacks were asked for, by reason: those of `WITHOUT_STACK`."""
     died: bool = False
     """Whether the engine failed before the trace ended: what came after is missing, and nobody counted it."""
+    counts_only: bool = False
+    """Whether nothing was traced: there are no rows, and never would have been."""
 
     @property
     def lost_total(self) -> int:
@@ -138,6 +140,7 @@ class Accounting:
             or self.unknown
             or self.threads_lost
             or self.skipped_runs
+            or self.counts_only
         )
 
     @property
@@ -147,6 +150,8 @@ class Accounting:
 
     def line(self) -> str:
         """Return the completeness line of every result."""
+        if self.counts_only:
+            return "counters only: nothing was traced, so there are no rows; the host counts this process as a whole"
         parts = [f"{self.seen:,} calls seen", f"{self.emitted:,} recorded"]
         for count, what in (
             (self.filtered, "filtered"),

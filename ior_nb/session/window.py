@@ -148,6 +148,7 @@ class Stretch(Books):
         self._t0 = self.trace.began.boot
         self.trace.window = (self._t0, self._t0)
         if self._session.engine().counts_only:
+            self.trace.counts_only = True
             self._counting = Counting()
             self._counting.begin()
         if self.child is not None:

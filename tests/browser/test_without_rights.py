@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 from playwright.sync_api import BrowserContext
 
-from tests.browser.conftest import Lab, Notebook, write_notebook
+from tests.browser.conftest import ROOT, Lab, Notebook, write_notebook
 from tests.browser.test_first_notebook import shoot
 from tests.nobody import write_kernel
+from tests.served import Running
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -47,3 +51,48 @@ def test_a_cell_shows_what_the_host_counts(lab: Lab, context: BrowserContext, ke
     assert shown.locator("td", has_text="data.csv").count() == 1
     assert "calls seen" not in said
     assert "lacks CAP_BPF" in notebook.cell(2).inner_text()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a service listens, whose users are the kernels."""
+    public = tmp_path_factory.mktemp("service")
+    for folder in (public, public.parent):
+        folder.chmod(0o755)
+    service = Running(public, sys.executable)
+    yield service.place
+    service.end()
+
+
+WAYS = {
+    "serve": ("serve, for bcc cannot (", "complete: "),
+    "strace": ("strace, for bcc cannot (", "complete: "),
+    "counters": ("nothing can be traced here", "counters only"),
+}
+"""What the first trace says of its way, and the last cell of where the calls went."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_first_notebook_as_an_ordinary_user(way: str, lab: Lab, context: BrowserContext, served: str) -> None:
+    """Run All works with what there is: each says which way it was and why, and all cells have their results."""
+    environ = {"HOME": "/nonexistent", "IPYTHONDIR": "/nonexistent", "IOR_NB_REPLAY": ""}
+    environ["IOR_NB_SOCKET"] = served if way == "serve" else "/nonexistent"
+    name = write_kernel(lab.folder / ".data", way, untraced=way == "counters", **environ)
+    path = lab.folder / f"first-{way}.ipynb"
+    book = nbformat.read(ROOT / "notebooks" / "01-first-trace.ipynb", as_version=4)
+    book.metadata.kernelspec = {"name": name, "display_name": name, "language": "python"}
+    nbformat.write(book, path)
+    notebook = Notebook(context, lab, path)
+    notebook.command("notebook:clear-all-cell-outputs")
+    notebook.command("notebook:run-all-cells")
+    shown = notebook.cell(1).locator(".jp-OutputArea-output").first
+    shown.scroll_into_view_if_needed()
+    shoot(notebook, f"first-{way}")
+    notebook.cell(4).scroll_into_view_if_needed()
+    shoot(notebook, f"first-{way}-end")
+    first, last = WAYS[way]
+
+    assert first in notebook.cell(1).inner_text()
+    assert "numbers.csv" in shown.inner_text()
+    assert last in notebook.cell(4).inner_text()
+    assert notebook.page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0

@@ -239,7 +239,20 @@ def test_sudo_without_a_password_is_good_enough(machine: Machine) -> None:
     findings = machine.findings()
 
     assert findings["rights"].ok is True
+    assert findings["rights"].seen.endswith(
+        "sudo asks for no password: every process of the machine can be traced with it"
+    )
     assert "sysctl" not in findings
+
+
+def test_who_is_not_root_is_told_what_his_rights_let_him_see(machine: Machine) -> None:
+    """As with a Python that was given them by setcap."""
+    machine.status(effective=BOTH, uid=1000)
+
+    assert (
+        machine.findings()["rights"].seen
+        == "CAP_BPF and CAP_PERFMON: every process of the machine can be traced with it"
+    )
 
 
 def test_sudo_cannot_give_what_the_bounding_set_lacks(machine: Machine) -> None:

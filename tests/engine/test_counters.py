@@ -42,6 +42,8 @@ def test_counters_stand_in_for_an_engine_that_cannot_work(session: TracerSession
     assert "calls seen" not in said
     assert "counters only" in t._repr_html_()
     assert "counters only" in t.df().attrs["completeness"]
+    assert t.accounting.line().startswith("counters only: nothing was traced")
+    assert not t.accounting.complete
 
 
 @pytest.mark.parametrize("asked", [{"tid": os.getpid()}, {"system": True}, {"command": ["true"]}])

@@ -112,13 +112,18 @@ def test_auto_finds_the_service_and_says_why(service: Running, public: Path) -> 
 
 def test_what_is_not_his_is_refused(service: Running) -> None:
     """Processes, users, the machine: by the service, with the reason."""
-    said, _ = service.user(ME, "tries", "pid:1", f"uid:{OTHER}", "uid:0", "system").communicate()
+    with subprocess.Popen(["sleep", "600"], user=OTHER, group=OTHER, extra_groups=[]) as others:
+        scopes = (f"pid:{others.pid}", f"uid:{OTHER}", "uid:0", "system")
+        said, _ = service.user(ME, "tries", "pid:1", *scopes).communicate()
+        others.kill()
+    refused = "PermissionDenied: the service refuses"
 
     assert json.loads(said) == [
-        "PermissionDenied: the service refuses: process 1 is gone, not yours, or runs with other rights than yours",
-        f"PermissionDenied: the service refuses: user {OTHER} is another one than you, who are {ME}",
-        f"PermissionDenied: the service refuses: user 0 is another one than you, who are {ME}",
-        f"PermissionDenied: the service refuses: the whole machine is for root alone; trace user {ME}, or a process",
+        f"{refused}: process 1 is gone, not yours, or runs with other rights than yours",
+        f"{refused}: process {others.pid} is gone, not yours, or runs with other rights than yours",
+        f"{refused}: user {OTHER} is another one than you, who are {ME}",
+        f"{refused}: user 0 is another one than you, who are {ME}",
+        f"{refused}: the whole machine is for root alone; trace user {ME}, or a process",
     ]
 
 

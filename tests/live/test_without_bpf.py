@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
 from tests.live.conftest import between_markers
 from tests.live.test_known_workload import SCENARIOS, by_thread, differences, wrong_columns
+from tests.served import Running
 
 if TYPE_CHECKING:
     from tests.live.conftest import Ran, Workload
@@ -106,24 +108,38 @@ def threads_of(batch: EventBatch) -> list[list[tuple[str, str, int, int]]]:
     return sorted(found.values())
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a service listens."""
+    public = tmp_path_factory.mktemp("service")
+    for folder in (public, public.parent):
+        folder.chmod(0o755)
+    service = Running(public, sys.executable)
+    yield service.place
+    service.end()
+
+
 @pytest.mark.parametrize("scenario", ["descriptors", "transfers", "sockets", "processes", "threads"])
 def test_every_engine_sees_the_same(
-    scenario: str, engine: StoppingEngine, session: TracerSession, workload: Workload, tmp_path: Path
+    scenario: str, served: str, workload: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One workload by bcc, by this engine, and by its own recording played back: thread by thread the same calls."""
-    seen = []
-    with TracerSession(engine="bcc") as bcc:
-        for one in (bcc, session):
-            folder = tmp_path / "area"
-            folder.mkdir()
-            command = workload.command(folder, scenario)
-            with ior_trace(command=command, session=one, families="all", record=tmp_path / "run.parquet") as t:
-                pass
-            seen.append(threads_of(t.batch))
-            shutil.rmtree(folder)
+    """One workload by bcc, the service, strace, ptrace, and played back: thread by thread the same calls."""
+    monkeypatch.setenv("IOR_NB_SOCKET", served)
+    seen = {}
+    for engine in ("bcc", "serve", "strace", "ptrace"):
+        folder = tmp_path / "area"
+        folder.mkdir()
+        command = workload.command(folder, scenario)
+        with (
+            TracerSession(engine=engine) as session,
+            ior_trace(command=command, session=session, families="all", record=tmp_path / "run.parquet") as t,
+        ):
+            pass
+        seen[engine] = threads_of(t.batch)
+        shutil.rmtree(folder)
     with TracerSession(engine=ReplayEngine(tmp_path / "run.parquet")) as player, ior_trace(session=player) as t:
         pass
-    seen.append(threads_of(t.batch))
+    seen["replay"] = threads_of(t.batch)
 
-    assert seen[0] == seen[1] == seen[2]
-    assert sum(map(len, seen[0])) > 50
+    assert [engine for engine, rows in seen.items() if rows != seen["bcc"]] == []
+    assert sum(map(len, seen["bcc"])) > 50

@@ -39,6 +39,8 @@ __all__ = [
     "also_there",
     "attach_link",
     "event_numbers",
+    "numbers_in",
+    "remember",
 ]
 
 # Raw tracepoint -> function, in the order in which they are attached: tasks first, so that no child is missed.
@@ -108,6 +110,8 @@ TOLD: Final = {
 """The ways to hang in the kernel (`loader.WAYS`), as people are told of them."""
 
 _PLACES: Final = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+
+_remembered: dict[str, int] = {}
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every architecture
 _FSCONFIG_CMD_CREATE: Final = 6
 
@@ -251,9 +255,11 @@ def attach_link(hook: str, program: Program, numbers: Mapping[str, int] | None) 
 def event_numbers() -> dict[str, int] | None:
     """Return the numbers of the trace events, by hook; None where this process may not know them.
 
-    They are read in tracefs, where it is mounted and readable; else in one of our own, which is mounted nowhere (that
-    takes CAP_SYS_ADMIN).
+    They are those remembered, or read in tracefs, where it is mounted and readable; else in one of our own, which is
+    mounted nowhere (that takes CAP_SYS_ADMIN).
     """
+    if _remembered:
+        return dict(_remembered)
     for place in _PLACES:
         numbers = _numbers_below(place)
         if numbers is not None:
@@ -267,11 +273,22 @@ def event_numbers() -> dict[str, int] | None:
         os.close(mounted)
 
 
-def _numbers_below(place: str) -> dict[str, int] | None:
+def remember(numbers: Mapping[str, int]) -> None:
+    """Keep the numbers of the trace events in this process, for it and what it forks: they hold until the next boot."""
+    _remembered.update(numbers)
+
+
+def numbers_in(files: Mapping[str, Path]) -> dict[str, int] | None:
+    """Return the numbers that stand in files, by hook; None where one has none."""
     try:
-        return {hook: int(Path(place, "events", event, "id").read_text()) for hook, event in EVENTS.items()}
+        numbers = {hook: int(path.read_text()) for hook, path in files.items()}
     except (OSError, ValueError):
         return None
+    return numbers if all(number > 0 for number in numbers.values()) else None
+
+
+def _numbers_below(place: str) -> dict[str, int] | None:
+    return numbers_in({hook: Path(place, "events", event, "id") for hook, event in EVENTS.items()})
 
 
 def _own_tracefs() -> int | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 import pytest
 
+from ior_nb.engine.collector import hooks as module
 from ior_nb.engine.collector.btf import Btf
-from ior_nb.engine.collector.hooks import also_there
+from ior_nb.engine.collector.hooks import also_there, event_numbers, numbers_in, remember
 
 SLEEPS = "sched_info.run_delay sched_info.last_arrival se.cfs_rq in_iowait rq clock".split()
 CACHE = "mapping flags host f_mapping s_bdev".split()
@@ -60,3 +62,25 @@ def test_of_several_layouts_the_first_that_is_there_counts() -> None:
 
     assert ("folio", "_folio_order|_flags_1") in also_there(cast(Btf, kernel))[1]
     assert ("folio", "flags") in also_there(cast(Btf, Kernel(["mm_filemap_add_to_page_cache"], CACHE)))[1]
+
+
+@pytest.mark.parametrize(("text", "numbers"), [("7\n", {"sys_exit": 7, "sys_enter": 7}), ("0", None), ("x", None)])
+def test_numbers_stand_in_files(text: str, numbers: dict[str, int] | None, tmp_path: Path) -> None:
+    """All of them, or none: 0 stands for one that nobody could read."""
+    files = {hook: tmp_path / hook for hook in ("sys_exit", "sys_enter")}
+    (tmp_path / "sys_exit").write_text("7")
+    (tmp_path / "sys_enter").write_text(text)
+
+    assert numbers_in(files) == numbers
+
+
+def test_numbers_that_were_remembered_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gives his rights up could not."""
+    monkeypatch.setattr(module, "_remembered", {})
+    monkeypatch.setattr(module, "_PLACES", ())
+    monkeypatch.setattr(module, "_own_tracefs", lambda: None)
+    before = event_numbers()
+    remember({"sys_exit": 7})
+
+    assert before is None
+    assert event_numbers() == {"sys_exit": 7}

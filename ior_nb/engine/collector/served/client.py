@@ -21,6 +21,10 @@ __all__ = ["GREETING", "Served", "greeting"]
 GREETING: Final = 0
 """The id of the answer that is sent before anything is asked."""
 _MOST_ID: Final = (1 << 53) - 1
+_SKIPS: Final = (
+    "this kernel skips calls of busy processes, and counts them; who runs the service mends it: start it as root or by"
+    " systemd, with tracefs mounted (mount -t tracefs tracefs /sys/kernel/tracing)"
+)
 
 
 def greeting(**more: Any) -> bytes:
@@ -61,6 +65,10 @@ class Served(Collector):
 
     def _received(self) -> bytes:
         return self._gate.peer.receive(self._socket)
+
+    def _do_load(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer = super()._do_load(request)
+        return answer | {"notes": (_SKIPS,)} if answer.get("notes") else answer  # what mends it a client cannot do
 
     def _viewer(self) -> Viewer:
         return self._gate.viewer

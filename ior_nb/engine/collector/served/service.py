@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from ior_nb.engine.collector import cache, loader
+from ior_nb.engine.collector import cache, hooks, loader
 from ior_nb.engine.collector.bpf import Refused as KernelRefused
 from ior_nb.engine.collector.bpf import unlimit_memory
 from ior_nb.engine.collector.dispatcher import Dispatcher
@@ -212,7 +212,9 @@ def serve(listener: socket.socket, limits: Limits, *, user: str, audit: Audit | 
     if number == 0:
         raise NotServing("root's files are root's without any capability: name a user that has nothing (--user)")
     unlimit_memory()
-    importlib.import_module("ior_nb.engine.collector.tracer")  # from then on folders of root's alone are closed
+    # From then on folders of root's alone are closed.
+    importlib.import_module("ior_nb.engine.collector.tracer")
+    hooks.remember(_passed_numbers() or hooks.event_numbers() or {})
     try:
         confine.keep_only_tracing(number)
         _prepare()
@@ -223,9 +225,16 @@ def serve(listener: socket.socket, limits: Limits, *, user: str, audit: Audit | 
     stopped: list[int] = []
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda number, _: stopped.append(number))
-    audit("serves", **{name: getattr(limits, name) for name in ("clients", "everybody", "memory", "requests")})
+    took = {name: getattr(limits, name) for name in ("clients", "everybody", "memory", "requests")}
+    audit("serves", **took, hooks=dispatcher.way if dispatcher is not None else "each trace by itself")
     Service(listener, limits, audit, dispatcher).run(lambda: bool(stopped))
     audit("ends")
+
+
+def _passed_numbers() -> dict[str, int] | None:
+    """Return the numbers of the trace events, which systemd reads for a service that is not root; None without."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return None if folder is None else hooks.numbers_in({hook: Path(folder, hook) for hook in hooks.HOOKS})
 
 
 def _prepare() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ior_nb.engine.collector.hooks import EVENTS, HOOKS
 from ior_nb.engine.collector.served.install import UNITS, theirs, unit
-from ior_nb.engine.collector.served.service import SOCKET
+from ior_nb.engine.collector.served.service import SOCKET, _passed_numbers
 
 
 def test_the_units_name_the_interpreter_and_the_group() -> None:
@@ -36,6 +37,27 @@ def test_the_service_has_two_capabilities() -> None:
         "CapabilityBoundingSet=CAP_BPF CAP_PERFMON",
     }
     assert "DynamicUser=yes" in lines
+
+
+def test_systemd_reads_the_numbers_of_all_trace_events() -> None:
+    """By the names the service looks for, with a default where there is no tracefs."""
+    lines = unit("ior-nb.service", python="/opt/python", group="tracers").splitlines()
+
+    for hook, event in EVENTS.items():
+        assert f"LoadCredential={hook}:/sys/kernel/tracing/events/{event}/id" in lines
+        assert f"SetCredential={hook}:0" in lines
+
+
+def test_numbers_that_systemd_passes_on_are_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file each, in the folder it names."""
+    for number, hook in enumerate(HOOKS, 1):
+        (tmp_path / hook).write_text(f"{number}\n")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    without = _passed_numbers()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+
+    assert without is None
+    assert _passed_numbers() == {hook: number for number, hook in enumerate(HOOKS, 1)}
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
