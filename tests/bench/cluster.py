@@ -14,7 +14,7 @@ from typing import Any
 import dask.dataframe
 import numpy as np
 import pandas as pd
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 import ior_nb.dask
 from tests.bench.report import Row, log
@@ -46,7 +46,7 @@ def everything() -> float:
     """Return what this process and all below it have run for: scheduler, nannies, workers, collectors."""
     here = psutil.Process()
     times = [process.cpu_times() for process in (here, *here.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
+    return float(sum(each.user + each.system for each in times))
 
 
 def compared(what: str, plain: list[float], traced: list[float]) -> list[Row]:
