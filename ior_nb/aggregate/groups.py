@@ -18,12 +18,12 @@ HALF: Final = np.uint64(32)
 """Bits of one of the two numbers of a pair."""
 
 
-_MOST_PLACES: Final = 1 << 20
-"""Of a table: 4 MiB, which caches hold."""
+_MOST_PLACES: Final = 1 << 22
+"""Of a table: 16 MiB, of which few places are met often. A hash costs four times as much a row."""
 
 
 class Numbers:
-    """Numbers of integer keys, from 0 on in the order in which they come."""
+    """Numbers of integer keys, from 0 on as they come."""
 
     def __init__(self) -> None:
         self._index = Index()
@@ -32,9 +32,14 @@ class Numbers:
     def __len__(self) -> int:
         return self._count
 
-    def of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the number of each key, and for each new number in order the first row that holds its key."""
-        numbers, first = self._index.number(keys.astype(np.uint64), self._count)
+    def of(self, keys: np.ndarray, ranks: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of each key, and for each new number in order the first row that holds its key.
+
+        Args:
+            keys: the keys.
+            ranks: of new keys those of the lowest rank get the lowest numbers; by default any.
+        """
+        numbers, first = self._index.number(keys.astype(np.uint64), self._count, ranks)
         self._count += len(first)
         return numbers, first
 
@@ -43,7 +48,7 @@ class Pairs:
     """Numbers of pairs of numbers, from 0 on as they come: looked up in a table while that is small."""
 
     def __init__(self) -> None:
-        self._table: np.ndarray | None = np.full((16, 16), -1, np.int32)
+        self._table: np.ndarray | None = np.full((1, 16), -1, np.int32)
         self._numbers = Numbers()
         self._known: list[np.ndarray] = []
         self._count = 0
@@ -64,7 +69,9 @@ class Pairs:
             numbers, first = self._numbers.of(pairs(one, two))
         else:
             flat = self._table.reshape(-1)
-            places = one.astype(np.intp) * self._table.shape[1] + two
+            places = two.astype(np.intp)
+            if len(self._table) > 1:
+                places += one.astype(np.intp) * self._table.shape[1]
             numbers, first = flat.take(places), np.zeros(0, np.intp)
             if int(numbers.min()) < 0:
                 new = np.flatnonzero(numbers < 0)
@@ -83,7 +90,8 @@ class Pairs:
         rows, columns = max(rows, 1 << int(one.max()).bit_length()), max(columns, 1 << high.bit_length())
         if low < 0 or rows * columns > _MOST_PLACES:
             self._table = None
-            self._numbers.of(np.concatenate([np.zeros(0, np.uint64), *self._known]))
+            known = np.concatenate([np.zeros(0, np.uint64), *self._known])
+            self._numbers.of(known, np.arange(len(known)))  # they keep their numbers
             self._known = []
         elif (rows, columns) != self._table.shape:
             larger = np.full((rows, columns), -1, np.int32)
@@ -113,7 +121,7 @@ class Groups:
         columns = {name: batch[name] for name in self._names}
         for name, recoder in self._recoders.items():
             columns[name] = recoder.codes(columns[name], batch.tables[name])
-        at, first = np.zeros(len(batch), np.int32), np.zeros(0, np.intp)
+        at, first = np.broadcast_to(np.int32(0), len(batch)), np.zeros(0, np.intp)
         for name, numbers in zip(self._names, self._numbers, strict=True):
             wide = self._wide.get(name)
             at, first = numbers.of(at, columns[name] if wide is None else wide.of(columns[name])[0])
@@ -170,12 +178,12 @@ class Distinct:
     """How many different values each group has."""
 
     def __init__(self) -> None:
-        self._numbers = Numbers()
+        self._numbers = Pairs()
         self._groups: list[np.ndarray] = []
 
     def add(self, at: np.ndarray, values: np.ndarray) -> None:
         """Take in values of at most 32 bits, one a row, of the groups `at`."""
-        _, first = self._numbers.of(pairs(at, values))
+        _, first = self._numbers.of(at, values)
         self._groups.append(at.take(first))
 
     def counts(self, size: int) -> np.ndarray:

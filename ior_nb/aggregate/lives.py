@@ -1,4 +1,4 @@
-"""Which process a row is of, where a process id is used again."""
+"""Which process a row is of, where a process id is used again, or by another host."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.groups import HALF, Numbers, pairs
+from ior_nb.aggregate.groups import HALF, Pairs, pairs
+from ior_nb.aggregate.hosts import Hosts, Which
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.index import grown
 from ior_nb.runtime.rows import Rows, read
 
 __all__ = ["Processes"]
 
-_LOOKED_AT: Final = ("pid", "tid", "ppid", "first_on_tid")
+_LOOKED_AT: Final = ("pid", "tid", "ppid", "first_on_tid", "host")
 _MOST: Final = 1 << 22  # PID_MAX_LIMIT of the kernel; recordings may have any
 
 
@@ -28,76 +29,133 @@ class Processes:
     """
 
     def __init__(self, rows: Rows) -> None:
-        self._again = _used_again(rows)
-        self._pid, self._begin = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        if len(self._again):
-            self._find(rows)
-        self._numbers = Numbers()
+        self._hosts = Hosts()
+        self._ids: dict[int, _Ids] = {}
+        for batch in read(rows, *_LOOKED_AT):
+            for host, which in self._hosts.of(batch):
+                self._ids.setdefault(host, _Ids()).look(batch, which)
+        for ids in self._ids.values():
+            ids.looked()
+        if self._again:
+            for batch in read(rows, *_LOOKED_AT, "time_ns"):
+                for host, which in self._hosts.of(batch):
+                    self._ids[host].look_again(batch, which)
+        self._first = np.cumsum([0, *(ids.found() for ids in self._ids.values())])
+        self._numbers = Pairs()
         self._keys = [np.zeros(0, np.uint64)]
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     @property
+    def _again(self) -> bool:
+        return any(len(ids.again) for ids in self._ids.values())
+
+    @property
+    def several(self) -> bool:
+        """Whether they are of more than one host."""
+        return len(self._ids) > 1
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """The columns that `of` needs."""
-        return ("pid", "time_ns") if len(self._begin) else ("pid",)
+        return "pid", *(("host",) if self.several else ()), *(("time_ns",) if self._again else ())
 
     def of(self, batch: EventBatch) -> np.ndarray:
         """Return the process of each row."""
-        keys = pairs(batch["pid"], self._lives(batch))
-        at, first = self._numbers.of(keys)
-        self._keys.append(keys.take(first))
+        pids, lives = batch["pid"], self._lives(batch)
+        at, first = self._numbers.of(lives, pids)
+        self._keys.append(pairs(pids.take(first), lives.take(first)))
         return at.astype(np.intp)
 
     def pids(self) -> np.ndarray:
         """Return the id of each process, int64."""
         return (np.concatenate(self._keys) >> HALF).astype(np.int64)
 
+    def hosts(self) -> np.ndarray:
+        """Return the name of each process's host."""
+        lives = np.concatenate(self._keys) & np.uint64(0xFFFFFFFF)
+        known = np.array(list(self._ids), np.intp)
+        return self._hosts.names(known)[np.searchsorted(self._first, lives, side="right") - 1]
+
     def order(self) -> np.ndarray:
-        """Return the processes by their ids, those of one id in the order of time."""
+        """Return the processes by their ids, those of one id by host and in the order of time."""
         return np.argsort(np.concatenate(self._keys))
 
     def _lives(self, batch: EventBatch) -> np.ndarray:
+        if not self.several and not self._again:
+            return np.broadcast_to(np.uint32(0), len(batch))
         life = np.zeros(len(batch), np.uint32)
-        if not len(self._begin):
-            return life
-        pids = batch["pid"].astype(np.int64)
-        at = np.flatnonzero(np.isin(pids, self._again))
-        times = batch["time_ns"][at].astype(np.int64)
-        for pid in np.unique(pids[at]).tolist():
-            mine = np.flatnonzero(pids[at] == pid)
-            life[at[mine]] = np.searchsorted(self._begin[self._pid == pid], times[mine], side="right")
+        first = dict(zip(self._ids, self._first.tolist(), strict=False))
+        for host, which in self._hosts.of(batch) if self.several else [(next(iter(self._ids)), slice(None))]:
+            life[which] = self._ids[host].lives(batch, which) + np.uint32(first[host])
         return life
 
-    def _find(self, rows: Rows) -> None:
-        """Find when the second and later lives begin."""
-        parts = []
-        for batch in read(rows, *_LOOKED_AT, "time_ns"):
-            pid = batch["pid"].astype(np.int64)
-            at = np.flatnonzero(np.isin(pid, self._again))
-            begins = batch["first_on_tid"][at] & (batch["tid"][at] == batch["pid"][at])
-            parts.append((pid[at], batch["time_ns"][at].astype(np.int64), batch["ppid"][at], begins))
-        pid, time, parent, begins = (np.concatenate(column) for column in zip(*parts, strict=True))
+
+class _Ids:
+    """The process ids of one host.
+
+    Attributes:
+        again: those that began more than once, or had more than one parent.
+    """
+
+    def __init__(self) -> None:
+        self._begun = np.zeros(1024, np.int64)
+        self._parent = np.zeros(1024, np.int64)  # one more than the id; 0 where the process was not seen
+        self._found: list[np.ndarray] = []
+        self._parts: list[tuple[np.ndarray, ...]] = []
+        self.again = self._pid = self._begin = np.zeros(0, np.int64)
+
+    def look(self, batch: EventBatch, which: Which) -> None:
+        """See which ids are used again."""
+        pids, parents = batch["pid"][which].astype(np.int64), batch["ppid"][which].astype(np.int64) + 1
+        begins = batch["first_on_tid"][which] & (batch["tid"][which] == pids)
+        if int(pids.max()) > _MOST:
+            self._found.append(np.unique(pids[pids > _MOST]))
+            pids = np.where(pids > _MOST, 0, pids)
+        self._begun, self._parent = (grown(column, int(pids.max()) + 1) for column in (self._begun, self._parent))
+        parent = self._parent
+        np.add.at(self._begun, pids[begins], 1)
+        fresh = np.flatnonzero(parent.take(pids) == 0)
+        parent[pids[fresh]] = parents[fresh]
+        self._found.append(np.unique(pids[parent.take(pids) != parents]))
+
+    def looked(self) -> None:
+        """All rows were seen."""
+        self.again = np.unique(np.concatenate([np.flatnonzero(self._begun > 1), *self._found]))
+        del self._begun, self._parent, self._found
+
+    def look_again(self, batch: EventBatch, which: Which) -> None:
+        """See when the second and later lives of these begin."""
+        if not len(self.again):
+            return
+        pid = batch["pid"][which].astype(np.int64)
+        at = np.flatnonzero(np.isin(pid, self.again))
+        times, parents = batch["time_ns"][which][at].astype(np.int64), batch["ppid"][which][at]
+        begins = batch["first_on_tid"][which][at] & (batch["tid"][which][at] == pid[at])
+        self._parts.append((pid[at], times, parents, begins))
+
+    def found(self) -> int:
+        """All rows were seen again; return the most lives an id has."""
+        if not self._parts:
+            return 1
+        pid, time, parent, begins = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+        self._parts.clear()
         order = np.lexsort((time, pid))
         pid, time, parent, begins = pid[order], time[order], parent[order], begins[order]
         another = np.flatnonzero((pid[1:] == pid[:-1]) & (begins[1:] | (parent[1:] != parent[:-1]))) + 1
         self._pid, self._begin = pid[another], time[another]
+        return int(np.unique(self._pid, return_counts=True)[1].max(initial=0)) + 1
 
-
-def _used_again(rows: Rows) -> np.ndarray:
-    """Return the process ids that began more than once, or had more than one parent."""
-    begun = np.zeros(1024, np.int64)
-    parent = np.full(1024, 0, np.int64)  # one more than the id; 0 where the process was not seen
-    found: list[np.ndarray] = []
-    for batch in read(rows, *_LOOKED_AT):
-        pids, parents = batch["pid"].astype(np.int64), batch["ppid"].astype(np.int64) + 1
-        if int(pids.max()) > _MOST:
-            found.append(np.unique(pids[pids > _MOST]))
-            pids = np.where(pids > _MOST, 0, pids)
-        begun, parent = (grown(column, int(pids.max()) + 1) for column in (begun, parent))
-        np.add.at(begun, pids[batch["first_on_tid"] & (batch["tid"] == batch["pid"])], 1)
-        fresh = np.flatnonzero(parent.take(pids) == 0)
-        parent[pids[fresh]] = parents[fresh]
-        found.append(np.unique(pids[parent.take(pids) != parents]))
-    return np.unique(np.concatenate([np.flatnonzero(begun > 1), *found]))
+    def lives(self, batch: EventBatch, which: Which) -> np.ndarray:
+        """Return which life of its id each row is of, from 0 on."""
+        pids = batch["pid"][which].astype(np.int64)
+        life = np.zeros(len(pids), np.uint32)
+        if not len(self._begin):
+            return life
+        at = np.flatnonzero(np.isin(pids, self.again))
+        times = batch["time_ns"][which][at].astype(np.int64)
+        for pid in np.unique(pids[at]).tolist():
+            mine = np.flatnonzero(pids[at] == pid)
+            life[at[mine]] = np.searchsorted(self._begin[self._pid == pid], times[mine], side="right")
+        return life

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.rows import Rows, read
 from ior_nb.syscalls import SYSCALLS
@@ -68,18 +69,24 @@ def moved(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
 def latencies(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
     """Return the latency, int64, 0 where the call has none; and where it has one."""
     latency, done = batch["latency_ns"].view(np.int64), batch.done
-    return (latency if done.all() else np.where(done, latency, 0)), done
+    all_done = done[:1].all() if is_one_value(done) else done.all()
+    return (latency if all_done else np.where(done, latency, 0)), done
 
 
 def gapless(batch: EventBatch) -> np.ndarray:
     """Return which rows have no gap: first calls of threads, and page faults, which are no calls. Bool, shape (n,)."""
-    return np.asarray(batch["first_on_tid"] | fault_rows(batch))
+    faults = batch.of_state("untimed")
+    return np.asarray(batch["first_on_tid"] if _none(faults) else batch["first_on_tid"] | faults)
 
 
 def fault_rows(batch: EventBatch) -> np.ndarray:
     """Return which rows are faults on mapped files, and no calls: bool, shape (n,)."""
-    code = batch.tables["state"].code("untimed")
-    return np.zeros(len(batch), bool) if code is None else np.asarray(batch["state"] == code)
+    return batch.of_state("untimed")
+
+
+def _none(mask: np.ndarray) -> bool:
+    """Tell whether a mask is known at a glance to be true nowhere."""
+    return is_one_value(mask) and not mask[:1].any()
 
 
 def ended(rows: Rows) -> tuple[int, int]:

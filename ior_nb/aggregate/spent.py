@@ -30,6 +30,8 @@ WORDS: Final = dict(zip(PARTS, ("on CPU", "CPU queue", "device", "kernel lock", 
 _LEAST: Final = 0.1
 """Share of a latency that is worth a word."""
 _MOST: Final = 2
+_ALWAYS: Final = 2
+"""What `waits_at` says of calls that do nothing but wait."""
 _STORED: Final = ("file", "directory", "block")
 """Kinds of files that only a device or a server keeps waiting, so that their calls are slow and none that wait."""
 
@@ -107,13 +109,15 @@ def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:
     """
     if at is None:
         at = waits_at(batch.tables["syscall"]).take(batch["syscall"])
-    may = at_others(batch, at)
     slept = batch["wait_other_ns"]
+    if is_one_value(slept) and len(slept) and not slept[0]:  # nobody waited, but for those that do nothing else
+        return np.asarray(at == _ALWAYS)
+    may = at_others(batch, at)
     if is_one_value(slept) and (not len(slept) or slept[0] < 0):
         return may
     stored = batch.tables["file_kind"].among(_STORED).take(batch["file_kind"])
     most = slept > latencies(batch)[0] >> 1
-    return np.where(slept < 0, may, (at == 2) | most & (may | ~stored))
+    return np.where(slept < 0, may, (at == _ALWAYS) | most & (may | ~stored))
 
 
 def waiting(batch: EventBatch, rows: np.ndarray) -> np.ndarray:

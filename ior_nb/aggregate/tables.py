@@ -15,6 +15,7 @@ import numpy as np
 from ior_nb.aggregate.columns import Columns, in_order, objects, ranked
 from ior_nb.aggregate.files import CREDITED
 from ior_nb.aggregate.groups import ByText, Distinct, Groups
+from ior_nb.aggregate.hosts import Hosts
 from ior_nb.aggregate.imports import packages
 from ior_nb.aggregate.lives import Processes
 from ior_nb.aggregate.ranks import PERCENTILES, Ranks
@@ -129,9 +130,10 @@ def families(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
 
 
 def processes(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
-    """Return one group per process, most calls first; an id that is used again is another process.
+    """Return one group per process, most calls first; an id that is used again, or by another host, is another process.
 
-    A process is called what its main thread was called last, or, where that made no call, by its first name at all.
+    Of several hosts there is a column `host`. A process is called what its main thread was called last, or, where that
+    made no call, by its first name at all.
     """
     groups, names, measures, threads = Processes(rows), ByText("comm"), Measures(), Distinct()
     about = Sums(("main", "named", "ppid", "first_ns", "last_ns"))
@@ -151,6 +153,7 @@ def processes(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     found = groups.order()
     columns = in_order({name: values[: len(groups)] for name, values in about.columns.items()}, found)
     table: Columns = {
+        **({"host": groups.hosts().take(found)} if groups.several else {}),
         "pid": groups.pids().take(found),
         "comm": names.names(np.where(columns["main"] != 0, columns["main"], columns["named"])),
         "ppid": columns["ppid"],
@@ -167,11 +170,11 @@ _LATEST: Final = (1 << 63) - 1
 
 def threads(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return one group per name of a thread, most time first."""
-    groups, measures, distinct = ByText("comm"), Measures(), Distinct()
-    for batch in read(rows, "comm", "tid", *SUMMED):
+    groups, measures, distinct, hosts = ByText("comm"), Measures(), Distinct(), Hosts()
+    for batch in read(rows, "comm", "tid", "host", *SUMMED):
         at = groups.of(batch)
         measures.add(batch, at, len(groups))
-        distinct.add(at, batch["tid"])
+        distinct.add(at, hosts.ids(batch, "tid"))
     found = np.flatnonzero(measures.sums.columns["calls"])
     columns: Columns = {
         "comm": groups.names(found),

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from IPython.display import display
 
 from ior_nb.result.trace import Trace
+from ior_nb.runtime.stacks import cell_files
 from ior_nb.runtime.text import printable
 from ior_nb.session.run import Run
 
-__all__ = ["cell_files", "shown_lines"]
-
-
-def cell_files(shell: Any) -> Mapping[str, int]:
-    """Return the number of each cell by the name its code has for a file."""
-    known = getattr(getattr(shell, "compile", None), "_filename_map", None)  # IPython 8 and later
-    return known if isinstance(known, dict) else {}
+__all__ = ["shown_lines"]
 
 
 def shown_lines(

@@ -18,12 +18,12 @@ from IPython.display import display
 
 from ior_nb import errors
 from ior_nb.commands.completion import offers
-from ior_nb.commands.lines import cell_files
 from ior_nb.commands.options import add_trace_options, trace_arguments
 from ior_nb.commands.verbs import VERBS, HelpShown, Parser, Verbs, arguments_of, refusal, usage
 from ior_nb.commands.words import without_comment
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import own
+from ior_nb.runtime.stacks import cell_files
 from ior_nb.session import notebook
 from ior_nb.session.session import TracerSession, default_session
 from ior_nb.session.tracing import trace

@@ -126,15 +126,20 @@ def place() -> str:
     return f"{platform.node()} {boot_id()} {Path('/proc/self/ns/pid').readlink()}"
 
 
+def _name() -> str:
+    """Return the name of this host as a part of the name of a file."""
+    return (platform.node() or "host").replace("/", "_")
+
+
 def spools(run: str) -> Path:
     """Return the folder where the workers of this host note their tasks."""
     base = _SHARED if os.access(_SHARED, os.W_OK) else Path(tempfile.gettempdir())
-    return base / f"ior-nb-{run}-{platform.node()}"
+    return base / f"ior-nb-{run}-{_name()}"
 
 
 def _local(run: str) -> Path:
     """Return the folder for recordings of a host that does not have that of the client."""
-    return Path(tempfile.gettempdir()) / f"ior-nb-{run}-{platform.node()}-recorded"
+    return Path(tempfile.gettempdir()) / f"ior-nb-{run}-{_name()}-recorded"
 
 
 class _Host:
@@ -145,7 +150,7 @@ class _Host:
         self.clock = Difference()
         self.problem = ""
         self.shared = Path(order.folder, order.token).exists() and os.access(order.folder, os.W_OK | os.X_OK)
-        name = f"{platform.node() or 'host'}-{os.getpid()}.parquet".replace("/", "_")
+        name = f"{_name()}-{os.getpid()}.parquet"
         folder = Path(order.folder) if self.shared else _local(order.run)
         self.target = folder / name
         self.session = TracerSession()

@@ -260,7 +260,7 @@ class Run:
 
     def _names(self) -> dict[str, str]:
         """Return what each collector is called, by the address of the process it was begun in."""
-        of_host = {(where, pid): where.split(" ")[0] for where, pid in self._leaders}
+        of_host = {(where, pid): where.rsplit(" ", 2)[0] for where, pid in self._leaders}
         several = {name for name, count in Counter(of_host.values()).items() if count > 1}
         return {
             address: f"{of_host[key]}-{key[1]}" if of_host[key] in several else of_host[key]

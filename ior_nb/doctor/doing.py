@@ -21,6 +21,7 @@ from ior_nb.doctor.places import Place, install_line
 from ior_nb.engine.collector.advice import RECORDING
 from ior_nb.engine.collector.bpf import condensed
 from ior_nb.engine.collector.hooks import TOLD
+from ior_nb.engine.collector.python import why_unknown
 from ior_nb.engine.collector.rights import enough
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from ior_nb.engine.spawn import BUFFER_BYTES, IDLE_S, NAME_RING_BYTES, RING_BYTES, Collector, spawn, waited
@@ -41,6 +42,8 @@ class Answers:
     """How long loading took."""
     lines: dict[str, Any] = field(default_factory=dict)
     """About Python stacks; empty where nothing was loaded."""
+    python: str = ""
+    """Why the Python that asks has none; empty where it has."""
 
 
 def ask() -> Answers:
@@ -61,7 +64,7 @@ def ask() -> Answers:
     finally:
         collector.hang_up()
         collector.close()
-    return Answers(trial, load, seconds, lines)
+    return Answers(trial, load, seconds, lines, why_unknown(os.getpid()) if lines else "")
 
 
 def _answer(collector: Collector, verb: str, **arguments: Any) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def judge(answers: Answers, host: Host, place: Place) -> list[Finding]:
     if answers.load.get("ok"):
         findings += [_hooks(answers.load, place), _program(answers.load, answers.seconds, host)]
         if answers.lines:
-            findings.append(_lines(answers.lines))
+            findings.append(_lines(answers.lines, answers.python))
         if unfilled := answers.load["unfilled"]:
             seen = ", ".join(f"{names} ({why})" for names, why in unfilled.items())
             findings.append(Finding("columns", None, f"not filled: {seen}"))
@@ -149,9 +152,12 @@ def _program(answer: dict[str, Any], seconds: float, host: Host) -> Finding:
     return Finding("program", None, f"{seen}: {why}", todo if own and why.startswith("nothing is kept") else "")
 
 
-def _lines(answer: dict[str, Any]) -> Finding:
-    why = answer["why"] if answer["ok"] else _reason(answer)
-    return Finding("lines", None if why else True, f"calls have no lines of Python: {why}" if why else "of Python")
+def _lines(answer: dict[str, Any], python: str) -> Finding:
+    if why := answer["why"] if answer["ok"] else _reason(answer):
+        return Finding("lines", None, f"calls have no lines of Python: {why}")
+    if python:
+        return Finding("lines", None, f"calls of this Python have no lines: {python}")
+    return Finding("lines", True, "of Python")
 
 
 def _refused(answer: dict[str, Any], host: Host, place: Place) -> Finding:

@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from ior_nb import errors
 from ior_nb.engine.codecount import counter_address
@@ -20,10 +20,12 @@ from ior_nb.engine.pages import settle
 from ior_nb.engine.spawn import BUFFER_BYTES, NAME_RING_BYTES, RING_BYTES, Collector, spawn
 from ior_nb.engine.spent import WAITS
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions, own
-from ior_nb.runtime.text import printable
+from ior_nb.runtime.text import printable, show_ns
 from ior_nb.syscalls.machine import SUPPORTED
 
-__all__ = ["BccEngine", "Ended", "as_json"]
+__all__ = ["BccEngine", "Ended", "as_json", "cost_of_stacks"]
+
+_WORTH_TELLING_NS: Final = 1_000_000
 
 
 class BccEngine(CollectedEngine):
@@ -156,9 +158,20 @@ class BccEngine(CollectedEngine):
         notes = tuple(f"no Python lines of {printable(path)}: {why}" for path, why in unknown.items())
         if uncounted := answer["totals"]["not_counted"]:
             notes += (f"{uncounted:,} faults on mapped files were not counted: more files than there is room for",)
+        notes += cost_of_stacks(answer["totals"])
         totals = answer["totals"] | {"open": answer["open"]}
         settle(self._intake.pages)
         return Ended(totals=totals, counters=self._counters, notes=notes, pages=self._intake.pages)
+
+
+def cost_of_stacks(totals: Mapping[str, int]) -> tuple[str, ...]:
+    """Return what it took to look at every function of stacks, where that was more than nothing, in a line."""
+    count, took = totals["compared"], totals["compared_ns"]
+    if took < _WORTH_TELLING_NS:
+        return ()
+    what = f"{count:,} Python stacks took {show_ns(took)}, {show_ns(took / count)} each"
+    why = "their Python does not say whether code is new, so each function was looked at"
+    return (f"{what}: {why} (stacks='lines' looks at 12 at most, 'off' at none)",)
 
 
 def as_json(pushdown: Pushdown) -> dict[str, Any]:

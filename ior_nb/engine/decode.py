@@ -32,7 +32,7 @@ from ior_nb.engine.roles import (
 from ior_nb.engine.spent import Spent
 from ior_nb.engine.stacks import TEXTS, Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
-from ior_nb.runtime.batch import MOST_STRINGS
+from ior_nb.runtime.batch import MOST_STRINGS, repeated
 from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.schema import column, is_error
 from ior_nb.syscalls import BY_NAME, SYSCALLS
@@ -52,6 +52,8 @@ _MSG_PEEK: Final = 2
 _MSG_TRUNC: Final = 0x20
 _TIMER_ABSTIME: Final = 1
 _PAGE: Final = np.uint64(mmap.PAGESIZE)  # arm64 kernels are built for pages of 4, 16 or 64 KiB
+_STATES: Final = np.uint8(wire.EF_IN_FLIGHT | wire.EF_REFUSED | wire.EF_NO_RETURN)
+"""Flags that say another state than "done"."""
 _NO_ROWS: Final = np.empty(0, np.int64)
 _WORDS: Final = EVENT.itemsize // 8
 _BLOCK: Final = 512
@@ -229,8 +231,6 @@ class Decoder:
             "family": self._families.take(nr),
             "ret": r.ret,
             "is_error": failed,
-            "state": self._states.take(flags),
-            "first_on_tid": (flags & wire.EF_FIRST).view(bool),
             "ppid": names.parents.take(at_pid),
             "started_before": names.before.take(at_pid),
             "file_kind": names.kinds.take(file),
@@ -238,6 +238,12 @@ class Decoder:
             "inode": names.inodes.take(file),
             "file": names.paths_of(file),
         }
+        if r.bits["flags"] & _STATES:
+            r.columns["state"] = self._states.take(flags)
+        else:
+            r.columns["state"] = repeated(self._states[:1], r.count)
+        if r.bits["flags"] & wire.EF_FIRST:
+            r.columns["first_on_tid"] = (flags & wire.EF_FIRST).view(bool)
         if r.kinds.page_faults:
             r.columns["state"] = np.where(nr == _PAGE_FAULT, self._untimed, r.columns["state"])
         if len(rows):

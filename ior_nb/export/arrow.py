@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime.batch import EventBatch, distinct, new_tables
+from ior_nb.runtime.batch import EventBatch, distinct, is_one_value, new_tables, repeated
 from ior_nb.runtime.schema import COLUMNS, NAMES, Column
 from ior_nb.runtime.strings import StringTable
 
@@ -66,14 +66,28 @@ def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None 
     import pyarrow as pa
 
     wanted = wanted or schema(foreign_types([batch]))
+    same: dict[tuple[str, int], pa.Array] = {}  # columns of one value share their memory
+
+    def numbers(values: np.ndarray) -> pa.Array:
+        if not len(values) or not is_one_value(values):
+            return pa.array(values)
+        kind, value = pa.from_numpy_dtype(values.dtype), values[0].item()
+        key = str(kind), value
+        if key not in same:
+            same[key] = pa.repeat(pa.scalar(value, kind), len(values))
+        return same[key]
+
     arrays = []
     for column in COLUMNS:
         values = batch[column.name]
         if column.text:
-            codes, texts = compact(values, batch.tables[column.name], encodable(host) if column.name == "host" else "")
-            arrays.append(pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string())))
+            one = is_one_value(values)
+            empty = encodable(host) if column.name == "host" else ""
+            codes, texts = compact(values[:1] if one else values, batch.tables[column.name], empty)
+            codes = repeated(codes, len(values)) if one else codes
+            arrays.append(pa.DictionaryArray.from_arrays(numbers(codes), pa.array(texts, pa.string())))
         else:
-            arrays.append(pa.array(values))
+            arrays.append(numbers(values))
     arrays += [foreign_column(batch, field.name, field.type) for field in list(wanted)[len(COLUMNS) :]]
     return pa.RecordBatch.from_arrays(arrays, schema=wanted)
 

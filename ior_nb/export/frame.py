@@ -40,12 +40,13 @@ class DataFrame(pd.DataFrame):
         return f"{shown}\n\n{line}" if line else shown
 
     def _repr_html_(self) -> str | None:
-        with pd.option_context("display.max_colwidth", None):  # a page can scroll, and what is copied has to be whole
+        options = ("display.max_colwidth", None, "display.html.use_mathjax", False)
+        with pd.option_context(*options):  # a page can scroll, and what is copied has to be whole
             table: str | None = super()._repr_html_()  # type: ignore[misc]  # the stubs lack it
-        line = self._told()
-        if table is None or not line:
-            return table
-        return f'{table}<div style="{HTML_FONT}opacity:.75">{escaped_html(line)}</div>'
+        if table is None:
+            return None
+        table, line = printable_lines(table), self._told()
+        return table if not line else f'{table}<div style="{HTML_FONT}opacity:.75">{escaped_html(line)}</div>'
 
     def _told(self) -> str:
         return "" if self.attrs.get("whole", True) else str(self.attrs.get("completeness", ""))

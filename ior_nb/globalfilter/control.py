@@ -16,6 +16,7 @@ from ior_nb.runtime import EventBatch, Filter, Suggestion
 __all__ = ["Filters"]
 
 _MOST_VALUES = 500
+_OFFERED = ("comm", "syscall", "family", "file", "host", "label", "py_file", "py_func", "opened_at")
 
 
 class Filters:
@@ -80,7 +81,7 @@ class Filters:
         """Return what may stand at the cursor; values that were seen come the most frequent first."""
         rows = self._seen()
         known: dict[str, Sequence[str]] = {}
-        for name in ("comm", "syscall", "family", "file", "label"):
+        for name in _OFFERED:
             table = rows.tables[name]
             codes, counts = np.unique(rows[name], return_counts=True)
             found = (table[int(code)] for code in codes[np.argsort(-counts)][:_MOST_VALUES])

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from ior_nb.runtime.progress import Bar, Line, Step
-from ior_nb.runtime.text import HTML_FONT, escaped_html
+from ior_nb.runtime.text import HTML_FONT, NO_MATH, escaped_html
 
 __all__ = ["NotebookBar", "bar"]
 
@@ -29,7 +29,7 @@ class NotebookBar:
         from IPython.display import DisplayHandle
 
         html = (
-            f'<div style="{HTML_FONT}"><progress value="{step.done}" max="{max(step.whole, 1)}"></progress> '
+            f'<div {NO_MATH} style="{HTML_FONT}"><progress value="{step.done}" max="{max(step.whole, 1)}"></progress> '
             f"{escaped_html(step.text())}; an interrupt of the kernel ends it</div>"
         )
         bundle = {"text/plain": step.text(), "text/html": html}

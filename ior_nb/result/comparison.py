@@ -13,7 +13,7 @@ from ior_nb.errors import ConfigError
 from ior_nb.result import figures, tables
 from ior_nb.runtime import Completeness, own, progress
 from ior_nb.runtime.rows import Rows
-from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_ns
+from ior_nb.runtime.text import HTML_FONT, NO_MATH, escaped_html, middle_cut, printable, show_bytes, show_ns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,7 +195,9 @@ class Diff:
 
     def _repr_html_(self) -> str:
         cell = "padding:1px 10px 1px 0;border:0;background:transparent;white-space:nowrap;text-align:"
-        out = [f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto"><b>{escaped_html(self._heading())}</b>']
+        out = [
+            f'<div {NO_MATH} style="{HTML_FONT}max-width:100%;overflow-x:auto"><b>{escaped_html(self._heading())}</b>'
+        ]
         out += [f'<div style="opacity:.75">{escaped_html(line)}</div>' for line in self.told()]
         for title, names, rows in self._tables:
             aligned = ["right"] * (len(names) - 1) + ["left"]

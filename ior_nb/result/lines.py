@@ -16,7 +16,7 @@ from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.stacks import NO_FRAME, Frame, imported, is_cell, is_library, own_frame, parsed
-from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable
+from ior_nb.runtime.text import HTML_FONT, NO_MATH, escaped_html, middle_cut, printable
 
 __all__ = ["Annotated", "LineTally", "annotated"]
 
@@ -127,7 +127,8 @@ class Annotated:
             rows.append(self._row(line, cell, code))
         more = "".join(f'<div style="opacity:.75">{escaped_html(text)}</div>' for text in self.more)
         table = f'<table style="{HTML_FONT}font-variant-numeric:tabular-nums;color:inherit;border-collapse:collapse">'
-        return f"{table}{''.join(rows)}</table>{imports_html(self.imports)}{more}"
+        text = f"{table}{''.join(rows)}</table>{imports_html(self.imports)}{more}"
+        return f'<div {NO_MATH} style="max-width:100%;overflow-x:auto">{text}</div>'
 
     def _row(self, line: _Line, cell: str, code: str) -> str:
         text = escaped_html(line.text) or "&nbsp;"
@@ -174,11 +175,11 @@ def annotated(
     sources: Sources = _HERE,
     imports: Mapping[tuple[str, str], Cost] | None = None,
 ) -> list[Annotated]:
-    """Return the texts of the user's own code, each line with what it made; those with most time first.
+    """Return the texts of the user's own code, each line with what it made: cells, then modules, most time first.
 
     Args:
         costs: what each stack made.
-        file: only files whose path ends so; else all cells.
+        file: only files whose path ends so; else all cells, and where there is one the user's modules.
         cells: number of each cell by the name of its file.
         sources: where the texts are.
         imports: what imports made, by file and package: not what the lines of that file made.
@@ -187,23 +188,29 @@ def annotated(
     by_file: dict[str, dict[int, list[tuple[Frame, Cost]]]] = {}
     for stack, cost in costs.items():
         own = next((f for f in reversed(stack) if f.file.endswith(file)), NO_FRAME) if file else own_frame(stack)
-        if own.file and (file or is_cell(own.file)):
+        if own.file and (file or not is_library(own.file)):
             lines = by_file.setdefault(own.file, {})
             if is_library(own.file) or not imported(stack):
                 lines.setdefault(own.line, []).append((stack[-1], cost))
+    if not (file or any(map(is_cell, by_file))):
+        return []
     numbers = cells or {}
-    found = [
+
+    def rank(path: str) -> tuple[bool, int]:
+        return not is_cell(path), -sum(cost.time_ns for parts in by_file[path].values() for _, cost in parts)
+
+    return [
         _annotated(
             path,
             sources.of(path),
-            lines,
+            by_file[path],
             total,
             numbers.get(here(path), numbers.get(path)),
             by_package(imports or {}, path),
         )
-        for path, lines in by_file.items()
+        for path in sorted(by_file, key=rank)
+        if file or by_file[path] or is_cell(path)
     ]
-    return sorted(found, key=lambda one: -sum(line.cost.time_ns for line in one.lines if line.cost is not None))
 
 
 def _annotated(

@@ -16,7 +16,7 @@ from ior_nb.result.pathcell import PATH_CELL, whole_path
 from ior_nb.result.spent import Spending
 from ior_nb.runtime import Accounting, Completeness
 from ior_nb.runtime.host import HostCounts
-from ior_nb.runtime.text import HTML_FONT, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
+from ior_nb.runtime.text import HTML_FONT, NO_MATH, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
 __all__ = ["CallRow", "ErrorRow", "FileRow", "SlowRow", "Summary"]
 
@@ -293,7 +293,7 @@ class Summary:
         warn = "" if self.completeness.complete else "color:#c62828;"
         about, *caveats = self.completeness.lines()
         out = [
-            f'<div style="{HTML_FONT}max-width:100%;overflow-x:auto">',
+            f'<div {NO_MATH} style="{HTML_FONT}max-width:100%;overflow-x:auto">',
             f'<div style="overflow-wrap:anywhere"><b>{escaped_html(self.headline())}</b></div>',
             *(f'<div style="opacity:.75">{escaped_html(said)}</div>' for said in self.amounts()),
             f'<div style="opacity:.75;{warn}">{escaped_html(about)}</div>',

@@ -40,6 +40,7 @@ from ior_nb.result.summary import CallRow, ErrorRow, FileRow, Summary
 from ior_nb.result.talks import Talks
 from ior_nb.result.writeback import left_over, most
 from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
+from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.host import HostCounts
 from ior_nb.runtime.index import rows_of
@@ -140,7 +141,8 @@ class Tally:
         rows = rows_of(waits)
         slept = waiting(batch, waits)
         self._slots.add(batch, latency, rows_moved, rows)
-        self._calls.add("waiting", call, slept)
+        if not is_one_value(slept) or slept[0]:
+            self._calls.add("waiting", call, slept)
         if len(rows):
             self._waits.add(batch.take(rows), latency[rows])
             latency = np.where(waits, -1, latency)
@@ -160,9 +162,9 @@ class Tally:
     def _wait(self, batch: EventBatch, file: np.ndarray) -> None:
         """Note which files calls waited at, and what faults brought in of them."""
         for name in _WAITED:
-            rows = np.flatnonzero(amount(batch, name))
+            rows = rows_of(amount(batch, name))
             self._files.add(name, file[rows], batch[name][rows])
-        faults = np.flatnonzero(fault_rows(batch))
+        faults = rows_of(fault_rows(batch))
         self._files.add("faulted", file[faults], batch["bytes"].view(np.int64)[faults])
 
     def _read_from(self, batch: EventBatch, call: np.ndarray, file: np.ndarray) -> np.ndarray:

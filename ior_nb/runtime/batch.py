@@ -22,6 +22,7 @@ __all__ = [
     "is_one_value",
     "new_tables",
     "renewed",
+    "repeated",
 ]
 
 ROWS_AT_ONCE: Final = 32_768
@@ -187,12 +188,12 @@ class EventBatch(Sequence["Row"]):
     @property
     def done(self) -> np.ndarray:
         """Which calls have returned: bool, shape (n,). Only they have a latency."""
-        return self._of_state("done")
+        return self.of_state("done")
 
     @property
     def in_flight(self) -> np.ndarray:
         """Which calls had begun and not ended when the trace ended: bool, shape (n,)."""
-        return self._of_state("in flight")
+        return self.of_state("in flight")
 
     @property
     def failed(self) -> np.ndarray:
@@ -201,9 +202,12 @@ class EventBatch(Sequence["Row"]):
         probe = self._columns["probe"]
         return failed if is_one_value(probe) and not probe[:1].any() else failed & ~probe
 
-    def _of_state(self, name: str) -> np.ndarray:
-        code = self.tables["state"].code(name)
-        return np.asarray(self._columns["state"] == (-1 if code is None else code))
+    def of_state(self, name: str) -> np.ndarray:
+        """Return which calls are in that state: bool, shape (n,)."""
+        state, code = self._columns["state"], self.tables["state"].code(name)
+        some = state[:1] if is_one_value(state) else state
+        found = _read_only(np.asarray(some == (-1 if code is None else code)))
+        return repeated(found, self._length) if is_one_value(state) else found
 
     def pieces(self) -> tuple[EventBatch]:
         """Return itself: see `runtime.rows`."""
@@ -239,8 +243,7 @@ class EventBatch(Sequence["Row"]):
         rows = rows_of(which) if which.dtype == np.bool_ else which
         count = len(rows)
         columns = {
-            n: _repeated(a[:1], count) if is_one_value(a) else _read_only(a.take(rows))
-            for n, a in self._columns.items()
+            n: repeated(a[:1], count) if is_one_value(a) else _read_only(a.take(rows)) for n, a in self._columns.items()
         }
         extras = {n: a[rows] for n, a in self.extras.items()} if self.extras else _NONE
         return EventBatch._of(columns, count, self.tables, extras)
@@ -288,23 +291,23 @@ def is_one_value(array: np.ndarray) -> bool:
     return array.strides == (0,)
 
 
-def _repeated(value: np.ndarray, count: int) -> np.ndarray:
+def repeated(value: np.ndarray, count: int) -> np.ndarray:
     """Return an array of one value, shape (1,), that takes no memory. `np.broadcast_to` takes ten times as long."""
     return np.ndarray((count,), value.dtype, value, strides=(0,)) if len(value) else value
 
 
 _MANY: Final = 1 << 20
-_ABSENT_ROWS: Final = {name: _repeated(value, _MANY) for name, value in _ABSENT.items()}
+_ABSENT_ROWS: Final = {name: repeated(value, _MANY) for name, value in _ABSENT.items()}
 
 
 def _absent(name: str, count: int) -> np.ndarray:
     """Return a column of which there is nothing. A slice of one that is there is made sooner than another."""
-    return _ABSENT_ROWS[name][:count] if count <= _MANY else _repeated(_ABSENT[name], count)
+    return _ABSENT_ROWS[name][:count] if count <= _MANY else repeated(_ABSENT[name], count)
 
 
 def _concatenated(parts: list[np.ndarray], length: int) -> np.ndarray:
     if all(map(is_one_value, parts)) and len({part[0].item() for part in parts}) == 1:
-        return _repeated(parts[0][:1], length)
+        return repeated(parts[0][:1], length)
     return _read_only(np.concatenate(parts))
 
 

@@ -115,6 +115,7 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         ),
         Dimension(name="ret", columns=("ret",), doc="return value, -errno for errors"),
         Dimension(name="cell", columns=("cell",), doc="execution count of the cell, -1 outside"),
+        Dimension(name="host", columns=("host",), doc="machine of the row; empty while it is traced", text=True),
         Dimension(name="label", columns=("label",), doc="what the user called the work, as outer/inner", text=True),
         Dimension(name="peer", columns=("peer",), doc="other end of the socket, as 127.0.0.1:5432", text=True),
         Dimension(name="local", columns=("local",), doc="the socket's own address", text=True),

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["Index", "grown", "rows_of"]
+__all__ = ["Index", "grown", "once", "rows_of"]
 
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))  # odd, and their bits well mixed
 _HALF: Final = np.uint64(32)
@@ -16,6 +16,7 @@ _DEAD: Final = -2
 """Number of a forgotten key: searches go on behind it, and a new key may take its place."""
 _SPARSE: Final = 3
 """Places for a key at least."""
+_NOWHERE: Final = np.zeros(0, np.intp)
 
 
 def grown(array: np.ndarray, size: int) -> np.ndarray:
@@ -29,8 +30,22 @@ def grown(array: np.ndarray, size: int) -> np.ndarray:
 
 def rows_of(mask: np.ndarray) -> np.ndarray:
     """Return where a mask, shape (n,), is true. `np.flatnonzero` does the same by way of four functions of Python."""
+    if mask.strides == (0,) and not mask[:1].any():  # one value, repeated without memory of its own
+        return _NOWHERE
     rows: np.ndarray = mask.nonzero()[0]
     return rows
+
+
+def once(places: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return each of some places of a table once, ascending, without sorting all; what is there is overwritten.
+
+    Args:
+        places: where, shape (n,).
+        table: of signed numbers.
+    """
+    claims = np.arange(-2, -2 - len(places), -1, table.dtype)
+    table[places] = claims  # of several rows of one place the last is written, and stands for all
+    return np.sort(places[table.take(places) == claims])
 
 
 class Index:

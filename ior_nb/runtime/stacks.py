@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,6 +19,7 @@ __all__ = [
     "IMPORTS",
     "NO_FRAME",
     "Frame",
+    "cell_files",
     "imported",
     "is_cell",
     "is_import",
@@ -113,6 +114,12 @@ def is_library(file: str) -> bool:
 def is_cell(file: str) -> bool:
     """Tell whether a file name is that of a notebook's cell."""
     return _CELL.search(file) is not None
+
+
+def cell_files(shell: object) -> Mapping[str, int]:
+    """Return the number of each cell of an IPython shell by the name its code has for a file."""
+    known = getattr(getattr(shell, "compile", None), "_filename_map", None)  # IPython 8 and later
+    return known if isinstance(known, dict) else {}
 
 
 def own_frame(frames: Iterable[Frame]) -> Frame:

@@ -9,6 +9,7 @@ from typing import Final, overload
 import numpy as np
 
 from ior_nb.real import Lock
+from ior_nb.runtime.index import once, rows_of
 
 __all__ = ["Recoder", "StringTable"]
 
@@ -21,12 +22,12 @@ class StringTable(Sequence[str]):
     Reading needs no lock; `intern` and `intern_many` may be called from any thread.
     """
 
-    __slots__ = ("__weakref__", "_bytes", "_codes", "_lock", "_texts")
+    __slots__ = ("__weakref__", "_bytes", "_codes", "_lock", "_texts", "_weighed")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts: list[str] = [""]
         self._codes: dict[str, int] = {"": 0}
-        self._bytes = 0  # of the strings alone
+        self._bytes = self._weighed = 0  # of so many strings alone
         self._lock = Lock()
         self.intern_many(texts)
 
@@ -46,6 +47,10 @@ class StringTable(Sequence[str]):
     @property
     def nbytes(self) -> int:
         """What it takes, strings and all."""
+        with self._lock:
+            count = len(self._texts)
+            self._bytes += sum(map(sys.getsizeof, self._texts[max(self._weighed, 1) : count]))
+            self._weighed = count
         numbers = _INT_BYTES * len(self._texts)
         return self._bytes + numbers + sys.getsizeof(self._texts) + sys.getsizeof(self._codes)
 
@@ -57,7 +62,6 @@ class StringTable(Sequence[str]):
                 code = self._codes.get(text)
                 if code is None:
                     code = len(self._texts)
-                    self._bytes += sys.getsizeof(text)
                     self._texts.append(text)
                     self._codes[text] = code
         return code
@@ -70,9 +74,10 @@ class StringTable(Sequence[str]):
             with self._lock:
                 new = dict.fromkeys([text for text in texts if text not in self._codes])
                 first = len(self._texts)
-                self._bytes += sum(map(sys.getsizeof, new))
                 self._texts.extend(new)  # first: whoever finds the code must find the text
                 self._codes.update(zip(new, range(first, first + len(new)), strict=True))
+            if len(new) == len(texts):
+                return np.arange(first, first + len(new), dtype=np.int32)
             codes = list(map(self._codes.__getitem__, texts))
         return np.array(codes, dtype=np.int32)
 
@@ -123,7 +128,7 @@ class Recoder:
             self._known = np.concatenate([self._known, more])
         own = self._known.take(codes)
         if own.min(initial=0) < 0:
-            new = np.unique(codes[own < 0])
+            new = once(codes[rows_of(own < 0)], self._known)
             self._known[new] = self.own.intern_many(table.at(new))
             own = self._known.take(codes)
         return own

@@ -10,6 +10,7 @@ import unicodedata
 
 __all__ = [
     "HTML_FONT",
+    "NO_MATH",
     "brief",
     "escaped_html",
     "middle_cut",
@@ -20,6 +21,8 @@ __all__ = [
     "show_ns",
 ]
 
+NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
+"""Of markup whose dollars are no formulas: pages set what stands between two, and paths and code may have any."""
 HTML_FONT = "font:13px/1.45 var(--jp-ui-font-family,system-ui,-apple-system,'Segoe UI',sans-serif);"
 """Style of what is shown in a page: Jupyter's own font where that is, a plain one elsewhere. Tables need it again: in
 pages without a doctype they do not inherit it."""

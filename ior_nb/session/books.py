@@ -21,6 +21,7 @@ from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
 from ior_nb.runtime.completeness import COUNTED, only_where
+from ior_nb.runtime.index import rows_of
 from ior_nb.session.plan import Plan
 from ior_nb.sinks.parquet import Recorder
 from ior_nb.syscalls import SYSCALLS
@@ -102,13 +103,14 @@ class Books:
 
     def receive(self, batch: EventBatch, hidden: np.ndarray | None) -> None:
         """Take the rows that began inside the window, without those a filter or the run keeps out."""
-        times = batch["time_ns"]
-        if self.replays:
+        times, flight, counts = batch["time_ns"], batch.in_flight, self._counts
+        if self.replays or (len(times) and self._t0 <= int(times.min()) and int(times.max()) < self._t1):
+            if hidden is None and self.calls is None and not self.plan.filter.active and self.plan.leave_out is None:
+                self._keep(batch, len(rows_of(flight)))
+                return
             inside = np.ones(len(batch), bool)
         else:
             inside = (times >= self._t0) & (times < self._t1)
-        flight = batch.in_flight
-        counts = self._counts
         outside = ~inside
         if hidden is not None:
             counts["filtered"] += int((hidden & inside & ~flight).sum())
@@ -130,10 +132,12 @@ class Books:
             dropped = inside & self.plan.leave_out(batch)
             counts["filtered"] += int((dropped & ~flight).sum())
             inside = inside & ~dropped
-        in_flight = int((inside & flight).sum())
-        counts["flight"] += in_flight
-        rows = batch if inside.all() else batch.take(inside)
-        counts["done"] += len(rows) - in_flight
+        self._keep(batch if inside.all() else batch.take(inside), int((inside & flight).sum()))
+
+    def _keep(self, rows: EventBatch, in_flight: int) -> None:
+        """Take rows that are the trace's, of which so many are in flight."""
+        self._counts["flight"] += in_flight
+        self._counts["done"] += len(rows) - in_flight
         if not len(rows):
             return
         self.rows += len(rows)

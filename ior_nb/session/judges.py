@@ -14,7 +14,7 @@ import numpy as np
 
 from ior_nb.globalfilter import split
 from ior_nb.runtime import EventBatch, Filter, Pushdown
-from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.batch import is_one_value, repeated
 
 if TYPE_CHECKING:
     from ior_nb.engine.contract import Engine
@@ -75,7 +75,7 @@ class Judges:
         if is_one_value(generations) or (generations == first).all():
             judge = self._judges[first] if first in self._judges else self._judges[self.generation]
             if judge.epoch != first:
-                batch = batch.with_columns(filter_epoch=np.full(len(batch), judge.epoch, np.uint64))
+                batch = batch.with_columns(filter_epoch=repeated(np.array([judge.epoch], np.uint64), len(batch)))
             return batch, _passes(judge, batch)
         epochs = np.zeros(len(batch), np.uint64)
         passes = np.ones(len(batch), bool)

@@ -14,11 +14,14 @@ import numpy as np
 
 from ior_nb.runtime import EventBatch, StringTable, labellog
 from ior_nb.runtime.batch import distinct
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.spans import Spans
 
 __all__ = ["Labels"]
 
 _HALF: Final = 32
+_NEAR: Final = 8
+"""Times as many numbers as rows, at most, among which the distinct ones are found without sorting."""
 _TICK_NS: Final = 50_000_000
 """File systems keep times by the tick of the kernel, which is 10 ms at most: what is younger may hide a change."""
 
@@ -147,10 +150,15 @@ class Labels:
 
 
 def _values(column: np.ndarray) -> list[int]:
+    """Return the distinct values of a column of small numbers; those of processes lie close together."""
     if not len(column):
         return []
-    first = int(column[0])
-    return [first] if (column == first).all() else np.unique(column).tolist()
+    low, high = int(column.min()), int(column.max())
+    if high - low > _NEAR * len(column):
+        return np.unique(column).tolist()
+    seen = np.zeros(high - low + 1, bool)
+    seen[column.astype(np.intp) - low] = True
+    return (rows_of(seen) + low).tolist()
 
 
 def _coded(table: StringTable, texts: StringTable, codes: np.ndarray) -> np.ndarray:

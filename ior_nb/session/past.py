@@ -27,9 +27,11 @@ from ior_nb.runtime import (
     trace_filters_from_context,
 )
 from ior_nb.runtime.completeness import COUNTED, Counters
+from ior_nb.runtime.filter import Text
 from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.progress import Step
 from ior_nb.runtime.rows import Rows
+from ior_nb.session.byhost import ByHost
 from ior_nb.session.piecewise import Piecewise
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
@@ -45,7 +47,7 @@ _A_TICK: Final = 0.4
 
 
 class Past:
-    """A finished trace: its rows, and what was made of them. `TraceStarter` and `LiveTrace`.
+    """A finished trace: its rows, and what was made of them. `TraceStarter`, `LiveTrace` and `HostsTrace`.
 
     Its rows are counted when somebody looks, and again when the filter or the frames of the flame graph change: two
     seconds at once, the others a bit with each look of a view, which shows what was counted by then and how long the
@@ -77,6 +79,8 @@ class Past:
         self._over = False
         self._counted: Filter | None = None
         self._wanted = Filter()
+        self._hosts: set[str] = set()
+        self._host = ""
         self._looked = self._paused = False
         # statistics and trie, where rows are left: what takes these, and what follows the last of them
         self._going_on: dict[str, tuple[Piecewise, Callable[[EventBatch], None], Callable[[], None]]] = {}
@@ -91,15 +95,18 @@ class Past:
         self._counted = self._wanted if self._keeps else None
         self._trie.refill_from(self._rows)
         if self._fixed:
-            ring = RingBuffer()
-            for part in _last(self.trace.rows, ring.capacity):
-                ring.push(part)
-            publisher.set_event_stream_source(ring)
+            self._publish_stream()
         publisher.set_dashboard_snapshot_source(self._statistics)
         publisher.set_live_trie(self._trie)
         publisher.set_probe_manager(None)
         publisher.set_live_filter_setter(self.set_filter)
         publisher.set_live_trace(self)
+
+    def _publish_stream(self) -> None:
+        ring = RingBuffer()
+        for part in _last(self._passing(Filter()), ring.capacity):
+            ring.push(part)
+        self._publisher.set_event_stream_source(ring)
 
     def set_filter(self, wanted: Filter) -> None:
         """Show the rows that this filter accepts."""
@@ -118,6 +125,27 @@ class Past:
             self._over = False
             raise
 
+    # ---- HostsTrace
+
+    def choose(self, host: str) -> None:
+        """Count the rows of one host; empty for all.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        if not (names := self._names()):
+            raise ConfigError("this trace is of one host; there is none to choose")
+        if host and host not in names:
+            raise ConfigError(f"no host is called {host!r}; choose from {', '.join(names)}")
+        with self._counting:
+            self._host, self._counted = host, None
+            if self._fixed:
+                self._publish_stream()
+            self.update()
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(sorted(filter(None, self._hosts))) if len(self._hosts) > 1 else ()
+
     # ---- LiveTrace
 
     def state(self) -> TraceState:
@@ -134,6 +162,8 @@ class Past:
             counting=self._step(),
             paused=self._paused,
             origin_ns=trace.window[0],
+            hosts=self._names(),
+            host=self._host,
         )
 
     def update(self) -> None:
@@ -147,17 +177,22 @@ class Past:
                 return
             self._paused = False
             start, end = self.trace.window
-            now = [start]
-            # Began with the trace; each snapshot reads the clock again. When a missing call was, nobody knows.
-            statistics = Statistics(clock=lambda: now[0], drain_ns=max(end - start, 1))
-            now[0] = end
+
+            def make() -> Statistics:
+                now = [start]
+                # Began with the trace; each snapshot reads the clock again. When a missing call was, nobody knows.
+                made = Statistics(clock=lambda: now[0], drain_ns=max(end - start, 1))
+                now[0] = end
+                return made
+
+            statistics = ByHost(make, self._hosts)
 
             def over() -> None:
-                if not wanted.active and self.trace.completeness.unrecorded:
+                if not self._narrowed(wanted).active and self.trace.completeness.unrecorded:
                     statistics.merge_counters(_by_number(self.trace.counters))
 
             self._counted = wanted
-            self._going_on["statistics"] = Piecewise(self._passing(wanted), Statistics.columns), statistics.ingest, over
+            self._going_on["statistics"] = Piecewise(self._passing(wanted), ByHost.columns), statistics.ingest, over
             self._go_on("statistics", _AT_ONCE)
             with self._publishing:
                 if self._over:
@@ -196,13 +231,15 @@ class Past:
 
     def export(self, path: str, wanted: Filter) -> Path:
         """Write the rows that a filter accepts to a file."""
+        wanted = self._narrowed(wanted)
         return (self.trace.filter(wanted) if wanted.active else self.trace).export(path)
 
     # ---- rows
 
     def _completeness(self) -> Completeness:
         lacking = self.trace.completeness
-        return lacking.narrowed(to_text(self._wanted)) if self._wanted.active else lacking
+        wanted = self._narrowed(self._wanted)
+        return lacking.narrowed(to_text(wanted)) if wanted.active else lacking
 
     def _rows(self, columns: Sequence[str]) -> Iterator[EventBatch]:
         """Return the first rows for the trie; the others come with the next looks."""
@@ -212,7 +249,12 @@ class Past:
         if counting.over:
             self._going_on.pop("trie", None)
 
+    def _narrowed(self, wanted: Filter) -> Filter:
+        """Return the filter, of the chosen host's rows alone."""
+        return Filter.of((*wanted.parts(), Text("host", "~", f"^{self._host}$"))) if self._host else wanted
+
     def _passing(self, wanted: Filter) -> Rows:
+        wanted = self._narrowed(wanted)
         return Passing(self.trace.rows, wanted) if wanted.active else self.trace.rows
 
 

@@ -32,6 +32,7 @@ from ior_nb.runtime import (
     runtime_bindings_from_context,
     trace_filters_from_context,
 )
+from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.completeness import COUNTED
 from ior_nb.session import notebook
@@ -190,8 +191,9 @@ class Run:
             self._missed = True
         else:
             with self._lock:
-                current = shown["filter_epoch"] == self._judges.epoch
-                counted = shown if current.all() else shown.take(current)
+                epochs = shown["filter_epoch"]
+                current = (epochs[:1] if is_one_value(epochs) else epochs) == self._judges.epoch
+                counted = shown if current.all() else shown.take(epochs == self._judges.epoch)
                 self.statistics.ingest(counted)
                 self.trie.ingest(counted)
 

@@ -12,6 +12,7 @@ import ipywidgets
 from IPython.display import display, update_display
 
 from ior_nb.runtime import LiveRuntime, own
+from ior_nb.runtime.text import NO_MATH
 from ior_nb.widgets import PANELS, make_panel
 from ior_nb.widgets.bar import Bar
 from ior_nb.widgets.panel import Panel
@@ -90,7 +91,7 @@ class Dashboard:
     def still(self) -> str:
         """Return the last state as static HTML."""
         parts = [_still(panel) for panel in (self.bar, *(self.panels[n] for n in _IN_STILL if n in self.panels))]
-        return f'{_STILL_STYLE}<div class="ior-still" id="{self._still_id}">{"".join(parts)}</div>'
+        return f'{_STILL_STYLE}<div {NO_MATH}><div class="ior-still" id="{self._still_id}">{"".join(parts)}</div></div>'
 
     def _ipython_display_(self) -> None:
         """Show the static picture, which the live view hides as long as it lives, and the live view."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+from IPython.core.getipython import get_ipython
 
 from ior_nb.runtime import Snapshot
 from ior_nb.runtime.filter import Number, Text
-from ior_nb.runtime.stacks import is_cell
+from ior_nb.runtime.stacks import cell_files, is_cell
 from ior_nb.runtime.text import middle_cut
 from ior_nb.widgets.checked import LONGEST_PATH, text, value_of, whole
 from ior_nb.widgets.page import packed, script, style
@@ -18,6 +19,7 @@ from ior_nb.widgets.table import ACTIVITY, TablePanel, activity_cells, fitted, s
 __all__ = ["LinesPanel"]
 
 _NUMBERS: Final = {**ACTIVITY, "line": "line", "folded": "folded"}
+_NO_CELL, _SOME_CELL = 0, -1  # a cell of nobody knows which number
 _LAST_LINE: Final = (1 << 31) - 1
 
 
@@ -34,17 +36,18 @@ class LinesPanel(TablePanel):
         blank = {"function": "(other)", "file": "", "line": 0}
         rows = fitted(snapshot.lines, _NUMBERS, lambda row: 4 * (len(row.file) + len(row.function)) + 2, blank)
         names = {"function": [row.function for row in rows], "file": [row.file for row in rows]}
-        return {
-            "lines": packed(
-                {**section(rows, _NUMBERS), **names, "cell": np.array([is_cell(row.file) for row in rows], bool)}
-            )
-        }
+        numbers = cell_files(get_ipython())  # type: ignore[no-untyped-call]
+        cells = [numbers.get(row.file, _SOME_CELL) if is_cell(row.file) else _NO_CELL for row in rows]
+        return {"lines": packed({**section(rows, _NUMBERS), **names, "cell": np.array(cells, np.int32)})}
 
     def still_rows(self, snapshot: Snapshot) -> tuple[list[str], list[list[str]]]:
         """Return the lines."""
+        numbers = cell_files(get_ipython())  # type: ignore[no-untyped-call]
+        paths = [row.file for row in snapshot.lines]
+        files = [f"cell {numbers[path]}" if path in numbers else middle_cut(path, 60) for path in paths]
         rows = [
-            [row.function, "" if row.special else f"{middle_cut(row.file, 60)}:{row.line}", *activity_cells(row)]
-            for row in snapshot.lines
+            [row.function, "" if row.special else f"{file}:{row.line}", *activity_cells(row)]
+            for row, file in zip(snapshot.lines, files, strict=True)
         ]
         return ["function", "line", "calls", "read", "written", "mean latency", "errors"], rows
 

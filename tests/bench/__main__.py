@@ -26,6 +26,7 @@ BENCHES = (
     "pipeline",
     "new_files",
     "mapped",
+    "why",
     "gil",
     "cell_cost",
     "lines",

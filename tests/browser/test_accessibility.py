@@ -141,11 +141,10 @@ def test_forced_colours_keep_what_backgrounds_and_shadows_say(page: Page) -> Non
         assert style(page, ".lt-bar:not(:disabled) .lt-fill", "backgroundColor") != canvas
         shoot(page, "forced-latency")
         tab(page, "Stream")
-        for _ in range(10):  # a row may go out of sight under the pointer
-            page.locator(".st-row:visible").first.click()
-            page.wait_for_timeout(200)
-            if page.locator(".st-selected:visible").count():
-                break
+        grid = page.locator(".st-grid:visible").bounding_box()
+        assert grid is not None
+        page.mouse.click(grid["x"] + grid["width"] / 2, grid["y"] + grid["height"] / 2)  # where rows may go by
+        page.locator(".st-selected:visible").wait_for()
         assert style(page, ".st-selected", "backgroundColor") != canvas
         assert style(page, ".st-cell", "outlineStyle") == "solid"
         shoot(page, "forced-stream")

@@ -45,12 +45,17 @@ def test_the_stream_follows_pauses_searches_and_narrows(lab: Lab, context: Brows
     rows = page.locator(".st-row:not([hidden])")
     rows.filter(has_text="kept.txt").first.wait_for()
 
-    # A click holds the view still, while rows go on arriving.
-    rows.filter(has_text="kept.txt").first.locator("[role=gridcell]").last.click()
+    # A press holds the view still while rows go on arriving, and chooses what is under it, whenever it is released.
+    rows.filter(has_text="kept.txt").first.locator("[role=gridcell]").last.hover()
     before = rows.all_inner_texts()
-    notebook.run(3)
+    page.mouse.down()
+    page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 3 }")
+    notebook.command("notebook:run-cell")
     page.wait_for_function("() => / [1-9][\\d,]* waiting/.test(document.querySelector('.st-status').textContent)")
+    page.mouse.up()
+    page.locator(".st-selected").wait_for()
     assert rows.all_inner_texts() == before
+    assert "kept.txt" in page.locator(".st-selected").inner_text()
 
     # Search: the slash goes to the box, enter to the matches, an invalid expression is called so.
     grid.focus()

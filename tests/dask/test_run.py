@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ pytestmark = [
 def client() -> Iterator[Client]:
     """A cluster in this process."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as made,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as made,
         Client(made) as client,
     ):
         yield client
@@ -163,3 +164,20 @@ def test_tasks_that_run_when_it_begins_and_ends_are_stamped(client: Client, tmp_
     assert run.hosts[0].tasks == 2
     assert run.hosts[0].unstamped == ()
     assert left(client) == []
+
+
+def test_any_name_of_a_host_will_do(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blanks, slashes and markup in it make no other folder, and the dashboard has it whole."""
+    name = "<b>the host\u202e/of the/hall</b>"
+    monkeypatch.setattr(platform, "node", lambda: name)
+    with ior_nb.dask.trace(client, tmp_path, engine="demo") as run:
+        client.gather(client.map(pow, range(3), [2] * 3, pure=False))
+        board = run.dashboard()
+        hosts = board.runtime.control.state().hosts
+        board.close()
+
+    assert hosts == (name,)
+    assert run.problems == {}
+    assert run.hosts[0].tasks == 3
+    assert set(run.trace().df()["host"]) == {name}
+    assert [path.parent for path in tmp_path.rglob("*.parquet")] == [tmp_path]

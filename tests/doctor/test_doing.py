@@ -286,17 +286,16 @@ def test_a_collector_that_cannot_be_started_is_a_failure(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("answer", "finding"),
+    ("why", "python", "finding"),
     [
-        ({"ok": True, "why": ""}, Finding("lines", True, "of Python")),
-        (
-            {"ok": True, "why": "this is aarch64"},
-            Finding("lines", None, "calls have no lines of Python: this is aarch64"),
-        ),
+        ("", "", Finding("lines", True, "of Python")),
+        ("this is aarch64", "/x: old", Finding("lines", None, "calls have no lines of Python: this is aarch64")),
+        ("", "/x: it is old", Finding("lines", None, "calls of this Python have no lines: /x: it is old")),
     ],
 )
-def test_what_reads_lines_of_python_is_tried(machine: Machine, answer: dict[str, Any], finding: Finding) -> None:
-    """Without it all else works, so it is no failure; why it cannot be is said."""
-    found = judge(Answers(TRIED, LOADED, 0.1, answer), machine.host, find(machine.host)[0])
+def test_what_reads_lines_of_python_is_tried(machine: Machine, why: str, python: str, finding: Finding) -> None:
+    """Without it all else works, so it is no failure; why it cannot be, or cannot be of this Python, is said."""
+    answers = Answers(TRIED, LOADED, 0.1, {"ok": True, "why": why}, python)
+    found = judge(answers, machine.host, find(machine.host)[0])
 
     assert found[-1] == finding

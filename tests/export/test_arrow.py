@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import compact, event_batch, record_batch, schema, table
+from ior_nb.export.frame import told
 from ior_nb.export.pandas import dataframe
 from ior_nb.runtime.batch import EventBatch, new_tables
 from ior_nb.runtime.schema import COLUMNS, NAMES, TEXT_COLUMNS
@@ -259,3 +260,15 @@ def test_dataframe_of_a_million_rows_takes_half_a_second() -> None:
     print(f"DataFrame of {len(batch):,} rows: {', '.join(f'{s:.3f}' for s in measured)} s")
 
     assert min(measured) <= 0.5
+
+
+def test_names_in_a_table_of_a_page_are_text() -> None:
+    """They turn no text around, set no formulas, and are no markup."""
+    page = told(dataframe(events(["/a\u202egnp", "/$x$", "<b>", "\x1b[2J"])))._repr_html_()
+
+    assert page is not None
+    assert "tex2jax_ignore mathjax_ignore" in page
+    assert "\\u202egnp" in page
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert "<b>" not in page

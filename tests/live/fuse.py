@@ -2,7 +2,8 @@
 
     python fuse.py FOLDER BYTES SECONDS
 
-mounts it on a folder, prints a line, and answers each read after so many seconds, until it is unmounted.
+mounts it on a folder, prints a line, and answers each read after so many seconds, until it is unmounted. Then it prints
+how many bytes it has sent.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ def answer(operation: int, node: int, body: bytes, size: int, delay: float) -> b
     return b"" if operation in (RELEASE, FLUSH, RELEASEDIR) else ENOSYS
 
 
-def serve(device: int, size: int, delay: float) -> None:
-    """Answer requests until it is unmounted."""
+def serve(device: int, size: int, delay: float) -> int:
+    """Answer requests until it is unmounted; return how many bytes of the object were sent."""
+    sent = 0
     while True:
         try:
             request = os.read(device, 1 << 21)
@@ -60,12 +62,13 @@ def serve(device: int, size: int, delay: float) -> None:
         except OSError as error:
             if error.errno == ENOENT:  # who asked has gone
                 continue
-            return
+            return sent
         _, operation, number, node, *_ = HEAD.unpack_from(request)
         if operation in (FORGET, BATCH_FORGET):
             continue
         found = answer(operation, node, request[HEAD.size :], size, delay)
         data, error_number = (b"", found) if isinstance(found, int) else (found, 0)
+        sent += len(data) * (operation == READ)
         os.write(device, ANSWER.pack(ANSWER.size + len(data), -error_number, number) + data)
 
 
@@ -77,7 +80,7 @@ def main(folder: str, size: str, delay: str) -> None:
     if libc.mount(b"ior-nb", folder.encode(), b"fuse", 0, options):
         sys.exit(f"cannot mount: {os.strerror(ctypes.get_errno())}")
     print("mounted", flush=True)
-    serve(device, int(size), float(delay))
+    print(serve(device, int(size), float(delay)), flush=True)
 
 
 if __name__ == "__main__":

@@ -375,6 +375,74 @@ def test_threads_that_share_a_socket_see_its_new_ends(traced: Traced) -> None:
         assert [r.peer for r in rows_of(found, "getsockopt", "connect", "sendto")] == ["", peer, peer]
 
 
+def test_a_datagram_to_the_same_address_again_has_the_ends_of_its_time(traced: Traced) -> None:
+    """What was found out for one is not said of the next from another socket, or after its socket got other ends."""
+    with contextlib.ExitStack() as stack:
+        one, other, who, also = (stack.enter_context(socket.socket(INET, DGRAM)) for _ in range(4))
+        for made in (one, other, who, also):
+            made.bind(("127.0.0.1", 0))
+        to = one.getsockname()
+        ends: list[tuple[str, str]] = []
+
+        def send(sender: socket.socket) -> None:
+            sender.sendto(b"x", to)
+            ends.append((spelled(to), spelled(sender.getsockname())))
+
+        def work() -> None:
+            for sender in (who, who, who, also, who, also, also):
+                send(sender)
+            who.connect(other.getsockname())
+            for sender in (who, who, who, also):
+                send(sender)
+            disconnect(who)  # it loses its port, for that was not asked for by number
+            for sender in (who, who, who):
+                send(sender)
+            for _ in ends:
+                one.recvfrom(10)
+
+        found = traced(work)
+
+        assert [(r.peer, r.local) for r in rows_of(found, "sendto")] == ends
+        assert [(r.local, r.peer) for r in rows_of(found, "recvfrom")] == ends
+        assert len(set(ends)) == 3
+
+
+def test_threads_see_a_stream_that_is_connected_anew(traced: Traced) -> None:
+    """Its ends are looked at no more once it is connected, until a call connects it to somebody else."""
+    with (
+        listening(INET, ("127.0.0.1", 0)) as server,
+        listening(INET, ("127.0.0.1", 0)) as second,
+        socket.socket() as client,
+    ):
+        ready, done = threading.Event(), threading.Event()
+
+        def other() -> None:
+            for _ in range(3):
+                client.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+            ready.set()
+            done.wait()
+            for _ in range(3):
+                client.send(b"x")
+
+        def work() -> None:
+            client.connect(server.getsockname())
+            thread = threading.Thread(target=other)
+            thread.start()
+            ready.wait()
+            for _ in range(3):
+                client.send(b"x")
+            disconnect(client)
+            client.connect(second.getsockname())
+            done.set()
+            thread.join()
+
+        found = traced(work)
+
+        first, then = spelled(server.getsockname()), spelled(second.getsockname())
+        assert [r.peer for r in rows_of(found, "getsockopt")] == [first] * 3
+        assert [r.peer for r in rows_of(found, "sendto")] == [first] * 3 + [then] * 3
+
+
 def test_rows_can_be_asked_for_by_their_peer(traced: Traced) -> None:
     """In filters, and put together by peer: connections, bytes each way."""
     with listening(INET, ("127.0.0.1", 0)) as server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import ior_nb
 from ior_nb.engine import bcc, spawn
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.collector import wire
-from ior_nb.engine.collector.python import TABLE
+from ior_nb.engine.collector.python import TABLE, _parse
 from ior_nb.result.trace import Trace
 from ior_nb.runtime.stacks import CUT, Frame, parsed
 from ior_nb.session.session import TracerSession
@@ -167,6 +168,77 @@ def test_what_is_not_in_memory_gives_no_stack(python: str, truth: Path, session:
     assert not any(found[number] for number in (2, 4, 6))
     assert trace.accounting.without_stack["unreadable"] >= 3
     assert wrong(trace, truth) == []
+
+
+def own_file(python: str) -> tuple[str, str]:
+    """Return the program of a Python, and what a copy of it needs to find its modules."""
+    ask = "import os, sys; print(os.path.realpath(sys.executable), sys.base_prefix)"
+    program, home = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    return program, home
+
+
+JAIL = """
+mount --rbind / "$1"
+mount --bind "$2" "$1/usr/bin/true"
+chroot "$1" /usr/bin/true -c pass
+exec chroot "$1" /usr/bin/true "$3"
+"""
+
+
+def test_a_python_in_a_container_is_told_by_its_file_and_not_by_its_name(
+    truth: Path, session: TracerSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a mount namespace and a root of its own, at a path that is another program outside; its children too."""
+    program, home = own_file(pythons()[0])
+    monkeypatch.setenv("PYTHONHOME", home)
+    shutil.copy(program, tmp_path / "python")  # a file that nobody has met
+    (tmp_path / "root").mkdir()
+    words = ["sh", "-ec", JAIL, "sh", str(tmp_path / "root"), str(tmp_path / "python"), str(PROGRAMS / "places.py")]
+    command = ["unshare", "--mount", "--propagation", "private", *words]
+    with ior_nb.trace(command=command, syscalls=CALLS, session=session) as trace:
+        pass
+
+    assert trace.returncode == 0
+    assert len(told(truth)) == 379
+    assert wrong(trace, truth) == []
+
+
+def test_an_interpreter_that_is_not_known_for_sure_has_no_stacks_and_is_named(
+    session: TracerSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alpha's frames may lie elsewhere: its calls are counted under a reason, and the result says which Python."""
+    program, home = own_file(pythons()[0])
+    monkeypatch.setenv("PYTHONHOME", home)
+    early = tmp_path / "python3"
+    shutil.copy(program, early)
+    with early.open("r+b") as file:
+        segments, symbols = _parse(file.fileno())
+        place = next(s[2] - s[3] for s in segments if s[0] == 1 and 0 <= symbols["Py_Version"] - s[3] < s[4])
+        file.seek(place + symbols["Py_Version"])
+        file.write(b"\xa0")  # the release level: an alpha
+    line = "import os\nfor _ in range(7): os.stat('/etc/passwd')"
+    with ior_nb.trace(command=[str(early), "-c", line], syscalls="newfstatat", session=session) as trace:
+        pass
+
+    rows = trace.batch.take(trace.batch.text("file") == "/etc/passwd")
+    assert trace.returncode == 0
+    assert len(rows) == 7
+    assert not rows["stack"].any()
+    assert trace.accounting.without_stack == {"no_python": len(trace.batch)}
+    assert [note for note in trace.notes if str(early) in note and "is no final release" in note]
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_looking_at_every_function_is_told_with_what_it_took(python: str, session: TracerSession) -> None:
+    """Python 3.11 does not say whether code is new, later ones do: the result says how many stacks took how long."""
+    line = "import os\nzero = os.open('/dev/zero', 0)\nfor _ in range(3001): os.pread(zero, 1, 0)"
+    with ior_nb.trace(command=[python, "-c", line], syscalls="pread64", session=session) as trace:
+        pass
+
+    version = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout
+    found = [re.match(r"([\d,]+) Python stacks took .* each function was looked at", note) for note in trace.notes]
+    counted = [int(match[1].replace(",", "")) for match in found if match]
+    assert [count >= 3001 for count in counted] == [True] * ("3.11" in version)
 
 
 def test_code_of_this_process_is_never_mixed_up(truth: Path, session: TracerSession) -> None:

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,22 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield data
 
 
-@pytest.fixture
-def served(tmp_path: Path, required: Callable[[str], None]) -> Iterator[Path]:
+@dataclass
+class Served:
     """A file of a file system in user space."""
+
+    file: Path
+    server: subprocess.Popen[str]
+
+    def end(self) -> int:
+        """Unmount it; return how many bytes its server has sent."""
+        subprocess.run(["umount", "-l", str(self.file.parent)], check=True)
+        return int(self.server.communicate()[0])
+
+
+@pytest.fixture
+def served(tmp_path: Path, required: Callable[[str], None]) -> Iterator[Served]:
+    """One whose server takes 2 ms for each answer."""
     place = tmp_path / "served"
     place.mkdir()
     command = [sys.executable, str(HERE / "fuse.py"), str(place), str(SIZE), "0.002"]
@@ -84,32 +98,37 @@ def served(tmp_path: Path, required: Callable[[str], None]) -> Iterator[Path]:
         if not server.stdout.readline():
             required("no file system in user space here: /dev/fuse cannot be mounted")
 
-        yield place / "object"
+        made = Served(place / "object", server)
+        yield made
 
-        subprocess.run(["umount", "-l", str(place)], check=True)
+        if server.poll() is None:
+            made.end()
 
 
 RANDOM = """
-drop(); os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM); any = random.Random(1)
+os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM); any = random.Random(1)
 for _ in range(97): os.pread(fd, 4096, any.randrange(5000) * 4096)
+"""
+THREADS = """
+part = lambda k: [os.pread(fd, 1 << 20, i << 20) for i in range(k, 23, 2)]
+threads = [threading.Thread(target=part, args=(k,)) for k in (0, 1)]
+[t.start() for t in threads]; [t.join() for t in threads]
+"""
+SENT = """
+a, b = os.pipe(); reader = threading.Thread(target=lambda: [os.read(a, 65536) for _ in range(23)])
+reader.start(); [os.sendfile(b, fd, i << 20, 65536) for i in range(23)]; reader.join()
 """
 CODE = {
     "cold": "drop(); whole()",
+    "cold, by megabytes": "drop(); whole(1 << 20)",
     "warm": "whole(); before = read_bytes(); whole()",
-    "random": RANDOM,
+    "random": f"drop(); {RANDOM}",
     "direct": """
 drop(); room = mmap.mmap(-1, 1 << 20); there = os.open(path, os.O_RDONLY | os.O_DIRECT)
 for i in range(7): os.preadv(there, [room], i << 20)
 """,
-    "two threads": """
-drop(); part = lambda k: [os.pread(fd, 1 << 20, i << 20) for i in range(k, 23, 2)]
-threads = [threading.Thread(target=part, args=(k,)) for k in (0, 1)]
-[t.start() for t in threads]; [t.join() for t in threads]
-""",
-    "sent": """
-drop(); a, b = os.pipe(); reader = threading.Thread(target=lambda: [os.read(a, 65536) for _ in range(23)])
-reader.start(); [os.sendfile(b, fd, i << 20, 65536) for i in range(23)]; reader.join()
-""",
+    "two threads": f"drop(); {THREADS}",
+    "sent": f"drop(); {SENT}",
 }
 
 
@@ -134,16 +153,43 @@ def test_bytes_fetched_are_those_the_kernel_counts(session: TracerSession, disk:
         assert said["read_bytes"] == SIZE
 
 
-def test_bytes_a_server_has_to_send_are_counted_too(session: TracerSession, served: Path) -> None:
+def test_bytes_a_server_has_to_send_are_counted_too(session: TracerSession, served: Served) -> None:
     """A file system in user space counts nothing in /proc/PID/io; what its pages brought in does."""
-    _, rows, said = run(session, served, "whole(); os.lseek(fd, 0, 0); whole()")
+    _, rows, said = run(session, served.file, "whole(); os.lseek(fd, 0, 0); whole()")
 
-    mine = rows[(rows.file == str(served)) & (rows.syscall == "read")]
+    mine = rows[(rows.file == str(served.file)) & (rows.syscall == "read")]
     assert said["read_bytes"] < SIZE // 10  # a page of a program may have been evicted
     assert int(mine.fetched_bytes.sum()) == SIZE
     half = len(mine) // 2
     assert not mine.fetched_bytes[half:].any()
     assert mine.wait_device_ns[:half].sum() + mine.wait_other_ns[:half].sum() > mine.on_cpu_ns[:half].sum()
+
+
+# Each is done twice: what comes the second time is there.
+SERVED = {
+    "by megabytes": "whole(1 << 20)",
+    "random": RANDOM,
+    "two threads": THREADS,
+    "sent": SENT,
+    "mapped": "data = mmap.mmap(fd, 0, prot=mmap.PROT_READ); [data[at] for at in range(0, len(data), 4096)]",
+    "mapped, at random": "data = mmap.mmap(fd, 0, prot=mmap.PROT_READ); data.madvise(mmap.MADV_RANDOM)\n"
+    "any = random.Random(1); [data[any.randrange(5000) * 4096] for _ in range(97)]",
+}
+
+
+@pytest.mark.parametrize("way", SERVED)
+def test_what_was_fetched_is_what_the_server_sent(session: TracerSession, served: Served, way: str) -> None:
+    """To the byte, by calls and by faults; the second time it sends nothing, and nothing is fetched."""
+    t, rows, _ = run(session, served.file, f"exec({SERVED[way]!r})\nos.lseek(fd, 0, 0)\nexec({SERVED[way]!r})")
+    files = t.files()
+    sent = served.end()
+
+    mine = rows[rows.file == str(served.file)]
+    again = mine[int(np.flatnonzero(mine.syscall == "lseek")[-1]) :]
+    fetched = int(files.fetched_bytes[files.file == str(served.file)].sum())
+    assert fetched == sent > 0
+    assert not again.fetched_bytes.clip(0).any()
+    assert ("page_fault" in set(mine.syscall)) == way.startswith("mapped")
 
 
 LOCK = """
@@ -160,7 +206,7 @@ WAITS = {
     "lock of a program": (LOCK, "futex", "wait_other_ns"),
     "slow peer": (PEER, "recvfrom", "wait_other_ns"),
     "child": ("subprocess.run(['sleep', '0.15'])", "wait4", "wait_other_ns"),
-    "device": (RANDOM, "pread64", "wait_device_ns"),
+    "device": (f"drop(); {RANDOM}", "pread64", "wait_device_ns"),
     "lock in the kernel": (TWO_WRITERS, "pwrite64", "wait_lock_ns"),
 }
 

@@ -36,6 +36,7 @@ PACKED: Final = (
     *("ior_nb/**/*", "pyproject.toml", "tests/[!t]*.py", "tests/live/**/*"),
     *("tests/matrix/inside.py", "tests/matrix/reports.py"),
 )
+EXTRAS: Final = ("test_dask.py",)  # tests of what the package is not installed with there
 SLACK_S: Final = 60  # what a cell that does not end in time is given before it is stopped from outside
 LEAST_S: Final = 120  # no cell is begun with less left
 
@@ -59,7 +60,7 @@ class Runner:
     def __init__(self, tree: Path, only: str) -> None:
         self._only = only
         self._files = packed(tree)
-        tests = sorted(path.name for path in (tree / "tests/live").glob("test_*.py"))
+        tests = sorted(path.name for path in (tree / "tests/live").glob("test_*.py") if path.name not in EXTRAS)
         self._tests = [f"tests/live/{name}" for name in sorted(tests, key=lambda n: (n not in FIRST, _place(n), n))]
         self._kernels: dict[str, list[archive.Kernel]] = {}
 

@@ -28,13 +28,20 @@ def test_a_silenced_value_stays_silent(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize(("families", "printing"), [("FS,Network,AIO", "print(n, flush=True)"), ("all", "n += 1")])
 def test_exactly_the_cells_own_calls_are_rows(kernel: Kernel, families: str, printing: str) -> None:
-    """13 stats are 13 rows: nothing of the tracer's, nothing of the kernel's messaging when the cell prints."""
+    """13 stats are 13 rows: nothing of the tracer's, nothing of the kernel's messaging when the cell prints.
+
+    A thread that has to wait for the interpreter's lock, as on a busy machine, calls futex; that is its own.
+    """
     kernel.run("import os")
     body = f"for n in range(13):\n    os.stat('/etc/hostname')\n    {printing}"
     kernel.run(f"%%ior --families {families} --no-display\n{body}")
-    found = kernel.run("print(sorted(set(zip(_ior.batch.text('syscall'), _ior.batch.text('file')))), len(_ior.batch))")
+    rows = kernel.run(
+        "from collections import Counter\n"
+        "rows = zip(_ior.batch.text('syscall'), _ior.batch.text('file'))\n"
+        "print(Counter(row for row in rows if row != ('futex', '')))"
+    )
 
-    assert found.text.strip() == "[('newfstatat', '/etc/hostname')] 13"
+    assert rows.text.strip() == "Counter({('newfstatat', '/etc/hostname'): 13})"
     assert kernel.run("_ior.accounting.complete, _ior.accounting.unaccounted").value == "(True, 0)"
 
 

@@ -99,7 +99,7 @@ def test_the_line_of_a_library_may_be_an_import_s() -> None:
 
 def test_the_cell_shows_its_imports_folded() -> None:
     """The margin of a line is what it made itself; below the cell stands what its imports made, by package."""
-    (shown,) = a_trace().annotated()
+    shown, _ = a_trace().annotated()
     text = shown.text().splitlines()
 
     assert text[1].split() == ["1", "import", "pandas"]

@@ -88,7 +88,7 @@ def test_lines_of_a_file_are_chosen_by_the_end_of_its_path() -> None:
 
 def test_the_cell_shows_what_each_line_made() -> None:
     """Its own text with `%%ior` on top, hot lines marked, the number of the cell; no line is left out."""
-    (shown,) = a_trace().annotated()
+    shown, _ = a_trace().annotated()
     text = shown.text().splitlines()
 
     assert "cell 12" in text[0]
@@ -99,9 +99,32 @@ def test_the_cell_shows_what_each_line_made() -> None:
     assert len(text) == 5
 
 
+def test_modules_of_the_user_s_own_are_shown_behind_the_cells() -> None:
+    """What a cell calls of them is no line of the cell; where there is no cell only a file asked for is shown."""
+    keep(HOSTILE.file, [f"line {number}\n" for number in range(1, 20)])
+    _, shown = a_trace().annotated()
+    alone = traced(rows().take(rows().text("py_file") == HOSTILE.file), {})
+
+    assert shown.title == HOSTILE.file
+    assert [(line.number, line.cost is not None) for line in shown.lines] == [
+        *((5, False), (6, False), (7, True), (8, False), (9, False)),
+    ]
+    assert alone.annotated() == []
+    assert len(alone.annotated("a.py")) == 1
+
+
+def test_dollars_are_no_formulas() -> None:
+    """Pages set what stands between two of them as one; markup says that here it is none."""
+    trace = a_trace()
+    shown, _ = trace.annotated()
+
+    for page in (shown.html(), trace.summary().html()):
+        assert page.startswith('<div class="tex2jax_ignore mathjax_ignore"')
+
+
 def test_libraries_below_a_line_can_be_unfolded() -> None:
     """The HTML has them inside the line, and needs no script."""
-    (shown,) = a_trace().annotated()
+    shown, _ = a_trace().annotated()
     page = shown.html()
 
     assert page.count("<details>") == 1
@@ -122,7 +145,7 @@ def test_hostile_names_and_texts_are_text() -> None:
 def test_a_text_that_is_not_here_still_has_its_numbers() -> None:
     """A recording from elsewhere: lines by number, and the word that the text is missing."""
     linecache.clearcache()
-    (shown,) = a_trace().annotated()
+    shown, _ = a_trace().annotated()
 
     assert [line.number for line in shown.lines] == [3, 4]
     assert "cannot be found" in shown.text()
@@ -133,7 +156,7 @@ def test_the_text_of_a_cell_is_found_in_another_kernel() -> None:
     linecache.cache["/tmp/ipykernel_99/4711.py"] = linecache.cache.pop(CELL)
     trace = a_trace()
     trace.cells = {"/tmp/ipykernel_99/4711.py": 3}
-    (shown,) = trace.annotated()
+    shown, _ = trace.annotated()
 
     assert shown.title == "cell 3"
     assert "frame = read_csv(name)" in shown.text()

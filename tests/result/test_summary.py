@@ -11,6 +11,7 @@ from ior_nb.result.comparison import Diff
 from ior_nb.result.summary import Summary
 from ior_nb.result.tally import Tally
 from ior_nb.runtime import Accounting, Completeness, new_tables
+from ior_nb.runtime.text import NO_MATH
 from tests.fakes import batch
 
 EVENTS = st.lists(
@@ -83,7 +84,7 @@ def test_html_stands_alone() -> None:
 
         assert len(tables) >= 2
         assert all("font:13px/1.45 var(--jp-ui-font-family,system-ui" in table for table in tables)
-        assert page.startswith('<div style="font:13px/1.45 ')
+        assert page.startswith(f'<div {NO_MATH} style="font:13px/1.45 ')
 
 
 def test_text_fits_the_width() -> None:

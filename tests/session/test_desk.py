@@ -177,6 +177,18 @@ def test_labels_seen_complete_a_filter(session: TracerSession, engine: FakeEngin
     assert any("epoch 3" in s.text for s in desk.filters.suggest("label=", 6))
 
 
+@pytest.mark.parametrize("dimension", ["py_file", "py_func", "opened_at"])
+def test_lines_seen_complete_a_filter(session: TracerSession, engine: FakeEngine, dimension: str) -> None:
+    """Files, functions and the lines that opened a file can be chosen, and what is chosen finds its row."""
+    desk = running(session, engine, ["/a"])
+    rows = calls(["/b"])
+    engine.emit(rows.with_columns(**{dimension: rows.tables[dimension].intern_many(["made <locals> (x)"])}))
+
+    (offered,) = [s.text for s in desk.filters.suggest(f"{dimension}=", 99) if "made" in s.text]
+    found = desk.stream().snapshot()
+    assert desk.filters.parse(f"{dimension}={offered}").mask(found).sum() == 1
+
+
 def test_a_huge_trace_is_counted_a_bit_at_a_time(
     session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -266,6 +267,21 @@ def test_bad_acts_are_refused(
     """What no view of ours sends is refused with a reason, and changes nothing."""
     assert act(opened(kind, runtime), what, **body) != ""
     assert not runtime.filters.active.active
+
+
+def test_lines_of_cells_are_called_by_the_number_of_their_cell(
+    runtime: FakeRuntime, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the live table and in the static picture; of a cell of another notebook nobody knows it."""
+    here, elsewhere = "/tmp/ipykernel_7/1.py", "/tmp/ipykernel_8/1.py"
+    shell = SimpleNamespace(compile=SimpleNamespace(_filename_map={here: 12}))
+    monkeypatch.setattr("ior_nb.widgets.lines.get_ipython", lambda: shell)
+    lines = tuple(LineRow(function="f", file=file, line=3, count=1) for file in (here, elsewhere, "/a.py"))
+    panel = opened(LinesPanel, runtime)
+    assert isinstance(panel, LinesPanel)
+
+    assert unpacked(panel.sections(Snapshot(lines=lines))["lines"])["cell"] == [12, -1, 0]
+    assert [row[1] for row in panel.still_rows(Snapshot(lines=lines))[1]] == ["cell 12:3", f"{elsewhere}:3", "/a.py:3"]
 
 
 def test_the_rows_that_are_sent_are_the_best_by_what_is_sorted(runtime: FakeRuntime, opened: Open) -> None:

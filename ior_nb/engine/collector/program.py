@@ -174,7 +174,8 @@ class Slot(ctypes.LittleEndianStructure):
 
     _fields_ = (
         ("last_at", ctypes.c_uint64 * 2),
-        ("last", ctypes.c_uint64 * 7),
+        ("last", ctypes.c_uint64 * 8),
+        ("heard", ctypes.c_uint64 * 12),
         ("regs", ctypes.c_uint64 * 8),
         ("start", ctypes.c_uint64),
         ("end", ctypes.c_uint64),
@@ -218,8 +219,9 @@ class Slot(ctypes.LittleEndianStructure):
         return tuple(self.regs[_register(index) - 1] for index in range(len(ARGUMENT_REGISTERS)))
 
 
-KNOWN_BYTES: Final = 56  # struct known of bpf/types.h, and where its id is
+KNOWN_BYTES: Final = 64  # struct known of bpf/types.h, and where its id is
 KNOWN_ID: Final = 48
+HEARD_IDS: Final = (36, 84)  # of the two struct heard of a slot
 # Of a slot: no call; one whose end makes a row; one whose end does not; a child that has not returned yet; a thread
 # that may be in a call begun before; a refused call whose files are being named.
 STATES: Final = {"NONE": 0, "OPEN": 1, "SKIPPED": 2, "BORN": 3, "BEFORE": 4, "REFUSED": 5}

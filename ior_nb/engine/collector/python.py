@@ -33,6 +33,7 @@ __all__ = [
     "inspect",
     "layout_row",
     "mapped",
+    "why_unknown",
 ]
 
 LAYOUT: Final = struct.Struct("<29I")  # struct layout of bpf/python.c
@@ -324,3 +325,24 @@ def mapped(path: str) -> File:
         os.close(fd)
     major, minor = (int(n, 16) for n in words[3].split(":"))
     return File(os.getpid(), major << 20 | minor, int(words[4]), os.path.realpath(path), "", {}, library=False)
+
+
+def why_unknown(pid: int) -> str:
+    """Return why the calls of a process have no Python stack; nothing where they have."""
+    whys = []
+    try:
+        for file in candidates(pid):
+            fd = file.open()
+            try:
+                inspect(fd)
+            except Elsewhere:
+                continue
+            except Unknown as error:
+                whys.append(f"{file.path}: {error}")
+            else:
+                return ""
+            finally:
+                os.close(fd)
+    except OSError as error:
+        whys.append(f"its files cannot be read: {error.strerror or error}")
+    return "; ".join(whys) or "no interpreter is mapped into it"

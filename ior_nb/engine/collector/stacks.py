@@ -117,12 +117,8 @@ class Stacks(Part):
             return  # it is gone
         for file in files:
             found = self._meet(file)
-            if isinstance(found, str):
-                if found and (file.library or "python" in file.path.rpartition("/")[2]):
-                    self.unknown[file.path] = found
-                continue
-            where = file.at.get(found.segment_offset)
-            if where is not None:
+            where = file.at.get(found.segment_offset) if isinstance(found, Found) else None
+            if isinstance(found, Found) and where is not None:
                 serial, row = time.clock_gettime_ns(time.CLOCK_MONOTONIC), self._row(found)
                 python = PYTHON.pack(where - found.segment + found.runtime, counter, found.tls, serial, row, 0)
                 self._maps["pythons"].set(pid.to_bytes(4, "little"), python)
@@ -155,6 +151,8 @@ class Stacks(Part):
         if isinstance(found, Found):
             row = self._row(found)
             binary = BINARY.pack(found.runtime, found.segment, found.start, found.tls, row, file.library)
+        elif found and (file.library or "python" in file.path.rpartition("/")[2]):
+            self.unknown[file.path] = found
         self._maps["binaries"].set(file.key, binary)
         return found
 

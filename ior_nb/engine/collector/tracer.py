@@ -21,6 +21,7 @@ from ior_nb.engine.collector.pages import PAGE_FAULT, Pages
 from ior_nb.engine.collector.processes import ROOT, Viewer, descendants, living, parents, threads
 from ior_nb.engine.collector.program import (
     CONFIG,
+    HEARD_IDS,
     KNOWN_BYTES,
     KNOWN_ID,
     LIVE,
@@ -392,7 +393,8 @@ class Tracer:
         comms = b""
         for piece in self._maps["slots"].pieces():
             size = ctypes.sizeof(Slot)
-            for at in (KNOWN_ID + Slot.last.offset, *range(Slot.files.offset, Slot.names.offset, 4)):
+            heard = (at + Slot.heard.offset for at in HEARD_IDS)
+            for at in (KNOWN_ID + Slot.last.offset, *heard, *range(Slot.files.offset, Slot.names.offset, 4)):
                 files += _words(piece, size, at)
             comms += _words(piece, size, Slot.comm_id.offset)
         if self.pages is not None:

@@ -136,6 +136,8 @@ T_NO_FRAME: Final = 17  # no Python function is running
 T_UNREADABLE: Final = 18  # memory is not there, or says nothing for sure
 T_LOST_FACTS: Final = 19  # no room in the ring
 T_NOT_COUNTED: Final = 20  # faults on mapped files for which there was no room
+T_COMPARED: Final = 21  # stacks whose every function was looked at, for no counter tells that they are known ones
+T_COMPARED_NS: Final = 22  # and how long that took
 TOTAL_NAMES: Final = (
     "seen",
     "emitted",
@@ -158,6 +160,8 @@ TOTAL_NAMES: Final = (
     "unreadable",
     "lost_facts",
     "not_counted",
+    "compared",
+    "compared_ns",
 )
 WITHOUT_STACK: Final = TOTAL_NAMES[T_NO_PYTHON : T_LOST_FACTS + 1]
 

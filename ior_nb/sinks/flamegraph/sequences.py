@@ -17,6 +17,8 @@ _WORD: Final = 64
 _NUMBER: Final = 32  # bits of a number, or of a column of numbers
 _FACTOR: Final = np.uint64(int.from_bytes(os.urandom(8)) | 1)
 _ROOM: Final = 4  # bits a string table may grow by before its codes need more of them
+_DENSE: Final = 21
+"""Bits of the codes of all columns but the longest, at most, that stand in such a table too."""
 _DIRECT: Final = 1 << 23
 """Places of a table without hashes at most. Those never used take no memory."""
 
@@ -41,6 +43,7 @@ class Combinations:
         dtypes: of each column.
 
     Attributes:
+        count: how many there are.
         values: of each column the values, by number.
     """
 
@@ -48,16 +51,17 @@ class Combinations:
         self._tables = tables
         self._bits = [_NUMBER if table is None else len(table).bit_length() + _ROOM for table in tables]
         self._indexes = [Index() for _ in range(2 * len(tables))]
-        self._rests = Index()  # numbers of the combinations of all columns but the longest
+        # Numbers of the combinations of all columns but the longest: from a table where they fit, else by hash.
+        self._rests, self._dense, self._rest_count = Index(), np.zeros(0, np.int32), 0
         self._longest = max(range(len(tables)), key=lambda i: len(tables[i] or ()))
         self._direct: np.ndarray | None = np.zeros((1, 0), np.int32)  # one more than the number
         if not tables[self._longest]:
             self._direct = None
-        self._count = 0
+        self.count = 0
         self.values = [np.zeros(0, dtype) for dtype in dtypes]
 
     def __len__(self) -> int:
-        return max(self._count, *map(len, self._indexes))
+        return max(self.count, *map(len, self._indexes))
 
     @property
     def valid(self) -> bool:
@@ -66,20 +70,20 @@ class Combinations:
 
     def numbers(self, columns: Sequence[np.ndarray]) -> np.ndarray:
         """Return the number of each row: int32, shape (n,)."""
-        known = self._count
+        known = self.count
         found = self._directly(columns)
-        numbers, new = found or self._indexes[0].number(self._keys(columns, self._indexes[1:]), known)
+        numbers, new = found or self._indexes[0].number(self._keys(columns, self._indexes[1:], self._bits), known)
         if len(new):
-            self._count += len(new)
-            self.values = [grown(values, self._count) for values in self.values]
+            self.count += len(new)
+            self.values = [grown(values, self.count) for values in self.values]
             for values, column in zip(self.values, columns, strict=True):
-                values[known : self._count] = column[new]
+                values[known : self.count] = column[new]
         return numbers
 
-    def _keys(self, columns: Sequence[np.ndarray], others: list[Index]) -> np.ndarray:
+    def _keys(self, columns: Sequence[np.ndarray], others: list[Index], widths: Sequence[int]) -> np.ndarray:
         """Return one key for each row; `others` number what does not fit into it."""
-        key, used = _key(columns[0], others), self._bits[0]
-        for column, bits in zip(columns[1:], self._bits[1:], strict=True):
+        key, used = _key(columns[0], others), widths[0]
+        for column, bits in zip(columns[1:], widths[1:], strict=True):
             part = _key(column, others)
             if used + bits > _WORD:
                 key, used = _numbered(key, others.pop()), _NUMBER
@@ -92,31 +96,52 @@ class Combinations:
         table = self._tables[self._longest]
         if self._direct is None or table is None:
             return None
-        rest = [np.zeros_like(c) if i == self._longest else c for i, c in enumerate(columns)]
-        rests = self._rests.number(self._keys(rest, self._indexes[1:]), len(self._rests))[0]
+        others = [c for i, c in enumerate(columns) if i != self._longest]
+        rests = self._rest_numbers(others) if others else np.zeros(len(columns[0]), np.intp)
         height, width = self._direct.shape
-        while height < len(self._rests):
+        while height < max(len(self._rests), self._rest_count):
             height *= 2
         if width < len(table):
             width = 2 * len(table)
         if height * width > _DIRECT:
             self._direct = None
-            values = [values[: self._count] for values in self.values]
-            self._indexes[0].number(self._keys(values, self._indexes[1:]), 0, np.arange(self._count))
+            values = [values[: self.count] for values in self.values]
+            self._indexes[0].number(self._keys(values, self._indexes[1:], self._bits), 0, np.arange(self.count))
             return None
         if (height, width) != self._direct.shape:
             larger = np.zeros((height, width), np.int32)
             larger[: self._direct.shape[0], : self._direct.shape[1]] = self._direct
             self._direct = larger
-        places = rests.astype(np.intp) * width + columns[self._longest]
-        direct = self._direct.reshape(-1)
-        numbers = direct.take(places)
-        missing = rows_of(numbers == 0)
-        if len(missing):
-            fresh, new = np.unique(places.take(missing), return_index=True)
-            direct[fresh] = np.arange(self._count + 1, self._count + 1 + len(fresh))
-            numbers, missing = direct.take(places), missing.take(new)
-        return numbers - 1, missing
+        return _from_table(self._direct.reshape(-1), rests * width + columns[self._longest], self.count)
+
+    def _rest_numbers(self, columns: list[np.ndarray]) -> np.ndarray:
+        """Return the number of the combination of all columns but the longest in each row: int64, shape (n,)."""
+        bits = [bits for i, bits in enumerate(self._bits) if i != self._longest]
+        if sum(bits) > _DENSE:
+            keys = self._keys(columns, self._indexes[1:], bits)
+            return self._rests.number(keys, len(self._rests))[0].astype(np.intp)
+        places = columns[0].astype(np.intp)
+        for column, width in zip(columns[1:], bits[1:], strict=True):
+            places <<= width
+            places |= column
+        self._dense = grown(self._dense, 1 << sum(bits))
+        numbers, new = _from_table(self._dense, places, self._rest_count)
+        self._rest_count += len(new)
+        return numbers.astype(np.intp)
+
+
+def _from_table(table: np.ndarray, places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `Index.number` does, from a table of numbers plus one by key."""
+    numbers = table.take(places)
+    missing = rows_of(numbers == 0)
+    if len(missing):
+        wanted = places.take(missing)
+        claims = np.arange(-1, -1 - len(wanted), -1, table.dtype)
+        table[wanted] = claims  # of several rows of one place the last is written, and stands for all
+        new = rows_of(table.take(wanted) == claims)
+        table[wanted.take(new)] = np.arange(count + 1, count + 1 + len(new))
+        numbers, missing = table.take(places), missing.take(new)
+    return numbers - 1, missing
 
 
 def _key(column: np.ndarray, indexes: list[Index]) -> np.ndarray:

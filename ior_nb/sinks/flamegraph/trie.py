@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from ior_nb.aggregate import weighed, weights_of
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch, FlameChoices, FlameColumns, Frame, SnapshotNode, StringTable
+from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.schema import column
 from ior_nb.runtime.sheet import Tree
@@ -25,8 +25,8 @@ _SLICE: Final = 1 << 15
 """Rows handled at once: their intermediate arrays fit into a cache."""
 _ENOUGH: Final = 1 << 14
 """Rows put aside before they are added: half of the cost of a few thousand rows does not depend on their number."""
-_ASIDE: Final = 1 << 11
-"""Rows of stacks without a node put aside before the nodes are made; whoever looks has to wait for these."""
+_LATER: Final = 1 << 18
+"""Combinations that wait for their nodes until somebody looks; beyond, who feeds works some of them off."""
 _STEP: Final = 1 << 12
 """Combinations whose nodes are found at once, and the fewest frames they may have."""
 _NO_CAP: Final = 1 << 31
@@ -53,11 +53,12 @@ class _Part(NamedTuple):
 class LiveTrie:
     """Adds up a metric over stacks of frames.
 
-    A row is found its node by one look-up of the codes of its fields, so that a row costs the same however many were
-    seen. Only a new combination walks down the tree, and only a new value is divided into frames.
+    A row is added to the combination of the codes of its fields, found by one look-up, so that a row costs the same
+    however many were seen. Whoever looks brings the sums to the nodes: a new combination walks down the tree then, and
+    a new value is divided into frames.
 
-    Threads: one feeds, any may read and configure; each call is atomic. A reader holds the lock while it adds the rows
-    put aside and copies the values; what it makes of them it makes outside.
+    Threads: one feeds, any may read and configure. A reader holds the lock for some combinations at a time, and while
+    it copies the values; what it makes of them it makes outside.
 
     Args:
         fields: what the frames are, root first: names of `FIELDS`; the names ior has for them will do.
@@ -95,8 +96,6 @@ class LiveTrie:
         self._columns = tuple(dict.fromkeys(FIELDS[name].column for name in self._fields))
         self._pending: list[tuple[np.ndarray, ...]] = []
         self._pending_rows = 0
-        self._unplaced: list[list[np.ndarray]] = []
-        self._unplaced_rows = 0
         self._forget(None)
 
     def _forget(self, tables: Mapping[str, StringTable] | None) -> None:
@@ -104,10 +103,12 @@ class LiveTrie:
         self._tables = tables
         coded = tables or {}
         self._stacks = Combinations([coded.get(n) for n in self._columns], [column(n).dtype for n in self._columns])
-        # By number of a combination: its node; -1 without one, and -2 less the leaf of folded frames it counts in. And
-        # what it has gathered there.
+        # By number of a combination: its node; -1 without one, and -2 less the leaf of folded frames it counts in. What
+        # it has gathered there, and what waits to be brought to the nodes, by metric.
         self._leaves = np.zeros(0, np.int32)
         self._gathered = np.zeros(0, np.int64)
+        self._sums = [np.zeros(0, np.int64) for metric in (self._count_field, self._height_field) if metric]
+        self._placed = 0  # combinations that have been looked for
         self._sequences = [
             Sequences(_frames(name, coded), field, self._nodes.texts, dense=FIELDS[name].column in coded)
             for field, name in enumerate(self._fields)
@@ -215,24 +216,23 @@ class LiveTrie:
                 or any(table is not self._tables[name] for name, table in tables.items())
                 or not self._stacks.valid
             ):
-                self._work_off(finish=True)
+                self._work_off()
+                self._settle()
                 self._forget(tables)
             measured = [weights_of(batch, metric) for metric in (self._count_field, self._height_field) if metric]
             self._pending.append((*(batch[name] for name in self._columns), *measured))
             self._pending_rows += len(batch)
             self._version += 1
             if self._pending_rows >= _ENOUGH:
-                self._work_off(finish=False)
+                self._work_off()
 
-    def _work_off(self, *, finish: bool) -> None:
-        """Add the rows put aside; to finish, those without a node too."""
+    def _work_off(self) -> None:
+        """Add the rows put aside to their combinations."""
         if self._pending:
             rows = [np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*self._pending, strict=True)]
             self._pending, self._pending_rows = [], 0
             for begin in range(0, len(rows[0]), _SLICE):
                 self._add([part[begin : begin + _SLICE] for part in rows])
-        if finish:
-            self._place()
 
     def snapshot_tree(self) -> tuple[SnapshotNode, int]:
         """Return the tree and the version its data belongs to.
@@ -291,8 +291,14 @@ class LiveTrie:
 
     def _current(self) -> Picture:
         with self._lock:
+            waiting = 0 if self._picture is not None and self._picture.version == self._version else self._stacks.count
+        for _ in range(self._placed, waiting, _STEP):  # who feeds gets the lock in between
+            with self._lock:
+                self._place(_STEP)
+        with self._lock:
             if self._picture is None or self._picture.version != self._version:
-                self._work_off(finish=True)
+                self._work_off()
+                self._settle()
                 nodes, count = self._nodes, self._nodes.count
                 self._picture = Picture(
                     version=self._version,
@@ -309,69 +315,69 @@ class LiveTrie:
             return self._picture
 
     def _add(self, rows: list[np.ndarray]) -> None:
-        """Add rows to their nodes, and put those of combinations without a node aside."""
+        """Add rows to their combinations."""
         columns, measured = rows[: len(self._columns)], rows[len(self._columns) :]
-        keys = self._stacks.numbers(columns)
-        known = len(self._leaves)
-        if len(self._stacks) > known:
-            self._leaves = grown(self._leaves, len(self._stacks))
+        keys = self._stacks.numbers(columns).astype(np.intp)
+        known, count = len(self._leaves), self._stacks.count
+        if count > known:
+            self._leaves, self._gathered = grown(self._leaves, count), grown(self._gathered, count)
             self._leaves[known:] = -1
-            self._gathered = grown(self._gathered, len(self._leaves))
-        leaves = self._leaves.take(keys)
-        new = rows_of(leaves == -1)
-        if len(new):
-            self._unplaced.append([keys[new], *(values[new] for values in measured)])
-            self._unplaced_rows += len(new)
-            old = rows_of(leaves != -1)
-            keys, leaves, measured = keys[old], leaves[old], [values[old] for values in measured]
-        if self._bar >= 0:
-            folded = rows_of(leaves < 0)
-            leaves[folded] = -2 - leaves[folded]
-            keys = keys[folded]
-            np.add.at(self._gathered, keys, measured[0][folded])
-            self._leaves[keys[self._gathered.take(keys) > self._bar]] = -1  # it has earned nodes of its own
-        self._nodes.add(leaves, *measured)
-        if self._unplaced_rows >= _ASIDE:
-            self._place()
-
-    def _place(self) -> None:
-        """Find the nodes of combinations without one, and add their rows."""
-        if not self._unplaced:
-            return
-        keys, *measured = (np.concatenate(parts) for parts in zip(*self._unplaced, strict=True))
-        self._unplaced, self._unplaced_rows = [], 0
-        np.add.at(self._gathered, keys, measured[0])
-        while len(keys):
-            self._walk(keys)
-            leaves = self._leaves.take(keys)
-            done, rest = rows_of(leaves != -1), rows_of(leaves == -1)
-            leaves = leaves[done]
-            self._nodes.add(np.where(leaves < 0, -2 - leaves, leaves), *(values[done] for values in measured))
-            keys, measured = keys[rest], [values[rest] for values in measured]
-            if self._nodes.count - 1 > self._cap:
-                moved, self._bar = self._nodes.fold(self._cap * 3 // 4)
-                self._leaves = np.where(self._leaves >= 0, moved[np.maximum(self._leaves, 0)], np.int32(-1))
+            self._sums = [grown(sums, count) for sums in self._sums]
+        for sums, values in zip(self._sums, measured, strict=True):
+            np.add.at(sums, keys, 1 if is_one_value(values) and values[0] == 1 else values)
+        if count - self._placed > _LATER:
+            self._place(count - self._placed - _LATER)
         if max(len(self._stacks), len(self._nodes.texts), *map(len, self._sequences)) > max(_REMEMBERED, 2 * self._cap):
+            self._settle()
             self._nodes.renamed()
             self._forget(self._tables)
 
+    def _settle(self) -> None:
+        """Bring all sums to the nodes."""
+        known = self._leaves[: self._placed]
+        waiting = np.logical_or.reduce([sums[: self._placed] != 0 for sums in self._sums])
+        there = rows_of(waiting & (known != -1))
+        self._bring(there)
+        if self._bar >= 0:
+            folded = there[known.take(there) < 0]
+            self._leaves[folded[self._gathered.take(folded) > self._bar]] = -1  # it has earned nodes of its own
+        self._walk(rows_of(waiting & (known == -1)))
+        self._place(self._stacks.count)
+
+    def _place(self, count: int) -> None:
+        """Find nodes for the next combinations that have been looked for never."""
+        first, self._placed = self._placed, min(self._placed + count, self._stacks.count)
+        self._walk(np.arange(first, self._placed))
+
+    def _bring(self, keys: np.ndarray) -> None:
+        """Add the sums of combinations that have a leaf to it; those that share one of folded frames gather them."""
+        leaves = self._leaves.take(keys)
+        folded = rows_of(leaves < 0)
+        leaves[folded] = -2 - leaves[folded]
+        brought = [sums.take(keys) for sums in self._sums]
+        for sums in self._sums:
+            sums[keys] = 0
+        self._gathered[keys.take(folded)] += brought[0].take(folded)
+        self._nodes.add(leaves, *brought)
+
     def _walk(self, keys: np.ndarray) -> None:
-        """Find the nodes of some combinations that have none: one at least, so few that folding keeps up."""
-        claims = (-2 - np.arange(len(keys))).astype(np.int32)
-        self._leaves[keys] = claims  # of the rows of one combination the last is written, and stands for all
-        first = keys[self._leaves.take(keys) == claims]
-        self._leaves[first] = -1
-        first = first[:_STEP]
-        numbers = [
-            sequence.numbers(self._stacks.values[self._columns.index(FIELDS[name].column)][first])
-            for name, sequence in zip(self._fields, self._sequences, strict=True)
-        ]
-        frames = sum(s.lengths[n] for s, n in zip(self._sequences, numbers, strict=True))
-        few = max(1, int(np.searchsorted(np.cumsum(frames), max(self._cap // 4, _STEP), side="right")))
-        numbers, first = [number[:few] for number in numbers], first[:few]
-        large = self._gathered.take(first) > self._bar
-        self._leaves[first] = self._nodes_of(numbers, large)
-        self._gathered[first[large]] = 0
+        """Find the nodes of combinations that have none, so few at a time that folding keeps up."""
+        while len(keys):
+            first = keys[:_STEP]
+            numbers = [
+                sequence.numbers(self._stacks.values[self._columns.index(FIELDS[name].column)][first])
+                for name, sequence in zip(self._fields, self._sequences, strict=True)
+            ]
+            frames = sum(s.lengths[n] for s, n in zip(self._sequences, numbers, strict=True))
+            few = max(1, int(np.searchsorted(np.cumsum(frames), max(self._cap // 4, _STEP), side="right")))
+            numbers, first, keys = [number[:few] for number in numbers], first[:few], keys[few:]
+            large = self._gathered.take(first) + self._sums[0].take(first) > self._bar
+            self._leaves[first] = self._nodes_of(numbers, large)
+            self._gathered[first[large]] = 0
+            self._bring(first)
+            if self._nodes.count - 1 > self._cap:
+                moved, self._bar = self._nodes.fold(self._cap * 3 // 4)
+                self._leaves = np.where(self._leaves >= 0, moved[np.maximum(self._leaves, 0)], np.int32(-1))
 
     def _nodes_of(self, numbers: list[np.ndarray], large: np.ndarray) -> np.ndarray:
         """Return the node of each stack, making those that are missing.
@@ -442,8 +448,4 @@ def _frames(field: str, tables: Mapping[str, StringTable]) -> Callable[[int], li
     """Return the function from what a column holds to frames; text columns hold codes of a string table."""
     spec = FIELDS[field]
     table = tables.get(spec.column)
-    return spec.frames if table is None else partial(_frames_of_code, spec.frames, table)
-
-
-def _frames_of_code(frames: Callable[[str], list[str]], table: StringTable, code: int) -> list[str]:
-    return frames(table[code])
+    return spec.frames if table is None else lambda code: spec.frames(table[code])

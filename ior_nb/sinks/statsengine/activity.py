@@ -11,7 +11,7 @@ import numpy as np
 from ior_nb.runtime.sheet import ACTIVITY, Ranked, no_activity
 from ior_nb.sinks.statsengine.table import OVERFLOW, Table, best
 
-__all__ = ["MAXIMA", "RARE", "SUMS", "Part", "add", "ranked"]
+__all__ = ["MAXIMA", "RARE", "SUMS", "Part", "add", "add_to_one", "ranked"]
 
 SUMS: Final = ("count", "errors", "read", "written", "fetched", "faulted", "latency", "untimed")
 RARE: Final = ("errors", "fetched", "faulted", "untimed")
@@ -65,6 +65,22 @@ def add(table: Table, entries: np.ndarray, part: Part, *, read: bool = True) -> 
         table.add("errors", entries[part.failed], 1)
     if len(part.untimed):
         table.add("untimed", entries[part.untimed], 1)
+
+
+def add_to_one(table: Table, entry: int, part: Part) -> None:
+    """Add a batch, at least a row, to one entry."""
+    columns = table.columns
+    columns["max"][entry] = max(columns["max"][entry], part.latency.max())
+    for name, values in (
+        ("latency", part.latency),
+        ("read", part.read),
+        ("written", part.written),
+        ("fetched", part.fetched[part.fetching]),
+        ("faulted", None if part.read is None else part.read[part.faults]),
+    ):
+        columns[name][entry] += 0 if values is None else values.sum()
+    for name, count in (("count", part.latency), ("errors", part.failed), ("untimed", part.untimed)):
+        columns[name][entry] += len(count)
 
 
 def _worth(columns: dict[str, np.ndarray], by: str) -> np.ndarray:

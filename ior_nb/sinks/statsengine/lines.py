@@ -9,7 +9,7 @@ import numpy as np
 from ior_nb.runtime import Recoder, StringTable
 from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.stacks import IMPORTS, imported, own_frame, parsed, written
-from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, Part, add
+from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, Part, add, add_to_one
 from ior_nb.sinks.statsengine.table import Table
 
 __all__ = ["NO_LINE", "Lines"]
@@ -46,10 +46,9 @@ class Lines:
             part: the numbers.
         """
         if is_one_value(codes) and not codes[0]:  # no row has one
-            entries = np.full(len(codes), NO_LINE)
+            add_to_one(self.table, NO_LINE, part)
         else:
-            entries = self.table.entries(self._lines(self._stacks.codes(codes, stacks)))
-        add(self.table, entries, part)
+            add(self.table, self.table.entries(self._lines(self._stacks.codes(codes, stacks))), part)
 
     def _lines(self, own: np.ndarray) -> np.ndarray:
         """Return the code of the line of each stack."""

@@ -30,6 +30,9 @@ from ior_nb.sinks.statsengine.series import Series, slots_between
 __all__ = ["RANKINGS", "Statistics"]
 
 
+_NO_ROWS: Final = np.zeros(0, np.intp)
+
+
 def _signed(column: np.ndarray) -> np.ndarray:
     """Return a column of unsigned 64-bit numbers as signed ones."""
     signed: np.ndarray = column.view(np.int64)
@@ -139,7 +142,7 @@ class Statistics:
         counts = np.bincount(entries, minlength=calls.used)
         latency, done = latencies(batch)
         read, written, sources = self._moved(batch, entries, rows_of(counts))
-        failed, untimed = rows_of(batch.failed), rows_of(~done)
+        failed, untimed = rows_of(batch.failed), _NO_ROWS if is_one_value(done) and done[0] else rows_of(~done)
         fetched = amount(batch, "fetched_bytes")
         fetching = fetched[:0] if is_one_value(fetched) and not fetched[0] else rows_of(fetched)
         part = Part(

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime.index import grown, rows_of
+from ior_nb.runtime.index import grown, once, rows_of
 
 __all__ = ["NO_CODES", "OVERFLOW", "Table", "best"]
 
@@ -94,7 +94,9 @@ class Table:
         self._entry_of = grown(self._entry_of, int(codes.max()) + 1)
         found = self._entry_of.take(codes)
         if not found.all():
-            self._open(np.unique(codes[found == OVERFLOW]))
+            new = once(codes[rows_of(found == OVERFLOW)], self._entry_of)
+            self._entry_of[new] = OVERFLOW
+            self._open(new)
             found = self._entry_of.take(codes)
         return found
 

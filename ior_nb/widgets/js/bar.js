@@ -24,6 +24,7 @@ export default panel((view) => {
   const halt = node("button", { onclick: () => view.act(view.data.counting?.paused ? "reset" : "stop") });
   const counting = node("div", { class: "ior-row bar-part bar-counting", hidden: true }, counted, progress, halt);
   const host = node("select", {
+    class: "bar-host",
     title: "whose calls the panels show",
     "aria-label": "host",
     hidden: true,

@@ -11,11 +11,12 @@ export default panel((view) => {
   const func = (d, i) =>
     d.special[i] === "other" && d.folded[i] ? `(other: ${showCount(d.folded[i])} lines)` : d.function[i];
   const file = (d, i) => (d.special[i] ? "" : d.file[i]);
-  const short = (d, i) => (d.special[i] ? "" : d.cell[i] ? "a cell" : d.file[i].split("/").slice(-2).join("/"));
+  const cell = (d, i) => (d.cell[i] > 0 ? `cell ${d.cell[i]}` : d.cell[i] ? "a cell" : "");
+  const short = (d, i) => (d.special[i] ? "" : cell(d, i) || d.file[i].split("/").slice(-2).join("/"));
   const parts = table(view, {
     noun: "lines",
     keyOf: (d, i) => (d.special[i] ? `*${d.special[i]}` : `${d.line[i]} ${d.function[i]} ${d.file[i]}`),
-    texts: (d, i) => [func(d, i), file(d, i)],
+    texts: (d, i) => [func(d, i), file(d, i), cell(d, i)],
     onsort: ranking(view, () => crowded),
     columns: [
       {

@@ -11,12 +11,25 @@ export default panel((view) => {
     told = false; // whether anybody knows of ends
 
   const named = (host, id) => (host ? `${host}:${id}` : String(id)); // a process of one of several hosts
+  const number = (d, i) => (d.lifetime[i] ? `${d.pid[i]}#${d.lifetime[i]}` : String(d.pid[i]));
   const label = (d, i) =>
     d.special[i]
       ? d.special[i] === "other" && d.folded[i]
         ? `(other: ${showCount(d.folded[i])})`
         : d.comm[i]
-      : named(d.host[i], d.lifetime[i] ? `${d.pid[i]}#${d.lifetime[i]}` : String(d.pid[i]));
+      : named(d.host[i], number(d, i));
+  // The number stays in sight beside a long name.
+  const ends = (d, i) =>
+    d.host[i]
+      ? node("span", { class: "ior-mid" }, node("span", {}, printable(d.host[i])), node("span", {}, `:${number(d, i)}`))
+      : node("span", { class: "tb-name" }, node("span", {}, printable(label(d, i))));
+  const hint = (d, i) =>
+    [
+      d.host[i] ? printable(label(d, i)) : "",
+      d.lifetime[i] ? "the id was in use before; the filter shows all processes of that id" : "",
+    ]
+      .filter(Boolean)
+      .join("\n");
   const parent = (d, i) => (d.ppid[i] ? `${d.ppid[i]} ${comms.get(named(d.host[i], d.ppid[i])) ?? ""}`.trim() : "");
   const comm = (d, i) => (d.special[i] ? "" : d.comm[i]);
   const state = (d, i) => (d.special[i] ? "" : d.ended[i] ? "ended" : "running");
@@ -35,8 +48,8 @@ export default panel((view) => {
         tip: "process id; 8#1 is the second process of id 8",
         value: (d, i) => d.pid[i] + d.lifetime[i] / 1e6,
         made: label,
-        make: (d, i) => node("span", { class: "tb-name" }, node("span", {}, printable(label(d, i)))),
-        hint: (d, i) => (d.lifetime[i] ? "the id was in use before; the filter shows all processes of that id" : ""),
+        make: ends,
+        hint,
         narrow: (d, i) => (d.special[i] ? null : { dimension: "pid", value: d.pid[i] }),
       },
       {

@@ -391,6 +391,7 @@ export default panel((view) => {
       const element = pool[i % pool.length],
         row = rows.shown[i];
       element.hidden = !row;
+      element._row = row;
       if (!row) continue;
       if (element._i !== i) {
         element._i = i;
@@ -503,19 +504,33 @@ export default panel((view) => {
   grid.addEventListener("scroll", paint, { passive: true });
   const hit = (e) => {
     const cell = e.target.closest?.("[role=gridcell]");
-    return cell && cell.parentElement._i !== undefined ? { index: cell.parentElement._i, at: cell._at } : null;
+    const { _i: index, _row: row } = cell?.parentElement ?? {};
+    return row ? { index, row, at: cell._at } : null;
   };
   layer.addEventListener("pointerover", (e) => {
     const cell = hit(e);
     if (cell) place(cell.index, cell.at);
   });
   layer.addEventListener("pointerleave", () => place(null));
+  /** Where what was hit is now. */
+  const where = ({ index, row }) => {
+    const now = rows.shown.findIndex((other) => other.key === row.key);
+    return now < 0 ? index : now;
+  };
+  /** @type {ReturnType<typeof hit>} What a press chooses: until its release other rows may come to be under it. */
+  let pressed = null;
+  layer.addEventListener("pointerdown", (e) => {
+    pressed = e.button ? null : hit(e);
+    if (!pressed) return;
+    pause(true);
+    grid.scrollTop += (where(pressed) - pressed.index) * H;
+  });
   layer.addEventListener("click", (e) => {
-    const cell = hit(e);
+    const cell = e.detail ? pressed : hit(e); // a program clicks without a press
     if (!cell) return;
     column = cell.at;
-    go(cell.index, { extend: e.shiftKey, toggle: e.ctrlKey || e.metaKey });
-    place(cell.index, cell.at);
+    go(where(cell), { extend: e.shiftKey, toggle: e.ctrlKey || e.metaKey });
+    place(where(cell), cell.at);
   });
   layer.addEventListener("dblclick", () => {
     if (rows.current()?.kind === WARNING) enter();

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from ior_nb.engine.collector import python
-from ior_nb.engine.collector.python import STACKS_HERE, Unknown, candidates, inspect, layout_row, mapped
+from ior_nb.engine.collector.python import STACKS_HERE, Unknown, candidates, inspect, layout_row, mapped, why_unknown
 
 pytestmark = pytest.mark.skipif(not STACKS_HERE, reason="frames are known on x86-64 only")
 
@@ -150,3 +151,18 @@ def test_the_interpreter_of_this_process_is_found() -> None:
 
     assert os.fstat(fd).st_ino == Path(sys.executable).resolve().stat().st_ino
     os.close(fd)
+
+
+def test_a_process_says_why_it_has_no_stacks() -> None:
+    """This one has them; one that is no Python is told by its program; one that is gone by the kernel's words."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdin.write(b"x")
+        assert other.stdout.read(1) == b"x"  # its program is in place
+        told = why_unknown(other.pid)
+        other.stdin.close()
+
+    assert why_unknown(os.getpid()) == ""
+    assert "cat: it has no symbol _PyRuntime: it was stripped of them, or is another Python" in told
+    assert why_unknown(other.pid).startswith("its files cannot be read: No such")

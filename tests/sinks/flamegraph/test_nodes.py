@@ -308,3 +308,30 @@ def test_names_of_folded_frames_are_forgotten(monkeypatch: pytest.MonkeyPatch) -
 
     assert len(trie._nodes.texts) < 200
     assert trie.snapshot_tree()[0].total == 1000
+
+
+def test_stacks_become_nodes_when_somebody_looks() -> None:
+    """Rows alone make no node: who feeds the trie does not wait for what nobody looks at."""
+    events = [event(file=f"/d/f{i}") for i in range(40)]
+    trie, tables = LiveTrie(("path",)), new_tables()
+    trie.ingest(rows(events, tables))
+    before = trie._nodes.count
+    root, _ = trie.snapshot_tree()
+
+    assert before == 1
+    assert root.total == 40
+    assert trie._nodes.count == 42
+
+
+def test_stacks_that_wait_for_a_look_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a number of new stacks who feeds makes nodes of the oldest, and the result is the same."""
+    monkeypatch.setattr("ior_nb.sinks.flamegraph.trie._LATER", 10)
+    monkeypatch.setattr("ior_nb.sinks.flamegraph.trie._ENOUGH", 1)
+    events = [event(file=f"/d{i % 3}/f{i}", comm=f"c{i % 4}", latency_ns=i) for i in range(200)]
+    trie, tables = LiveTrie(count_field="duration"), new_tables()
+    for i in range(0, 200, 20):
+        trie.ingest(rows(events[i : i + 20], tables))
+    waiting = trie._stacks.count - trie._placed
+
+    assert waiting == 10
+    assert trie.snapshot_tree()[0] == oracle_of(events, trie.fields, "duration").tree()

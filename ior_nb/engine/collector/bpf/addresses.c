@@ -18,6 +18,42 @@ inline_ bool may_address(struct slot *slot, struct spec *spec) {
   return name;
 }
 
+/* Where that is, and how long. */
+inline_ void find_address(struct message *m, struct slot *slot, struct spec *spec) {
+  if (!spec->address) { read_user(m, sizeof(*m), (void *)word(slot, spec->extra_arg)); return; }
+  m->name = word(slot, spec->address);
+  m->length = word(slot, spec->address_size);
+  if (spec->address_how == A_FILLED) read_user(&m->length, sizeof(m->length), (void *)word(slot, spec->address_size));
+}
+
+inline_ struct heard *heard_as(struct slot *slot, struct spec *spec) { return &slot->heard[spec->address_how == A_FILLED]; }
+
+/* Whether it is the one its thread had with this socket before: then the id of both is known. */
+inline_ bool heard_again(struct slot *slot, struct spec *spec) {
+  struct heard *h = heard_as(slot, spec);
+  struct message m = {};
+  u64 address[HEARD_WORDS] = {};
+  if (!h->length || h->socket != slot->files[F_FILE]) return false;
+  if (spec->address_how != A_GIVEN && spec->address_how != A_FILLED) return false;
+  find_address(&m, slot, spec);
+  if (m.length != h->length) return false;
+  u32 length = m.length;
+  OPAQUE(length);
+  length &= 8 * HEARD_WORDS - 1;
+  if (read_user(address, length, (void *)m.name)) return false;
+  for (u32 i = 0; i < HEARD_WORDS; i++) if (address[i] != h->address[i]) return false;
+  slot->files[F_FILE] = h->id;
+  return true;
+}
+
+inline_ void remember(struct scratch *s, struct slot *slot, struct spec *spec, u32 socket, u32 id) {
+  struct heard *h = heard_as(slot, spec);
+  h->length = 0;
+  if (s->addressed >= 8 * HEARD_WORDS) return;
+  for (u32 i = 0; i < HEARD_WORDS; i++) h->address[i] = s->address[i];
+  h->socket = socket; h->id = id; h->length = s->addressed;
+}
+
 /* Copy the address the program gave, or was given. That of a connect counts where it failed, else the socket has it. */
 inline_ void take_address(struct scratch *s, struct slot *slot, struct spec *spec) {
   struct message m = {};
@@ -31,13 +67,7 @@ inline_ void take_address(struct scratch *s, struct slot *slot, struct spec *spe
     return;
   }
   if (spec->address_how == A_CONNECTS && (!failed(slot->ret) || slot->ret == -EINPROGRESS)) return;
-  if (spec->address) {
-    m.name = word(slot, spec->address);
-    m.length = word(slot, spec->address_size);
-    if (spec->address_how == A_FILLED) read_user(&m.length, sizeof(m.length), (void *)word(slot, spec->address_size));
-  } else {
-    read_user(&m, sizeof(m), (void *)word(slot, spec->extra_arg));
-  }
+  find_address(&m, slot, spec);
   u32 length = m.length;
   OPAQUE(length);
   if (length > SOCKADDR_UN) length = SOCKADDR_UN;
@@ -66,9 +96,11 @@ int exit_address(struct exit_args *ctx) {
   if (k) {
     take_address(w.s, w.slot, w.spec);
     u64 now = ends_of(k->sock, k->ends);
+    if (now != k->ends && k->stays) tree_has_changed();             /* so that every thread looks again */
     struct voice v = {.inode = k->inode, .ends = with_address(w.s, now)};
     u64 *heard = now == v.ends ? 0 : voices.lookup(&v);
     if (heard) {
+      if (now == k->ends) remember(w.s, w.slot, w.spec, k->id, *heard);
       w.slot->files[F_FILE] = *heard;
     } else if (v.ends == k->ends) {
       w.slot->files[F_FILE] = k->id;

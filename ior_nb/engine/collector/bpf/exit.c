@@ -172,7 +172,7 @@ inline_ void ended(void *ctx, struct slot *slot, struct spec *spec, struct live 
     send_first_path(s, slot, spec);
   if (spec->how2) send_second_path(s, slot, spec);
   if (file_at_exit(s, slot, spec, now, ret)) tails.call(ctx, TAIL_EXIT_WALK);
-  if (may_address(slot, spec)) tails.call(ctx, TAIL_EXIT_ADDRESS);
+  if (may_address(slot, spec) && !heard_again(slot, spec)) tails.call(ctx, TAIL_EXIT_ADDRESS);
   walk_python(ctx, slot, now);
   finish(slot);
   may_be_mapped(ctx, slot);

@@ -160,6 +160,7 @@ inline_ void name_one(struct scratch *s, struct slot *slot, struct live *now) {
   struct voice *voice = &s->voice;
   fresh->parent = d.parent; fresh->hash_len = d.hash_len; fresh->inode = identity(key.dentry, &d);
   fresh->path = s->path; fresh->generation = generation; fresh->sock = sock; fresh->ends = 0;
+  fresh->stream = sock && (rd32(sock + O_sock_sk_type) & 0xffff) == SOCK_STREAM; fresh->stays = 0;
   voice->inode = fresh->inode;
   u64 *heard = 0;
   if (sock) {

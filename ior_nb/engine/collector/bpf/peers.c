@@ -24,15 +24,14 @@ inline_ u64 mixed(u64 sum, u64 word) {
 
 /* A number that is another one when the ends of a socket are; `before` is what it was. A connection that has ended has
  * lost its own port, and is the one it was. */
-inline_ u64 ends_of(u64 sock, u64 before) {
-  struct ends e = {};
-  read_kernel(&e, sizeof(e), (void *)(sock + O_sock_common_skc_daddr));
-  u32 family = END(u16, &e, skc_family);
+inline_ u64 ends_in(struct ends *e, u64 sock, u64 before) {
+  read_kernel(e, sizeof(*e), (void *)(sock + O_sock_common_skc_daddr));
+  u32 family = END(u16, e, skc_family);
   u64 sum = family;
   if (family == AF_INET || family == AF_INET6) {
-    u32 ports = END(u32, &e, skc_dport);
-    if (before && END(u8, &e, skc_state) == TCP_CLOSE && END(u16, &e, skc_dport)) return before;
-    sum = mixed(mixed(sum, e.words[0]), ports);
+    u32 ports = END(u32, e, skc_dport);
+    if (before && END(u8, e, skc_state) == TCP_CLOSE && END(u16, e, skc_dport)) return before;
+    sum = mixed(mixed(sum, e->words[0]), ports);
 #ifdef O_sock_common_skc_v6_daddr
     if (family == AF_INET6) {
       u64 address[2] = {};
@@ -46,7 +45,7 @@ inline_ u64 ends_of(u64 sock, u64 before) {
 #endif
 #ifdef O_netlink_sock_portid
   if (family == AF_NETLINK) {
-    u64 to = (u64)END(u8, &e, skc_state) << 32 | rd32(sock + O_netlink_sock_dst_portid);
+    u64 to = (u64)END(u8, e, skc_state) << 32 | rd32(sock + O_netlink_sock_dst_portid);
     sum = mixed(mixed(mixed(sum, rd32(sock + O_netlink_sock_portid)), to), rd32(sock + O_netlink_sock_dst_group));
   }
 #endif
@@ -55,6 +54,11 @@ inline_ u64 ends_of(u64 sock, u64 before) {
     sum = mixed(mixed(sum, rd(sock + O_vsock_sock_remote_addr + 4)), rd(sock + O_vsock_sock_local_addr + 4));
 #endif
   return sum | 1;
+}
+
+inline_ u64 ends_of(u64 sock, u64 before) {
+  struct ends e = {};
+  return ends_in(&e, sock, before);
 }
 
 /* The same for a call with an address of its own, or with the ends of the socket it has accepted. */
@@ -67,14 +71,22 @@ inline_ u64 with_address(struct scratch *s, u64 sum) {
   return sum | 1;
 }
 
-/* A socket that was named already may have got other ends: then it is named again. */
+/* A socket that was named already may have got other ends: then it is named again. Those of a connected stream are not
+ * looked at again: but for a call that binds or connects it anew (see exit_address) they stay. */
 inline_ void see_ends(struct scratch *s, struct slot *slot) {
   struct known *last = &slot->last;
-  if (!last->sock || slot->files[F_FILE] != last->id) return;
-  u64 now = ends_of(last->sock, last->ends);
-  if (now == last->ends) return;
+  if (!last->sock || last->stays || slot->files[F_FILE] != last->id) return;
+  struct ends e = {};
+  u64 now = ends_in(&e, last->sock, last->ends);
+  bool same = now == last->ends;
+  if (same && !(last->stream && END(u8, &e, skc_state) == TCP_ESTABLISHED)) return;
   struct where at = slot->last_at;
   struct known *k = files.lookup(&at);
+  if (same) {
+    last->stays = 1;
+    if (k && k->id == last->id) k->stays = 1;
+    return;
+  }
   if (k && k->ends == now && k->inode == last->inode) {             /* another thread has seen it first */
     *last = *k;
     slot->files[F_FILE] = last->id;

@@ -608,7 +608,15 @@ int python_find(void *ctx) {
   struct walker *s = walker_of(slot);
   u32 layout = slot->python.layout;
   struct layout *l = layouts.lookup(&layout);
-  if (s && l && find_stack(s, slot, l)) tails.call(ctx, TAIL_PYTHON_NEW);
+  if (s && l) {
+    u64 begin = bpf_ktime_get_ns();
+    bool is_new = find_stack(s, slot, l);
+    if (!s->counter) {                                              /* so it will be at every call */
+      count(T_COMPARED);
+      add(T_COMPARED_NS, bpf_ktime_get_ns() - begin);
+    }
+    if (is_new) tails.call(ctx, TAIL_PYTHON_NEW);
+  }
   go_on(ctx);
   return 0;
 }

@@ -23,15 +23,17 @@ static u64 (*task_registers)(u64 task) = (void *)175;
 inline_ u64 rd(u64 at) { u64 v = 0; read_kernel(&v, 8, (void *)at); return v; }
 inline_ u32 rd32(u64 at) { u32 v = 0; read_kernel(&v, 4, (void *)at); return v; }
 
-inline_ void count(u32 what) {
+inline_ void add(u32 what, u64 more) {
   u32 at = bpf_get_smp_processor_id() * TOTALS + what;
   u64 *n = totals.lookup(&at);
 #if SHARES > 1
-  if (n) __sync_fetch_and_add(n, 1);
+  if (n) __sync_fetch_and_add(n, more);
 #else
-  if (n) *n += 1;
+  if (n) *n += more;
 #endif
 }
+
+inline_ void count(u32 what) { add(what, 1); }
 
 /* Where a program can be preempted (raw tracepoints from Linux 7.2 on) another may run in between on its CPU, but never
  * the same one: so each has a share of its own of what is per CPU. Elsewhere there is one share. */

@@ -29,6 +29,7 @@
 #define TEXT_END (4096 + 256)
 #define HEAD_BYTES 48      /* of a chunk, before its text */
 #define ADDRESS_WORDS 14   /* of 64 bits: room for the longest address, that of a Unix socket */
+#define HEARD_WORDS 4      /* the same, for one of inet */
 
 /* Numbers of the kernel's own, the same on every architecture. */
 #define AT_FDCWD -100
@@ -100,11 +101,17 @@ _Static_assert(sizeof(struct chunk) - CHUNK_TEXT == HEAD_BYTES, "chunk");
 enum { FOR_OTHERS, FOR_DEVICE, FOR_LOCK };
 struct spent { u64 read_bytes, run_delay, pages, slept[4], lock, left, left_delay, why; };
 struct where { u64 mnt, dentry; };
-struct known { u64 parent, hash_len, inode, path, sock, ends; u32 id, generation; };  /* sock, ends: 0 but of sockets */
+struct known {
+  u64 parent, hash_len, inode, path, sock, ends;  /* sock, ends: 0 but of sockets */
+  u32 id, generation, stream, stays;  /* the last two: whether its ends may be for good, and whether they are */
+};
 struct voice { u64 inode, ends; };
+/* The address a thread sent to last, or received from; how long it is, of which socket, and the id of both; length 0: none. */
+struct heard { u64 address[HEARD_WORDS]; u32 socket, id, length, pad; };
 struct slot {
   struct where last_at;  /* the file seen last, and what was known of it */
   struct known last;
+  struct heard heard[2];  /* sent to, received from */
   u64 regs[8];  /* the part of pt_regs that holds the arguments: regs[ARG0] to regs[ARG5] */
   u64 start, end, last_end, pos, extra, file_at, file_got, comm[2];  /* the file it works on, and the one it returns */
   s64 ret;

@@ -1,0 +1,77 @@
+"""The dashboard of recordings of several hosts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ior_nb.errors import ConfigError
+from ior_nb.export import About, export
+from ior_nb.result.convert import convert
+from ior_nb.result.load import load
+from ior_nb.runtime import Snapshot
+from ior_nb.session.desk import Desk
+from ior_nb.session.session import TracerSession
+from tests.fakes import batch
+
+ODD = "^<b>*$"
+
+
+def recorded(folder: Path, **hosts: int) -> None:
+    """Record so many calls of process 7 of each host."""
+    for number, (host, calls) in enumerate({**hosts, ODD: 2}.items()):
+        rows = batch(
+            syscall=["read"] * calls,
+            family=["FS"] * calls,
+            comm=["worker"] * calls,
+            pid=[7] * calls,
+            tid=[7] * calls,
+            ppid=[1] * calls,
+            file=["/shared"] * calls,
+            time_ns=[10**12] * calls,
+            seq=list(range(calls)),
+        )
+        export(rows, folder / f"{number}.parquet", about=About(metadata={"ior_nb.hostname": host}))
+
+
+def shown(desk: Desk) -> Snapshot:
+    """What the statistics are."""
+    source = desk.statistics()
+    snapshot = source.snapshot() if source else None
+    assert snapshot is not None
+    return snapshot
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["a file each", "one file"])
+def test_one_of_its_hosts_can_be_chosen(session: TracerSession, tmp_path: Path, *, together: bool) -> None:
+    """Statistics, stream, flame graph and export are those of all hosts, then of the chosen one, whatever its name."""
+    recorded(tmp_path, ada=3, bob=5)
+    if together:
+        list(convert(tmp_path, tmp_path / "all.parquet", sort=True))
+    desk = Desk(session, load(tmp_path / "all.parquet" if together else tmp_path))
+    found = []
+    for number, host in enumerate(("", "ada", ODD, "")):
+        desk.control.choose(host)
+        trie, snapshot = desk.trie(), shown(desk)
+        assert trie is not None
+        flame = trie.snapshot_columns().totals[0]
+        exported = len(load(desk.control.export(str(tmp_path / f"out-{number}.parquet"))))
+        found.append((snapshot.calls, len(desk.stream().snapshot()), flame, exported, desk.control.state().host))
+
+    assert found == [(10, 10, 10, 10, ""), (3, 3, 3, 3, "ada"), (2, 2, 2, 2, ODD), (10, 10, 10, 10, "")]
+    assert desk.control.state().hosts == (ODD, "ada", "bob")
+    assert {row.label: row.count for row in shown(desk).processes} == {"ada:7": 3, "bob:7": 5, f"{ODD}:7": 2}
+    with pytest.raises(ConfigError, match="choose from"):
+        desk.control.choose("eve")
+
+
+def test_a_recording_of_one_host_has_none_to_choose(session: TracerSession, tmp_path: Path) -> None:
+    """Its processes are numbers, as they were when it was traced."""
+    recorded(tmp_path)
+    desk = Desk(session, load(tmp_path))
+
+    assert desk.control.state().hosts == ()
+    assert [row.label for row in shown(desk).processes] == ["7"]
+    with pytest.raises(ConfigError, match="of one host"):
+        desk.control.choose(ODD)
