@@ -43,7 +43,7 @@ def once(places: np.ndarray, table: np.ndarray) -> np.ndarray:
         places: where, shape (n,).
         table: of signed numbers.
     """
-    claims = np.arange(-2, -2 - len(places), -1, table.dtype)
+    claims = np.arange(-2, -2 - len(places), -1).astype(table.dtype)
     table[places] = claims  # of several rows of one place the last is written, and stands for all
     return np.sort(places[table.take(places) == claims])
 

@@ -155,10 +155,10 @@ def _values(column: np.ndarray) -> list[int]:
         return []
     low, high = int(column.min()), int(column.max())
     if high - low > _NEAR * len(column):
-        return np.unique(column).tolist()
+        return list(np.unique(column).tolist())
     seen = np.zeros(high - low + 1, bool)
     seen[column.astype(np.intp) - low] = True
-    return (rows_of(seen) + low).tolist()
+    return list((rows_of(seen) + low).tolist())
 
 
 def _coded(table: StringTable, texts: StringTable, codes: np.ndarray) -> np.ndarray:

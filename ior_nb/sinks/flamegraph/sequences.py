@@ -136,7 +136,7 @@ def _from_table(table: np.ndarray, places: np.ndarray, count: int) -> tuple[np.n
     missing = rows_of(numbers == 0)
     if len(missing):
         wanted = places.take(missing)
-        claims = np.arange(-1, -1 - len(wanted), -1, table.dtype)
+        claims = np.arange(-1, -1 - len(wanted), -1).astype(table.dtype)
         table[wanted] = claims  # of several rows of one place the last is written, and stands for all
         new = rows_of(table.take(wanted) == claims)
         table[wanted.take(new)] = np.arange(count + 1, count + 1 + len(new))

@@ -338,9 +338,8 @@ class LiveTrie:
         waiting = np.logical_or.reduce([sums[: self._placed] != 0 for sums in self._sums])
         there = rows_of(waiting & (known != -1))
         self._bring(there)
-        if self._bar >= 0:
-            folded = there[known.take(there) < 0]
-            self._leaves[folded[self._gathered.take(folded) > self._bar]] = -1  # it has earned nodes of its own
+        folded = there[known.take(there) < 0]
+        self._leaves[folded[self._gathered.take(folded) > self._bar]] = -1  # it has earned nodes of its own
         self._walk(rows_of(waiting & (known == -1)))
         self._place(self._stacks.count)
 

@@ -1,7 +1,7 @@
 """A link of a chain: rows as a complete Parquet file of one row group.
 
 Most columns of most groups are one value. What is written of such a column is the same in every group of as many rows,
-so it is written once and kept: a third of the processor time of a recording.
+so it is written once and kept.
 """
 
 from __future__ import annotations
