@@ -16,10 +16,11 @@ from ior_nb.aggregate.spent import amount
 from ior_nb.aggregate.sums import Sums
 from ior_nb.runtime import EventBatch
 
-__all__ = ["ASKED", "Asked", "amplification"]
+__all__ = ["ASKED", "PLACES", "Asked", "amplification", "moving"]
 
-ASKED: Final = ("syscall", "bytes", "state", "offset", "old_offset", "inode", "fetched_bytes")
-"""The columns of `Asked`."""
+ASKED: Final = ("syscall", "bytes", "state", "fetched_bytes")
+PLACES: Final = ("offset", "old_offset", "inode")
+"""The columns of `Asked`; the latter of batches that have `moving` rows."""
 _AT_ONCE: Final = 1 << 19
 """Ranges that are put aside before they are united with those before."""
 
@@ -35,11 +36,20 @@ class Asked:
         self._waiting: list[np.ndarray] = []
         self._many = 0
 
-    def add(self, batch: EventBatch, at: np.ndarray, size: int, others: np.ndarray, sources: np.ndarray) -> None:
+    def add(
+        self,
+        batch: EventBatch,
+        places: EventBatch,
+        at: np.ndarray,
+        size: int,
+        others: np.ndarray,
+        sources: np.ndarray,
+    ) -> None:
         """Count rows.
 
         Args:
             batch: `ASKED` of them.
+            places: `PLACES` of them.
             at: the file of each, below `size`.
             size: how many files there are.
             others: rows whose bytes were read from another file.
@@ -51,10 +61,10 @@ class Asked:
             rows = np.flatnonzero(faults)
             self.sums.add("faulted_bytes", at[rows], batch["bytes"].view(np.int64)[rows])
             self.sums.add("fetched_by_faults", at[rows], amount(batch, "fetched_bytes")[rows])
-        count, start, inode = moved(batch)[0], batch["offset"], batch["inode"]
+        count, start, inode = moved(batch)[0], places["offset"], places["inode"]
         if len(others):
             start, inode, at = start.copy(), inode.copy(), at.copy()
-            start[others], inode[others], at[others] = batch["old_offset"][others], 0, sources
+            start[others], inode[others], at[others] = places["old_offset"][others], 0, sources
         rows = np.flatnonzero((count > 0) & (start >= 0) & ~faults)
         if not len(rows):
             return
@@ -74,11 +84,17 @@ class Asked:
 
     def columns(self, which: np.ndarray) -> dict[str, np.ndarray]:
         """Return the sums of files, by their numbers."""
+        self.sums.grow(int(which.max(initial=-1)) + 1)
         found = {name: values.copy() for name, values in self.sums.columns.items()}
         self._unite()
         number, begin, end = self._ranges
         np.subtract.at(found["reread_bytes"], np.concatenate(self._files)[number], end - begin)
         return {name: values.take(which) for name, values in found.items()}
+
+
+def moving(batch: EventBatch) -> bool:
+    """Tell whether rows have something to count: failed calls asked for nothing."""
+    return bool(batch["bytes"].any()) or bool(fault_rows(batch).any())
 
 
 def _united(ranges: np.ndarray) -> np.ndarray:

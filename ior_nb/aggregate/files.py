@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.asked import ASKED, Asked, amplification
+from ior_nb.aggregate.asked import ASKED, PLACES, Asked, amplification, moving
 from ior_nb.aggregate.columns import Columns, by_bytes, objects
 from ior_nb.aggregate.groups import HALF, ByText, Numbers, pairs
 from ior_nb.aggregate.rows import credited_rows
@@ -15,7 +15,7 @@ from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured, to
 from ior_nb.aggregate.unrecorded import as_group
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.completeness import Counters
-from ior_nb.runtime.rows import Rows, read
+from ior_nb.runtime.rows import Rows, pieces
 
 __all__ = ["CREDITED", "directories", "directory_of", "files"]
 
@@ -34,7 +34,8 @@ def files(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """
     groups, measures, asked, openers = ByText("file"), Measures(), Asked(), _Openers()
     sources = [np.zeros(0, np.intp)]
-    for batch in read(rows, *dict.fromkeys((*CREDITED, *SUMMED, *ASKED, "opened_at"))):
+    for piece in pieces(rows):
+        batch = piece.read(*dict.fromkeys((*CREDITED, *SUMMED, *ASKED, "opened_at")))
         at, read_from, given = groups.of(batch), None, _NOBODY
         credited = credited_rows(batch) if batch["old_file"].any() else _NOBODY
         if len(credited):
@@ -43,7 +44,8 @@ def files(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
             given = read_from[credited]
             sources.append(np.unique(given))
         measures.add(batch, at, len(groups), credited=read_from)
-        asked.add(batch, at, len(groups), credited, given)
+        if moving(batch):
+            asked.add(batch, piece.read(*PLACES), at, len(groups), credited, given)
         openers.add(batch, at)
     found = np.union1d(np.flatnonzero(measures.sums.columns["calls"]), np.concatenate(sources))
     columns: Columns = {"file": groups.names(found), **measured(measures, found)}

@@ -9,7 +9,7 @@ import numpy as np
 from ior_nb.aggregate.groups import HALF, Pairs, pairs
 from ior_nb.aggregate.hosts import Hosts, Which
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.index import grown
+from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.rows import Rows, read
 
 __all__ = ["Processes"]
@@ -109,14 +109,17 @@ class _Ids:
     def look(self, batch: EventBatch, which: Which) -> None:
         """See which ids are used again."""
         pids, parents = batch["pid"][which].astype(np.int64), batch["ppid"][which].astype(np.int64) + 1
-        begins = batch["first_on_tid"][which] & (batch["tid"][which] == pids)
+        first = rows_of(batch["first_on_tid"][which])
+        begins = first[batch["tid"][which][first] == pids[first]]
         if int(pids.max()) > _MOST:
             self._found.append(np.unique(pids[pids > _MOST]))
             pids = np.where(pids > _MOST, 0, pids)
         self._begun, self._parent = (grown(column, int(pids.max()) + 1) for column in (self._begun, self._parent))
         parent = self._parent
         np.add.at(self._begun, pids[begins], 1)
-        fresh = np.flatnonzero(parent.take(pids) == 0)
+        differ = rows_of(parent.take(pids) != parents)
+        pids, parents = pids[differ], parents[differ]
+        fresh = rows_of(parent.take(pids) == 0)
         parent[pids[fresh]] = parents[fresh]
         self._found.append(np.unique(pids[parent.take(pids) != parents]))
 

@@ -46,7 +46,7 @@ CLASS_OF: Final = {c.name: c.bytes_class if c.bytes_class in CLASSES else CLASSE
 
 def classes(batch: EventBatch) -> np.ndarray:
     """Return the byte class of every row as an index into `CLASSES`."""
-    return np.asarray(_kinds(batch.tables["syscall"])[batch["syscall"]])
+    return _kinds(batch.tables["syscall"]).take(batch["syscall"])
 
 
 def _kinds(names: Iterable[str]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.columns import Columns, mean
-from ior_nb.aggregate.rows import latencies, ways
+from ior_nb.aggregate.rows import CLASSES, classes, latencies, moved
 from ior_nb.aggregate.spent import MEASURED
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import is_one_value
@@ -17,6 +17,7 @@ __all__ = ["SUMMED", "Measures", "Sums", "averaged", "measured", "together"]
 
 SUMMED: Final = ("syscall", "bytes", "latency_ns", "state", "is_error", "probe", *MEASURED)
 """The columns of `Measures`."""
+_CLASSES: Final = len(CLASSES)
 
 
 class Sums:
@@ -45,7 +46,10 @@ class Sums:
 
     def count(self, name: str, at: np.ndarray) -> None:
         """Count rows of the groups `at`."""
-        counts = np.bincount(at)
+        self.counted(name, np.bincount(at))
+
+    def counted(self, name: str, counts: np.ndarray) -> None:
+        """Add what was counted, of the first groups."""
         self.columns[name][: len(counts)] += counts
 
     def add(self, name: str, at: np.ndarray, values: np.ndarray | int) -> None:
@@ -66,6 +70,7 @@ class Measures:
         self.sums = Sums(
             ("calls", "errors", "probes", "bytes", "bytes_read", "bytes_written", "time_ns", "timed", "max_ns")
         )
+        self._moved = Sums(("bytes",))  # of each group as many as there are byte classes
         self._spent = {name: Sums(("sum", "known")) for name in MEASURED}
 
     def add(self, batch: EventBatch, at: np.ndarray, size: int, *, credited: np.ndarray | None = None) -> None:
@@ -79,43 +84,58 @@ class Measures:
         """
         sums = self.sums
         sums.grow(size)
-        self._add_spent(batch, at, size, credited)
+        counts = np.bincount(at)
+        self._add_spent(batch, at, counts, size, credited)
         latency, done = latencies(batch)
-        sums.count("calls", at)
+        sums.counted("calls", counts)
         sums.add("time_ns", at, latency)
-        sums.count("timed", at if done.all() else at[done])
+        sums.counted("timed", counts if done.all() else np.bincount(at[done]))
         sums.most("max_ns", at, latency)
         failed = rows_of(batch["is_error"])
         if len(failed):
             probe = batch["probe"][failed]
             sums.count("errors", at[failed[~probe]])
             sums.count("probes", at[failed[probe]])
-        count, calls = batch["bytes"].view(np.int64), batch["syscall"]
-        rows = rows_of(count)
-        if len(rows):
-            count, calls, at = count[rows], calls[rows], at[rows]
-            reads, writes = ways(batch.tables["syscall"])
-            sums.add("bytes", at, count)
-            sums.add("bytes_written", at, count * writes.take(calls))
-            sums.add("bytes_read", at if credited is None else credited[rows], count * reads.take(calls))
+        count = batch["bytes"].view(np.int64)
+        if not count.any():
+            return
+        self._moved.grow(_CLASSES * size)
+        self._moved.add("bytes", at * _CLASSES + classes(batch), count)
+        if credited is not None:
+            rows = rows_of(credited != at)
+            read = moved(batch.read("syscall", "bytes").take(rows))[0]
+            sums.add("bytes_read", credited[rows], read)
+            sums.add("bytes_read", at[rows], -read)
 
-    def _add_spent(self, batch: EventBatch, at: np.ndarray, size: int, credited: np.ndarray | None) -> None:
+    def _add_spent(
+        self, batch: EventBatch, at: np.ndarray, counts: np.ndarray, size: int, credited: np.ndarray | None
+    ) -> None:
         """Add up what was measured of rows."""
         for name, sums in self._spent.items():
             sums.grow(size)
             values = batch[name]
             if not len(values) or int(values[0] if is_one_value(values) else values.max()) < 0:
                 continue
-            rows = rows_of(values >= 0)
-            if len(rows):
-                groups = credited if credited is not None and name == "fetched_bytes" else at
-                groups = groups if len(rows) == len(groups) else groups[rows]
+            groups = credited if credited is not None and name == "fetched_bytes" else at
+            if int(values.min()) >= 0:
+                there = counts if groups is at else np.bincount(groups)
+                sums.columns["known"][: len(there)] |= there > 0
+                sums.add("sum", groups, values)
+            else:
+                rows = rows_of(values >= 0)
+                groups = groups.take(rows)
                 sums.columns["known"][groups] = 1
-                sums.add("sum", groups, values if len(rows) == len(values) else values[rows])
+                sums.add("sum", groups, values.take(rows))
 
     def columns(self, which: np.ndarray) -> Columns:
         """Return the measures of groups, by their numbers; -1 for what was measured of none of their rows."""
         found = {name: values.take(which) for name, values in self.sums.columns.items()}
+        self._moved.grow(_CLASSES * len(self.sums.columns["calls"]))
+        for number, name in enumerate(CLASSES):
+            count = self._moved.columns["bytes"].take(which * _CLASSES + number)
+            found["bytes"] += count
+            found["bytes_read"] += count if name in ("read", "transfer") else 0
+            found["bytes_written"] += count if name in ("write", "transfer") else 0
         for name, sums in self._spent.items():
             amount, known = (sums.columns[column].take(which) for column in ("sum", "known"))
             found[name] = np.where(known > 0, amount, -1)

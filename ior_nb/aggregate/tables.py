@@ -142,12 +142,13 @@ def processes(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
         measures.add(batch, at, len(groups))
         threads.add(at, batch["tid"])
         about.grow(len(groups))
-        columns, times = about.columns, batch["time_ns"].astype(np.int64)
+        columns, times = about.columns, batch["time_ns"].view(np.int64)
         main = np.flatnonzero((batch["tid"] == batch["pid"]) & (comm != 0))
         columns["main"][at[main]] = comm[main]  # the last one stays
-        fresh = np.flatnonzero((columns["named"].take(at) == 0) & (comm != 0))[::-1]
-        columns["named"][at[fresh]] = comm[fresh]  # the first one stays
-        about.most("ppid", at, batch["ppid"].astype(np.int64))
+        if not columns["named"][: len(groups)].all():
+            fresh = np.flatnonzero((columns["named"].take(at) == 0) & (comm != 0))[::-1]
+            columns["named"][at[fresh]] = comm[fresh]  # the first one stays
+        about.most("ppid", at, batch["ppid"])
         about.most("first_ns", at, _LATEST - times)
         about.most("last_ns", at, times + latencies(batch)[0])
     found = groups.order()

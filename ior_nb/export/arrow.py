@@ -16,6 +16,7 @@ import numpy as np
 
 from ior_nb.errors import ConfigError
 from ior_nb.runtime.batch import EventBatch, distinct, is_one_value, new_tables, repeated
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.schema import COLUMNS, NAMES, Column
 from ior_nb.runtime.strings import StringTable
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compact", "encodable", "event_batch", "foreign_column", "foreign_types", "record_batch", "schema", "table"]
 
-_FEW = 2
-"""Strings of a dictionary for each row: with more only those are looked at that the rows use."""
+_FEW = 4
+"""Rows for each string of a dictionary: of fewer only the strings are looked at that they use."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -250,30 +251,29 @@ def _numbers(values: pa.ChunkedArray, column: Column) -> np.ndarray:
 
 
 def _codes(values: pa.ChunkedArray, table: StringTable) -> np.ndarray:
-    """Return text as codes into `table`."""
+    """Return text as codes into `table`; of one string alone that code, repeated without memory of its own."""
     import pyarrow as pa
 
     if not pa.types.is_dictionary(values.type):
         values = values.dictionary_encode()
-    dictionary, codes = None, np.empty(0, np.int32)
-    result = np.empty(len(values), np.int32)
-    at = 0
+    dictionary, codes = None, np.empty(0, np.int32)  # behind those of its strings one for nulls
+    parts = []
     for chunk in values.chunks:
-        indices = chunk.indices
-        if len(chunk) * _FEW < len(chunk.dictionary):  # rows that were picked out of many
-            used, indices = np.unique(indices.cast(pa.int64()).fill_null(-1).to_numpy(), return_inverse=True)
-            some = table.intern_many(_texts(chunk.dictionary.take(pa.array(used[used >= 0]))))
-            result[at : at + len(chunk)] = np.append(np.zeros(len(used) - len(some), np.int32), some)[indices]
-            at += len(chunk)
-            continue
-        if dictionary is None or not chunk.dictionary.equals(dictionary):
-            dictionary = chunk.dictionary
-            codes = np.append(table.intern_many(_texts(dictionary)), np.int32(0))  # the last one is for nulls
+        words, indices = chunk.dictionary, chunk.indices
         if indices.null_count:
-            indices = indices.cast(pa.int64()).fill_null(len(dictionary))
-        result[at : at + len(chunk)] = codes[indices.to_numpy()]
-        at += len(chunk)
-    return result
+            indices = indices.cast(pa.int64()).fill_null(len(words))
+        at = indices.to_numpy()
+        if len(at) < _FEW * len(words):
+            dictionary, codes = None, np.zeros(len(words) + 1, np.int32)
+            codes[at] = -1
+            used = rows_of(codes[:-1])
+            codes[-1] = 0
+            codes[used] = table.intern_many(_texts(words.take(pa.array(used))))
+        elif dictionary is None or not words.equals(dictionary):
+            dictionary, codes = words, np.append(table.intern_many(_texts(words)), np.int32(0))
+        one = len(words) == 1 and not chunk.null_count
+        parts.append(np.broadcast_to(codes[0], len(at)) if one else codes.take(at))
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int32), *parts])
 
 
 def _texts(values: pa.Array) -> list[str]:

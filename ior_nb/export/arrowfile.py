@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from ior_nb.export.about import About
 from ior_nb.export.arrow import encodable, foreign_types, record_batch, schema
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime import EventBatch, progress
 
 __all__ = ["arrowfile"]
+
+_ROWS: Final = 1 << 20
+"""Of a record batch in it."""
 
 
 def arrowfile(batch: EventBatch, about: About) -> Iterator[bytes]:
@@ -19,5 +23,7 @@ def arrowfile(batch: EventBatch, about: About) -> Iterator[bytes]:
     metadata = {name: encodable(text) for name, text in about.pairs().items()}
     wanted = schema(foreign_types([batch])).with_metadata(metadata)
     with pa.ipc.new_file(sink, wanted) as file:
-        file.write_batch(record_batch(batch, wanted=wanted))
+        rows = record_batch(batch, wanted=wanted)
+        for at in progress.over(range(0, max(len(batch), 1), _ROWS), lambda at: min(_ROWS, len(batch) - at)):
+            file.write_batch(rows.slice(at, _ROWS))
     yield sink.getvalue().to_pybytes()

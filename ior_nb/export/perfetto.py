@@ -13,7 +13,7 @@ from ior_nb.aggregate import MEASURED, Groups, processes
 from ior_nb.export.about import About
 from ior_nb.export.arrow import encodable
 from ior_nb.export.joined import decimal, joined, optional, spelled
-from ior_nb.runtime import EventBatch
+from ior_nb.runtime import EventBatch, progress
 from ior_nb.version import VERSION
 
 __all__ = ["perfetto"]
@@ -39,7 +39,7 @@ def perfetto(batch: EventBatch, about: About) -> Iterator[bytes]:
     frames = _Frames()
     if len(batch):
         order = np.argsort(batch["time_ns"], kind="stable")
-        for at in range(0, len(batch), _ROWS):
+        for at in progress.over(range(0, len(batch), _ROWS), lambda at: min(_ROWS, len(batch) - at)):
             yield _slices(batch.take(order[at : at + _ROWS]), int(batch["time_ns"].min()), frames)
     yield f"]{frames.told()}}}\n".encode()
 

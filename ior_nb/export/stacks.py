@@ -112,7 +112,10 @@ def stacks(
         at = groups.of(batch)
         sums.grow(len(groups))
         for m in metrics:
-            sums.add(m, at, weights_of(batch, m))
+            if METRICS[m].column:
+                sums.add(m, at, weights_of(batch, m))
+            else:
+                sums.count(m, at)
     numbers: dict[str, int] = {UNKNOWN: 0}
     parts = []
     for of in of_fields:
@@ -139,9 +142,13 @@ def stacks(
 def _frames(of: Field, values: Sequence[Any], numbers: dict[str, int]) -> np.ndarray:
     """Return the frames of each value of a field; new names are given numbers."""
     ready = [encodable(value) if isinstance(value, str) else value for value in values]
-    found = [[numbers.setdefault(printable(f), len(numbers)) for f in of.frames(value)] for value in ready]
-    deepest = max(map(len, found), default=0)
-    return np.array([row + [-1] * (deepest - len(row)) for row in found], np.int64).reshape(len(found), deepest)
+    frames = [of.frames(value) for value in ready]
+    flat = list(itertools.chain.from_iterable(frames))
+    known = {frame: numbers.setdefault(printable(frame), len(numbers)) for frame in dict.fromkeys(flat)}
+    lengths = np.array([len(some) for some in frames], np.int64)
+    found = np.full((len(frames), int(lengths.max(initial=0))), -1)
+    found[np.arange(found.shape[1]) < lengths[:, None]] = [known[frame] for frame in flat]
+    return found
 
 
 def _wide(codes: np.ndarray, width: int) -> np.ndarray:
@@ -152,17 +159,27 @@ def merged(names: list[str], codes: np.ndarray, weights: dict[str, np.ndarray], 
     """Return stacks sorted by their text, equal ones as one: different values may give equal frames."""
     # A stack sorts as its line does when every frame has its `;`, but for the last one.
     lines = [one_line([name]) for name in names]
-    tokens = sorted((line + end, at) for at, line in enumerate(lines) for end in ("", ";"))
-    place = {token: at for at, token in enumerate(tokens)}
-    last, inner = (np.array([place[line + end, at] for at, line in enumerate(lines)], np.int64) for end in ("", ";"))
+    tokens = [*lines, *(line + ";" for line in lines)]
+    place = np.empty(len(tokens), np.int64)
+    place[sorted(range(len(tokens)), key=tokens.__getitem__)] = np.arange(len(tokens))
+    last, inner = place[: len(lines)], place[len(lines) :]
     ends = np.pad(codes, ((0, 0), (0, 1)), constant_values=-1)[:, 1:] < 0
     ranks = np.where(codes < 0, -1, np.where(ends, last.take(codes), inner.take(codes)))
-    order = np.lexsort(ranks.T[::-1])
+    order = np.lexsort(_packed(ranks, len(tokens)).T[::-1])
     ranks, codes = ranks[order], codes[order]
     new = np.append(True, (ranks[1:] != ranks[:-1]).any(axis=1))[: len(ranks)]
     first = np.flatnonzero(new)
     sums = {m: np.add.reduceat(values[order], first) if len(first) else values for m, values in weights.items()}
     return Stacks(names, codes[first], sums, fields)
+
+
+def _packed(ranks: np.ndarray, below: int) -> np.ndarray:
+    """Return rows of numbers, from -1 on and below that, in fewer numbers that sort as they do."""
+    bits = below.bit_length()
+    at_once = max(1, 63 // bits)
+    columns = [ranks[:, at : at + at_once] + 1 for at in range(0, ranks.shape[1], at_once)]
+    shifts = bits * np.arange(at_once)[::-1]
+    return np.stack([(some << shifts[: some.shape[1]]).sum(axis=1) for some in columns], axis=1)
 
 
 def _field_names(fields: str | Sequence[str]) -> list[str]:

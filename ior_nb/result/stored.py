@@ -137,7 +137,7 @@ class _Part:
         """Return these columns of its rows; all without a name."""
         needed = dict.fromkeys((*columns, "time_ns")) if columns and self.narrowed else columns
         batch = self._stored.read(self.group, tuple(needed))
-        batch = self._numbered(batch, np.arange(self.group.rows))
+        batch = self._numbered(batch)
         if self.narrowed:
             batch = between(batch, *self._limits)
         batch = self._stored.moved(self.recording, batch)
@@ -150,10 +150,11 @@ class _Part:
         batch = self._numbered(self._stored.read(self.group, columns, which), which)
         return self._stored.moved(self.recording, batch).read(*columns)
 
-    def _numbered(self, batch: EventBatch, which: np.ndarray) -> EventBatch:
-        """Return rows with their numbers among those of all recordings."""
+    def _numbered(self, batch: EventBatch, which: np.ndarray | None = None) -> EventBatch:
+        """Return rows, all or some, with their numbers among those of all recordings."""
         if "seq" not in batch.columns or len(self._stored.recordings) == 1:
             return batch
+        which = np.arange(self.group.rows) if which is None else which
         return batch.with_columns(seq=(which + (self._before + 1)).astype(np.uint64))
 
     def size(self) -> int:

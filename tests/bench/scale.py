@@ -39,7 +39,11 @@ _MEASURES: Final = ", ".join(
     )
 )
 _RANKS: Final = "quantile_disc(latency_ns, [.5, .9, .95, .99, .999]) FILTER (state = 'done') ranks"
-_IMPORTED: Final = ("pandas", "pyarrow.parquet", "plotly.graph_objects", "ior_nb.result.load", "ior_nb.result.figures")
+_IMPORTED: Final = (
+    *("pandas", "pyarrow.parquet", "lark", "plotly.io", "plotly.graph_objs._figure", "plotly.graph_objs._icicle"),
+    *("ior_nb.result.load", "ior_nb.result.tables", "ior_nb.result.figures", "ior_nb.export.frame"),
+)
+"""What no question has to import any more, for that is no part of its answer."""
 _FRESH: Final = (
     'r AS (SELECT file, inode, "offset" s, "offset" + bytes e FROM {rows} WHERE syscall IN ({reads}) AND bytes > 0 '
     'AND "offset" >= 0), w AS (SELECT file, e - s size, greatest(e - greatest(s, coalesce(max(e) OVER (PARTITION BY '
@@ -47,18 +51,24 @@ _FRESH: Final = (
     "reread AS (SELECT file, sum(size) - sum(fresh) reread_bytes FROM w GROUP BY file)"
 )
 """What of each file was read again."""
+_FILES: Final = (
+    f"WITH {_FRESH} SELECT * FROM (SELECT file, {{measures}} FROM {{rows}} GROUP BY file) "
+    "LEFT JOIN reread USING (file) ORDER BY 5 DESC"
+)
 _SLOT: Final = 50_000_000
 _FIRST: Final = 1_000_000_000_000
 """When the generator's rows begin, ns."""
+_BEGIN: Final = _FIRST + 10_000_000
+_END: Final = _FIRST + 30_000_000
+"""Of the slice."""
 SQL: Final[dict[str, str]] = {
-    "files": f"WITH {_FRESH} SELECT * FROM (SELECT file, {{measures}} FROM {{rows}} GROUP BY file) "
-    "LEFT JOIN reread USING (file) ORDER BY 5 DESC",
+    "files": _FILES,
     "syscalls": "SELECT syscall, any_value(family), {measures}, {ranks} FROM {rows} GROUP BY syscall ORDER BY 7 DESC",
-    "processes": "SELECT pid, last(comm) FILTER (tid = pid), max(ppid), count(DISTINCT tid), min(time_ns), "
-    "max(time_ns + latency_ns), {measures} FROM {rows} GROUP BY pid ORDER BY calls DESC",
+    "processes": "SELECT host, pid, last(comm) FILTER (tid = pid), max(ppid), count(DISTINCT tid), min(time_ns), "
+    "max(time_ns + latency_ns), {measures} FROM {rows} GROUP BY host, pid ORDER BY calls DESC",
     "slowest": "SELECT * FROM {rows} WHERE state = 'done' ORDER BY latency_ns DESC LIMIT 20",
     "timeline": f"SELECT (time_ns - {_FIRST}) // {_SLOT} slot, {{measures}} FROM {{rows}} GROUP BY 1 ORDER BY 1",
-    "slice": "SELECT file, {measures} FROM {rows} WHERE time_ns BETWEEN {begin} AND {end} GROUP BY file",
+    "slice": _FILES,
     "filter": "SELECT file, {measures} FROM {rows} WHERE is_error AND NOT probe GROUP BY file ORDER BY 2 DESC",
     "flame": "SELECT comm, syscall, file, count(*) FROM {rows} GROUP BY ALL",
 }
@@ -155,12 +165,12 @@ def _make(path: Path, rows: int, seed: int) -> None:
 
 def _summed(question: str) -> list[str]:
     """Return the columns whose sums are compared."""
-    return [*_COMPARED, *(["reread_bytes"] if question == "files" else [])]
+    return [*_COMPARED, *(["reread_bytes"] if question in ("files", "slice") else [])]
 
 
 def _in_order(question: str, table: Any, sums: Any, ranks: list[list[Any]]) -> list[list[Any]]:
     """Return the sums of each row of a table and its ranks, if there are any, in an order that is nobody's own."""
-    names = table.iloc[:, 0].tolist() if question in _BY_NAME else range(len(sums))
+    names = table.iloc[:, 0].tolist() if question in _BY_NAME else [""] * len(sums)
     order = sorted(range(len(sums)), key=lambda i: (str(names[i]), *sums[i].tolist()))
     return [[*map(int, sums[i].tolist()), *(ranks[i] if ranks else ())] for i in order]
 
@@ -171,7 +181,7 @@ def _of_ior(folder: str, question: str) -> tuple[Callable[[], Any], Callable[[An
 
     def asked() -> Any:
         if question == "slice":
-            return ior_nb.load(folder, filter=f"time>={_FIRST + 10_000_000} and time<{_FIRST + 30_000_000}").files()
+            return ior_nb.load(folder, filter=f"time>={_BEGIN} and time<{_END}").files()
         if question == "filter":
             return ior_nb.load(folder, filter="errors").files()
         trace = ior_nb.load(folder)
@@ -202,13 +212,14 @@ def _of_duckdb(folder: str, question: str) -> tuple[Callable[[], Any], Callable[
     }
     measures = _MEASURES.format(reads=quoted["read"], writes=quoted["write"])
     connection = duckdb.connect(config={"threads": "1"})
+    rows = f"read_parquet('{folder}/*.parquet')"
+    if question == "slice":
+        rows = f"(SELECT * FROM {rows} WHERE time_ns BETWEEN {_BEGIN} AND {_END - 1})"
     query = SQL[question].format(
-        rows=f"read_parquet('{folder}/*.parquet')",
+        rows=rows,
         measures=measures,
         reads=quoted["read"],
         ranks=_RANKS,
-        begin=_FIRST + 10_000_000,
-        end=_FIRST + 30_000_000 - 1,
     )
 
     def compared(table: Any) -> Any:
@@ -244,11 +255,13 @@ def _of_polars(folder: str, question: str) -> tuple[Callable[[], Any], Callable[
         *(pl.col(name).filter(pl.col(name) >= 0).sum() for name in _SPENT),
     ]
     rows = pl.scan_parquet(f"{folder}/*.parquet")
+    if question == "slice":
+        rows = rows.filter(pl.col("time_ns").is_between(_BEGIN, _END - 1))
     ranks = [latency.filter(done).quantile(q, "higher").alias(f"rank{q}") for q in (0.5, 0.99, 0.999)]
 
     def asked() -> Any:
         match question:
-            case "files":
+            case "files" | "slice":
                 parts = rows.filter(reads & (bytes_ > 0) & (pl.col("offset") >= 0)).select(
                     "file", "inode", s="offset", e=pl.col("offset") + bytes_.cast(pl.Int64)
                 )
@@ -260,14 +273,11 @@ def _of_polars(folder: str, question: str) -> tuple[Callable[[], Any], Callable[
                 found = rows.group_by("syscall").agg([pl.col("family").first(), *measures, *ranks])
             case "processes":
                 more = [pl.col("tid").n_unique(), pl.col("ppid").max(), pl.col("time_ns").min().alias("first")]
-                found = rows.group_by("pid").agg([*measures, *more, pl.col("comm").last()])
+                found = rows.group_by("host", "pid").agg([*measures, *more, pl.col("comm").last()])
             case "slowest":
                 found = rows.filter(done).top_k(20, by="latency_ns")
             case "timeline":
                 found = rows.group_by((pl.col("time_ns") - _FIRST) // _SLOT).agg(measures)
-            case "slice":
-                inside = pl.col("time_ns").is_between(_FIRST + 10_000_000, _FIRST + 30_000_000 - 1)
-                found = rows.filter(inside).group_by("file").agg(measures)
             case "filter":
                 found = rows.filter(pl.col("is_error") & ~pl.col("probe")).group_by("file").agg(measures)
             case _:
@@ -294,7 +304,7 @@ def _main(what: str, *words: str) -> None:
     if what == "make":
         _make(Path(words[0]), int(words[1]), int(words[2]))
         return
-    for name in _IMPORTED:  # which is no part of an answer
+    for name in _IMPORTED:
         importlib.import_module(name)
     ask, compared = _ENGINES[what](*words[:2])
     before = _spent()

@@ -134,21 +134,32 @@ def test_a_report_needs_no_rows_in_memory(tmp_path: Path, monkeypatch: pytest.Mo
         loaded.export(tmp_path / "rows.arrow")
 
 
+def damage(path: Path, column: str) -> None:
+    """Make a column of the last row group unreadable."""
+    about = pq.read_metadata(path)
+    group = about.row_group(about.num_row_groups - 1)
+    place = next(c for at in range(group.num_columns) if (c := group.column(at)).path_in_schema == column)
+    data = bytearray(path.read_bytes())
+    begin = place.dictionary_page_offset if place.has_dictionary_page else place.data_page_offset
+    data[begin + place.total_compressed_size - 2] ^= 1
+    path.write_bytes(data)
+
+
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
     """A recording of four row groups, one second each, whose last `latency_ns` cannot be read."""
+    failed: list[object] = [at in (2, 9) for at in range(16)]
     rows = batch(
         time_ns=[10**9 * (1 + at) for at in range(16)],
         latency_ns=[*range(1, 17)],
         cell=[at // 4 for at in range(16)],
         file=["/a", "/b"] * 8,
+        ret=[-2 if one else 0 for one in failed],
+        is_error=failed,
+        probe=failed,
     )
     path = recorded(tmp_path / "x.parquet", rows)
-    group = pq.read_metadata(path).row_group(3)
-    about = next(c for at in range(group.num_columns) if (c := group.column(at)).path_in_schema == "latency_ns")
-    data = bytearray(path.read_bytes())
-    data[about.data_page_offset + about.total_compressed_size - 2] ^= 1
-    path.write_bytes(data)
+    damage(path, "latency_ns")
     return path
 
 
@@ -160,6 +171,30 @@ def test_columns_that_a_question_does_not_need_are_not_read(damaged: Path) -> No
     assert found.errors().empty
     with pytest.raises(RecordingError, match=r"x\.parquet"):
         found.files()
+
+
+def test_texts_that_are_one_by_what_the_footer_says_are_not_read(tmp_path: Path) -> None:
+    """Of a row group whose calls have all returned `state` need not be read to know that."""
+    many = 1 << 14
+    path = recorded(tmp_path / "x.parquet", batch(syscall=["read"] * many, latency_ns=[1, 3] * (many // 2)), many)
+    damage(path, "state")
+
+    assert load(path).syscalls()["mean_ns"].tolist() == [2]
+    with pytest.raises(RecordingError):
+        load(path).df()
+
+
+def test_where_calls_read_is_not_looked_at_when_none_moved_bytes(tmp_path: Path) -> None:
+    """Failed calls asked a file for nothing that can be asked for again."""
+    failed: list[object] = [at % 2 == 0 for at in range(8)]
+    moved: list[object] = [0 if one else 5 for one in failed]
+    rows = batch(file=["/a"] * 8, ret=[-5 if one else 5 for one in failed], bytes=moved, is_error=failed)
+    path = recorded(tmp_path / "x.parquet", rows.with_columns(offset=np.arange(8)))
+    damage(path, "offset")
+
+    assert load(path, filter="errors").files()["errors"].tolist() == [4]
+    with pytest.raises(RecordingError):
+        load(path).files()
 
 
 def test_rows_that_are_picked_out_are_those_that_were_meant(tmp_path: Path) -> None:
@@ -177,7 +212,7 @@ def test_rows_that_are_picked_out_are_those_that_were_meant(tmp_path: Path) -> N
         assert len(piece.some(which[:0], "file")) == 0
 
 
-@pytest.mark.parametrize("wanted", ["time<13s", "cell<3", "cell=0 or time<=2s", "latency<13ns"])
+@pytest.mark.parametrize("wanted", ["time<13s", "cell<3", "cell=0 or time<=2s", "latency<13ns", "probes"])
 def test_row_groups_that_have_no_such_row_are_not_read(damaged: Path, wanted: str) -> None:
     """What the footer says of a row group decides, also in parts of a filter."""
     found = load(damaged, filter=wanted)

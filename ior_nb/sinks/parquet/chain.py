@@ -49,9 +49,14 @@ _DELTA_BITS: Final = 28  # fastparquet 2026.9 reads wider ones wrong, without a 
 # A higher level takes longer and saves nothing, but here: 2.18 bytes at level 1, 2.04 at 3; at 5, 1.99 in 2.5 times the
 # processor time.
 _LEVELS: Final = {"offset": 3}
-# Columns whose range differs from group to group, so that a query can skip groups; and those that often were measured
-# of no row, which then need not be read.
-_STATISTICS: Final = ("seq", "time_ns", "latency_ns", "filter_epoch", "cell", "fetched_bytes", *PARTS)
+# Columns whose range differs from group to group, so that a query can skip groups; and those that often are the same in
+# all rows, or were measured of none, which then need not be read.
+_STATISTICS: Final = (
+    *("seq", "time_ns", "latency_ns", "filter_epoch", "cell", "fetched_bytes", *PARTS),
+    *("ppid", "is_error", "probe", "first_on_tid", "old_offset"),
+)
+# Of texts they cost more, and say nothing unless there is only one.
+_ONE_TEXT: Final = ("state", "label", "host", "old_file", "opened_at")
 
 # Fields of the footer, numbered as in https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 _FILE_ROWS, _FILE_GROUPS, _FILE_METADATA = 3, 4, 5
@@ -83,7 +88,7 @@ def link(rows: pa.RecordBatch, metadata: Mapping[bytes, bytes] | None = None) ->
         dictionary_pagesize_limit=16 << 20,  # beyond it text is repeated in every row
         column_encoding={name: _encoding(rows, name) for name in names if name in _PLAIN or name in _DELTAS},
         data_page_version="1.0",  # in pages of version 2 booleans are RLE, which Polars 1.0 cannot read
-        write_statistics=[name for name in names if name in _STATISTICS],
+        write_statistics=[name for name in names if name in _STATISTICS or _is_one_text(rows, name)],
         write_batch_size=1 << 15,  # of the default, a thousand values, each costs a call
         write_page_checksum=True,
         store_schema=False,  # it would make readers return dictionaries where text is expected, and lengthen each link
@@ -99,6 +104,10 @@ def link(rows: pa.RecordBatch, metadata: Mapping[bytes, bytes] | None = None) ->
     pairs: list[Struct] = [{1: Field(Kind.BINARY, k), 2: Field(Kind.BINARY, v)} for k, v in metadata.items()]
     fields[_FILE_METADATA] = Field(Kind.LIST, Items(Kind.STRUCT, pairs))
     return data[: -len(footer) - _TAIL.size] + _closed(dict(sorted(fields.items())))
+
+
+def _is_one_text(rows: pa.RecordBatch, name: str) -> bool:
+    return name in _ONE_TEXT and len(rows.column(name).dictionary) == 1
 
 
 class Chain:

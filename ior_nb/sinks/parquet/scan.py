@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -49,6 +48,8 @@ _HOSTS: Final = ("ior_nb.hostname", "ior.hostname")
 _MANY_ROWS: Final = 4_000_000
 _ROWS_A_BYTE: Final = 4
 """More rows are in no file: times and latencies differ, which takes a byte at the least. Ours have 15 bytes a row."""
+_SHORT: Final = 32
+"""Characters of a text that statistics have whole."""
 _BROKEN: Final = (OSError, ValueError, RuntimeError, MemoryError, KeyError)  # pyarrow's own are among these
 
 
@@ -89,6 +90,8 @@ class Recording:
         """Whether it has no footer at its end: it is being written, or was cut off."""
         self.footers: dict[int, Any] = {}
         """Those of its Parquet files as pyarrow has them, by the place where each begins."""
+        self.places: dict[int, dict[str, int]] = {}
+        """Of the columns in each of these, by name."""
         self.bounds = Bounds()
         self._pieces: list[_Piece] = []
         with opened(path) as file:
@@ -274,7 +277,9 @@ class Recording:
             self.foreign = {f.name: f.type for f in parquet.schema_arrow if f.name not in NAMES}
             pairs = parquet.metadata.metadata or {}
             self.metadata = {_text(k): _text(v) for k, v in pairs.items() if k != b"ARROW:schema"}
-        where = [parquet.metadata.schema.column(i).path for i in range(parquet.metadata.num_columns)].index("time_ns")
+        schema = parquet.metadata.schema
+        places = {schema.column(i).path: i for i in range(parquet.metadata.num_columns)}
+        self.places[begin], where = places, places["time_ns"]
         if parquet.metadata.num_rows > max(_MANY_ROWS, _ROWS_A_BYTE * length):
             raise RecordingError(
                 f"it is no recording: it says it has {parquet.metadata.num_rows:,} rows in {length:,} bytes."
@@ -300,6 +305,7 @@ class RowGroup:
         self._recording, self._number = recording, number
         self._piece, self.first = about
         self.rows = self._piece.rows
+        self._one: dict[str, int | str | None] = {}
 
     def read(
         self,
@@ -322,7 +328,7 @@ class RowGroup:
         recording, piece = self._recording, self._piece
         wanted = NAMES if columns is None else tuple(columns)
         needed = recording._needed(wanted, foreign=columns is None)  # noqa: SLF001 - a part of it
-        known = {} if columns is None else {name: self._one[name] for name in needed if name in self._one}
+        known = {} if columns is None else self._same(needed)
         needed = [name for name in needed if name not in known]
         with opened(recording.path) as file:
             if recording.identity != identity(file):
@@ -331,34 +337,34 @@ class RowGroup:
             parquet = parquet_file(file, piece.begin, piece.length, texts, recording.footers[piece.begin])
             rows = _rows(parquet, piece.group, needed or ["time_ns"], piece.rows if which is None else which)
             batch = to_batch(rows, tables, only=None if columns is None else {*wanted, *needed, *known})
-            constants = {name: np.broadcast_to(np.array(value), len(batch)) for name, value in known.items()}
+            codes = {n: tables[n].intern(value) if isinstance(value, str) else value for n, value in known.items()}
+            constants = {name: np.broadcast_to(np.array(value), len(batch)) for name, value in codes.items()}
             batch = recording._completed(batch.with_columns(**constants), wanted)  # noqa: SLF001
             recording.bounds.check(batch, self._number)
         return batch if columns is None else batch.read(*wanted)
 
-    @functools.cached_property
-    def _one(self) -> dict[str, int]:
-        """Return the columns of numbers with one value in all rows, by what the file says, and that value."""
-        group = self._recording.footers[self._piece.begin].row_group(self._piece.group)
-        found = {}
+    def _same(self, columns: Iterable[str]) -> dict[str, int | str]:
+        """Return those of these columns that have one value in all rows, by what the file says, and that value."""
         with reading(self._recording.path):  # names and statistics are decoded when they are asked for
-            for at in range(group.num_columns):
-                about = group.column(at)
-                name, told = about.path_in_schema, about.statistics
-                if name not in CORE and about.physical_type in ("INT32", "INT64", "BOOLEAN"):
-                    known = _range(told)
-                    if known is not None and known[0] == known[1] and told.has_null_count and not told.null_count:
-                        found[name] = known[0]
-        return found
+            for name in columns:
+                if name not in self._one:
+                    value = None if name in CORE or name not in NAMES else _one_value(self._about(name))
+                    self._one[name] = value if isinstance(value, str) == (name in TEXT_COLUMNS) else None
+        return {name: value for name in columns if (value := self._one[name]) is not None}
+
+    def _about(self, column: str) -> Any:
+        """Return what the file says of a column; None where it has none of that name."""
+        piece, recording = self._piece, self._recording
+        at = recording.places[piece.begin].get(column)
+        return None if at is None else recording.footers[piece.begin].row_group(piece.group).column(at)
 
     def bounds(self, column: str) -> tuple[int, int] | None:
         """Return the least and the greatest value of a column of integers, where the file says it."""
         if column == "time_ns":
             return self._piece.times
-        group = self._recording.footers[self._piece.begin].row_group(self._piece.group)
         with reading(self._recording.path):
-            paths = {group.column(i).path_in_schema: i for i in range(group.num_columns)}
-            return _range(group.column(paths[column]).statistics) if column in paths else None
+            about = self._about(column)
+            return _range(about.statistics) if about is not None else None
 
 
 def _rows(parquet: Any, group: int, columns: list[str], which: np.ndarray | int) -> pa.Table:
@@ -394,6 +400,20 @@ def _range(statistics: Any) -> tuple[int, int] | None:
         return None
     low, high = statistics.min, statistics.max
     return (low, high) if isinstance(low, int) and isinstance(high, int) else None
+
+
+def _one_value(about: Any) -> int | str | None:
+    """Return the number or short text that all rows of a column have, None where nobody knows of one."""
+    told = None if about is None else about.statistics
+    if told is None or not told.has_min_max or not told.has_null_count or told.null_count:
+        return None
+    try:
+        low, high = told.min, told.max
+    except UnicodeDecodeError:
+        return None
+    # Statistics may have the begin of a long text instead of it.
+    short = isinstance(low, int) or (isinstance(low, str) and len(low) <= _SHORT)
+    return low if short and low == high else None
 
 
 def overlaps(times: tuple[int, int] | None, start: int | None, end: int | None) -> bool:
