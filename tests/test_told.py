@@ -192,7 +192,8 @@ TRACE_SURFACES: Final[dict[str, Callable[[Trace, Path], Any]]] = {
 TRACE_PARTS: Final = set(  # for the session and for other modules: they show nothing
     "accounting add annotated asked batch batches began caveats cells counters duration_s ended engine finish finished "
     "here home host leave_rows name notes options origin pages recorded_cells recording recording_error records_cells "
-    "records_command returncode rows rows_let_go scope sources stand_for started_at texts title unfilled window".split()
+    "counts_only records_command returncode rows rows_let_go scope sources stand_for started_at texts title "
+    "unfilled window".split()
 )
 
 

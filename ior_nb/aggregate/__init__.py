@@ -30,7 +30,7 @@ from ior_nb.aggregate.rows import (
     waits_at,
     ways,
 )
-from ior_nb.aggregate.spent import MEASURED, WAITED, WORDS, Spent, amount, reasons, wait_rows, waiting
+from ior_nb.aggregate.spent import MEASURED, WAITED, WORDS, Spent, amount, reasons, slept, wait_rows, waiting
 from ior_nb.aggregate.sums import SUMMED, Sums
 from ior_nb.aggregate.tables import (
     errors,
@@ -87,6 +87,7 @@ __all__ = [
     "probes",
     "processes",
     "reasons",
+    "slept",
     "slowest",
     "source_files",
     "span",

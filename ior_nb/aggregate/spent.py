@@ -19,6 +19,7 @@ __all__ = [
     "Spent",
     "amount",
     "reasons",
+    "slept",
     "wait_rows",
     "waiting",
 ]
@@ -72,15 +73,18 @@ class Spent:
                 some = True
                 self.parts[name] = self.parts.get(name, 0) + total
         if some:
-            slept = _slept_untimed(batch)
-            self.slept += slept
-            self.latency += int(latency.sum()) + slept
+            untimed = int(slept(batch)[1].sum())
+            self.slept += untimed
+            self.latency += int(latency.sum()) + untimed
 
 
-def _slept_untimed(batch: EventBatch) -> int:
-    """Return how long faults slept, ns: it is all that is known of their time."""
+def slept(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows are faults, and how long each slept, int64, ns: it is all that is known of their time."""
     rows = rows_of(fault_rows(batch))
-    return sum(int(np.maximum(batch[name][rows], 0).sum()) for name in PARTS) if len(rows) else 0
+    if not len(rows):
+        return rows, np.zeros(0, np.int64)
+    parts = np.stack([np.maximum(batch[name][rows], 0) for name in PARTS])
+    return rows, np.asarray(parts.sum(axis=0, dtype=np.int64))
 
 
 def _total(column: np.ndarray) -> int:

@@ -190,7 +190,7 @@ class Cluster:
             elapsed_s=max((found.elapsed_ns for found in known), default=0) / 1e9,
             completeness=Completeness(accounting=books, running=running),
             notes=tuple(filter(None, [*notes, self._failure])),
-            fixed=not running,
+            fixed=True,
             hosts=self._hosts.names,
             host=chosen,
         )

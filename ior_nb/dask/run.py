@@ -39,6 +39,8 @@ __all__ = ["Run", "Wanted"]
 _PATIENCE_S: Final = 20.0
 """How long a host that does not answer at the end is asked again: its worker may be starting."""
 _AGAIN_S: Final = 0.5
+_USER: Final = 3
+"""The frame of whoever has the block: beyond that of `own`, which marks the work as ours."""
 
 
 class Wanted(TypedDict, total=False):
@@ -106,7 +108,7 @@ class Run:
             raise
         for report in self.hosts:
             if report.problem:
-                warnings.warn(f"{report.host} is not traced: {report.problem}", IorWarning, stacklevel=2)
+                warnings.warn(f"{report.host} is not traced: {report.problem}", IorWarning, stacklevel=_USER)
         return self
 
     def _begin(self) -> None:
@@ -168,7 +170,7 @@ class Run:
             self._take_back()
         for report in self.hosts:
             if report.problem or not report.accounting.complete:
-                warnings.warn(report.line(), IorWarning, stacklevel=2)
+                warnings.warn(report.line(), IorWarning, stacklevel=_USER)
 
     def _end(self) -> None:
         begun = {(r.host, r.pid): r for r in self.hosts}

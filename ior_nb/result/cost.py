@@ -7,13 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import WAITED, Sums, latencies, wait_rows, waiting
+from ior_nb.aggregate import WAITED, Sums, latencies, slept, wait_rows, waiting
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.text import show_bytes, show_count, show_ns
 
 __all__ = ["COSTS", "Cost", "Costs", "Packages", "margin_cells", "said"]
 
-COSTS: Final = (*WAITED, "bytes", "is_error", "probe")
+COSTS: Final = tuple(dict.fromkeys((*WAITED, *PARTS, "bytes", "is_error", "probe")))
 """The columns of `Costs`."""
 
 
@@ -25,6 +26,7 @@ class Cost:
     errors: int = 0
     bytes: int = 0
     time_ns: int = 0
+    """In calls, and asleep in faults on mapped files."""
     waiting_ns: int = 0
 
     def __add__(self, other: Cost) -> Cost:
@@ -49,6 +51,8 @@ class Costs(Sums):
         self.add("errors", at[batch.failed], 1)
         self.add("bytes", at, batch["bytes"].view(np.int64))
         self.add("time", at, latencies(batch)[0])
+        faults, asleep = slept(batch)
+        self.add("time", at[faults], asleep)
         self.add("waiting", at, waiting(batch, wait_rows(batch)))
 
     def of(self, which: np.ndarray) -> list[Cost]:

@@ -170,7 +170,7 @@ class TraceState:
     host: str = ""
     """The one that is shown; empty for all of them."""
     fixed: bool = False
-    """Whether only this finished trace is shown, and nothing can be started from here."""
+    """Whether only this trace is ever shown, and none can be started, stopped or reset from here."""
     counting: Step | None = None
     """How much of it the panels show so far, where that is not all yet."""
     paused: bool = False

@@ -36,13 +36,13 @@ class LinesPanel(TablePanel):
         blank = {"function": "(other)", "file": "", "line": 0}
         rows = fitted(snapshot.lines, _NUMBERS, lambda row: 4 * (len(row.file) + len(row.function)) + 2, blank)
         names = {"function": [row.function for row in rows], "file": [row.file for row in rows]}
-        numbers = cell_files(get_ipython())  # type: ignore[no-untyped-call]
+        numbers = cell_files(get_ipython())
         cells = [numbers.get(row.file, _SOME_CELL) if is_cell(row.file) else _NO_CELL for row in rows]
         return {"lines": packed({**section(rows, _NUMBERS), **names, "cell": np.array(cells, np.int32)})}
 
     def still_rows(self, snapshot: Snapshot) -> tuple[list[str], list[list[str]]]:
         """Return the lines."""
-        numbers = cell_files(get_ipython())  # type: ignore[no-untyped-call]
+        numbers = cell_files(get_ipython())
         paths = [row.file for row in snapshot.lines]
         files = [f"cell {numbers[path]}" if path in numbers else middle_cut(path, 60) for path in paths]
         rows = [

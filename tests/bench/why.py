@@ -110,3 +110,5 @@ def _tracing(pid: int, way: _Way) -> Iterator[None]:
             yield
         finally:
             tracer.communicate("\n")
+    if tracer.returncode:
+        raise RuntimeError(f"the tracer of {way.tree} lost calls, or failed")

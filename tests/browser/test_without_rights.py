@@ -79,9 +79,9 @@ def test_the_first_notebook_as_an_ordinary_user(way: str, lab: Lab, context: Bro
     environ["IOR_NB_SOCKET"] = served if way == "serve" else "/nonexistent"
     name = write_kernel(lab.folder / ".data", way, untraced=way == "counters", **environ)
     path = lab.folder / f"first-{way}.ipynb"
-    book = nbformat.read(ROOT / "notebooks" / "01-first-trace.ipynb", as_version=4)
+    book = nbformat.read(ROOT / "notebooks" / "01-first-trace.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     book.metadata.kernelspec = {"name": name, "display_name": name, "language": "python"}
-    nbformat.write(book, path)
+    nbformat.write(book, path)  # type: ignore[no-untyped-call]
     notebook = Notebook(context, lab, path)
     notebook.command("notebook:clear-all-cell-outputs")
     notebook.command("notebook:run-all-cells")

@@ -114,11 +114,15 @@ def test_a_host_without_rights_is_told_and_the_others_are_traced(
     client = cluster.wait(4)
     elsewhere = tmp_path / "trace"
     try:
-        with pytest.warns(IorWarning, match="node-c"), ior_nb.dask.trace(client, elsewhere, engine="bcc") as run:
+        with (
+            pytest.warns(IorWarning, match="node-c") as told,
+            ior_nb.dask.trace(client, elsewhere, engine="bcc") as run,
+        ):
             client.gather(client.map(size_of, sorted(map(str, folder.glob("*.csv"))), pure=False))
     finally:
         client.retire_workers(names=[name], close_workers=True)
 
+    assert {warning.filename for warning in told if warning.category is IorWarning} == {__file__}
     assert run.problems.keys() == {"node-c"}
     assert "CAP_BPF" in run.problems["node-c"]
     assert run.lines()[-1].startswith("all hosts but node-c: complete")

@@ -233,6 +233,24 @@ def test_a_recording_has_the_stacks_and_says_the_same(tmp_path: Path) -> None:
     assert count == [(3,)]
 
 
+def test_faults_count_with_the_time_they_slept() -> None:
+    """It is all that is known of theirs, and the line that touched cold memory may be the one that took the time."""
+    lines = [Frame("<module>", CELL, line) for line in (3, 3, 2)]
+    found = batch(
+        syscall=["page_fault", "page_fault", "read"],
+        state=["untimed", "untimed", "done"],
+        latency_ns=[0, 0, 5_000_000],
+        wait_device_ns=[30_000_000, 7_000_000, 4_000_000],
+        wait_other_ns=[0, 1_000_000, 0],
+        stack=[written([line]) for line in lines],
+    )
+
+    (cell,) = traced(found, {CELL: 12}).annotated()
+    margins = {line.number: line.cost.time_ns for line in cell.lines if line.cost}
+    assert margins == {2: 5_000_000, 3: 38_000_000}
+    assert cell.total_ns == 43_000_000
+
+
 def test_a_line_that_cannot_be_told_is_said() -> None:
     """Calls of the cell without a line number are not lost from sight."""
     costs: dict[tuple[Frame, ...], Cost] = {(Frame("<module>", CELL, 0),): Cost(calls=7)}

@@ -29,6 +29,7 @@ __all__ = [
     "condensed",
     "info_of",
     "misses_of",
+    "opens_perf",
     "settled",
     "unlimit_memory",
 ]
@@ -294,10 +295,7 @@ def attach_perf(number: int, program: Program) -> int:
     The program runs on every CPU, for the event's list of programs is one for all of them; the event itself needs some
     CPU to be on.
     """
-    cpu = int(re.split(r"[-,\n]", _online())[0])
-    attributes = struct.pack("<IIQQQQQII", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_BYTES, number, 1, 0, 0, 0, 0, 0)
-    buffer = ctypes.create_string_buffer(attributes, _PERF_ATTR_BYTES)
-    fd = _syscall(NUMBERS["perf_event_open"], buffer, -1, cpu, -1, _PERF_FLAG_FD_CLOEXEC)
+    fd = _perf_event(number)
     try:
         for request, argument in ((_PERF_IOC_SET_BPF, program.fd), (_PERF_IOC_ENABLE, 0)):
             if _libc.ioctl(fd, ctypes.c_ulong(request), ctypes.c_ulong(argument)) < 0:
@@ -307,6 +305,22 @@ def attach_perf(number: int, program: Program) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def opens_perf(number: int) -> bool:
+    """Tell whether this process may open a trace event: some kernels want CAP_SYS_ADMIN (perf_event_paranoid 3)."""
+    try:
+        os.close(_perf_event(number))
+    except OSError:
+        return False
+    return True
+
+
+def _perf_event(number: int) -> int:
+    cpu = int(re.split(r"[-,\n]", _online())[0])
+    attributes = struct.pack("<IIQQQQQII", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_BYTES, number, 1, 0, 0, 0, 0, 0)
+    buffer = ctypes.create_string_buffer(attributes, _PERF_ATTR_BYTES)
+    return _syscall(NUMBERS["perf_event_open"], buffer, -1, cpu, -1, _PERF_FLAG_FD_CLOEXEC)
 
 
 def _online() -> str:

@@ -21,6 +21,7 @@ from ior_nb.engine.collector.bpf import (
     attach_perf,
     attach_raw,
     misses_of,
+    opens_perf,
 )
 from ior_nb.engine.collector.btf import Btf
 from ior_nb.engine.collector.machine import FIRST_SEAT, INITIAL_PID_NAMESPACE, Machine, Seat, namespace_here
@@ -253,13 +254,16 @@ def attach_link(hook: str, program: Program, numbers: Mapping[str, int] | None) 
 
 
 def event_numbers() -> dict[str, int] | None:
-    """Return the numbers of the trace events, by hook; None where this process may not know them.
+    """Return the numbers of the trace events, by hook; None where this process may not know them, or not use them.
 
     They are those remembered, or read in tracefs, where it is mounted and readable; else in one of our own, which is
     mounted nowhere (that takes CAP_SYS_ADMIN).
     """
-    if _remembered:
-        return dict(_remembered)
+    numbers = dict(_remembered) or _read_numbers()
+    return numbers if numbers and opens_perf(next(iter(numbers.values()))) else None
+
+
+def _read_numbers() -> dict[str, int] | None:
     for place in _PLACES:
         numbers = _numbers_below(place)
         if numbers is not None:

@@ -146,7 +146,10 @@ def _chosen(way: str, *, preemptible: bool) -> tuple[str, dict[str, int] | None,
     return "raw-preemptible", None, (f"this kernel skips calls of busy processes, and counts them: {UNREADABLE}",)
 
 
-UNREADABLE: Final = f"the numbers of the trace events cannot be read; let them be: {EVENT_NUMBERS_READABLE}"
+UNREADABLE: Final = (
+    f"the numbers of the trace events cannot be read; let them be: {EVENT_NUMBERS_READABLE}; where"
+    " kernel.perf_event_paranoid is above 2 (Debian, Ubuntu) also: sudo sysctl kernel.perf_event_paranoid=2"
+)
 
 
 def kernel_btf() -> Btf:

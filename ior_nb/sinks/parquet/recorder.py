@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ior_nb.errors import RecordingError
 from ior_nb.real import Descriptor, Event, Lock
 from ior_nb.runtime import EventBatch, RecordingState, own
-from ior_nb.sinks.parquet.chain import Chain
-from ior_nb.sinks.parquet.group import link
+from ior_nb.sinks.parquet.chain import Chain, link
 from ior_nb.sinks.parquet.rows import RowQueue
 from ior_nb.sinks.parquet.target import PRIVATE, Target
 

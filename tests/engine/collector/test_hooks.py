@@ -74,13 +74,17 @@ def test_numbers_stand_in_files(text: str, numbers: dict[str, int] | None, tmp_p
     assert numbers_in(files) == numbers
 
 
-def test_numbers_that_were_remembered_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who gives his rights up could not."""
+@pytest.mark.parametrize("opens", [True, False])
+def test_numbers_that_were_remembered_are_used_where_events_may_be_opened(
+    opens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who gives his rights up could not read them; with perf_event_paranoid 3 he cannot use them either."""
     monkeypatch.setattr(module, "_remembered", {})
     monkeypatch.setattr(module, "_PLACES", ())
     monkeypatch.setattr(module, "_own_tracefs", lambda: None)
+    monkeypatch.setattr(module, "opens_perf", lambda number: opens)
     before = event_numbers()
     remember({"sys_exit": 7})
 
     assert before is None
-    assert event_numbers() == {"sys_exit": 7}
+    assert event_numbers() == ({"sys_exit": 7} if opens else None)

@@ -19,8 +19,7 @@ from ior_nb.real import Descriptor
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.schema import NAMES
 from ior_nb.sinks.parquet import Recorder, read, read_chain
-from ior_nb.sinks.parquet.chain import Chain, links
-from ior_nb.sinks.parquet.group import link
+from ior_nb.sinks.parquet.chain import Chain, link, links
 from ior_nb.sinks.parquet.reader import checked
 from tests.sinks.parquet.recordings import RANDOM, REFERENCE_COLUMNS, Gate, events, numbers, record
 
@@ -235,43 +234,3 @@ def test_text_that_points_outside_its_dictionary_is_refused() -> None:
 
     with pytest.raises(ValueError, match="outside its dictionary"):
         checked(pa.record_batch({"file": damaged}))
-
-
-def test_columns_of_one_value_are_written_as_all_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages kept from groups before make the same file, and say more: what the one value is."""
-    rows = record_batch(events(100))
-    plain = pq.ParquetFile(pa.BufferReader(link(rows)), page_checksum_verification=True)
-    monkeypatch.setattr("ior_nb.sinks.parquet.group._MANY", 1)
-    found = [pq.ParquetFile(pa.BufferReader(link(rows)), page_checksum_verification=True) for _ in range(2)]
-
-    for file in found:
-        assert file.read().equals(plain.read())
-        group, wanted = file.metadata.row_group(0), plain.metadata.row_group(0)
-        assert group.num_rows == wanted.num_rows
-        sizes = [group.column(at).total_uncompressed_size for at in range(group.num_columns)]
-        assert group.total_byte_size == sum(sizes)
-        for at in range(wanted.num_columns):
-            mine, others = group.column(at).to_dict(), wanted.column(at).to_dict()
-            moving = {"file_offset", "data_page_offset", "dictionary_page_offset"}
-            if mine["statistics"] and not others["statistics"]:
-                assert mine["statistics"]["min"] == mine["statistics"]["max"]
-                moving |= {"statistics", "is_stats_set", "total_compressed_size", "total_uncompressed_size"}
-            assert {n: v for n, v in mine.items() if n not in moving} == {
-                n: v for n, v in others.items() if n not in moving
-            }
-
-
-def test_a_chain_of_groups_with_kept_columns_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups that share the pages of a column are read back by anybody, each with its own rows."""
-    monkeypatch.setattr("ior_nb.sinks.parquet.group._MANY", 1)
-    recorder = Recorder(record_batch, group_rows=100)
-    recorder.start(tmp_path / "a", block=True)
-    for first in (0, 100, 200):
-        recorder.record(events(100, first))
-    path = recorder.stop()
-    assert path is not None
-
-    assert numbers(pq.read_table(path)) == list(range(300))
-    assert event_batch(pq.read_table(path)).text("syscall").tolist() == [
-        text for first in (0, 100, 200) for text in events(100, first).text("syscall").tolist()
-    ]

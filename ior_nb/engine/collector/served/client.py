@@ -23,7 +23,8 @@ GREETING: Final = 0
 _MOST_ID: Final = (1 << 53) - 1
 _SKIPS: Final = (
     "this kernel skips calls of busy processes, and counts them; who runs the service mends it: start it as root or by"
-    " systemd, with tracefs mounted (mount -t tracefs tracefs /sys/kernel/tracing)"
+    " systemd, with tracefs mounted (mount -t tracefs tracefs /sys/kernel/tracing) and, where it is above 2 (Debian,"
+    " Ubuntu), with kernel.perf_event_paranoid=2 (sysctl)"
 )
 
 

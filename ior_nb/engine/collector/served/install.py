@@ -17,6 +17,7 @@ from ior_nb.engine.collector.served.service import NotServing
 __all__ = ["UNITS", "install", "theirs", "unit"]
 
 UNITS: Final = ("ior-nb.socket", "ior-nb.service")
+_USER: Final = "ior-nb-serve"  # made while it runs; where a group has its name systemd starts nothing
 _TEMPLATES: Final = Path(__file__).parent / "units"
 _ROOM: Final = Path("/etc/systemd/system")
 _PACKAGE: Final = Path(__file__).resolve().parents[3]
@@ -32,7 +33,7 @@ def unit(name: str, *, python: str, group: str) -> str:
     """
     home = "read-only" if python.startswith(("/home/", "/root/")) else "yes"
     text = (_TEMPLATES / name).read_text()
-    return text.replace("@PYTHON@", python).replace("@GROUP@", group).replace("@HOME@", home)
+    return text.replace("@PYTHON@", python).replace("@GROUP@", group).replace("@USER@", _USER).replace("@HOME@", home)
 
 
 def install(group: str, say: Callable[[str], None], room: Path = _ROOM) -> None:
@@ -46,6 +47,8 @@ def install(group: str, say: Callable[[str], None], room: Path = _ROOM) -> None:
     Raises:
         NotServing: it cannot be installed; nothing was written.
     """
+    if group == _USER:
+        raise NotServing(f"{_USER} is whom the service runs as: name another group for those who use it (--group)")
     python = str(Path(sys.executable).absolute())
     if os.geteuid() != 0:
         raise NotServing("only root installs a service: sudo ior-nb serve --install")

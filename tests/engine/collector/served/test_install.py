@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ior_nb.engine.collector.hooks import EVENTS, HOOKS
-from ior_nb.engine.collector.served.install import UNITS, theirs, unit
-from ior_nb.engine.collector.served.service import SOCKET, _passed_numbers
+from ior_nb.engine.collector.served.install import UNITS, install, theirs, unit
+from ior_nb.engine.collector.served.service import SOCKET, NotServing, _passed_numbers
 
 
 def test_the_units_name_the_interpreter_and_the_group() -> None:
@@ -37,6 +37,16 @@ def test_the_service_has_two_capabilities() -> None:
         "CapabilityBoundingSet=CAP_BPF CAP_PERFMON",
     }
     assert "DynamicUser=yes" in lines
+
+
+def test_who_it_is_has_another_name_than_the_group_of_its_users() -> None:
+    """For a name that a group has systemd makes no user; so no group of that name is taken."""
+    text = unit("ior-nb.service", python="/opt/python", group="ior-nb")
+    name = next(line.removeprefix("User=") for line in text.splitlines() if line.startswith("User="))
+
+    assert name not in ("ior-nb", "")
+    with pytest.raises(NotServing, match="another group"):
+        install(name, print)
 
 
 def test_systemd_reads_the_numbers_of_all_trace_events() -> None:
