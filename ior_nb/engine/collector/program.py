@@ -87,6 +87,7 @@ WANTED: Final[dict[str, tuple[str, ...]]] = {
 # And what only some have; the program does without.
 WANTED_IF_THERE: Final[tuple[dict[str, tuple[str, ...]], ...]] = (
     {"ns_common": ("ops",), "proc_ns_operations": ("name",)},
+    {"task_struct": ("exec_state",), "task_exec_state": ("dumpable",)},  # Linux 7
     {"mm_struct": ("flags",)},
     {"mm_struct": ("mm_mt",), "maple_tree": ("ma_root",)},  # Linux 6.1
     {"mm_struct": ("mm_rb",), "vm_area_struct": ("vm_rb", "vm_start", "vm_end")},

@@ -47,6 +47,14 @@ inline_ bool inside(u64 wanted) {
   return false;
 }
 
+/* What the kernel lets be dumped, 1 for the task's own user: it stood in the flags of the memory (include/linux/mm_types.h,
+ * MMF_DUMPABLE_MASK) before it got a place of its own. */
+#if defined(O_task_exec_state_dumpable)
+#define TASK_DUMPABLE rd32(rd(task + O_task_struct_exec_state) + O_task_exec_state_dumpable)
+#elif defined(O_mm_struct_flags)
+#define TASK_DUMPABLE (rd32(rd(task + O_task_struct_mm) + O_mm_struct_flags) & 3)
+#endif
+
 /* Whether the current task's program runs with rights that who looks has not: as another user, or, as the kernel says by
  * "not dumpable", with a group or a file that is not his, or with capabilities beyond his. He might not trace it with
  * ptrace either. What has capabilities of its file (which clears the ambient ones), and all of them he has too, may be seen:
@@ -57,8 +65,8 @@ inline_ bool hidden(struct config *c) {
   u64 task = bpf_get_current_task(), cred = rd(task + O_task_struct_cred);
   if (rd32(cred + O_cred_euid) != c->viewer) return true;
   if (c->guarded && (rd32(cred + O_cred_uid) != c->viewer || rd32(cred + O_cred_suid) != c->viewer)) return true;
-#ifdef O_mm_struct_flags
-  if ((rd32(rd(task + O_task_struct_mm) + O_mm_struct_flags) & 3) == 1) return false;
+#ifdef TASK_DUMPABLE
+  if (TASK_DUMPABLE == 1) return false;
   u64 rights = rd(cred + O_cred_cap_permitted);
   return c->guarded || !rights || rights & ~c->viewer_rights || rd(cred + O_cred_cap_ambient);
 #else
