@@ -109,7 +109,7 @@ def test_what_arrow_maps_is_what_the_process_read(tmp_path: Path, run: Callable[
     assert said["read"] >= 8 * MIB
     # A page of a library may be cold as well.
     assert rows["fetched_bytes"].sum() <= said["read"] <= everything["fetched_bytes"].clip(lower=0).sum()
-    assert rows["fetched_bytes"].sum() >= said["read"] - MIB
+    assert rows["fetched_bytes"].sum() >= 8 * MIB
     assert "page_fault" in set(rows["syscall"])
 
 
