@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import settings
 
 from ior_nb.engine.collector.distribution import find_bcc
 from ior_nb.runtime import own
+from tests.served import Running
 
 # How long an example takes is the machine's business, and a run says what the last one said; new examples are sought
 # with --hypothesis-profile=explore.
@@ -43,6 +45,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if REQUIRED:
         pytest.fail(f"live tests are required here, and cannot run: {reason}", pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a service listens."""
+    public = tmp_path_factory.mktemp("service")
+    for folder in (public, public.parent):
+        folder.chmod(0o755)
+    service = Running(public, sys.executable)
+    yield service.place
+    service.end()
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -14,7 +12,6 @@ from playwright.sync_api import BrowserContext, expect
 from tests.browser.conftest import ROOT, Lab, Notebook, write_notebook
 from tests.browser.test_first_notebook import shoot
 from tests.nobody import write_kernel
-from tests.served import Running
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -51,17 +48,6 @@ def test_a_cell_shows_what_the_host_counts(lab: Lab, context: BrowserContext, ke
     assert shown.locator("td", has_text="data.csv").count() == 1
     assert "calls seen" not in said
     assert "lacks CAP_BPF" in notebook.cell(2).inner_text()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a service listens, whose users are the kernels."""
-    public = tmp_path_factory.mktemp("service")
-    for folder in (public, public.parent):
-        folder.chmod(0o755)
-    service = Running(public, sys.executable)
-    yield service.place
-    service.end()
 
 
 WAYS = {

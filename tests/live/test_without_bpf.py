@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,6 @@ from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
 from tests.live.conftest import between_markers
 from tests.live.test_known_workload import SCENARIOS, by_thread, differences, wrong_columns
-from tests.served import Running
 
 if TYPE_CHECKING:
     from tests.live.conftest import Ran, Workload
@@ -106,17 +104,6 @@ def threads_of(batch: EventBatch) -> list[list[tuple[str, str, int, int]]]:
         name = re.sub(r"\[\d+\]", "[]", row.file)  # pipes and sockets have another number each time
         found.setdefault(row.tid, []).append((row.syscall, name, row.bytes, row.ret if row.is_error else 0))
     return sorted(found.values())
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a service listens."""
-    public = tmp_path_factory.mktemp("service")
-    for folder in (public, public.parent):
-        folder.chmod(0o755)
-    service = Running(public, sys.executable)
-    yield service.place
-    service.end()
 
 
 @pytest.mark.parametrize("scenario", ["descriptors", "transfers", "sockets", "processes", "threads"])

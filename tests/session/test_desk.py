@@ -189,17 +189,21 @@ def test_lines_seen_complete_a_filter(session: TracerSession, engine: FakeEngine
     assert desk.filters.parse(f"{dimension}={offered}").mask(found).sum() == 1
 
 
-def test_a_huge_trace_is_counted_a_bit_at_a_time(
-    session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A dashboard opens with the first rows, tells how many are left, and has all after some more looks."""
+@pytest.fixture
+def huge(session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """The desk of a trace of one row and two, of which a look counts one piece."""
     monkeypatch.setattr("ior_nb.session.past._AT_ONCE", 0)
     monkeypatch.setattr("ior_nb.session.past._A_TICK", 0)
     with Window(session, plan()) as found:
         engine.emit(calls(["/a", "/b", "/b"]))
     books = found.accounting
     found.stand_for(Pieces([found.batch[:1], found.batch[1:]]), count=lambda: 3, books=lambda: books)
-    desk = Desk(session, found)
+    return Desk(session, found)
+
+
+def test_a_huge_trace_is_counted_a_bit_at_a_time(huge: Desk) -> None:
+    """A dashboard opens with the first rows, tells how many are left, and has all after some more looks."""
+    desk = huge
     trie = desk.trie()
     assert trie is not None
 
@@ -213,17 +217,9 @@ def test_a_huge_trace_is_counted_a_bit_at_a_time(
     assert desk.control.state().counting is None
 
 
-def test_counting_stops_and_goes_on_when_the_user_says_so(
-    session: TracerSession, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counting_stops_and_goes_on_when_the_user_says_so(huge: Desk) -> None:
     """A stop leaves what was counted, and says so, until counting on is asked for; then there is nothing to stop."""
-    monkeypatch.setattr("ior_nb.session.past._AT_ONCE", 0)
-    monkeypatch.setattr("ior_nb.session.past._A_TICK", 0)
-    with Window(session, plan()) as found:
-        engine.emit(calls(["/a", "/b", "/b"]))
-    books = found.accounting
-    found.stand_for(Pieces([found.batch[:1], found.batch[1:]]), count=lambda: 3, books=lambda: books)
-    desk = Desk(session, found)
+    desk = huge
     assert shown_calls(desk) == 1
     desk.control.stop()
     desk.update()
