@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["Index", "grown", "once", "rows_of"]
+__all__ = ["Index", "claimed", "grown", "once", "rows_of"]
 
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))  # odd, and their bits well mixed
 _HALF: Final = np.uint64(32)
@@ -36,8 +36,8 @@ def rows_of(mask: np.ndarray) -> np.ndarray:
     return rows
 
 
-def once(places: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Return each of some places of a table once, ascending, without sorting all; what is there is overwritten.
+def claimed(places: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return one row of each of some places of a table, ascending, without sorting; what is there is overwritten.
 
     Args:
         places: where, shape (n,).
@@ -45,7 +45,12 @@ def once(places: np.ndarray, table: np.ndarray) -> np.ndarray:
     """
     claims = np.arange(-2, -2 - len(places), -1).astype(table.dtype)
     table[places] = claims  # of several rows of one place the last is written, and stands for all
-    return np.sort(places[table.take(places) == claims])
+    return rows_of(table.take(places) == claims)
+
+
+def once(places: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return each of some places of a table once, ascending. As `claimed`."""
+    return np.sort(places[claimed(places, table)])
 
 
 class Index:

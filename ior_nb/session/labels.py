@@ -14,14 +14,12 @@ import numpy as np
 
 from ior_nb.runtime import EventBatch, StringTable, labellog
 from ior_nb.runtime.batch import distinct
-from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.spans import Spans
 
 __all__ = ["Labels"]
 
 _HALF: Final = 32
-_NEAR: Final = 8
-"""Times as many numbers as rows, at most, among which the distinct ones are found without sorting."""
+_File = tuple[int, int, int, Path]
 _TICK_NS: Final = 50_000_000
 """File systems keep times by the tick of the kernel, which is 10 ms at most: what is younger may hide a change."""
 
@@ -32,7 +30,7 @@ class Labels:
     def __init__(self) -> None:
         self._mark: Path | None = None  # beside what is read
         self._failure = ""
-        self._files: list[tuple[int, int, int, Path]] = []
+        self._files: list[_File] = []
         self._changed = self._listed = 0  # wall clock
         self._readers: dict[Path, labellog.Reader] = {}
         self._threads, self._shared = Spans(), Spans()  # the latter by process
@@ -66,7 +64,10 @@ class Labels:
             batch: rows.
             deaths: process and time of those that have ended meanwhile: numbers are given again.
         """
-        self._look(batch, [process for process, _ in deaths])
+        present = self._present()
+        processes = _values(batch["pid"]) if present or self._shared else []
+        if present:
+            self._look(batch, processes, present, {process for process, _ in deaths})
         if not self._threads and not self._shared:
             return batch
         for process, when in deaths:
@@ -79,18 +80,16 @@ class Labels:
         times, table = batch["time_ns"], batch.tables["label"]
         found: np.ndarray | None = None
         if self._shared:
-            found = self._of_ancestors(batch["pid"], times, table)
+            found = self._of_ancestors(batch["pid"], processes, times, table)
         codes = self._threads.of(batch["tid"], times)
         if codes is not None:
             found = _below(table, found, _coded(table, self._threads.texts, codes))
         return batch if found is None else batch.with_columns(label=found)
 
-    def _look(self, batch: EventBatch, dead: list[int]) -> None:
+    def _look(self, batch: EventBatch, processes: list[int], present: list[_File], dead: set[int]) -> None:
         """Read what is new of the processes that rows are of, and of those that have ended; their files can go."""
-        if not (present := self._present()):
-            return
-        self._know_parents(batch)
-        wanted = {known for process in _values(batch["pid"]) for known in self._line(process)} | {*dead}
+        self._know_parents(batch, processes)
+        wanted = {known for process in processes for known in self._line(process)} | dead
         for process, _, _, path in present:
             if process in wanted:
                 self._read(process, path)
@@ -100,7 +99,7 @@ class Labels:
             for path in done:
                 path.unlink(missing_ok=True)
 
-    def _present(self) -> list[tuple[int, int, int, Path]]:
+    def _present(self) -> list[_File]:
         """Return the files there are; the folder is listed where it may have changed since the last look."""
         if self._mark is None:
             return []
@@ -110,10 +109,10 @@ class Labels:
             self._files = list(labellog.files(self._mark.parent))
         return self._files
 
-    def _know_parents(self, batch: EventBatch) -> None:
+    def _know_parents(self, batch: EventBatch, processes: list[int]) -> None:
         """Learn the parents of processes from their first rows: later their parents may have ended."""
         pids, parents = batch["pid"], batch["ppid"]
-        for process in _values(pids):
+        for process in processes:
             if process not in self._parents or process in self._dead:
                 self._parents[process] = int(parents[np.argmax(pids == process)])
                 self._dead.discard(process)
@@ -134,10 +133,12 @@ class Labels:
             found.append(parent)
         return found
 
-    def _of_ancestors(self, pids: np.ndarray, times: np.ndarray, table: StringTable) -> np.ndarray | None:
+    def _of_ancestors(
+        self, pids: np.ndarray, processes: list[int], times: np.ndarray, table: StringTable
+    ) -> np.ndarray | None:
         """Return what the rows have from the shared labels of their processes and those above, outermost first."""
         result: np.ndarray | None = None
-        lines = {process: self._line(process)[::-1] for process in _values(pids)}
+        lines = {process: self._line(process)[::-1] for process in processes}
         for level in range(max(map(len, lines.values()))):
             above = np.zeros(len(pids), np.int64)
             for process, line in lines.items():
@@ -150,15 +151,12 @@ class Labels:
 
 
 def _values(column: np.ndarray) -> list[int]:
-    """Return the distinct values of a column of small numbers; those of processes lie close together."""
+    """Return the distinct values of a column of numbers; those of processes lie close together."""
     if not len(column):
         return []
-    low, high = int(column.min()), int(column.max())
-    if high - low > _NEAR * len(column):
-        return list(np.unique(column).tolist())
-    seen = np.zeros(high - low + 1, bool)
-    seen[column.astype(np.intp) - low] = True
-    return list((rows_of(seen) + low).tolist())
+    low = int(column.min())
+    values: list[int] = (distinct(column - low, int(column.max()) - low + 1)[0] + low).tolist()
+    return values
 
 
 def _coded(table: StringTable, texts: StringTable, codes: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ def test_what_is_no_sheet_is_refused_with_its_reason(data: bytes, why: str) -> N
 
 def altered(chance: random.Random) -> bytes:
     """A sheet with one of its texts or numbers changed by somebody who knows the format."""
-    contents = packed.unpack(1, SENT)
+    contents = packed.unpack(1, SENT, lambda found: found)
     texts: dict[str, Any] = {name: list(values) for name, values in contents._texts.items()}
     arrays = {name: values.copy() for name, values in contents._arrays.items()}
     if chance.random() < 0.4:

@@ -10,14 +10,16 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from ior_nb.errors import SourceError
 
-__all__ = ["Contents", "pack", "unpack", "unreadable"]
+__all__ = ["Contents", "pack", "unpack"]
+
+T = TypeVar("T")
 
 VERSION: Final = 1
 _MAGIC: Final = b"IORM"
@@ -75,20 +77,23 @@ class Contents:
         return values
 
 
-def unpack(kind: int, data: bytes) -> Contents:
-    """Return what was packed.
+def unpack(kind: int, data: bytes, made: Callable[[Contents], T]) -> T:
+    """Return what is made of what was packed; to make it may raise ValueError.
 
     Raises:
-        SourceError: these bytes are nothing of that kind, of another version, or too large.
+        SourceError: these bytes are nothing of that kind, of another version, too large, or say what cannot be.
     """
     try:
-        return _unpacked(kind, data)
+        contents = _unpacked(kind, data)
     except (ValueError, KeyError, RecursionError, OverflowError, zlib.error, struct.error) as error:
-        raise unreadable(error) from error
+        raise _unreadable(error) from error
+    try:
+        return made(contents)
+    except ValueError as error:
+        raise _unreadable(error) from error
 
 
-def unreadable(error: Exception) -> SourceError:
-    """Return what is said of bytes that are not what they should be."""
+def _unreadable(error: Exception) -> SourceError:
     return SourceError(f"what a host sent cannot be read: {error}; does it run the same version of ior-nb?")
 
 

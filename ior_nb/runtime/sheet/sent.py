@@ -8,7 +8,7 @@ import numpy as np
 
 from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.sheet.histogram import BUCKETS, OCTAVES
-from ior_nb.runtime.sheet.packed import Contents, pack, unpack, unreadable
+from ior_nb.runtime.sheet.packed import Contents, pack, unpack
 from ior_nb.runtime.sheet.ranked import ACTIVITY, Ranked
 from ior_nb.runtime.sheet.sheet import CALL, MEASURES, NEVER, RECENT, SLOTS, Calls, Process, Sheet, Totals, Who
 
@@ -71,11 +71,7 @@ def sheet_from_bytes(data: bytes) -> Sheet:
     Raises:
         SourceError: it is no sheet, of another version, or says what cannot be.
     """
-    contents = unpack(_KIND, data)
-    try:
-        return _sheet(contents)
-    except ValueError as error:
-        raise unreadable(error) from error
+    return unpack(_KIND, data, _sheet)
 
 
 def _sheet(contents: Contents) -> Sheet:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime.sheet.packed import Contents, pack, unpack, unreadable
+from ior_nb.runtime.sheet.packed import Contents, pack, unpack
 from ior_nb.runtime.shown import FOLDED, ROOT
 
 __all__ = [
@@ -167,11 +167,7 @@ def tree_from_bytes(data: bytes) -> Tree:
     Raises:
         SourceError: it is no tree, of another version, or says what cannot be.
     """
-    contents = unpack(_KIND, data)
-    try:
-        return _tree(contents)
-    except ValueError as error:
-        raise unreadable(error) from error
+    return unpack(_KIND, data, _tree)
 
 
 def _tree(contents: Contents) -> Tree:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import StringTable
-from ior_nb.runtime.index import Index, grown, rows_of
+from ior_nb.runtime.index import Index, claimed, grown, rows_of
 
 __all__ = ["Combinations", "Sequences", "powers"]
 
@@ -136,9 +136,7 @@ def _from_table(table: np.ndarray, places: np.ndarray, count: int) -> tuple[np.n
     missing = rows_of(numbers == 0)
     if len(missing):
         wanted = places.take(missing)
-        claims = np.arange(-1, -1 - len(wanted), -1).astype(table.dtype)
-        table[wanted] = claims  # of several rows of one place the last is written, and stands for all
-        new = rows_of(table.take(wanted) == claims)
+        new = claimed(wanted, table)
         table[wanted.take(new)] = np.arange(count + 1, count + 1 + len(new))
         numbers, missing = table.take(places), missing.take(new)
     return numbers - 1, missing
