@@ -302,7 +302,7 @@ for trace in traces:
     trace.begin()
 killed.process.kill()
 killed.process.communicate()
-while dispatcher.seats_taken > 1:
+while killed.seat not in dispatcher._free:
     threading.Event().wait(0.001)
 again = Trace(loads[0].pid)
 said["seat"] = again.seat == killed.seat

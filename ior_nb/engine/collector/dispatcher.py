@@ -69,11 +69,6 @@ class Dispatcher:
         self._tracing: set[int] = set()
         self._links: list[int] = []
 
-    @property
-    def seats_taken(self) -> int:
-        """How many collectors have one."""
-        return len(self._bells)
-
     @contextlib.contextmanager
     def seat(self) -> Iterator[Seat]:
         """Have a seat for a collector, which is to be started before the context ends.
