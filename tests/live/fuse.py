@@ -3,12 +3,13 @@
     python fuse.py FOLDER BYTES SECONDS
 
 mounts it on a folder, prints a line, and answers each read after so many seconds, until it is unmounted. Then it prints
-how many bytes it has sent.
+the reads as JSON: a list of when each came (ns of the monotonic clock) and how many bytes were sent.
 """
 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import struct
 import sys
@@ -51,9 +52,9 @@ def answer(operation: int, node: int, body: bytes, size: int, delay: float) -> b
     return b"" if operation in (RELEASE, FLUSH, RELEASEDIR) else ENOSYS
 
 
-def serve(device: int, size: int, delay: float) -> int:
-    """Answer requests until it is unmounted; return how many bytes of the object were sent."""
-    sent = 0
+def serve(device: int, size: int, delay: float) -> list[tuple[int, int]]:
+    """Answer requests until it is unmounted; return when each read came, and how many bytes were sent."""
+    sent = []
     while True:
         try:
             request = os.read(device, 1 << 21)
@@ -63,12 +64,14 @@ def serve(device: int, size: int, delay: float) -> int:
             if error.errno == ENOENT:  # who asked has gone
                 continue
             return sent
+        came = time.monotonic_ns()
         _, operation, number, node, *_ = HEAD.unpack_from(request)
         if operation in (FORGET, BATCH_FORGET):
             continue
         found = answer(operation, node, request[HEAD.size :], size, delay)
         data, error_number = (b"", found) if isinstance(found, int) else (found, 0)
-        sent += len(data) * (operation == READ)
+        if operation == READ:
+            sent.append((came, len(data)))
         os.write(device, ANSWER.pack(ANSWER.size + len(data), -error_number, number) + data)
 
 
@@ -80,7 +83,7 @@ def main(folder: str, size: str, delay: str) -> None:
     if libc.mount(b"ior-nb", folder.encode(), b"fuse", 0, options):
         sys.exit(f"cannot mount: {os.strerror(ctypes.get_errno())}")
     print("mounted", flush=True)
-    print(serve(device, int(size), float(delay)), flush=True)
+    print(json.dumps(serve(device, int(size), float(delay))), flush=True)
 
 
 if __name__ == "__main__":

@@ -75,16 +75,27 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @dataclass
+class Sent:
+    """What a server has sent: when it was asked (ns of the rows' clock), and how many bytes."""
+
+    reads: np.ndarray[Any, Any]
+
+    def since(self, ns: int) -> int:
+        """Return how many bytes it was asked for since then: a kernel may drop a page it has read, and ask again."""
+        return int(self.reads[self.reads[:, 0] >= ns, 1].sum())
+
+
+@dataclass
 class Served:
     """A file of a file system in user space."""
 
     file: Path
     server: subprocess.Popen[str]
 
-    def end(self) -> int:
-        """Unmount it; return how many bytes its server has sent."""
+    def end(self) -> Sent:
+        """Unmount it; return what its server has sent."""
         subprocess.run(["umount", "-l", str(self.file.parent)], check=True)
-        return int(self.server.communicate()[0])
+        return Sent(np.array(json.loads(self.server.communicate()[0])).reshape(-1, 2))
 
 
 @pytest.fixture
@@ -156,12 +167,13 @@ def test_bytes_fetched_are_those_the_kernel_counts(session: TracerSession, disk:
 def test_bytes_a_server_has_to_send_are_counted_too(session: TracerSession, served: Served) -> None:
     """A file system in user space counts nothing in /proc/PID/io; what its pages brought in does."""
     _, rows, said = run(session, served.file, "whole(); os.lseek(fd, 0, 0); whole()")
+    sent = served.end()
 
     mine = rows[(rows.file == str(served.file)) & (rows.syscall == "read")]
     assert said["read_bytes"] < SIZE // 10  # a page of a program may have been evicted
-    assert int(mine.fetched_bytes.sum()) == SIZE
+    assert int(mine.fetched_bytes.sum()) == sent.since(0) >= SIZE
     half = len(mine) // 2
-    assert not mine.fetched_bytes[half:].any()
+    assert int(mine.fetched_bytes[half:].sum()) == sent.since(mine.time_ns.iloc[half]) < SIZE // 10
     assert mine.wait_device_ns[:half].sum() + mine.wait_other_ns[:half].sum() > mine.on_cpu_ns[:half].sum()
 
 
@@ -179,7 +191,7 @@ SERVED = {
 
 @pytest.mark.parametrize("way", SERVED)
 def test_what_was_fetched_is_what_the_server_sent(session: TracerSession, served: Served, way: str) -> None:
-    """To the byte, by calls and by faults; the second time it sends nothing, and nothing is fetched."""
+    """To the byte, by calls and by faults; what it need not send the second time is not fetched then."""
     t, rows, _ = run(session, served.file, f"exec({SERVED[way]!r})\nos.lseek(fd, 0, 0)\nexec({SERVED[way]!r})")
     files = t.files()
     sent = served.end()
@@ -187,8 +199,8 @@ def test_what_was_fetched_is_what_the_server_sent(session: TracerSession, served
     mine = rows[rows.file == str(served.file)]
     again = mine[int(np.flatnonzero(mine.syscall == "lseek")[-1]) :]
     fetched = int(files.fetched_bytes[files.file == str(served.file)].sum())
-    assert fetched == sent > 0
-    assert not again.fetched_bytes.clip(0).any()
+    assert fetched == sent.since(0) > 0
+    assert int(again.fetched_bytes.clip(0).sum()) <= sent.since(again.time_ns.iloc[0]) < fetched // 10
     assert ("page_fault" in set(mine.syscall)) == way.startswith("mapped")
 
 
