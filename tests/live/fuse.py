@@ -54,7 +54,7 @@ def answer(operation: int, node: int, body: bytes, size: int, delay: float) -> b
 
 def serve(device: int, size: int, delay: float) -> list[tuple[int, int]]:
     """Answer requests until it is unmounted; return when each read came, and how many bytes were sent."""
-    sent = []
+    sent: list[tuple[int, int]] = []
     while True:
         try:
             request = os.read(device, 1 << 21)

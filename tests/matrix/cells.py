@@ -20,7 +20,7 @@ class Cell:
     arch: str = "amd64"
     append: str = ""
     """Further words of the kernel's command line."""
-    seconds: int = 900
+    seconds: int = 1800
     """How long it may take once everything is downloaded and made."""
 
     @property
