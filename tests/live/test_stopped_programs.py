@@ -19,6 +19,7 @@ from ior_nb.engine.stopped.tasks import tracer_of
 from ior_nb.engine.stopping import PtraceEngine, StoppingEngine, StraceEngine
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
+from ior_nb.syscalls.machine import NUMBERS
 
 PACKAGE = Path(__file__).resolve().parents[2]
 LOSSES = pytest.mark.filterwarnings("ignore::ior_nb.errors.LostEventsWarning")
@@ -145,6 +146,7 @@ import sys
 sys.path.insert(0, {root!r})
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
+from ior_nb.syscalls.machine import NUMBERS
 with TracerSession(engine={engine!r}) as session, trace(pid={pid}, session=session):
     print(session.engine().collector_pid, flush=True)
     sys.stdin.read()
@@ -214,6 +216,63 @@ def test_signals_and_stops_pass_through(session: TracerSession, program: subproc
     assert stopped
     assert lives
     assert t.accounting.complete
+
+
+def test_a_child_begins_with_what_its_maker_had(session: TracerSession, tmp_path: Path) -> None:
+    """Name and working directory are those of the moment of the fork, however soon after the maker got them."""
+    (tmp_path / "here" / "deep").mkdir(parents=True)
+    with trace(command=["sh", "-c", f"cd {tmp_path}; cd here; (cd deep; :); /bin/true | cat"], session=session) as t:
+        pass
+
+    assert {row.comm for row in t.batch} == {"sh", "true", "cat"}
+    assert [row.file for row in t.batch if row.syscall == "chdir"] == [
+        f"{tmp_path}{end}" for end in ("", "/here", "/here/deep")
+    ]
+
+
+def test_a_thread_that_ends_at_once_has_its_name(session: TracerSession) -> None:
+    """A thread names itself, makes a call and ends: the row has that name."""
+    body = "libc.prctl(15, b'a/short one', 0, 0, 0), libc.access(b'/by-thread', 0)"
+    code = f"import ctypes, threading; libc = ctypes.CDLL(None); t = threading.Thread(target=lambda: ({body}))"
+    with trace(command=[sys.executable, "-S", "-c", f"{code}; t.start(); t.join()"], session=session) as t:
+        pass
+
+    assert [row.comm for row in t.batch if row.file == "/by-thread"] == ["a/short one"]
+
+
+def test_processes_of_another_pid_namespace_have_their_parents(session: TracerSession) -> None:
+    """What fork returns in there is no process of ours: rows have the numbers of outside."""
+    with trace(
+        command=["unshare", "-p", "-f", "sh", "-c", "(:); (:); /bin/true; :"], session=session, families="all"
+    ) as t:
+        pass
+    parents = {row.pid: row.ppid for row in t.batch}
+
+    assert len(parents) == 5
+    assert {parent for pid, parent in parents.items() if pid != min(parents)} <= parents.keys()
+
+
+EXECUTING = """
+import os, threading
+def execute():
+    while not open(f"/proc/self/task/{os.getpid()}/syscall").read().startswith("%d "): pass
+    os.execv("/bin/true", ["true"])
+pipe = os.pipe()
+threading.Thread(target=execute).start()
+os.read(pipe[0], 1)
+"""
+
+
+def test_exec_by_a_thread_cuts_off_the_first_threads_call(session: TracerSession) -> None:
+    """The call in which the first thread was waits for ever: its row is in flight, and what follows is whole."""
+    code = EXECUTING % NUMBERS["read"]
+    with trace(command=[sys.executable, "-S", "-c", code], session=session, families="all") as t:
+        pass
+    cut_off = [row for row in t.batch if row.state == "in flight"]
+
+    assert [(row.syscall, row.file_kind) for row in cut_off] == [("read", "pipe")]
+    assert t.accounting.complete
+    assert [row.comm for row in t.batch if row.syscall == "execve"][-1] == "true"
 
 
 @LOSSES

@@ -8,6 +8,7 @@ runs a Python statement for a line, but for a call that another one interrupted 
 from __future__ import annotations
 
 import re
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from itertools import repeat
 from typing import Final
@@ -16,7 +17,7 @@ import numpy as np
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.roles import RESULT_FD
-from ior_nb.engine.stopped.source import Block, Calls, Change
+from ior_nb.engine.stopped.source import Birth, Block, Calls, Change
 from ior_nb.engine.stopped.tasks import CLONE_THREAD, SET_NAME
 from ior_nb.engine.stopped.words import (
     error_number,
@@ -42,13 +43,15 @@ _MOST_SOCKETS: Final = 1 << 16
 
 _LINE: Final = re.compile(rb"^(\d+) +(\d+)\.(\d{9}) (.*)\n", re.MULTILINE)
 _CALL: Final = re.compile(
-    rb"(\w+)\((.*)\) += (\?|0x[0-9a-f]+|-?\d+)((?:<[^>]*>(?:\(deleted\))?)?)"
+    rb"(\w+)\((.*)\) += (\?|0x[0-9a-f]+|-?\d+)((?:<[^>]*>(?:\(deleted\))?| /\* \d+ in strace's PID NS \*/)?)"
     rb"(?: (E[A-Z0-9_]+)| \(errno (\d+)\))?(?:.*?<(\d+)\.(\d{9})>)?[^<>]*$"
 )
 _RESUMED: Final = re.compile(rb"<\.\.\. (\w+) resumed>")
 _CUT: Final = re.compile(rb" ?<(?:unfinished|detached|pid changed to \d+) ?\.\.\.>")
 _ENDED: Final = re.compile(rb"\+\+\+ (?:exited with|killed by) ")
 _SUPERSEDED: Final = re.compile(rb"\+\+\+ superseded by execve in pid (\d+) \+\+\+")
+_CALLED_HERE: Final = re.compile(rb" /\* (\d+)")
+"""The number of a task outside of its pid namespace."""
 _FLAGS: Final = re.compile(rb"flags=(0x[0-9a-f]+|\d+)")
 _EVENTS: Final = re.compile(rb"\{(?:events=)?(0x[0-9a-f]+|\d+)")
 _FIRST: Final = re.compile(rb"\[(-?\d+)")
@@ -120,6 +123,11 @@ class Lines:
     def __init__(self) -> None:
         self.open: dict[bytes, tuple[int, bytes]] = {}
         self._sockets: dict[bytes, int] = {}
+        self._names: defaultdict[int, deque[bytes]] = defaultdict(deque)
+
+    def name(self, tid: int, name: bytes) -> None:
+        """Tell what a thread was called after its next line in which it names itself; empty: nobody knows."""
+        self._names[tid].append(name)
 
     def read(self, block: bytes, offset: int) -> Block:
         """Read whole lines.
@@ -346,17 +354,20 @@ class Lines:
             self._note_sockets(block, call, mine, given, files)
         if call.name not in HELPERS:
             return
-        for k, words in zip(mine.tolist(), given, strict=True):
+        for k, words, file in zip(mine.tolist(), given, files, strict=True):
             ret, tid = int(calls.ret[k]), int(calls.tid[k])
+            naming = call.name == "prctl" and number(words[0]) == SET_NAME
+            name = self._names[tid].popleft() if naming and self._names[tid] else b""
             if ret < 0 or calls.flags[k] & wire.EF_IN_FLIGHT:
                 continue
             if call.name in _MAKING and ret > 0:
                 flags = _FLAGS.search(b",".join(words))
-                block.born[ret] = (tid, bool(flags and number(flags[1]) & CLONE_THREAD))
+                made = int(m[1]) if (m := _CALLED_HERE.match(file)) else ret
+                block.born[made] = Birth(tid, bool(flags and number(flags[1]) & CLONE_THREAD), k)
             elif call.name in ("execve", "execveat"):
                 block.execs.append(Change(k, tid, calls.path[k] or b""))
-            elif call.name == "prctl" and number(words[0]) == SET_NAME:
-                block.comms.append(Change(k, tid))
+            elif naming:
+                block.comms.append(Change(k, tid, name))
             elif call.name == "chdir":
                 block.folders.append(Change(k + 1, tid, calls.path[k] or b""))
             elif call.name == "fchdir":

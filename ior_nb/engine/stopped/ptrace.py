@@ -21,10 +21,10 @@ from typing import Any, Final
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.__main__ import Refused
 from ior_nb.engine.collector.processes import threads
-from ior_nb.engine.stopped.memory import file_behind, memory
+from ior_nb.engine.stopped.memory import file_behind, memory, string
 from ior_nb.engine.stopped.opened import PLANS, Opened, columns
-from ior_nb.engine.stopped.source import Block, Change
-from ior_nb.engine.stopped.tasks import CLONE_THREAD, SET_NAME, tracer_of, why_not
+from ior_nb.engine.stopped.source import Birth, Block, Change
+from ior_nb.engine.stopped.tasks import CLONE_THREAD, NAME_BYTES, SET_NAME, tracer_of, why_not
 from ior_nb.engine.stopped.words import socket_word, unescaped
 from ior_nb.syscalls.machine import NUMBERS
 
@@ -126,7 +126,8 @@ class Ptrace:
         for kind, value in notes:
             match kind:
                 case "born":
-                    block.born[value[0]] = value[1:]
+                    child, birth = value
+                    block.born[child] = birth._replace(row=min(max(birth.row - first, 0), count))
                 case "ended":
                     block.ended.append(value)
                 case "compat" | "unknown" | "before":
@@ -261,13 +262,14 @@ class Ptrace:
             if opened.nr == NUMBERS.get("clone3"):
                 flags = int.from_bytes(memory(tid, opened.args[0], 8) or b"", "little")
             thread = bool(flags & CLONE_THREAD)
-        self._blocks.append(("born", (child, tid, thread)))
+        self._blocks.append(("born", (child, Birth(tid, thread, self._made))))
         self._held.setdefault(child, False)
 
     def _executed(self, tid: int) -> None:
         before = self._message(tid)
         if before != tid:
             self._held.pop(before, None)
+            self._cut_off(tid)  # the first thread's call, of whose end nobody tells
             if before in self._open:
                 self._open[tid] = self._open.pop(before)
         self._held[tid] = True  # the end of the execve comes next
@@ -276,10 +278,14 @@ class Ptrace:
 
     def _gone(self, tid: int) -> None:
         self._held.pop(tid, None)
+        self._cut_off(tid)
+        self._blocks.append(("ended", (tid, time.clock_gettime_ns(time.CLOCK_BOOTTIME))))
+
+    def _cut_off(self, tid: int) -> None:
+        """Note a call that will not return, where there is one."""
         opened = self._open.pop(tid, None)
         if opened is not None and opened.time:
             self._note(opened.row(tid, 0, 0, wire.EF_IN_FLIGHT))
-        self._blocks.append(("ended", (tid, time.clock_gettime_ns(time.CLOCK_BOOTTIME))))
 
     def _syscall(self, tid: int) -> None:
         raw = ctypes.create_string_buffer(88)
@@ -323,7 +329,8 @@ class Ptrace:
         """Note what a call changes beyond itself."""
         args = opened.args
         if name == "prctl" and args[0] == SET_NAME:
-            self._blocks.append(("comms", Change(self._made, tid)))
+            called = string(tid, args[1])[0] or b""
+            self._blocks.append(("comms", Change(self._made, tid, called[:NAME_BYTES])))
         elif name == "chdir":
             self._blocks.append(("folders", Change(self._made + 1, tid, opened.path or b"")))
         elif name == "chroot":

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -16,7 +18,8 @@ from ior_nb.engine.decode import EVENT, Decoder
 from ior_nb.engine.names import CHUNK
 from ior_nb.engine.player import sampled, tally
 from ior_nb.engine.roles import has
-from ior_nb.engine.stopped.source import Block, Calls, Change
+from ior_nb.engine.stopped.inherited import Courses, Step
+from ior_nb.engine.stopped.source import Birth, Block, Calls
 from ior_nb.engine.stopped.tasks import Tasks, comm_of, program_name
 from ior_nb.engine.stopped.words import unescaped
 from ior_nb.syscalls.machine import NUMBERS
@@ -99,14 +102,13 @@ class Records:
         self.totals["seen"] += block.unread
         self.totals["lost_ring"] += block.unread
         self._sockets |= block.sockets
-        tasks.learn(set(np.unique(calls.tid).tolist()), block.born)
+        born = tasks.learn(set(np.unique(calls.tid).tolist()), block.born)
         pids = np.fromiter(map(tasks.pids.__getitem__, calls.tid.tolist()), np.int64, len(calls))
         chunks: list[np.ndarray] = [self._births()]
-        comms = self._comms_of(block, chunks)
-        roots = self._changing(block.roots, tasks.roots, calls, pids)
-        folders = self._changing(block.folders, tasks.folders, calls, pids)
+        comms = self._comms_of(block, born, chunks)
+        places = self._places_of(block, born, pids)
         keep = self._wanted(block, pids)
-        frames = self._records(calls, np.flatnonzero(keep), pids, comms, (roots, folders), chunks)
+        frames = self._records(calls, np.flatnonzero(keep), pids, comms, places, chunks)
         gone = tasks.end(block)
         for tid, _ in block.ended:
             self._ends.pop(tid, None)
@@ -132,16 +134,16 @@ class Records:
         born, self.tasks.begun = self.tasks.begun, []
         return _tasks(wire.N_BIRTH, [(pid, 1, parent) for pid, parent in born])
 
-    def _comms_of(self, block: Block, chunks: list[np.ndarray]) -> np.ndarray:
+    def _comms_of(self, block: Block, born: dict[int, Birth], chunks: list[np.ndarray]) -> np.ndarray:
         """Return the id of the caller's name in each row."""
-        calls, tasks = block.calls, self.tasks
-        ids = {tid: self._comm(tasks.comms[tid], chunks) for tid in np.unique(calls.tid).tolist()}
-        found = np.fromiter(map(ids.__getitem__, calls.tid.tolist()), np.uint32, len(calls))
-        for change in sorted((*block.execs, *block.comms)):
-            name = program_name(change.text) if change.text else comm_of(change.tid)
-            if name:
-                tasks.comms[change.tid] = name
-                found[change.row :][calls.tid[change.row :] == change.tid] = self._comm(name, chunks)
+        comms = self.tasks.comms
+        names = [(change, program_name(change.text)) for change in block.execs]
+        names += [(change, change.text) for change in block.comms]
+        steps = [Step(change.tid, change.row, partial(_or, name or comm_of(change.tid))) for change, name in names]
+        made = {tid: (birth.maker, birth.row) for tid, birth in born.items()}
+        courses = Courses(lambda tid: comms.get(tid, b""), made, steps)
+        found = courses.rows(block.calls.tid, lambda name: self._comm(name, chunks), np.uint32)
+        comms |= courses.at_end()
         return found
 
     def _comm(self, name: bytes, chunks: list[np.ndarray]) -> int:
@@ -151,19 +153,16 @@ class Records:
             chunks.append(_names(wire.N_COMM, known, name[:15].ljust(16, b"\0")))
         return known
 
-    def _changing(
-        self, changes: list[Change], known: dict[int, bytes | None] | dict[int, bytes], calls: Calls, pids: np.ndarray
-    ) -> np.ndarray:
-        """Return a directory of each row's process, the working or the root one, and note how it changes."""
-        here = {pid: known.get(pid) for pid in np.unique(pids).tolist()}
-        found = np.array([*map(here.__getitem__, pids.tolist()), None], object)[:-1]
-        for change in sorted(changes):
-            pid = self.tasks.pids.get(change.tid, change.tid)
-            root = self.tasks.roots.get(pid, b"/")
-            folder = _joined(root if change.text[:1] == b"/" else self.tasks.folders.get(pid), change.text)
-            if folder is not None:
-                known[pid] = folder
-                found[change.row :][pids[change.row :] == pid] = folder
+    def _places_of(self, block: Block, born: dict[int, Birth], pids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return root and working directory of each row's process, and note how they change."""
+        tasks, of = self.tasks, self.tasks.pids
+        steps = [Step(of.get(tid, tid), row, partial(_rooted, name)) for row, tid, name in block.roots]
+        steps += [Step(of.get(tid, tid), row, partial(_moved, name)) for row, tid, name in block.folders]
+        made = {tid: (of.get(birth.maker, birth.maker), birth.row) for tid, birth in born.items() if not birth.thread}
+        courses = Courses(lambda pid: (tasks.roots.get(pid, b"/"), tasks.folders.get(pid)), made, steps)
+        found = courses.rows(pids, itemgetter(0), object), courses.rows(pids, itemgetter(1), object)
+        for pid, (root, folder) in courses.at_end().items():
+            tasks.roots[pid], tasks.folders[pid] = root, folder
         return found
 
     def _wanted(self, block: Block, pids: np.ndarray) -> np.ndarray:
@@ -357,5 +356,26 @@ def _tasks(kind: int, tasks: list[tuple[int, int, int]]) -> np.ndarray:
     return found
 
 
-def _joined(folder: bytes | None, name: bytes) -> bytes | None:
+def _or(name: bytes, before: bytes) -> bytes:
+    return name or before
+
+
+Places = tuple[bytes, bytes | None]
+"""Root and working directory of a process."""
+
+
+def _rooted(name: bytes, places: Places) -> Places:
+    """Return them after chroot."""
+    return _joined(places, name) or places[0], places[1]
+
+
+def _moved(name: bytes, places: Places) -> Places:
+    """Return them after chdir."""
+    return places[0], _joined(places, name) or places[1]
+
+
+def _joined(places: Places, name: bytes) -> bytes | None:
+    root, folder = places
+    if name[:1] == b"/":
+        folder = root
     return None if folder is None or not name else os.path.normpath(b"/" + folder.strip(b"/") + b"/" + name)

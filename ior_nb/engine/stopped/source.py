@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-__all__ = ["Block", "Calls", "Change", "Source"]
+__all__ = ["Birth", "Block", "Calls", "Change", "Source"]
 
 
 class Change(NamedTuple):
@@ -18,6 +18,16 @@ class Change(NamedTuple):
     tid: int
     text: bytes = b""
     """What is new; empty: ask /proc."""
+
+
+class Birth(NamedTuple):
+    """A new task: it begins with the name, the directories of its maker."""
+
+    maker: int
+    thread: bool
+    """Whether it is one of the maker's process."""
+    row: int = 0
+    """How many calls of the block the maker may have made before."""
 
 
 class Calls:
@@ -69,8 +79,8 @@ class Block:
     """What happened since the last one."""
 
     calls: Calls
-    born: dict[int, tuple[int, bool]] = field(default_factory=dict)
-    """New task -> who made it, and whether it is a thread of the maker's process."""
+    born: dict[int, Birth] = field(default_factory=dict)
+    """By the new task."""
     ended: list[tuple[int, int]] = field(default_factory=list)
     """(task, when), on the boot clock."""
     execs: list[Change] = field(default_factory=list)

@@ -18,7 +18,7 @@ from ior_nb.engine.collector.processes import threads
 from ior_nb.engine.stopped.installed import OLDEST, version_of
 from ior_nb.engine.stopped.lines import Lines, with_roles, without
 from ior_nb.engine.stopped.source import Block, Calls
-from ior_nb.engine.stopped.tasks import tracer_of, why_not
+from ior_nb.engine.stopped.tasks import SET_NAME, comm_of, tracer_of, why_not
 
 __all__ = ["Strace", "version"]
 
@@ -28,6 +28,8 @@ _ROLES_BEHIND: Final = _ROLES_WITHIN | {
     *("sleep_timespec", "timeout_timespec", "timeout_timeval", "epoll_event", "open_how", "offset_ptr", "offset2_ptr")
 }
 """What is behind a pointer; all other pointers stay numbers, for each costs strace a look."""
+_NAMING: Final = b" prctl(%#x, " % SET_NAME
+_NAMED: Final = re.compile(rb"^(\d+) [^\n]*" + re.escape(_NAMING), re.MULTILINE)
 _DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 _PATIENCE_S: Final = 20.0
 _PIPE_SIZE: Final = 1031  # F_SETPIPE_SZ
@@ -42,6 +44,7 @@ class Strace:
         self._lines = Lines()
         self._output = self._said = -1
         self._text = bytearray()
+        self._looked = 0  # bytes of it that were looked through for names
         self._words = bytearray()
 
     @property
@@ -63,6 +66,7 @@ class Strace:
         """Start it; return when it holds every thread."""
         self._lines = Lines()
         self._text.clear()
+        self._looked = 0
         self._words.clear()
         self._output, theirs = os.pipe()
         self._said, words = os.pipe()
@@ -71,6 +75,7 @@ class Strace:
 
             fcntl.fcntl(theirs, _PIPE_SIZE, 1 << 20)
         command = [self.program, "-f", "-y", "-xx", "-s", "0", "-X", "raw", "-a", "1", "-e", "signal=none"]
+        command += ["--pidns-translation"]  # who forks in a pid namespace of its own
         command += ["--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns"]
         command += ["-e", f"abbrev=!{with_roles(_ROLES_WITHIN)}", "-e", f"verbose={with_roles(_ROLES_BEHIND)}"]
         command += ["-e", f"trace={without(calls)}"]
@@ -127,9 +132,18 @@ class Strace:
         try:
             while data := os.read(self._output, 1 << 20):
                 self._text += data
+                self._look_for_names()
         except BlockingIOError:
             return True
         return False
+
+    def _look_for_names(self) -> None:
+        """Ask at once for the names of threads that name themselves: they may be gone when the lines are understood."""
+        whole = self._text.rfind(b"\n") + 1
+        if self._text.find(_NAMING, self._looked, whole) >= 0:
+            for found in _NAMED.finditer(self._text[self._looked : whole]):
+                self._lines.name(int(found[1]), comm_of(int(found[1])))
+        self._looked = max(self._looked, whole)
 
     def gather(self) -> int:
         """Read what there is, so that nobody waits for us; return how many bytes wait to be understood."""
@@ -155,6 +169,7 @@ class Strace:
             return Block(Calls(0))
         block = bytes(self._text[:whole])
         del self._text[:whole]
+        self._looked = 0
         return self._lines.read(block, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.time_ns())
 
     def detach(self) -> Block:

@@ -8,17 +8,29 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from ior_nb.engine.stopped.source import Block
+from ior_nb.engine.stopped.source import Birth, Block
 
-__all__ = ["CLONE_THREAD", "SET_NAME", "Tasks", "comm_of", "let_trace", "tracer_of", "why_not", "yama_scope"]
+__all__ = [
+    "CLONE_THREAD",
+    "NAME_BYTES",
+    "SET_NAME",
+    "Tasks",
+    "comm_of",
+    "let_trace",
+    "tracer_of",
+    "why_not",
+    "yama_scope",
+]
 
 CLONE_THREAD: Final = 0x10000
 SET_NAME: Final = 15  # PR_SET_NAME
+NAME_BYTES: Final = 15
+"""Of a thread's name: TASK_COMM_LEN without its end."""
 _SET_PTRACER: Final = 0x59616D61  # PR_SET_PTRACER
-_COMM: Final = 15  # bytes of a thread's name: TASK_COMM_LEN without its end
 _ONLY_ROOT: Final = 2
 _YAMA: Final = Path("/proc/sys/kernel/yama/ptrace_scope")
 
@@ -45,39 +57,51 @@ class Tasks:
         self.folders: dict[int, bytes | None] = {}
         self.roots: dict[int, bytes] = {}
         self.begun: list[tuple[int, int]] = []
+        self._early: set[int] = set()  # tasks that were met before anybody told of their birth
 
-    def learn(self, tids: set[int], born: dict[int, tuple[int, bool]]) -> None:
+    def learn(self, tids: set[int], born: Mapping[int, Birth]) -> dict[int, Birth]:
         """Get to know tasks: those that made others first, for these have what is theirs.
 
         Args:
             tids: tasks that made calls.
             born: new tasks, as `Block.born`.
-        """
-        for tid, (maker, _) in born.items():
-            if self.pids.get(tid) is not None and maker != tid:
-                self._forget(tid)  # the number is in use again
-        for tid in sorted(tids - self.pids.keys(), key=lambda t: (t in born, t)):
-            self._meet(tid, born)
-        for tid in born.keys() - self.pids.keys():
-            self._meet(tid, born)
 
-    def _meet(self, tid: int, born: dict[int, tuple[int, bool]]) -> None:
-        if tid in self.pids:
-            return
-        maker, thread = born.get(tid, (0, False))
-        if maker and maker != tid and maker not in self.pids:
-            self._meet(maker, born)
-        if maker:
-            up = self.pids.get(maker, maker)
-            pid, parent = (up, self.parents.get(up, 0)) if thread else (tid, up)
+        Returns:
+            Those of `born` that are news: of others (a vfork returns after what its child has done) /proc was asked.
+        """
+        news = {tid: birth for tid, birth in born.items() if tid not in self._early}
+        self._early -= born.keys()
+        for tid, birth in news.items():
+            if self.pids.get(tid) is not None and birth.maker != tid:
+                self._forget(tid)  # the number is in use again
+        for tid in sorted(tids - self.pids.keys(), key=lambda t: (t in news, t)):
+            self._meet(tid, news)
+        for tid in news.keys() - self.pids.keys():
+            self._meet(tid, news)
+        return news
+
+    def _meet(self, task: int, born: Mapping[int, Birth]) -> None:
+        makers: dict[int, None] = {}  # those that nobody knows, the first of them last
+        while task not in self.pids and task not in makers:
+            makers[task] = None
+            task = born[task].maker if task in born else task
+        for tid in reversed(makers):
+            self._add(tid, born.get(tid))
+
+    def _add(self, tid: int, birth: Birth | None) -> None:
+        if birth is not None and birth.maker in self.pids:
+            up = self.pids[birth.maker]
+            pid, parent = (up, self.parents.get(up, 0)) if birth.thread else (tid, up)
+            name = self.comms.get(birth.maker)
         else:
             pid, parent = _of_status(tid)
+            name = None
+            self._early.add(tid)
         self.pids[tid] = pid
         if pid not in self.parents:
             self.parents[pid] = parent
             self.begun.append((pid, parent))
-        known = self.comms.get(maker) if maker else None
-        self.comms[tid] = known if known is not None else comm_of(tid)
+        self.comms[tid] = name if name is not None else comm_of(tid)
         if pid not in self.folders:
             self.folders[pid] = self.folders.get(parent) or _link(f"/proc/{pid}/cwd")
             self.roots[pid] = self.roots.get(parent) or _link(f"/proc/{pid}/root") or b"/"
@@ -101,7 +125,7 @@ class Tasks:
 
 def program_name(path: bytes) -> bytes:
     """Return what a task is called when it has executed a file."""
-    return path.rpartition(b"/")[2][:_COMM]
+    return path.rpartition(b"/")[2][:NAME_BYTES]
 
 
 def comm_of(tid: int) -> bytes:

@@ -230,7 +230,19 @@ def test_new_tasks_are_told_apart_from_new_processes() -> None:
         line(1, 2, "vfork() = 4 <0.000000001>"),
     )
 
-    assert block.born == {2: (1, True), 3: (1, False), 4: (1, False)}
+    assert block.born == {2: (1, True, 0), 3: (1, False, 1), 4: (1, False, 2)}
+
+
+def test_a_task_of_another_pid_namespace_has_the_number_it_has_here() -> None:
+    """The call returns the number of inside, and the new task's lines have the one of outside."""
+    block = read(
+        line(1, 0, "vfork() = 4 /* 1704 in strace's PID NS */ <0.000000001>"),
+        line(1, 1, "clone3({flags=0x3d0f00} => {parent_tid=[5 /* 1705 in strace's PID NS */]}, 88)"
+                   " = 5 /* 1705 in strace's PID NS */ <0.000000001>"),
+    )  # fmt: skip
+
+    assert block.calls.ret.tolist() == [4, 5]
+    assert block.born == {1704: (1, False, 0), 1705: (1, True, 1)}
 
 
 def test_calls_in_progress_are_told_at_the_end() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ior_nb.engine.stopped import tasks as module
-from ior_nb.engine.stopped.source import Block, Calls
+from ior_nb.engine.stopped.source import Birth, Block, Calls
 from ior_nb.engine.stopped.tasks import Tasks, comm_of, program_name, why_not, yama_scope
 
 GONE = (1 << 22) + 1
@@ -19,7 +19,7 @@ def test_a_thread_has_its_makers_process_and_a_child_its_makers_folder() -> None
     """What a task has from the one that made it needs no /proc: it may be gone already."""
     tasks = Tasks({7: 1})
     tasks.pids, tasks.comms, tasks.folders = {7: 7}, {7: b"maker"}, {7: b"/home"}
-    tasks.learn({GONE, GONE + 1}, {GONE: (7, True), GONE + 1: (GONE, False)})
+    tasks.learn({GONE, GONE + 1}, {GONE: Birth(7, True), GONE + 1: Birth(GONE, False)})
 
     assert (tasks.pids[GONE], tasks.pids[GONE + 1]) == (7, GONE + 1)
     assert tasks.comms[GONE + 1] == b"maker"
@@ -31,12 +31,34 @@ def test_a_thread_has_its_makers_process_and_a_child_its_makers_folder() -> None
 def test_a_number_that_is_in_use_again_is_another_task() -> None:
     """A process that has ended is forgotten, and the next one of its number has another parent."""
     tasks = Tasks({7: 1})
-    tasks.learn({7}, {GONE: (7, False)})
+    tasks.learn({7, GONE + 1}, {GONE: Birth(7, False)})
     ended = tasks.end(Block(Calls(0), ended=[(GONE, 5)]))
-    tasks.learn(set(), {GONE: (GONE + 1, False)})
+    tasks.learn(set(), {GONE: Birth(GONE + 1, False)})
 
     assert ended == [(GONE, 5)]
     assert tasks.parents[GONE] == GONE + 1
+
+
+def test_a_birth_that_is_told_late_changes_nothing() -> None:
+    """A vfork returns when its child has executed a program, or has ended: what is known of the child stays."""
+    tasks = Tasks({7: 1})
+    tasks.learn({7, GONE}, {})
+    tasks.comms[GONE] = b"program"
+    news = tasks.learn({7, GONE}, {GONE: Birth(7, False)})
+
+    assert news == {}
+    assert tasks.comms[GONE] == b"program"
+
+
+def test_a_long_line_of_forks_is_met() -> None:
+    """Thousands of processes, each made by the one before, may be told of at once."""
+    tasks = Tasks({7: 1})
+    tasks.pids, tasks.comms, tasks.folders = {7: 7}, {7: b"maker"}, {7: b"/home"}
+    line = range(GONE, GONE + 3000)
+    tasks.learn({line[-1]}, {pid: Birth(pid - 1 if pid > GONE else 7, False) for pid in line})
+
+    assert tasks.parents[line[-1]] == line[-2]
+    assert tasks.comms[line[-1]] == b"maker"
 
 
 def test_a_living_task_is_asked_for() -> None:
