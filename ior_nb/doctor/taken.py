@@ -19,7 +19,7 @@ __all__ = ["WAYS", "Way", "ways"]
 _SEIZE: Final = 0x4206  # PTRACE_SEIZE
 _YAMA: Final = "proc/sys/kernel/yama/ptrace_scope"
 _STOPPED: Final = (
-    "your own processes alone, 30 µs a call and more, no stacks, no waits, nothing of what was read from disks"
+    "your own processes alone, 30 µs a call and more, no stacks, no waits, no peers, nothing of what disks did"
 )
 
 

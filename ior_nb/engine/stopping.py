@@ -30,7 +30,8 @@ from ior_nb.syscalls.table import PSEUDO
 __all__ = ["PtraceEngine", "StoppingEngine", "StraceEngine"]
 
 _BY_KERNEL: Final = (
-    "faults on mapped files, the file of calls on mapped memory, fetched, source, run_delay, waits, lines of Python"
+    "peer, local, object, fetched_bytes, source, on_cpu_ns, wait_cpu_ns, wait_device_ns, wait_lock_ns, wait_other_ns, "
+    "py_file, py_line, py_func, stack, opened_at, file of calls on mapped memory, faults on mapped files"
 )
 _RUN: Final = """
 sys.path += {path!r}

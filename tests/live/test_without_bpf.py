@@ -14,6 +14,7 @@ import pytest
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.engine.stopping import PtraceEngine, StoppingEngine, StraceEngine
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.schema import NAMES
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
 from tests.live.conftest import between_markers
@@ -130,3 +131,23 @@ def test_every_engine_sees_the_same(
 
     assert [engine for engine, rows in seen.items() if rows != seen["bcc"]] == []
     assert sum(map(len, seen["bcc"])) > 50
+
+
+def filled(session: TracerSession, command: list[str]) -> tuple[set[str], str]:
+    """Return the columns that say more than one thing of a command's rows, and what is told of those that say none."""
+    with ior_trace(command=command, session=session, families="all", stacks="full", waits=True) as t:
+        pass
+    return {name for name in NAMES if len(set(t.batch[name].tolist())) > 1}, ", ".join(t.unfilled)
+
+
+def test_columns_without_a_value_are_named(
+    engine: StoppingEngine, workload: Workload, tmp_path: Path, session: TracerSession
+) -> None:
+    """What bcc fills in and this engine does not is called not filled, by the column's name."""
+    command = workload.command(tmp_path, "sockets")
+    with TracerSession(engine="bcc") as bcc:
+        there, _ = filled(bcc, command)
+    here, told = filled(session, command)
+
+    assert "peer" in there
+    assert [name for name in sorted(there - here) if not re.search(rf"\b{name}\b", told)] == []

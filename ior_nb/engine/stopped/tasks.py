@@ -176,14 +176,44 @@ def why_not(pid: int) -> str:
     status = _status(pid)
     if not status:
         return f"process {pid} is gone"
+    if status.get("State", "").startswith(("Z", "X")):
+        return f"process {pid} has ended already; its parent has not asked for its status yet"
     if tracer := int(status.get("TracerPid", 0)):
         name = comm_of(tracer).decode(errors="backslashreplace")
         return f"process {pid} is traced already, by {name or 'a process'} ({tracer}); end that first"
+    return _of_the_kernel(pid, status) or _of_rights(pid, status) or _of_yama()
+
+
+def _of_the_kernel(pid: int, status: Mapping[str, str]) -> str:
+    """Only programs have memory."""
+    return "" if "VmSize" in status else f"process {pid} is a part of the kernel, which makes no system calls"
+
+
+def _of_rights(pid: int, status: Mapping[str, str]) -> str:
     mine, theirs = os.geteuid(), {int(uid) for uid in status.get("Uid", "").split()}
     if mine and theirs != {mine}:
         return f"process {pid} is not yours (user {min(theirs, default=-1)}, you are {mine})"
+    more = int(status.get("CapPrm", "0"), 16) & ~int(_status(os.getpid()).get("CapEff", "0"), 16)
+    if more:
+        return f"process {pid} has capabilities that you have not ({more:#x}); who has them may trace it"
+    if mine and (owner := _owner(pid)) != mine:
+        return (
+            f"process {pid} keeps others from looking at it, its own user too (PR_SET_DUMPABLE, or its program's file "
+            f"is not readable; /proc/{pid} is of user {owner}); root may trace it"
+        )
+    return ""
+
+
+def _owner(pid: int) -> int:
+    """Return the user whom /proc says a process belongs to."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}").stat().st_uid
+    return os.geteuid()
+
+
+def _of_yama() -> str:
     scope = yama_scope()
-    if scope == 1 and mine:
+    if scope == 1 and os.geteuid():
         return f"Yama lets a process be traced by its parents only (kernel.yama.ptrace_scope=1): {_YAMA_HELP}"
     if scope >= _ONLY_ROOT:
         remedy = (

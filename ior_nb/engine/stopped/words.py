@@ -6,6 +6,7 @@ import codecs
 import errno
 import functools
 import re
+import socket
 from typing import Final
 
 from ior_nb.engine.collector import wire
@@ -34,6 +35,11 @@ _ERRORS: Final = {name.encode(): number for number, name in errno.errorcode.item
     b"ENOTSUPP": 524,
     b"EWOULDBLOCK": errno.EWOULDBLOCK,
     **{name.encode(): number for name, number in _RESTARTS.items()},
+}
+_CHOSEN: Final = {
+    (int(family), int(kind)): protocol
+    for family in (socket.AF_INET, socket.AF_INET6)
+    for kind, protocol in ((socket.SOCK_STREAM, socket.IPPROTO_TCP), (socket.SOCK_DGRAM, socket.IPPROTO_UDP))
 }
 _LONGEST: Final = 4095  # of a path: the kernel looks at no more
 _WORD: Final = (1 << 64) - 1
@@ -100,7 +106,8 @@ def error_number(name: bytes) -> int:
 
 
 def socket_word(family: int, kind: int, protocol: int) -> int:
-    """Return what a socket is, in a word of the wire."""
+    """Return what a socket is, in a word of the wire; the kernel chooses a protocol where none is asked for."""
+    protocol = protocol or _CHOSEN.get((family, kind & 0xF), 0)
     return (
         wire.SOCKET_KNOWN | (family & 0xFF) << wire.SOCKET_FAMILY | (kind & 0xF) << wire.SOCKET_TYPE | protocol & 0xFFFF
     )

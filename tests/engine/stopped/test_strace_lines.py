@@ -245,6 +245,13 @@ def test_a_task_of_another_pid_namespace_has_the_number_it_has_here() -> None:
     assert block.born == {1704: (1, False, 0), 1705: (1, True, 1)}
 
 
+def test_the_protocol_of_a_socket_is_the_one_the_kernel_chose() -> None:
+    """Whoever asks for none is given tcp or udp, and others keep what they asked for."""
+    assert socket_word(2, 1, 0) == socket_word(2, 1, 6)
+    assert socket_word(10, 2, 0) == socket_word(10, 2, 17)
+    assert socket_word(1, 1, 0) & 0xFFFF == 0
+
+
 def test_calls_in_progress_are_told_at_the_end() -> None:
     """A call without an end is in flight, with the words it had."""
     lines = Lines()

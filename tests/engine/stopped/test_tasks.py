@@ -79,7 +79,8 @@ def test_yama_is_told_with_its_setting(scope: str, told: str, tmp_path: Path, mo
     (tmp_path / "scope").write_text(scope)
     monkeypatch.setattr(module, "_YAMA", tmp_path / "scope")
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() or 7)
-    monkeypatch.setattr(module, "_status", lambda pid: {"TracerPid": "0", "Uid": f"{os.geteuid()}"})
+    monkeypatch.setattr(module, "_status", lambda pid: {"TracerPid": "0", "VmSize": "9 kB", "Uid": f"{os.geteuid()}"})
+    monkeypatch.setattr(module, "_owner", lambda pid: os.geteuid())
 
     assert yama_scope() == int(scope)
     assert told in why_not(os.getpid())
@@ -90,9 +91,27 @@ def test_a_process_that_is_gone_or_anothers_says_so(monkeypatch: pytest.MonkeyPa
     """Each in words of its own."""
     assert why_not(GONE) == f"process {GONE} is gone"
     monkeypatch.setattr(os, "geteuid", lambda: 7)
-    monkeypatch.setattr(module, "_status", lambda pid: {"TracerPid": "0", "Uid": "8 8 8 8"})
+    monkeypatch.setattr(module, "_status", lambda pid: {"TracerPid": "0", "VmSize": "9 kB", "Uid": "8 8 8 8"})
 
     assert "is not yours (user 8, you are 7)" in why_not(1)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ({"State": "Z (zombie)"}, "has ended already"),
+        ({"State": "S (sleeping)"}, "is a part of the kernel"),
+        ({"State": "S (sleeping)", "VmSize": "9 kB", "Uid": "7", "CapPrm": "01"}, "has capabilities that you have not"),
+        ({"State": "S (sleeping)", "VmSize": "9 kB", "Uid": "7", "CapPrm": "00"}, "keeps others from looking at it"),
+    ],
+)
+def test_who_cannot_be_held_says_why(status: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel refuses in three words is told with its reason."""
+    monkeypatch.setattr(os, "geteuid", lambda: 7)
+    monkeypatch.setattr(module, "_owner", lambda pid: 0)
+    monkeypatch.setattr(module, "_status", lambda pid: {"CapEff": "00"} if pid == os.getpid() else status)
+
+    assert told in why_not(GONE)
 
 
 def test_a_program_names_its_task_as_the_kernel_does() -> None:
