@@ -15,7 +15,9 @@ import signal
 import struct
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Final
 
 from ior_nb.engine.collector import wire
@@ -67,7 +69,7 @@ class Ptrace:
         self._rows: list[tuple[Any, ...]] = []
         self._taken = 0  # rows of earlier blocks
         self._made = 0
-        self._blocks: list[tuple[str, Any]] = []
+        self._notes: list[tuple[str, int, Any]] = []  # what, how many rows were made before, more
         self._wanted: frozenset[int] = frozenset()
         self._letting_go = False
         self.died = ""
@@ -117,17 +119,19 @@ class Ptrace:
 
     def take(self) -> Block:
         """Return what has happened. A call is noted before the program goes on."""
-        count, others = len(self._rows), len(self._blocks)
-        rows, notes = self._rows[:count], self._blocks[:others]
-        first = self._taken
-        del self._rows[:count], self._blocks[:others]
+        count, first = len(self._rows), self._taken
+        rows = self._rows[:count]
+        known = bisect_right(self._notes, first + count, key=itemgetter(1))  # the thread goes on meanwhile
+        notes = self._notes[:known]
+        del self._rows[:count], self._notes[:known]
         self._taken += count
         block = Block(columns(rows))
-        for kind, value in notes:
+        for kind, made, value in notes:
+            row = max(made - first, 0)
             match kind:
                 case "born":
                     child, birth = value
-                    block.born[child] = birth._replace(row=min(max(birth.row - first, 0), count))
+                    block.born[child] = birth._replace(row=row)
                 case "ended":
                     block.ended.append(value)
                 case "compat" | "unknown" | "before":
@@ -135,7 +139,7 @@ class Ptrace:
                 case "socket":
                     block.sockets[value[0]] = value[1]
                 case _:
-                    getattr(block, kind).append(value._replace(row=min(max(value.row - first, 0), count)))
+                    getattr(block, kind).append(Change(row, *value))
         return block
 
     def detach(self) -> Block:
@@ -262,7 +266,7 @@ class Ptrace:
             if opened.nr == NUMBERS.get("clone3"):
                 flags = int.from_bytes(memory(tid, opened.args[0], 8) or b"", "little")
             thread = bool(flags & CLONE_THREAD)
-        self._blocks.append(("born", (child, Birth(tid, thread, self._made))))
+        self._tell("born", (child, Birth(tid, thread)))
         self._held.setdefault(child, False)
 
     def _executed(self, tid: int) -> None:
@@ -274,12 +278,12 @@ class Ptrace:
                 self._open[tid] = self._open.pop(before)
         self._held[tid] = True  # the end of the execve comes next
         opened = self._open.get(tid)
-        self._blocks.append(("execs", Change(self._made, tid, (opened.path if opened else None) or b"")))
+        self._tell("execs", (tid, (opened.path if opened else None) or b""))
 
     def _gone(self, tid: int) -> None:
         self._held.pop(tid, None)
         self._cut_off(tid)
-        self._blocks.append(("ended", (tid, time.clock_gettime_ns(time.CLOCK_BOOTTIME))))
+        self._tell("ended", (tid, time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
 
     def _cut_off(self, tid: int) -> None:
         """Note a call that will not return, where there is one."""
@@ -297,9 +301,9 @@ class Ptrace:
             _, arch, _, _, nr, *args = _WORDS.unpack_from(raw)
             self._held[tid] = True
             if arch != _ARCH or nr >> 30 & 1:
-                self._blocks.append(("compat", None))
+                self._tell("compat")
             elif nr not in PLANS:
-                self._blocks.append(("unknown", None))
+                self._tell("unknown")
             else:
                 self._begin(tid, nr, tuple(args))
         elif op == _EXIT:
@@ -321,24 +325,21 @@ class Ptrace:
         wanted = opened.nr in self._wanted
         opened.leave(tid, value, wanted=wanted)
         if value >= 0:
-            self._tell(tid, opened, PLANS[opened.nr].call.name, value)
+            self._changes(tid, opened, PLANS[opened.nr].call.name, value, after=int(wanted))
         if wanted:
             self._note(opened.row(tid, value, now - opened.time, 0))
 
-    def _tell(self, tid: int, opened: Opened, name: str, value: int) -> None:
-        """Note what a call changes beyond itself."""
+    def _changes(self, tid: int, opened: Opened, name: str, value: int, *, after: int) -> None:
+        """Note what a call changes beyond itself: its name for its own row already, directories after that."""
         args = opened.args
         if name == "prctl" and args[0] == SET_NAME:
-            called = string(tid, args[1])[0] or b""
-            self._blocks.append(("comms", Change(self._made, tid, called[:NAME_BYTES])))
+            self._tell("comms", (tid, (string(tid, args[1])[0] or b"")[:NAME_BYTES]))
         elif name == "chdir":
-            self._blocks.append(("folders", Change(self._made + 1, tid, opened.path or b"")))
+            self._tell("folders", (tid, opened.path or b""), after)
         elif name == "chroot":
-            self._blocks.append(("roots", Change(self._made + 1, tid, opened.path or b"")))
+            self._tell("roots", (tid, opened.path or b""), after)
         elif name == "fchdir":
-            self._blocks.append(
-                ("folders", Change(self._made + 1, tid, unescaped((opened.file or b"").partition(b"\0")[0])))
-            )
+            self._tell("folders", (tid, unescaped((opened.file or b"").partition(b"\0")[0])), after)
         elif name in ("socket", "socketpair", "accept", "accept4"):
             word = socket_word(args[0], args[1], args[2])
             ends = [value]
@@ -349,7 +350,10 @@ class Ptrace:
             for end in [file_behind(tid, end)[0] for end in ends] if word else ():
                 if end is not None:
                     self._sockets[end] = word
-                    self._blocks.append(("socket", (end, word)))
+                    self._tell("socket", (end, word))
+
+    def _tell(self, what: str, value: Any = None, after: int = 0) -> None:
+        self._notes.append((what, self._made + after, value))
 
     def _note(self, row: tuple[Any, ...]) -> None:
         self._rows.append(row)

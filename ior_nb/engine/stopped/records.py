@@ -102,7 +102,8 @@ class Records:
         self.totals["seen"] += block.unread
         self.totals["lost_ring"] += block.unread
         self._sockets |= block.sockets
-        born = tasks.learn(set(np.unique(calls.tid).tolist()), block.born)
+        changed = {change.tid for change in (*block.execs, *block.comms, *block.folders, *block.roots)}
+        born = tasks.learn({*np.unique(calls.tid).tolist(), *changed}, block.born)
         pids = np.fromiter(map(tasks.pids.__getitem__, calls.tid.tolist()), np.int64, len(calls))
         chunks: list[np.ndarray] = [self._births()]
         comms = self._comms_of(block, born, chunks)
