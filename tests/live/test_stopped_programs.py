@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ior_nb import errors
+from ior_nb.engine.stopped.strace import Strace
 from ior_nb.engine.stopped.tasks import tracer_of
 from ior_nb.engine.stopping import PtraceEngine, StoppingEngine, StraceEngine
 from ior_nb.session.session import TracerSession
@@ -250,6 +252,23 @@ def test_processes_of_another_pid_namespace_have_their_parents(session: TracerSe
 
     assert len(parents) == 5
     assert {parent for pid, parent in parents.items() if pid != min(parents)} <= parents.keys()
+
+
+def test_no_number_of_processes_stops_strace() -> None:
+    """What strace says of each new process is taken: where nobody did, it would wait, and the program with it."""
+    strace = Strace()
+    with subprocess.Popen(
+        ["sh", "-c", "read x; i=0; while [ $i -lt 200 ]; do (:); i=$((i + 1)); done"], stdin=subprocess.PIPE
+    ) as many:
+        strace.attach([many.pid], frozenset())
+        fcntl.fcntl(strace._said, fcntl.F_SETPIPE_SZ, 4096)
+        assert many.stdin is not None
+        many.stdin.close()
+        ended = until(lambda: strace.gather() >= 0 and many.poll() is not None)
+        many.kill()
+        strace.detach()
+
+    assert ended
 
 
 EXECUTING = """

@@ -26,7 +26,7 @@ from ior_nb.engine.collector.processes import threads
 from ior_nb.engine.stopped.memory import file_behind, memory, string
 from ior_nb.engine.stopped.opened import PLANS, Opened, columns
 from ior_nb.engine.stopped.source import Birth, Block, Change
-from ior_nb.engine.stopped.tasks import CLONE_THREAD, NAME_BYTES, SET_NAME, tracer_of, why_not
+from ior_nb.engine.stopped.tasks import CLONE_THREAD, NAME_BYTES, SET_NAME, of_status, tracer_of, why_not
 from ior_nb.engine.stopped.words import socket_word, unescaped
 from ior_nb.syscalls.machine import NUMBERS
 
@@ -65,6 +65,7 @@ class Ptrace:
         os.ftruncate(self._memory, _MOST)
         self._doing = mmap.mmap(self._memory, _MOST, mmap.MAP_SHARED, mmap.PROT_READ)
         self._held: dict[int, bool] = {}  # task -> whether it stops next at the end of a call
+        self._early: set[int] = set()  # those of them that nobody had told of
         self._open: dict[int, Opened] = {}
         self._rows: list[tuple[Any, ...]] = []
         self._taken = 0  # rows of earlier blocks
@@ -230,7 +231,7 @@ class Ptrace:
             return
         number, event = status >> 8 & 0xFF, status >> 16
         if tid not in self._held:
-            self._held[tid] = False  # told before who made it
+            self._met_early(tid)
         if self._letting_go:
             if number == _SYSCALL_STOP:
                 self._syscall(tid)
@@ -257,8 +258,18 @@ class Ptrace:
         _ptrace(_EVENT_MESSAGE, tid, 0, ctypes.addressof(found))
         return found.value
 
+    def _met_early(self, tid: int) -> None:
+        """A task stops before its maker does that tells of it: /proc tells, while it stands still."""
+        self._held[tid] = False
+        self._early.add(tid)
+        pid, parent = of_status(tid)
+        self._tell("born", (tid, Birth(parent if pid == tid else pid, pid != tid)))
+
     def _born(self, tid: int, event: int) -> None:
         child = self._message(tid)
+        if child in self._early:
+            self._early.remove(child)
+            return
         opened = self._open.get(tid)
         thread = False
         if event == _EVENT_CLONE and opened is not None:

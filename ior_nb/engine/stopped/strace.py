@@ -59,8 +59,8 @@ class Strace:
 
     @property
     def descriptors(self) -> list[int]:
-        """Where its lines come."""
-        return [] if self._output < 0 else [self._output]
+        """Where its lines come, and what it says of each new process: it waits where nobody takes that."""
+        return [fd for fd in (self._output, self._said) if fd >= 0]
 
     def attach(self, pids: list[int], calls: frozenset[int]) -> None:
         """Start it; return when it holds every thread."""
@@ -105,7 +105,7 @@ class Strace:
         assert process is not None
         missing = set(pids)
         while missing and time.monotonic() < deadline and process.poll() is None:
-            select.select([self._said, self._output], [], [], 0.05)
+            select.select(self.descriptors, [], [], 0.05)
             self._read()
             self._hear()
             missing -= {int(m[1]) for m in re.finditer(rb"[Pp]rocess (\d+) attached", self._words)}
@@ -123,9 +123,11 @@ class Strace:
 
     def _hear(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._said, 1 << 16):
+            while self._said >= 0:
+                data = os.read(self._said, 1 << 16)
                 self._words += data
-                del self._words[: -(1 << 16)]
+                if not data:
+                    self._said = _closed(self._said)
 
     def _read(self) -> bool:
         """Read what there is; tell whether more may come."""
@@ -148,12 +150,10 @@ class Strace:
     def gather(self) -> int:
         """Read what there is, so that nobody waits for us; return how many bytes wait to be understood."""
         if self._output >= 0 and not self._read():
-            self._closed()
+            self._output = _closed(self._output)
+        self._hear()
+        self._words.clear()
         return len(self._text)
-
-    def _closed(self) -> None:
-        output, self._output = self._output, -1
-        os.close(output)
 
     @property
     def died(self) -> str:
@@ -180,25 +180,28 @@ class Strace:
                 process.send_signal(signal.SIGTERM)
             deadline = time.monotonic() + _PATIENCE_S
             while process.poll() is None:
-                if self._output >= 0:
-                    select.select([self._output], [], [], 0.01)
-                    self.gather()
+                select.select(self.descriptors, [], [], 0.01)
+                self.gather()
                 if time.monotonic() > deadline:
                     process.kill()
-        if self._output >= 0:
-            self.gather()
+        self.gather()
         if self._text and not self._text.endswith(b"\n"):
             self._text += b" <detached ...>\n"
         block = self.take()
-        for fd in (self._output, self._said):
-            if fd >= 0:
-                os.close(fd)
+        for fd in self.descriptors:
+            os.close(fd)
         self._output = self._said = -1
         return block
 
     def unended(self) -> Block:
         """Return the calls that had not ended, after `detach`."""
         return self._lines.unended()
+
+
+def _closed(fd: int) -> int:
+    """Close it; return that there is none."""
+    os.close(fd)
+    return -1
 
 
 def version() -> tuple[str, str]:

@@ -94,7 +94,7 @@ class Tasks:
             pid, parent = (up, self.parents.get(up, 0)) if birth.thread else (tid, up)
             name = self.comms.get(birth.maker)
         else:
-            pid, parent = _of_status(tid)
+            pid, parent = of_status(tid)
             name = None
             self._early.add(tid)
         self.pids[tid] = pid
@@ -148,7 +148,7 @@ def _status(tid: int) -> dict[str, str]:
     return {}
 
 
-def _of_status(tid: int) -> tuple[int, int]:
+def of_status(tid: int) -> tuple[int, int]:
     """Return process and parent of a task; one that is gone already is taken for a process."""
     status = _status(tid)
     return int(status.get("Tgid", tid)), int(status.get("PPid", 0))
