@@ -56,11 +56,11 @@ class FilterSyntaxError(ConfigError):
 
 
 class NoCommand(ConfigError):
-    """The command to trace is not there, or is no program.
+    """The command to trace is not there, is no program, or was ended before it began.
 
     Args:
         message: one line.
-        status: the exit status a shell has for it: 127 not found, 126 not executable.
+        status: the exit status a shell has for it: 127 not found, 126 not executable, 128 + n ended by signal n.
     """
 
     def __init__(self, message: str, status: int) -> None:

@@ -91,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1 if any(f.ok is False for f in findings) else 0
     try:
         if options.verb == "convert":
+            if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             with contextlib.suppress(KeyboardInterrupt):
                 print(printable_lines(converted(options)))
                 return 0

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ior_nb import real
-from ior_nb.errors import SourceUnavailable
+from ior_nb.errors import NoCommand, SourceUnavailable
 from ior_nb.session.plan import Command
 
 __all__ = ["Child", "environment"]
@@ -137,6 +137,12 @@ class Child:
                 self.kill()
             raise
         return self._status()
+
+    def ended_early(self) -> NoCommand:
+        """Return the error that says that it has ended before it could execute."""
+        status = self._status() or 0
+        why = f"by signal {status - 128}" if status > 128 else f"with status {status}"
+        return NoCommand(f"the command was ended before it began, {why}: nothing was traced", status)
 
     def signal(self, number: int) -> None:
         """Send it a signal, if it is still there."""

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from ior_nb.engine.contract import Engine
-from ior_nb.errors import IorError, SourceUnavailable
+from ior_nb.errors import IorError, SourceError, SourceUnavailable
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import FOR_EVER, boot_clock, moment
@@ -123,7 +123,10 @@ class Stretch(Books):
         try:
             self._begin()
         except BaseException as error:
+            over = self.child is not None and self.child.ended(0)
             self.take_back()
+            if over and self.child is not None and isinstance(error, SourceError):
+                raise self.child.ended_early() from error
             if isinstance(error, OSError) and not isinstance(error, IorError):
                 raise SourceUnavailable(f"the trace cannot be started: {error.strerror or error}") from error
             raise

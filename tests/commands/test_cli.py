@@ -412,6 +412,25 @@ def test_duration_ends_a_command() -> None:
     assert "complete:" in done.stderr
 
 
+LOADING = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == "ior_nb.commands.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from ior_nb.__main__ import main
+main()
+"""
+
+
+def test_an_interrupt_while_modules_are_loaded_ends_it_in_silence() -> None:
+    """As it ends any other program: no lines of ours."""
+    ended = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+
+
 @pytest.mark.live
 def test_an_interrupt_ends_a_process_trace_with_its_summary() -> None:
     """SIGINT on `--pid` stops tracing and reports; the process goes on."""

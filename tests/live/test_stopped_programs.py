@@ -19,6 +19,7 @@ from ior_nb import errors
 from ior_nb.engine.stopped.strace import Strace
 from ior_nb.engine.stopped.tasks import tracer_of
 from ior_nb.engine.stopping import PtraceEngine, StoppingEngine, StraceEngine
+from ior_nb.runtime import EventBatch, TraceOptions
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
 from ior_nb.syscalls.machine import NUMBERS
@@ -146,6 +147,7 @@ def test_a_killed_strace_leaves_the_program_alive(session: TracerSession, progra
 SESSION = """
 import sys
 sys.path.insert(0, {root!r})
+from ior_nb.runtime import EventBatch, TraceOptions
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
 from ior_nb.syscalls.machine import NUMBERS
@@ -252,6 +254,25 @@ def test_processes_of_another_pid_namespace_have_their_parents(session: TracerSe
 
     assert len(parents) == 5
     assert {parent for pid, parent in parents.items() if pid != min(parents)} <= parents.keys()
+
+
+def test_a_command_that_was_ended_at_its_gate_has_its_own_status(
+    session: TracerSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt ends the command before it is held: that is told, and not that it cannot be held."""
+    engine = session.engine()
+    start = engine.start
+
+    def interrupted(options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
+        os.kill(options.scope.pids[0], signal.SIGINT)
+        assert until(lambda: state_of(options.scope.pids[0]) == "Z")
+        return start(options, on_batch)
+
+    monkeypatch.setattr(engine, "start", interrupted)
+    with pytest.raises(errors.NoCommand, match="by signal 2") as told, trace(command=["true"], session=session):
+        pass
+
+    assert told.value.status == 130
 
 
 def test_no_number_of_processes_stops_strace() -> None:
