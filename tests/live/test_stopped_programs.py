@@ -234,6 +234,7 @@ def test_a_child_begins_with_what_its_maker_had(session: TracerSession, tmp_path
     ]
 
 
+@pytest.mark.parametrize("engine", [PtraceEngine], ids=["ptrace"], indirect=True)
 def test_a_thread_that_ends_at_once_has_its_name(session: TracerSession) -> None:
     """A thread names itself, makes a call and ends: the row has that name."""
     body = "libc.prctl(15, b'a/short one', 0, 0, 0), libc.access(b'/by-thread', 0)"

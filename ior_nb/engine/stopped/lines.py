@@ -18,7 +18,7 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.engine.roles import RESULT_FD
 from ior_nb.engine.stopped.source import Birth, Block, Calls, Change
-from ior_nb.engine.stopped.tasks import CLONE_THREAD, SET_NAME
+from ior_nb.engine.stopped.tasks import CLONE_PARENT, CLONE_THREAD, SET_NAME
 from ior_nb.engine.stopped.words import (
     error_number,
     file_of,
@@ -361,9 +361,9 @@ class Lines:
             if ret < 0 or calls.flags[k] & wire.EF_IN_FLIGHT:
                 continue
             if call.name in _MAKING and ret > 0:
-                flags = _FLAGS.search(b",".join(words))
+                flags = number(m[1]) if (m := _FLAGS.search(b",".join(words))) else 0
                 made = int(m[1]) if (m := _CALLED_HERE.match(file)) else ret
-                block.born[made] = Birth(tid, bool(flags and number(flags[1]) & CLONE_THREAD), k)
+                block.born[made] = Birth(tid, bool(flags & CLONE_THREAD), k, bool(flags & CLONE_PARENT))
             elif call.name in ("execve", "execveat"):
                 block.execs.append(Change(k, tid, calls.path[k] or b""))
             elif naming:

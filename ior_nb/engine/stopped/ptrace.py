@@ -26,7 +26,7 @@ from ior_nb.engine.collector.processes import threads
 from ior_nb.engine.stopped.memory import file_behind, memory, string
 from ior_nb.engine.stopped.opened import PLANS, Opened, columns
 from ior_nb.engine.stopped.source import Birth, Block, Change
-from ior_nb.engine.stopped.tasks import CLONE_THREAD, NAME_BYTES, SET_NAME, of_status, tracer_of, why_not
+from ior_nb.engine.stopped.tasks import CLONE_PARENT, CLONE_THREAD, NAME_BYTES, SET_NAME, of_status, tracer_of, why_not
 from ior_nb.engine.stopped.words import socket_word, unescaped
 from ior_nb.syscalls.machine import NUMBERS
 
@@ -246,7 +246,7 @@ class Ptrace:
             self._call(_LISTEN, tid)
         elif event:
             if event in (_EVENT_FORK, _EVENT_VFORK, _EVENT_CLONE):
-                self._born(tid, event)
+                self._born(tid)
             elif event == _EVENT_EXEC:
                 self._executed(tid)
             self._call(_SYSCALL, tid)
@@ -265,19 +265,19 @@ class Ptrace:
         pid, parent = of_status(tid)
         self._tell("born", (tid, Birth(parent if pid == tid else pid, pid != tid)))
 
-    def _born(self, tid: int, event: int) -> None:
+    def _born(self, tid: int) -> None:
         child = self._message(tid)
         if child in self._early:
             self._early.remove(child)
             return
         opened = self._open.get(tid)
-        thread = False
-        if event == _EVENT_CLONE and opened is not None:
+        flags = 0
+        if opened is not None and opened.nr == NUMBERS["clone"]:
             flags = opened.args[0]
-            if opened.nr == NUMBERS.get("clone3"):
-                flags = int.from_bytes(memory(tid, opened.args[0], 8) or b"", "little")
-            thread = bool(flags & CLONE_THREAD)
-        self._tell("born", (child, Birth(tid, thread)))
+        elif opened is not None and opened.nr == NUMBERS["clone3"]:
+            flags = int.from_bytes(memory(tid, opened.args[0], 8) or b"", "little")
+        birth = Birth(tid, bool(flags & CLONE_THREAD), sibling=bool(flags & CLONE_PARENT))
+        self._tell("born", (child, birth))
         self._held.setdefault(child, False)
 
     def _executed(self, tid: int) -> None:

@@ -28,6 +28,8 @@ class Birth(NamedTuple):
     """Whether it is one of the maker's process."""
     row: int = 0
     """How many calls of the block the maker may have made before."""
+    sibling: bool = False
+    """Whether its parent is that of its maker."""
 
 
 class Calls:

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 CLONE_THREAD: Final = 0x10000
+CLONE_PARENT: Final = 0x8000
 SET_NAME: Final = 15  # PR_SET_NAME
 NAME_BYTES: Final = 15
 """Of a thread's name: TASK_COMM_LEN without its end."""
@@ -91,7 +92,8 @@ class Tasks:
     def _add(self, tid: int, birth: Birth | None) -> None:
         if birth is not None and birth.maker in self.pids:
             up = self.pids[birth.maker]
-            pid, parent = (up, self.parents.get(up, 0)) if birth.thread else (tid, up)
+            pid = up if birth.thread else tid
+            parent = self.parents.get(up, 0) if birth.thread or birth.sibling else up
             name = self.comms.get(birth.maker)
         else:
             pid, parent = of_status(tid)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.stopped.lines import Lines, without
-from ior_nb.engine.stopped.source import Block
+from ior_nb.engine.stopped.source import Birth, Block
 from ior_nb.engine.stopped.words import file_of, nanoseconds, number, socket_word, text_of, total_of, unescaped
 from ior_nb.syscalls import BY_NAME, NATIVE, resolve
 
@@ -230,7 +230,19 @@ def test_new_tasks_are_told_apart_from_new_processes() -> None:
         line(1, 2, "vfork() = 4 <0.000000001>"),
     )
 
-    assert block.born == {2: (1, True, 0), 3: (1, False, 1), 4: (1, False, 2)}
+    assert block.born == {2: Birth(1, True, 0), 3: Birth(1, False, 1), 4: Birth(1, False, 2)}
+
+
+def test_a_thread_has_the_name_that_was_asked_for_at_once() -> None:
+    """Names that were found right after the lines are in their order, whichever call has failed."""
+    lines = Lines()
+    for name in (b"one", b"", b"two"):
+        lines.name(1, name)
+    text = line(1, 0, 'prctl(0xf, ""...) = 0 <0.000000001>')
+    failed = line(1, 1, "prctl(0xf, 0x1) = -1 EFAULT (Bad address) <0.000000001>")
+    block = lines.read(f"{text}{failed}{text}".encode(), 0)
+
+    assert [change.text for change in block.comms] == [b"one", b"two"]
 
 
 def test_a_task_of_another_pid_namespace_has_the_number_it_has_here() -> None:
@@ -242,7 +254,7 @@ def test_a_task_of_another_pid_namespace_has_the_number_it_has_here() -> None:
     )  # fmt: skip
 
     assert block.calls.ret.tolist() == [4, 5]
-    assert block.born == {1704: (1, False, 0), 1705: (1, True, 1)}
+    assert block.born == {1704: Birth(1, False, 0), 1705: Birth(1, True, 1)}
 
 
 def test_the_protocol_of_a_socket_is_the_one_the_kernel_chose() -> None:

@@ -39,6 +39,14 @@ def test_a_number_that_is_in_use_again_is_another_task() -> None:
     assert tasks.parents[GONE] == GONE + 1
 
 
+def test_a_child_may_be_its_makers_sibling() -> None:
+    """With CLONE_PARENT the parent is that of the maker."""
+    tasks = Tasks({7: 1})
+    tasks.learn({7, GONE}, {GONE: Birth(7, False, sibling=True)})
+
+    assert tasks.parents[GONE] == 1
+
+
 def test_a_birth_that_is_told_late_changes_nothing() -> None:
     """A vfork returns when its child has executed a program, or has ended: what is known of the child stays."""
     tasks = Tasks({7: 1})
