@@ -84,7 +84,7 @@ export default panel((view) => {
         {
           class: "ov-row",
           title: `show only ${printable(row.text)}`,
-          onclick: () => view.act("narrow", { dimension: row.dimension, value: row.value }),
+          onclick: () => view.act("narrow", { dimension: row.dimension, value: row.value, host: row.host }),
         },
         bar,
         label,
