@@ -9,8 +9,9 @@ import numpy as np
 from ior_nb.aggregate.groups import ByText
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.rows import Rows, read
 
-__all__ = ["Hosts", "Which"]
+__all__ = ["Hosts", "Which", "several"]
 
 _ID_BITS: Final = 22  # PID_MAX_LIMIT of the kernel is 1 << 22
 
@@ -42,3 +43,13 @@ class Hosts:
     def names(self, which: np.ndarray) -> np.ndarray:
         """Return the names of hosts."""
         return self._groups.names(which)
+
+
+def several(rows: Rows) -> bool:
+    """Tell whether rows are of more than one host: then ids alone do not say whose they are."""
+    hosts, seen = Hosts(), set[int]()
+    for batch in read(rows, "host"):
+        seen.update(host for host, _ in hosts.of(batch))
+        if len(seen) > 1:
+            return True
+    return False

@@ -23,6 +23,7 @@ import traitlets
 from ior_nb.errors import IorError
 from ior_nb.runtime import Completeness, Filter, LiveRuntime, Snapshot, own
 from ior_nb.runtime.filter import Node, Text, node_of_value
+from ior_nb.runtime.frames import IDS
 from ior_nb.runtime.peers import peer_of
 from ior_nb.runtime.text import escaped_html
 from ior_nb.widgets.page import script, style
@@ -32,7 +33,6 @@ from ior_nb.widgets.views import Views
 __all__ = ["Panel"]
 
 _LOG: Final = logging.getLogger(__name__)
-_OF_A_HOST: Final = ("pid", "tid")
 logging.getLogger("ior_nb").addHandler(logging.NullHandler())  # else a thread's log would be written into the notebook
 
 
@@ -117,7 +117,7 @@ class Panel(anywidget.AnyWidget):
         """
         if dimension == "file" and (peer := peer_of(str(value))):
             dimension, value = "peer", peer
-        of_host = dimension in _OF_A_HOST and self.runtime.control.state().hosts
+        of_host = dimension in IDS and self.runtime.control.state().hosts
         where = [node_of_value("host", host) if host else Text("host", "~", "^$")] if of_host else []
         self.narrow(*where, node_of_value(dimension, value, directory=directory))
 

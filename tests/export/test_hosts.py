@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+import pytest
+
 from ior_nb.export import EXPORTERS, About
+from ior_nb.export.stacks import one_line, stacks
+from ior_nb.result.figures import diff_flame
 from ior_nb.runtime import EventBatch
 from tests.fakes import batch
 
@@ -33,6 +37,11 @@ def rows(*hosts: str) -> EventBatch:
 def written(events: EventBatch, name: str, **options: Any) -> bytes:
     """Return the file of a format."""
     return b"".join(EXPORTERS[name].function()(events, About(), **options))
+
+
+def without_host(found: EventBatch) -> EventBatch:
+    """Return the rows as they were before anybody asked where they are from."""
+    return found.with_columns(host=found["host"] * 0)
 
 
 def events(found: EventBatch) -> list[dict[str, Any]]:
@@ -82,6 +91,36 @@ def test_numbers_of_processes_are_those_nobody_has() -> None:
 def test_trace_events_of_one_host_name_none() -> None:
     """A recording that says its host is the file that its trace would have been."""
     one = rows("ada")
-    plain = one.with_columns(host=one["host"] * 0)
 
-    assert written(one, "perfetto") == written(plain, "perfetto")
+    assert written(one, "perfetto") == written(without_host(one), "perfetto")
+
+
+@pytest.mark.parametrize("name", ["folded", "speedscope"])
+def test_stacks_tell_ids_of_hosts_apart(name: str) -> None:
+    """Above an id stands its host, of several; one host is the stacks it always was."""
+    several = written(rows("ada", "b;b"), name, fields="syscall,pid").decode()
+    one = rows("ada")
+
+    assert "ada" in several
+    assert one_line(["b;b"]) in several if name == "folded" else "b;b" in several
+    assert written(one, name, fields="syscall,pid") == written(without_host(one), name, fields="syscall,pid")
+
+
+def test_a_host_stands_above_its_ids() -> None:
+    """In stacks of rows of several hosts, once, and where the user puts it when he does."""
+    both = rows("ada", "")
+    found = stacks(both, "syscall,tid,pid")
+
+    assert found.fields == ("syscall", "host", "tid", "pid")
+    assert ("read", "ada", "7", "7") in found.frames
+    assert ("read", "7", "7") in found.frames  # a host without a name has no frame
+    assert stacks(both, "tid,host").fields == ("tid", "host")
+    assert stacks(both, "comm,file").fields == ("comm", "file")
+
+
+def test_a_comparison_has_the_same_frames_on_both_sides() -> None:
+    """A run on one host is compared with one on two host by host."""
+    figure = diff_flame(rows("ada"), rows("ada", "bob"), "pid", "count")
+
+    assert list(figure.data[0].labels).count("ada") == 1
+    assert list(figure.data[0].labels).count("bob") == 1

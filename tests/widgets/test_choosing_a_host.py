@@ -104,9 +104,10 @@ def test_a_click_on_a_process_narrows_to_its_host(
     """The id of a process means something on its host alone, whatever that is called."""
     assert act(opened(lambda: make_panel(panel, recorded)), "narrow", dimension="pid", value=7, host=host) == ""
     source = recorded.statistics()
+    snapshot = source.snapshot() if source else None
 
-    assert source is not None
-    assert source.snapshot().calls == calls
+    assert snapshot is not None
+    assert snapshot.calls == calls
 
 
 def test_a_click_names_no_host_where_there_is_one(desk: Desk, opened: Open) -> None:
@@ -133,3 +134,17 @@ def test_the_stream_says_where_rows_ran(recorded: Desk, opened: Open) -> None:
 
     assert "host" in sent[-1]["columns"]
     assert "ada:7" in panel.still()
+
+
+@pytest.mark.parametrize(("host", "calls"), [("ada", 3), (ODD, 5), ("", 2)], ids=["plain", "odd", "nameless"])
+def test_a_frame_of_a_process_is_that_of_its_host(recorded: Desk, opened: Open, host: str, calls: int) -> None:
+    """By process a flame graph has the host above each id; the filter of a frame asks for both."""
+    panel = opened(lambda: make_panel("flame", recorded))
+    assert act(panel, "fields", fields=["pid", "syscall"]) == ""
+    assert looked(panel)["fields"] == ["host", "pid", "syscall"]
+    assert act(panel, "narrow", path=[*([["host", host]] if host else []), ["pid", "7"]]) == ""
+    source = recorded.statistics()
+    snapshot = source.snapshot() if source else None
+
+    assert snapshot is not None
+    assert snapshot.calls == calls

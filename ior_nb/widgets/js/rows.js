@@ -187,8 +187,7 @@ function decoded({ columns, errors }, buffers, last) {
   for (let i = Math.max(0, c.seq.length - last); i < c.seq.length; i++) {
     const kind = c.kind[i] & 7;
     rows.push({
-      // Rows of several hosts have the same numbers.
-      key: kind === WARNING ? `w${c.time[i]}` : c.host ? `${c.seq[i]} ${c.time[i]} ${words[c.host[i]].raw}` : c.seq[i],
+      key: kind === WARNING ? `w${c.time[i]}` : c.seq[i],
       kind,
       first: Boolean(c.kind[i] & 8),
       probe: Boolean(c.kind[i] & 16),
