@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from ior_nb.aggregate.groups import ByText
@@ -13,8 +11,6 @@ from ior_nb.runtime.index import Index
 from ior_nb.runtime.rows import Rows, read
 
 __all__ = ["Apart", "Hosts", "Which", "hosts_of", "several"]
-
-_ID_BITS: Final = 22  # PID_MAX_LIMIT of the kernel is 1 << 22
 
 Which = slice | np.ndarray
 """Rows of a batch."""
@@ -34,13 +30,6 @@ class Hosts:
             return [(host, slice(None)) for host in self._groups.coded(batch, codes[:1]).tolist()]
         numbers = self._groups.coded(batch, codes)
         return [(host, np.flatnonzero(numbers == host)) for host in np.unique(numbers).tolist()]
-
-    def ids(self, batch: EventBatch, name: str) -> np.ndarray:
-        """Return a column of ids as 32 bits, in which those of each host are others."""
-        ids = batch[name].astype(np.uint32)
-        for host, which in self.of(batch):
-            ids[which] += np.uint32(host << _ID_BITS & 0xFFFFFFFF)
-        return ids
 
     def names(self, which: np.ndarray) -> np.ndarray:
         """Return the names of hosts."""

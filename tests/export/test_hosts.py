@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv as reader
+import io
 import json
 from typing import Any, Final
 
@@ -124,3 +126,19 @@ def test_a_comparison_has_the_same_frames_on_both_sides() -> None:
 
     assert list(figure.data[0].labels).count("ada") == 1
     assert list(figure.data[0].labels).count("bob") == 1
+
+
+def test_csv_says_the_host_of_each_row() -> None:
+    """As text that no spreadsheet runs."""
+    found = list(reader.DictReader(io.StringIO(written(rows("ada", "=1+1"), "csv").decode())))
+
+    assert [row["host"] for row in found] == ["ada", "ada", "'=1+1", "'=1+1", "'=1+1"]
+
+
+def test_a_report_has_the_hosts_of_ids() -> None:
+    """In the tables of processes and of the slowest calls, of several; else there is no such column."""
+    several, one = (written(found, "html").decode() for found in (rows("ada", "<b>"), rows("ada")))
+
+    assert several.count(">host</th>") == 2
+    assert "<b></td>" not in several
+    assert ">host</th>" not in one
