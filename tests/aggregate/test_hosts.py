@@ -93,7 +93,7 @@ def test_a_connection_is_that_of_one_host() -> None:
 
 def test_numbers_of_hosts_do_not_meet() -> None:
     """Whatever order hosts come in, alone in a batch or with others, equal values of one are one number."""
-    apart, found = Apart(), []
+    apart, found = Apart(), list[tuple[str, int, int]]()
     for hosts in (["ada"] * 3, ["bob", "ada", "bob"], ["bob"] * 3):
         several = batch(host=list(hosts), inode=[1, 1 << 63, 1])
         numbers = apart.of(several, "inode", np.array([0, 1, 2]))

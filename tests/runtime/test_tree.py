@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_merged_trees_are_the_trie_of_all_rows(hosts: list[list[tuple[object, ..
 @given(hosts=HOSTS)
 def test_a_tree_of_a_host_has_it_for_a_frame(fields: str, hosts: list[list[tuple[object, ...]]]) -> None:
     """Where the host is asked for, the sum is the trie of rows that say theirs, which those of a live trace do not."""
-    options = {"fields": fields.split(","), "height_field": "duration"}
+    options: dict[str, Any] = {"fields": fields.split(","), "height_field": "duration"}
     names, tables, together = ("ada", "/f", "\u202eb;"), new_tables(), LiveTrie(**options)
     for name, events in zip(names, hosts, strict=True):
         batch = rows(events, tables)

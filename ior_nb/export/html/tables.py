@@ -154,16 +154,16 @@ def _processes(rows: Rows, about: About) -> str:
         _Column("time", found["time_ns"].tolist(), show_ns),
         _Column("threads", found["threads"].tolist(), _count),
         _Column("parent", found["ppid"].tolist(), lambda pid: str(pid) if pid else ""),
-        *_hosts(found.get("host", ())),
+        *_hosts(found.get("host", np.zeros(0))),
         _Column("process", found["pid"].tolist(), str),
         _Column("name", found["comm"].tolist()),
     ]
     return _section("Processes", columns, opened=False)
 
 
-def _hosts(names: Sequence[str]) -> list[_Column]:
+def _hosts(names: np.ndarray) -> list[_Column]:
     """Return the column of hosts, where ids are of several."""
-    return [_Column("host", list(names))] if len(names) else []
+    return [_Column("host", names.tolist())] if len(names) else []
 
 
 def _labels(rows: Rows, about: About) -> str:
