@@ -55,10 +55,10 @@ def test_a_tree_of_a_host_has_it_for_a_frame(fields: str, hosts: list[list[tuple
     """Where the host is asked for, the sum is the trie of rows that say theirs, which those of a live trace do not."""
     options: dict[str, Any] = {"fields": fields.split(","), "height_field": "duration"}
     names, tables, together = ("ada", "/f", "\u202eb;"), new_tables(), LiveTrie(**options)
+    parts = []
     for name, events in zip(names, hosts, strict=True):
-        batch = rows(events, tables)
-        together.ingest(batch.with_columns(host=np.full(len(batch), tables["host"].intern(name), np.int32)))
-    parts = [fed(events, **options).tree(1 << 20).of_host(name) for name, events in zip(names, hosts, strict=True)]
+        together.ingest(rows([(*event[:-1], name) for event in events], tables))
+        parts.append(fed([(*event[:-1], "") for event in events], **options).tree(1 << 20).of_host(name))
 
     assert stacks(trees_merged(parts)) == stacks(together.tree(1 << 20))
     assert all((part.parents[1:] < np.arange(1, len(part.parents))).all() for part in parts)
