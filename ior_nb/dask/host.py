@@ -27,6 +27,7 @@ from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
 from ior_nb.session.choice import Choice, best, made
 from ior_nb.session.hosts import Asked
 from ior_nb.session.plan import Request, plan
+from ior_nb.session.run import Run
 from ior_nb.session.session import TracerSession
 from ior_nb.session.window import Window
 
@@ -66,6 +67,20 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a host shows while it is traced, and last when that has ended."""
+
+    sheet: bytes
+    tree: bytes
+    """Both as `runtime.sheet` sends them."""
+    elapsed_ns: int
+    accounting: Accounting
+    engine: str
+    ahead_ns: int
+    """The scheduler's wall clock less the clock of the rows here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What came of a host."""
 
@@ -93,6 +108,8 @@ class Report:
     """Tasks nobody had room to note."""
     clock_error_ns: int = -1
     notes: tuple[str, ...] = ()
+    last: Shown | None = field(default=None, repr=False)
+    """What it showed in the end."""
 
     def line(self) -> str:
         """Return it in a line; raw."""
@@ -104,20 +121,6 @@ class Report:
         if self.missed:
             parts.append(f"{self.missed:,} tasks there was no room to note")
         return "; ".join([*parts, *self.notes])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What a host shows while it is traced."""
-
-    sheet: bytes
-    tree: bytes
-    """Both as `runtime.sheet` sends them."""
-    elapsed_ns: int
-    accounting: Accounting
-    engine: str
-    ahead_ns: int
-    """The scheduler's wall clock less the clock of the rows here."""
 
 
 @own.ours
@@ -211,12 +214,15 @@ class _Host:
             trie.reconfigure(fields)
         trie.set_count_field(metric)
         trie.set_height_field(second)
+        return self._sums(run, run.completeness().accounting)
+
+    def _sums(self, run: Run, accounting: Accounting) -> Shown:
         now, sheet = moment(), run.statistics.sheet()
         return Shown(
             sheet=sheet_to_bytes(sheet),
-            tree=tree_to_bytes(trie.tree()),
+            tree=tree_to_bytes(run.trie.tree()),
             elapsed_ns=sheet.elapsed_ns,
-            accounting=run.completeness().accounting,
+            accounting=accounting,
             engine=self.session.engine_name,
             ahead_ns=now.wall - now.boot + self.clock.offset_ns,
         )
@@ -225,10 +231,12 @@ class _Host:
         """End the trace, and give its rows their tasks."""
         if self.window is None:
             return self.report
+        run = self.session.running
         try:
             self.window.end()
+            last = self._sums(run, self.trace.accounting) if run is not None else None
             noted = read(sorted(spools(self.order.run).glob(f"*{ENDING}")))
-            return self._stamped(noted, clock)
+            return replace(self._stamped(noted, clock), last=last)
         except (IorError, OSError) as error:
             self.problem = f"the trace ended badly: {error}"
             return replace(self.report, accounting=self.trace.accounting)

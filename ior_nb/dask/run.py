@@ -7,7 +7,6 @@ import os
 import time
 import uuid
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
+    from ior_nb.dask.live import Cluster
     from ior_nb.session.hosts import Asked as Frames
     from ior_nb.widgets.dashboard import Dashboard
 
@@ -90,6 +90,7 @@ class Run:
         self._order = Order(run=run, folder=str(self.folder), token=f".ior-nb-{run}", engine=engine, wanted=request)
         self._leaders: dict[tuple[str, int], str] = {}
         self._running = False
+        self._views: list[Cluster] = []
 
     # ---- begin
 
@@ -196,6 +197,8 @@ class Run:
             ended[key] = replace(begun[key], problem=problem)
         self._running = False
         self.hosts = tuple(ended.values())
+        for view in self._views:
+            view.end({self._called(one.host, one.pid): one.last for one in self.hosts if one.last is not None})
 
     def _fetched(self, report: Report, address: str) -> Report:
         """Bring the recording of a host that does not have the folder; `rows` tells whether there is one."""
@@ -258,16 +261,17 @@ class Run:
 
         cluster = Cluster(self._client, ask, lambda: self._running, lambda: self.problems)
         cluster.wait()
+        if self._running:
+            self._views.append(cluster)
         return dashboard(cluster)
 
     def _names(self) -> dict[str, str]:
         """Return what each collector is called, by the address of the process it was begun in."""
-        of_host = {(where, pid): where.rsplit(" ", 2)[0] for where, pid in self._leaders}
-        several = {name for name, count in Counter(of_host.values()).items() if count > 1}
-        return {
-            address: f"{of_host[key]}-{key[1]}" if of_host[key] in several else of_host[key]
-            for key, address in self._leaders.items()
-        }
+        return {address: self._called(_host_of(where), pid) for (where, pid), address in self._leaders.items()}
+
+    def _called(self, host: str, pid: int) -> str:
+        """Return what a collector is called: its host, and its process as well where that has several."""
+        return f"{host}-{pid}" if sum(_host_of(where) == host for where, _ in self._leaders) > 1 else host
 
     @property
     def accounting(self) -> Accounting:
@@ -320,6 +324,10 @@ class Run:
         if not files:
             raise ConfigError(f"there is no recording: {'; '.join(self.lines()) or 'nothing was traced yet'}")
         return files
+
+
+def _host_of(place: str) -> str:
+    return place.rsplit(" ", 2)[0]
 
 
 def _told(error: object) -> str:

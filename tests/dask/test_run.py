@@ -56,6 +56,22 @@ def test_one_collector_serves_all_workers_of_a_place(client: Client, tmp_path: P
     assert left(client) == []
 
 
+def test_a_dashboard_shows_the_whole_trace_when_that_has_ended(client: Client, tmp_path: Path) -> None:
+    """However short it was: hosts say what they have at their end, and nobody need ask."""
+    with ior_nb.dask.trace(client, tmp_path, engine="demo") as run:
+        board = run.dashboard()
+        client.gather(client.map(pow, range(7), [2] * 7, pure=False))
+    statistics = board.runtime.statistics()
+    assert statistics is not None
+    state, shown = board.runtime.control.state(), statistics.snapshot()
+    board.close()
+
+    assert state.completeness.accounting == run.accounting
+    assert shown is not None
+    assert shown.calls >= len(run.trace())  # statistics of made-up rows have those of before, too
+    assert not [note for note in state.notes if "asked last" in note]
+
+
 def test_what_a_host_without_the_folder_recorded_is_fetched(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

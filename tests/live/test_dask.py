@@ -131,7 +131,7 @@ def test_a_host_without_rights_is_told_and_the_others_are_traced(
 
 
 def test_the_dashboard_adds_the_hosts_up(client: Client, folder: Path, tmp_path: Path) -> None:
-    """What it shows of all is the sum of what it shows of each; hosts send sums, and no rows."""
+    """What it shows of all is the sum of what it shows of each, and in the end of all rows; hosts send sums alone."""
     with ior_nb.dask.trace(client, tmp_path / "trace") as run:
         client.gather(client.map(size_of, sorted(map(str, folder.glob("*.csv"))), pure=False))
         board = run.dashboard()
@@ -141,9 +141,15 @@ def test_the_dashboard_adds_the_hosts_up(client: Client, folder: Path, tmp_path:
             source = board.runtime.statistics()
             assert source is not None
             found[host] = source.snapshot()
-        board.close()
+        board.runtime.control.choose("")
+    state, all_hosts = board.runtime.control.state(), board.runtime.statistics()
+    assert all_hosts is not None
+    at_its_end = all_hosts.snapshot()
+    board.close()
 
     assert all(found.values())
     calls = {host: shown.calls for host, shown in found.items() if shown is not None}
     assert calls[""] == calls["node-a"] + calls["node-b"]
     assert min(calls.values()) > 0
+    assert at_its_end is not None
+    assert at_its_end.calls >= len(run.trace()) == state.completeness.accounting.seen
