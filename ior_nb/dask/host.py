@@ -16,6 +16,7 @@ from typing import Any, Final
 from distributed import Nanny
 
 from ior_nb.dask import clocks
+from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
 from ior_nb.dask.spans import ENDING, Noted, read
 from ior_nb.dask.stamp import stamp
@@ -31,7 +32,21 @@ from ior_nb.session.run import Run
 from ior_nb.session.session import TracerSession
 from ior_nb.session.window import Window
 
-__all__ = ["Found", "Order", "Report", "Shown", "begin", "clean", "end", "find", "join", "piece", "shown", "spools"]
+__all__ = [
+    "Found",
+    "Order",
+    "Report",
+    "Shown",
+    "begin",
+    "clean",
+    "end",
+    "find",
+    "join",
+    "machine",
+    "piece",
+    "shown",
+    "spools",
+]
 
 _SHARED: Final = Path("/dev/shm")
 _PIECE: Final = 8 << 20
@@ -126,7 +141,13 @@ class Report:
 @own.ours
 def place() -> str:
     """Return what is the same for the processes of one host, as far as a collector is concerned."""
-    return f"{platform.node()} {boot_id()} {Path('/proc/self/ns/pid').readlink()}"
+    return f"{platform.node()} {machine()}"
+
+
+@own.ours
+def machine() -> str:
+    """Return what is the same for processes that have different numbers."""
+    return f"{boot_id()} {Path('/proc/self/ns/pid').readlink()}"
 
 
 def _name() -> str:
@@ -227,7 +248,7 @@ class _Host:
             ahead_ns=now.wall - now.boot + self.clock.offset_ns,
         )
 
-    def end(self, clock: Difference) -> Report:
+    def end(self, clock: Difference, above: Above) -> Report:
         """End the trace, and give its rows their tasks."""
         if self.window is None:
             return self.report
@@ -236,7 +257,7 @@ class _Host:
             self.window.end()
             last = self._sums(run, self.trace.accounting) if run is not None else None
             noted = read(sorted(spools(self.order.run).glob(f"*{ENDING}")))
-            return replace(self._stamped(noted, clock), last=last)
+            return replace(self._stamped(noted, clock, above), last=last)
         except (IorError, OSError) as error:
             self.problem = f"the trace ended badly: {error}"
             return replace(self.report, accounting=self.trace.accounting)
@@ -244,7 +265,7 @@ class _Host:
             with contextlib.suppress(IorError):
                 self.session.close()
 
-    def _stamped(self, noted: Noted, clock: Difference) -> Report:
+    def _stamped(self, noted: Noted, clock: Difference, above: Above) -> Report:
         trace = self.trace
         report = replace(
             self.report,
@@ -258,7 +279,7 @@ class _Host:
         if trace.recording is None:
             return replace(report, problem=trace.recording_error or "there is no recording")
         try:
-            made = stamp(trace.recording, self.target, noted, self.clock, clock)
+            made = stamp(trace.recording, self.target, noted, self.clock, clock, above, machine())
         except (IorError, OSError) as error:
             trace.recording.replace(self.target)  # whose rows are all there
             why = f"its rows have no tasks, for they could not be written anew: {error}"
@@ -317,13 +338,13 @@ async def shown(run: str, asked: Asked, dask_worker: Any) -> Shown | None:
     return await asyncio.to_thread(own.ours(host.shown), asked)
 
 
-async def end(run: str, dask_worker: Any) -> Report | None:
-    """End the trace of this host; None where none was begun in this process."""
+async def end(run: str, above: Above, dask_worker: Any) -> Report | None:
+    """End the trace of this host, whose rows stand below these labels; None where none was begun in this process."""
     host = _hosts.pop(run, None)
     if host is None:
         return None
     clock = await clocks.to_scheduler(dask_worker)
-    return await asyncio.to_thread(own.ours(host.end), clock)
+    return await asyncio.to_thread(own.ours(host.end), clock, above)
 
 
 @own.ours

@@ -93,18 +93,24 @@ class Cluster:
         ask: what asks the hosts.
         running: whether the trace goes on.
         problems: what went wrong, by host.
+        filter: what each host records.
     """
 
     filters: Filters
 
     def __init__(
-        self, client: Client, ask: Ask, running: Callable[[], bool], problems: Callable[[], Mapping[str, str]]
+        self,
+        client: Client,
+        ask: Ask,
+        running: Callable[[], bool],
+        problems: Callable[[], Mapping[str, str]],
+        filter: Filter | None = None,  # noqa: A002 - the field's own word
     ) -> None:
         self._client, self._ask, self._running, self._problems = client, ask, running, problems
         self._bindings = Bindings(1)
         self._asked: Asked = (("comm", "syscall", "path"), "count", "")
         self._hosts = Hosts(self._bindings, self._make, self._asked)
-        self.filters = _Fixed(lambda: self._bindings.stream().snapshot(), None, RLock())
+        self.filters = _Fixed(lambda: self._bindings.stream().snapshot(), filter, RLock())
         self.recording = _Recording()
         self._bindings.set_live_trace(self)
         self.control = Control(default_session(), self._bindings)

@@ -21,7 +21,7 @@ from ior_nb.runtime import own
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.labellog import Change, Log
 
-__all__ = ["LONGEST", "Label", "label"]
+__all__ = ["LONGEST", "Label", "follow", "label", "unfollow"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -58,6 +58,7 @@ class _Process:
         self.shared: list[Label] = []
         self.current: dict[int, str] = {}
         """What each thread that has a label is called; 0 for the shared ones."""
+        self.followers: tuple[list[tuple[int, str]], ...] = ()
         self._begins = RLock()
         self._log: Log | None = None
         self._broken = False
@@ -68,6 +69,9 @@ class _Process:
             self.current[thread] = text
         else:
             self.current.pop(thread, None)
+        if not thread:
+            for told in self.followers:
+                told.append((boot_clock(), text))
         if self._log is None and not self._broken:
             self._begin()
         if self._log is not None and not self._broken and not self._add(thread, text):
@@ -209,6 +213,18 @@ def label(text: str, *, shared: bool = False) -> Label:
         ConfigError: the text is empty or no text.
     """
     return Label(text, shared=shared)
+
+
+def follow() -> list[tuple[int, str]]:
+    """Return the shared label of this process, with 0 for its time, and from now on each change, with its own."""
+    told = [(0, _process.current.get(0, ""))]
+    _process.followers += (told,)
+    return told
+
+
+def unfollow(told: list[tuple[int, str]]) -> None:
+    """Have nothing more told. Idempotent."""
+    _process.followers = tuple(other for other in _process.followers if other is not told)
 
 
 def _checked(text: object) -> str:

@@ -57,8 +57,8 @@ def test_one_collector_serves_all_workers_of_a_place(client: Client, tmp_path: P
 
 
 def test_a_dashboard_shows_the_whole_trace_when_that_has_ended(client: Client, tmp_path: Path) -> None:
-    """However short it was: hosts say what they have at their end, and nobody need ask."""
-    with ior_nb.dask.trace(client, tmp_path, engine="demo") as run:
+    """However short it was: hosts say what they have at their end. It says what filter they have."""
+    with ior_nb.dask.trace(client, tmp_path, engine="demo", filter="syscall~read") as run:
         board = run.dashboard()
         client.gather(client.map(pow, range(7), [2] * 7, pure=False))
     statistics = board.runtime.statistics()
@@ -67,6 +67,7 @@ def test_a_dashboard_shows_the_whole_trace_when_that_has_ended(client: Client, t
     board.close()
 
     assert state.completeness.accounting == run.accounting
+    assert board.runtime.filters.text(board.runtime.filters.active) == "syscall~read"
     assert shown is not None
     assert shown.calls >= len(run.trace())  # statistics of made-up rows have those of before, too
     assert not [note for note in state.notes if "asked last" in note]

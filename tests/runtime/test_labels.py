@@ -16,7 +16,7 @@ import ior_nb
 from ior_nb.errors import ConfigError, IorWarning
 from ior_nb.runtime import labellog
 from ior_nb.runtime.labellog import Log, Reader, files
-from ior_nb.runtime.labels import LONGEST
+from ior_nb.runtime.labels import LONGEST, follow, unfollow
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -127,6 +127,20 @@ def test_a_shared_label_is_the_processs(place: Path) -> None:
         (threading.get_native_id(), ""),
         (0, ""),
     ]
+
+
+def test_who_follows_is_told_the_shared_labels() -> None:
+    """The one in force, and each change with its time, until he has heard enough; threads' labels are their own."""
+    with ior_nb.label("before", shared=True):
+        told = follow()
+        with ior_nb.label("mine"), ior_nb.label("epoch", shared=True):
+            pass
+    unfollow(told)
+    with ior_nb.label("after", shared=True):
+        pass
+
+    assert [text for _, text in told] == ["before", "before/epoch", "before", ""]
+    assert [at for at, _ in told] == sorted(at for at, _ in told)
 
 
 def test_a_forked_child_has_its_own(place: Path) -> None:
