@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import time
 import uuid
 import warnings
@@ -204,8 +205,11 @@ class Run:
             problem = f"its collector is gone: {told}. What it had written by then is in {begun[key].path}"
             ended[key] = replace(begun[key], problem=problem)
         self._running = False
-        unknown = (_UNKNOWN,) if above and "label" in columns_of(self._filter) else ()
-        self.hosts = tuple(replace(report, notes=(*report.notes, *unknown)) for report in ended.values())
+        late = above and "label" in columns_of(self._filter)
+        self.hosts = tuple(
+            replace(report, notes=(*report.notes, _UNKNOWN)) if late and not _is_here(report) else report
+            for report in ended.values()
+        )
         for view in self._views:
             view.end({self._called(one.host, one.pid): one.last for one in self.hosts if one.last is not None})
 
@@ -344,6 +348,11 @@ class Run:
         if not files:
             raise ConfigError(f"there is no recording: {'; '.join(self.lines()) or 'nothing was traced yet'}")
         return files
+
+
+def _is_here(report: Report) -> bool:
+    """Whether the collector was begun in this process, whose labels are known to it as they come."""
+    return (report.host, report.pid) == (platform.node(), os.getpid())
 
 
 def _host_of(place: str) -> str:
