@@ -24,7 +24,7 @@ class Hosts:
 
     def of(self, batch: EventBatch, rows: Which = slice(None)) -> list[tuple[int, Which]]:
         """Return each host of a batch, or of some of its rows, nearly always one, and which of these are of it."""
-        codes = _codes(batch)
+        codes = batch["host"]
         codes = codes if is_one_value(codes) else codes[rows]
         if is_one_value(codes) or not (codes != codes[:1]).any():
             return [(host, slice(None)) for host in self._groups.coded(batch, codes[:1]).tolist()]
@@ -57,15 +57,9 @@ class Apart:
         return found
 
 
-def _codes(batch: EventBatch) -> np.ndarray:
-    """Return the host of each row. Rows that were read without theirs are of none."""
-    codes = batch.columns.get("host")
-    return np.broadcast_to(np.int32(0), len(batch)) if codes is None else codes
-
-
 def hosts_of(batch: EventBatch) -> np.ndarray:
     """Return the name of each row's host; nothing where it is the same everywhere."""
-    codes = _codes(batch)
+    codes = batch["host"]
     return batch.text("host") if (codes != codes[:1]).any() else codes[:0]
 
 

@@ -14,8 +14,8 @@ from ior_nb.runtime.waiting import Waiting
 
 __all__ = ["Tallies"]
 
-_COLUMNS: Final = tuple(dict.fromkeys((*Tally.columns, "host", *LineTally.columns, *ImportTally.columns)))
-"""Those they look at: whose the ids of a row are its host tells."""
+_COLUMNS: Final = tuple(dict.fromkeys((*Tally.columns, *LineTally.columns, *ImportTally.columns)))
+"""Those they look at."""
 
 
 class Tallies:
