@@ -256,14 +256,13 @@ class CollectedEngine(ABC):
 
     def _pump(self, collector: Collector) -> None:
         unpacker = Unpacker(to_session(_processors()))
-        buffer = bytearray(4 << 20)
+        buffer = bytearray(5 << 20)  # what is decoded at once
         view = memoryview(buffer)
         failure: Exception
         try:
             while count := self._read(collector, buffer):
                 self._taking = True
-                for kind, payload in unpacker.feed(view[:count]):
-                    self._receive(kind, payload)
+                self._receive(unpacker.feed(view[:count]))
                 self._taking = False
             said = collector.said()
             failure = errors.CollectorDied(
@@ -286,18 +285,23 @@ class CollectedEngine(ABC):
             self._intake.settle()
         return self._sharing.read(collector, buffer)
 
-    def _receive(self, kind: Frame, payload: bytes) -> None:
-        if kind is Frame.ANSWER:
+    def _receive(self, frames: list[tuple[Frame, bytes]]) -> None:
+        begin = 0
+        for at, (kind, payload) in enumerate(frames):
+            if kind not in (Frame.ANSWER, Frame.COUNTERS):
+                continue
+            self._intake.receive(frames[begin:at])
+            begin = at + 1
+            if kind is Frame.COUNTERS:
+                self._counters = counters_of(payload)
+                continue
             message = json.loads(payload)
             answer = self._waiting.get(message["id"])
             if answer is not None:
                 self._intake.settle()  # whoever asked has to have what came before
                 answer.message = message
                 answer.ready.set()
-        elif kind is Frame.COUNTERS:
-            self._counters = counters_of(payload)
-        else:
-            self._intake.receive(kind, payload)
+        self._intake.receive(frames[begin:])
 
     @property
     def pages(self) -> dict[str, dict[str, int]]:

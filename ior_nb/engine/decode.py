@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import mmap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -85,19 +85,20 @@ def _kinds(present: bytes) -> _Kinds:
 
 
 class _Records:
-    """One frame of records on its way to columns.
+    """Records on their way to columns.
 
     Args:
-        payload: the records.
-        room: memory for the words of their columns; what is to outlive the frame has to be copied.
+        payloads: those of frames.
+        room: memory for the words of their columns; what is to outlive the records has to be copied.
     """
 
-    def __init__(self, payload: bytes, room: np.ndarray) -> None:
-        records = np.frombuffer(payload, "<u8").reshape(-1, _WORDS)
-        self.count = len(records)
-        words = room[: records.size].reshape(_WORDS, self.count)
-        for begin in range(0, self.count, _BLOCK):
-            words[:, begin : begin + _BLOCK] = records[begin : begin + _BLOCK].T
+    def __init__(self, payloads: Sequence[bytes], room: np.ndarray) -> None:
+        frames = [np.frombuffer(payload, "<u8").reshape(-1, _WORDS) for payload in payloads]
+        self.count, at = sum(map(len, frames)), 0
+        words = room[: self.count * _WORDS].reshape(_WORDS, self.count)
+        for block in (frame[i : i + _BLOCK] for frame in frames for i in range(0, len(frame), _BLOCK)):
+            words[:, at : at + len(block)] = block.T
+            at += len(block)
         self.raw = {name: _field(words, *place[:2]) for name, place in (EVENT.fields or {}).items()}
         self.bits = np.bitwise_or.reduce(words, axis=1).view(EVENT)[0]
         """One record with the bits that any has: a field that is 0 in it is 0 in all."""
@@ -183,11 +184,11 @@ class Decoder:
         self._seekable = np.zeros(len(kinds), bool)
         self._seekable[kinds.intern_many(["file", "block", "directory"])] = True
 
-    def events(self, payload: bytes) -> EventBatch:
-        """Decode an EVENTS frame; every name it uses has come before.
+    def events(self, *payloads: bytes) -> EventBatch:
+        """Decode EVENTS frames; every name they use has come before.
 
         Args:
-            payload: whole ring records.
+            payloads: whole ring records.
 
         Returns:
             One row a record, in the ring's order, but for those of `machinery`. `seq`, `cell` and `filter_epoch` are
@@ -209,8 +210,8 @@ class Decoder:
         if self.stacks.full:
             self.tables = {**self.tables, **{name: StringTable() for name in TEXTS.values()}}
             self.stacks.renew(self.tables)
-        self._room = grown(self._room, len(payload) // 8)
-        r = _Records(payload, self._room)
+        self._room = grown(self._room, sum(map(len, payloads)) // 8)
+        r = _Records(payloads, self._room)
         names, raw, nr = self.names, r.raw, r.nr
         file, comm = names.file_places.find(raw["file"]), names.comm_places.find(raw["comm"])
         pid = raw["pid"].copy()

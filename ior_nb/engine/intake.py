@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.decode import EVENT, Decoder
@@ -15,6 +16,8 @@ from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import ROWS_AT_ONCE
 
 __all__ = ["Intake"]
+
+_ENOUGH: Final = ROWS_AT_ONCE * EVENT.itemsize
 
 
 class Intake:
@@ -37,6 +40,10 @@ class Intake:
         self._quiet = False
         self._kept: deque[tuple[Frame, bytes]] = deque()
         self._kept_bytes = 0
+        # What is decoded together: few rows at a time cost much more.
+        self._names: list[bytes] = []
+        self._events: list[bytes] = []
+        self._gathered = 0  # bytes
         self._lock = Lock()
 
     def begin(self, deliver: Callable[[EventBatch], None], *, quiet: bool) -> None:
@@ -63,6 +70,7 @@ class Intake:
         """Hand on what waits: somebody wants all there is, or nothing comes any more."""
         with self._lock:
             if not self._quiet:
+                self._catch_up()
                 self._searches.flush()
 
     def go_live(self) -> None:
@@ -70,19 +78,24 @@ class Intake:
         with self._lock:
             while self._kept:
                 self._decode_one()
+            self._catch_up()
             self._searches.flush()
             self._quiet = False
 
-    def receive(self, kind: Frame, payload: bytes) -> None:
-        """Take a frame of names or events."""
+    def receive(self, frames: Iterable[tuple[Frame, bytes]]) -> None:
+        """Take frames of names and events, all that came at once: their events are decoded together."""
         with self._lock:
-            if not self._quiet:
-                self._decode(kind, payload)
-                return
-            self._kept.append((kind, payload))
-            self._kept_bytes += len(payload)
-            while self._kept_bytes > self.limit:
-                self._decode_one()
+            try:
+                for kind, payload in frames:
+                    if not self._quiet:
+                        self._decode(kind, payload)
+                        continue
+                    self._kept.append((kind, payload))
+                    self._kept_bytes += len(payload)
+                    while self._kept_bytes > self.limit:
+                        self._decode_one()
+            finally:
+                self._catch_up()
 
     def _decode_one(self) -> None:
         kind, payload = self._kept.popleft()
@@ -90,21 +103,38 @@ class Intake:
         self._decode(kind, payload)
 
     def _decode(self, kind: Frame, payload: bytes) -> None:
-        names = self._decoder.names
         if kind is Frame.NAMES:
-            names.take(payload)
-            if names.ask():
-                self._ask()
-        elif kind is Frame.ALIVE:
-            names.keep(payload)
-        elif kind is Frame.CACHED:
-            self.pages = by_file(payload, names, self._decoder.tables["file"])
+            self._gather(self._names, payload)
+        elif kind is Frame.EVENTS:
+            for at in range(0, len(payload), _ENOUGH):
+                self._gather(self._events, payload[at : at + _ENOUGH])
         elif kind is Frame.FACTS:
             self._decoder.stacks.learn(payload)
-        elif kind is Frame.EVENTS:
-            step = ROWS_AT_ONCE * EVENT.itemsize
-            for at in range(0, len(payload), step):
-                self._searches.take(self._decoder.events(payload[at : at + step]))
+        else:
+            self._catch_up()
+            if kind is Frame.ALIVE:
+                self._decoder.names.keep(payload)
+            elif kind is Frame.CACHED:
+                self.pages = by_file(payload, self._decoder.names, self._decoder.tables["file"])
+
+    def _gather(self, payloads: list[bytes], payload: bytes) -> None:
+        if self._gathered + len(payload) > _ENOUGH:
+            self._catch_up()
+        payloads.append(payload)
+        self._gathered += len(payload)
+
+    def _catch_up(self) -> None:
+        """Decode what was gathered: names first, which may come early and never late."""
+        names, events = [*self._names], [*self._events]
+        self._names.clear()
+        self._events.clear()
+        self._gathered = 0
+        if names:
+            self._decoder.names.take(b"".join(names))
+            if self._decoder.names.ask():
+                self._ask()
+        if events:
+            self._searches.take(self._decoder.events(*events))
 
     def _hand_on(self, batch: EventBatch) -> None:
         self._deliver(batch)

@@ -10,7 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.decode import Decoder
+from ior_nb.engine.intake import Intake
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
 from tests.bench.frames import Frames, files_read_once, frames
@@ -20,6 +22,8 @@ from tests.fakes import FakeEngine
 TITLE = "pipeline: fixed generator through a session: decode, filter `not file~nowhere`, statistics, trie, stream"
 FILTER = "not file~nowhere"
 SLICE = 250_000  # rows made at a time: making them is not measured
+ROWS = 6_500  # in a frame, which is a mebibyte at most
+AT_ONCE = 4  # of them, with their names, are in 5 MiB, which the pump reads when they wait
 
 
 def measure(quick: bool) -> list[Row]:
@@ -43,14 +47,17 @@ class _Pipeline:
         self.window = trace(pid=1, keep_rows=False, session=self.session)
         self.window.__enter__()
         self.window._stretch._t0 = 0  # the generator's clock begins anywhere
-        self.decoder = Decoder()
+        self.intake = Intake(Decoder(), 0, lambda: None)
+        self.intake.begin(self.engine.emit, quiet=False)
         if folder is not None:
             self.session.recorder().start(folder / "rows.parquet", block=True)
 
-    def feed(self, frame: Frames) -> None:
-        """What the pump does with two frames."""
-        self.decoder.names.take(frame.names)
-        self.engine.emit(self.decoder.events(frame.events))
+    def feed(self, *frames: Frames) -> None:
+        """What the pump does with what waits."""
+        sent = [pair for frame in frames for pair in ((Frame.NAMES, frame.names), (Frame.EVENTS, frame.events))]
+        for at in range(0, len(sent), 2 * AT_ONCE):
+            self.intake.receive(sent[at : at + 2 * AT_ONCE])
+        self.intake.settle()
 
     def close(self) -> None:
         """End the trace and the recording."""
@@ -65,15 +72,14 @@ def _pipeline(rows: int, *, record: bool) -> list[Row]:
         wall = cpu = 0.0
         pending: list[Frames] = []
         made = 0
-        for frame in frames(rows):
+        for frame in frames(rows, rows_in_frame=ROWS):
             pending.append(frame)
             made += frame.rows
             # A recorder must not catch up while frames are made and no clock runs: then all are made first.
             if made < rows and (record or sum(f.rows for f in pending) < SLICE):
                 continue
             w0, c0 = time.perf_counter(), time.process_time() if record else time.thread_time()
-            for waiting in pending:
-                pipeline.feed(waiting)
+            pipeline.feed(*pending)
             if record and made >= rows:
                 pipeline.session.recorder().stop()
             wall += time.perf_counter() - w0
@@ -108,14 +114,13 @@ def _flat(rows: int) -> list[Row]:
     """Memory over a long run: the growth from its first fifth to its end."""
     log(f"pipeline, memory: {rows:,} rows")
     pipeline = _Pipeline()
-    source = list(frames(1_000_000))
+    source = list(frames(1_000_000, rows_in_frame=ROWS))
     done, early = 0, 0
     while done < rows:
-        for frame in source:
-            pipeline.feed(frame)
-            done += frame.rows
-            if not early and done >= rows / 5:
-                early = _resident()
+        pipeline.feed(*source)
+        done += sum(frame.rows for frame in source)
+        if not early and done >= rows / 5:
+            early = _resident()
     late = _resident()
     pipeline.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

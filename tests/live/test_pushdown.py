@@ -36,10 +36,11 @@ class Audited(BccEngine):
         super().__init__()
         self.verdicts: list[np.ndarray] = []
 
-    def _receive(self, kind: Frame, payload: bytes) -> None:
-        if kind is Frame.EVENTS:
-            self.verdicts.append(np.frombuffer(payload, EVENT)["flags"] & wire.EF_KEPT_OUT == 0)
-        super()._receive(kind, payload)
+    def _receive(self, frames: list[tuple[Frame, bytes]]) -> None:
+        for kind, payload in frames:
+            if kind is Frame.EVENTS:
+                self.verdicts.append(np.frombuffer(payload, EVENT)["flags"] & wire.EF_KEPT_OUT == 0)
+        super()._receive(frames)
 
 
 def busywork() -> None:

@@ -131,7 +131,7 @@ def test_a_hostile_service_is_an_error_of_its_own_client() -> None:
                     elif got is Frame.ANSWER:
                         json.loads(payload)
                     else:
-                        intake.receive(got, payload)
+                        intake.receive([(got, payload)])
                 taken += 1
             except (ValueError, LookupError, TypeError, OverflowError, struct.error, RecursionError):
                 refused += 1
