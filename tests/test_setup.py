@@ -238,9 +238,9 @@ def test_line_is_not_wider_than_the_terminal(tree: Path, terminal: Callable[...,
 
 def test_interrupt_ends_all_of_it(tree: Path, terminal: Callable[..., Terminal]) -> None:
     """After Ctrl-C no process and no temporary file is left, it says so, and the next run does what is missing."""
-    python(tree, WAIT)
+    python(tree, f"echo Collecting a; echo Collecting b; {WAIT}")
     run = terminal()
-    run.until(lambda screen: "2/2" in screen)
+    run.until(lambda screen: "2 packages found" in screen)
     os.killpg(run.process.pid, signal.SIGINT)
     status = run.rest()
     python(tree)
