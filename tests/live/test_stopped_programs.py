@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shutil
 import signal
@@ -173,6 +174,33 @@ def test_a_killed_session_leaves_nothing(engine: StoppingEngine, program: subpro
     assert free
     assert gone
     assert step(program, "after")
+
+
+def test_a_child_that_has_ended_is_none_that_is_missing(session: TracerSession) -> None:
+    """Nobody has asked for its status yet, and it makes no calls: nothing is told of it."""
+    with subprocess.Popen(["true"]) as ended:
+        assert until(lambda: state_of(ended.pid) == "Z")
+        with trace(session=session) as t:
+            os.access("/here", 0)
+
+    assert "/here" in {row.file for row in t.batch}
+    assert not [note for note in t.notes if "not traced" in note]
+
+
+def test_strace_waits_for_nobody_it_may_not_hold(
+    program: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several processes one is refused to it: the others are held at once."""
+    monkeypatch.setattr("ior_nb.engine.stopped.strace._PATIENCE_S", math.inf)
+    strace = Strace()
+    with subprocess.Popen(["true"]) as ended:
+        assert until(lambda: state_of(ended.pid) == "Z")
+        strace.attach([program.pid, ended.pid], frozenset())
+        held = strace.holds(program.pid)
+    monkeypatch.undo()
+    strace.detach()
+
+    assert held
 
 
 def test_a_killed_program_is_a_whole_trace(session: TracerSession, program: subprocess.Popen[str]) -> None:

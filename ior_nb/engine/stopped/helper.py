@@ -21,7 +21,7 @@ from ior_nb.engine.collector.processes import descendants, parents, threads
 from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.stopped.records import Records, Scope
 from ior_nb.engine.stopped.source import Block, Source
-from ior_nb.engine.stopped.tasks import let_trace, tracer_of, why_not, yama_scope
+from ior_nb.engine.stopped.tasks import has_ended, let_trace, tracer_of, why_not, yama_scope
 
 __all__ = ["Helper", "main"]
 
@@ -137,6 +137,7 @@ class Helper(Collector):
         roots = list(scope["pids"])
         tree = parents()
         family = descendants(roots, tree) if scope["follow"] else {}
+        family = {pid: parent for pid, parent in family.items() if not has_ended(pid)}
         for pid in roots:
             if (tracer_of(pid) or not threads(pid)) and (reason := why_not(pid)):
                 raise Refused("PermissionDenied", f"{self._kind} cannot trace this: {reason}")

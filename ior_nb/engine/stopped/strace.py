@@ -28,6 +28,8 @@ _ROLES_BEHIND: Final = _ROLES_WITHIN | {
     *("sleep_timespec", "timeout_timespec", "timeout_timeval", "epoll_event", "open_how", "offset_ptr", "offset2_ptr")
 }
 """What is behind a pointer; all other pointers stay numbers, for each costs strace a look."""
+_ATTACHED: Final = re.compile(rb"(?:[Pp]rocess |attach: ptrace\(\w+, )(\d+)(?: attached|(\)))")
+"""A process is held, or (with the last group) may not be."""
 _NAMING: Final = b" prctl(%#x, " % SET_NAME
 _NAMED: Final = re.compile(rb"^(\d+) [^\n]*" + re.escape(_NAMING), re.MULTILINE)
 _DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
@@ -103,14 +105,16 @@ class Strace:
         deadline = time.monotonic() + _PATIENCE_S
         process = self._process
         assert process is not None
-        missing = set(pids)
+        missing, held = set(pids), False
         while missing and time.monotonic() < deadline and process.poll() is None:
             select.select(self.descriptors, [], [], 0.05)
             self._read()
             self._hear()
-            missing -= {int(m[1]) for m in re.finditer(rb"[Pp]rocess (\d+) attached", self._words)}
+            told = [(int(m[1]), m[2] is None) for m in _ATTACHED.finditer(self._words)]
+            held = (pids[0], True) in told or not threads(pids[0])
+            missing -= {pid for pid, _ in told}
             missing -= {pid for pid in missing if not threads(pid)}
-        if process.poll() is not None or pids[0] in missing:
+        if process.poll() is not None or not held:
             said = self._words.decode(errors="backslashreplace")
             self.detach()
             reason = why_not(pids[0]) or next((line for line in said.splitlines() if line.strip()), "without a word")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from ior_nb.engine.collector.processes import threads
 from ior_nb.engine.stopped.source import Birth, Block
 
 __all__ = [
@@ -161,6 +162,11 @@ def tracer_of(pid: int) -> int:
     return int(_status(pid).get("TracerPid", 0))
 
 
+def has_ended(pid: int) -> bool:
+    """Tell whether a process makes no more calls: it is gone, or its parent has not asked for its status yet."""
+    return _status(pid).get("State", "X").startswith(("Z", "X")) and len(threads(pid)) <= 1
+
+
 def yama_scope() -> int:
     """Return whom Yama lets trace: 0 everybody of the same user, 1 parents, 2 root, 3 nobody; 0 without Yama."""
     with contextlib.suppress(OSError, ValueError):
@@ -178,7 +184,7 @@ def why_not(pid: int) -> str:
     status = _status(pid)
     if not status:
         return f"process {pid} is gone"
-    if status.get("State", "").startswith(("Z", "X")):
+    if has_ended(pid):
         return f"process {pid} has ended already; its parent has not asked for its status yet"
     if tracer := int(status.get("TracerPid", 0)):
         name = comm_of(tracer).decode(errors="backslashreplace")
