@@ -193,8 +193,12 @@ def why_not(pid: int) -> str:
 
 
 def _of_the_kernel(pid: int, status: Mapping[str, str]) -> str:
-    """Only programs have memory."""
-    return "" if "VmSize" in status else f"process {pid} is a part of the kernel, which makes no system calls"
+    """Only programs have memory, while their first thread has not ended."""
+    if "VmSize" in status:
+        return ""
+    if status.get("State", "").startswith("Z"):
+        return f"the first thread of process {pid} has ended while others go on, and it is held by that; bcc traces it"
+    return f"process {pid} is a part of the kernel, which makes no system calls"
 
 
 def _of_rights(pid: int, status: Mapping[str, str]) -> str:

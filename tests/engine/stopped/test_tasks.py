@@ -9,7 +9,7 @@ import pytest
 
 from ior_nb.engine.stopped import tasks as module
 from ior_nb.engine.stopped.source import Birth, Block, Calls
-from ior_nb.engine.stopped.tasks import Tasks, comm_of, program_name, why_not, yama_scope
+from ior_nb.engine.stopped.tasks import Tasks, comm_of, has_ended, program_name, why_not, yama_scope
 
 GONE = (1 << 22) + 1
 """No task has this number."""
@@ -120,6 +120,15 @@ def test_who_cannot_be_held_says_why(status: dict[str, str], told: str, monkeypa
     monkeypatch.setattr(module, "_status", lambda pid: {"CapEff": "00"} if pid == os.getpid() else status)
 
     assert told in why_not(GONE)
+
+
+def test_a_process_without_its_first_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has not ended: other threads go on."""
+    monkeypatch.setattr(module, "threads", lambda pid: [pid, pid + 1])
+    monkeypatch.setattr(module, "_status", lambda pid: {"State": "Z (zombie)"})
+
+    assert not has_ended(GONE)
+    assert "the first thread" in why_not(GONE)
 
 
 def test_a_program_names_its_task_as_the_kernel_does() -> None:
