@@ -20,6 +20,7 @@ UNITS: Final = ("ior-nb.socket", "ior-nb.service")
 _USER: Final = "ior-nb-serve"  # made while it runs; where a group has its name systemd starts nothing
 _TEMPLATES: Final = Path(__file__).parent / "units"
 _ROOM: Final = Path("/etc/systemd/system")
+_BOOTED: Final = Path("/run/systemd/system")  # there while it runs: sd_booted(3)
 _PACKAGE: Final = Path(__file__).resolve().parents[3]
 
 
@@ -52,8 +53,8 @@ def install(group: str, say: Callable[[str], None], room: Path = _ROOM) -> None:
     python = str(Path(sys.executable).absolute())
     if os.geteuid() != 0:
         raise NotServing("only root installs a service: sudo ior-nb serve --install")
-    if shutil.which("systemctl") is None:
-        raise NotServing("there is no systemd here: have `ior-nb serve` started by what starts services")
+    if shutil.which("systemctl") is None or not _BOOTED.is_dir():
+        raise NotServing("no systemd runs here: have `ior-nb serve` started by what starts services")
     if unsafe := list(theirs([Path(python), Path(os.path.realpath(python)), _PACKAGE])):
         raise NotServing(
             f"others than root can change what the service would run: {', '.join(map(ascii, unsafe[:3]))}; install"

@@ -301,6 +301,8 @@ def bound(path: str, *, mode: int = 0o666) -> socket.socket:
                 trial.connect(path)
                 raise NotServing(f"{path}: somebody serves there already")
             except ConnectionRefusedError:
+                if not Path(path).is_socket() or Path(path).is_symlink():  # the kernel says the same of every file
+                    raise NotServing(f"{path}: is there, and is no socket; give another --socket") from None
                 Path(path).unlink()
             except FileNotFoundError:
                 pass

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ior_nb.engine.collector.hooks import EVENTS, HOOKS
+from ior_nb.engine.collector.served import install as module
 from ior_nb.engine.collector.served.install import UNITS, install, theirs, unit
 from ior_nb.engine.collector.served.service import SOCKET, NotServing, _passed_numbers
 
@@ -84,6 +85,17 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     )
 
     assert [line for line in done.stderr.splitlines() if "ior-nb" in line] == []
+
+
+def test_without_a_running_systemd_nothing_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a container systemctl may be there, and nobody who starts services: no group, and no units."""
+    monkeypatch.setattr(module, "_BOOTED", tmp_path / "none")
+    monkeypatch.setattr(module, "_run", lambda *command: pytest.fail(f"ran {command}"))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(NotServing, match="no systemd runs here"):
+        install("nobody-has-this-group", print, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_others_may_change_is_found(tmp_path: Path) -> None:
