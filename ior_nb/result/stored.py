@@ -105,7 +105,7 @@ def foreign_types(rows: Rows) -> dict[str, pa.DataType]:
                     f"cannot put the recordings together: the column {printable(name)} is {kind} in "
                     f"{printable(str(recording.path))}, and {found[name]} in one before; rename it in one of them."
                 ) from error
-    return found
+    return {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in found.items()}
 
 
 class _Some:

@@ -247,9 +247,11 @@ class Trace(Answers):
 
         Raises:
             ConfigError: the trace is still running, its rows were not kept, or they would not fit.
+            RecordingError: recordings have columns of one name, not ours, that differ.
         """
         if self.rows is self._held:
             return self._held.joined()
+        foreign_types(self._rows)
         return in_memory(self._rows, len(self))
 
     def batches(self, *columns: str) -> Iterator[EventBatch]:
@@ -269,7 +271,7 @@ class Trace(Answers):
         """Return the rows as an Arrow table; the metadata of its schema is that of a recording."""
         from ior_nb.export.arrow import table
 
-        return table([self.batch], self.metadata())
+        return table([self.batch], self.metadata(), foreign_types(self.rows))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.table().__arrow_c_stream__(requested_schema)
