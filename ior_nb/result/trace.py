@@ -18,12 +18,12 @@ from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
 from ior_nb.result.bars import bar
 from ior_nb.result.footer import began_as, ended_as
-from ior_nb.result.held import Held, in_memory
+from ior_nb.result.held import Held
 from ior_nb.result.imports import by_package
 from ior_nb.result.lines import Annotated, annotated
 from ior_nb.result.objects import Asked, pairs_of
 from ior_nb.result.sources import Sources
-from ior_nb.result.stored import Stored, foreign_types
+from ior_nb.result.stored import Stored, at_once, foreign_types
 from ior_nb.result.summary import Summary
 from ior_nb.result.tallies import Tallies
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own, progress
@@ -247,12 +247,10 @@ class Trace(Answers):
 
         Raises:
             ConfigError: the trace is still running, its rows were not kept, or they would not fit.
-            RecordingError: recordings have columns of one name, not ours, that differ.
         """
         if self.rows is self._held:
             return self._held.joined()
-        foreign_types(self._rows)
-        return in_memory(self._rows, len(self))
+        return at_once(self._rows, len(self))
 
     def batches(self, *columns: str) -> Iterator[EventBatch]:
         """Yield the rows so far, or these columns of them, in pieces, in order; also while the trace is running."""
