@@ -75,7 +75,8 @@ class Running:
             deed,
             *words,
         ]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+        environ = os.environ | {"PYTHONPATH": str(_ROOT)} | more.pop("env", {})
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, **more)
 
     def traces(self, uid: int, scope: str, *command: str, **more: Any) -> dict[str, Any]:
         """Trace as a user; return what came of it."""

@@ -1,7 +1,8 @@
 """What a program asked of its files: what it read more than once, what faults brought in, how much more was fetched.
 
 A byte is read again when a call has read it before: of each file, the bytes all calls have read less those of the union
-of their ranges. Files are told apart by path and inode. Calls whose position is not known read nothing again.
+of their ranges. Files are told apart by host, path and inode: what one host has read another has not. Calls whose
+position is not known read nothing again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.groups import HALF, Numbers, pairs
+from ior_nb.aggregate.hosts import Apart
 from ior_nb.aggregate.rows import fault_rows, moved
 from ior_nb.aggregate.spent import amount
 from ior_nb.aggregate.sums import Sums
@@ -19,7 +21,7 @@ from ior_nb.runtime import EventBatch
 __all__ = ["ASKED", "PLACES", "Asked", "amplification", "moving"]
 
 ASKED: Final = ("syscall", "bytes", "state", "fetched_bytes")
-PLACES: Final = ("offset", "old_offset", "inode")
+PLACES: Final = ("offset", "old_offset", "inode", "host")
 """The columns of `Asked`; the latter of batches that have `moving` rows."""
 _AT_ONCE: Final = 1 << 19
 """Ranges that are put aside before they are united with those before."""
@@ -30,7 +32,7 @@ class Asked:
 
     def __init__(self) -> None:
         self.sums = Sums(("reread_bytes", "faulted_bytes", "fetched_by_faults"))
-        self._inodes, self._numbers = Numbers(), Numbers()
+        self._inodes, self._numbers = Apart(), Numbers()
         self._files = [np.zeros(0, np.int64)]  # of each number
         self._ranges = np.zeros((3, 0), np.int64)  # number of file and inode, begin, end
         self._waiting: list[np.ndarray] = []
@@ -61,14 +63,15 @@ class Asked:
             rows = np.flatnonzero(faults)
             self.sums.add("faulted_bytes", at[rows], batch["bytes"].view(np.int64)[rows])
             self.sums.add("fetched_by_faults", at[rows], amount(batch, "fetched_bytes")[rows])
-        count, start, inode = moved(batch)[0], places["offset"], places["inode"]
+        count, start = moved(batch)[0], places["offset"]
         if len(others):
-            start, inode, at = start.copy(), inode.copy(), at.copy()
+            start, inode, at = start.copy(), places["inode"].copy(), at.copy()
             start[others], inode[others], at[others] = places["old_offset"][others], 0, sources
+            places = places.with_columns(inode=inode)
         rows = np.flatnonzero((count > 0) & (start >= 0) & ~faults)
         if not len(rows):
             return
-        keys = pairs(at[rows], self._inodes.of(inode[rows])[0])
+        keys = pairs(at[rows], self._inodes.of(places, "inode", rows))
         numbers, first = self._numbers.of(keys)
         self._files.append((keys.take(first) >> HALF).astype(np.int64))
         self.sums.add("reread_bytes", at[rows], count[rows])

@@ -1,18 +1,16 @@
-"""Which host a row is of: the ids of processes and threads are those of one host alone."""
+"""Which host a row is of: the ids of processes and threads, and the inodes of files, are those of one host alone."""
 
 from __future__ import annotations
-
-from typing import Final
 
 import numpy as np
 
 from ior_nb.aggregate.groups import ByText
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.index import Index
+from ior_nb.runtime.rows import Rows, read
 
-__all__ = ["Hosts", "Which"]
-
-_ID_BITS: Final = 22  # PID_MAX_LIMIT of the kernel is 1 << 22
+__all__ = ["Apart", "Hosts", "Which", "hosts_of", "several"]
 
 Which = slice | np.ndarray
 """Rows of a batch."""
@@ -24,21 +22,52 @@ class Hosts:
     def __init__(self) -> None:
         self._groups = ByText("host")
 
-    def of(self, batch: EventBatch) -> list[tuple[int, Which]]:
-        """Return each host of a batch, which is nearly always one, with its rows."""
+    def of(self, batch: EventBatch, rows: Which = slice(None)) -> list[tuple[int, Which]]:
+        """Return each host of a batch, or of some of its rows, nearly always one, and which of these are of it."""
         codes = batch["host"]
+        codes = codes if is_one_value(codes) else codes[rows]
         if is_one_value(codes) or not (codes != codes[:1]).any():
             return [(host, slice(None)) for host in self._groups.coded(batch, codes[:1]).tolist()]
-        numbers = self._groups.of(batch)
+        numbers = self._groups.coded(batch, codes)
         return [(host, np.flatnonzero(numbers == host)) for host in np.unique(numbers).tolist()]
-
-    def ids(self, batch: EventBatch, name: str) -> np.ndarray:
-        """Return a column of ids as 32 bits, in which those of each host are others."""
-        ids = batch[name].astype(np.uint32)
-        for host, which in self.of(batch):
-            ids[which] += np.uint32(host << _ID_BITS & 0xFFFFFFFF)
-        return ids
 
     def names(self, which: np.ndarray) -> np.ndarray:
         """Return the names of hosts."""
         return self._groups.names(which)
+
+
+class Apart:
+    """Numbers of values that mean something on one host alone, from 0 on as they come: on another they are others."""
+
+    def __init__(self) -> None:
+        self._hosts = Hosts()
+        self._indexes: dict[int, Index] = {}
+        self._count = 0
+
+    def of(self, batch: EventBatch, name: str, rows: Which = slice(None)) -> np.ndarray:
+        """Return the number of a column's value in each of some rows."""
+        values = batch[name][rows].astype(np.uint64)
+        found = np.zeros(len(values), np.int32)
+        for host, which in self._hosts.of(batch, rows):
+            numbers, first = self._indexes.setdefault(host, Index()).number(values[which], self._count)
+            self._count += len(first)
+            if isinstance(which, slice):
+                return numbers
+            found[which] = numbers
+        return found
+
+
+def hosts_of(batch: EventBatch) -> np.ndarray:
+    """Return the name of each row's host; nothing where it is the same everywhere."""
+    codes = batch["host"]
+    return batch.text("host") if (codes != codes[:1]).any() else codes[:0]
+
+
+def several(rows: Rows) -> bool:
+    """Tell whether rows are of more than one host: then ids alone do not say whose they are."""
+    hosts, seen = Hosts(), set[int]()
+    for batch in read(rows, "host"):
+        seen.update(host for host, _ in hosts.of(batch))
+        if len(seen) > 1:
+            return True
+    return False

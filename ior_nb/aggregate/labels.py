@@ -8,7 +8,7 @@ import numpy as np
 
 from ior_nb.aggregate.columns import Columns, ranked
 from ior_nb.aggregate.groups import ByText, Distinct
-from ior_nb.aggregate.hosts import Hosts
+from ior_nb.aggregate.hosts import Apart
 from ior_nb.aggregate.rows import latencies
 from ior_nb.aggregate.spent import WAITED, wait_rows, waiting
 from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured
@@ -23,12 +23,12 @@ _LATEST: Final = (1 << 63) - 1
 
 def labels(rows: Rows, unrecorded: Counters) -> Columns:
     """Return one group per label, most time first; calls without a label have the empty one."""
-    groups, files, hosts, measures = ByText("label"), ByText("file"), Hosts(), Measures()
+    groups, files, hosts, measures = ByText("label"), ByText("file"), Apart(), Measures()
     pids, named, about = Distinct(), Distinct(), Sums(("waiting_ns", "first_ns", "last_ns"))
     for batch in read(rows, *dict.fromkeys((*SUMMED, *WAITED, "label", "file", "pid", "host", "time_ns"))):
         at, times, file = groups.of(batch), batch["time_ns"].astype(np.int64), files.of(batch)
         measures.add(batch, at, len(groups))
-        pids.add(at, hosts.ids(batch, "pid"))
+        pids.add(at, hosts.of(batch, "pid"))
         named.add(at[file != 0], file[file != 0])
         about.grow(len(groups))
         about.add("waiting_ns", at, waiting(batch, wait_rows(batch)))

@@ -6,7 +6,8 @@ import numpy as np
 
 from ior_nb.aggregate.columns import Columns, by_bytes, ranked
 from ior_nb.aggregate.columns import objects as texts
-from ior_nb.aggregate.groups import ByText, Distinct, Numbers
+from ior_nb.aggregate.groups import ByText, Distinct
+from ior_nb.aggregate.hosts import Apart
 from ior_nb.aggregate.replies import REPLIES, Replies
 from ior_nb.aggregate.rows import moved
 from ior_nb.aggregate.spent import WAITED, wait_rows, waiting
@@ -23,7 +24,7 @@ def peers(rows: Rows, unrecorded: Counters) -> Columns:
     """Return one group per peer and protocol, most bytes first; calls without a peer have the empty one."""
     groups, measures, waits = ByText("file"), Measures(), Sums(("waiting_ns", "answers", "answer_ns"))
     replies = Replies()
-    inodes, sockets = Numbers(), Distinct()
+    inodes, sockets = Apart(), Distinct()
     about: dict[int, tuple[str, str]] = {0: ("", "")}  # peer and protocol
     for batch in read(rows, *dict.fromkeys((*SUMMED, *WAITED, *REPLIES, "file", "peer", "socket", "inode"))):
         named = batch["peer"] != 0
@@ -37,7 +38,7 @@ def peers(rows: Rows, unrecorded: Counters) -> Columns:
         # The row of an accept is of the socket that listens, with the peer of the one that was made.
         accepts = batch.tables["syscall"].among(("accept", "accept4")).take(batch["syscall"])
         talks = np.flatnonzero(named & ~accepts)
-        sockets.add(at[talks], inodes.of(batch["inode"][talks])[0])
+        sockets.add(at[talks], inodes.of(batch, "inode", talks))
         used, first = np.unique(at, return_index=True)
         for group, row in zip(used.tolist(), first.tolist(), strict=True):
             if group not in about:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ior_nb.aggregate.groups import Numbers, pairs
+from ior_nb.aggregate.hosts import Apart
 from ior_nb.aggregate.rows import latencies
 from ior_nb.aggregate.spent import amount
 from ior_nb.runtime import EventBatch
@@ -18,7 +19,7 @@ from ior_nb.runtime.index import grown
 
 __all__ = ["REPLIES", "Replied", "Replies"]
 
-REPLIES: Final = ("syscall", "time_ns", "latency_ns", "state", "inode", "wait_other_ns")
+REPLIES: Final = ("syscall", "time_ns", "latency_ns", "state", "inode", "host", "wait_other_ns")
 """The columns of `Replies`."""
 _MOST: Final = 1 << 18
 """Connections remembered; of more all are forgotten."""
@@ -41,7 +42,7 @@ class Replies:
         self._forget()
 
     def _forget(self) -> None:
-        self._inodes, self._numbers = Numbers(), Numbers()
+        self._inodes, self._numbers = Apart(), Numbers()
         self._met, self._serves, self._sent = (np.zeros(64, bool) for _ in range(3))
         self._since = np.zeros(64, np.int64)  # end of what was sent last
 
@@ -63,7 +64,7 @@ class Replies:
             return Replied(rows, rows, rows)
         if len(self._numbers) > _MOST:
             self._forget()
-        numbers, _ = self._numbers.of(pairs(self._inodes.of(batch["inode"][rows])[0], peers[rows]))
+        numbers, _ = self._numbers.of(pairs(self._inodes.of(batch, "inode", rows), peers[rows]))
         for name in ("_met", "_serves", "_sent", "_since"):
             setattr(self, name, grown(getattr(self, name), len(self._numbers)))
         end = batch["time_ns"][rows].view(np.int64) + latencies(batch)[0][rows]

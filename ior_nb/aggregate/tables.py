@@ -15,7 +15,7 @@ import numpy as np
 from ior_nb.aggregate.columns import Columns, in_order, objects, ranked
 from ior_nb.aggregate.files import CREDITED
 from ior_nb.aggregate.groups import ByText, Distinct, Groups
-from ior_nb.aggregate.hosts import Hosts
+from ior_nb.aggregate.hosts import Apart
 from ior_nb.aggregate.imports import packages
 from ior_nb.aggregate.lives import Processes
 from ior_nb.aggregate.ranks import PERCENTILES, Ranks
@@ -171,11 +171,11 @@ _LATEST: Final = (1 << 63) - 1
 
 def threads(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return one group per name of a thread, most time first."""
-    groups, measures, distinct, hosts = ByText("comm"), Measures(), Distinct(), Hosts()
+    groups, measures, distinct, hosts = ByText("comm"), Measures(), Distinct(), Apart()
     for batch in read(rows, "comm", "tid", "host", *SUMMED):
         at = groups.of(batch)
         measures.add(batch, at, len(groups))
-        distinct.add(at, hosts.ids(batch, "tid"))
+        distinct.add(at, hosts.of(batch, "tid"))
     found = np.flatnonzero(measures.sums.columns["calls"])
     columns: Columns = {
         "comm": groups.names(found),

@@ -16,6 +16,7 @@ from typing import Any, Final
 from distributed import Nanny
 
 from ior_nb.dask import clocks
+from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
 from ior_nb.dask.spans import ENDING, Noted, read
 from ior_nb.dask.stamp import stamp
@@ -27,10 +28,25 @@ from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
 from ior_nb.session.choice import Choice, best, made
 from ior_nb.session.hosts import Asked
 from ior_nb.session.plan import Request, plan
+from ior_nb.session.run import Run
 from ior_nb.session.session import TracerSession
 from ior_nb.session.window import Window
 
-__all__ = ["Found", "Order", "Report", "Shown", "begin", "clean", "end", "find", "join", "piece", "shown", "spools"]
+__all__ = [
+    "Found",
+    "Order",
+    "Report",
+    "Shown",
+    "begin",
+    "clean",
+    "end",
+    "find",
+    "join",
+    "machine",
+    "piece",
+    "shown",
+    "spools",
+]
 
 _SHARED: Final = Path("/dev/shm")
 _PIECE: Final = 8 << 20
@@ -66,6 +82,20 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a host shows while it is traced, and last when that has ended."""
+
+    sheet: bytes
+    tree: bytes
+    """Both as `runtime.sheet` sends them."""
+    elapsed_ns: int
+    accounting: Accounting
+    engine: str
+    ahead_ns: int
+    """The scheduler's wall clock less the clock of the rows here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What came of a host."""
 
@@ -93,6 +123,8 @@ class Report:
     """Tasks nobody had room to note."""
     clock_error_ns: int = -1
     notes: tuple[str, ...] = ()
+    last: Shown | None = field(default=None, repr=False)
+    """What it showed in the end."""
 
     def line(self) -> str:
         """Return it in a line; raw."""
@@ -106,24 +138,16 @@ class Report:
         return "; ".join([*parts, *self.notes])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What a host shows while it is traced."""
-
-    sheet: bytes
-    tree: bytes
-    """Both as `runtime.sheet` sends them."""
-    elapsed_ns: int
-    accounting: Accounting
-    engine: str
-    ahead_ns: int
-    """The scheduler's wall clock less the clock of the rows here."""
-
-
 @own.ours
 def place() -> str:
     """Return what is the same for the processes of one host, as far as a collector is concerned."""
-    return f"{platform.node()} {boot_id()} {Path('/proc/self/ns/pid').readlink()}"
+    return f"{platform.node()} {machine()}"
+
+
+@own.ours
+def machine() -> str:
+    """Return what is the same for processes that have different numbers."""
+    return f"{boot_id()} {Path('/proc/self/ns/pid').readlink()}"
 
 
 def _name() -> str:
@@ -211,24 +235,29 @@ class _Host:
             trie.reconfigure(fields)
         trie.set_count_field(metric)
         trie.set_height_field(second)
+        return self._sums(run, run.completeness().accounting)
+
+    def _sums(self, run: Run, accounting: Accounting) -> Shown:
         now, sheet = moment(), run.statistics.sheet()
         return Shown(
             sheet=sheet_to_bytes(sheet),
-            tree=tree_to_bytes(trie.tree()),
+            tree=tree_to_bytes(run.trie.tree()),
             elapsed_ns=sheet.elapsed_ns,
-            accounting=run.completeness().accounting,
+            accounting=accounting,
             engine=self.session.engine_name,
             ahead_ns=now.wall - now.boot + self.clock.offset_ns,
         )
 
-    def end(self, clock: Difference) -> Report:
+    def end(self, clock: Difference, above: Above) -> Report:
         """End the trace, and give its rows their tasks."""
         if self.window is None:
             return self.report
+        run = self.session.running
         try:
             self.window.end()
+            last = self._sums(run, self.trace.accounting) if run is not None else None
             noted = read(sorted(spools(self.order.run).glob(f"*{ENDING}")))
-            return self._stamped(noted, clock)
+            return replace(self._stamped(noted, clock, above), last=last)
         except (IorError, OSError) as error:
             self.problem = f"the trace ended badly: {error}"
             return replace(self.report, accounting=self.trace.accounting)
@@ -236,7 +265,7 @@ class _Host:
             with contextlib.suppress(IorError):
                 self.session.close()
 
-    def _stamped(self, noted: Noted, clock: Difference) -> Report:
+    def _stamped(self, noted: Noted, clock: Difference, above: Above) -> Report:
         trace = self.trace
         report = replace(
             self.report,
@@ -250,7 +279,7 @@ class _Host:
         if trace.recording is None:
             return replace(report, problem=trace.recording_error or "there is no recording")
         try:
-            made = stamp(trace.recording, self.target, noted, self.clock, clock)
+            made = stamp(trace.recording, self.target, noted, self.clock, clock, above, machine())
         except (IorError, OSError) as error:
             trace.recording.replace(self.target)  # whose rows are all there
             why = f"its rows have no tasks, for they could not be written anew: {error}"
@@ -309,13 +338,13 @@ async def shown(run: str, asked: Asked, dask_worker: Any) -> Shown | None:
     return await asyncio.to_thread(own.ours(host.shown), asked)
 
 
-async def end(run: str, dask_worker: Any) -> Report | None:
-    """End the trace of this host; None where none was begun in this process."""
+async def end(run: str, above: Above, dask_worker: Any) -> Report | None:
+    """End the trace of this host, whose rows stand below these labels; None where none was begun in this process."""
     host = _hosts.pop(run, None)
     if host is None:
         return None
     clock = await clocks.to_scheduler(dask_worker)
-    return await asyncio.to_thread(own.ours(host.end), clock)
+    return await asyncio.to_thread(own.ours(host.end), clock, above)
 
 
 @own.ours

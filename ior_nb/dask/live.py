@@ -27,6 +27,7 @@ from ior_nb.runtime import (
     TraceState,
 )
 from ior_nb.runtime.sheet import sheet_from_bytes, tree_from_bytes
+from ior_nb.runtime.text import show_count
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.controls import Control
 from ior_nb.session.hosts import Asked, Hosts
@@ -92,18 +93,24 @@ class Cluster:
         ask: what asks the hosts.
         running: whether the trace goes on.
         problems: what went wrong, by host.
+        filter: what each host records.
     """
 
     filters: Filters
 
     def __init__(
-        self, client: Client, ask: Ask, running: Callable[[], bool], problems: Callable[[], Mapping[str, str]]
+        self,
+        client: Client,
+        ask: Ask,
+        running: Callable[[], bool],
+        problems: Callable[[], Mapping[str, str]],
+        filter: Filter | None = None,  # noqa: A002 - the field's own word
     ) -> None:
         self._client, self._ask, self._running, self._problems = client, ask, running, problems
         self._bindings = Bindings(1)
         self._asked: Asked = (("comm", "syscall", "path"), "count", "")
         self._hosts = Hosts(self._bindings, self._make, self._asked)
-        self.filters = _Fixed(lambda: self._bindings.stream().snapshot(), None, RLock())
+        self.filters = _Fixed(lambda: self._bindings.stream().snapshot(), filter, RLock())
         self.recording = _Recording()
         self._bindings.set_live_trace(self)
         self.control = Control(default_session(), self._bindings)
@@ -111,6 +118,7 @@ class Cluster:
         self._last = 0.0
         self._waiting: Future[Mapping[str, Any]] | None = None
         self._known: dict[str, Shown] = {}
+        self._ended: frozenset[str] = frozenset()
         self._failure = ""
 
     def _make(self, asked: Asked) -> None:
@@ -154,6 +162,12 @@ class Cluster:
                 waiting.result(_PATIENCE_S)
             self.update()
 
+    def end(self, last: Mapping[str, Shown]) -> None:
+        """Show from now on what the hosts said when their traces had ended; of the others what they said before."""
+        with self._guard:
+            self._waiting, self._ended, self._failure = None, frozenset(last), ""
+            self._show(last)
+
     def _take(self, answer: Future[Mapping[str, Any]]) -> None:
         self._failure = ""
         try:
@@ -161,6 +175,9 @@ class Cluster:
         except (OSError, RuntimeError) as error:
             self._failure = f"the cluster does not answer: {error}"
             return
+        self._show(answers)
+
+    def _show(self, answers: Mapping[str, Any]) -> None:
         for name, found in answers.items():
             try:
                 if not isinstance(found, Shown):
@@ -180,11 +197,11 @@ class Cluster:
         known = [found for name, found in self._known.items() if chosen in ("", name)]
         books = total([found.accounting for found in known])
         notes = [f"{host} is not traced: {problem}" for host, problem in self._problems().items()]
-        if not running:
-            notes.append("as the hosts were when they were asked last; run.trace() has all that came by the end")
+        if early := [] if running else sorted(self._known.keys() - self._ended):
+            notes.append(f"{', '.join(early)} as asked last; run.trace() has what came by the end")
         return TraceState(
             running=running,
-            title=chosen or f"a cluster of {len(self._known)} hosts",
+            title=chosen or f"a cluster of {show_count(len(self._known), 'host')}",
             engine=", ".join(dict.fromkeys(found.engine for found in known)),
             rows=books.emitted,
             elapsed_s=max((found.elapsed_ns for found in known), default=0) / 1e9,

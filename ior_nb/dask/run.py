@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import time
 import uuid
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +15,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 from ior_nb.dask import clocks, host
+from ior_nb.dask.above import Above
+from ior_nb.dask.clocks import Difference
 from ior_nb.dask.host import Found, Order, Report
 from ior_nb.dask.plugins import Late, Tasks
 from ior_nb.errors import ConfigError, IorError, IorWarning, RecordingError, SourceUnavailable
 from ior_nb.result.load import load, total
 from ior_nb.result.sql import Asked, answered
 from ior_nb.result.trace import Trace
-from ior_nb.runtime import Accounting, Filter, own
+from ior_nb.runtime import Accounting, Filter, labels, own
+from ior_nb.runtime.filter import columns_of
 from ior_nb.runtime.text import printable, show_ns
 from ior_nb.session.plan import Request, plan
 from ior_nb.session.session import engine_name
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
+    from ior_nb.dask.live import Cluster
     from ior_nb.session.hosts import Asked as Frames
     from ior_nb.widgets.dashboard import Dashboard
 
@@ -39,6 +43,7 @@ __all__ = ["Run", "Wanted"]
 _PATIENCE_S: Final = 20.0
 """How long a host that does not answer at the end is asked again: its worker may be starting."""
 _AGAIN_S: Final = 0.5
+_UNKNOWN: Final = "its filter by label did not know those of the client, which rows were given later"
 _USER: Final = 3
 """The frame of whoever has the block: beyond that of `own`, which marks the work as ours."""
 
@@ -82,14 +87,18 @@ class Run:
             )
         engine_name(engine)
         request = cast("Request", wanted)
-        plan(**(request | {"pid": os.getpid()}))  # what is wrong is told here, before any host is asked
+        planned = plan(**(request | {"pid": os.getpid()}))  # what is wrong is told here, before any host is asked
         self.folder = Path(folder).expanduser().absolute()
         self.hosts: tuple[Report, ...] = ()
         self._client = client
         run = uuid.uuid4().hex
         self._order = Order(run=run, folder=str(self.folder), token=f".ior-nb-{run}", engine=engine, wanted=request)
+        self._filter = planned.filter
         self._leaders: dict[tuple[str, int], str] = {}
         self._running = False
+        self._views: list[Cluster] = []
+        self._said: list[tuple[int, str]] = []
+        self._clock: Difference | None = None
 
     # ---- begin
 
@@ -123,7 +132,7 @@ class Run:
         self._order = replace(self._order, pids=pids)
         self._on_scheduler(clocks.answering())
         client.register_plugin(Tasks(self._order))
-        self._running = True
+        self._running, self._said = True, labels.follow()
         begun = client.run(host.begin, self._order, workers=list(self._leaders.values()), on_error="return")
         client.register_plugin(Late(self._order))
         self.hosts = (*broken, *self._reports(begun, found))
@@ -173,6 +182,7 @@ class Run:
                 warnings.warn(report.line(), IorWarning, stacklevel=_USER)
 
     def _end(self) -> None:
+        above = self._above()
         begun = {(r.host, r.pid): r for r in self.hosts}
         ended = {key: report for key, report in begun.items() if report.problem}
         deadline = time.monotonic() + _PATIENCE_S
@@ -180,7 +190,7 @@ class Run:
         while True:
             servers = list(dict.fromkeys([*self._leaders.values(), *self._servers()]))
             for address, answer in self._client.run(
-                host.end, self._order.run, workers=servers, on_error="return"
+                host.end, self._order.run, above, workers=servers, on_error="return"
             ).items():
                 if isinstance(answer, Report):
                     ended[answer.host, answer.pid] = self._fetched(answer, address)
@@ -195,7 +205,22 @@ class Run:
             problem = f"its collector is gone: {told}. What it had written by then is in {begun[key].path}"
             ended[key] = replace(begun[key], problem=problem)
         self._running = False
-        self.hosts = tuple(ended.values())
+        late = above and "label" in columns_of(self._filter)
+        self.hosts = tuple(
+            replace(report, notes=(*report.notes, _UNKNOWN)) if late and not _is_here(report) else report
+            for report in ended.values()
+        )
+        for view in self._views:
+            view.end({self._called(one.host, one.pid): one.last for one in self.hosts if one.last is not None})
+
+    def _above(self) -> Above:
+        """Return the shared labels of this process, by the scheduler's clock."""
+        labels.unfollow(self._said)
+        if not any(text for _, text in self._said):
+            return Above()
+        client: Any = self._client
+        self._clock = client.sync(clocks.to_scheduler, client)
+        return Above.of(self._said, self._clock.offset_ns, host.machine(), os.getpid())
 
     def _fetched(self, report: Report, address: str) -> Report:
         """Bring the recording of a host that does not have the folder; `rows` tells whether there is one."""
@@ -223,8 +248,9 @@ class Run:
         client: Any = self._client
         run, leaders = self._order.run, list(self._leaders.values())
         self._running = False
+        labels.unfollow(self._said)
         for step in (
-            lambda: client.run(host.end, run, workers=leaders, on_error="ignore"),
+            lambda: client.run(host.end, run, Above(), workers=leaders, on_error="ignore"),
             lambda: client.unregister_worker_plugin(Tasks(self._order).name),
             lambda: client.unregister_worker_plugin(Late(self._order).name, nanny=True),
             lambda: client.run(host.clean, run, workers=self._servers(), on_error="ignore"),
@@ -256,18 +282,19 @@ class Run:
             found = await client.run(host.shown, self._order.run, asked, **wanted)
             return {names[address]: one for address, one in found.items() if one is not None}
 
-        cluster = Cluster(self._client, ask, lambda: self._running, lambda: self.problems)
+        cluster = Cluster(self._client, ask, lambda: self._running, lambda: self.problems, self._filter)
         cluster.wait()
+        if self._running:
+            self._views.append(cluster)
         return dashboard(cluster)
 
     def _names(self) -> dict[str, str]:
         """Return what each collector is called, by the address of the process it was begun in."""
-        of_host = {(where, pid): where.rsplit(" ", 2)[0] for where, pid in self._leaders}
-        several = {name for name, count in Counter(of_host.values()).items() if count > 1}
-        return {
-            address: f"{of_host[key]}-{key[1]}" if of_host[key] in several else of_host[key]
-            for key, address in self._leaders.items()
-        }
+        return {address: self._called(_host_of(where), pid) for (where, pid), address in self._leaders.items()}
+
+    def _called(self, host: str, pid: int) -> str:
+        """Return what a collector is called: its host, and its process as well where that has several."""
+        return f"{host}-{pid}" if sum(_host_of(where) == host for where, _ in self._leaders) > 1 else host
 
     @property
     def accounting(self) -> Accounting:
@@ -283,6 +310,7 @@ class Run:
         """Return a line for each host and one for all, safe for a terminal."""
         found = [printable(report.line()) for report in self.hosts]
         errors = [report.clock_error_ns for report in self.hosts if not report.problem]
+        errors += [self._clock.error_ns] if self._clock is not None else []
         if not self._running and any(not report.problem for report in self.hosts):
             clock = f"clocks to within {show_ns(max(errors))}" if min(errors, default=-1) >= 0 else "clocks as they are"
             without = f" but {', '.join(self.problems)}" if self.problems else ""
@@ -320,6 +348,15 @@ class Run:
         if not files:
             raise ConfigError(f"there is no recording: {'; '.join(self.lines()) or 'nothing was traced yet'}")
         return files
+
+
+def _is_here(report: Report) -> bool:
+    """Whether the collector was begun in this process, whose labels are known to it as they come."""
+    return (report.host, report.pid) == (platform.node(), os.getpid())
+
+
+def _host_of(place: str) -> str:
+    return place.rsplit(" ", 2)[0]
 
 
 def _told(error: object) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from dask.utils import key_split
 
+from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
 from ior_nb.dask.spans import Noted
 from ior_nb.export.arrow import encodable
@@ -94,11 +95,18 @@ class _Workers:
         return np.array([self._of(p) for p in both[0].tolist()], np.int32)[which.reshape(-1)]
 
     def _of(self, pid: int) -> int:
-        for _ in range(_ANCESTORS):
-            if (number := self._known.get(pid)) is not None:
-                return number
-            pid = self._parents.get(pid, 0)
-        return 0
+        return next((self._known[one] for one in self._line(pid) if one in self._known), 0)
+
+    def come_from(self, ancestor: int, pid: np.ndarray) -> np.ndarray:
+        """Tell of each row whether its process comes from another, as far as rows so far have told, or is that."""
+        found, which = np.unique(pid, return_inverse=True)
+        return np.array([ancestor in self._line(p) for p in found.tolist()], bool)[which]
+
+    def _line(self, pid: int) -> list[int]:
+        found = [pid]
+        while (pid := self._parents.get(pid, 0)) and len(found) < _ANCESTORS:
+            found.append(pid)
+        return found
 
 
 class _Stamps:
@@ -107,10 +115,13 @@ class _Stamps:
     Args:
         noted: which thread did which task when.
         clock: the scheduler's.
+        above: what the client calls its work.
+        machine: where this is.
     """
 
-    def __init__(self, noted: Noted, clock: WallClock) -> None:
+    def __init__(self, noted: Noted, clock: WallClock, above: Above, machine: str) -> None:
         texts = noted.spans.texts
+        self._above, self._machine = above, machine
         self._spans, self._clock, self._workers = noted.spans, clock, _Workers(noted)
         doing = [text.partition(" ")[::2] for text in texts.at(np.arange(len(texts)))]
         addresses = ["", *(noted.workers[int(number)].address for number, _ in doing[1:])]
@@ -131,18 +142,32 @@ class _Stamps:
         task = np.zeros(len(at), np.int32) if task is None else task
         self.rows += len(at)
         self.with_task += int(np.count_nonzero(task))
-        worker = np.where(task != 0, self._worker_of[task], self._workers.of(pid, ppid))
+        worker, wall = np.where(task != 0, self._worker_of[task], self._workers.of(pid, ppid)), self._clock.of_rows(at)
+        if self._above:
+            whose = worker != 0
+            if self._machine == self._above.machine:
+                whose &= ~self._workers.come_from(self._above.pid, pid)
+            where = rows.schema.get_field_index("label")
+            rows = rows.set_column(where, rows.schema.field(where), self._above.over(rows.column(where), wall, whose))
         added = {
             "worker": _text(worker, self._workers.names),
             "task": _text(task, self._tasks),
             "task_prefix": _text(self._prefix_of[task], self._prefixes),
-            "wall_ns": pa.array(self._clock.of_rows(at)),
+            "wall_ns": pa.array(wall),
         }
         fields = [*rows.schema, *(pa.field(name, values.type, nullable=False) for name, values in added.items())]
         return pa.RecordBatch.from_arrays([*rows.columns, *added.values()], schema=pa.schema(fields))
 
 
-def stamp(source: Path, target: Path, noted: Noted, begin: Difference, end: Difference) -> Stamped:
+def stamp(
+    source: Path,
+    target: Path,
+    noted: Noted,
+    begin: Difference,
+    end: Difference,
+    above: Above = Above(),  # noqa: B008 - frozen
+    machine: str = "",
+) -> Stamped:
     """Write the rows of a recording anew, with `worker`, `task`, `task_prefix` and `wall_ns`; the old one stays.
 
     Args:
@@ -151,6 +176,8 @@ def stamp(source: Path, target: Path, noted: Noted, begin: Difference, end: Diff
         noted: which thread did which task when.
         begin: how far the clock of the host was from the scheduler's at the begin.
         end: and at the end.
+        above: what the client calls its work.
+        machine: where the rows are from, as far as numbers of processes go.
 
     Raises:
         RecordingError: it cannot be read, or the other not be written.
@@ -165,7 +192,7 @@ def stamp(source: Path, target: Path, noted: Noted, begin: Difference, end: Diff
         parquet = pq.ParquetFile(file, metadata=about.metadata, read_dictionary=texts)
         footer = {k.decode(): v.decode("utf-8", "backslashreplace") for k, v in (about.metadata.metadata or {}).items()}
         clock = WallClock.of(footer, begin, end)
-        stamps = _Stamps(noted, clock)
+        stamps = _Stamps(noted, clock, above, machine)
         bare = parquet.schema_arrow.remove_metadata()
         none = stamps.on(pa.RecordBatch.from_arrays([pa.array([], kind.type) for kind in bare], schema=bare))
         last = link(none, _encoded(footer | clock.pairs() | _told(begin, end, noted)))

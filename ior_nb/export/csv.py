@@ -31,7 +31,7 @@ HEADER: Final = tuple(
     "timeout_ns address_space_bytes old_file epoll_op epoll_target_fd epoll_events "
     "probe py_file py_line py_func stack "
     "fetched_bytes source on_cpu_ns wait_cpu_ns wait_device_ns wait_lock_ns wait_other_ns "
-    "opened_at peer local object label".split()
+    "opened_at peer local object label host".split()
 )
 """Only ever appended to."""
 _COLUMN: Final = {"error": "is_error"}

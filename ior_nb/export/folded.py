@@ -24,7 +24,7 @@ def folded(
         rows: the rows.
         about: what the rows lack.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
-            flags.
+            flags, host.
         metric: what the numbers are: a name of `METRICS`.
 
     Raises:

@@ -14,11 +14,14 @@ from ior_nb.export.about import About
 from ior_nb.export.arrow import encodable
 from ior_nb.export.joined import decimal, joined, optional, spelled
 from ior_nb.runtime import EventBatch, progress
+from ior_nb.runtime.text import at_host
 from ior_nb.version import VERSION
 
 __all__ = ["perfetto"]
 
 _ROWS: Final = 65_536
+_FREE: Final = 1 << 22
+"""From here on no kernel gives ids: PID_MAX_LIMIT."""
 
 
 def perfetto(batch: EventBatch, about: About) -> Iterator[bytes]:
@@ -27,6 +30,9 @@ def perfetto(batch: EventBatch, about: About) -> Iterator[bytes]:
     Times are microseconds with three decimals since the first call, whose boot time stands in `otherData`: so they
     stay exact in readers that keep them as doubles. File, result and the like are the arguments of a slice;
     its Python stack is one of `stackFrames`, which are a tree.
+
+    Processes of several hosts each have a number of their own: their id where no other host has it too, else one that
+    no process has. Their names say host and id, and so do the arguments of slices.
     """
     other = {
         "exporter": f"ior-nb {VERSION}",
@@ -35,12 +41,15 @@ def perfetto(batch: EventBatch, about: About) -> Iterator[bytes]:
         "start_boot_ns": str(int(batch["time_ns"].min())) if len(batch) else "",
     }
     yield f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":['.encode()
-    yield ",\n".join(_names(batch)).encode()
+    numbered, labels = _numbered(batch)
+    yield ",\n".join(_names(numbered, labels)).encode()
     frames = _Frames()
     if len(batch):
         order = np.argsort(batch["time_ns"], kind="stable")
         for at in progress.over(range(0, len(batch), _ROWS), lambda at: min(_ROWS, len(batch) - at)):
-            yield _slices(batch.take(order[at : at + _ROWS]), int(batch["time_ns"].min()), frames)
+            rows = order[at : at + _ROWS]
+            true = batch["pid"][rows] if labels else None
+            yield _slices(numbered.take(rows), int(batch["time_ns"].min()), frames, true)
     yield f"]{frames.told()}}}\n".encode()
 
 
@@ -66,11 +75,40 @@ class _Frames:
         return f',"stackFrames":{json.dumps(frames)}' if frames else ""
 
 
-def _names(batch: EventBatch) -> list[str]:
-    """Return the metadata events: what processes and threads are called, the latest name of each."""
+def _numbered(batch: EventBatch) -> tuple[EventBatch, dict[int, str]]:
+    """Return the rows with one number for each process of several hosts, and by it the host and id that it stands for.
+
+    A main thread goes on having the number of its process.
+    """
+    groups = Groups("host", "pid")
+    at = groups.of(batch)
+    keys = groups.keys()
+    hosts, pids = keys["host"].tolist(), keys["pid"].tolist()
+    if len(set(hosts)) < 2:
+        return batch, {}
+    used, count = np.unique(keys["pid"], return_counts=True)
+    shared = np.flatnonzero(np.isin(keys["pid"], used[count > 1])).tolist()
+    taken = np.union1d(used, batch["tid"])
+    free = np.setdiff1d(np.arange(_FREE, _FREE + len(taken) + len(shared)), taken)
+    numbers = keys["pid"].copy()
+    numbers[sorted(shared, key=lambda group: (hosts[group], pids[group]))] = free[: len(shared)]
+    number = numbers.astype(np.uint32).take(at)
+    main = batch["tid"] == batch["pid"]
+    numbered = batch.with_columns(pid=number, tid=np.where(main, number, batch["tid"]))
+    return numbered, {n: at_host(*whose) for n, *whose in zip(numbers.tolist(), hosts, pids, strict=True)}
+
+
+def _names(batch: EventBatch, labels: dict[int, str]) -> list[str]:
+    """Return the metadata events: what processes and threads are called, the latest name of each.
+
+    Args:
+        batch: the rows.
+        labels: what stands behind the names of processes, by number.
+    """
     found = processes(batch)
     lines = [
-        _name("process_name", pid, pid, comm) for pid, comm in zip(found["pid"].tolist(), found["comm"], strict=True)
+        _name("process_name", pid, pid, f"{comm} ({labels[pid]})" if labels else comm)
+        for pid, comm in zip(found["pid"].tolist(), found["comm"], strict=True)
     ]
     threads, rows = Groups("pid", "tid"), np.flatnonzero(batch["comm"])
     at = threads.of(batch)
@@ -87,8 +125,15 @@ def _name(what: str, pid: int, tid: int, name: str) -> str:
     return json.dumps({"ph": "M", "name": what, "pid": pid, "tid": tid, "args": {"name": encodable(name)}})
 
 
-def _slices(batch: EventBatch, start: int, frames: _Frames) -> bytes:
-    """Return the events of these rows, each with a comma in front: the names before them are never none."""
+def _slices(batch: EventBatch, start: int, frames: _Frames, true: np.ndarray | None) -> bytes:
+    """Return the events of these rows, each with a comma in front: the names before them are never none.
+
+    Args:
+        batch: the rows, sorted.
+        start: when the first of all began.
+        frames: the frames of Python.
+        true: the process ids on their hosts, where there are several.
+    """
     done, ret = batch.done, batch["ret"]
     codes, which = np.unique(np.where(batch["is_error"], -ret, 0), return_inverse=True)
     names = [f',"error":"{errno.errorcode.get(c, c)}"' if c else "" for c in codes.tolist()]
@@ -108,6 +153,7 @@ def _slices(batch: EventBatch, start: int, frames: _Frames) -> bytes:
         spelled(batch, "stack", lambda text: f',"sf":"{frames.innermost(text)}"' if text else ""),
         ',"args":{"seq":',
         decimal(batch["seq"]),
+        *([] if true is None else [',"host":', spelled(batch, "host", json.dumps), ',"pid":', decimal(true)]),
         optional(done, ',"ret":', decimal(ret)),
         _taken(names, which),
         optional(batch["probe"], ',"probe":', decimal(batch["probe"])),

@@ -42,7 +42,7 @@ def speedscope(
         rows: the rows.
         about: its title names the file; behind it stands what the rows lack.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
-            flags.
+            flags, host.
         metric: what is shown first: a name of `METRICS`.
 
     Raises:

@@ -14,10 +14,11 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb.aggregate import CLASS_OF, Groups, Sums, weighed, weights_of
+from ior_nb.aggregate.hosts import several
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import encodable
 from ior_nb.runtime.completeness import Counters
-from ior_nb.runtime.frames import ALIASES, FIELDS, METRICS, Field
+from ior_nb.runtime.frames import ALIASES, FIELDS, METRICS, Field, by_host
 from ior_nb.runtime.rows import Rows, read
 from ior_nb.runtime.text import printable
 
@@ -33,6 +34,7 @@ __all__ = [
     "metric_name",
     "one_line",
     "stacks",
+    "told_apart",
     "tree",
 ]
 
@@ -96,14 +98,15 @@ def stacks(
 
     Args:
         rows: the rows.
-        fields: keys of `FIELDS`, root first, as a sequence or separated by commas.
+        fields: keys of `FIELDS`, root first, as a sequence or separated by commas. Of several hosts theirs stand above
+            the ids of processes and threads.
         metrics: what to add up.
         unrecorded: calls that were counted and are no rows; of their stacks only the system call is known.
 
     Raises:
         ConfigError: an unknown field or metric, a field given twice, or none at all.
     """
-    given = _field_names(fields)
+    given = told_apart(fields, rows)
     of_fields = [FIELDS[name] for name in given]
     metrics = [metric_name(m) for m in metrics]
     columns = list(dict.fromkeys(of.column for of in of_fields))
@@ -180,6 +183,17 @@ def _packed(ranks: np.ndarray, below: int) -> np.ndarray:
     columns = [ranks[:, at : at + at_once] + 1 for at in range(0, ranks.shape[1], at_once)]
     shifts = bits * np.arange(at_once)[::-1]
     return np.stack([(some << shifts[: some.shape[1]]).sum(axis=1) for some in columns], axis=1)
+
+
+def told_apart(fields: str | Sequence[str], *rows: Rows) -> list[str]:
+    """Return the names of fields, with the host above ids where some of the rows are of several.
+
+    Raises:
+        ConfigError: an unknown field, a field given twice, or none at all.
+    """
+    given = _field_names(fields)
+    apart = list(by_host(given))
+    return apart if apart != given and any(map(several, rows)) else given
 
 
 def _field_names(fields: str | Sequence[str]) -> list[str]:

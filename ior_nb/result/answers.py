@@ -230,7 +230,7 @@ class Answers:
 
         Args:
             fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
-                flags.
+                flags, host.
             metric: what widths mean: count, duration, bytes or gap.
 
         Raises:

@@ -120,7 +120,7 @@ class Diff:
 
         Args:
             fields: the frames, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
-                flags.
+                flags, host.
             metric: what is compared: duration, count, bytes or gap.
 
         Raises:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from ior_nb.aggregate.hosts import Hosts
 from ior_nb.aggregate.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.index import grown, rows_of
@@ -25,6 +26,11 @@ class Moved(NamedTuple):
     """Bytes, of each of these rows."""
     written: np.ndarray
 
+    def among(self, which: np.ndarray) -> Moved:
+        """Return those of some rows, by their places among these; both are ascending."""
+        mine = np.flatnonzero(np.isin(self.rows, which))
+        return Moved(np.searchsorted(which, self.rows[mine]), self.read[mine], self.written[mine])
+
 
 @dataclass(frozen=True, slots=True)
 class Children:
@@ -39,7 +45,36 @@ class Children:
 
 
 class Crowd:
-    """Counts the rows of each process; a process is called what its main thread was called last."""
+    """Counts the rows of each process of each host; one is called what its main thread was called last."""
+
+    def __init__(self) -> None:
+        self._hosts = Hosts()
+        self._of: dict[int, _OfHost] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._of.values()))
+
+    def add(self, batch: EventBatch, moved: Moved | None) -> None:
+        """Count rows."""
+        for host, which in self._hosts.of(batch):
+            one = self._of.setdefault(host, _OfHost())
+            if isinstance(which, slice):
+                one.add(batch, moved)
+            else:
+                one.add(batch.take(which), moved and moved.among(which))
+
+    def children(self) -> Children:
+        """Return those whose parent is another one."""
+        found = [one.children() for one in self._of.values()]
+        names = sum((Counter(dict(one.names)) for one in found), Counter[str]())
+        sums = ("count", "calls", "bytes_read", "bytes_written")
+        return Children(
+            names=tuple(names.most_common()), **{name: sum(getattr(o, name) for o in found) for name in sums}
+        )
+
+
+class _OfHost:
+    """The processes of one host."""
 
     def __init__(self) -> None:
         self._places = np.zeros(1024, np.int32)  # by pid; 0 for one not seen

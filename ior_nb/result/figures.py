@@ -16,7 +16,7 @@ import numpy as np
 
 from ior_nb import aggregate
 from ior_nb.errors import ConfigError
-from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, Tree, merged, metric_name, stacks, tree
+from ior_nb.export.stacks import DEFAULT_FIELDS, Stacks, Tree, merged, metric_name, stacks, told_apart, tree
 from ior_nb.runtime import Completeness
 from ior_nb.runtime.peers import Named
 from ior_nb.runtime.rows import Rows
@@ -75,7 +75,7 @@ def flame(
     Args:
         rows: the rows.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
-            flags.
+            flags, host.
         metric: what widths mean: count, duration, bytes, gap, fetched, or a part of the duration, as wait_device.
         lacking: what the rows lack; the picture is of the rows, and its title says so.
 
@@ -267,7 +267,7 @@ def diff_flame(
         before: the rows of the one.
         after: the rows of the other.
         fields: what the frames are, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
-            flags.
+            flags, host.
         metric: what is compared: duration, count, bytes or gap.
         lacking: what the rows of both lack.
         told: that in lines.
@@ -276,7 +276,7 @@ def diff_flame(
         ConfigError: an unknown field or metric.
     """
     metric = metric_name(metric)
-    sides = zip((before, after), lacking, strict=True)
+    fields, sides = told_apart(fields, before, after), zip((before, after), lacking, strict=True)
     one, two = (stacks(rows, fields, [metric], lack.unrecorded) for rows, lack in sides)
     nodes = tree(_together(one, two, metric))
     shown = nodes.largest("both", MOST_FRAMES)

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate import reasons
+from ior_nb.aggregate.hosts import hosts_of
 from ior_nb.result.summary import SlowRow
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.peers import seen_files
@@ -45,4 +46,8 @@ class Longest:
             return []
         files = self._kept.tables["file"].at(seen_files(self._kept))
         rows = zip(self._kept, files, reasons(self._kept), strict=True)
-        return [SlowRow(r.syscall, file, r.latency_ns, r.bytes, r.pid, r.comm, why) for r, file, why in rows]
+        several = len(hosts_of(self._kept)) > 0
+        return [
+            SlowRow(r.syscall, file, r.latency_ns, r.bytes, r.pid, r.comm, why, r.host if several else "")
+            for r, file, why in rows
+        ]

@@ -16,7 +16,17 @@ from ior_nb.result.pathcell import PATH_CELL, whole_path
 from ior_nb.result.spent import Spending
 from ior_nb.runtime import Accounting, Completeness
 from ior_nb.runtime.host import HostCounts
-from ior_nb.runtime.text import HTML_FONT, NO_MATH, escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
+from ior_nb.runtime.text import (
+    HTML_FONT,
+    NO_MATH,
+    at_host,
+    escaped_html,
+    middle_cut,
+    printable,
+    show_bytes,
+    show_count,
+    show_ns,
+)
 
 __all__ = ["CallRow", "ErrorRow", "FileRow", "SlowRow", "Summary"]
 
@@ -71,6 +81,13 @@ class SlowRow:
     comm: str
     why: str = ""
     """What took most of the time; empty where it was not measured."""
+    host: str = ""
+    """Where it ran, of several hosts; raw."""
+
+    @property
+    def process(self) -> str:
+        """Whose call it was, as `python 8`; raw."""
+        return f"{self.comm} {at_host(self.host, self.pid)}"
 
 
 _WRITTEN: Final = "What became of bytes written"
@@ -83,7 +100,7 @@ def _slow_table(title: str, rows: tuple[SlowRow, ...]) -> tuple[str, list[str], 
     told = any(r.why for r in rows)
     head = ["time", "bytes", "call", "process", *(["spent"] if told else []), "file"]
     cells = [
-        [show_ns(r.latency_ns), show_bytes(r.bytes), r.syscall, f"{r.comm} {r.pid}", *([r.why] if told else []), r.file]
+        [show_ns(r.latency_ns), show_bytes(r.bytes), r.syscall, r.process, *([r.why] if told else []), r.file]
         for r in rows
     ]
     return title, head, cells

@@ -16,6 +16,7 @@ import numpy as np
 from ior_nb import aggregate
 from ior_nb.aggregate.asked import amplification
 from ior_nb.aggregate.columns import objects as texts
+from ior_nb.aggregate.hosts import hosts_of
 from ior_nb.errors import ConfigError
 from ior_nb.globalfilter.values import seconds
 from ior_nb.result.objects import Asked
@@ -269,7 +270,7 @@ def slowest(
     origin_ns: int | None = None,
     waiting: bool = False,
 ) -> pd.DataFrame:
-    """Return the n calls that took longest, the slowest first.
+    """Return the n calls that took longest, the slowest first; where they are of several hosts, theirs too.
 
     Args:
         rows: the rows.
@@ -278,13 +279,12 @@ def slowest(
         origin_ns: what `start_s` counts from, on the boot clock; by default the earliest row.
         waiting: those that waited for somebody else, instead of those that did not.
     """
-    found = aggregate.slowest(rows, n, waiting=waiting, columns=("time_ns", *_SLOW))
+    found = aggregate.slowest(rows, n, waiting=waiting, columns=("time_ns", *_SLOW, "host"))
     start_s = (found["time_ns"].astype(np.int64) - _origin(rows, origin_ns)) / 1e9
     text = ("syscall", "file", "comm", "source")
-    return _frame(
-        {"start_s": start_s} | {name: found.text(name) if name in text else found[name].copy() for name in _SLOW},
-        lacking,
-    )
+    columns = {name: found.text(name) if name in text else found[name].copy() for name in _SLOW}
+    hosts = hosts_of(found)
+    return _frame({"start_s": start_s} | columns | ({"host": hosts} if len(hosts) else {}), lacking)
 
 
 def timeline(

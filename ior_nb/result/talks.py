@@ -7,6 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate.groups import pairs
+from ior_nb.aggregate.hosts import Apart
 from ior_nb.aggregate.replies import Replies
 from ior_nb.aggregate.sums import Sums
 from ior_nb.result.crowd import Moved
@@ -54,7 +56,8 @@ class Talks:
         self._names = Recoder()
         self._sums = Sums(("received", "sent", "connections", "answers", "waited"))
         self._replies = Replies()
-        self._met: set[int] = set()  # connections: inode of the socket << 32 | code of its peer
+        self._sockets = Apart()
+        self._met: set[int] = set()  # connections: number of the socket << 32 | code of its peer
 
     def add(self, batch: EventBatch, moved: Moved | None) -> None:
         """Count the bytes that sockets moved."""
@@ -71,18 +74,23 @@ class Talks:
         self._sums.grow(len(self._names.own))
         self._sums.add("received", codes, moved.read[mine])
         self._sums.add("sent", codes, moved.written[mine])
-        keys = np.unique(batch["inode"][moved.rows[mine]] << np.uint64(32) | codes.astype(np.uint64)).tolist()
+        keys = np.unique(pairs(self._sockets.of(batch, "inode", moved.rows[mine]), codes)).tolist()
         fresh = [key for key in keys if key not in self._met]
         if fresh:
             self._sums.add("connections", np.array([key & 0xFFFFFFFF for key in fresh]), 1)
             if len(self._met) + len(fresh) > _CONNECTIONS:  # those that come back count as new ones
-                self._met.clear()
-            self._met.update(fresh)
+                self._forget()
+            else:
+                self._met.update(fresh)
         if len(self._names.own) > _PEERS:
             kept = np.append(0, self._ranked()[: _PEERS // 2])
             self._sums.keep(kept, self._names.keep(kept))
-            self._met.clear()
+            self._forget()
             self._replies = Replies()  # which know peers by these numbers
+
+    def _forget(self) -> None:
+        self._met.clear()
+        self._sockets = Apart()
 
     def _answered(self, batch: EventBatch, moved: Moved | None) -> None:
         read, written = np.zeros((2, len(batch)), np.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ior_nb.real import Lock
 from ior_nb.result.imports import ImportTally
 from ior_nb.result.lines import LineTally
@@ -11,6 +13,9 @@ from ior_nb.runtime.rows import Rows, read
 from ior_nb.runtime.waiting import Waiting
 
 __all__ = ["Tallies"]
+
+_COLUMNS: Final = tuple(dict.fromkeys((*Tally.columns, *LineTally.columns, *ImportTally.columns)))
+"""Those they look at."""
 
 
 class Tallies:
@@ -23,8 +28,8 @@ class Tallies:
     def __init__(self, rows: Rows | None = None) -> None:
         self._rows = rows
         self._looking = Lock()
-        self._tally, self._lines, self._imports = tallies = Tally(), LineTally(), ImportTally()
-        self._waiting = Waiting([name for one in tallies for name in one.columns])
+        self._tally, self._lines, self._imports = Tally(), LineTally(), ImportTally()
+        self._waiting = Waiting(_COLUMNS)
 
     @property
     def there(self) -> bool:
@@ -48,7 +53,7 @@ class Tallies:
                 self._count(waiting)
             if self._rows is not None:
                 tallies = Tally(), LineTally(), ImportTally()
-                for batch in read(self._rows, *dict.fromkeys(name for one in tallies for name in one.columns)):
+                for batch in read(self._rows, *_COLUMNS):
                     for one in tallies:
                         one.add(batch)
                 self._tally, self._lines, self._imports = tallies

@@ -71,7 +71,7 @@ class Tally:
 
     columns: Final = (
         *("syscall", "file", "old_file", "bytes", "latency_ns", "state", "is_error", "probe", "ret", "file_kind"),
-        *("time_ns", "pid", "ppid", "tid", "comm", "peer", "socket", "inode", "label", *MEASURED),
+        *("time_ns", "pid", "ppid", "tid", "comm", "peer", "socket", "inode", "host", "label", *MEASURED),
     )
     """Those it looks at."""
 

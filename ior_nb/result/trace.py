@@ -336,7 +336,7 @@ class Trace(Answers):
         found.notes, found.caveats, found.rows_let_go = self.notes, self.caveats, self.rows_let_go
         found.unfilled, found.asked = dict(self.unfilled), dict(self.asked)
         if chosen.active:
-            found.caveats += (only_where([to_text(chosen)]),)
+            found.caveats = tuple(dict.fromkeys([*found.caveats, only_where([to_text(chosen)])]))
         passed = functools.cache(lambda: ended(rows))
 
         def books() -> Accounting:

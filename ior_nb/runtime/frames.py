@@ -7,11 +7,11 @@ frames. It is called once per distinct value, never per event. A new metric is o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["ALIASES", "FIELDS", "METRICS", "Field", "Metric", "open_flags"]
+__all__ = ["ALIASES", "FIELDS", "IDS", "METRICS", "Field", "Metric", "by_host", "open_flags"]
 
 ALIASES: Final = {"tracepoint": "syscall", "durationToPrev": "gap"}
 """What ior calls a field or a metric -> our name."""
@@ -107,7 +107,16 @@ FIELDS: Final[dict[str, Field]] = {
     "python": Field("stack", _python, "functions of the Python stack, `function (file:line)`, outermost first"),
     "func": Field("py_func", _whole, "function of the line of Python that made the call"),
     "flags": Field("open_flags", _flags, "flags of an open; none for other calls"),
+    "host": Field("host", _whole, "machine of the row; none while it is traced"),
 }
+IDS: Final = ("pid", "tid")
+"""Fields, and dimensions of filters, that mean something on one host alone."""
+
+
+def by_host(fields: Sequence[str]) -> tuple[str, ...]:
+    """Return fields that tell ids of several hosts apart: the host stands above the first, unless it is one of them."""
+    at = next((at for at, name in enumerate(fields) if name in IDS), None)
+    return tuple(fields) if at is None or "host" in fields else (*fields[:at], "host", *fields[at:])
 
 
 @dataclass(frozen=True, slots=True)

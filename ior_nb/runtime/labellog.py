@@ -24,7 +24,7 @@ from ior_nb.real import RLock
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import boot_clock
 
-__all__ = ["Change", "Log", "Reader", "clear", "files", "folder", "is_traced", "mark"]
+__all__ = ["OVERLAP", "Change", "Log", "Reader", "clear", "files", "folder", "is_traced", "mark"]
 
 _HEAD: Final = struct.Struct("=8sQ")
 _MAGIC: Final = b"ior-lbl1"
@@ -37,6 +37,8 @@ _LARGEST: Final = 1 << 20
 _MOST: Final = 64
 """Files of a process that is traced; what comes after them is not kept."""
 _TRACE: Final = "trace"
+OVERLAP: Final = (1 << 32) - 1
+"""In place of a thread: labels were not inside one another."""
 
 
 class Change(NamedTuple):
@@ -230,10 +232,11 @@ class Reader:
 
     Attributes:
         full: whether its process has more changes than are kept.
+        overlap: whether it has said that labels were not inside one another.
     """
 
     def __init__(self, path: Path) -> None:
-        self.full = False
+        self.full = self.overlap = False
         self._path = path
         self._at = _HEAD.size
 
@@ -263,5 +266,8 @@ class Reader:
             at = begin + length + -length % 8
             if at > len(written) or time_ns >= 1 << 62:
                 break
+            if thread == OVERLAP:
+                self.overlap = True
+                continue
             yield Change(time_ns, thread, written[begin : begin + length].decode(errors="replace"))
         self._at += len(written)

@@ -10,24 +10,28 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 import warnings
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import TracebackType
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from ior_nb.errors import ConfigError, IorWarning
 from ior_nb.real import RLock, local
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import boot_clock
-from ior_nb.runtime.labellog import Change, Log
+from ior_nb.runtime.labellog import OVERLAP, Change, Log
 
-__all__ = ["LONGEST", "Label", "label"]
+__all__ = ["LONGEST", "Label", "follow", "label", "unfollow"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 LONGEST: Final = 4096
 """Bytes of a label with all it stands in."""
+_inside: Final[ContextVar[tuple[Label, ...]]] = ContextVar("ior_nb_labels", default=())
+"""Labels that the running coroutine, or those that started it, have begun."""
 
 
 class _Ending:
@@ -58,6 +62,9 @@ class _Process:
         self.shared: list[Label] = []
         self.current: dict[int, str] = {}
         """What each thread that has a label is called; 0 for the shared ones."""
+        self.sharing = RLock()
+        """Held while `shared` changes, which is all threads'."""
+        self.followers: tuple[list[tuple[int, str]], ...] = ()
         self._begins = RLock()
         self._log: Log | None = None
         self._broken = False
@@ -68,10 +75,18 @@ class _Process:
             self.current[thread] = text
         else:
             self.current.pop(thread, None)
+        if not thread:
+            for told in self.followers:
+                told.append((boot_clock(), text))
         if self._log is None and not self._broken:
             self._begin()
         if self._log is not None and not self._broken and not self._add(thread, text):
             self._give_up("there are more of them than are kept of one process")
+
+    def overlap(self) -> None:
+        """Say that labels of this process were not inside one another, so that rows of one may have another's."""
+        if self._log is not None and not self._broken:
+            self._add(OVERLAP, "")
 
     def _add(self, thread: int, text: str) -> bool:
         assert self._log is not None
@@ -118,6 +133,10 @@ class Label:
         self.running = False
         self._process = _process
         self._thread = 0
+        self.by: tuple[int, Any] = 0, None
+        """Who started it: a thread, and which coroutine there."""
+        self.outer: Label | None = None
+        """The one it stands in."""
 
     def __repr__(self) -> str:
         return f"label({self.text!r}{', shared=True' if self.shared else ''})"
@@ -133,20 +152,33 @@ class Label:
         """
         if self.running and self._process is _process:
             raise ConfigError(f"{self!r} is in force already; stop it before it is started again, or make another")
-        labels = self._labels()
-        path = f"{labels[-1].path}/{self.text}" if labels else self.text
+        if self.shared:
+            with _process.sharing:
+                return self._start()
+        return self._start()
+
+    def _start(self) -> Label:
+        labels, by = self._labels(), (own.here(), _coroutine())
+        around = labels if self.shared else [label for label in labels if label.is_around(by[1])]
+        outer = around[-1] if around else None
+        path = f"{outer.path}/{self.text}" if outer is not None else self.text
         if (size := len(path.encode())) > LONGEST:
             raise ConfigError(f"labels nest too deep: {size:,} bytes, at most {LONGEST:,}: {path:.60}...")
         self.path, self.running = path, True
-        self._process, self._thread = _process, 0 if self.shared else own.here()
+        self._process, self._thread = _process, 0 if self.shared else by[0]
+        self.by, self.outer, between = by, outer, len(around) < len(labels)
+        if by[1] is not None:
+            _inside.set((*_inside.get(), self))
         labels.append(self)
         if self._thread and _process.stack.ending is None:
             _process.stack.ending = _Ending(self._thread)
         _process.note(self._thread, path)
+        if between:
+            _process.overlap()
         return self
 
     def stop(self) -> None:
-        """Rows from now on do not have it, nor any that was started inside it. Idempotent.
+        """Rows from now on do not have it, nor any that was started inside it by whoever started it. Idempotent.
 
         Raises:
             ConfigError: it was never started, or by another thread.
@@ -155,13 +187,45 @@ class Label:
             raise ConfigError(f"{self!r} was never started: `with` or `start` do so")
         if not self.running or self._process is not _process:  # the latter is its parent's, in a forked child
             return
+        if self.shared:
+            with _process.sharing:
+                self._stop()
+        else:
+            self._stop()
+
+    def _stop(self) -> None:
         labels = self._labels()
         if self not in labels:
             raise ConfigError(f"{self!r} was started by another thread, which has to stop it")
-        for inner in labels[labels.index(self) :]:
-            inner.running = False
-        del labels[labels.index(self) :]
+        stay: list[Label] = []
+        if labels[-1] is self:
+            labels.pop()
+            self.running = False
+        else:
+            stay = self._take_out(labels)
+        if self.by[1] is not None:
+            _inside.set(tuple([label for label in _inside.get() if label.running]))
         _process.note(self._thread, labels[-1].path if labels else "")
+        if stay:
+            _process.overlap()
+
+    def _take_out(self, labels: list[Label]) -> list[Label]:
+        """Leave those started later by others, coroutines or threads that share theirs, without it; return them."""
+        inside = labels[labels.index(self) :]
+        stay = [label for label in inside if label.by != self.by]
+        for label in inside:
+            label.running = label in stay
+        labels[-len(inside) :] = stay
+        for label in stay:
+            while label.outer is not None and not label.outer.running:
+                label.outer = label.outer.outer
+            label.path = f"{label.outer.path}/{label.text}" if label.outer is not None else label.text
+        return stay
+
+    def is_around(self, coroutine: Any) -> bool:
+        """Tell whether what a coroutine starts now is inside it, rather than between two steps of another one."""
+        by = self.by[1]
+        return by is None or by is coroutine or by.done() or self in _inside.get()
 
     def _labels(self) -> list[Label]:
         return _process.shared if self.shared else _process.stack.labels
@@ -209,6 +273,26 @@ def label(text: str, *, shared: bool = False) -> Label:
         ConfigError: the text is empty or no text.
     """
     return Label(text, shared=shared)
+
+
+def follow() -> list[tuple[int, str]]:
+    """Return the shared label of this process, with 0 for its time, and from now on each change, with its own."""
+    told = [(0, _process.current.get(0, ""))]
+    _process.followers += (told,)
+    return told
+
+
+def unfollow(told: list[tuple[int, str]]) -> None:
+    """Have nothing more told. Idempotent."""
+    _process.followers = tuple(other for other in _process.followers if other is not told)
+
+
+def _coroutine() -> Any:
+    """Return the task of asyncio that runs in this thread; None outside of one."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or asyncio._get_running_loop() is None:  # noqa: SLF001 - the way that raises nothing
+        return None
+    return asyncio.current_task()
 
 
 def _checked(text: object) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ior_nb.runtime.text import at_host
+
 __all__ = [
     "Activity",
     "Bucket",
@@ -290,8 +292,7 @@ class ProcessRow(Activity):
         """The id, as `8` or `8#1`, of several hosts `node:8`; the text in brackets of a special row."""
         if self.special:
             return self.comm
-        number = f"{self.pid}#{self.lifetime}" if self.lifetime else str(self.pid)
-        return f"{self.host}:{number}" if self.host else number
+        return at_host(self.host, f"{self.pid}#{self.lifetime}" if self.lifetime else self.pid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

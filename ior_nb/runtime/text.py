@@ -11,6 +11,7 @@ import unicodedata
 __all__ = [
     "HTML_FONT",
     "NO_MATH",
+    "at_host",
     "brief",
     "escaped_html",
     "middle_cut",
@@ -87,6 +88,11 @@ def show_ns(duration: float) -> str:
         if abs(duration) < 999.5:
             return f"{duration:.3g} {unit}"
     return f"{duration:,.0f} s"
+
+
+def at_host(host: str, number: int | str) -> str:
+    """Return the id of a process or thread, of several hosts `node:8`. The host is raw."""
+    return f"{host}:{number}" if host else str(number)
 
 
 def show_count(count: int, one: str, many: str = "") -> str:

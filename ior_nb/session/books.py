@@ -101,16 +101,20 @@ class Books:
             self._t1 = boot_clock()
             self.trace.notes += (why,)
 
-    def receive(self, batch: EventBatch, hidden: np.ndarray | None) -> None:
-        """Take the rows that began inside the window, without those a filter or the run keeps out."""
+    def receive(self, batch: EventBatch, hidden: np.ndarray | None) -> np.ndarray | None:
+        """Take the rows that began inside the window, without those a filter or the run keeps out.
+
+        Returns:
+            Which rows began inside it; None where all did.
+        """
         times, flight, counts = batch["time_ns"], batch.in_flight, self._counts
         if self.replays or (len(times) and self._t0 <= int(times.min()) and int(times.max()) < self._t1):
             if hidden is None and self.calls is None and not self.plan.filter.active and self.plan.leave_out is None:
                 self._keep(batch, len(rows_of(flight)))
-                return
-            inside = np.ones(len(batch), bool)
+                return None
+            inside, began = np.ones(len(batch), bool), None
         else:
-            inside = (times >= self._t0) & (times < self._t1)
+            inside = began = (times >= self._t0) & (times < self._t1)
         outside = ~inside
         if hidden is not None:
             counts["filtered"] += int((hidden & inside & ~flight).sum())
@@ -133,6 +137,7 @@ class Books:
             counts["filtered"] += int((dropped & ~flight).sum())
             inside = inside & ~dropped
         self._keep(batch if inside.all() else batch.take(inside), int((inside & flight).sum()))
+        return began
 
     def _keep(self, rows: EventBatch, in_flight: int) -> None:
         """Take rows that are the trace's, of which so many are in flight."""

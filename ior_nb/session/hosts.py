@@ -18,6 +18,7 @@ from ior_nb.runtime import (
     SnapshotNode,
     Tree,
 )
+from ior_nb.runtime.frames import by_host
 from ior_nb.runtime.sheet import RANKINGS, merged, shown, trees_merged
 from ior_nb.sinks.flamegraph import FIELDS, METRICS, PRESETS
 from ior_nb.sinks.flamegraph.fields import checked_fields, checked_metric
@@ -109,7 +110,7 @@ class Hosts:
         with known.lock:
             known.sheets[host] = sheet.of_host(host, ahead_ns)
             if tree is not None and tree.asked == known.asked:
-                known.trees[host] = tree
+                known.trees[host] = tree.of_host(host)
             known.version += 1
 
     def choose(self, host: str) -> None:
@@ -185,7 +186,7 @@ class _Trie:
 
     def reconfigure(self, fields: Sequence[str]) -> None:
         """Ask the hosts for other frames, and show nothing until they come."""
-        self._known.begin((checked_fields(fields), self.count_field, self.height_field))
+        self._known.begin((by_host(checked_fields(fields)), self.count_field, self.height_field))
 
     def set_count_field(self, name: str) -> None:
         """Ask the hosts for another metric; nothing happens for the same one."""

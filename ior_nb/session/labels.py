@@ -19,6 +19,7 @@ from ior_nb.runtime.spans import Spans
 __all__ = ["Labels"]
 
 _HALF: Final = 32
+_OVERLAP: Final = "of several coroutines, or shared ones of several threads, at once: rows of one may have another's"
 _File = tuple[int, int, int, Path]
 _TICK_NS: Final = 50_000_000
 """File systems keep times by the tick of the kernel, which is 10 ms at most: what is younger may hide a change."""
@@ -55,6 +56,8 @@ class Labels:
         """Return what rows lack, if anything."""
         full = sorted({int(path.name.split("-")[0]) for path, reader in self._readers.items() if reader.full})
         found = [f"process {pid} has more labels than are kept: its later rows have none" for pid in full]
+        mixed = sorted({int(path.name.split("-")[0]) for path, reader in self._readers.items() if reader.overlap})
+        found += [f"process {pid} had labels {_OVERLAP}" for pid in mixed]
         return (*found, *filter(None, [self._failure]))
 
     def stamp(self, batch: EventBatch, deaths: list[tuple[int, int]]) -> EventBatch:

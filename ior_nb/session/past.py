@@ -28,6 +28,7 @@ from ior_nb.runtime import (
 )
 from ior_nb.runtime.completeness import COUNTED, Counters
 from ior_nb.runtime.filter import Text
+from ior_nb.runtime.frames import by_host
 from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.progress import Step
 from ior_nb.runtime.rows import Rows
@@ -173,7 +174,8 @@ class Past:
             wanted = self._wanted
             if wanted == self._counted:
                 for name in () if self._paused else list(self._going_on):
-                    self._go_on(name, _A_TICK)
+                    if name in self._going_on:
+                        self._go_on(name, _A_TICK)
                 return
             self._paused = False
             start, end = self.trace.window
@@ -208,6 +210,8 @@ class Past:
         if counting.over:
             del self._going_on[name]
             over()
+        if name == "statistics":
+            self._tell_apart()
 
     def _step(self) -> Step | None:
         """Return how far the slower of the two has come; None when all is counted."""
@@ -243,11 +247,21 @@ class Past:
 
     def _rows(self, columns: Sequence[str]) -> Iterator[EventBatch]:
         """Return the first rows for the trie; the others come with the next looks."""
+        if self._tell_apart():
+            return
         counting = Piecewise(self._passing(self._counted or Filter()), columns)
         self._going_on["trie"] = counting, self._trie.ingest, lambda: None
         yield from counting.some(_AT_ONCE)
         if counting.over:
             self._going_on.pop("trie", None)
+
+    def _tell_apart(self) -> bool:
+        """Put the host above ids in the flame graph of several; tell whether that has other frames now."""
+        fields = self._trie.fields
+        apart = by_host(fields) if len(self._hosts) > 1 else fields
+        if apart != fields:
+            self._trie.reconfigure(apart)
+        return apart != fields
 
     def _narrowed(self, wanted: Filter) -> Filter:
         """Return the filter, of the chosen host's rows alone."""

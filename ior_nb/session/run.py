@@ -178,9 +178,12 @@ class Run:
             with self._lock:
                 for pid, ended in deaths:
                     self.statistics.retire(pid, ended)
+        began: np.ndarray | None = None  # those of before or after the trace are no row of it, so nobody shows them
         for window in list(self.windows):
-            window.receive(batch, hidden)
-        shown = batch if hidden is None else batch.take(~hidden)
+            inside = window.receive(batch, hidden)
+            began = inside if window is self.owner else began
+        keep = passes if began is None else began if passes is None else began & passes
+        shown = batch if keep is None else batch.take(keep)
         if not len(shown):
             return
         self._tables = shown.tables

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from ior_nb import errors
+from ior_nb.aggregate.hosts import several
 from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Engine
 from ior_nb.real import Lock
@@ -185,7 +186,9 @@ class TracerSession(Bindings):
     def _show_past(self, run: Run) -> None:
         """Show an ended run as a finished trace if somebody looks at it; else let go of it."""
         if run.owner.trace.finished and (run.looked or self._watched()):
-            self._past = Past(run.owner.trace, run.statistics, run.trie, counted=run.counts_all)
+            # A run counts the processes of one host; what is played back may be of several, and is then counted anew.
+            counted = run.counts_all and not (run.engine.replays and several(run.owner.trace.rows))
+            self._past = Past(run.owner.trace, run.statistics, run.trie, counted=counted)
             self._past(self._context(self.filters.active))
         else:
             self.clear()

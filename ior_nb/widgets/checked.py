@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["LONGEST_NAME", "LONGEST_PATH", "pairs", "text", "texts", "value_of", "whole"]
+__all__ = ["LONGEST_NAME", "LONGEST_PATH", "host_of", "pairs", "text", "texts", "value_of", "whole"]
 
 LONGEST_NAME: Final = 200
 """Characters of the name of a system call, a family or a metric: more than any has."""
@@ -74,6 +74,15 @@ def value_of(body: Mapping[str, Any], kinds: Mapping[str, type[str] | type[int]]
         kind = "a text" if kinds[dimension] is str else "a whole number"
         raise ValueError(f"{dimension} takes {kind}, not {value!r}")
     return dimension, value
+
+
+def host_of(body: Mapping[str, Any]) -> str:
+    """Return the host of the row that was clicked on, empty where the page names none.
+
+    Raises:
+        ValueError: it is no text, or too long for one.
+    """
+    return text({"host": "", **body}, "host", LONGEST_PATH)
 
 
 def _seen(value: Any) -> str:

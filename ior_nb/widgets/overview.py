@@ -10,7 +10,7 @@ import numpy as np
 from ior_nb import aggregate
 from ior_nb.runtime import LiveRuntime, Snapshot, TraceState
 from ior_nb.runtime.text import middle_cut, show_bytes, show_ns
-from ior_nb.widgets.checked import value_of
+from ior_nb.widgets.checked import host_of, value_of
 from ior_nb.widgets.page import packed, script, still_table, style
 from ior_nb.widgets.panel import Panel
 
@@ -90,7 +90,7 @@ class OverviewPanel(Panel):
         """`narrow`: a click on one of the tops."""
         if what != "narrow":
             return super().act(what, body)
-        return self.narrow_to(*value_of(body, _DIMENSIONS))
+        return self.narrow_to(*value_of(body, _DIMENSIONS), host=host_of(body))
 
     def still(self) -> str:
         """Return the numbers and the tops as tables."""
@@ -177,6 +177,7 @@ def _tops(s: Snapshot) -> dict[str, list[dict[str, Any]]]:
         ],
         "processes": [
             row("pid", r.pid, f"{r.label} {r.comm}", r.count, r.bytes_read + r.bytes_written, least=r.at_least)
+            | {"host": r.host}
             for r in processes
         ],
     }

@@ -22,7 +22,8 @@ import traitlets
 
 from ior_nb.errors import IorError
 from ior_nb.runtime import Completeness, Filter, LiveRuntime, Snapshot, own
-from ior_nb.runtime.filter import Node, node_of_value
+from ior_nb.runtime.filter import Node, Text, node_of_value
+from ior_nb.runtime.frames import IDS
 from ior_nb.runtime.peers import peer_of
 from ior_nb.runtime.text import escaped_html
 from ior_nb.widgets.page import script, style
@@ -105,11 +106,20 @@ class Panel(anywidget.AnyWidget):
         filters = self.runtime.filters
         filters.set(Filter.of([*filters.active.parts(), *(n for n in nodes if n not in filters.active.parts())]))
 
-    def narrow_to(self, dimension: str, value: str | int, *, directory: bool = False) -> None:
-        """Push the term for a value the view shows: a click on it."""
+    def narrow_to(self, dimension: str, value: str | int, *, directory: bool = False, host: str = "") -> None:
+        """Push the term for a value the view shows: a click on it.
+
+        Args:
+            dimension: a key of `DIMENSIONS`.
+            value: as the row has it.
+            directory: what lies directly in the directory `value` is meant.
+            host: that of the row: of a trace of several, the ids of processes and threads mean something there alone.
+        """
         if dimension == "file" and (peer := peer_of(str(value))):
             dimension, value = "peer", peer
-        self.narrow(node_of_value(dimension, value, directory=directory))
+        of_host = dimension in IDS and self.runtime.control.state().hosts
+        where = [node_of_value("host", host) if host else Text("host", "~", "^$")] if of_host else []
+        self.narrow(*where, node_of_value(dimension, value, directory=directory))
 
     @property
     def shown(self) -> dict[str, Any]:

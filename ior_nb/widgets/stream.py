@@ -23,8 +23,8 @@ import numpy as np
 from ior_nb.runtime import EventBatch, LiveRuntime, Row
 from ior_nb.runtime.filter import DIMENSIONS
 from ior_nb.runtime.peers import seen_files
-from ior_nb.runtime.text import middle_cut, show_bytes, show_count, show_ns
-from ior_nb.widgets.checked import LONGEST_PATH, text
+from ior_nb.runtime.text import at_host, middle_cut, show_bytes, show_count, show_ns
+from ior_nb.widgets.checked import LONGEST_PATH, host_of, text
 from ior_nb.widgets.page import packed, script, still_table, style
 from ior_nb.widgets.panel import Panel
 
@@ -45,7 +45,7 @@ _STILL_ROWS: Final = 20
 _TEXTS: Final = ("comm", "syscall", "family", "file", "old_file", "label")
 # What a row is to the view; 8 is added where the gap means nothing, 16 to a probe.
 _KINDS: Final = {"warning": 2, "in flight": 3, "no return": 4}
-_NARROWING: Final = ("comm", "pid", "tid", "syscall", "fd", "ret", "bytes", "file", "label", "latency", "gap")
+_NARROWING: Final = ("host", "comm", "pid", "tid", "syscall", "fd", "ret", "bytes", "file", "label", "latency", "gap")
 
 
 class StreamPanel(Panel):
@@ -62,6 +62,7 @@ class StreamPanel(Panel):
         self._last = (0, 0)  # seq and time of the last row sent
         self._zero: int | None = None
         self._filter = runtime.filters.active
+        self._several = False  # hosts
         self._asked = False  # somebody has no rows yet
         self._partial = False  # fewer rows were sent than are held
         self._looked = self._repeated = 0.0
@@ -112,6 +113,9 @@ class StreamPanel(Panel):
         if self.runtime.filters.active != self._filter:
             self._filter = self.runtime.filters.active
             return "filter"
+        if bool(self.runtime.control.state().hosts) != self._several:
+            self._several = not self._several
+            return "filter"
         deaf = self.views.silent(now, _SILENT_S)
         if self._asked or self._pushed < 0 or (deaf and now - self._repeated >= _REPEAT_S):
             self._repeated = now
@@ -119,11 +123,11 @@ class StreamPanel(Panel):
         return ""
 
     def _send_rows(self, rows: EventBatch, why: str, skipped: int, *, bounded: bool) -> None:
-        words, texts = _words(rows)
+        words, texts = self._words(rows)
         while bounded and sum(map(len, words)) > _MOST_TEXT and len(rows) > 1:  # long names: fewer rows
             skipped, why, self._partial = max(skipped, len(rows)), why or "cut", True
             rows = rows[len(rows) // 2 :]
-            words, texts = _words(rows)
+            words, texts = self._words(rows)
         if self._zero is None and len(rows):
             self._zero = self.runtime.control.state().origin_ns or int(rows["time_ns"].min())
         self._part += 1
@@ -171,7 +175,7 @@ class StreamPanel(Panel):
             kind = str if DIMENSIONS[dimension].text else int
             if isinstance(value, bool) or not isinstance(value, kind):
                 raise ValueError(f"{value!r} is no value of {dimension}")
-            self.narrow_to(dimension, value)
+            self.narrow_to(dimension, value, host=host_of(body))
         elif what == "export":
             path = text(body, "path", LONGEST_PATH).strip()
             if not path:
@@ -189,10 +193,21 @@ class StreamPanel(Panel):
             return ""
         caption = f"the last {len(rows)} of {show_count(pushed, 'row')}"
         head = ["latency", "comm", "pid", "syscall", "ret", "bytes", "file"]
-        return still_table(head, [_still_row(row) for row in rows], caption)
+        return still_table(head, [_still_row(row, several=self._several) for row in rows], caption)
+
+    def _words(self, rows: EventBatch) -> tuple[list[str], dict[str, np.ndarray]]:
+        """Return the different texts of the rows, and for each text column codes into them; of several hosts theirs."""
+        words: list[str] = []
+        codes: dict[str, np.ndarray] = {}
+        for name in (*_TEXTS, "host") if self._several else _TEXTS:
+            used, places = np.unique(seen_files(rows) if name == "file" else rows[name], return_inverse=True)
+            codes[name] = (places + len(words)).astype(np.int32)
+            table = rows.tables[name]
+            words += [table[code] for code in used.tolist()]
+        return words, codes
 
 
-def _still_row(row: Row) -> list[str]:
+def _still_row(row: Row, *, several: bool) -> list[str]:
     if row.state == "warning":
         return ["", "", "", "warning", "", "", row.file]
     ret, latency = str(row.ret), show_ns(row.latency_ns)
@@ -200,19 +215,8 @@ def _still_row(row: Row) -> list[str]:
         ret += f" {errno.errorcode.get(-row.ret, '')}{' (probe)' if row.probe else ''}"
     elif row.state != "done":
         ret, latency = "", row.state
-    return [latency, row.comm, str(row.pid), row.syscall, ret, show_bytes(row.bytes), middle_cut(row.file, 80)]
-
-
-def _words(rows: EventBatch) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Return the different texts of the rows, and for each text column codes into them."""
-    words: list[str] = []
-    codes: dict[str, np.ndarray] = {}
-    for name in _TEXTS:
-        used, places = np.unique(seen_files(rows) if name == "file" else rows[name], return_inverse=True)
-        codes[name] = (places + len(words)).astype(np.int32)
-        table = rows.tables[name]
-        words += [table[code] for code in used.tolist()]
-    return words, codes
+    pid = at_host(row.host if several else "", row.pid)
+    return [latency, row.comm, pid, row.syscall, ret, show_bytes(row.bytes), middle_cut(row.file, 80)]
 
 
 def _numbers(rows: EventBatch, zero: int) -> dict[str, np.ndarray]:

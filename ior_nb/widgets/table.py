@@ -12,7 +12,7 @@ import numpy as np
 from ior_nb.runtime import LiveRuntime, Snapshot
 from ior_nb.runtime.statistics import Activity
 from ior_nb.runtime.text import show_bytes, show_ns
-from ior_nb.widgets.checked import value_of
+from ior_nb.widgets.checked import host_of, value_of
 from ior_nb.widgets.page import still_table
 from ior_nb.widgets.panel import Panel
 
@@ -185,7 +185,8 @@ class TablePanel(Panel):
         """`narrow`: the value of a cell; `rank`: what decides which rows are shown when there are too many."""
         if what == "narrow":
             dimension, value = value_of(body, self.dimensions)
-            self.narrow_to(dimension, value, directory=body.get("directory") is True and dimension == "file")
+            directory = body.get("directory") is True and dimension == "file"
+            self.narrow_to(dimension, value, directory=directory, host=host_of(body))
         elif what == "rank":
             if body["by"] not in RANKINGS:
                 raise ValueError(f"cannot rank by {body['by']!r}; one of {', '.join(RANKINGS)}")

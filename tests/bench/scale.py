@@ -45,10 +45,10 @@ _IMPORTED: Final = (
 )
 """What no question has to import any more, for that is no part of its answer."""
 _FRESH: Final = (
-    'r AS (SELECT file, inode, "offset" s, "offset" + bytes e FROM {rows} WHERE syscall IN ({reads}) AND bytes > 0 '
-    'AND "offset" >= 0), w AS (SELECT file, e - s size, greatest(e - greatest(s, coalesce(max(e) OVER (PARTITION BY '
-    "file, inode ORDER BY s ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), s)), 0) fresh FROM r), "
-    "reread AS (SELECT file, sum(size) - sum(fresh) reread_bytes FROM w GROUP BY file)"
+    'r AS (SELECT host, file, inode, "offset" s, "offset" + bytes e FROM {rows} WHERE syscall IN ({reads}) '
+    'AND bytes > 0 AND "offset" >= 0), w AS (SELECT file, e - s size, greatest(e - greatest(s, coalesce(max(e) OVER '
+    "(PARTITION BY host, file, inode ORDER BY s ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), s)), 0) fresh "
+    "FROM r), reread AS (SELECT file, sum(size) - sum(fresh) reread_bytes FROM w GROUP BY file)"
 )
 """What of each file was read again."""
 _FILES: Final = (
@@ -263,9 +263,11 @@ def _of_polars(folder: str, question: str) -> tuple[Callable[[], Any], Callable[
         match question:
             case "files" | "slice":
                 parts = rows.filter(reads & (bytes_ > 0) & (pl.col("offset") >= 0)).select(
-                    "file", "inode", s="offset", e=pl.col("offset") + bytes_.cast(pl.Int64)
+                    "host", "file", "inode", s="offset", e=pl.col("offset") + bytes_.cast(pl.Int64)
                 )
-                before = pl.col("e").cum_max().shift(1).over(["file", "inode"], order_by="s").fill_null(pl.col("s"))
+                before = (
+                    pl.col("e").cum_max().shift(1).over(["host", "file", "inode"], order_by="s").fill_null(pl.col("s"))
+                )
                 fresh = (pl.col("e") - pl.max_horizontal("s", before)).clip(0)
                 again = (pl.col("e") - pl.col("s") - fresh).sum().alias("reread_bytes")
                 found = rows.group_by("file").agg(measures).join(parts.group_by("file").agg(again), "file", "left")

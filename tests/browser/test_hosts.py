@@ -20,10 +20,10 @@ ODD: Final = "<img src=x onerror=window.hacked=1>\u202e" + "x" * 80
 CALLS: Final = {"ada": 300, "bob": 500, ODD: 700}
 
 
-def test_a_host_is_chosen_from_the_list(lab: Lab, context: BrowserContext) -> None:
-    """All are shown at first, then the one that is chosen, then all again; a name is text, and fits the bar."""
+def shown(lab: Lab, context: BrowserContext, *panels: str) -> Notebook:
+    """Show panels over the recordings of all hosts."""
     folder = lab.folder / "fleet"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for number, (host, calls) in enumerate(CALLS.items()):
         rows: dict[str, list[object]] = {
             "syscall": ["read"] * calls,
@@ -36,17 +36,42 @@ def test_a_host_is_chosen_from_the_list(lab: Lab, context: BrowserContext) -> No
         }
         about = About(metadata={"ior_nb.hostname": host})
         export(batch(**rows), folder / f"{number}.parquet", about=about)
-    show = "import ior_nb; ior_nb.dashboard(ior_nb.load('fleet'), panels=['processes', 'files'])"
-    notebook = Notebook(context, lab, write_notebook(lab.folder / "hosts.ipynb", show))
-    page = notebook.page
-    page.set_default_timeout(15_000)
+    show = f"import ior_nb; ior_nb.dashboard(ior_nb.load('fleet'), panels={list(panels)})"
+    notebook = Notebook(context, lab, write_notebook(lab.folder / f"hosts-{panels[0]}.ipynb", show))
+    notebook.page.set_default_timeout(15_000)
     notebook.run(0)
+    return notebook
+
+
+def test_a_click_on_a_process_is_about_its_host(lab: Lab, context: BrowserContext) -> None:
+    """The filter says host and id, the rows that are left are that host's, and the stream says so in a column."""
+    notebook = shown(lab, context, "stream", "processes")
+    page = notebook.page
+    page.locator(".ior-dashboard .lm-TabBar-tabLabel", has_text="Processes").click()
+    process = page.locator(".tb:visible tbody tr").filter(has_text="bob")
+    process.hover()
+    process.locator(".tb-funnel").click()
+    page.locator(".tb:visible tfoot").filter(has_text=f"{CALLS['bob']:,}").wait_for()
+    page.locator(".ior-dashboard .lm-TabBar-tabLabel", has_text="Stream").click()
+    page.locator(".st-grid:visible").get_by_text("bob", exact=True).first.wait_for()
+    if SHOTS:
+        page.screenshot(path=str(Path(SHOTS) / "hosts-stream.png"))
+
+    assert "host=bob" in page.locator(".ior-dashboard").inner_text()
+    assert page.evaluate("() => window.hacked") is None
+    assert notebook.complaints == []
+
+
+def test_a_host_is_chosen_from_the_list(lab: Lab, context: BrowserContext) -> None:
+    """All are shown at first, then the one that is chosen, then all again; a name is text, and fits the bar."""
+    notebook = shown(lab, context, "processes", "files")
+    page = notebook.page
     hosts, total = page.locator("select[aria-label=host]"), page.locator(".tb:visible tfoot")
-    shown = {}
+    names = {}
     for host in ("", "ada", ODD, ""):
         hosts.select_option(value=host)
         total.filter(has_text=f"{CALLS.get(host, sum(CALLS.values())):,}").wait_for()
-        shown[host] = page.locator(".tb:visible tbody tr:visible th").all_inner_texts()
+        names[host] = page.locator(".tb:visible tbody tr:visible th").all_inner_texts()
         if SHOTS:
             page.screenshot(path=str(Path(SHOTS) / f"hosts-{len(host)}.png"))
     page.set_viewport_size({"width": 500, "height": 900})
@@ -55,8 +80,8 @@ def test_a_host_is_chosen_from_the_list(lab: Lab, context: BrowserContext) -> No
         page.screenshot(path=str(Path(SHOTS) / "hosts-narrow.png"))
 
     assert hosts.locator("option").count() == 4
-    assert [len(found) for found in shown.values()] == [3, 1, 1]
-    assert all(name.endswith(":7") for found in shown.values() for name in found)
+    assert [len(found) for found in names.values()] == [3, 1, 1]
+    assert all(name.endswith(":7") for found in names.values() for name in found)
     assert bar is not None
     assert chosen is not None
     assert chosen["x"] + chosen["width"] <= bar["x"] + bar["width"]

@@ -121,7 +121,18 @@ def test_hosts_are_asked_once_a_second_and_only_while_they_are_traced(
     assert (once, hosts.asked) == (1, 2)
     assert calls(hosts.cluster) == 7
     assert hosts.cluster.state().fixed
-    assert "run.trace() has all" in hosts.cluster.state().notes[-1]
+    assert hosts.cluster.state().notes[-1].startswith("node-a, node-b as asked last; run.trace() has")
+
+
+def test_what_hosts_say_at_their_end_is_shown_from_then_on(hosts: Hosts) -> None:
+    """Those that said nothing are named, and shown as they were when they were asked last."""
+    hosts.cluster.wait()
+    hosts.running = False
+    hosts.cluster.end({"node-a": host(11)})
+
+    assert calls(hosts.cluster) == 11 + 2
+    assert hosts.cluster.state().completeness.accounting.seen == 11 + 2
+    assert hosts.cluster.state().notes[-1].startswith("node-b as asked last")
 
 
 @pytest.mark.parametrize("answer", [OSError("gone"), replace(host(1), sheet=b"IORM")])

@@ -56,6 +56,38 @@ def test_one_collector_serves_all_workers_of_a_place(client: Client, tmp_path: P
     assert left(client) == []
 
 
+def test_a_dashboard_shows_the_whole_trace_when_that_has_ended(client: Client, tmp_path: Path) -> None:
+    """However short it was: hosts say what they have at their end. It says what filter they have."""
+    with ior_nb.dask.trace(client, tmp_path, engine="demo", filter="syscall~read") as run:
+        board = run.dashboard()
+        client.gather(client.map(pow, range(7), [2] * 7, pure=False))
+    statistics = board.runtime.statistics()
+    assert statistics is not None
+    state, shown = board.runtime.control.state(), statistics.snapshot()
+    board.close()
+
+    assert state.completeness.accounting == run.accounting
+    assert board.runtime.filters.text(board.runtime.filters.active) == "syscall~read"
+    assert shown is not None
+    assert shown.calls >= len(run.trace())  # statistics of made-up rows have those of before, too
+    assert not [note for note in state.notes if "asked last" in note]
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_filter_that_labels_of_the_client_come_too_late_for_is_told(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, here: bool
+) -> None:
+    """Other hosts learn them when the trace ends; the process of the client knows its own."""
+    monkeypatch.setattr("ior_nb.dask.run._is_here", lambda report: here)
+    with (
+        ior_nb.dask.trace(client, tmp_path, engine="demo", filter="label=epoch*") as run,
+        ior_nb.label("epoch 1", shared=True),
+    ):
+        pass
+
+    assert ("did not know those of the client" in run.lines()[0]) is not here
+
+
 def test_what_a_host_without_the_folder_recorded_is_fetched(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

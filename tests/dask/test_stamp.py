@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
 from ior_nb.dask.spans import Noted, Worker
 from ior_nb.dask.stamp import stamp
@@ -32,6 +33,7 @@ def _recording(path: Path) -> Path:
             tid=[70, 71, 80, 90, 5],
             file=["/a", "/b", "/c", "/d", "/e"],
             syscall=["read"] * 5,
+            label=["", "load", "load", "", ""],
         )
     )
     recorder.set_metadata(clocks("ended", Moment(WALL + 4000, 3000)))  # the wall clock was put forward meanwhile
@@ -69,6 +71,21 @@ def test_times_are_those_of_the_schedulers_clock(tmp_path: Path) -> None:
 
     assert pq.read_table(target)["wall_ns"].to_pylist() == [WALL + 500 + at for at in (0, 100, 150, 200, 2000)]
     assert trace.began == Moment(WALL + 500, 1000)
+
+
+def test_rows_of_workers_stand_below_what_the_client_calls_its_work(tmp_path: Path) -> None:
+    """By the scheduler's clock, above what they say themselves; what is no worker's has nothing of it."""
+    above = Above((0, WALL + 500, WALL + 650, WALL + 750), ("before", "epoch 1", "", "epoch 2"), "here", 5)
+    source, noted = _recording(tmp_path / ".a.parquet"), _noted()
+    clock = Difference(500, 20), Difference(-1500, 30)
+
+    stamp(source, tmp_path / "there.parquet", noted, *clock, above, "there")
+    stamp(source, tmp_path / "here.parquet", noted, *clock, above, "here")
+
+    of_workers = pq.read_table(tmp_path / "there.parquet")["label"].to_pylist()
+    assert of_workers == ["epoch 1", "epoch 1/load", "load", "", ""]
+    assert of_workers[:2] != pq.read_table(tmp_path / "here.parquet")["label"].to_pylist()[:2] == ["", "load"]
+    assert len(load(tmp_path / "there.parquet").filter("label=epoch*")) == 2
 
 
 def test_workers_of_one_process_are_not_mixed_up(tmp_path: Path) -> None:

@@ -459,9 +459,9 @@ def test_csv_has_the_columns_of_the_reference() -> None:
         "timeout_ns,address_space_bytes,old_file,epoll_op,epoll_target_fd,epoll_events,"
         "probe,py_file,py_line,py_func,stack,"
         "fetched_bytes,source,on_cpu_ns,wait_cpu_ns,wait_device_ns,wait_lock_ns,wait_other_ns,"
-        "opened_at,peer,local,object,label"
+        "opened_at,peer,local,object,label,host"
     )
-    assert len(HEADER) == 39
+    assert len(HEADER) == 40
 
 
 @given(ROWS)

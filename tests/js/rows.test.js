@@ -3,17 +3,18 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { COLUMNS, HELD, narrowable, Rows, textsOf, tsv } from "../../ior_nb/widgets/js/rows.js";
 
-const TEXTS = ["comm", "syscall", "family", "file", "old_file", "label"];
+const TEXTS = ["comm", "syscall", "family", "file", "old_file", "label", "host"];
 const USUAL = { kind: 0, time: 0, gap: 500, latency: 1500, pid: 7, tid: 7, fd: 3, ret: 0, bytes: 0 };
 const CALL = { ...USUAL, comm: "python", syscall: "read", family: "FS", file: "/data/a", old_file: "", label: "" };
 
 /** A message as stream.py sends it; a row is what differs from CALL. */
 function part(number, rows, { why = "", fresh = -1, skipped = 0 } = {}) {
   const whole = rows.map((row) => ({ ...CALL, ...row }));
-  const words = [...new Set(whole.flatMap((row) => TEXTS.map((name) => row[name])))];
+  const names = Object.keys(whole[0] ?? CALL); // of several hosts theirs
+  const words = [...new Set(whole.flatMap((row) => TEXTS.map((name) => row[name] ?? "")))];
   const columns = {},
     buffers = [];
-  for (const name of ["seq", ...Object.keys(CALL)]) {
+  for (const name of new Set(["seq", ...names])) {
     const values = whole.map((row) => (TEXTS.includes(name) ? words.indexOf(row[name]) : row[name]));
     columns[name] = { t: "f8" };
     buffers.push(new DataView(Float64Array.from(values).buffer));
@@ -297,4 +298,34 @@ test("rows are labelled from the first one on that has a label", () => {
   assert.equal(before, false);
   assert.equal(rows.labelled, true);
   assert.equal(textsOf(rows.shown[3])[column("label")], "epoch 3");
+});
+
+const fleet = () =>
+  part(
+    2,
+    [
+      { seq: 1, host: "ada" },
+      { seq: 2, host: "" },
+      { seq: 3, host: "\u202ebob" },
+    ],
+    { why: "stream" },
+  );
+
+test("a descriptor is that of a process of one host", () => {
+  rows.take(...fleet());
+  rows.select(2);
+  rows.follow();
+
+  assert.deepEqual(
+    rows.shown.map((row) => row.host.shown),
+    ["\\u202ebob"],
+  );
+});
+
+test("the column of hosts is there where there are several", () => {
+  const before = rows.hosted;
+  rows.take(...fleet());
+
+  assert.deepEqual([before, rows.hosted], [false, true]);
+  assert.match(tsv(rows.shown), /^seq\t.*\thost\tcomm\t/);
 });

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,7 @@ def test_a_worker_that_is_killed_goes_on_in_its_successor(client: Client, folder
     assert done == len("1,2\n")
     assert set(reads["task"]) == {task.key}
     assert reads["pid"].nunique() == 2
+    assert set(reads["label"]) == {"mortal"}
     assert reads["worker"].nunique() == 2
     assert run.accounting.complete
 
@@ -103,6 +106,57 @@ def test_tasks_whose_calls_are_nobodys_are_named(client: Client, tmp_path: Path)
 
     assert task.key in [name for host in run.hosts for name in host.unstamped]
     assert "not told apart" in "\n".join(run.lines())
+
+
+CLIENT = """
+import sys
+from distributed import Client
+import ior_nb.dask
+from tests.live.dask_tasks import Actor, label_a_program, label_it, size_of
+
+address, folder, *paths = sys.argv[1:]
+client = Client(address)
+hosts = {worker.rpartition(":")[0]: worker for worker in client.scheduler_info(n_workers=-1)["workers"]}
+with ior_nb.dask.trace(client, folder) as run:
+    client.gather(client.map(label_it, paths[:-5]))
+    client.submit(label_a_program, paths[-5]).result()
+    actor = client.submit(Actor, actor=True).result()
+    actor.begin(paths[-4]).result(), actor.end(paths[-4]).result()
+    with ior_nb.label("of a thread"):
+        client.submit(size_of, paths[-3]).result()
+    with ior_nb.label("epoch", shared=True):
+        client.gather([client.submit(label_it, paths[-2], pure=False, workers=[one]) for one in hosts.values()])
+    client.submit(ior_nb.label("sent")(size_of), paths[-1]).result()
+counted = run.trace().labels().set_index("label")["calls"].to_dict()
+assert counted == run.frame().groupby("label").seq.count().compute().to_dict()
+assert counted == run.sql("SELECT label, count(*) AS n FROM trace GROUP BY ALL").set_index("label")["n"].to_dict()
+client.close()
+"""
+
+
+def test_labels_are_those_of_tasks_below_what_a_client_elsewhere_shares(
+    cluster: Cluster, client: Client, folder: Path, tmp_path: Path
+) -> None:
+    """On each host: nested, of programs, of actors, sent along; above is what the client shares, and no more of it."""
+    paths = sorted(map(str, folder.glob("part-*.csv")))
+    command = [sys.executable, "-W", "ignore", "-c", CLIENT, cluster.address, str(tmp_path / "trace"), *paths]
+    subprocess.run(command, check=True, cwd=hosts.ROOT)
+    trace = ior_nb.load(tmp_path / "trace")
+    rows = trace.df()
+    reads = rows[rows["file"].isin(paths) & (rows["syscall"] == "read") & (rows["bytes"] > 0)]
+    labels = reads.groupby("file", observed=True)["label"].agg(lambda found: sorted(set(found)))
+
+    *many, of_program, of_actor, of_thread, shared, sent = paths
+    assert {path: labels[path] for path in many} == {path: [f"task/{Path(path).name}"] for path in many}
+    assert [labels[path] for path in (of_program, of_actor, of_thread, sent)] == [
+        ["program"],
+        ["actor"],
+        [""],
+        ["sent"],
+    ]
+    assert labels[shared] == [f"epoch/task/{Path(shared).name}"]
+    assert set(reads[reads["file"] == shared]["host"]) == {"node-a", "node-b"}
+    assert set(labels.sum()) - {""} <= set(trace.labels()["label"])
 
 
 def test_a_host_without_rights_is_told_and_the_others_are_traced(
@@ -131,7 +185,7 @@ def test_a_host_without_rights_is_told_and_the_others_are_traced(
 
 
 def test_the_dashboard_adds_the_hosts_up(client: Client, folder: Path, tmp_path: Path) -> None:
-    """What it shows of all is the sum of what it shows of each; hosts send sums, and no rows."""
+    """What it shows of all is the sum of what it shows of each, and in the end of all rows; hosts send sums alone."""
     with ior_nb.dask.trace(client, tmp_path / "trace") as run:
         client.gather(client.map(size_of, sorted(map(str, folder.glob("*.csv"))), pure=False))
         board = run.dashboard()
@@ -141,9 +195,15 @@ def test_the_dashboard_adds_the_hosts_up(client: Client, folder: Path, tmp_path:
             source = board.runtime.statistics()
             assert source is not None
             found[host] = source.snapshot()
-        board.close()
+        board.runtime.control.choose("")
+    state, all_hosts = board.runtime.control.state(), board.runtime.statistics()
+    assert all_hosts is not None
+    at_its_end = all_hosts.snapshot()
+    board.close()
 
     assert all(found.values())
     calls = {host: shown.calls for host, shown in found.items() if shown is not None}
     assert calls[""] == calls["node-a"] + calls["node-b"]
     assert min(calls.values()) > 0
+    assert at_its_end is not None
+    assert at_its_end.calls == len(run.trace()) == state.completeness.accounting.seen

@@ -121,7 +121,7 @@ tracer.close()
 def held() -> Callable[..., dict[str, Any]]:
     """`held(body)` runs statements around a dispatcher in a process of their own; returns what they put into `said`."""
 
-    def run(body: str, way: str = "raw") -> dict[str, Any]:
+    def run(body: str, way: str = "auto") -> dict[str, Any]:
         root = str(Path(bcc.__file__).parents[2])
         code = AROUND.format(root=root, body=body, reads=READS, way=way, trace=TRACE.format(root=root))
         ran = subprocess.run([sys.executable, "-I", "-c", code], check=False, capture_output=True, text=True)
@@ -194,7 +194,7 @@ other.join()
 """
 
 
-@pytest.mark.parametrize("way", ["raw", "tracepoint"])
+@pytest.mark.parametrize("way", ["auto", "tracepoint"])
 def test_what_a_process_begins_belongs_to_its_trace(way: str, held: Callable[..., dict[str, Any]]) -> None:
     """Forks, those of threads, vforks, and an exec by a thread that is not the first; a trace between others."""
     said = held(

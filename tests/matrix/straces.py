@@ -17,7 +17,7 @@ from typing import Final
 from tests.matrix.archive import CACHE, unpacked
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-STRACES: Final = ("bullseye", "bookworm", "trixie", "sid")
+STRACES: Final = ("bullseye", "bookworm", "trixie", "forky")
 TESTS: Final = ("tests/live/test_without_bpf.py", "tests/live/test_stopped_programs.py")
 _WRAPPER: Final = '#!/bin/sh\nexec {loader} --library-path {libraries} {program} "$@"\n'
 

@@ -1,8 +1,8 @@
 """Readers of Parquet x columns x values as one table: `python -m tests.readers`, which `make readers` runs.
 
 Each reader is installed into an environment of its own, kept in `readers.CACHE`. It reads recordings of every kind of
-values, and each column has to hold what was recorded. The exit status is 1 when one does not; a reader that cannot be
-had here is named, and is no failure.
+values, and each column has to hold what was recorded; the documentation's recipe for Spark has to answer as DuckDB
+does. The exit status is 1 when one does not; a reader that cannot be had here is named, and is no failure.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from typing import Any, Final
 
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.schema import COLUMNS
-from tests.readers import inside
+from tests.readers import inside, recipes
 from tests.readers.readers import READERS, Reader, Unavailable
 from tests.readers.recordings import KINDS, TASKS, data_set, written
 
-ROOT: Final = Path(__file__).parents[2]
-DOCUMENT: Final = ROOT / "docs/recordings.md"
 BEGIN: Final = "<!-- the readers, written by `make readers ARGS=--write` -->\n"
 END: Final = "<!-- end of the readers -->\n"
 SECONDS: Final = 600
 SET: Final = "set"
+RECIPE: Final = "recipe"
 
 
 def recorded(batch: EventBatch) -> dict[str, str]:
@@ -73,9 +72,15 @@ def verdict(found: Mapping[str, Any], right: Mapping[str, str]) -> str:
     return f"{count}, not {', '.join(wrong[:4])}" if wrong else count
 
 
+def good(reader: Reader) -> dict[str, str]:
+    """Return what the table says of a reader when all is right."""
+    told = {SET: reader.name in inside.SETS, RECIPE: reader.name in recipes.RECIPES}
+    return dict.fromkeys(KINDS, f"{len(COLUMNS)} of {len(COLUMNS)}") | {k: "yes" if v else "-" for k, v in told.items()}
+
+
 def table(results: Mapping[str, Mapping[str, str]]) -> str:
     """Return a Markdown table: a line a reader, a column a kind of values."""
-    heads = (*KINDS, SET)
+    heads = (*KINDS, SET, RECIPE)
     rows = [("reader", *heads), *((name, *(found.get(k, "") for k in heads)) for name, found in results.items())]
     rows = [tuple(text.replace("|", "/") for text in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -95,6 +100,7 @@ def main() -> int:
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         files = written(Path(folder)) | {SET: data_set(Path(folder) / SET)}
+        fleet = recipes.fleet(Path(folder) / RECIPE)
         right = {kind: recorded(make()) for kind, make in KINDS.items()}
         for reader in chosen:
             try:
@@ -102,19 +108,20 @@ def main() -> int:
             except Unavailable as error:
                 print(f"{reader.title}: not tried: {error}", file=sys.stderr)
                 continue
-            results[reader.title] = {kind: verdict(found[kind], right[kind]) for kind in KINDS} | {SET: "-"}
-            good = [f"{len(COLUMNS)} of {len(COLUMNS)}"] * len(KINDS) + ["-"]
+            told = {kind: verdict(found[kind], right[kind]) for kind in KINDS} | {SET: "-", RECIPE: "-"}
             if reader.name in inside.SETS:
-                good[-1] = "yes"
-                results[reader.title][SET] = "yes" if found[SET].get("set") == TASKS else f"no: {found[SET]}"
-            failed |= list(results[reader.title].values()) != good
-            print(f"{reader.title}: {results[reader.title]}", file=sys.stderr)
+                told[SET] = "yes" if found[SET].get("set") == TASKS else f"no: {found[SET]}"
+            if reader.name in recipes.RECIPES:
+                told[RECIPE] = recipes.said(reader.python(), reader.name, fleet)
+            results[reader.title] = told
+            failed |= told != good(reader)
+            print(f"{reader.title}: {told}", file=sys.stderr)
     text = table(results)
     print(text, end="")
     if options.write:
-        before, begin, rest = DOCUMENT.read_text().partition(BEGIN)
+        before, begin, rest = recipes.DOCUMENT.read_text().partition(BEGIN)
         after = rest.partition(END)[2]
-        DOCUMENT.write_text(f"{before}{begin}\n{text}\n{END}{after}")
+        recipes.DOCUMENT.write_text(f"{before}{begin}\n{text}\n{END}{after}")
     return int(failed)
 
 

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from ior_nb.runtime.schema import COLUMNS
 from tests.readers import inside
-from tests.readers.__main__ import BEGIN, DOCUMENT, END, SET, recorded, table, verdict
+from tests.readers.__main__ import BEGIN, END, good, recorded, table, verdict
 from tests.readers.readers import READERS
+from tests.readers.recipes import DOCUMENT, RECIPES, answer, fleet, said, shown
 from tests.readers.recordings import KINDS, TASKS, data_set, written
 
 
@@ -61,7 +63,68 @@ def test_values_that_differ_have_other_digests(one: object, other: object) -> No
 def test_document_has_a_line_for_every_reader() -> None:
     """The table in the documentation is of the readers of the list, and says of each that all is right."""
     text = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
-    good = f"{len(COLUMNS)} of {len(COLUMNS)}"
 
-    sets = {r.title: {SET: "yes" if r.name in inside.SETS else "-"} for r in READERS}
-    assert text.strip() == table({r.title: dict.fromkeys(KINDS, good) | sets[r.title] for r in READERS}).strip()
+    assert text.strip() == table({r.title: good(r) for r in READERS}).strip()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a recipe is run in."""
+    return fleet(tmp_path_factory.mktemp("recipe") / "recipe")
+
+
+def test_recipe_is_tried_with_machines_labels_and_files_that_differ(folder: Path) -> None:
+    """A recipe that mixed up machines or labels, forgot the condition or a file, or joined by place, would be found."""
+    right = answer(folder)
+    files = sorted(file.name for file in (folder / "tidy").iterdir())
+    columns = [pyarrow.parquet.read_schema(folder / "tidy" / name).names for name in files]
+    rows = sum(pyarrow.parquet.read_metadata(folder / "tidy" / name).num_rows for name in files)
+
+    assert {host for host, *_ in right} == {"ada", "bob", "eve"}
+    assert len({label for _, label, *_ in right}) > 2
+    assert len(right) == len({row[2:] for row in right}) <= 20  # Spark shows twenty rows
+    assert sum(int(calls) for _, _, calls, _ in right) < rows
+    assert len(files) > 3
+    assert len(set(map(tuple, columns))) > 1
+
+
+def test_recipe_of_the_page_is_for_the_folder_that_it_is_tried_with() -> None:
+    """What is run is what the page has for Spark: a program that reads `tidy/` and prints a table."""
+    recipe = RECIPES["spark"]
+    compile(recipe, "recordings.md", "exec")
+
+    assert 'parquet("tidy/")' in recipe
+    assert recipe.rstrip().endswith(".show()")
+
+
+def test_table_of_spark_is_read() -> None:
+    """Its rows come without the lines around them, without its head, and sorted."""
+    printed = """\
++----+-----+--------+
+|host|label|count(1)|
++----+-----+--------+
+| bob| load|       7|
+| ada|     |      10|
++----+-----+--------+
+"""
+
+    assert shown(printed) == [("ada", "", "10"), ("bob", "load", "7")]
+
+
+@pytest.mark.parametrize(
+    ("printed", "verdict"),
+    [("answer", "yes"), ("wrong", "no: |a| |wrong|"), ("fails", "no: no memory")],
+)
+def test_recipe_is_judged_by_what_it_prints(
+    printed: str, verdict: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another answer than DuckDB's, or a program that fails, is told."""
+    right = "".join(f"|{'|'.join(row)}|\n" for row in [("a",), *answer(folder)])
+    programs = {
+        "answer": f"print({right!r})",
+        "wrong": "print('|a|\\n|wrong|')",
+        "fails": "import sys; sys.exit('no memory')",
+    }
+    monkeypatch.setitem(RECIPES, "spark", programs[printed])
+
+    assert said(Path(sys.executable), "spark", folder) == verdict

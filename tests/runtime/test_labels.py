@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import pickle
@@ -16,7 +17,7 @@ import ior_nb
 from ior_nb.errors import ConfigError, IorWarning
 from ior_nb.runtime import labellog
 from ior_nb.runtime.labellog import Log, Reader, files
-from ior_nb.runtime.labels import LONGEST
+from ior_nb.runtime.labels import LONGEST, follow, unfollow
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -127,6 +128,104 @@ def test_a_shared_label_is_the_processs(place: Path) -> None:
         (threading.get_native_id(), ""),
         (0, ""),
     ]
+
+
+def test_who_follows_is_told_the_shared_labels() -> None:
+    """The one in force, and each change with its time, until he has heard enough; threads' labels are their own."""
+    with ior_nb.label("before", shared=True):
+        told = follow()
+        with ior_nb.label("mine"), ior_nb.label("epoch", shared=True):
+            pass
+    unfollow(told)
+    with ior_nb.label("after", shared=True):
+        pass
+
+    assert [text for _, text in told] == ["before", "before/epoch", "before", ""]
+    assert [at for at, _ in told] == sorted(at for at, _ in told)
+
+
+def test_coroutines_are_not_inside_one_another(place: Path) -> None:
+    """What takes turns in a thread stands in what is around all of it, and ends for itself; that it did is told."""
+
+    async def work(name: str, turn: asyncio.Event, done: asyncio.Event) -> None:
+        with ior_nb.label(name), ior_nb.label("in"):
+            turn.set()
+            await done.wait()
+
+    async def both() -> None:
+        turn, never = asyncio.Event(), asyncio.Event()
+        with ior_nb.label("outer"):
+            first = asyncio.create_task(work("a", turn, never))
+            await turn.wait()
+            second = asyncio.create_task(work("b", asyncio.Event(), done := asyncio.Event()))
+            await asyncio.sleep(0)
+            never.set()
+            await first
+            done.set()
+            await second
+
+    asyncio.run(both())
+    readers = [Reader(path) for *_, path in files(place)]
+    texts = [change.text for reader in readers for change in reader.news()]
+
+    a, b = ["outer/a", "outer/a/in"], ["outer/b", "outer/b/in"]
+    assert texts == ["outer", *a, *b, "outer/b/in", "outer/b/in", "outer/b", "outer", ""]
+    assert [reader.overlap for reader in readers] == [True]
+
+
+def test_labels_that_threads_share_end_for_themselves(place: Path) -> None:
+    """One that another thread has started inside goes on without the outer ones; that they overlapped is told."""
+    first, inner, second = (ior_nb.label(name, shared=True) for name in ("a", "in", "b"))
+    first.start()
+    inner.start()
+    thread = threading.Thread(target=second.start)
+    thread.start()
+    thread.join()
+    first.stop()
+    running = second.running
+    second.stop()
+    readers = [Reader(path) for *_, path in files(place)]
+    texts = [change.text for reader in readers for change in reader.news()]
+
+    assert running
+    assert texts == ["a", "a/in", "a/in/b", "b", ""]
+    assert [reader.overlap for reader in readers] == [True]
+
+
+def test_labels_that_are_inside_one_another_do_not_overlap(place: Path) -> None:
+    """Nor do those of a coroutine that another one waits for, or shared ones of two threads, the inner one first."""
+
+    async def inner() -> None:
+        with ior_nb.label("inner"):
+            await asyncio.sleep(0)
+
+    async def outer() -> None:
+        with ior_nb.label("outer"):
+            await asyncio.create_task(inner())
+
+    asyncio.run(outer())
+    with ior_nb.label("epoch", shared=True):
+        thread = threading.Thread(target=ior_nb.label("theirs", shared=True)(os.getpid))
+        thread.start()
+        thread.join()
+
+    assert _texts(place) == ["outer", "outer/inner", "outer", "", "epoch", "epoch/theirs", "epoch", ""]
+    assert [reader.overlap for *_, path in files(place) if (reader := Reader(path)).news()] == [False]
+
+
+def test_labels_of_finished_coroutines_are_around_what_comes_later(place: Path) -> None:
+    """As that of a cell of a notebook, which runs in one and is over when the next one begins."""
+    label = ior_nb.label("cells")
+
+    async def cell() -> None:
+        label.start()
+
+    asyncio.run(cell())
+    with ior_nb.label("later"):
+        pass
+    label.stop()
+
+    assert _texts(place) == ["cells", "cells/later", "cells", ""]
 
 
 def test_a_forked_child_has_its_own(place: Path) -> None:

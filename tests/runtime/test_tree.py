@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ior_nb.errors import ConfigError, SourceError
-from ior_nb.runtime import Tree
+from ior_nb.runtime import Tree, new_tables
 from ior_nb.runtime.sheet import packed, tree_from_bytes, tree_to_bytes, trees_merged
 from ior_nb.runtime.shown import FOLDED, ROOT
+from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.flamegraph.picture import Picture
-from tests.sinks.flamegraph.events import EVENTS, event, fed
+from tests.sinks.flamegraph.events import EVENTS, event, fed, rows
 
 FEW = settings(deadline=None, max_examples=40)
 HOSTS = st.lists(EVENTS, min_size=3, max_size=3)
@@ -44,6 +46,22 @@ def test_merged_trees_are_the_trie_of_all_rows(hosts: list[list[tuple[object, ..
     assert stacks(found) == stacks(together.tree(1 << 20))
     assert Picture.of(found, 1).folded == together.folded()
     assert Picture.of(found, 1).json == together.snapshot_json()[0]
+
+
+@pytest.mark.parametrize("fields", ["host,pid,path", "label,host,tid", "func,python,host", "host", "comm,path"])
+@FEW
+@given(hosts=HOSTS)
+def test_a_tree_of_a_host_has_it_for_a_frame(fields: str, hosts: list[list[tuple[object, ...]]]) -> None:
+    """Where the host is asked for, the sum is the trie of rows that say theirs, which those of a live trace do not."""
+    options: dict[str, Any] = {"fields": fields.split(","), "height_field": "duration"}
+    names, tables, together = ("ada", "/f", "\u202eb;"), new_tables(), LiveTrie(**options)
+    parts = []
+    for name, events in zip(names, hosts, strict=True):
+        together.ingest(rows([(*event[:-1], name) for event in events], tables))
+        parts.append(fed([(*event[:-1], "") for event in events], **options).tree(1 << 20).of_host(name))
+
+    assert stacks(trees_merged(parts)) == stacks(together.tree(1 << 20))
+    assert all((part.parents[1:] < np.arange(1, len(part.parents))).all() for part in parts)
 
 
 @FEW

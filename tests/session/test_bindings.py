@@ -331,6 +331,7 @@ def test_bindings_with_the_contracts_members_start_a_run(engine: FakeEngine) -> 
     run = Run(engine, Books(plan(), "fake"), CellTimes())
     wanted = Filter.of(TracerSession(engine=engine).parse("file=/b").parts())
     run(context_with_trace_filters(context_with_runtime_bindings(Context(), bindings), wanted))
+    run.owner._t0 = 0  # the trace has begun
     engine.emit(reads("/a", "/b"))
     run.end()
     streamed = bindings.ring.snapshot()

@@ -44,6 +44,22 @@ def labels(trie: FlameSource | None) -> dict[str, int]:
     return dict(zip(columns.labels[1:].tolist(), columns.totals[1:].tolist(), strict=True))
 
 
+def test_equal_ids_are_processes_of_their_hosts() -> None:
+    """A flame graph by process has the host above each, and asks the hosts for it."""
+    bindings, asked = Bindings(), list[Asked]()
+    hosts = Hosts(bindings, asked.append, ASKED)
+    trie = bindings.trie()
+    assert trie is not None
+    trie.reconfigure(("pid",))
+    for host, calls in {"left": 3, "right": 5}.items():
+        send(hosts, host, calls, asked[-1][0])
+
+    assert trie.fields == ("host", "pid")
+    columns = trie.snapshot_columns()
+    frames = zip(columns.labels.tolist(), columns.totals.tolist(), strict=True)
+    assert sorted(frames) == [("", 8), ("7", 3), ("7", 5), ("left", 3), ("right", 5)]
+
+
 def test_hosts_are_one_trace_until_one_is_chosen() -> None:
     """Statistics and flame graph are the sum of what each host sent last, or those of the one that is chosen."""
     bindings = Bindings()

@@ -167,6 +167,17 @@ def test_a_log_that_is_full_is_told(labels: Labels, place: Path, monkeypatch: py
     assert labels.notes() == ("process 200 has more labels than are kept: its later rows have none",)
 
 
+def test_labels_that_overlapped_are_told(labels: Labels, place: Path) -> None:
+    """The trace says of which process, and no thread has the number that stands for it."""
+    process = Process(place, 200)
+    process.says(1, 200, "a")
+    process.says(2, labellog.OVERLAP, "")
+    rows = labels.stamp(batch(time_ns=[5, 6], pid=[200, 200], tid=[200, labellog.OVERLAP]), [])
+
+    assert list(rows.text("label")) == ["a", ""]
+    assert [note.partition(" had ")[0] for note in labels.notes()] == ["process 200"]
+
+
 def test_a_folder_that_cannot_be_used_is_told(place: Path) -> None:
     """The trace goes on, and says that its rows have no labels."""
     place.write_text("")

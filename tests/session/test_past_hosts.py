@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ior_nb.engine.replay import ReplayEngine
 from ior_nb.errors import ConfigError
 from ior_nb.export import About, export
 from ior_nb.result.convert import convert
@@ -13,6 +14,7 @@ from ior_nb.result.load import load
 from ior_nb.runtime import Snapshot
 from ior_nb.session.desk import Desk
 from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import trace
 from tests.fakes import batch
 
 ODD = "^<b>*$"
@@ -64,6 +66,20 @@ def test_one_of_its_hosts_can_be_chosen(session: TracerSession, tmp_path: Path, 
     assert {row.label: row.count for row in shown(desk).processes} == {"ada:7": 3, "bob:7": 5, f"{ODD}:7": 2}
     with pytest.raises(ConfigError, match="choose from"):
         desk.control.choose("eve")
+
+
+def test_a_replay_of_several_hosts_ends_with_each_by_itself(tmp_path: Path) -> None:
+    """What was counted on the way knew of one host; at the end processes are those of theirs, and one can be chosen."""
+    recorded(tmp_path, ada=3, bob=5)
+    with TracerSession(engine=ReplayEngine(tmp_path)) as session:
+        desk = Desk(session)
+        desk.update()
+        with trace(session=session):
+            desk.update()
+        desk.update()
+
+        assert {row.label: row.count for row in shown(desk).processes} == {"ada:7": 3, "bob:7": 5, f"{ODD}:7": 2}
+        assert desk.control.state().hosts == (ODD, "ada", "bob")
 
 
 def test_a_recording_of_one_host_has_none_to_choose(session: TracerSession, tmp_path: Path) -> None:

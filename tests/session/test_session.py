@@ -43,6 +43,18 @@ def test_only_rows_that_began_inside_the_window_belong_to_it(session: TracerSess
     assert result.accounting.unaccounted == 0
 
 
+def test_what_is_shown_are_the_rows_of_the_trace(session: TracerSession, engine: FakeEngine) -> None:
+    """Statistics and stream have none that began before it, or after."""
+    with trace(session=session) as result:
+        run = session.running
+        assert run is not None
+        run.watch()
+        engine.emit(rows(5, boot_clock()))
+        stream = session.stream().snapshot()
+
+    assert run.statistics.snapshot().calls == len(stream) == len(result) == 1
+
+
 def test_what_is_lost_makes_the_result_incomplete_and_warns(session: TracerSession, engine: FakeEngine) -> None:
     """A call the ring had no room for is in the accounting, the completeness line and a warning."""
     with pytest.warns(errors.LostEventsWarning, match=r"INCOMPLETE: 3 calls seen, 0 recorded, 3 lost \(ring\)"):  # noqa: SIM117

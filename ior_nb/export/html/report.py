@@ -30,7 +30,7 @@ def html(
         rows: the rows.
         about: title, facts, completeness line and notes for the heading.
         fields: its frames, root first: comm, syscall, path, file, family, pid, tid, cell, label, python, func,
-            flags.
+            flags, host.
         metric: what its widths mean at first: a name of `METRICS`.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb import aggregate
+from ior_nb.aggregate.hosts import hosts_of
 from ior_nb.export.about import About
 from ior_nb.runtime.peers import Named
 from ior_nb.runtime.rows import Rows
@@ -121,6 +122,7 @@ def _slowest(rows: Rows, about: About, title: str, *, waiting: bool) -> str:
         _Column("time", found["latency_ns"].tolist(), show_ns, main=True),
         _Column("started at", ((found["time_ns"].astype(np.int64) - start) / 1e9).tolist(), _seconds),
         _Column("bytes", found["bytes"].tolist(), show_bytes),
+        *_hosts(hosts_of(found)),
         _Column("thread", found["tid"].tolist(), str),
         _Column("name", found.text("comm").tolist()),
         _Column("call", found.text("syscall").tolist()),
@@ -152,10 +154,16 @@ def _processes(rows: Rows, about: About) -> str:
         _Column("time", found["time_ns"].tolist(), show_ns),
         _Column("threads", found["threads"].tolist(), _count),
         _Column("parent", found["ppid"].tolist(), lambda pid: str(pid) if pid else ""),
+        *_hosts(found.get("host", np.zeros(0))),
         _Column("process", found["pid"].tolist(), str),
         _Column("name", found["comm"].tolist()),
     ]
     return _section("Processes", columns, opened=False)
+
+
+def _hosts(names: np.ndarray) -> list[_Column]:
+    """Return the column of hosts, where ids are of several."""
+    return [_Column("host", names.tolist())] if len(names) else []
 
 
 def _labels(rows: Rows, about: About) -> str:

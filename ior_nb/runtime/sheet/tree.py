@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -70,6 +70,34 @@ class Tree:
     def merge(self, other: Tree) -> Tree:
         """Return the sum of two."""
         return trees_merged((self, other))
+
+    def of_host(self, host: str) -> Tree:
+        """Return the tree as that of a host, which is a frame where it is asked for: no row says it while traced."""
+        if "host" not in self.kinds:
+            return self
+        at, count = self.kinds.index("host"), len(self.own)
+        above = (self.fields < at) & (self.fields != FOLDED)
+        below = np.flatnonzero((self.fields > at) & above[np.maximum(self.parents, 0)])
+        ends = above & ((self.own > 0) | (self.heights > 0))
+        ends[self.parents[below]] = True
+        which = np.flatnonzero(ends)
+        place = np.zeros(count, np.int64)
+        place[which] = np.arange(count, count + len(which))
+        parents = self.parents.copy()
+        parents[below] = place[parents[below]]
+        return trees_merged(
+            [
+                replace(
+                    self,
+                    texts=(*self.texts, host),
+                    parents=np.append(parents, which),
+                    names=np.append(self.names, np.full(len(which), len(self.texts))),
+                    fields=np.append(self.fields, np.full(len(which), at)),
+                    own=np.append(np.where(ends, 0, self.own), self.own[which]),
+                    heights=np.append(np.where(ends, 0, self.heights), self.heights[which]),
+                )
+            ]
+        )
 
     def pruned(self, limit: int) -> Tree:
         """Return the largest nodes, so many at most, each with a leaf of what was left out below it."""

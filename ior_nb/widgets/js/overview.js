@@ -73,8 +73,8 @@ export default panel((view) => {
     const most = Math.max(...rows.map((row) => row.count), 1);
     const list = rows.map((row) => {
       const label =
-        title === "files"
-          ? middle(row.text)
+        title === "files" || row.host // the id stays in sight beside a long name
+          ? middle(row.text, row.host ? 16 : undefined)
           : node("span", { class: "ior-grow", title: printable(row.text) }, printable(row.text));
       const bar = node("span", { class: "ov-bar" });
       bar.style.width = `${(100 * row.count) / most}%`;
@@ -84,7 +84,7 @@ export default panel((view) => {
         {
           class: "ov-row",
           title: `show only ${printable(row.text)}`,
-          onclick: () => view.act("narrow", { dimension: row.dimension, value: row.value }),
+          onclick: () => view.act("narrow", { dimension: row.dimension, value: row.value, host: row.host }),
         },
         bar,
         label,

@@ -50,7 +50,7 @@ export default panel((view) => {
         made: label,
         make: ends,
         hint,
-        narrow: (d, i) => (d.special[i] ? null : { dimension: "pid", value: d.pid[i] }),
+        narrow: (d, i) => (d.special[i] ? null : { dimension: "pid", value: d.pid[i], host: d.host[i] }),
       },
       {
         key: "comm",
@@ -70,7 +70,7 @@ export default panel((view) => {
         drop: 5,
         value: parent,
         hint: (d, i) => printable(parent(d, i)),
-        narrow: (d, i) => (d.ppid[i] ? { dimension: "pid", value: d.ppid[i] } : null),
+        narrow: (d, i) => (d.ppid[i] ? { dimension: "pid", value: d.ppid[i], host: d.host[i] } : null),
       },
       { key: "count", title: "calls", kind: "count", width: 86, least: true, share: true },
       {

@@ -22,6 +22,7 @@ const UNFINISHED = 3;
  * @property {number} time
  * @property {number} gap
  * @property {number} latency
+ * @property {Word} host empty where there is one alone
  * @property {Word} comm
  * @property {number} pid
  * @property {number} tid
@@ -118,6 +119,7 @@ export const COLUMNS = [
     text: (r) =>
       r.kind < UNFINISHED ? (r.latency ? showNs(r.latency) : "–") : r.kind === UNFINISHED ? "in flight" : "–",
   },
+  { ...word("host", 100, "machine it ran on"), drop: 11 },
   { ...word("comm", 112, "name of the thread"), drop: 8 },
   { ...number("pid", 66, "process"), drop: 7 },
   { ...number("tid", 66, "thread"), drop: 3 },
@@ -158,6 +160,8 @@ export const COLUMNS = [
   },
 ];
 const LAST = COLUMNS.length - 1;
+/** @type {Word} */
+const NONE = { raw: "", shown: "" };
 
 /** The texts of a row, one for each column. */
 export function textsOf(row) {
@@ -191,6 +195,7 @@ function decoded({ columns, errors }, buffers, last) {
       time: c.time[i],
       gap: c.gap[i],
       latency: c.latency[i],
+      host: c.host ? words[c.host[i]] : NONE,
       comm: words[c.comm[i]],
       pid: c.pid[i],
       tid: c.tid[i],
@@ -226,7 +231,7 @@ export class Rows {
   shown = [];
   /** @type {{ column: number, direction: number } | null} */
   sort = null;
-  /** @type {{ pid: number, fd: number, comm: string } | null} The one descriptor whose rows are shown. */
+  /** @type {{ host: Word, pid: number, fd: number, comm: string } | null} The one descriptor whose rows are shown. */
   trace = null;
   /** @type {Set<number | string>} Keys. */
   selected = new Set();
@@ -240,6 +245,8 @@ export class Rows {
   generation = 0;
   /** Whether any row so far had a label. */
   labelled = false;
+  /** Whether they are of several hosts. */
+  hosted = false;
   /** The columns that are searched. */
   columns = [...COLUMNS.keys()];
 
@@ -251,6 +258,7 @@ export class Rows {
     this.part = content.part;
     const adds = fits && (!why || (why === "again" && fresh >= 0));
     const rows = decoded(content, buffers, adds && why ? fresh : Number.POSITIVE_INFINITY);
+    this.hosted = "host" in content.columns;
     this.labelled ||= rows.some((row) => row.label.raw);
     if (this.frozen) this.waiting += adds ? rows.length : fresh > 0 ? fresh : rows.length + skipped;
     if (adds) {
@@ -276,7 +284,10 @@ export class Rows {
   arrange() {
     const { trace, sort } = this;
     this.shown = this.frozen ?? this.ring;
-    if (trace) this.shown = this.shown.filter((r) => r.pid === trace.pid && r.fd === trace.fd);
+    if (trace) {
+      const { host, pid, fd } = trace;
+      this.shown = this.shown.filter((r) => r.pid === pid && r.fd === fd && r.host.raw === host.raw);
+    }
     if (!sort) return;
     const { key } = COLUMNS[sort.column],
       { direction } = sort;
@@ -314,7 +325,7 @@ export class Rows {
     const row = this.current();
     if (this.trace) this.trace = null;
     else if (row && row.kind !== WARNING && row.fd >= 0)
-      this.trace = { pid: row.pid, fd: row.fd, comm: row.comm.shown };
+      this.trace = { host: row.host, pid: row.pid, fd: row.fd, comm: row.comm.shown };
     else return false;
     this.arrange();
     return true;
@@ -428,6 +439,7 @@ export function tsv(rows) {
   const unit = { time: "since_first_ns", gap: "gap_ns", latency: "latency_ns" };
   const raw = (row, { name }) =>
     row.kind === WARNING ? (name === "file" ? row.file.shown : "") : (row[name].shown ?? row[name]);
-  const lines = [COLUMNS.map((c) => unit[c.name] ?? c.name), ...rows.map((row) => COLUMNS.map((c) => raw(row, c)))];
+  const columns = COLUMNS.filter((c) => c.name !== "host" || rows.some((row) => row.host.raw));
+  const lines = [columns.map((c) => unit[c.name] ?? c.name), ...rows.map((row) => columns.map((c) => raw(row, c)))];
   return lines.map((line) => line.join("\t")).join("\n");
 }

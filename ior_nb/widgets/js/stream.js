@@ -220,7 +220,7 @@ export default panel((view) => {
   function narrow(row, at) {
     if (!narrowable(row, at)) return view.complain("This cell has nothing to narrow by.");
     const value = row[COLUMNS[at].name];
-    view.act("narrow", { dimension: COLUMNS[at].dim, value: value.raw ?? value });
+    view.act("narrow", { dimension: COLUMNS[at].dim, value: value.raw ?? value, host: row.host.raw });
     place(null);
   }
   function enter() {
@@ -314,7 +314,8 @@ export default panel((view) => {
   const pool = [];
   function layout(width) {
     wide = width;
-    const wanted = new Set([...COLUMNS.keys()].filter((at) => rows.labelled || COLUMNS[at].name !== "label"));
+    const there = { host: rows.hosted, label: rows.labelled };
+    const wanted = new Set([...COLUMNS.keys()].filter((at) => there[COLUMNS[at].name] ?? true));
     let sum = [...wanted].reduce((total, at) => total + COLUMNS[at].width, 14);
     const dropped = [...wanted].filter((at) => COLUMNS[at].drop);
     for (const at of dropped.sort((a, b) => Number(COLUMNS[a].drop) - Number(COLUMNS[b].drop))) {
@@ -443,7 +444,9 @@ export default panel((view) => {
     hold.title = frozen ? "show what comes (space)" : "freeze the view; rows go on arriving (space)";
     hold.classList.toggle("st-go", !!frozen);
     const these = `${showCount(total)} row${total === 1 ? "" : "s"}`,
-      which = trace ? ` of descriptor ${trace.fd} of ${trace.comm} (${trace.pid})` : "";
+      which = trace
+        ? ` of descriptor ${trace.fd} of ${trace.comm} (${trace.host.shown ? `${trace.host.shown}:` : ""}${trace.pid})`
+        : "";
     const few = cut && !frozen ? `; ${showCount(cut)} more came too fast to show. Narrow the filter to see them` : "";
     write(
       status,

@@ -297,3 +297,16 @@ def test_strace_writes_what_it_is_too_old_to_know() -> None:
     assert "?write," in asked
     assert "?stat," in asked
     assert without(call.number for call in NATIVE) == "all"
+
+
+def test_a_call_that_only_a_newer_strace_knows_is_the_same_row_and_has_its_path_there() -> None:
+    """Of `file_getattr` strace 7.2 writes the name and the path, 6.1 the number and the pointer."""
+    end = "= -1 EINVAL (Invalid argument) <0.000003812>"
+    old = read(line(7, 5, f"syscall_0x1d4(0xffffffffffffff9c, 0x7f3c53675550, 0, 0, 0, 0x6) {end}"))
+    new = read(line(7, 5, f'file_getattr(-100<{hexadecimal(b"/tmp")}>, "{hexadecimal(b"a, <b>")}", NULL, 0, 0) {end}'))
+
+    assert (old.unread, new.unread, old.unknown, new.unknown) == (0, 0, 0, 0)
+    for column in ("nr", "tid", "time", "ret", "latency", "flags"):
+        assert getattr(old.calls, column).tolist() == getattr(new.calls, column).tolist()
+    assert new.calls.nr.tolist() == [number_of("file_getattr")]
+    assert (old.calls.path.tolist(), new.calls.path.tolist()) == ([None], [b"a, <b>"])

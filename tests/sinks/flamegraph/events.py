@@ -14,7 +14,7 @@ from tests.fakes import batch
 
 COLUMNS = (
     *("comm", "pid", "tid", "syscall", "file", "family", "cell", "open_flags", "latency_ns", "gap_ns", "bytes"),
-    *("stack", "py_func", "fetched_bytes", "wait_device_ns", "label"),
+    *("stack", "py_func", "fetched_bytes", "wait_device_ns", "label", "host"),
 )
 
 
@@ -44,6 +44,7 @@ EVENTS = st.lists(
         st.integers(-1, 5000),
         st.integers(-1, 10**9),
         st.sampled_from(["", "epoch 3", "a;b"]),
+        st.sampled_from(["", "ada", "b;c"]),
     ),
     max_size=40,
 )
@@ -57,7 +58,7 @@ def rows(events: Sequence[Event], tables: dict[str, StringTable] | None = None) 
 def event(**values: Any) -> Event:
     """Build one event."""
     usual = dict.fromkeys(COLUMNS, 1) | {"comm": "c", "syscall": "read", "file": "/f", "family": "FS", "open_flags": -1}
-    usual |= {"stack": "", "py_func": "", "label": ""}
+    usual |= {"stack": "", "py_func": "", "label": "", "host": ""}
     return tuple((usual | values).values())
 
 
