@@ -57,7 +57,7 @@ def written(data):
         out.write(data[: len(data) // 2])
 
 data = np.memmap(path, dtype="u1", mode="r")
-scan(np.zeros(1)), io()
+scan(np.zeros(1)), scattered(np.zeros(1)), io()
 before = io()
 globals()[sys.argv[2]](data)
 print(json.dumps({"read": io() - before, "pid": os.getpid()}), flush=True)

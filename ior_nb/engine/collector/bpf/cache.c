@@ -8,6 +8,7 @@
 #define O_folio_flags O_page_flags
 #endif
 /* File systems without a block device of their own that count what they read all the same, or have nothing to read from. */
+#define BDEVFS_MAGIC 0x62646576
 #define BTRFS_MAGIC 0x9123683e
 #define RAMFS_MAGIC 0x858458f6
 #define HUGETLBFS_MAGIC 0x958458f6
@@ -25,7 +26,8 @@ inline_ u64 pages_of(u64 folio) {
 /* Whether a file system reads a disk: then the bytes it reads are counted already. */
 inline_ bool counts_reads(u64 mapping) {
   u64 block = rd(rd(mapping + O_address_space_host) + O_inode_i_sb), magic = rd(block + O_super_block_s_magic);
-  return rd(block + O_super_block_s_bdev) || magic == BTRFS_MAGIC || magic == RAMFS_MAGIC || magic == HUGETLBFS_MAGIC;
+  return rd(block + O_super_block_s_bdev) || magic == BDEVFS_MAGIC || magic == BTRFS_MAGIC || magic == RAMFS_MAGIC ||
+         magic == HUGETLBFS_MAGIC;
 }
 
 /* A page, or several in one folio, comes into the page cache. The thread that adds it is the one that asked for it or
