@@ -51,6 +51,8 @@ class Sources:
             return _shown(self.texts[file].splitlines())
         if not file or not (is_cell(file) or self._is_unchanged(file)):
             return ()
+        if not is_cell(file):
+            linecache.checkcache(file)  # it keeps what was there when somebody asked first
         try:
             lines = [line.rstrip("\n") for line in linecache.getlines(here(file))]
         except (OSError, ValueError, MemoryError):

@@ -90,6 +90,17 @@ def test_only_cells_that_made_calls_are_recorded() -> None:
     assert "secret" not in a_trace().metadata()[CELLS]
 
 
+def test_a_file_that_was_edited_between_two_traces_is_shown_as_it_is(tmp_path: Path) -> None:
+    """What was shown of a module before it was changed and loaded anew is not its text any more."""
+    module = tmp_path / "reading.py"
+    module.write_text("first()\n")
+    before = Sources().of(str(module))
+    module.write_text("# more\nsecond()\n")
+
+    assert before == ("first()",)
+    assert Sources().of(str(module)) == ("# more", "second()")
+
+
 @pytest.mark.parametrize(
     ("kept", "shown"),
     [
