@@ -33,9 +33,9 @@ bench: ## measure against the numbers to reach (ARGS= goes to pytest)
 	@scripts/setup --bench
 	@exec .venv/bin/pytest -m bench -s --timeout=1800 $(ARGS)
 
-matrix: ## other kernels, straces, releases of Debian, arm64 (ARGS= goes to tests.matrix, as in ARGS='--cell 6.1')
+matrix: ## other kernels, straces, releases of Debian, arm64, readers (ARGS= goes to tests.matrix, as in ARGS='--cell 6.1')
 	@scripts/setup --matrix
-	@[ -n "$(ARGS)" ] || .venv/bin/python -m tests.matrix.straces
+	@[ -n "$(ARGS)" ] || { .venv/bin/python -m tests.matrix.straces && $(MAKE) --no-print-directory readers; }
 	@exec .venv/bin/python -m tests.matrix $(ARGS)
 
 fuzz: ## hostile input of every kind, seeded (ARGS= goes to tests.fuzz, as in ARGS='--seconds 600')
