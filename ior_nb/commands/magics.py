@@ -77,7 +77,7 @@ class IorMagics(Magics):
 
     def _cell(self, line: str, cell: str) -> Any:
         __tracebackhide__ = True
-        body = _Body(self._shell, cell)
+        body = _Body(self._shell, cell, self._count())
         with self.window(line) as window:
             return body.run(window.end)
 
@@ -165,10 +165,10 @@ class IorMagics(Magics):
 class _Body:
     """A cell's body, compiled and run as IPython's own `%%time` does: one traceback, value and namespace as without."""
 
-    def __init__(self, shell: Any, cell: str) -> None:
+    def __init__(self, shell: Any, cell: str, number: int) -> None:
         self._shell = shell
         source = shell.transform_cell(cell)
-        self._name = shell.compile.cache(source, shell.execution_count, raw_code=cell)
+        self._name = shell.compile.cache(source, number, raw_code=cell)
         tree = shell.transform_ast(shell.compile.ast_parse(source, filename=self._name))
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         self._code = shell.compile(tree, self._name, "exec")

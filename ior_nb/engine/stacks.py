@@ -167,7 +167,11 @@ def _text(data: bytes, kind: int, *, cut: bool) -> str:
         kind: bytes a character.
         cut: whether it is not whole if it is as long as can be.
     """
-    text = data.decode(_ENCODINGS.get(kind, "latin-1"), "backslashreplace")
+    encoding = _ENCODINGS.get(kind, "latin-1")
+    try:
+        text = data.decode(encoding, "surrogatepass" if kind > 1 else "strict")
+    except UnicodeDecodeError:
+        text = data.decode(encoding, "backslashreplace")
     more = CUT if cut and len(data) == wire.LONGEST_NAME else ""
     return text.encode("utf-8", "backslashreplace").decode() + more
 

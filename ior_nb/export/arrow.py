@@ -101,17 +101,22 @@ def foreign_column(batch: EventBatch, name: str, kind: pa.DataType) -> pa.Array:
     return pa.nulls(len(batch), kind) if given is None else _foreign(given, kind)
 
 
-def table(batches: Iterable[EventBatch], metadata: Mapping[str, str] | None = None) -> pa.Table:
+def table(
+    batches: Iterable[EventBatch],
+    metadata: Mapping[str, str] | None = None,
+    foreign: Mapping[str, pa.DataType] | None = None,
+) -> pa.Table:
     """Return the rows of all batches as one Arrow table; its chunks share one dictionary per text column.
 
     Args:
         batches: the rows; a column that is not ours is null in those that lack it.
         metadata: what the schema says of them.
+        foreign: the types of columns that are not ours, where they are known better than by the values.
     """
     import pyarrow as pa
 
     several = list(batches)
-    wanted = schema(foreign_types(several))
+    wanted = schema(foreign_types(several) if foreign is None else foreign)
     rows = pa.Table.from_batches([record_batch(b, wanted=wanted) for b in several], schema=wanted).unify_dictionaries()
     return rows.replace_schema_metadata({k: encodable(v) for k, v in metadata.items()} if metadata else None)
 
@@ -214,17 +219,20 @@ def _foreign(values: np.ndarray, kind: pa.DataType | None = None) -> pa.Array:
     """Return a column that is not ours as Arrow has it."""
     import pyarrow as pa
 
+    if values.dtype.kind in "mM":  # whose unit and time zone need not be those of the values
+        return pa.array(values) if kind is None else pa.array(values).cast(kind)
     return pa.array(values, kind, from_pandas=False) if values.dtype != object else pa.array(values.tolist(), kind)
 
 
 def _as_numpy(values: pa.ChunkedArray) -> np.ndarray:
-    """Return a column that is not ours: of its own type where that has no nulls and numpy has it, else of objects."""
+    """Return a column that is not ours: of its own type where numpy has it and its nulls, else of objects."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     kind = values.type
-    if not values.null_count and (pa.types.is_primitive(kind) and not pa.types.is_time(kind)):
+    points = pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_date(kind)
+    if points or (not values.null_count and pa.types.is_primitive(kind) and not pa.types.is_time(kind)):
         numbers: np.ndarray = values.to_numpy()
         return numbers
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):  # each text once, and looked up

@@ -21,7 +21,8 @@ def arrowfile(batch: EventBatch, about: About) -> Iterator[bytes]:
 
     sink = pa.BufferOutputStream()
     metadata = {name: encodable(text) for name, text in about.pairs().items()}
-    wanted = schema(foreign_types([batch])).with_metadata(metadata)
+    foreign = foreign_types([batch]) if about.foreign is None else about.foreign
+    wanted = schema(foreign).with_metadata(metadata)
     with pa.ipc.new_file(sink, wanted) as file:
         rows = record_batch(batch, wanted=wanted)
         for at in progress.over(range(0, max(len(batch), 1), _ROWS), lambda at: min(_ROWS, len(batch) - at)):

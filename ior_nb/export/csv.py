@@ -80,9 +80,13 @@ def _foreign(batch: EventBatch, name: str, kind: pa.DataType, spelling: Callable
     """Return a column that is not ours as text; nothing where it is null."""
     import pyarrow as pa
 
+    bytes_of_any = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
     values = foreign_column(batch, name, kind)
     if pa.types.is_nested(kind):
         values = pa.array([None if v is None else str(v) for v in values.to_pylist()], pa.string())
+    elif any(is_kind(kind) for is_kind in bytes_of_any):
+        spelled_out = [None if v is None else v.decode(errors="backslashreplace") for v in values.to_pylist()]
+        values = pa.array(spelled_out, pa.string())
     coded = values.cast(pa.string()).dictionary_encode()
     texts = [spelling(text) for text in coded.dictionary.to_pylist()]
     return pa.array(texts, pa.large_string()).take(coded.indices).fill_null("")

@@ -28,6 +28,8 @@ _HOT: Final = 0.1
 """Share of the time from which on a line is a hot one."""
 _AROUND: Final = 2
 """Lines shown around one that made calls, in a file that is not a cell."""
+_TIMEIT: Final = "<magic-timeit>"
+_TIMED: Final = frozenset(("<timed exec>", "<timed eval>", _TIMEIT))
 _HERE: Final = Sources()
 
 
@@ -188,10 +190,14 @@ def annotated(
     by_file: dict[str, dict[int, list[tuple[Frame, Cost]]]] = {}
     for stack, cost in costs.items():
         own = next((f for f in reversed(stack) if f.file.endswith(file)), NO_FRAME) if file else own_frame(stack)
+        made_by = stack[-1] if stack else own
+        if own.file in _TIMED and not file:
+            own, timed = _timed(stack, own, sources), own
+            made_by = own if made_by == timed else made_by
         if own.file and (file or not is_library(own.file)):
             lines = by_file.setdefault(own.file, {})
             if is_library(own.file) or not imported(stack):
-                lines.setdefault(own.line, []).append((stack[-1], cost))
+                lines.setdefault(own.line, []).append((made_by, cost))
     if not (file or any(map(is_cell, by_file))):
         return []
     numbers = cells or {}
@@ -211,6 +217,20 @@ def annotated(
         for path in sorted(by_file, key=rank)
         if file or by_file[path] or is_cell(path)
     ]
+
+
+def _timed(stack: tuple[Frame, ...], own: Frame, sources: Sources) -> Frame:
+    """Return the line of the cell that runs code by `%time` or the like, which call it the same in all cells.
+
+    A function of such code may be another cell's: of `%%time` only what stands in no function is this one's for sure.
+    """
+    cell = next((frame for frame in reversed(stack) if is_cell(frame.file)), own)
+    if own.file == _TIMEIT:
+        return cell
+    if own.function != "<module>":
+        return own
+    head = next(iter(sources.of(cell.file)), "")
+    return cell._replace(line=own.line + 1) if head.split()[:1] == ["%%time"] else cell
 
 
 def _annotated(

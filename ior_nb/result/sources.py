@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import linecache
 import platform
@@ -20,6 +21,9 @@ _MOST: Final = 1 << 20
 """Characters of all cells in a footer."""
 _MARKED: Final = re.compile(r"# (%%ior.*)")
 """What stands for `%%ior OPTIONS` in the text of a cell that runs; see `commands.magics`."""
+_TEXT: Final = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_CALLED: Final = re.compile(rf"(\s*|[^'\"#]*= ?)get_ipython\(\)\.(\w+)\(({_TEXT}(?:, {_TEXT})*)\)\s*")
+"""What IPython makes of a magic, or of a command for the shell."""
 
 
 def here(file: str) -> str:
@@ -47,10 +51,13 @@ class Sources:
             return _shown(self.texts[file].splitlines())
         if not file or not (is_cell(file) or self._is_unchanged(file)):
             return ()
+        if not is_cell(file):
+            linecache.checkcache(file)  # it keeps what was there when somebody asked first
         try:
-            return _shown([line.rstrip("\n") for line in linecache.getlines(here(file))])
+            lines = [line.rstrip("\n") for line in linecache.getlines(here(file))]
         except (OSError, ValueError, MemoryError):
             return ()
+        return _shown(lines) if is_cell(file) else tuple(lines)
 
     def line(self, file: str, number: int) -> str:
         """Return the text of a line without its indentation; empty where it cannot be found."""
@@ -84,9 +91,31 @@ class Sources:
 
 
 def _shown(lines: list[str]) -> tuple[str, ...]:
+    """Return the lines of a cell as they were written."""
     if lines and (marked := _MARKED.fullmatch(lines[0])) is not None:
         lines[0] = marked[1]
-    return tuple(lines)
+    shown = [_written(line) for line in lines]
+    return tuple(shown[0].splitlines() if len(shown) == 1 else shown)
+
+
+def _written(line: str) -> str:
+    """Return a magic, or a command for the shell, as it was written; a magic of a whole cell as all of its lines."""
+    if "get_ipython()" not in line or (called := _CALLED.fullmatch(line)) is None:
+        return line
+    before, way = called[1], called[2]
+    try:
+        match way, ast.literal_eval(f"({called[3]},)"):
+            case "system", (command,):
+                return f"{before}!{command}"
+            case "getoutput", (command,):
+                return f"{before}!{command}" if before.strip() else f"{before}!!{command}"
+            case "run_line_magic", (name, rest):
+                return f"{before}%{name} {rest}".rstrip()
+            case "run_cell_magic", (name, rest, body) if not before:
+                return f"{f'%%{name} {rest}'.rstrip()}\n{body}"
+    except (ValueError, SyntaxError):  # a text may be anybody's
+        pass
+    return line
 
 
 def recorded(footer: Mapping[str, str]) -> tuple[dict[str, str], dict[str, int]]:

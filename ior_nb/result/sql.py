@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ior_nb.export.arrow import table
-from ior_nb.result.held import in_memory
 from ior_nb.result.load import lacking_of
-from ior_nb.result.stored import Stored
+from ior_nb.result.stored import Stored, at_once, foreign_types
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Completeness, EventBatch
 from ior_nb.runtime.rows import Rows
@@ -62,8 +61,8 @@ def answered(line: str, trace: Asked | None = None) -> pd.DataFrame:
             if (query := query_of(trace.rows)) is not None:
                 connection.execute(f"CREATE TEMP VIEW trace AS {query}")
             else:
-                whole = trace.rows if isinstance(trace.rows, EventBatch) else in_memory(trace.rows, trace.count)
-                connection.register("trace", table([whole]))
+                whole = trace.rows if isinstance(trace.rows, EventBatch) else at_once(trace.rows, trace.count)
+                connection.register("trace", table([whole], None, foreign_types(trace.rows)))
         return told(connection.sql(line).df(), *lacking)
 
 

@@ -11,6 +11,7 @@ from ior_nb.errors import RecordingError
 from ior_nb.export import arrow
 from ior_nb.export.arrow import event_batch
 from ior_nb.result.axis import Axis
+from ior_nb.result.held import in_memory
 from ior_nb.runtime import EventBatch, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS, renewed
 from ior_nb.runtime.passing import Passing
@@ -22,7 +23,7 @@ from ior_nb.sinks.parquet.scan import between, overlaps
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Limits", "Stored", "foreign_types"]
+__all__ = ["Limits", "Stored", "at_once", "foreign_types"]
 
 _FEW: Final = 4
 """Of so many rows one: then it is worth while to read only some."""
@@ -81,6 +82,21 @@ class Stored:
         return self.axis.window(number, times)
 
 
+def at_once(rows: Rows, count: int) -> EventBatch:
+    """Return rows as one batch in memory.
+
+    Args:
+        rows: the rows.
+        count: how many.
+
+    Raises:
+        ConfigError: they would not fit.
+        RecordingError: recordings have columns of one name that differ.
+    """
+    foreign_types(rows)
+    return in_memory(rows, count)
+
+
 def foreign_types(rows: Rows) -> dict[str, pa.DataType]:
     """Return the Arrow types of the columns of rows that are not ours.
 
@@ -105,7 +121,7 @@ def foreign_types(rows: Rows) -> dict[str, pa.DataType]:
                     f"cannot put the recordings together: the column {printable(name)} is {kind} in "
                     f"{printable(str(recording.path))}, and {found[name]} in one before; rename it in one of them."
                 ) from error
-    return found
+    return {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in found.items()}
 
 
 class _Some:

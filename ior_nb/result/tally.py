@@ -160,12 +160,12 @@ class Tally:
         self._files.columns["used"][file[rows[used]]] = 1
 
     def _wait(self, batch: EventBatch, file: np.ndarray) -> None:
-        """Note which files calls waited at, and what faults brought in of them."""
+        """Note which files calls waited at, and what faults fetched of them."""
         for name in _WAITED:
             rows = rows_of(amount(batch, name))
             self._files.add(name, file[rows], batch[name][rows])
         faults = rows_of(fault_rows(batch))
-        self._files.add("faulted", file[faults], batch["bytes"].view(np.int64)[faults])
+        self._files.add("faulted", file[faults], np.maximum(batch["fetched_bytes"][faults], 0))
 
     def _read_from(self, batch: EventBatch, call: np.ndarray, file: np.ndarray) -> np.ndarray:
         """Return the file whose bytes each row read."""

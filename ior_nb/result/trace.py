@@ -18,12 +18,12 @@ from ior_nb.result.answers import Answers
 from ior_nb.result.axis import clocks
 from ior_nb.result.bars import bar
 from ior_nb.result.footer import began_as, ended_as
-from ior_nb.result.held import Held, in_memory
+from ior_nb.result.held import Held
 from ior_nb.result.imports import by_package
 from ior_nb.result.lines import Annotated, annotated
 from ior_nb.result.objects import Asked, pairs_of
 from ior_nb.result.sources import Sources
-from ior_nb.result.stored import Stored, foreign_types
+from ior_nb.result.stored import Stored, at_once, foreign_types
 from ior_nb.result.summary import Summary
 from ior_nb.result.tallies import Tallies
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own, progress
@@ -250,7 +250,7 @@ class Trace(Answers):
         """
         if self.rows is self._held:
             return self._held.joined()
-        return in_memory(self._rows, len(self))
+        return at_once(self._rows, len(self))
 
     def batches(self, *columns: str) -> Iterator[EventBatch]:
         """Yield the rows so far, or these columns of them, in pieces, in order; also while the trace is running."""
@@ -269,7 +269,7 @@ class Trace(Answers):
         """Return the rows as an Arrow table; the metadata of its schema is that of a recording."""
         from ior_nb.export.arrow import table
 
-        return table([self.batch], self.metadata())
+        return table([self.batch], self.metadata(), foreign_types(self.rows))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.table().__arrow_c_stream__(requested_schema)

@@ -144,7 +144,7 @@ class EventBatch(Sequence["Row"]):
         length = sum(map(len, batches))
         columns = {name: _concatenated([b[name] for b in batches], length) for name in batches[0].columns}
         extras = {
-            name: np.concatenate([b.extras.get(name, np.full(len(b), None)) for b in batches])
+            name: _others([b.extras.get(name, np.full(len(b), None)) for b in batches])
             for name in dict.fromkeys(name for b in batches for name in b.extras)
         }
         return cls._of(columns, length, batches[0].tables, extras or _NONE)
@@ -309,6 +309,14 @@ def _concatenated(parts: list[np.ndarray], length: int) -> np.ndarray:
     if all(map(is_one_value, parts)) and len({part[0].item() for part in parts}) == 1:
         return repeated(parts[0][:1], length)
     return _read_only(np.concatenate(parts))
+
+
+def _others(parts: list[np.ndarray]) -> np.ndarray:
+    """Return a column that is not ours, whose nulls are None: beside points in time they have a value of their own."""
+    if times := [part.dtype for part in parts if part.dtype.kind in "mM"]:
+        never = np.array("NaT", times[0])  # and numpy would make numbers of times, to set None beside them
+        parts = [np.full(len(part), never) if part.dtype == object else part for part in parts]
+    return np.concatenate(parts)
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

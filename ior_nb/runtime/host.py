@@ -24,6 +24,7 @@ IO: Final = ("rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "c
 _USAGE: Final = ("ru_utime", "ru_stime", "ru_majflt", "ru_minflt", "ru_nvcsw", "ru_nivcsw")
 _PRESSURE: Final = Path("/proc/pressure")
 _CACHESTAT: Final = 451  # of every architecture
+_OVERLAY: Final = 0x794C7630  # OVERLAYFS_SUPER_MAGIC
 _SIZE: Final = 4096
 
 
@@ -134,8 +135,14 @@ def _io() -> tuple[dict[str, int], int]:
 
 
 def cached_of(file: int) -> Cached | None:
-    """Return what of an open file is in the page cache (Linux 6.5); None where the kernel does not tell."""
+    """Return what of an open file is in the page cache (Linux 6.5); None where the kernel does not tell.
+
+    Of a file of an overlay it would tell nothing: the pages are those of a layer's.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
+    about = (ctypes.c_long * 32)()  # of its file system: first its kind
+    if libc.fstatfs(ctypes.c_int(file), about) == 0 and about[0] == _OVERLAY:
+        return None
     whole, found = (ctypes.c_uint64 * 2)(0, 0), (ctypes.c_uint64 * 5)()  # a length of 0 is to the end
     if libc.syscall(ctypes.c_long(_CACHESTAT), ctypes.c_int(file), whole, found, ctypes.c_uint(0)):
         return None

@@ -302,8 +302,10 @@ def _checked(text: object) -> str:
         size = len(text.encode())
     except UnicodeEncodeError as error:
         raise ConfigError(f"a label is text that can be written as UTF-8, not {text!r:.80}") from error
-    if not text.strip() or "\0" in text:
+    if not text.strip():
         raise ConfigError(f"a label has to say something, not {text!r:.80}")
+    if "\0" in text:
+        raise ConfigError(f"a label has no zero byte, as {text!r:.80} has one: leave it out")
     if size > LONGEST:
         raise ConfigError(f"a label has at most {LONGEST:,} bytes, not {size:,}: {text!r:.60}...")
     return text

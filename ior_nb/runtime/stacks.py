@@ -44,6 +44,7 @@ _LIBRARY: Final = re.compile(
       | ^<(?:frozen|__array_function__|attrs\ generated|decorator-gen)""",
     re.VERBOSE,
 )
+_MADE: Final = "__create_fn__."  # what dataclasses write for a class: in "<string>", as what a user has run from a text
 _NOTEBOOK: Final = re.compile(r"/(?:site|dist)-packages/(?:IPython|ipykernel)/")
 _IMPORTING: Final = re.compile(r"^<frozen (?:importlib\b|zipimport|site)")
 _CELL: Final = re.compile(r"/ipykernel_\d+/\d+\.py$|^<ipython-input-")
@@ -130,7 +131,7 @@ def own_frame(frames: Iterable[Frame]) -> Frame:
     """
     innermost = NO_FRAME
     for frame in reversed(tuple(frames)):
-        if frame.file and not is_library(frame.file):
+        if frame.file and not is_library(frame.file) and not frame.function.startswith(_MADE):
             return frame
         if innermost is NO_FRAME and frame.file:
             innermost = frame

@@ -37,6 +37,9 @@ _FRAMES: Final = 8
 """Callers looked at: the hook and its wrappers, and those of http.client."""
 _RANGE: Final = re.compile(rb"\r\nrange:[ \t]*([^\r]{1,4000})", re.IGNORECASE)
 _REQUEST: Final = re.compile(rb"([A-Z]{1,20}) (\S+) HTTP/1\.[01](?:\r\n|\Z)")
+_ABSOLUTE: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/]*@)?([^/]*)", re.IGNORECASE)
+"""Of what a proxy is asked for, up to the path; who asks may stand before the host."""
+_USUAL: Final = re.compile(r":(?:80|443)?\Z")
 _PART: Final = re.compile(r"(\d*)-(\d*)")
 
 
@@ -66,6 +69,16 @@ def ranges_of(text: str) -> Ranges:
         else:
             found.append((int(match[1]), int(match[2]) + 1 if match[2] else None))
     return tuple(found)
+
+
+def _named(host: str, port: int | None, target: str) -> str:
+    """Return what a request is for, without what may be secret of it."""
+    path = target.partition("?")[0].partition("#")[0]
+    if (absolute := _ABSOLUTE.match(path)) is not None:
+        whose, path = absolute[1], path[absolute.end() :]
+    else:
+        whose = f"{f'[{host}]' if ':' in host else host}:{port or ''}"
+    return f"{_USUAL.sub('', whose)}{path or '/'}"
 
 
 class _Request(NamedTuple):
@@ -102,8 +115,7 @@ class Objects:
     def note(self, socket: Any, host: str, port: int | None, method: str, target: str, ranges: str) -> None:
         """A request is about to be sent."""
         ends = spelled(socket.getsockname()), spelled(socket.getpeername())
-        path = re.sub(r"\A[a-z]+://[^/]*", "", target.partition("?")[0].partition("#")[0])
-        name = f"{host}{'' if port in (None, 80, 443) else f':{port}'}{path or '/'}"
+        name = _named(host, port, target)
         with self._lock:
             if self._count < _MOST:
                 self._count += 1

@@ -205,6 +205,18 @@ def test_names_are_read_in_every_form_python_keeps_them(kind: int, encoding: str
     assert tables["py_file"][known.files[1]] == "aü.py"
 
 
+@pytest.mark.parametrize(("kind", "encoding"), [(2, "utf-16-le"), (4, "utf-32-le")])
+def test_a_name_that_no_text_can_hold_is_spelled_as_python_spells_it(kind: int, encoding: str) -> None:
+    """As that of a file in a folder whose bytes are no UTF-8: what is beside them is as it was."""
+    code = compile("x", "x.py", "exec")
+    known = Stacks(tables := new_tables())
+    named = "/a\udcff/b.py".encode(encoding, "surrogatepass")
+
+    known.learn(code_fact(1, code, file=named, kinds=kind << 4) + stack_fact(1, (1, 2)))
+
+    assert tables["py_file"].at(known.files[1:2]) == ["/a\\udcff/b.py"]
+
+
 def test_stacks_used_last_are_taken_over_into_other_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long trace begins new tables; ids the kernel program still uses keep their meaning."""
     monkeypatch.setattr(stacks, "_ALIVE", 1)

@@ -57,7 +57,7 @@ def written(data):
         out.write(data[: len(data) // 2])
 
 data = np.memmap(path, dtype="u1", mode="r")
-scan(np.zeros(1)), io()
+scan(np.zeros(1)), scattered(np.zeros(1)), io()
 before = io()
 globals()[sys.argv[2]](data)
 print(json.dumps({"read": io() - before, "pid": os.getpid()}), flush=True)
@@ -136,6 +136,22 @@ def test_faults_bring_in_what_the_process_read(what: str, data: Path, run: Calla
     assert len(set(rows["tid"])) == (2 if what == "halves" else 1)
     assert found.accounting.complete
     assert found.accounting.unaccounted == 0
+
+
+def test_the_pages_of_a_hole_come_from_no_device(tmp_path: Path, run: Callable[..., tuple[Trace, Any]]) -> None:
+    """A file made longer than what was written to it: faults bring in all of it, and fetch what is there."""
+    path = tmp_path / "holes"
+    with path.open("wb") as file:
+        file.truncate(8 * MIB)
+        file.seek(4 * MIB)
+        file.write(bytes(MIB))
+
+    found, _ = run("scan", cold(path))
+
+    rows = found.filter(f'syscall=page_fault and file="{path}"').df()
+    assert rows["bytes"].sum() == 8 * MIB
+    assert rows["fetched_bytes"].sum() == MIB
+    assert "8.0 MiB from the device" not in str(found)
 
 
 def test_a_fault_has_its_line_and_place_and_no_latency(data: Path, run: Callable[..., tuple[Trace, Any]]) -> None:

@@ -145,6 +145,20 @@ def test_a_connection_in_progress_has_its_peer(traced: Traced) -> None:
         assert [r.peer for r in rows_of(found, "connect")] == [spelled(server.getsockname())]
 
 
+@pytest.mark.parametrize(("family", "host"), [(INET, "127.0.0.1"), (INET6, "::1")])
+def test_a_connection_refused_before_connect_returns_names_whom_it_was_for(
+    traced: Traced, family: int, host: str
+) -> None:
+    """As on the same machine: it says that it goes on, and is over. The row of connect has the address."""
+    with socket.socket(family, STREAM) as nobody, socket.socket(family, STREAM) as client:
+        nobody.bind((host, 0))
+        client.setblocking(False)
+
+        found = traced(lambda: client.connect_ex(nobody.getsockname()))
+
+        assert [(r.ret, r.peer) for r in rows_of(found, "connect")] == [(-115, spelled(nobody.getsockname()))]
+
+
 def test_another_socket_under_the_same_descriptor_is_another(traced: Traced) -> None:
     """A descriptor is used again at once: each row has the ends of its own time."""
     with listening(INET, ("127.0.0.1", 0)) as one, listening(INET, ("127.0.0.1", 0)) as other:

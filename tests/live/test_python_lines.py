@@ -142,6 +142,16 @@ def test_children_that_make_code_of_their_own_are_never_mixed_up(
 
 
 @pytest.mark.parametrize("python", pythons())
+def test_what_a_class_does_while_it_is_made_has_its_lines(python: str, truth: Path, session: TracerSession) -> None:
+    """Once a class is called often the interpreter stands in code of its own below `__init__`: that hides no line."""
+    with ior_nb.trace(command=[python, str(PROGRAMS / "classes.py")], syscalls=CALLS, session=session) as trace:
+        pass
+
+    assert len(told(truth)) == 100
+    assert wrong(trace, truth) == []
+
+
+@pytest.mark.parametrize("python", pythons())
 def test_a_long_line_table_has_every_line(python: str, truth: Path, session: TracerSession) -> None:
     """A module of 24,000 lines: calls in its midst are at their lines."""
     with ior_nb.trace(command=[python, str(PROGRAMS / "long_table.py")], syscalls=CALLS, session=session) as trace:

@@ -13,7 +13,7 @@ from ior_nb.runtime import PageState
 from ior_nb.session.desk import Desk
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
-from tests.live.mounts import ext4
+from tests.live.mounts import ext4, mount
 
 MIB = 1 << 20
 PROGRAM = """
@@ -65,6 +65,25 @@ def test_what_becomes_of_bytes_written(disk: Path, session: TracerSession) -> No
     assert all(0 < row["first_dirtied_s"] <= row["last_dirtied_s"] < t.duration_s for row in found.values())
     assert found["later"]["cached_now_bytes"] == 5 * MIB
     assert "5.0 MiB still to be written, 7.0 MiB of deleted files never written" in str(t)
+
+
+def test_what_is_written_through_an_overlay_is_its_file_s(disk: Path, session: TracerSession) -> None:
+    """As in containers: the pages are those of a layer, the file is the one that was written to."""
+    layers = {name: disk / name for name in ("lowerdir", "upperdir", "workdir")}
+    for layer in layers.values():
+        layer.mkdir()
+    options = ",".join(f"{name}={layer}" for name, layer in layers.items())
+    with mount(disk / "merged", "-t", "overlay", "overlay", "-o", options) as merged:
+        with ior_trace(command=[sys.executable, "-c", PROGRAM, str(merged)], session=session) as t:
+            pass
+        found = t.writeback().set_index("file")[["dirtied_bytes", "pending_bytes", "never_bytes"]] // MIB
+
+    assert {Path(str(file)).name: tuple(row) for file, row in found.iterrows() if Path(str(file)).parent == merged} == {
+        "later": (5, 5, 0),
+        "synced": (3, 0, 0),
+        "temporary": (7, 0, 7),
+        "mapped": (4, 0, 0),
+    }
 
 
 def test_a_view_is_told_while_the_trace_runs_and_after(disk: Path, session: TracerSession) -> None:

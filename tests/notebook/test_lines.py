@@ -139,3 +139,14 @@ def test_the_line_that_opened_a_file_is_another_cell_s(kernel: Kernel) -> None:
     )
 
     assert told.value == "{'2'}"
+
+
+def test_a_cell_that_is_timed_has_its_lines_and_its_number(kernel: Kernel) -> None:
+    """`%%time` below `%%ior`: each line of the cell has its calls, under the number that its rows have."""
+    kernel.run("%load_ext ior_nb")
+
+    shown = kernel.run("%%ior --syscalls mkdir,rmdir\n%%time\nimport os\nos.mkdir('timed')\n\nos.rmdir('timed')")
+
+    (answer,) = shown.displayed
+    lines = [line.split() for line in answer["text/plain"].partition(f"cell {shown.number}\n")[2].splitlines()]
+    assert [line[-1] for line in lines if len(line) > 4][:2] == ["os.mkdir('timed')", "os.rmdir('timed')"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from ior_nb.export.arrow import record_batch
 from ior_nb.real import Descriptor
 from ior_nb.result.load import load
 from ior_nb.result.sql import Asked, answered
+from ior_nb.result.trace import Trace
 from ior_nb.runtime import EventBatch
 from ior_nb.sinks.parquet import Chain, link
 from tests.fakes import batch
@@ -86,12 +89,45 @@ def test_csv_has_them_behind_its_own(folder: Path, tmp_path: Path) -> None:
     assert [row["share"] for row in rows] == ["0.5", "2", "", ""]
 
 
-def test_columns_that_cannot_be_one_are_an_error(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ask", [Trace.to_parquet, lambda trace, _: trace.df(), lambda trace, _: trace.table()])
+def test_columns_that_cannot_be_one_are_an_error(
+    folder: Path, tmp_path: Path, ask: Callable[[Trace, Path], object]
+) -> None:
     """One name for text here and numbers there is said, with the file, instead of a guess."""
     stamped(folder / "c.parquet", {"task": np.array([1, 2])})
 
     with pytest.raises(RecordingError, match=r"the column task is int64 in .*c\.parquet, and string"):
-        load(folder).to_parquet(tmp_path / "all.parquet")
+        ask(load(folder), tmp_path / "all.parquet")
+
+
+TYPES = {
+    "timestamp": pa.array([1, None], pa.timestamp("ns")),
+    "with its time zone": pa.array([1, None], pa.timestamp("us", "Europe/Berlin")),
+    "day": pa.array([1, None], pa.date32()),
+    "duration": pa.array([1, None], pa.duration("ms")),
+    "number": pa.array([2**64 - 1, None], pa.uint64()),
+    "narrow": pa.array([1.5, None], pa.float32()),
+    "decimal": pa.array([Decimal("1.25"), None], pa.decimal128(10, 2)),
+    "bytes": pa.array([b"\xff", None], pa.binary()),
+    "map": pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64())),
+    "nothing": pa.array([None, None], pa.string()),
+}
+
+
+@pytest.mark.parametrize("values", TYPES.values(), ids=TYPES)
+def test_types_and_nulls_are_kept_beside_a_recording_without_the_column(values: pa.Array, tmp_path: Path) -> None:
+    """A column of any type is as it was in tables, and has a word for each value in CSV."""
+    stamped(tmp_path / "a.parquet", {})
+    theirs = pq.read_table(stamped(tmp_path / "b.parquet", {})).append_column("given", values)
+    pq.write_table(theirs, tmp_path / "b.parquet")
+
+    trace = load(tmp_path)
+    whole = trace.table()["given"]
+    words = [line.rpartition(",")[2] for line in trace.export(tmp_path / "x.csv").read_text().splitlines()[1:]]
+
+    assert (whole.type, whole.to_pylist()) == (values.type, [None, None, *values.to_pylist()])
+    assert trace.df()["given"].isna().tolist() == whole.is_null().to_pylist()
+    assert [bool(word) for word in words] == whole.is_valid().to_pylist()
 
 
 def test_chains_have_them(tmp_path: Path) -> None:

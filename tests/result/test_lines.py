@@ -113,6 +113,30 @@ def test_modules_of_the_user_s_own_are_shown_behind_the_cells() -> None:
     assert len(alone.annotated("a.py")) == 1
 
 
+@pytest.mark.parametrize(
+    ("kept", "code", "line"),
+    [
+        ("get_ipython().run_cell_magic('time', '', 'a()\\nb()\\n')", Frame("<module>", "<timed exec>", 2), 3),
+        ("get_ipython().run_line_magic('time', 'a()')", Frame("<module>", "<timed eval>", 1), 1),
+        ("get_ipython().run_line_magic('timeit', 'a()')", Frame("inner", "<magic-timeit>", 1), 1),
+    ],
+)
+def test_what_a_cell_times_is_its_own(kept: str, code: Frame, line: int) -> None:
+    """The magics that time call their code the same in all cells; the cell below them on the stack says whose it is."""
+    keep(CELL, [kept])
+    shown = annotated({(Frame("<module>", CELL, 1), code, READ): Cost(calls=7)})
+
+    assert [(each.title, [at.number for at in each.lines if at.cost]) for each in shown] == [("a cell", [line])]
+
+
+def test_a_function_that_was_timed_may_be_another_cell_s() -> None:
+    """Cells that are timed call their code the same: nothing says whose it was, so it is no line of this one."""
+    keep(CELL, ["get_ipython().run_cell_magic('time', '', 'a()\\nb()\\n')"])
+    shown = annotated({(Frame("<module>", CELL, 1), Frame("f", "<timed exec>", 2)): Cost(calls=7), (MODULE,): Cost()})
+
+    assert [each.title for each in shown] == ["a cell", "<timed exec>"]
+
+
 def test_dollars_are_no_formulas() -> None:
     """Pages set what stands between two of them as one; markup says that here it is none."""
     trace = a_trace()

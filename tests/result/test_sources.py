@@ -90,6 +90,39 @@ def test_only_cells_that_made_calls_are_recorded() -> None:
     assert "secret" not in a_trace().metadata()[CELLS]
 
 
+def test_a_file_that_was_edited_between_two_traces_is_shown_as_it_is(tmp_path: Path) -> None:
+    """What was shown of a module before it was changed and loaded anew is not its text any more."""
+    module = tmp_path / "reading.py"
+    module.write_text("first()\n")
+    before = Sources().of(str(module))
+    module.write_text("# more\nsecond()\n")
+
+    assert before == ("first()",)
+    assert Sources().of(str(module)) == ("# more", "second()")
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [
+        ("""get_ipython().system('echo "it\\'s" > a')""", """!echo "it's" > a"""),
+        ("    names = get_ipython().getoutput('ls')", "    names = !ls"),
+        ("get_ipython().run_line_magic('time', 'f(\\'a\\')')", "%time f('a')"),
+        ("get_ipython().run_line_magic('cd', '')", "%cd"),
+        ("x = get_ipython().run_line_magic('who_ls', 'int')", "x = %who_ls int"),
+        ("get_ipython().run_cell_magic('time', '', 'a()\\nb()\\n')", "%%time\na()\nb()"),
+        ("""text = "get_ipython().system('a')\"""", """text = "get_ipython().system('a')\""""),
+        ("get_ipython().system(command)", "get_ipython().system(command)"),
+        ("get_ipython().run_line_magic('a')", "get_ipython().run_line_magic('a')"),
+        ("get_ipython().system('\\x')", "get_ipython().system('\\x')"),
+    ],
+)
+def test_magics_of_a_cell_are_shown_as_they_were_written(kept: str, shown: str) -> None:
+    """IPython keeps what it has made of them; what a user calls himself, or stands in a text, is left alone."""
+    file = "/tmp/ipykernel_7/1.py"
+
+    assert "\n".join(Sources({file: kept}).of(file)) == shown
+
+
 def test_too_much_text_stays_behind() -> None:
     """A footer is read whole by everybody who opens the file."""
     keep(CELL, ["x" * (1 << 21)])

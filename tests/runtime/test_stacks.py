@@ -58,6 +58,14 @@ def test_the_users_line_is_the_innermost_of_the_users_own() -> None:
     assert own_frame([theirs]) == theirs
 
 
+def test_what_a_dataclass_writes_is_no_line_of_the_user() -> None:
+    """Its `__init__` has no text anybody could look at: the line that made the object has."""
+    line, made = Frame("<module>", "/home/ada/a.py", 3), Frame("__create_fn__.<locals>.__init__", "<string>", 2)
+
+    assert own_frame([line, made, Frame("mkdtemp", "/usr/lib/python3.11/tempfile.py", 9)]) == line
+    assert own_frame([line, Frame("<module>", "<string>", 2)]).file == "<string>"
+
+
 def test_a_cell_is_known_by_the_name_ipython_gives_its_code() -> None:
     """Those of ipykernel and of IPython's terminal."""
     assert is_cell("/tmp/ipykernel_4711/123456.py")

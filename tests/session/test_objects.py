@@ -83,6 +83,23 @@ def test_a_request_is_seen_without_its_query(server: http.server.ThreadingHTTPSe
     assert asked(objects) == {name: Asked(("GET",), 1, 0, 10, 10)}
 
 
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("http://store/a?key=secret", "store/a"),
+        ("HTTP://me:secret@store:8080/a", "store:8080/a"),
+        ("ftp://me:sec@ret@store/a#secret", "store/a"),
+        ("http://[::1]:80", "[::1]/"),
+        ("/a", "[::1]:3128/a"),
+    ],
+)
+def test_a_proxy_is_asked_for_an_object_of_another_host(objects: Objects, target: str, name: str) -> None:
+    """The whole address is the target then: the object is that of its host, without who asks."""
+    objects.note(Ends(1, 3128), "::1", 3128, "GET", target, "")
+
+    assert list(asked(objects)) == [name]
+
+
 def test_a_body_is_no_request(server: http.server.ThreadingHTTPServer, objects: Objects) -> None:
     """One that looks like a request is not looked at: who sends it tells them apart."""
     client = http.client.HTTPConnection("127.0.0.1", server.server_port)

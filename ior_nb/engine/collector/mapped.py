@@ -77,7 +77,7 @@ class Fault(ctypes.LittleEndianStructure):
         ("why", ctypes.c_uint8),
         ("call_why", ctypes.c_uint8),
         ("open", ctypes.c_uint8),
-        ("pad", ctypes.c_uint8),
+        ("counted", ctypes.c_uint8),
     )
 
 

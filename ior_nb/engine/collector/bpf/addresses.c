@@ -54,8 +54,9 @@ inline_ void remember(struct scratch *s, struct slot *slot, struct spec *spec, u
   h->socket = socket; h->id = id; h->length = s->addressed;
 }
 
-/* Copy the address the program gave, or was given. That of a connect counts where it failed, else the socket has it. */
-inline_ void take_address(struct scratch *s, struct slot *slot, struct spec *spec) {
+/* Copy the address the program gave, or was given. That of a connect counts where it failed, else the socket has it: one
+ * that goes on `has_peer`, if it was not refused meanwhile. */
+inline_ void take_address(struct scratch *s, struct slot *slot, struct spec *spec, bool has_peer) {
   struct message m = {};
   s->addressed = s->accepted = 0;
   if (spec->address_how == A_BINDS) return;
@@ -66,7 +67,7 @@ inline_ void take_address(struct scratch *s, struct slot *slot, struct spec *spe
     if (f) s->accepted = rd(d.inode - O_socket_alloc_vfs_inode + O_socket_sk);
     return;
   }
-  if (spec->address_how == A_CONNECTS && (!failed(slot->ret) || slot->ret == -EINPROGRESS)) return;
+  if (spec->address_how == A_CONNECTS && (!failed(slot->ret) || (slot->ret == -EINPROGRESS && has_peer))) return;
   find_address(&m, slot, spec);
   u32 length = m.length;
   OPAQUE(length);
@@ -94,8 +95,8 @@ int exit_address(struct exit_args *ctx) {
   struct known *k = &w.slot->last;
   if (!k->sock || k->id != w.slot->files[F_FILE]) k = known_socket(&at, w.slot->file_at);
   if (k) {
-    take_address(w.s, w.slot, w.spec);
     u64 now = ends_of(k->sock, k->ends);
+    take_address(w.s, w.slot, w.spec, now != k->ends);
     if (now != k->ends && k->stays) tree_has_changed();             /* so that every thread looks again */
     struct voice v = {.inode = k->inode, .ends = with_address(w.s, now)};
     u64 *heard = now == v.ends ? 0 : voices.lookup(&v);

@@ -18,7 +18,7 @@ struct fault {  /* mapped.py: Fault */
   u64 mapping, time, index, sleeps, read, pages, maps;
   struct inode_key key;
   u32 file, tree, stack, call_stack, pid, tid, comm_id;
-  u8 why, call_why, open, pad;
+  u8 why, call_why, open, counted;
 };
 
 BPF_F_TABLE("hash", struct inode_key, struct cached, cached, CACHED_FILES, 1);
@@ -113,12 +113,14 @@ int on_map_pages(struct map_args *ctx) {
 }
 
 inline_ u64 pages_of(u64 folio);
+inline_ bool counts_reads(u64 mapping);
 
 /* A page was added to the page cache: true if it is a fault's. */
 inline_ bool fault_fills(void *ctx, struct slot *slot, u32 tid, u64 folio, u64 mapping) {
   struct fault *f = slot->faulting ? faults.lookup(&tid) : 0;
 #if FAULTS_TOLD
   if (!f || f->mapping != mapping) return false;
+  if (!f->pages) f->counted = counts_reads(mapping);
   f->pages += pages_of(folio);
   return true;
 #else
@@ -133,6 +135,7 @@ inline_ bool fault_fills(void *ctx, struct slot *slot, u32 tid, u64 folio, u64 m
   if (!f) return true;
   f->sleeps = -1;                                                   /* when it began is not known */
   f->pages = pages;
+  f->counted = counts_reads(mapping);
   read_stack(ctx, slot, f);
   return true;
 #endif
@@ -148,7 +151,8 @@ inline_ bool where_mapped(u64 mapping, struct where *at) {
   return at->dentry;
 }
 
-/* What devices read for it. Inside a call others may have read too, before its end was known. */
+/* What devices read for it: what the file system says, as for calls, for pages of a hole in a file come from nowhere. Inside
+ * a call others may have read too, before its end was known. */
 inline_ void spent_by_fault(struct slot *slot, struct slot *row, struct fault *f) {
   u64 now = read_by_task(), read = now - f->read, filled = f->pages * PAGE_BYTES;
   if (slot->state == S_OPEN) {
@@ -158,7 +162,7 @@ inline_ void spent_by_fault(struct slot *slot, struct slot *row, struct fault *f
   } else {
     row->spent = slot->spent;
   }
-  row->spent.pages = f->pages;
+  row->spent.pages = f->counted ? 0 : f->pages;
 }
 
 inline_ void send_fault(struct scratch *s, struct slot *slot, struct fault *f) {

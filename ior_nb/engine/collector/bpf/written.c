@@ -7,10 +7,18 @@
 struct on_its_way { struct inode_key key; u32 bytes, in_call; };
 BPF_F_TABLE("hash", u64, struct on_its_way, bios, 16384, 1);
 
-/* Which file it is: that of the call, if its pages are; of a fault the end will tell. */
+#define OVERLAYFS_MAGIC 0x794c7630
+
+/* Which file it is: that of the call, if its pages are; of a fault the end will tell. What is written to a file of an
+ * overlay goes to pages of a layer's. */
 inline_ u32 file_dirtied(struct slot *slot, u64 mapping) {
-  if (slot->state != S_OPEN || !slot->file_at || rd(slot->file_at + O_file_f_mapping) != mapping) return 0;
-  return slot->files[F_FILE];
+  if (slot->state != S_OPEN || !slot->file_at) return 0;
+  u64 own = rd(slot->file_at + O_file_f_mapping);
+  if (own == mapping) return slot->files[F_FILE];
+  u32 nr = slot->nr;
+  struct spec *spec = specs.lookup(&nr);
+  u64 block = rd(rd(own + O_address_space_host) + O_inode_i_sb);
+  return spec && spec->flags & SF_WRITES && rd(block + O_super_block_s_magic) == OVERLAYFS_MAGIC ? slot->files[F_FILE] : 0;
 }
 
 int on_dirty(struct dirty_args *ctx) {
