@@ -52,22 +52,26 @@ def slowest(rows: Rows, n: int = 20, *, waiting: bool = False, columns: Sequence
     order = sorted(range(len(known)), key=lambda number: -most[number])  # so that few of them have to be read
     for number in progress.over(order, lambda number: known[number].size()):
         piece, bar = known[number], int(best[0, -1]) if n and best.shape[1] == n else -1
-        if most[number] < bar or not (piece.read("latency_ns")["latency_ns"].astype(np.int64) >= bar).any():
+        if most[number] < bar:
             continue
-        batch = piece.read(*WAITED)
+        at = np.flatnonzero(piece.read("latency_ns")["latency_ns"].astype(np.int64) >= bar)
+        if not len(at):
+            continue
+        batch = piece.some(at, *WAITED)
         latency, done = latencies(batch)
-        at = np.flatnonzero(done & (latency >= bar))
-        at = at[wait_rows(batch.take(at)) == waiting]
+        wanted = np.flatnonzero(done & (latency >= bar) & (wait_rows(batch) == waiting))
+        at, latency = at[wanted], latency[wanted]
         if n < len(at):
-            limit = np.partition(latency[at], len(at) - n)[len(at) - n] if n else 0
-            at = at[latency[at] >= limit]
-        best = np.concatenate([best, [latency[at], np.full(len(at), number), at]], axis=1)
+            limit = np.partition(latency, len(at) - n)[len(at) - n] if n else 0
+            at, latency = at[latency >= limit], latency[latency >= limit]
+        best = np.concatenate([best, [latency, np.full(len(at), number), at]], axis=1)
         best = best[:, np.lexsort((best[2], best[1], -best[0]))[:n]]
     found: list[EventBatch] = []
     places: list[np.ndarray] = []
     for number in np.unique(best[1]).tolist() or range(len(known[:1])):
         mine = np.flatnonzero(best[1] == number)
-        found.append(known[number].read(*columns).take(best[2, mine]))
+        mine = mine[best[2, mine].argsort()]
+        found.append(known[number].some(best[2, mine], *columns))
         places.append(mine)
     if not found:
         return EventBatch.empty()

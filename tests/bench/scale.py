@@ -279,7 +279,7 @@ def _of_polars(folder: str, question: str) -> tuple[Callable[[], Any], Callable[
             case "slowest":
                 found = rows.filter(done).top_k(20, by="latency_ns")
             case "timeline":
-                found = rows.group_by((pl.col("time_ns") - _FIRST) // _SLOT).agg(measures)
+                found = rows.group_by(slot=(pl.col("time_ns") - _FIRST) // _SLOT).agg(measures)
             case "filter":
                 found = rows.filter(pl.col("is_error") & ~pl.col("probe")).group_by("file").agg(measures)
             case _:
