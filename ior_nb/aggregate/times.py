@@ -59,7 +59,7 @@ def slowest(rows: Rows, n: int = 20, *, waiting: bool = False, columns: Sequence
             continue
         batch = piece.some(at, *WAITED)
         latency, done = latencies(batch)
-        wanted = np.flatnonzero(done & (latency >= bar) & (wait_rows(batch) == waiting))
+        wanted = np.flatnonzero(done & (wait_rows(batch) == waiting))
         at, latency = at[wanted], latency[wanted]
         if n < len(at):
             limit = np.partition(latency, len(at) - n)[len(at) - n] if n else 0

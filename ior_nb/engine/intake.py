@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from ior_nb.engine.collector.wire import Frame
@@ -40,10 +40,9 @@ class Intake:
         self._quiet = False
         self._kept: deque[tuple[Frame, bytes]] = deque()
         self._kept_bytes = 0
-        # What is decoded together: few rows at a time cost much more.
-        self._names: list[bytes] = []
-        self._events: list[bytes] = []
-        self._gathered = 0  # bytes
+        # What is decoded together, for few rows at a time cost much more; nothing between two calls.
+        self._gathered: defaultdict[Frame, list[bytes]] = defaultdict(list)
+        self._gathered_bytes = 0
         self._lock = Lock()
 
     def begin(self, deliver: Callable[[EventBatch], None], *, quiet: bool) -> None:
@@ -70,44 +69,45 @@ class Intake:
         """Hand on what waits: somebody wants all there is, or nothing comes any more."""
         with self._lock:
             if not self._quiet:
-                self._catch_up()
                 self._searches.flush()
 
     def go_live(self) -> None:
         """End the quiet: decode what was kept, and from now on everything as it comes."""
         with self._lock:
-            while self._kept:
-                self._decode_one()
-            self._catch_up()
+            self._decode(self._let_go(-1))
             self._searches.flush()
             self._quiet = False
 
     def receive(self, frames: Iterable[tuple[Frame, bytes]]) -> None:
         """Take frames of names and events, all that came at once: their events are decoded together."""
         with self._lock:
-            try:
+            if self._quiet:
                 for kind, payload in frames:
-                    if not self._quiet:
-                        self._decode(kind, payload)
-                        continue
                     self._kept.append((kind, payload))
                     self._kept_bytes += len(payload)
-                    while self._kept_bytes > self.limit:
-                        self._decode_one()
-            finally:
-                self._catch_up()
+                frames = self._let_go(self.limit)
+            self._decode(frames)
 
-    def _decode_one(self) -> None:
-        kind, payload = self._kept.popleft()
-        self._kept_bytes -= len(payload)
-        self._decode(kind, payload)
+    def _let_go(self, limit: int) -> Iterator[tuple[Frame, bytes]]:
+        """Yield the oldest frames that are kept, until so many bytes are left at most."""
+        while self._kept and self._kept_bytes > limit:
+            kind, payload = self._kept.popleft()
+            self._kept_bytes -= len(payload)
+            yield kind, payload
 
-    def _decode(self, kind: Frame, payload: bytes) -> None:
+    def _decode(self, frames: Iterable[tuple[Frame, bytes]]) -> None:
+        try:
+            for kind, payload in frames:
+                self._take(kind, payload)
+        finally:
+            self._catch_up()
+
+    def _take(self, kind: Frame, payload: bytes) -> None:
         if kind is Frame.NAMES:
-            self._gather(self._names, payload)
+            self._gather(kind, payload)
         elif kind is Frame.EVENTS:
             for at in range(0, len(payload), _ENOUGH):
-                self._gather(self._events, payload[at : at + _ENOUGH])
+                self._gather(kind, payload[at : at + _ENOUGH])
         elif kind is Frame.FACTS:
             self._decoder.stacks.learn(payload)
         else:
@@ -117,23 +117,20 @@ class Intake:
             elif kind is Frame.CACHED:
                 self.pages = by_file(payload, self._decoder.names, self._decoder.tables["file"])
 
-    def _gather(self, payloads: list[bytes], payload: bytes) -> None:
-        if self._gathered + len(payload) > _ENOUGH:
+    def _gather(self, kind: Frame, payload: bytes) -> None:
+        if self._gathered_bytes + len(payload) > _ENOUGH:
             self._catch_up()
-        payloads.append(payload)
-        self._gathered += len(payload)
+        self._gathered[kind].append(payload)
+        self._gathered_bytes += len(payload)
 
     def _catch_up(self) -> None:
         """Decode what was gathered: names first, which may come early and never late."""
-        names, events = [*self._names], [*self._events]
-        self._names.clear()
-        self._events.clear()
-        self._gathered = 0
-        if names:
+        gathered, self._gathered, self._gathered_bytes = self._gathered, defaultdict(list), 0
+        if names := gathered[Frame.NAMES]:
             self._decoder.names.take(b"".join(names))
             if self._decoder.names.ask():
                 self._ask()
-        if events:
+        if events := gathered[Frame.EVENTS]:
             self._searches.take(self._decoder.events(*events))
 
     def _hand_on(self, batch: EventBatch) -> None:
