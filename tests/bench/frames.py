@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.collector import wire
+from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.decode import EVENT
 from ior_nb.engine.names import CHUNK
 from ior_nb.syscalls import resolve
@@ -52,6 +53,10 @@ class Frames:
     names: bytes
     events: bytes
     rows: int
+
+    def sent(self) -> list[tuple[Frame, bytes]]:
+        """Return both as a collector sends them."""
+        return [(Frame.NAMES, self.names), (Frame.EVENTS, self.events)]
 
 
 def frames(rows: int, *, rows_in_frame: int = 16_384, seed: int = 1) -> Iterator[Frames]:

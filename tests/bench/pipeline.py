@@ -10,7 +10,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.decode import Decoder
 from ior_nb.engine.intake import Intake
 from ior_nb.session.session import TracerSession
@@ -54,7 +53,7 @@ class _Pipeline:
 
     def feed(self, *frames: Frames) -> None:
         """What the pump does with what waits."""
-        sent = [pair for frame in frames for pair in ((Frame.NAMES, frame.names), (Frame.EVENTS, frame.events))]
+        sent = [pair for frame in frames for pair in frame.sent()]
         for at in range(0, len(sent), 2 * AT_ONCE):
             self.intake.receive(sent[at : at + 2 * AT_ONCE])
         self.intake.settle()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ior_nb.engine.collector import wire
+from ior_nb.engine.decode import EVENT
 from ior_nb.engine.names import CHUNK
+from ior_nb.syscalls import resolve
 
 
 def named(number: int, text: str, *, mode: int = 0o100644) -> bytes:
@@ -15,3 +17,15 @@ def named(number: int, text: str, *, mode: int = 0o100644) -> bytes:
     chunk["mode"], chunk["length"], chunk["bytes"] = mode, len(text), len(text)
     chunk["text"] = np.array([text.encode()], f"S{wire.CHUNK_TEXT}").view(f"V{wire.CHUNK_TEXT}")
     return chunk.tobytes()
+
+
+def reads(file: int, count: int = 1) -> bytes:
+    """Return the EVENTS frame of reads of a file."""
+    events = np.zeros(count, EVENT)
+    events["len"], events["nr"], events["file"], events["pid"] = wire.EVENT_BYTES, resolve("read").number, file, 1
+    return events.tobytes()
+
+
+def alive(*ids: int) -> bytes:
+    """Return the ALIVE frame of these files and no threads."""
+    return np.array([len(ids), *ids], "<u4").tobytes()

@@ -21,7 +21,7 @@ from ior_nb.session.tracing import trace
 from ior_nb.sinks.streamrow import without_warnings
 from ior_nb.syscalls import resolve
 from tests.bench.frames import frames
-from tests.engine.records import named
+from tests.engine.records import alive, named, reads
 from tests.fakes import FakeEngine
 
 ROWS = 12_000
@@ -94,18 +94,6 @@ def test_new_string_tables_show_in_no_sink(tmp_path: Path) -> None:
         assert renewed[name] == value, name
 
 
-def read_of(number: int) -> bytes:
-    """Return the EVENTS frame of one read of a file."""
-    event = np.zeros(1, EVENT)
-    event["len"], event["nr"], event["file"], event["pid"] = wire.EVENT_BYTES, resolve("read").number, number, 1
-    return event.tobytes()
-
-
-def alive(*ids: int) -> bytes:
-    """Return the ALIVE frame of these files and no threads."""
-    return np.array([len(ids), *ids], "<u4").tobytes()
-
-
 def test_a_name_said_once_is_known_however_many_tables_later() -> None:
     """The name of a file that is used again after a long time is still known."""
     decoder = Decoder(limit=40)
@@ -115,7 +103,7 @@ def test_a_name_said_once_is_known_however_many_tables_later() -> None:
         decoder.names.take(named(number, f"/new/{number}"))
         if number % 100 == 0:
             used = (number, number - 90, 1)
-            seen.append(tuple(decoder.events(read_of(n)).text("file")[0] for n in used))
+            seen.append(tuple(decoder.events(reads(n)).text("file")[0] for n in used))
 
     assert seen == [(f"/new/{n}", f"/new/{n - 90}", "/old") for n in range(100, 1_501, 100)]
     assert len(decoder.tables["file"]) <= 142
@@ -128,7 +116,7 @@ def test_ids_that_come_no_more_are_let_go(monkeypatch: pytest.MonkeyPatch) -> No
     decoder = Decoder(limit=40)
     decoder.names._enough = 100
     decoder.names.take(named(7, "/held"))
-    first = decoder.events(read_of(7))
+    first = decoder.events(reads(7))
     asked, most = 0, 0
     for number in range(1_000, 5_000):
         decoder.names.take(named(number * 128, f"/new/{number}"))
@@ -137,15 +125,15 @@ def test_ids_that_come_no_more_are_let_go(monkeypatch: pytest.MonkeyPatch) -> No
             late = named(number * 128 + 1, "/late")  # comes after the question, and is not in the answer
             decoder.names.take(late)
             decoder.names.keep(alive(7))
-            assert decoder.events(read_of(number * 128 + 1)).text("file").tolist() == ["/late"]
+            assert decoder.events(reads(number * 128 + 1)).text("file").tolist() == ["/late"]
         most = max(most, decoder.names.file_places.used)
-    last = decoder.events(read_of(7))
+    last = decoder.events(reads(7))
 
     assert asked > 20
     assert most <= 250
     assert len(decoder.names.paths) <= 500
     assert first.text("file").tolist() == last.text("file").tolist() == ["/held"]
-    assert decoder.events(read_of(1_000 * 128)).text("file").tolist() == [""]
+    assert decoder.events(reads(1_000 * 128)).text("file").tolist() == [""]
 
 
 def test_ids_take_the_room_of_their_number_not_of_their_size() -> None:
@@ -157,8 +145,8 @@ def test_ids_take_the_room_of_their_number_not_of_their_size() -> None:
     near, far = decoders
 
     assert far.names.paths.nbytes == near.names.paths.nbytes
-    assert far.events(read_of(1_999 << 17)).text("file").tolist() == ["/1999"]
-    assert far.events(read_of(1_999)).text("file").tolist() == [""]
+    assert far.events(reads(1_999 << 17)).text("file").tolist() == ["/1999"]
+    assert far.events(reads(1_999)).text("file").tolist() == [""]
 
 
 def test_the_names_of_threads_begin_anew_too() -> None:

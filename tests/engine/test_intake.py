@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from ior_nb.engine.collector.wire import EVENT_BYTES, Frame
-from ior_nb.engine.decode import EVENT, Decoder
+from ior_nb.engine.collector.wire import Frame
+from ior_nb.engine.decode import Decoder
 from ior_nb.engine.intake import Intake
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import ROWS_AT_ONCE
-from ior_nb.syscalls import resolve
 from tests.bench.frames import frames
-from tests.engine.records import named
+from tests.engine.records import alive, named, reads
 
 
 def intake(got: list[EventBatch], *, quiet: bool = False, limit: int = 1 << 30) -> Intake:
@@ -24,15 +22,7 @@ def intake(got: list[EventBatch], *, quiet: bool = False, limit: int = 1 << 30) 
 
 def sent(rows: int, rows_in_frame: int) -> list[tuple[Frame, bytes]]:
     """Return frames as a collector sends them, each with the names of its events before it."""
-    source = frames(rows, rows_in_frame=rows_in_frame)
-    return [pair for frame in source for pair in ((Frame.NAMES, frame.names), (Frame.EVENTS, frame.events))]
-
-
-def reads(count: int, file: int) -> bytes:
-    """Return the records of calls that read a file."""
-    events = np.zeros(count, EVENT)
-    events["len"], events["nr"], events["file"], events["pid"] = EVENT_BYTES, resolve("read").number, file, 1
-    return events.tobytes()
+    return [pair for frame in frames(rows, rows_in_frame=rows_in_frame) for pair in frame.sent()]
 
 
 def told(batches: list[EventBatch]) -> list[tuple[int, str, str]]:
@@ -61,8 +51,8 @@ def test_a_batch_has_so_many_rows_at_most(quiet: bool) -> None:
     """However much came at once, or was kept, and however long a frame is; no row is lost."""
     got: list[EventBatch] = []
     made = intake(got, quiet=quiet)
-    made.receive([(Frame.NAMES, named(7, "/a")), (Frame.EVENTS, reads(3 * ROWS_AT_ONCE - 5, 7))])
-    made.receive([(Frame.EVENTS, reads(1_000, 7))] * 80)
+    made.receive([(Frame.NAMES, named(7, "/a")), (Frame.EVENTS, reads(7, 3 * ROWS_AT_ONCE - 5))])
+    made.receive([(Frame.EVENTS, reads(7, 1_000))] * 80)
     made.end()
 
     assert max(map(len, got)) <= ROWS_AT_ONCE
@@ -76,10 +66,8 @@ def test_ids_are_let_go_behind_the_events_before_the_answer() -> None:
     names = made._decoder.names
     names._enough = 0
     young = [(Frame.NAMES, named(100 + at, f"/{at}")) for at in range(20_000)]  # the latest are not let go
-    made.receive([(Frame.NAMES, named(7, "/a")), *young, (Frame.EVENTS, reads(1, 7))])
-    made.receive(
-        [(Frame.EVENTS, reads(2, 7)), (Frame.ALIVE, np.zeros(1, "<u4").tobytes()), (Frame.EVENTS, reads(3, 7))]
-    )
+    made.receive([(Frame.NAMES, named(7, "/a")), *young, (Frame.EVENTS, reads(7, 1))])
+    made.receive([(Frame.EVENTS, reads(7, 2)), (Frame.ALIVE, alive()), (Frame.EVENTS, reads(7, 3))])
 
     assert [batch.text("file").tolist() for batch in got] == [["/a"], ["/a", "/a"], ["", "", ""]]
 
@@ -89,7 +77,7 @@ def test_what_came_before_a_frame_that_says_nothing_is_kept() -> None:
     got: list[EventBatch] = []
     made = intake(got)
     with pytest.raises((ValueError, IndexError)):
-        made.receive([(Frame.EVENTS, reads(3, 0)), (Frame.CACHED, b"?"), (Frame.EVENTS, reads(1, 0))])
+        made.receive([(Frame.EVENTS, reads(0, 3)), (Frame.CACHED, b"?"), (Frame.EVENTS, reads(0, 1))])
     made.settle()
 
     assert sum(map(len, got)) == 3

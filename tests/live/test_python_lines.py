@@ -92,11 +92,17 @@ def truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def traced(python: str, program: str, session: TracerSession) -> Trace:
+    """Return the trace of one of the programs."""
+    with ior_nb.trace(command=[python, str(PROGRAMS / program)], syscalls=CALLS, session=session) as trace:
+        pass
+    return trace
+
+
 @pytest.mark.parametrize("python", pythons())
 def test_every_place_is_at_its_exact_file_line_and_function(python: str, truth: Path, session: TracerSession) -> None:
     """Functions, lambdas, generators, coroutines, threads, children, C calling back and more: the whole stack."""
-    with ior_nb.trace(command=[python, str(PROGRAMS / "places.py")], syscalls=CALLS, session=session) as trace:
-        pass
+    trace = traced(python, "places.py", session)
 
     assert trace.returncode == 0
     assert len(told(truth)) == 379
@@ -122,8 +128,7 @@ def test_code_that_comes_and_goes_at_the_same_addresses_is_never_mixed_up(
     python: str, truth: Path, session: TracerSession
 ) -> None:
     """Functions are made and freed over and over, in eight threads; every stack is that of its own call."""
-    with ior_nb.trace(command=[python, str(PROGRAMS / "churn.py")], syscalls=CALLS, session=session) as trace:
-        pass
+    trace = traced(python, "churn.py", session)
 
     assert len(told(truth)) == CHURNED + OFTEN
     assert wrong(trace, truth) == []
@@ -134,8 +139,7 @@ def test_children_that_make_code_of_their_own_are_never_mixed_up(
     python: str, truth: Path, session: TracerSession
 ) -> None:
     """After a fork each has its own code at the same addresses, with the same versions and counters."""
-    with ior_nb.trace(command=[python, str(PROGRAMS / "forked.py")], syscalls=CALLS, session=session) as trace:
-        pass
+    trace = traced(python, "forked.py", session)
 
     assert len(told(truth)) == 21
     assert wrong(trace, truth) == []
@@ -144,8 +148,7 @@ def test_children_that_make_code_of_their_own_are_never_mixed_up(
 @pytest.mark.parametrize("python", pythons())
 def test_what_a_class_does_while_it_is_made_has_its_lines(python: str, truth: Path, session: TracerSession) -> None:
     """Once a class is called often the interpreter stands in code of its own below `__init__`: that hides no line."""
-    with ior_nb.trace(command=[python, str(PROGRAMS / "classes.py")], syscalls=CALLS, session=session) as trace:
-        pass
+    trace = traced(python, "classes.py", session)
 
     assert len(told(truth)) == 100
     assert wrong(trace, truth) == []
@@ -154,8 +157,7 @@ def test_what_a_class_does_while_it_is_made_has_its_lines(python: str, truth: Pa
 @pytest.mark.parametrize("python", pythons())
 def test_a_long_line_table_has_every_line(python: str, truth: Path, session: TracerSession) -> None:
     """A module of 24,000 lines: calls in its midst are at their lines."""
-    with ior_nb.trace(command=[python, str(PROGRAMS / "long_table.py")], syscalls=CALLS, session=session) as trace:
-        pass
+    trace = traced(python, "long_table.py", session)
 
     assert len(told(truth)) == 7
     assert wrong(trace, truth) == []
