@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compact", "encodable", "event_batch", "foreign_column", "foreign_types", "record_batch", "schema", "table"]
 
+_LONGEST = max(column.dtype.itemsize for column in COLUMNS)
+"""Bytes of a number."""
 _FEW = 4
 """Rows for each string of a dictionary: of fewer only the strings are looked at that they use."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -67,16 +69,17 @@ def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None 
     import pyarrow as pa
 
     wanted = wanted or schema(foreign_types([batch]))
-    same: dict[tuple[str, int], pa.Array] = {}  # columns of one value share their memory
+    same: dict[bytes, np.ndarray] = {}  # columns of one value share their memory
 
     def numbers(values: np.ndarray) -> pa.Array:
-        if not len(values) or not is_one_value(values):
-            return pa.array(values)
-        kind, value = pa.from_numpy_dtype(values.dtype), values[0].item()
-        key = str(kind), value
-        if key not in same:
-            same[key] = pa.repeat(pa.scalar(value, kind), len(values))
-        return same[key]
+        if len(values) and is_one_value(values):
+            value = values[:1].tobytes()
+            if value == value[:1] * len(value):  # 0 or -1, of whatever type
+                value = value[:1] * _LONGEST
+            if value not in same:
+                same[value] = np.frombuffer(value * len(values), np.uint8)
+            values = same[value].view(values.dtype)[: len(values)]
+        return pa.array(values)
 
     arrays = []
     for column in COLUMNS:
@@ -86,7 +89,7 @@ def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None 
             empty = encodable(host) if column.name == "host" else ""
             codes, texts = compact(values[:1] if one else values, batch.tables[column.name], empty)
             codes = repeated(codes, len(values)) if one else codes
-            arrays.append(pa.DictionaryArray.from_arrays(numbers(codes), pa.array(texts, pa.string())))
+            arrays.append(pa.DictionaryArray.from_arrays(numbers(codes), pa.array(texts, pa.string()), safe=False))
         else:
             arrays.append(numbers(values))
     arrays += [foreign_column(batch, field.name, field.type) for field in list(wanted)[len(COLUMNS) :]]

@@ -122,10 +122,15 @@ class EventBatch(Sequence["Row"]):
         return cls({}, tables if tables is not None else new_tables())
 
     @classmethod
-    def concat(cls, batches: Sequence[EventBatch]) -> EventBatch:
+    def concat(cls, batches: Sequence[EventBatch], memory: dict[str, np.ndarray] | None = None) -> EventBatch:
         """Return the rows of `batches`, in order, as one batch.
 
         Batches that share their tables are joined by column; others are re-coded into the first one's tables.
+
+        Args:
+            batches: the rows.
+            memory: where the columns are put, so that the batch is whole only until the next one is put there. Memory
+                that is new takes the kernel three times as long to give as its rows take to be copied.
         """
         batches = [b for b in batches if len(b)] or list(batches[:1])
         if not batches:
@@ -136,13 +141,13 @@ class EventBatch(Sequence["Row"]):
         runs = [list(run) for _, run in itertools.groupby(batches, lambda batch: id(batch.tables))]
         if len(runs) > 1:
             return cls._joined([cls._joined(run).recoded(tables) for run in runs])
-        return cls._joined(batches)
+        return cls._joined(batches, memory)
 
     @classmethod
-    def _joined(cls, batches: Sequence[EventBatch]) -> EventBatch:
+    def _joined(cls, batches: Sequence[EventBatch], memory: dict[str, np.ndarray] | None = None) -> EventBatch:
         """Join batches that share their tables."""
         length = sum(map(len, batches))
-        columns = {name: _concatenated([b[name] for b in batches], length) for name in batches[0].columns}
+        columns = {n: _concatenated([b[n] for b in batches], length, n, memory) for n in batches[0].columns}
         extras = {
             name: _others([b.extras.get(name, np.full(len(b), None)) for b in batches])
             for name in dict.fromkeys(name for b in batches for name in b.extras)
@@ -305,10 +310,14 @@ def _absent(name: str, count: int) -> np.ndarray:
     return _ABSENT_ROWS[name][:count] if count <= _MANY else repeated(_ABSENT[name], count)
 
 
-def _concatenated(parts: list[np.ndarray], length: int) -> np.ndarray:
+def _concatenated(parts: list[np.ndarray], length: int, name: str, memory: dict[str, np.ndarray] | None) -> np.ndarray:
     if all(map(is_one_value, parts)) and len({part[0].item() for part in parts}) == 1:
         return repeated(parts[0][:1], length)
-    return _read_only(np.concatenate(parts))
+    if memory is None:
+        return _read_only(np.concatenate(parts))
+    if len(memory.get(name, ())) < length:
+        memory[name] = np.empty(length, parts[0].dtype)
+    return _read_only(np.concatenate(parts, out=memory[name][:length]))
 
 
 def _others(parts: list[np.ndarray]) -> np.ndarray:

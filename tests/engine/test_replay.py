@@ -258,11 +258,17 @@ def test_load_of_a_stretch_never_has_a_negative_length(
     assert "-" not in found.summary().totals().split(":")[-1]
 
 
+def last_byte(about: Any) -> int:
+    """Return where a column of a row group ends."""
+    begin = about.dictionary_page_offset if about.has_dictionary_page else about.data_page_offset
+    return int(begin + about.total_compressed_size - 1)
+
+
 def test_load_of_a_stretch_does_not_read_the_rest(recording: Path) -> None:
     """Row groups without a wanted row are skipped: damage in them is not noticed, in the wanted ones it is."""
     about = pq.read_metadata(recording).row_group(5).column(NAMES.index("latency_ns"))
     data = bytearray(recording.read_bytes())
-    data[about.data_page_offset + about.total_compressed_size // 2] ^= 1
+    data[last_byte(about)] ^= 1
     recording.write_bytes(data)
 
     assert len(load(recording, start=0.1, end=0.3)) == 200
@@ -860,7 +866,7 @@ def test_replay_of_a_damaged_recording_keeps_what_came_before(tmp_path: Path) ->
     recording = record(tmp_path / "run", events(120_000, file=["/f"] * 120_000), group_rows=40_000)
     about = pq.read_metadata(recording).row_group(2).column(NAMES.index("latency_ns"))
     data = bytearray(recording.read_bytes())
-    data[about.data_page_offset + about.total_compressed_size // 2] ^= 1
+    data[last_byte(about)] ^= 1
     recording.write_bytes(data)
     with pytest.warns(errors.LostEventsWarning), trace(session=TracerSession(engine=ReplayEngine(recording))) as result:
         pass

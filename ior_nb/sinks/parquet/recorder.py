@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from ior_nb.errors import RecordingError
 from ior_nb.real import Descriptor, Event, Lock
 from ior_nb.runtime import EventBatch, RecordingState, own
-from ior_nb.sinks.parquet.chain import Chain, link
+from ior_nb.sinks.parquet.chain import Chain
+from ior_nb.sinks.parquet.rowgroup import Link, link
 from ior_nb.sinks.parquet.rows import RowQueue
 from ior_nb.sinks.parquet.target import PRIVATE, Target
 
@@ -284,7 +285,7 @@ class _Recording:
         text = f"the recording to {wanted} ended early: {_reason(failure)}. Its first {written:,} rows are in "
         return _error(failure, f"{text}{path or wanted}.")
 
-    def _no_rows(self, failure: Exception | None = None) -> bytes:
+    def _no_rows(self, failure: Exception | None = None) -> Link:
         """Return a link without rows, with all metadata there is by now."""
         with self._lock:
             pairs = dict(self._metadata)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Any, NamedTuple
 
-__all__ = ["Field", "Items", "Kind", "Struct", "decode", "encode"]
+__all__ = ["Field", "Items", "Kind", "Struct", "decode", "encode", "unsigned"]
 
 
 class Kind(enum.IntEnum):
@@ -142,12 +142,12 @@ def _value(kind: int, value: Any) -> bytes:
         case Kind.I16 | Kind.I32 | Kind.I64:
             return _zigzag(value)
         case Kind.BINARY:
-            return _unsigned(len(value)) + bytes(value)
+            return unsigned(len(value)) + bytes(value)
         case Kind.STRUCT:
             return value if isinstance(value, bytes) else encode(value)
         case Kind.LIST | Kind.SET:
             length = len(value.values)
-            head = bytes([length << 4 | value.kind]) if length < 15 else bytes([0xF0 | value.kind]) + _unsigned(length)
+            head = bytes([length << 4 | value.kind]) if length < 15 else bytes([0xF0 | value.kind]) + unsigned(length)
             return head + b"".join([_value(value.kind, item) for item in value.values])
         case Kind.BYTE:
             return bytes([value])
@@ -159,10 +159,11 @@ def _value(kind: int, value: Any) -> bytes:
 
 
 def _zigzag(value: int) -> bytes:
-    return _unsigned(value << 1 ^ value >> 63)
+    return unsigned(value << 1 ^ value >> 63)
 
 
-def _unsigned(value: int) -> bytes:
+def unsigned(value: int) -> bytes:
+    """Return a number in seven bits a byte, the lowest first."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -19,8 +19,9 @@ from ior_nb.real import Descriptor
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.schema import NAMES
 from ior_nb.sinks.parquet import Recorder, read, read_chain
-from ior_nb.sinks.parquet.chain import Chain, link, links
+from ior_nb.sinks.parquet.chain import Chain, links
 from ior_nb.sinks.parquet.reader import checked
+from ior_nb.sinks.parquet.rowgroup import link
 from tests.sinks.parquet.recordings import RANDOM, REFERENCE_COLUMNS, Gate, events, numbers, record
 
 

@@ -1,0 +1,198 @@
+"""The links of a chain: complete Parquet files of one row group, or of none."""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from ior_nb.runtime.schema import PARTS
+from ior_nb.sinks.parquet.pages import Chunk, chunk
+from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, decode, encode
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["FILE_GROUPS", "FILE_ROWS", "MAGIC", "Link", "closed", "link", "move"]
+
+MAGIC: Final = b"PAR1"
+"""How a Parquet file begins and ends."""
+_TAIL: Final = struct.Struct("<I4s")  # length of the footer before it, magic
+
+# Columns that are differences of neighbours, where no reader gets these wrong: seq takes nothing instead of 1.0 plain,
+# time_ns 2.0 instead of 2.2, each in half the time. wall_ns is a column of traces of clusters.
+_DELTAS: Final = ("seq", "time_ns", "wall_ns")
+_DELTA_BITS: Final = 28  # fastparquet 2026.9 reads wider ones wrong, without a word, or crashes; Polars 0.20 from 56 on
+# Columns whose range differs from group to group, so that a query can skip groups; and those that often are the same in
+# all rows, or were measured of none, which then need not be read.
+_STATISTICS: Final = (
+    *("seq", "time_ns", "latency_ns", "filter_epoch", "cell", "fetched_bytes", *PARTS),
+    *("ppid", "is_error", "probe", "first_on_tid", "old_offset"),
+)
+# Of texts they cost more, and say nothing unless there is only one.
+_ONE_TEXT: Final = ("state", "label", "host", "old_file", "opened_at")
+
+# Fields of the footer, numbered as in https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+FILE_ROWS, FILE_GROUPS, _FILE_METADATA = 3, 4, 5
+_GROUP_COLUMNS, _GROUP_BARE, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_SIZE = 1, 2, 3, 5, 6
+_CHUNK_OFFSET, _CHUNK_METADATA = 2, 3
+_CHUNK_OFFSETS: Final = (_CHUNK_OFFSET, 4, 6)  # of the chunk, its offset index, its column index
+_METADATA_PATH, _METADATA_BARE, _METADATA_SIZE = 3, 6, 7
+_METADATA_OFFSETS: Final = (9, 10, 11, 14)  # of data, index and dictionary pages, of the Bloom filter
+
+
+class Link(NamedTuple):
+    """A complete Parquet file."""
+
+    data: bytes
+    footer: Struct
+    """What its end says."""
+    footer_size: int
+    """Bytes of that."""
+
+
+def link(rows: pa.RecordBatch, metadata: Mapping[bytes, bytes] | None = None) -> Link:
+    """Return rows as a complete Parquet file of one row group; no rows give a file without row groups.
+
+    Args:
+        rows: text columns as dictionaries that hold no more than these rows need.
+        metadata: pairs for the footer.
+    """
+    footer = decode(_footer_without_rows(rows.schema))
+    if metadata:  # without store_schema pyarrow leaves that of the schema out
+        pairs: list[Struct] = [{1: Field(Kind.BINARY, k), 2: Field(Kind.BINARY, v)} for k, v in metadata.items()]
+        footer[_FILE_METADATA] = Field(Kind.LIST, Items(Kind.STRUCT, pairs))
+        footer = dict(sorted(footer.items()))
+    parts: list[Any] = [MAGIC]
+    if rows.num_rows:
+        group = _group(rows, parts)
+        footer[FILE_ROWS] = Field(Kind.I64, rows.num_rows)
+        footer[FILE_GROUPS] = Field(Kind.LIST, Items(Kind.STRUCT, [group]))
+    end = closed(footer)
+    return Link(b"".join([*parts, end]), footer, len(end))
+
+
+def closed(footer: Struct) -> bytes:
+    """Return the end of a Parquet file."""
+    data = encode(footer)
+    return data + _TAIL.pack(len(data), MAGIC)
+
+
+def move(group: Struct, by: int) -> None:
+    """Add to every file offset in the description of a row group."""
+    _add(group, (_GROUP_OFFSET,), by)
+    for about in group[_GROUP_COLUMNS].value.values:
+        _move(about, by)
+
+
+def _move(about: Struct, by: int) -> None:
+    """Add to every file offset in the description of a column of it."""
+    _add(about, _CHUNK_OFFSETS, by)
+    _add(about[_CHUNK_METADATA].value, _METADATA_OFFSETS, by)
+
+
+def _add(fields: Struct, numbers: tuple[int, ...], by: int) -> None:
+    for number in numbers:
+        # Older writers put 0 where they mean "none".
+        if number in fields and fields[number].value > 0:
+            fields[number] = Field(Kind.I64, fields[number].value + by)
+
+
+def _group(rows: pa.RecordBatch, parts: list[Any]) -> Struct:
+    """Append the columns of rows to a file of which the first part is there; return what its end says of them."""
+    import pyarrow as pa
+
+    at = len(MAGIC)
+    abouts: dict[int, Struct] = {}
+    found: dict[Any, Chunk | None] = {}  # by their memory, which numbers that are one value share
+    for number, (field, values) in enumerate(zip(rows.schema, rows.columns, strict=True)):
+        name = field.name
+        if field.nullable or name in _DELTAS:
+            continue
+        statistics = name in _STATISTICS or name in _ONE_TEXT
+        key = name if pa.types.is_dictionary(values.type) else (statistics, values.type, _place(values))
+        if key not in found:
+            found[key] = chunk(values, statistics=statistics)
+        if (written := found[key]) is None:
+            continue
+        parts += written.data
+        path = Field(Kind.LIST, Items(Kind.BINARY, [name.encode()]))
+        about = dict(sorted({**written.about, _METADATA_PATH: path}.items()))
+        abouts[number] = {_CHUNK_OFFSET: Field(Kind.I64, 0), _CHUNK_METADATA: Field(Kind.STRUCT, about)}
+        _move(abouts[number], at - len(MAGIC))
+        at += about[_METADATA_SIZE].value
+    others = [number for number in range(rows.num_columns) if number not in abouts]
+    if others:
+        data = _by_pyarrow(rows.select(others))
+        footer = _footer(data)
+        parts.append(memoryview(data)[len(MAGIC) : -len(footer) - _TAIL.size])
+        (group,) = decode(footer)[FILE_GROUPS].value.values
+        for number, about in zip(others, group[_GROUP_COLUMNS].value.values, strict=True):
+            _move(about, at - len(MAGIC))
+            abouts[number] = about
+    columns = [abouts[number] for number in range(rows.num_columns)]
+    bare, size = (
+        sum(about[_CHUNK_METADATA].value[n].value for about in columns) for n in (_METADATA_BARE, _METADATA_SIZE)
+    )
+    return {
+        _GROUP_COLUMNS: Field(Kind.LIST, Items(Kind.STRUCT, columns)),
+        _GROUP_BARE: Field(Kind.I64, bare),
+        _GROUP_ROWS: Field(Kind.I64, rows.num_rows),
+        _GROUP_OFFSET: Field(Kind.I64, len(MAGIC)),
+        _GROUP_SIZE: Field(Kind.I64, size),
+    }
+
+
+def _place(values: pa.Array) -> tuple[int, ...]:
+    return (values.offset, *(buffer.address if buffer else 0 for buffer in values.buffers()))
+
+
+@functools.lru_cache(maxsize=8)
+def _footer_without_rows(schema: pa.Schema) -> bytes:
+    return _footer(_by_pyarrow(schema.empty_table()))
+
+
+def _by_pyarrow(rows: pa.RecordBatch | pa.Table) -> bytes:
+    """Return rows as a complete Parquet file, as pyarrow writes it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    deltas = [name for name in rows.schema.names if name in _DELTAS]
+    with pq.ParquetWriter(
+        sink,
+        rows.schema,
+        version="2.6",  # 1.0 has no unsigned numbers
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[name for name in rows.schema.names if name not in deltas],
+        dictionary_pagesize_limit=16 << 20,  # beyond it text is repeated in every row
+        column_encoding={name: _encoding(rows, name) for name in deltas},
+        data_page_version="1.0",  # in pages of version 2 booleans are RLE, which Polars 1.0 cannot read
+        write_statistics=[name for name in rows.schema.names if name in _STATISTICS],
+        write_batch_size=1 << 15,  # of the default, a thousand values, each costs a call
+        write_page_checksum=True,
+        store_schema=False,  # it would make readers return dictionaries where text is expected, and lengthen each link
+    ) as writer:
+        if rows.num_rows:
+            writer.write_batch(rows, row_group_size=rows.num_rows)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _encoding(rows: pa.RecordBatch, name: str) -> str:
+    """Return how a column of times or numbers is written, in these rows."""
+    steps = np.diff(rows.column(name).to_numpy().view(np.int64))
+    if not len(steps) or int(steps.max()) - int(steps.min()) < 1 << _DELTA_BITS:
+        return "DELTA_BINARY_PACKED"
+    return "PLAIN"
+
+
+def _footer(data: bytes) -> bytes:
+    """Return the encoded footer of a complete Parquet file."""
+    length, magic = _TAIL.unpack_from(data, len(data) - _TAIL.size)
+    assert magic == MAGIC
+    return data[len(data) - _TAIL.size - length : len(data) - _TAIL.size]
