@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ior_nb.runtime.index import rows_of
-from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, encode, unsigned
+from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, encode, unsigned, zigzag
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Chunk", "chunk"]
 
+_BLOCK, _PARTS = 128, 4  # differences, and shares of these with a width of their own
 _BYTE, _TWO_BYTES = 1 << 8, 1 << 16  # so many values
 _LONGEST: Final = 16 << 20
 """Bytes of a dictionary of texts."""
@@ -36,7 +37,7 @@ _ROWS_A_NUMBER: Final = 6
 
 # Numbers of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 _BOOLEAN, _INT32, _INT64, _BYTE_ARRAY = 0, 1, 2, 6
-_PLAIN, _RLE, _RLE_DICTIONARY = 0, 3, 8
+_PLAIN, _RLE, _DELTAS, _RLE_DICTIONARY = 0, 3, 5, 8
 _DATA, _DICTIONARY = 0, 2
 _ABOUT: Final = {_DATA: 5, _DICTIONARY: 7}  # field of a page's header
 _UNCOMPRESSED, _ZSTD = 0, 6
@@ -62,11 +63,13 @@ class _Coded(NamedTuple):
     """How many these are."""
 
 
-def chunk(values: pa.Array, *, statistics: bool) -> Chunk | None:
+def chunk(values: pa.Array, *, ascending: bool, statistics: bool) -> Chunk | None:
     """Return a column as it is written; None where it is of another kind than ours, which pyarrow writes.
 
     Args:
         values: booleans, integers of 32 or 64 bits, or text in a dictionary, without nulls.
+        ascending: whether numbers are to be written as the differences of neighbours; where these differ it is
+            pyarrow's work.
         statistics: whether the least and the greatest value are told; of text only where there is one alone.
     """
     import pyarrow as pa
@@ -79,29 +82,42 @@ def chunk(values: pa.Array, *, statistics: bool) -> Chunk | None:
         ends = (bits.min().tobytes(), bits.max().tobytes()) if statistics else None
         return _chunk(_BOOLEAN, len(values), np.packbits(bits, bitorder="little"), ends)
     if kind in (pa.int32(), pa.uint32(), pa.int64(), pa.uint64()):
-        return _of_numbers(values, statistics)
+        return _of_numbers(values, ascending, statistics)
     if kind != pa.dictionary(pa.int32(), pa.string()):
         return None
     words = values.dictionary
     if words.null_count or words.nbytes > _LONGEST or len(words) > _TWO_BYTES:
         return None
-    texts = _with_lengths(words)
     if len(words) > 1:
-        return _chunk(_BYTE_ARRAY, len(values), _Coded(values.indices.to_numpy(), texts, len(words)), None)
-    one = texts.to_pybytes()
-    ends = (one[_LENGTH:], one[_LENGTH:]) if statistics and len(one) <= _LONGEST_TOLD else None
-    return _of_one(_BYTE_ARRAY, len(values), one, ends)
+        coded = _Coded(values.indices.to_numpy(), _with_lengths(words), len(words))
+        return _chunk(_BYTE_ARRAY, len(values), coded, None)
+    one = words[0].as_buffer().to_pybytes()
+    ends = (one, one) if statistics and len(one) <= _LONGEST_TOLD else None
+    return _of_one(_BYTE_ARRAY, len(values), len(one).to_bytes(_LENGTH, "little") + one, ends)
 
 
-def _of_numbers(values: pa.Array, statistics: bool) -> Chunk:
+def _of_numbers(values: pa.Array, ascending: bool, statistics: bool) -> Chunk | None:
     numbers: np.ndarray = values.to_numpy()
     kind = _INT32 if numbers.itemsize == np.dtype(np.int32).itemsize else _INT64
     low, high = numbers.min(), numbers.max()
     ends = (low.tobytes(), high.tobytes()) if statistics else None
     if low == high:
         return _of_one(kind, len(numbers), low.tobytes(), ends)
+    if ascending:
+        body = _stepwise(numbers)
+        return None if body is None else _chunk(kind, len(numbers), body, ends, _DELTAS)
     coded = _coded(values, numbers, int(low), int(high))
     return _chunk(kind, len(numbers), numbers if coded is None else coded, ends)
+
+
+def _stepwise(numbers: np.ndarray) -> bytes | None:
+    """Return numbers as the differences of neighbours; None where these are not the same everywhere."""
+    steps = numbers[1:] - numbers[:-1]
+    if (steps != steps[:1]).any():
+        return None
+    block = zigzag(int(steps[0].astype(np.int64))) + bytes(_PARTS)  # the differences from this one take no bits
+    head = unsigned(_BLOCK) + unsigned(_PARTS) + unsigned(len(numbers)) + zigzag(int(numbers[0].astype(np.int64)))
+    return head + block * -(-len(steps) // _BLOCK)
 
 
 def _coded(values: pa.Array, numbers: np.ndarray, low: int, high: int) -> _Coded | None:
@@ -144,7 +160,9 @@ def _of_one(kind: int, rows: int, word: bytes, ends: tuple[bytes, bytes] | None)
     return _chunk(kind, rows, _Coded(np.zeros(0, np.uint8), word, 1), ends)
 
 
-def _chunk(kind: int, rows: int, values: np.ndarray | _Coded, ends: tuple[bytes, bytes] | None) -> Chunk:
+def _chunk(
+    kind: int, rows: int, values: np.ndarray | bytes | _Coded, ends: tuple[bytes, bytes] | None, encoding: int = _PLAIN
+) -> Chunk:
     """Return a column.
 
     Args:
@@ -152,6 +170,7 @@ def _chunk(kind: int, rows: int, values: np.ndarray | _Coded, ends: tuple[bytes,
         rows: how many there are.
         values: as they are written, or in a dictionary.
         ends: the least and the greatest of them.
+        encoding: of those that are in no dictionary.
     """
     dictionary: Struct = {}
     if isinstance(values, _Coded):
@@ -162,12 +181,12 @@ def _chunk(kind: int, rows: int, values: np.ndarray | _Coded, ends: tuple[bytes,
         body: Any = _packed(values.places, values.size, rows)
     else:
         pages = _Pages(zstd=True)
-        encoding, body = _PLAIN, values
+        body = values
     at = _BEGIN + pages.size
     pages.add(_DATA, body, {1: _i32(rows), 2: _i32(encoding), 3: _i32(_RLE), 4: _i32(_RLE)})
     about: Struct = {
         1: _i32(kind),
-        2: Field(Kind.LIST, Items(Kind.I32, sorted({_PLAIN, _RLE, encoding}))),
+        2: Field(Kind.LIST, Items(Kind.I32, sorted({_RLE, *(page[2].value for page in pages.kinds)}))),
         4: _i32(_ZSTD if pages.zstd else _UNCOMPRESSED),
         5: _i64(rows),
         6: _i64(pages.bare),

@@ -110,12 +110,12 @@ def _group(rows: pa.RecordBatch, parts: list[Any]) -> Struct:
     found: dict[Any, Chunk | None] = {}  # by their memory, which numbers that are one value share
     for number, (field, values) in enumerate(zip(rows.schema, rows.columns, strict=True)):
         name = field.name
-        if field.nullable or name in _DELTAS:
+        if field.nullable:
             continue
         statistics = name in _STATISTICS or name in _ONE_TEXT
         key = name if pa.types.is_dictionary(values.type) else (statistics, values.type, _place(values))
         if key not in found:
-            found[key] = chunk(values, statistics=statistics)
+            found[key] = chunk(values, ascending=name in _DELTAS, statistics=statistics)
         if (written := found[key]) is None:
             continue
         parts += written.data
@@ -184,7 +184,7 @@ def _by_pyarrow(rows: pa.RecordBatch | pa.Table) -> bytes:
 
 
 def _encoding(rows: pa.RecordBatch, name: str) -> str:
-    """Return how a column of times or numbers is written, in these rows."""
+    """Return how a column of ascending numbers is written, in these rows."""
     steps = np.diff(rows.column(name).to_numpy().view(np.int64))
     if not len(steps) or int(steps.max()) - int(steps.min()) < 1 << _DELTA_BITS:
         return "DELTA_BINARY_PACKED"

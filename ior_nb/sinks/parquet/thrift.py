@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Any, NamedTuple
 
-__all__ = ["Field", "Items", "Kind", "Struct", "decode", "encode", "unsigned"]
+__all__ = ["Field", "Items", "Kind", "Struct", "decode", "encode", "unsigned", "zigzag"]
 
 
 class Kind(enum.IntEnum):
@@ -70,7 +70,7 @@ def encode(struct: Struct) -> bytes:
         is_bool = kind in (Kind.TRUE, Kind.FALSE)  # whose value is its kind
         head = (Kind.TRUE if value else Kind.FALSE) if is_bool else kind
         step = number - last
-        out += bytes([step << 4 | head]) if 0 < step < 16 else bytes([head]) + _zigzag(number)
+        out += bytes([step << 4 | head]) if 0 < step < 16 else bytes([head]) + zigzag(number)
         if not is_bool:
             out += _value(kind, value)
         last = number
@@ -140,7 +140,7 @@ class _Reader:
 def _value(kind: int, value: Any) -> bytes:
     match kind:
         case Kind.I16 | Kind.I32 | Kind.I64:
-            return _zigzag(value)
+            return zigzag(value)
         case Kind.BINARY:
             return unsigned(len(value)) + bytes(value)
         case Kind.STRUCT:
@@ -158,7 +158,8 @@ def _value(kind: int, value: Any) -> bytes:
     raise ValueError(f"thrift: unknown type {kind}")
 
 
-def _zigzag(value: int) -> bytes:
+def zigzag(value: int) -> bytes:
+    """Return a number that may be negative, its sign in the lowest bit."""
     return unsigned(value << 1 ^ value >> 63)
 
 
