@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import struct
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from ior_nb.real import Descriptor
 from ior_nb.sinks.parquet.rowgroup import FILE_GROUPS, FILE_ROWS, MAGIC, Link, closed, move
@@ -57,8 +57,8 @@ class Chain:
         base = self.size + _LENGTH.size
         try:
             # A full disk is noticed here, and never cuts a link or the footer that is to follow.
-            self._allocate(base + len(link.data) + self._footers + link.footer_size + _SLACK)
-            self._write(_LENGTH.pack(len(link.data)), link.data)
+            self._allocate(base + link.size + self._footers + link.footer_size + _SLACK)
+            self._write(_LENGTH.pack(link.size), *link.parts)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file.fd, max(self.size, self._allocated))
@@ -93,7 +93,7 @@ class Chain:
         else:
             self._allocated = size
 
-    def _write(self, *parts: bytes) -> None:
+    def _write(self, *parts: Any) -> None:
         end = self.size
         for part in parts:
             rest = memoryview(part)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.index import rows_of
 from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, encode, unsigned, zigzag
 
@@ -112,12 +113,14 @@ def _of_numbers(values: pa.Array, ascending: bool, statistics: bool) -> Chunk | 
 
 def _stepwise(numbers: np.ndarray) -> bytes | None:
     """Return numbers as the differences of neighbours; None where these are not the same everywhere."""
-    steps = numbers[1:] - numbers[:-1]
-    if (steps != steps[:1]).any():
-        return None
-    block = zigzag(int(steps[0].astype(np.int64))) + bytes(_PARTS)  # the differences from this one take no bits
+    step = numbers[1] - numbers[0]
+    for at in range(1, len(numbers), ROWS_AT_ONCE):
+        some = numbers[at : at + ROWS_AT_ONCE]
+        if (some - numbers[at - 1 : at + len(some) - 1] != step).any():
+            return None
+    block = zigzag(int(step.astype(np.int64))) + bytes(_PARTS)  # the differences from this one take no bits
     head = unsigned(_BLOCK) + unsigned(_PARTS) + unsigned(len(numbers)) + zigzag(int(numbers[0].astype(np.int64)))
-    return head + block * -(-len(steps) // _BLOCK)
+    return head + block * -(-(len(numbers) - 1) // _BLOCK)
 
 
 def _coded(values: pa.Array, numbers: np.ndarray, low: int, high: int) -> _Coded | None:
@@ -127,21 +130,34 @@ def _coded(values: pa.Array, numbers: np.ndarray, low: int, high: int) -> _Coded
         words = np.arange(low, high + 1, dtype=numbers.dtype)
         return _Coded(numbers.astype(np.uint8) - words[:1].astype(np.uint8), words, len(words))  # modulo 256
     if high - low < _TABLE * len(numbers):
-        at = (numbers - numbers.dtype.type(low)).astype(np.intp)
-        seen = np.zeros(high - low + 1, bool)
-        seen[at] = True
-        used = rows_of(seen)
-        if len(used) > most:
-            return None
-        places = np.zeros(len(seen), np.uint8 if len(used) <= _BYTE else np.uint16)
-        places[used] = np.arange(len(used))
-        return _Coded(places.take(at), numbers.dtype.type(low) + used.astype(numbers.dtype), len(used))
+        return _looked_up(numbers, low, high - low + 1, most)
     sample = values[:_SAMPLE]
     if 2 * len(sample.unique()) > len(sample):
         return None
     found = values.dictionary_encode()
     words = found.dictionary.to_numpy()
     return _Coded(found.indices.to_numpy(), words, len(words)) if len(words) <= most else None
+
+
+def _looked_up(numbers: np.ndarray, low: int, span: int, most: int) -> _Coded | None:
+    """Return numbers from `low` on as places in a dictionary, which a table of so many numbers gives; or None."""
+    seen = np.zeros(span, bool)
+    for at in range(0, len(numbers), ROWS_AT_ONCE):
+        seen[_above(low, numbers[at : at + ROWS_AT_ONCE])] = True
+    used = rows_of(seen)
+    if len(used) > most:
+        return None
+    table = np.zeros(span, np.uint8 if len(used) <= _BYTE else np.uint16)
+    table[used] = np.arange(len(used))
+    places = np.empty(len(numbers), table.dtype)
+    for at in range(0, len(numbers), ROWS_AT_ONCE):
+        some = slice(at, at + ROWS_AT_ONCE)
+        table.take(_above(low, numbers[some]), out=places[some], mode="clip")  # else by way of a copy
+    return _Coded(places, numbers.dtype.type(low) + used.astype(numbers.dtype), len(used))
+
+
+def _above(low: int, numbers: np.ndarray) -> np.ndarray:
+    return (numbers - numbers.dtype.type(low)).astype(np.intp)
 
 
 def _with_lengths(words: pa.Array) -> Any:
@@ -230,7 +246,7 @@ class _Pages:
             body: what is in it.
             about: what its header says that no other kind's does: number and encoding of its values.
         """
-        packed = _codec().compress(body) if self.zstd else body
+        packed = _codec().compress(body, asbytes=True) if self.zstd else body
         head = encode(
             {
                 1: _i32(kind),

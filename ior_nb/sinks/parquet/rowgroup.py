@@ -47,7 +47,9 @@ _METADATA_OFFSETS: Final = (9, 10, 11, 14)  # of data, index and dictionary page
 class Link(NamedTuple):
     """A complete Parquet file."""
 
-    data: bytes
+    parts: list[Any]
+    """Its bytes."""
+    size: int
     footer: Struct
     """What its end says."""
     footer_size: int
@@ -72,7 +74,8 @@ def link(rows: pa.RecordBatch, metadata: Mapping[bytes, bytes] | None = None) ->
         footer[FILE_ROWS] = Field(Kind.I64, rows.num_rows)
         footer[FILE_GROUPS] = Field(Kind.LIST, Items(Kind.STRUCT, [group]))
     end = closed(footer)
-    return Link(b"".join([*parts, end]), footer, len(end))
+    parts.append(end)
+    return Link(parts, sum(map(len, parts)), footer, len(end))
 
 
 def closed(footer: Struct) -> bytes:

@@ -22,7 +22,7 @@ def rows_of(columns: dict[str, pa.Array]) -> pa.RecordBatch:
 
 def read(rows: pa.RecordBatch) -> tuple[pa.Table, pq.FileMetaData]:
     """Write rows and read them."""
-    file = pq.ParquetFile(pa.BufferReader(link(rows).data), page_checksum_verification=True)
+    file = pq.ParquetFile(pa.BufferReader(b"".join(link(rows).parts)), page_checksum_verification=True)
     return file.read(), file.metadata
 
 
