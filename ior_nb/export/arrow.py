@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ior_nb.errors import ConfigError
-from ior_nb.runtime.batch import EventBatch, distinct, is_one_value, new_tables, repeated
+from ior_nb.runtime.batch import EventBatch, distinct, is_one_value, new_tables
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.schema import COLUMNS, NAMES, Column
 from ior_nb.runtime.strings import StringTable
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compact", "encodable", "event_batch", "foreign_column", "foreign_types", "record_batch", "schema", "table"]
 
-_LONGEST = max(column.dtype.itemsize for column in COLUMNS)
-"""Bytes of a number."""
 _FEW = 4
 """Rows for each string of a dictionary: of fewer only the strings are looked at that they use."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -56,7 +54,9 @@ def foreign_types(batches: Iterable[EventBatch]) -> dict[str, pa.DataType]:
     return {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in found.items()}
 
 
-def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None = None) -> pa.RecordBatch:
+def record_batch(
+    batch: EventBatch, *, host: str = "", wanted: pa.Schema | None = None, runs: bool = False
+) -> pa.RecordBatch:
     """Return the rows as an Arrow record batch with dictionaries of its own.
 
     Text that UTF-8 cannot encode (lone surrogates) is escaped, a byte as backslash, x and two hex digits.
@@ -65,34 +65,41 @@ def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None 
         batch: the rows.
         host: name of the machine of rows that do not say theirs; a file says it in every row.
         wanted: the schema, where the rows are part of others that all have one; by default that of these rows.
+        runs: whether columns of one value are that value and how often it comes (run-end encoded), as `sinks.parquet`
+            has them written at once; else they are repeated.
     """
     import pyarrow as pa
 
     wanted = wanted or schema(foreign_types([batch]))
-    same: dict[bytes, np.ndarray] = {}  # columns of one value share their memory
+    same: dict[tuple[str, int], pa.Array] = {}  # columns of one value share their memory
 
-    def numbers(values: np.ndarray) -> pa.Array:
-        if len(values) and is_one_value(values):
-            value = values[:1].tobytes()
-            if value == value[:1] * len(value):  # 0 or -1, of whatever type
-                value = value[:1] * _LONGEST
-            if value not in same:
-                same[value] = np.frombuffer(value * len(values), np.uint8)
-            values = same[value].view(values.dtype)[: len(values)]
-        return pa.array(values)
+    def repeat(value: pa.Array) -> pa.Array:
+        if runs:
+            return pa.RunEndEncodedArray.from_arrays(pa.array([len(batch)], pa.int32()), value)
+        if pa.types.is_dictionary(value.type):
+            return pa.DictionaryArray.from_arrays(repeat(value.indices), value.dictionary)
+        key = str(value.type), value[0].as_py()
+        if key not in same:
+            same[key] = pa.repeat(value[0], len(batch))
+        return same[key]
 
     arrays = []
     for column in COLUMNS:
         values = batch[column.name]
+        one = bool(len(batch)) and is_one_value(values)
+        values = values[:1] if one else values
         if column.text:
-            one = is_one_value(values)
             empty = encodable(host) if column.name == "host" else ""
-            codes, texts = compact(values[:1] if one else values, batch.tables[column.name], empty)
-            codes = repeated(codes, len(values)) if one else codes
-            arrays.append(pa.DictionaryArray.from_arrays(numbers(codes), pa.array(texts, pa.string()), safe=False))
+            codes, texts = compact(values, batch.tables[column.name], empty)
+            one = bool(len(batch)) and len(texts) == 1
+            codes = codes[:1] if one else codes
+            array = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()), safe=False)
         else:
-            arrays.append(numbers(values))
+            array = pa.array(values)
+        arrays.append(repeat(array) if one else array)
     arrays += [foreign_column(batch, field.name, field.type) for field in list(wanted)[len(COLUMNS) :]]
+    if runs:
+        wanted = pa.schema([field.with_type(array.type) for field, array in zip(wanted, arrays, strict=True)])
     return pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
 

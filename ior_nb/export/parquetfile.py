@@ -33,7 +33,7 @@ def parquetfile(rows: Rows, about: About) -> Iterator[bytes]:
         ours = Descriptor(os.dup(file.fileno()))
         chain = Chain(ours, none)
         for batch in grouped(read(rows), _GROUP):
-            chain.append(link(record_batch(batch, host=host, wanted=wanted)))
+            chain.append(link(record_batch(batch, host=host, wanted=wanted, runs=True)))
         chain.finish(none)
         ours.close()
         while piece := file.read(_PIECE):

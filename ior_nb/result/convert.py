@@ -130,7 +130,7 @@ def _written(trace: Trace, path: Path, *, sort: bool, most: int | None) -> Itera
         name = path if number == 1 else path.with_name(f"{path.stem}-{number}.parquet")
         with _File(name, wanted) as file:
             while group is not None and (most is None or file.rows + len(group) <= most or not file.rows):
-                file.append(record_batch(group, host=host, wanted=wanted))
+                file.append(record_batch(group, host=host, wanted=wanted, runs=True))
                 rest.count(group)
                 group = next(groups, None)
             file.finish(kept | rest.metadata(last=group is None))

@@ -214,7 +214,7 @@ class Books:
 
 def new_recorder() -> Recorder:
     """Return a recorder whose rows say which machine they are of."""
-    return Recorder(to_arrow=functools.partial(record_batch, host=platform.node()))
+    return Recorder(to_arrow=functools.partial(record_batch, host=platform.node(), runs=True))
 
 
 def _by_name(counters: np.ndarray) -> dict[str, dict[str, int]]:

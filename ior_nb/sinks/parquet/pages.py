@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ior_nb.runtime.batch import ROWS_AT_ONCE
 from ior_nb.runtime.index import rows_of
 from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, encode, unsigned, zigzag
 
@@ -75,59 +74,57 @@ def chunk(values: pa.Array, *, ascending: bool, statistics: bool) -> Chunk | Non
     """
     import pyarrow as pa
 
+    rows = len(values)
+    if pa.types.is_run_end_encoded(values.type):
+        values = values.values
+    kind = values.type
     if values.null_count or not len(values):
         return None
-    kind = values.type
-    if pa.types.is_boolean(kind):
-        bits: np.ndarray = values.to_numpy(zero_copy_only=False)
-        ends = (bits.min().tobytes(), bits.max().tobytes()) if statistics else None
-        return _chunk(_BOOLEAN, len(values), np.packbits(bits, bitorder="little"), ends)
-    if kind in (pa.int32(), pa.uint32(), pa.int64(), pa.uint64()):
-        return _of_numbers(values, ascending, statistics)
-    if kind != pa.dictionary(pa.int32(), pa.string()):
+    if pa.types.is_dictionary(kind):
+        return _of_texts(values, rows, statistics) if kind == pa.dictionary(pa.int32(), pa.string()) else None
+    number = _kinds().get(kind)
+    if number is None:
         return None
+    numbers: np.ndarray = values.to_numpy(zero_copy_only=False)
+    low, high = numbers.min(), numbers.max()
+    ends = (low.tobytes(), high.tobytes()) if statistics else None
+    if low == high:
+        return _of_one(number, rows, low.tobytes(), ends)
+    if kind == pa.bool_():
+        return _chunk(_BOOLEAN, rows, np.packbits(numbers, bitorder="little"), ends)
+    if ascending:
+        body = _stepwise(numbers)
+        return None if body is None else _chunk(number, rows, body, ends, _DELTAS)
+    coded = _coded(values, numbers, int(low), int(high))
+    return _chunk(number, rows, numbers if coded is None else coded, ends)
+
+
+def _of_texts(values: pa.Array, rows: int, statistics: bool) -> Chunk | None:
     words = values.dictionary
     if words.null_count or words.nbytes > _LONGEST or len(words) > _TWO_BYTES:
         return None
     if len(words) > 1:
-        coded = _Coded(values.indices.to_numpy(), _with_lengths(words), len(words))
-        return _chunk(_BYTE_ARRAY, len(values), coded, None)
+        return _chunk(_BYTE_ARRAY, rows, _Coded(values.indices.to_numpy(), _with_lengths(words), len(words)), None)
     one = words[0].as_buffer().to_pybytes()
     ends = (one, one) if statistics and len(one) <= _LONGEST_TOLD else None
-    return _of_one(_BYTE_ARRAY, len(values), len(one).to_bytes(_LENGTH, "little") + one, ends)
-
-
-def _of_numbers(values: pa.Array, ascending: bool, statistics: bool) -> Chunk | None:
-    numbers: np.ndarray = values.to_numpy()
-    kind = _INT32 if numbers.itemsize == np.dtype(np.int32).itemsize else _INT64
-    low, high = numbers.min(), numbers.max()
-    ends = (low.tobytes(), high.tobytes()) if statistics else None
-    if low == high:
-        return _of_one(kind, len(numbers), low.tobytes(), ends)
-    if ascending:
-        body = _stepwise(numbers)
-        return None if body is None else _chunk(kind, len(numbers), body, ends, _DELTAS)
-    coded = _coded(values, numbers, int(low), int(high))
-    return _chunk(kind, len(numbers), numbers if coded is None else coded, ends)
+    return _of_one(_BYTE_ARRAY, rows, len(one).to_bytes(_LENGTH, "little") + one, ends)
 
 
 def _stepwise(numbers: np.ndarray) -> bytes | None:
     """Return numbers as the differences of neighbours; None where these are not the same everywhere."""
-    step = numbers[1] - numbers[0]
-    for at in range(1, len(numbers), ROWS_AT_ONCE):
-        some = numbers[at : at + ROWS_AT_ONCE]
-        if (some - numbers[at - 1 : at + len(some) - 1] != step).any():
-            return None
-    block = zigzag(int(step.astype(np.int64))) + bytes(_PARTS)  # the differences from this one take no bits
+    steps = numbers[1:] - numbers[:-1]
+    if (steps != steps[:1]).any():
+        return None
+    block = zigzag(int(steps[0].astype(np.int64))) + bytes(_PARTS)  # the differences from this one take no bits
     head = unsigned(_BLOCK) + unsigned(_PARTS) + unsigned(len(numbers)) + zigzag(int(numbers[0].astype(np.int64)))
-    return head + block * -(-(len(numbers) - 1) // _BLOCK)
+    return head + block * -(-len(steps) // _BLOCK)
 
 
 def _coded(values: pa.Array, numbers: np.ndarray, low: int, high: int) -> _Coded | None:
     """Return numbers as places in a dictionary; None where there are too many different ones."""
     most = min(_TWO_BYTES, len(numbers) // _ROWS_A_NUMBER)
     if high - low < _BYTE:  # the dictionary of all there
-        words = np.arange(low, high + 1, dtype=numbers.dtype)
+        words = numbers.dtype.type(low) + np.arange(high - low + 1).astype(numbers.dtype)
         return _Coded(numbers.astype(np.uint8) - words[:1].astype(np.uint8), words, len(words))  # modulo 256
     if high - low < _TABLE * len(numbers):
         return _looked_up(numbers, low, high - low + 1, most)
@@ -141,23 +138,15 @@ def _coded(values: pa.Array, numbers: np.ndarray, low: int, high: int) -> _Coded
 
 def _looked_up(numbers: np.ndarray, low: int, span: int, most: int) -> _Coded | None:
     """Return numbers from `low` on as places in a dictionary, which a table of so many numbers gives; or None."""
+    above = (numbers - numbers.dtype.type(low)).astype(np.intp)
     seen = np.zeros(span, bool)
-    for at in range(0, len(numbers), ROWS_AT_ONCE):
-        seen[_above(low, numbers[at : at + ROWS_AT_ONCE])] = True
+    seen[above] = True
     used = rows_of(seen)
     if len(used) > most:
         return None
     table = np.zeros(span, np.uint8 if len(used) <= _BYTE else np.uint16)
     table[used] = np.arange(len(used))
-    places = np.empty(len(numbers), table.dtype)
-    for at in range(0, len(numbers), ROWS_AT_ONCE):
-        some = slice(at, at + ROWS_AT_ONCE)
-        table.take(_above(low, numbers[some]), out=places[some], mode="clip")  # else by way of a copy
-    return _Coded(places, numbers.dtype.type(low) + used.astype(numbers.dtype), len(used))
-
-
-def _above(low: int, numbers: np.ndarray) -> np.ndarray:
-    return (numbers - numbers.dtype.type(low)).astype(np.intp)
+    return _Coded(table.take(above), numbers.dtype.type(low) + used.astype(numbers.dtype), len(used))
 
 
 def _with_lengths(words: pa.Array) -> Any:
@@ -173,6 +162,8 @@ def _with_lengths(words: pa.Array) -> Any:
 @functools.lru_cache(maxsize=256)
 def _of_one(kind: int, rows: int, word: bytes, ends: tuple[bytes, bytes] | None) -> Chunk:
     """Return a column of one value: most columns of most row groups, which mostly have as many rows."""
+    if kind == _BOOLEAN:
+        return _chunk(kind, rows, (b"\xff" if any(word) else b"\0") * -(-rows // 8), ends)
     return _chunk(kind, rows, _Coded(np.zeros(0, np.uint8), word, 1), ends)
 
 
@@ -260,6 +251,18 @@ class _Pages:
         self.kinds.append({1: _i32(kind), 2: about[2], 3: _i32(1)})
         self.size += len(head) + len(packed)
         self.bare += len(head) + memoryview(body).nbytes
+
+
+@functools.cache
+def _kinds() -> dict[Any, int]:
+    """Return the numbers of the types of values that numpy has as a file does."""
+    import pyarrow as pa
+
+    return (
+        {pa.bool_(): _BOOLEAN}
+        | dict.fromkeys((pa.int32(), pa.uint32()), _INT32)
+        | dict.fromkeys((pa.int64(), pa.uint64()), _INT64)
+    )
 
 
 @functools.cache

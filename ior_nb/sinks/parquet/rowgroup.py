@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ior_nb.runtime.schema import PARTS
-from ior_nb.sinks.parquet.pages import Chunk, chunk
+from ior_nb.sinks.parquet.pages import chunk
 from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, decode, encode
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ def link(rows: pa.RecordBatch, metadata: Mapping[bytes, bytes] | None = None) ->
     """Return rows as a complete Parquet file of one row group; no rows give a file without row groups.
 
     Args:
-        rows: text columns as dictionaries that hold no more than these rows need.
+        rows: text columns as dictionaries that hold no more than these rows need; columns of one value may be one run.
         metadata: pairs for the footer.
     """
-    footer = decode(_footer_without_rows(rows.schema))
+    footer = decode(_footer_without_rows(_without_runs(rows.schema)))
     if metadata:  # without store_schema pyarrow leaves that of the schema out
         pairs: list[Struct] = [{1: Field(Kind.BINARY, k), 2: Field(Kind.BINARY, v)} for k, v in metadata.items()]
         footer[_FILE_METADATA] = Field(Kind.LIST, Items(Kind.STRUCT, pairs))
@@ -106,20 +106,13 @@ def _add(fields: Struct, numbers: tuple[int, ...], by: int) -> None:
 
 def _group(rows: pa.RecordBatch, parts: list[Any]) -> Struct:
     """Append the columns of rows to a file of which the first part is there; return what its end says of them."""
-    import pyarrow as pa
-
     at = len(MAGIC)
     abouts: dict[int, Struct] = {}
-    found: dict[Any, Chunk | None] = {}  # by their memory, which numbers that are one value share
     for number, (field, values) in enumerate(zip(rows.schema, rows.columns, strict=True)):
         name = field.name
-        if field.nullable:
-            continue
-        statistics = name in _STATISTICS or name in _ONE_TEXT
-        key = name if pa.types.is_dictionary(values.type) else (statistics, values.type, _place(values))
-        if key not in found:
-            found[key] = chunk(values, ascending=name in _DELTAS, statistics=statistics)
-        if (written := found[key]) is None:
+        told = name in _STATISTICS or name in _ONE_TEXT
+        written = None if field.nullable else chunk(values, ascending=name in _DELTAS, statistics=told)
+        if written is None:
             continue
         parts += written.data
         path = Field(Kind.LIST, Items(Kind.BINARY, [name.encode()]))
@@ -149,8 +142,11 @@ def _group(rows: pa.RecordBatch, parts: list[Any]) -> Struct:
     }
 
 
-def _place(values: pa.Array) -> tuple[int, ...]:
-    return (values.offset, *(buffer.address if buffer else 0 for buffer in values.buffers()))
+def _without_runs(schema: pa.Schema) -> pa.Schema:
+    """Return the schema of the file."""
+    import pyarrow as pa
+
+    return pa.schema([f.with_type(f.type.value_type) if pa.types.is_run_end_encoded(f.type) else f for f in schema])
 
 
 @functools.lru_cache(maxsize=8)
