@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, encode, unsi
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Chunk", "chunk"]
+__all__ = ["Chunk", "Form", "chunk"]
 
 _BLOCK, _PARTS = 128, 4  # differences, and shares of these with a width of their own
 _BYTE, _TWO_BYTES = 1 << 8, 1 << 16  # so many values
@@ -44,6 +44,9 @@ _UNCOMPRESSED, _ZSTD = 0, 6
 _BEGIN: Final = 4  # of the first column of a file
 
 
+Form = Literal["dictionary", "plain", "differences"]
+
+
 class Chunk(NamedTuple):
     """A column of a row group."""
 
@@ -63,13 +66,12 @@ class _Coded(NamedTuple):
     """How many these are."""
 
 
-def chunk(values: pa.Array, *, ascending: bool, statistics: bool) -> Chunk | None:
+def chunk(values: pa.Array, *, form: Form, statistics: bool) -> Chunk | None:
     """Return a column as it is written; None where it is of another kind than ours, which pyarrow writes.
 
     Args:
         values: booleans, integers of 32 or 64 bits, or text in a dictionary, without nulls.
-        ascending: whether numbers are to be written as the differences of neighbours; where these differ it is
-            pyarrow's work.
+        form: of numbers. Differences of neighbours that are not all the same are pyarrow's work.
         statistics: whether the least and the greatest value are told; of text only where there is one alone.
     """
     import pyarrow as pa
@@ -92,10 +94,10 @@ def chunk(values: pa.Array, *, ascending: bool, statistics: bool) -> Chunk | Non
         return _of_one(number, rows, low.tobytes(), ends)
     if kind == pa.bool_():
         return _chunk(_BOOLEAN, rows, np.packbits(numbers, bitorder="little"), ends)
-    if ascending:
+    if form == "differences":
         body = _stepwise(numbers)
         return None if body is None else _chunk(number, rows, body, ends, _DELTAS)
-    coded = _coded(values, numbers, int(low), int(high))
+    coded = _coded(values, numbers, int(low), int(high)) if form == "dictionary" else None
     return _chunk(number, rows, numbers if coded is None else coded, ends)
 
 

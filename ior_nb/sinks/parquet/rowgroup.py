@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ior_nb.runtime.schema import PARTS
-from ior_nb.sinks.parquet.pages import chunk
+from ior_nb.sinks.parquet.pages import Form, chunk
 from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, decode, encode
 
 if TYPE_CHECKING:
@@ -22,9 +22,11 @@ MAGIC: Final = b"PAR1"
 """How a Parquet file begins and ends."""
 _TAIL: Final = struct.Struct("<I4s")  # length of the footer before it, magic
 
-# Columns that are differences of neighbours, where no reader gets these wrong: seq takes nothing instead of 1.0 plain,
-# time_ns 2.0 instead of 2.2, each in half the time. wall_ns is a column of traces of clusters.
+# Columns that are differences of neighbours, where no reader gets these wrong: seq takes nothing instead of 1.0 byte a
+# row, time_ns 2.0 instead of 2.2, each in half the time. wall_ns is a column of traces of clusters. To find the many
+# offsets of a file that is read from end to end takes as long as to write all columns of one value.
 _DELTAS: Final = ("seq", "time_ns", "wall_ns")
+_FORMS: Final[dict[str, Form]] = {"offset": "plain", **dict.fromkeys(_DELTAS, "differences")}
 _DELTA_BITS: Final = 28  # fastparquet 2026.9 reads wider ones wrong, without a word, or crashes; Polars 0.20 from 56 on
 # Columns whose range differs from group to group, so that a query can skip groups; and those that often are the same in
 # all rows, or were measured of none, which then need not be read.
@@ -111,7 +113,7 @@ def _group(rows: pa.RecordBatch, parts: list[Any]) -> Struct:
     for number, (field, values) in enumerate(zip(rows.schema, rows.columns, strict=True)):
         name = field.name
         told = name in _STATISTICS or name in _ONE_TEXT
-        written = None if field.nullable else chunk(values, ascending=name in _DELTAS, statistics=told)
+        written = None if field.nullable else chunk(values, form=_FORMS.get(name, "dictionary"), statistics=told)
         if written is None:
             continue
         parts += written.data

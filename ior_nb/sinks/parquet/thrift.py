@@ -7,7 +7,8 @@ https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.m
 from __future__ import annotations
 
 import enum
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 __all__ = ["Field", "Items", "Kind", "Struct", "decode", "encode", "unsigned", "zigzag"]
 
@@ -64,18 +65,18 @@ def decode(data: bytes) -> Struct:
 
 def encode(struct: Struct) -> bytes:
     """Return the bytes of a struct."""
-    out = bytearray()
+    out = []
     last = 0
     for number, (kind, value) in struct.items():
-        is_bool = kind in (Kind.TRUE, Kind.FALSE)  # whose value is its kind
+        is_bool = kind <= Kind.FALSE  # whose value is its kind
         head = (Kind.TRUE if value else Kind.FALSE) if is_bool else kind
         step = number - last
-        out += bytes([step << 4 | head]) if 0 < step < 16 else bytes([head]) + zigzag(number)
+        out.append(_BYTES[step << 4 | head] if 0 < step < 16 else _BYTES[head] + zigzag(number))
         if not is_bool:
-            out += _value(kind, value)
+            out.append(_WRITERS[kind](value))
         last = number
-    out.append(0)
-    return bytes(out)
+    out.append(b"\0")
+    return b"".join(out)
 
 
 class _Reader:
@@ -137,27 +138,6 @@ class _Reader:
         raise ValueError(f"thrift: unknown type {kind} at byte {self.at}")
 
 
-def _value(kind: int, value: Any) -> bytes:
-    match kind:
-        case Kind.I16 | Kind.I32 | Kind.I64:
-            return zigzag(value)
-        case Kind.BINARY:
-            return unsigned(len(value)) + bytes(value)
-        case Kind.STRUCT:
-            return value if isinstance(value, bytes) else encode(value)
-        case Kind.LIST | Kind.SET:
-            length = len(value.values)
-            head = bytes([length << 4 | value.kind]) if length < 15 else bytes([0xF0 | value.kind]) + unsigned(length)
-            return head + b"".join([_value(value.kind, item) for item in value.values])
-        case Kind.BYTE:
-            return bytes([value])
-        case Kind.TRUE | Kind.FALSE:
-            return bytes([Kind.TRUE if value else Kind.FALSE])
-        case Kind.DOUBLE:
-            return bytes(value)
-    raise ValueError(f"thrift: unknown type {kind}")
-
-
 def zigzag(value: int) -> bytes:
     """Return a number that may be negative, its sign in the lowest bit."""
     return unsigned(value << 1 ^ value >> 63)
@@ -165,9 +145,44 @@ def zigzag(value: int) -> bytes:
 
 def unsigned(value: int) -> bytes:
     """Return a number in seven bits a byte, the lowest first."""
+    if value <= 0x7F:
+        return _BYTES[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def _binary(value: Any) -> bytes:
+    return unsigned(len(value)) + value
+
+
+def _struct(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else encode(value)
+
+
+def _items(value: Items) -> bytes:
+    length = len(value.values)
+    head = bytes([length << 4 | value.kind]) if length < 15 else bytes([0xF0 | value.kind]) + unsigned(length)
+    return head + b"".join(map(_WRITERS[value.kind], value.values))
+
+
+class _Writers(dict[int, Callable[[Any], bytes]]):
+    def __missing__(self, kind: int) -> Callable[[Any], bytes]:
+        raise ValueError(f"thrift: unknown type {kind}")
+
+
+_BYTES: Final = [bytes([value]) for value in range(256)]
+_WRITERS: Final = _Writers(
+    {
+        **dict.fromkeys((Kind.TRUE, Kind.FALSE), lambda value: _BYTES[Kind.TRUE if value else Kind.FALSE]),  # in a list
+        **dict.fromkeys((Kind.I16, Kind.I32, Kind.I64), zigzag),
+        **dict.fromkeys((Kind.LIST, Kind.SET), _items),
+        Kind.BYTE: _BYTES.__getitem__,
+        Kind.DOUBLE: bytes,
+        Kind.BINARY: _binary,
+        Kind.STRUCT: _struct,
+    }
+)
