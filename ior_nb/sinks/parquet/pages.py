@@ -140,7 +140,8 @@ def _coded(values: pa.Array, numbers: np.ndarray, low: int, high: int) -> _Coded
 
 def _looked_up(numbers: np.ndarray, low: int, span: int, most: int) -> _Coded | None:
     """Return numbers from `low` on as places in a dictionary, which a table of so many numbers gives; or None."""
-    above = (numbers - numbers.dtype.type(low)).astype(np.intp)
+    above = numbers - numbers.dtype.type(low)
+    above = above.view(np.intp) if above.itemsize == np.dtype(np.intp).itemsize else above.astype(np.intp)
     seen = np.zeros(span, bool)
     seen[above] = True
     used = rows_of(seen)

@@ -38,7 +38,7 @@ _STATISTICS: Final = (
 _ONE_TEXT: Final = ("state", "label", "host", "old_file", "opened_at")
 
 # Fields of the footer, numbered as in https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
-FILE_ROWS, FILE_GROUPS, _FILE_METADATA = 3, 4, 5
+_FILE_COLUMNS, FILE_ROWS, FILE_GROUPS, _FILE_METADATA = 2, 3, 4, 5
 _GROUP_COLUMNS, _GROUP_BARE, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_SIZE = 1, 2, 3, 5, 6
 _CHUNK_OFFSET, _CHUNK_METADATA = 2, 3
 _CHUNK_OFFSETS: Final = (_CHUNK_OFFSET, 4, 6)  # of the chunk, its offset index, its column index
@@ -65,7 +65,7 @@ def link(rows: pa.RecordBatch, metadata: Mapping[bytes, bytes] | None = None) ->
         rows: text columns as dictionaries that hold no more than these rows need; columns of one value may be one run.
         metadata: pairs for the footer.
     """
-    footer = decode(_footer_without_rows(_without_runs(rows.schema)))
+    footer = _footer_without_rows(rows.schema).copy()
     if metadata:  # without store_schema pyarrow leaves that of the schema out
         pairs: list[Struct] = [{1: Field(Kind.BINARY, k), 2: Field(Kind.BINARY, v)} for k, v in metadata.items()]
         footer[_FILE_METADATA] = Field(Kind.LIST, Items(Kind.STRUCT, pairs))
@@ -144,16 +144,15 @@ def _group(rows: pa.RecordBatch, parts: list[Any]) -> Struct:
     }
 
 
-def _without_runs(schema: pa.Schema) -> pa.Schema:
-    """Return the schema of the file."""
+@functools.lru_cache(maxsize=8)
+def _footer_without_rows(schema: pa.Schema) -> Struct:
+    """Return what the end of a file of no rows says."""
     import pyarrow as pa
 
-    return pa.schema([f.with_type(f.type.value_type) if pa.types.is_run_end_encoded(f.type) else f for f in schema])
-
-
-@functools.lru_cache(maxsize=8)
-def _footer_without_rows(schema: pa.Schema) -> bytes:
-    return _footer(_by_pyarrow(schema.empty_table()))
+    fields = [f.with_type(f.type.value_type) if pa.types.is_run_end_encoded(f.type) else f for f in schema]
+    footer = decode(_footer(_by_pyarrow(pa.schema(fields).empty_table())))
+    columns = [encode(column) for column in footer[_FILE_COLUMNS].value.values]
+    return footer | {_FILE_COLUMNS: Field(Kind.LIST, Items(Kind.STRUCT, columns))}
 
 
 def _by_pyarrow(rows: pa.RecordBatch | pa.Table) -> bytes:
