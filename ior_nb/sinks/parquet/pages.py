@@ -1,7 +1,7 @@
 """Columns as they stand in a Parquet file, made of whole arrays; pyarrow's writer, value by value, takes twice as long.
 
-A column is one page of values, or of their places in a dictionary, which is the page before it. A place has a bit, a
-byte or two, even where fewer bits would do: numpy has them that way, and zstd finds more in bytes than in bits.
+A column is one page of values, or of their places in a dictionary, which is the page before it. A place has a bit, half
+a byte, one or two, where fewer bits might do: numpy has them that way, and zstd is none the worse for it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Chunk", "Form", "chunk"]
 
 _BLOCK, _PARTS = 128, 4  # differences, and shares of these with a width of their own
+_WIDTHS: Final = (1, 4, 8, 16)
+"""Bits of a place in a dictionary."""
 _BYTE, _TWO_BYTES = 1 << 8, 1 << 16  # so many values
 _LONGEST: Final = 16 << 20
 """Bytes of a dictionary of texts."""
@@ -210,14 +212,20 @@ def _chunk(
     return Chunk(pages.parts, about)
 
 
-def _packed(places: np.ndarray, count: int, rows: int) -> bytes:
-    """Return places in a dictionary of so many words as a page has them: in runs, of which one is enough."""
-    if count == 1:
+def _packed(places: np.ndarray, size: int, rows: int) -> bytes:
+    """Return places in a dictionary of this size as a page has them: in runs, of which one is enough."""
+    if size == 1:
         return b"\1" + unsigned(rows << 1) + b"\0"
-    width = 1 if count <= 1 << 1 else 8 if count <= _BYTE else 16
-    packed = np.packbits(places != 0, bitorder="little") if width == 1 else places.astype(f"<u{width // 8}", copy=False)
+    width = next(width for width in _WIDTHS if size <= 1 << width)
     eights = -(-rows // 8)
-    return b"".join([bytes([width]), unsigned(eights << 1 | 1), packed.data, bytes(eights * width - packed.nbytes)])
+    padded = np.zeros(eights * 8, np.uint8 if width <= 8 else "<u2")
+    padded[:rows] = places
+    match width:
+        case 1:
+            padded = np.packbits(padded, bitorder="little")
+        case 4:
+            padded = padded[::2] | padded[1::2] << 4
+    return b"".join([bytes([width]), unsigned(eights << 1 | 1), padded.data])
 
 
 class _Pages:
