@@ -75,7 +75,7 @@ def record_batch(
 
     def repeat(value: pa.Array) -> pa.Array:
         if runs:
-            return pa.RunEndEncodedArray.from_arrays(pa.array([len(batch)], pa.int32()), value)
+            return pa.RunEndEncodedArray.from_arrays([len(batch)], value)
         if pa.types.is_dictionary(value.type):
             return pa.DictionaryArray.from_arrays(repeat(value.indices), value.dictionary)
         key = str(value.type), value[0].as_py()

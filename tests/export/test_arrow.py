@@ -80,6 +80,17 @@ def test_record_batch_holds_only_the_strings_in_use() -> None:
     assert record_batch(batch)["file"].to_pylist() == [f"/f{i}" for i in range(1000)]
 
 
+def test_record_batch_has_columns_of_one_value_as_runs_if_asked() -> None:
+    """What is the same in all rows is one value and how often it comes; all else is as it is without."""
+    batch = events(["/a", "/b", "/a"])
+    plain, runs = record_batch(batch), record_batch(batch, runs=True)
+    ended = [field.name for field in runs.schema if pa.types.is_run_end_encoded(field.type)]
+
+    assert {"cell", "old_offset", "host", "first_on_tid"} <= set(ended)
+    assert [runs[name].to_pylist() for name in ended] == [plain[name].to_pylist() for name in ended]
+    assert runs.drop_columns(ended).equals(plain.drop_columns(ended))
+
+
 def test_record_batch_of_no_rows() -> None:
     """An empty batch gives an empty record batch of the same schema, and comes back."""
     result = record_batch(EventBatch.empty())

@@ -94,7 +94,7 @@ def written(folder: Path) -> dict[str, Path]:
     """Record all kinds; return kind -> file."""
     found = {}
     for kind, make in KINDS.items():
-        recorder = Recorder(functools.partial(record_batch, host="ada"), group_rows=_GROUP)
+        recorder = Recorder(functools.partial(record_batch, host="ada", runs=True), group_rows=_GROUP)
         recorder.start(folder / kind, metadata={"ior_nb.hostname": "ada"}, block=True)
         recorder.record(make())
         path = recorder.stop()

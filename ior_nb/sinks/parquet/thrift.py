@@ -155,7 +155,7 @@ def unsigned(value: int) -> bytes:
     return bytes(out)
 
 
-def _binary(value: Any) -> bytes:
+def _binary(value: bytes) -> bytes:
     return unsigned(len(value)) + value
 
 

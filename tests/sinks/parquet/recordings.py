@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -111,7 +112,7 @@ def running(recorder: Recorder) -> Any:
 
 def record(path: str | Path, *batches: EventBatch, group_rows: int = 1000, generated: bool = False) -> Path:
     """Make a recording of some batches."""
-    recorder = Recorder(record_batch, group_rows=group_rows)
+    recorder = Recorder(functools.partial(record_batch, runs=True), group_rows=group_rows)
     recorder.start(path, metadata={"ior.hostname": "here"}, generated=generated)
     for batch in batches:
         recorder.record(batch)
