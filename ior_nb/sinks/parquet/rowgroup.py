@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from ior_nb.runtime.schema import PARTS
-from ior_nb.sinks.parquet.pages import Form, chunk
+from ior_nb.sinks.parquet.pages import Chunk, Form, chunk
 from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, decode, encode
 
 if TYPE_CHECKING:
@@ -89,14 +90,9 @@ def closed(footer: Struct) -> bytes:
 def move(group: Struct, by: int) -> None:
     """Add to every file offset in the description of a row group."""
     _add(group, (_GROUP_OFFSET,), by)
-    for about in group[_GROUP_COLUMNS].value.values:
-        _move(about, by)
-
-
-def _move(about: Struct, by: int) -> None:
-    """Add to every file offset in the description of a column of it."""
-    _add(about, _CHUNK_OFFSETS, by)
-    _add(about[_CHUNK_METADATA].value, _METADATA_OFFSETS, by)
+    for column in group[_GROUP_COLUMNS].value.values:
+        _add(column, _CHUNK_OFFSETS, by)
+        _add(column[_CHUNK_METADATA].value, _METADATA_OFFSETS, by)
 
 
 def _add(fields: Struct, numbers: tuple[int, ...], by: int) -> None:
@@ -108,30 +104,22 @@ def _add(fields: Struct, numbers: tuple[int, ...], by: int) -> None:
 
 def _group(rows: pa.RecordBatch, parts: list[Any]) -> Struct:
     """Append the columns of rows to a file of which the first part is there; return what its end says of them."""
+    written: dict[str, list[Chunk]] = {}  # of a column that is no list, and has no fields, one
+    for field, values in zip(rows.schema, rows.columns, strict=True):
+        form, told = _FORMS.get(field.name, "dictionary"), field.name in _STATISTICS or field.name in _ONE_TEXT
+        ours = None if field.nullable else chunk(values, form=form, statistics=told)
+        written[field.name] = [] if ours is None else [_named(ours, field.name)]
+    others = [name for name, chunks in written.items() if not chunks]
+    for found in _chunks(_by_pyarrow(rows.select(others))) if others else ():
+        written[found.about[_METADATA_PATH].value.values[0].decode()].append(found)
     at = len(MAGIC)
-    abouts: dict[int, Struct] = {}
-    for number, (field, values) in enumerate(zip(rows.schema, rows.columns, strict=True)):
-        name = field.name
-        told = name in _STATISTICS or name in _ONE_TEXT
-        written = None if field.nullable else chunk(values, form=_FORMS.get(name, "dictionary"), statistics=told)
-        if written is None:
-            continue
-        parts += written.data
-        path = Field(Kind.LIST, Items(Kind.BINARY, [name.encode()]))
-        about = dict(sorted({**written.about, _METADATA_PATH: path}.items()))
-        abouts[number] = {_CHUNK_OFFSET: Field(Kind.I64, 0), _CHUNK_METADATA: Field(Kind.STRUCT, about)}
-        _move(abouts[number], at - len(MAGIC))
-        at += about[_METADATA_SIZE].value
-    others = [number for number in range(rows.num_columns) if number not in abouts]
-    if others:
-        data = _by_pyarrow(rows.select(others))
-        footer = _footer(data)
-        parts.append(memoryview(data)[len(MAGIC) : -len(footer) - _TAIL.size])
-        (group,) = decode(footer)[FILE_GROUPS].value.values
-        for number, about in zip(others, group[_GROUP_COLUMNS].value.values, strict=True):
-            _move(about, at - len(MAGIC))
-            abouts[number] = about
-    columns = [abouts[number] for number in range(rows.num_columns)]
+    columns: list[Struct] = []
+    # Here and in the footer in one order: Spark takes a row group to be where its first column is.
+    for found in itertools.chain.from_iterable(written.values()):
+        _add(found.about, _METADATA_OFFSETS, at - len(MAGIC))
+        columns.append({_CHUNK_OFFSET: Field(Kind.I64, 0), _CHUNK_METADATA: Field(Kind.STRUCT, found.about)})
+        parts += found.data
+        at += found.about[_METADATA_SIZE].value
     bare, size = (
         sum(about[_CHUNK_METADATA].value[n].value for about in columns) for n in (_METADATA_BARE, _METADATA_SIZE)
     )
@@ -142,6 +130,21 @@ def _group(rows: pa.RecordBatch, parts: list[Any]) -> Struct:
         _GROUP_OFFSET: Field(Kind.I64, len(MAGIC)),
         _GROUP_SIZE: Field(Kind.I64, size),
     }
+
+
+def _named(found: Chunk, name: str) -> Chunk:
+    path = Field(Kind.LIST, Items(Kind.BINARY, [name.encode()]))
+    return found._replace(about=dict(sorted({**found.about, _METADATA_PATH: path}.items())))
+
+
+def _chunks(data: bytes) -> Iterator[Chunk]:
+    """Yield the columns of a complete Parquet file of one row group."""
+    (group,) = decode(_footer(data))[FILE_GROUPS].value.values
+    for column in group[_GROUP_COLUMNS].value.values:
+        about = column[_CHUNK_METADATA].value
+        begin = min(about[number].value for number in _METADATA_OFFSETS if number in about and about[number].value > 0)
+        _add(about, _METADATA_OFFSETS, len(MAGIC) - begin)
+        yield Chunk([memoryview(data)[begin : begin + about[_METADATA_SIZE].value]], about)
 
 
 @functools.lru_cache(maxsize=8)

@@ -88,6 +88,8 @@ def test_what_is_not_ours_is_written_too() -> None:
         "bare": pa.array(["a", "", "c"]),
         "none": pa.array(["a", None, "c"]).dictionary_encode(),
         "small": pa.array([1, 2, 3], pa.int8()),
+        "lists": pa.array([[1, 2], [], None]),
+        "fields": pa.array([{"a": 1, "b": "x"}, {"a": 2, "b": None}, None]),
         "last": pa.array([True, False, True]),
     }
     ours = {"ours", "last"}
@@ -95,6 +97,16 @@ def test_what_is_not_ours_is_written_too() -> None:
     rows = pa.RecordBatch.from_arrays(list(columns.values()), schema=schema)
 
     assert read(rows)[0].to_pydict() == rows.to_pydict()
+
+
+def test_columns_lie_in_the_order_of_the_schema() -> None:
+    """Whoever wrote a column: Spark shares out row groups by the place of the first one, and loses rows otherwise."""
+    rows = rows_of({"seq": pa.array([1, 5, 7]), "ours": pa.array([1, 2, 3]), "time_ns": pa.array([1, 3, 9])})
+    group = read(rows)[1].row_group(0)
+    columns = [group.column(i) for i in range(3)]
+    begins = [c.dictionary_page_offset if c.has_dictionary_page else c.data_page_offset for c in columns]
+
+    assert begins == [4 + sum(c.total_compressed_size for c in columns[:i]) for i in range(3)]
 
 
 def test_statistics_are_those_of_the_rows() -> None:
