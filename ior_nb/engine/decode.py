@@ -130,11 +130,12 @@ class _Records:
 
     def column(self, role: str, dtype: str) -> np.ndarray:
         """Return the argument of that role as a whole column, -1 where a call has none."""
-        values = np.full(self.count, -1, dtype)
+        found = []
         for index in self.kinds.arguments.get(role, ()):
-            given = self.raw["args"][:, index].view(dtype)[:: 8 // values.itemsize]
-            values &= given | elsewhere(role, index, dtype).take(self.nr)
-        return values
+            values = elsewhere(role, index, dtype).take(self.nr)
+            values |= self.raw["args"][:, index].view(dtype)[:: 8 // values.itemsize]
+            found.append(values)
+        return functools.reduce(np.bitwise_and, found) if found else np.full(self.count, -1, dtype)
 
     def fill(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
         """Write values into some rows of a column; the others keep what the schema says for "does not apply"."""
