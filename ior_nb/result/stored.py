@@ -12,8 +12,9 @@ from ior_nb.export import arrow
 from ior_nb.export.arrow import event_batch
 from ior_nb.result.axis import Axis
 from ior_nb.result.held import in_memory
-from ior_nb.runtime import EventBatch, new_tables
+from ior_nb.runtime import EventBatch, Filter, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS, renewed
+from ior_nb.runtime.filter import check_columns
 from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.rows import Rows
 from ior_nb.runtime.text import printable
@@ -23,7 +24,7 @@ from ior_nb.sinks.parquet.scan import between, overlaps
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Limits", "Stored", "at_once", "foreign_types"]
+__all__ = ["Limits", "Stored", "at_once", "foreign_columns", "foreign_types", "passing"]
 
 _FEW: Final = 4
 """Of so many rows one: then it is worth while to read only some."""
@@ -95,6 +96,25 @@ def at_once(rows: Rows, count: int) -> EventBatch:
     """
     foreign_types(rows)
     return in_memory(rows, count)
+
+
+def passing(rows: Rows, wanted: Filter) -> Passing:
+    """Return the rows that a filter lets pass.
+
+    Raises:
+        ConfigError: none has a column that it asks for.
+    """
+    check_columns(wanted, foreign_columns(rows))
+    return Passing(rows, wanted)
+
+
+def foreign_columns(rows: Rows) -> set[str]:
+    """Return the names of the columns of rows that are not ours."""
+    if isinstance(rows, Passing):
+        return foreign_columns(rows.rows)
+    if isinstance(rows, Stored):
+        return {name for recording in rows.recordings for name in recording.foreign}
+    return {name for piece in rows.pieces() if isinstance(piece, EventBatch) for name in piece.extras}
 
 
 def foreign_types(rows: Rows) -> dict[str, pa.DataType]:

@@ -214,13 +214,11 @@ class EventBatch(Sequence["Row"]):
         return (self,)
 
     def read(self, *columns: str) -> EventBatch:
-        """Return these columns alone, of all rows; itself where none is named."""
+        """Return these columns alone, of all rows; itself where none is named. None in those that nobody knows."""
         if not columns:
             return self
-        if not self.extras:
-            return EventBatch._of({name: self._columns[name] for name in columns}, self._length, self.tables)
-        mine = {name: self._columns[name] for name in columns if name not in self.extras}
-        others = {name: self.extras[name] for name in columns if name in self.extras}
+        mine = {name: self._columns[name] for name in columns if name in _ABSENT}
+        others = {n: self.extras.get(n, np.full(self._length, None)) for n in columns if n not in _ABSENT}
         return EventBatch._of(mine, self._length, self.tables, others or _NONE)
 
     def some(self, which: np.ndarray, *columns: str) -> EventBatch:
@@ -237,6 +235,17 @@ class EventBatch(Sequence["Row"]):
     def text(self, name: str) -> np.ndarray:
         """Return a text column as strings: object array, shape (n,)."""
         return self.tables[name].texts(self._columns[name])
+
+    def words(self, name: str) -> tuple[list[str], np.ndarray]:
+        """Return the texts of a column that is not ours, and which of them each row has. Null is the empty one."""
+        values = self.extras.get(name)
+        if values is None:
+            return [""], np.zeros(self._length, np.intp)
+        texts = list(map(str, values.tolist()))
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        which = np.fromiter(map(numbers.__getitem__, texts), np.intp, len(texts))
+        which[values == None] = len(numbers)  # noqa: E711 - of each value
+        return [*numbers, ""], which
 
     def take(self, which: np.ndarray) -> EventBatch:
         """Return the rows of a boolean mask, shape (n,), or of an array of row numbers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Callable
 from decimal import Decimal
@@ -14,15 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ior_nb.errors import RecordingError
+from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.export.arrow import record_batch
-from ior_nb.real import Descriptor
+from ior_nb.globalfilter import Filters, parse
+from ior_nb.real import Descriptor, RLock
 from ior_nb.result.load import load
 from ior_nb.result.sql import Asked, answered
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import EventBatch
+from ior_nb.session.desk import Desk
+from ior_nb.session.plan import plan
+from ior_nb.session.session import TracerSession
 from ior_nb.sinks.parquet import Chain, link
-from tests.fakes import batch
+from tests.fakes import FakeEngine, batch
 
 
 def stamped(path: Path, extras: dict[str, np.ndarray]) -> Path:
@@ -140,3 +145,49 @@ def test_chains_have_them(tmp_path: Path) -> None:
         chain.finish(link(rows[:0]))
 
     assert load(tmp_path / "x.parquet").table()["tags"].to_pylist() == [["x", "y"]]
+
+
+def test_rows_can_be_filtered_by_the_tasks_and_workers_they_have(folder: Path) -> None:
+    """Of a recording that has none they are empty; all that can be asked of a trace can be asked of what passes."""
+    trace = load(folder)
+
+    assert texts(trace.filter("task~load").df()["task"]) == ["load-1", "=load,2"]
+    assert load(folder, filter="not task=load-1").files()["calls"].sum() == 3
+    assert len(trace.filter("file=/b").filter("task=sum")) == 1
+
+
+def test_a_filter_by_a_column_that_rows_do_not_have_says_where_it_comes_from(folder: Path) -> None:
+    """It would let nothing pass, as if there were no such rows: of recordings, in memory, and while tracing."""
+    for ask in (
+        lambda: load(folder).filter("pid=1 and not worker~tcp"),
+        lambda: load(folder, filter="worker~tcp"),
+        lambda: plan(filter="task=load-1"),
+        lambda: Filters(EventBatch.empty, None, RLock()).set(parse("task=load-1")),
+    ):
+        with pytest.raises(ConfigError, match=r"no column '(worker|task)' to filter by.*ior_nb\.dask\.trace"):
+            ask()
+
+
+def test_a_dashboard_of_a_trace_filters_by_its_tasks_and_offers_them(folder: Path) -> None:
+    """As it does by labels and hosts."""
+    with TracerSession(engine=FakeEngine()) as session:
+        desk = Desk(session, load(folder))
+        offered = desk.filters.suggest("task=l", 6)
+        desk.filters.set(parse("task=sum"))
+        desk.update()
+        statistics = desk.statistics()
+        assert statistics is not None
+        snapshot = statistics.snapshot()
+
+        assert offered[0].text == "load-1"
+        assert snapshot is not None
+        assert snapshot.calls == 1
+        assert len(desk.stream().snapshot()) == 1
+
+
+def test_slices_of_perfetto_say_their_task(folder: Path, tmp_path: Path) -> None:
+    """As an argument; those without one have none."""
+    path = load(folder).export(tmp_path / "t.perfetto.json", format="perfetto")
+
+    slices = [e for e in json.loads(path.read_text())["traceEvents"] if e["ph"] == "X"]
+    assert [e["args"].get("task") for e in slices] == ["load-1", None, "=load,2", "sum"]
