@@ -203,3 +203,7 @@ class _Part:
             return None
         found = self.group.bounds(column)
         return self._stored.on_axis(self.recording, found) if found is not None and column == "time_ns" else found
+
+    def boot(self) -> str:
+        """Return what the footer says of it."""
+        return self._stored.recordings[self.recording].metadata.get("ior_nb.boot_id", "")

@@ -232,6 +232,10 @@ class EventBatch(Sequence["Row"]):
     def bounds(self, column: str) -> None:
         """Return None: to know it, one has to look."""
 
+    def boot(self) -> str:
+        """Return the empty text: of rows in memory nobody knows it."""
+        return ""
+
     def text(self, name: str) -> np.ndarray:
         """Return a text column as strings: object array, shape (n,)."""
         return self.tables[name].texts(self._columns[name])
