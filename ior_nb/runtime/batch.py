@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, overload
 
@@ -239,6 +239,11 @@ class EventBatch(Sequence["Row"]):
     def text(self, name: str) -> np.ndarray:
         """Return a text column as strings: object array, shape (n,)."""
         return self.tables[name].texts(self._columns[name])
+
+    def without(self, names: Collection[str]) -> EventBatch:
+        """Return the rows without some of the columns that are not ours."""
+        extras = {name: values for name, values in self.extras.items() if name not in names}
+        return EventBatch._of(self._columns, self._length, self.tables, extras or _NONE)
 
     def words(self, name: str) -> tuple[list[str], np.ndarray]:
         """Return the texts of a column that is not ours, and which of them each row has. Null is the empty one."""
