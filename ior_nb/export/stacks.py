@@ -122,12 +122,15 @@ def stacks(
             else:
                 sums.count(m, at)
     numbers: dict[str, int] = {UNKNOWN: 0}
-    parts = []
+    parts: list[np.ndarray] = []
+    gaps = False
     for of in of_fields:
         values, which = groups.values(of.column)
+        gaps |= any(bool((part[:, -1:] < 0).any()) for part in parts[-1:])  # of an inner field
         parts.append(_frames(of, values, numbers).take(which, axis=0))
     found = np.concatenate(parts, axis=1)
-    found = np.take_along_axis(found, np.argsort(found < 0, axis=1, kind="stable"), axis=1)
+    if gaps:
+        found = np.take_along_axis(found, np.argsort(found < 0, axis=1, kind="stable"), axis=1)
     if found.shape[1]:
         found[found[:, 0] < 0, 0] = 0
     else:
@@ -151,7 +154,7 @@ def _frames(of: Field, values: Sequence[Any], numbers: dict[str, int]) -> np.nda
     flat = list(itertools.chain.from_iterable(frames))
     known = {frame: numbers.setdefault(printable(frame), len(numbers)) for frame in dict.fromkeys(flat)}
     lengths = np.array([len(some) for some in frames], np.int64)
-    found = np.full((len(frames), int(lengths.max(initial=0))), -1)
+    found = np.full((len(frames), int(lengths.max(initial=0))), -1, np.int32)
     found[np.arange(found.shape[1]) < lengths[:, None]] = [known[frame] for frame in flat]
     return found
 

@@ -218,8 +218,9 @@ class EventBatch(Sequence["Row"]):
         if not columns:
             return self
         mine = {name: self._columns[name] for name in columns if name in _ABSENT}
-        others = {n: self.extras.get(n, np.full(self._length, None)) for n in columns if n not in _ABSENT}
-        return EventBatch._of(mine, self._length, self.tables, others or _NONE)
+        others = [name for name in columns if name not in _ABSENT] if len(mine) < len(columns) else ()
+        extras = {n: self.extras[n] if n in self.extras else np.full(self._length, None) for n in others}
+        return EventBatch._of(mine, self._length, self.tables, extras or _NONE)
 
     def some(self, which: np.ndarray, *columns: str) -> EventBatch:
         """Return these columns of some rows, by their numbers."""
