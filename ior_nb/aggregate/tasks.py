@@ -36,7 +36,7 @@ def tasks(rows: Rows, by: str = "task_prefix", unrecorded: Counters = _ALL_ROWS)
     there = False
     for batch in read(rows, "file", by, *SUMMED):
         texts, whose = batch.words(by)
-        there |= bool((whose < len(texts) - 1).any())  # the last one stands for nothing
+        there = there or bool((batch.extras[by] != None).any())  # noqa: E711 - of each value
         task, file = names.intern_many(texts).take(whose).astype(np.intp), files.of(batch)
         at, first = both.of(pairs(task, file))
         keys.append(np.stack([task, file])[:, first])

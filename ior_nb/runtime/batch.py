@@ -251,11 +251,14 @@ class EventBatch(Sequence["Row"]):
         values = self.extras.get(name)
         if values is None:
             return [""], np.zeros(self._length, np.intp)
-        texts = list(map(str, values.tolist()))
-        numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-        which = np.fromiter(map(numbers.__getitem__, texts), np.intp, len(texts))
-        which[values == None] = len(numbers)  # noqa: E711 - of each value
-        return [*numbers, ""], which
+        given = values.tolist()
+        try:
+            numbers = {value: number for number, value in enumerate(dict.fromkeys(given))}
+        except TypeError:  # lists, say
+            given = [None if value is None else str(value) for value in given]
+            numbers = {value: number for number, value in enumerate(dict.fromkeys(given))}
+        which = np.fromiter(map(numbers.__getitem__, given), np.intp, len(given))
+        return ["" if value is None else str(value) for value in numbers], which
 
     def take(self, which: np.ndarray) -> EventBatch:
         """Return the rows of a boolean mask, shape (n,), or of an array of row numbers."""
