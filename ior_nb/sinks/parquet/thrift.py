@@ -68,7 +68,7 @@ def encode(struct: Struct) -> bytes:
     out = []
     last = 0
     for number, (kind, value) in struct.items():
-        is_bool = kind <= Kind.FALSE  # whose value is its kind
+        is_bool = 0 < kind <= Kind.FALSE  # whose value is its kind
         head = (Kind.TRUE if value else Kind.FALSE) if is_bool else kind
         step = number - last
         out.append(_BYTES[step << 4 | head] if 0 < step < 16 else _BYTES[head] + zigzag(number))
@@ -166,7 +166,7 @@ def _struct(value: Any) -> bytes:
 def _items(value: Items) -> bytes:
     length = len(value.values)
     head = bytes([length << 4 | value.kind]) if length < 15 else bytes([0xF0 | value.kind]) + unsigned(length)
-    return head + b"".join(map(_WRITERS[value.kind], value.values))
+    return head + b"".join([_WRITERS[value.kind](item) for item in value.values])  # an empty one may be of any kind
 
 
 class _Writers(dict[int, Callable[[Any], bytes]]):
