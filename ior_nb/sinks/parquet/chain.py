@@ -22,6 +22,7 @@ from ior_nb.sinks.parquet.thrift import Field, Items, Kind, encode
 __all__ = ["Chain", "links"]
 
 _LENGTH: Final = struct.Struct("<Q")
+_AT_ONCE: Final = 1024  # pieces that the kernel takes in one call
 _SLACK: Final = 128 << 10  # room kept for the metadata that is only known at the end
 
 
@@ -94,12 +95,14 @@ class Chain:
             self._allocated = size
 
     def _write(self, *parts: Any) -> None:
-        end = self.size
-        for part in parts:
-            rest = memoryview(part)
-            while rest:
-                written = os.pwrite(self._file.fd, rest, end)
-                rest, end = rest[written:], end + written
+        rest, end = [memoryview(part) for part in parts if len(part)], self.size
+        while rest:  # many at once: after each call the interpreter has to be waited for
+            written = os.pwritev(self._file.fd, rest[:_AT_ONCE], end)
+            end += written
+            while rest and written >= len(rest[0]):
+                written -= len(rest.pop(0))
+            if written:
+                rest[0] = rest[0][written:]
         self.size = end
 
 

@@ -184,21 +184,22 @@ def test_write_error_in_the_middle_of_a_group_costs_that_group_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a file system that cannot reserve room, half a group is cut off and the rest is published."""
-    real, left = os.pwrite, [20_000]
+    left = [20_000]
 
-    def pwrite(fd: int, data: memoryview, offset: int) -> int:
+    def pwritev(fd: int, parts: list[memoryview], offset: int) -> int:
+        data = b"".join(parts)
         if len(data) > left[0]:
             if not left[0]:
                 left[0] = 1_000_000  # room for the footer once the file has been cut
                 raise OSError(errno.ENOSPC, "No space left on device")
             data = data[: left[0]]
         left[0] -= len(data)
-        return real(fd, data, offset)
+        return os.pwrite(fd, data, offset)
 
     def fallocate(*_: int) -> None:
         raise OSError(errno.EOPNOTSUPP, "not here")
 
-    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr(os, "pwritev", pwritev)
     monkeypatch.setattr(os, "posix_fallocate", fallocate)
     recorder = Recorder(record_batch, group_rows=100)
     recorder.start(tmp_path / "a")
