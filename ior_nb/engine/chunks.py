@@ -1,0 +1,119 @@
+"""Chunks of names as the collector sends them, and the texts in them.
+
+Of most chunks nobody needs more than the head and the words of the text, so these are taken out of the frames; whole
+chunks are copied only where the rest of them says something.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from ior_nb.engine.collector import wire
+from ior_nb.engine.spelling import readable
+from ior_nb.runtime import StringTable
+from ior_nb.runtime.index import Index, grown
+
+__all__ = ["CHUNK", "Chunks", "Texts"]
+
+CHUNK: Final = np.dtype([("len", "<u4"), ("page", "<u4"), *wire.CHUNK])
+_HEAD: Final = np.dtype(CHUNK.descr[:10])  # up to `base`
+_WORDS: Final = CHUNK.itemsize // 8
+_SPLIT: Final = np.dtype([("head", f"V{_HEAD.itemsize}"), ("rest", f"V{CHUNK.itemsize - _HEAD.itemsize}")])
+_TEXT_WORDS: Final = wire.CHUNK_TEXT // 8
+_TEXT: Final = _WORDS - _TEXT_WORDS
+_DISCARDED: Final = 1 << 30
+_REMEMBERED: Final = 1 << 20
+
+# The keyed hash of `Texts`: odd 64-bit multipliers, and masks for words by how many bytes of them are the name's.
+_KEYS: Final = np.frombuffer(os.urandom(8 * (_TEXT_WORDS + 1)), "<u8") | np.uint64(1)
+_ENDS: Final = np.array([(1 << 8 * min(max(n, 0), 8)) - 1 for n in range(-wire.CHUNK_TEXT, wire.CHUNK_TEXT + 1)], "<u8")
+_SHIFT: Final = np.uint64(29)
+
+
+class Chunks:
+    """The chunks of some frames.
+
+    Args:
+        payloads: those of the frames.
+
+    Attributes:
+        heads: the fields of each before `dev`, shape (n,).
+    """
+
+    def __init__(self, payloads: Sequence[bytes]) -> None:
+        self._frames = [np.frombuffer(payload, "<u8").reshape(-1, _WORDS) for payload in payloads]
+        self.heads = self._heads()
+        if (self.heads["len"] & _DISCARDED).any():
+            self._frames = [frame[frame[:, 0] & _DISCARDED == 0] for frame in self._frames]
+            self.heads = self._heads()
+
+    def _heads(self) -> np.ndarray:
+        return np.concatenate([frame.view(_SPLIT)["head"][:, 0] for frame in self._frames]).view(_HEAD)
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    def take(self, which: np.ndarray) -> np.ndarray:
+        """Return the whole chunks of a mask, shape (n,), as an array of `CHUNK`."""
+        found, at = [], 0
+        for frame in self._frames:
+            found.append(frame[which[at : at + len(frame)]])
+            at += len(frame)
+        return np.concatenate(found).view(CHUNK)[:, 0]
+
+    def words(self) -> np.ndarray:
+        """Return as many words of the texts as the longest has: shape (words, n). What is behind their ends is old."""
+        count = min((int(self.heads["bytes"].max(initial=0)) + 7) // 8, _TEXT_WORDS)
+        words, at = np.empty((count, len(self)), "<u8"), 0
+        for frame in self._frames:
+            words[:, at : at + len(frame)] = frame[:, _TEXT : _TEXT + count].T
+            at += len(frame)
+        return words
+
+
+class Texts:
+    """The codes of texts that fit into one chunk.
+
+    A text is recognised by a 64-bit hash of its words, keyed with random numbers of this process, so that nobody can
+    choose texts that collide; only one never seen before becomes a Python string.
+
+    Args:
+        table: where they are interned.
+    """
+
+    def __init__(self, table: StringTable) -> None:
+        self._table = table
+        self._by_hash = Index()
+        self._hashed = np.zeros(1024, np.int32)  # string codes by number of the hash
+
+    def codes(self, sizes: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """Return string codes.
+
+        Args:
+            sizes: bytes of each text: intp, shape (n,).
+            words: those of the texts, shape (as many as the longest has, n). What is behind a text's end is cleared.
+        """
+        if not len(sizes):
+            return np.empty(0, np.int32)
+        for j in range(int(sizes.min()) // 8, len(words)):
+            words[j] &= _ENDS.take(sizes + (wire.CHUNK_TEXT - 8 * j))
+        hashes = sizes.astype(np.uint64) * _KEYS[_TEXT_WORDS]
+        for word, key in zip(words, _KEYS, strict=False):
+            hashes ^= word
+            hashes *= key
+            hashes ^= hashes >> _SHIFT
+        known = len(self._by_hash)
+        if known > _REMEMBERED:
+            self._by_hash, known = Index(), 0
+        # New names in the order they came: neighbours are alike, and so shrink in a recording.
+        numbers, rows = self._by_hash.number(hashes, known, np.arange(len(hashes)))
+        if len(rows):
+            raw, step, lengths = words.T[rows].tobytes(), 8 * len(words), sizes[rows].tolist()
+            new = [readable(raw[k * step : k * step + length]) for k, length in enumerate(lengths)]
+            self._hashed = grown(self._hashed, known + len(rows))
+            self._hashed[known : known + len(rows)] = self._table.intern_many(new)
+        return self._hashed.take(numbers)
