@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.collector import wire
-from ior_nb.engine.spelling import readable
+from ior_nb.engine.spelling import absolute, readable
 from ior_nb.runtime import StringTable
-from ior_nb.runtime.index import Index, grown
+from ior_nb.runtime.index import Index, grown, once, rows_of
 
 __all__ = ["CHUNK", "Chunks", "Texts"]
 
@@ -76,7 +76,7 @@ class Chunks:
 
 
 class Texts:
-    """The codes of texts that fit into one chunk.
+    """The codes of texts that fit into one chunk, and the paths they mean as arguments of calls.
 
     A text is recognised by a 64-bit hash of its words, keyed with random numbers of this process, so that nobody can
     choose texts that collide; only one never seen before becomes a Python string.
@@ -89,6 +89,7 @@ class Texts:
         self._table = table
         self._by_hash = Index()
         self._hashed = np.zeros(1024, np.int32)  # string codes by number of the hash
+        self._absolute = np.zeros(1024, np.int32)  # by string code: that of the path it means; 0 unknown, -1 relative
 
     def codes(self, sizes: np.ndarray, words: np.ndarray) -> np.ndarray:
         """Return string codes.
@@ -114,6 +115,22 @@ class Texts:
         if len(rows):
             raw, step, lengths = words.T[rows].tobytes(), 8 * len(words), sizes[rows].tolist()
             new = [readable(raw[k * step : k * step + length]) for k, length in enumerate(lengths)]
+            codes = self._table.intern_many(new)
             self._hashed = grown(self._hashed, known + len(rows))
-            self._hashed[known : known + len(rows)] = self._table.intern_many(new)
+            self._hashed[known : known + len(rows)] = codes
+            self._absolute = grown(self._absolute, len(self._table))
+            plain = [text[:1] == "/" != text[-1:] and "//" not in text and "/." not in text for text in new]
+            self._absolute[codes[plain]] = codes[plain]  # now, while they are in a cache
         return self._hashed.take(numbers)
+
+    def absolute(self, codes: np.ndarray) -> np.ndarray:
+        """Return the paths that absolute path arguments mean; -1 for relative ones. An empty one is 0."""
+        self._absolute = grown(self._absolute, len(self._table))
+        paths: np.ndarray = self._absolute.take(codes)
+        rows = rows_of((paths == 0) & (codes != 0))
+        if len(rows):
+            new = once(codes.take(rows), self._absolute)
+            found = self._table.intern_many([absolute("", t) if t[:1] == "/" else "" for t in self._table.at(new)])
+            self._absolute[new] = np.where(found == 0, -1, found)
+            paths = self._absolute.take(codes)
+        return paths

@@ -20,7 +20,7 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.places import Places
 from ior_nb.engine.spelling import absolute, both_ends, readable, socket_text, special_name
 from ior_nb.runtime import StringTable
-from ior_nb.runtime.index import Index, grown, once, rows_of
+from ior_nb.runtime.index import Index, grown, rows_of
 
 __all__ = ["MAX_PID", "Names", "Waiting"]
 
@@ -117,7 +117,6 @@ class Names:
         self.before = np.zeros(MAX_PID + 1, bool)
         self.waiting = {wire.N_PATH1: Waiting(), wire.N_PATH2: Waiting()}
         self._torn = np.empty(0, CHUNK)
-        self._absolutes = np.zeros(1024, np.int32)  # paths of absolute arguments where nobody changed the root, by code
         self._pairs = Index()  # number by code of the base << 32 | code of the argument
         self._joined = np.zeros(1024, np.int32)  # code of the path by that number
         self._spelled = Texts(self._texts)
@@ -163,7 +162,6 @@ class Names:
         used = rows_of(self.paths > 0)
         self._attic = [*map(self._attic.__getitem__, (-1 - self.paths[resting]).tolist()), *old.at(self.paths[used])]
         self.paths[np.concatenate([resting, used])] = -1 - np.arange(len(self._attic))
-        self._absolutes[:] = 0
         self._pairs = Index()
         self._spelled = Texts(self._texts)
         for waiting in self.waiting.values():
@@ -374,24 +372,11 @@ class Names:
     def join(self, bases: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Make path arguments absolute: codes of the base directory joined with the argument, once per pair."""
         base = self.paths_of(self.file_places.find(bases))
-        result = np.where((base == self._root) | (base == 0), self._absolute(codes), -1)
+        result = np.where((base == self._root) | (base == 0), self._spelled.absolute(codes), -1)
         rows = rows_of(result < 0)
         if len(rows):
             result[rows] = self._below(base.take(rows), codes.take(rows))
         return result
-
-    def _absolute(self, codes: np.ndarray) -> np.ndarray:
-        """Return the paths of arguments that begin with a slash where nobody changed the root; -1 for others."""
-        self._absolutes = grown(self._absolutes, len(self._texts))
-        paths: np.ndarray = self._absolutes.take(codes)
-        rows = rows_of(paths == 0)
-        if len(rows) and codes[rows].any():
-            new = once(codes.take(rows), self._absolutes)
-            found = self._texts.intern_many([absolute("", t) if t[:1] == "/" else "" for t in self._texts.at(new)])
-            self._absolutes[new] = np.where(found == 0, -1, found)
-            self._absolutes[0] = 0
-            paths = self._absolutes.take(codes)
-        return paths
 
     def _below(self, base: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Return the paths of arguments below their base directories."""
