@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +29,7 @@ _MARKS: Final = 1 << 12
 _SEARCH: Final = 1 << len(_NAMED)
 _SEEN: Final = _SEARCH << 1
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # odd, and its bits well mixed
-_MATCHES: Final = [(1 << at, re.compile(rule.names).search) for at, rule in enumerate(_NAMED)]
+_MATCHES: Final = [re.compile(rule.names).search for rule in _NAMED]
 
 
 @dataclass(slots=True)
@@ -55,24 +55,25 @@ def _none() -> _Open:
     return _Open(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.uint64))
 
 
-def _rules_of(path: str) -> int:
-    """Return the rules a name is of: one bit each, in the order of `_NAMED`, and that it has been looked at."""
-    return _SEEN + sum(bit for bit, match in _MATCHES if match(path))
+def _rules_of(paths: list[str]) -> np.ndarray:
+    """Return the rules that names are of: one bit each, in the order of `_NAMED`, and that they have been looked at."""
+    found = [[match(path) is not None for path in paths] for match in _MATCHES]
+    return np.asarray(_SEEN + (1 << np.arange(len(found))) @ np.array(found))
 
 
-def _last_component(path: str) -> int:
-    """Return a number of 64 bits for a path's last component; two components have two, keyed as Python's hashes are."""
-    return hash(path.rpartition("/")[2]) or 1
+def _last_components(paths: list[str]) -> list[int]:
+    """Return a number of 64 bits for each path's last component, keyed as Python's hashes are; not 0."""
+    return [hash(path.rpartition("/")[2]) or 1 for path in paths]
 
 
 class _Told:
     """A number for each path, made once.
 
     Args:
-        tell: makes that of a path, which is not 0.
+        tell: makes those of some paths, none of them 0.
     """
 
-    def __init__(self, tell: Callable[[str], int]) -> None:
+    def __init__(self, tell: Callable[[list[str]], Sequence[int] | np.ndarray]) -> None:
         self._tell = tell
         self._table: StringTable | None = None
         self._known = np.zeros(0, np.int64)  # by code; 0 unknown
@@ -86,7 +87,7 @@ class _Told:
         fresh = rows_of(found == 0)
         if len(fresh):
             new = once(codes.take(fresh), self._known)
-            self._known[new] = [*map(self._tell, table.at(new))]
+            self._known[new] = self._tell(table.at(new))
             found = self._known.take(codes)
         return found
 
@@ -122,7 +123,7 @@ class Searches:
         self._first = 0  # number of the first row held, of all that have come
         self._open = _none()
         self._found = np.zeros(0, np.int64)  # rows held whose search has found
-        self._names, self._rules = _Told(_last_component), _Told(_rules_of)
+        self._names, self._rules = _Told(_last_components), _Told(_rules_of)
         self._calls = _Calls(StringTable())
 
     def take(self, batch: EventBatch) -> None:
