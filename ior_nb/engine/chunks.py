@@ -21,17 +21,21 @@ __all__ = ["CHUNK", "Chunks", "Texts"]
 
 CHUNK: Final = np.dtype([("len", "<u4"), ("page", "<u4"), *wire.CHUNK])
 _HEAD: Final = np.dtype(CHUNK.descr[:10])  # up to `base`
-_WORDS: Final = CHUNK.itemsize // 8
-_SPLIT: Final = np.dtype([("head", f"V{_HEAD.itemsize}"), ("rest", f"V{CHUNK.itemsize - _HEAD.itemsize}")])
-_TEXT_WORDS: Final = wire.CHUNK_TEXT // 8
-_TEXT: Final = _WORDS - _TEXT_WORDS
+_WORDS: Final = wire.CHUNK_TEXT // 8
+_FRAME: Final = np.dtype(
+    [
+        ("head", f"V{_HEAD.itemsize}"),
+        ("rest", f"V{CHUNK.itemsize - _HEAD.itemsize - wire.CHUNK_TEXT}"),
+        ("words", "<u8", (_WORDS,)),
+    ]
+)
 _DISCARDED: Final = 1 << 30
 _REMEMBERED: Final = 1 << 20
 
-# The keyed hash of `Texts`: odd 64-bit multipliers, and masks for words by how many bytes of them are the name's.
-_KEYS: Final = np.frombuffer(os.urandom(8 * (_TEXT_WORDS + 1)), "<u8") | np.uint64(1)
+# The keyed hash of `Texts`: odd 64-bit multipliers, and masks for words by how many bytes of them are the text's.
+_BEFORE, _BEHIND = (np.frombuffer(os.urandom(8 * (_WORDS + 1)), "<u8") | np.uint64(1) for _ in range(2))
 _ENDS: Final = np.array([(1 << 8 * min(max(n, 0), 8)) - 1 for n in range(-wire.CHUNK_TEXT, wire.CHUNK_TEXT + 1)], "<u8")
-_SHIFT: Final = np.uint64(29)
+_HALF: Final = np.uint64(32)
 
 
 class Chunks:
@@ -45,14 +49,14 @@ class Chunks:
     """
 
     def __init__(self, payloads: Sequence[bytes]) -> None:
-        self._frames = [np.frombuffer(payload, "<u8").reshape(-1, _WORDS) for payload in payloads]
+        self._frames = [np.frombuffer(payload, _FRAME) for payload in payloads]
         self.heads = self._heads()
-        if (self.heads["len"] & _DISCARDED).any():
-            self._frames = [frame[frame[:, 0] & _DISCARDED == 0] for frame in self._frames]
+        if np.bitwise_or.reduce(self.heads["len"]) & _DISCARDED:
+            self._frames = [frame[frame.view(CHUNK)["len"] & _DISCARDED == 0] for frame in self._frames]
             self.heads = self._heads()
 
     def _heads(self) -> np.ndarray:
-        return np.concatenate([frame.view(_SPLIT)["head"][:, 0] for frame in self._frames]).view(_HEAD)
+        return np.concatenate([frame["head"] for frame in self._frames]).view(_HEAD)
 
     def __len__(self) -> int:
         return len(self.heads)
@@ -61,16 +65,16 @@ class Chunks:
         """Return the whole chunks of a mask, shape (n,), as an array of `CHUNK`."""
         found, at = [], 0
         for frame in self._frames:
-            found.append(frame[which[at : at + len(frame)]])
+            found.append(frame.take(rows_of(which[at : at + len(frame)])))
             at += len(frame)
-        return np.concatenate(found).view(CHUNK)[:, 0]
+        return np.concatenate(found).view(CHUNK)
 
     def words(self) -> np.ndarray:
         """Return as many words of the texts as the longest has: shape (words, n). What is behind their ends is old."""
-        count = min((int(self.heads["bytes"].max(initial=0)) + 7) // 8, _TEXT_WORDS)
+        count = min((int(self.heads["bytes"].max(initial=0)) + 7) // 8, _WORDS)
         words, at = np.empty((count, len(self)), "<u8"), 0
         for frame in self._frames:
-            words[:, at : at + len(frame)] = frame[:, _TEXT : _TEXT + count].T
+            words[:, at : at + len(frame)] = frame["words"][:, :count].T
             at += len(frame)
         return words
 
@@ -102,11 +106,12 @@ class Texts:
             return np.empty(0, np.int32)
         for j in range(int(sizes.min()) // 8, len(words)):
             words[j] &= _ENDS.take(sizes + (wire.CHUNK_TEXT - 8 * j))
-        hashes = sizes.astype(np.uint64) * _KEYS[_TEXT_WORDS]
-        for word, key in zip(words, _KEYS, strict=False):
-            hashes ^= word
-            hashes *= key
-            hashes ^= hashes >> _SHIFT
+        hashes = sizes.astype(np.uint64) * _BEFORE[_WORDS]
+        for word, before, behind in zip(words, _BEFORE, _BEHIND, strict=False):
+            mixed = word * before  # first: what a shift does to bits of the word itself, those of the next could undo
+            mixed ^= mixed >> _HALF
+            mixed *= behind
+            hashes += mixed
         known = len(self._by_hash)
         if known > _REMEMBERED:
             self._by_hash, known = Index(), 0

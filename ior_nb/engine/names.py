@@ -61,7 +61,7 @@ class Waiting:
         rows = np.concatenate([self._rows, rows]) if len(self._rows) else rows
         ids = rows["id"]
         if (ids[1:] < ids[:-1]).any():
-            rows = rows[np.argsort(ids, kind="stable")]
+            rows = rows.take(np.argsort(ids, kind="stable"))
         self._rows = rows[-self.LIMIT :]
 
     def recode(self, old: StringTable, new: StringTable) -> None:
@@ -75,14 +75,15 @@ class Waiting:
         if len(rows) == len(ids) and (rows["id"] == ids).all():  # as they come from one thread
             self._rows = rows[:0]
             return rows
-        found = np.zeros(len(ids), self.FIELDS)
-        if len(self._rows):
-            at = np.minimum(np.searchsorted(self._rows["id"], ids), len(self._rows) - 1)
-            hit = self._rows["id"][at] == ids
-            found[hit] = self._rows[at[hit]]
-            left = np.ones(len(self._rows), bool)
-            left[at[hit]] = False
-            self._rows = self._rows[left]
+        if not len(rows):
+            return np.zeros(len(ids), self.FIELDS)
+        at = np.minimum(np.searchsorted(rows["id"], ids), len(rows) - 1)
+        found = rows.take(at)  # of records, `take` is much faster than an index
+        hit = found["id"] == ids
+        found[~hit] = 0
+        left = np.ones(len(rows), bool)
+        left[at[hit]] = False
+        self._rows = rows.take(rows_of(left))
         return found
 
 
@@ -221,7 +222,7 @@ class Names:
         if whole.all():
             heads, words = chunks.heads, chunks.words()
         else:
-            heads, words = chunks.heads[whole], chunks.words()[:, whole]
+            heads, words = chunks.heads.take(rows_of(whole)), chunks.words()[:, whole]
         codes = self._spelled.codes(heads["bytes"].astype(np.intp), words)
         self._learn(heads, codes, chunks.take(whole & (kind == wire.N_FILE)))
         parts = named & ~whole  # of names beyond 208 bytes: few
@@ -235,10 +236,10 @@ class Names:
         for kind, waiting in self.waiting.items():
             mine = rows_of(types == kind)
             if len(mine):
-                rows = np.empty(len(mine), Waiting.FIELDS)
-                rows["code"] = self._below_descriptor(heads["flags"][mine], codes[mine])
+                rows, some = np.empty(len(mine), Waiting.FIELDS), heads.take(mine)
+                rows["code"] = self._below_descriptor(some["flags"], codes.take(mine))
                 for field in ("id", "base", "flags"):
-                    rows[field] = heads[field][mine]
+                    rows[field] = some[field]
                 waiting.add(rows)
         if len(files):
             self._take_files(files, codes[types == wire.N_FILE])

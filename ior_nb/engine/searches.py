@@ -51,8 +51,7 @@ class _Open:
         return _Open(*(np.concatenate(pair) for pair in pairs))
 
 
-def _none() -> _Open:
-    return _Open(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.uint64))
+_NONE: Final = _Open(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.uint64))
 
 
 def _rules_of(paths: list[str]) -> np.ndarray:
@@ -121,7 +120,7 @@ class Searches:
         self._held: deque[EventBatch] = deque()
         self._rows = 0
         self._first = 0  # number of the first row held, of all that have come
-        self._open = _none()
+        self._open = _NONE
         self._found = np.zeros(0, np.int64)  # rows held whose search has found
         self._names, self._rules = _Told(_last_components), _Told(_rules_of)
         self._calls = _Calls(StringTable())
@@ -137,13 +136,16 @@ class Searches:
         first = self._first + self._rows
         self._held.append(batch)
         self._rows += len(batch)
-        if len(missed):
-            until = batch["time_ns"][missed] + batch["latency_ns"][missed] + np.uint64(WITHIN_NS)
-            self._open = self._open.and_(_Open(first + missed, self._keys(batch, missed), until))
-        if len(batch) and len(self._open.row):
-            self._tell(batch, first)
-            now = batch["time_ns"][-1:] + batch["latency_ns"][-1:]  # rows come in the order of their ends
-            self._open = self._open.take(self._open.until > now)
+        if len(batch):
+            looked = rows_of(self._calls.searching.take(batch["syscall"]))
+            keys = self._keys(batch, looked)
+            if len(missed):
+                until = _ends(batch, missed) + np.uint64(WITHIN_NS)
+                self._open = self._open.and_(_Open(first + missed, keys[looked.searchsorted(missed)], until))
+            self._tell(batch, first, looked, keys)
+            late = self._open.until <= _ends(batch, np.array([-1]))  # rows come in the order of their ends
+            if late.any():
+                self._open = self._open.take(~late)
         self._hand_on()
 
     @property
@@ -153,13 +155,13 @@ class Searches:
 
     def flush(self) -> None:
         """Hand on all there is: what has not been found by now was not there."""
-        self._open = _none()
+        self._open = _NONE
         self._hand_on()
 
     def _hand_on(self) -> None:
         """Hand on the batches before the first that is not told."""
         if self._rows > _MOST_HELD:
-            self._open = _none()
+            self._open = _NONE
         until = int(self._open.row.min()) if len(self._open.row) else self._first + self._rows
         while self._held and self._first + len(self._held[0]) <= until:
             batch = self._held.popleft()
@@ -182,19 +184,25 @@ class Searches:
         told = may_be & self._rules.of(batch["file"].take(rows), batch.tables["file"]) != 0
         return _with_probes(batch, rows[told]), rows[~told & (may_be & _SEARCH != 0)]
 
-    def _tell(self, batch: EventBatch, first: int) -> None:
-        """Mark the calls whose file this batch finds, the first row of which has that number."""
-        found = rows_of(self._calls.searching.take(batch["syscall"]))
-        found = found[~batch["is_error"].take(found)]
-        theirs, wanted = self._keys(batch, found), np.sort(self._open.key)
-        marks = np.zeros(_MARKS, bool)
+    def _tell(self, batch: EventBatch, first: int, looked: np.ndarray, keys: np.ndarray) -> None:
+        """Mark the calls whose file this batch finds.
+
+        Args:
+            batch: of rows.
+            first: number of its first row.
+            looked: its rows that look for something.
+            keys: theirs.
+        """
+        wanted, marks = np.sort(self._open.key), np.zeros(_MARKS, bool)
         marks[_mark(wanted)] = True
-        some = rows_of(marks.take(_mark(theirs)))  # most files are nobody's
-        at = np.minimum(wanted.searchsorted(theirs.take(some)), len(wanted) - 1)
-        hits = rows_of(wanted.take(at) == theirs.take(some))
+        some = rows_of(marks.take(_mark(keys)))  # what most look for was never missed
+        some = some[~batch["is_error"].take(looked.take(some))]
+        theirs = keys.take(some)
+        at = np.minimum(wanted.searchsorted(theirs), len(wanted) - 1)
+        hits = rows_of(wanted.take(at) == theirs)
         if not len(hits):
             return
-        found, span = found.take(some.take(hits)), len(batch) + 2
+        found, span = looked.take(some.take(hits)), len(batch) + 2
         ends = at.take(hits) * span + found + 1
         order = ends.argsort()
         ends, found = ends.take(order), found.take(order)
@@ -207,10 +215,15 @@ class Searches:
 
     def _keys(self, batch: EventBatch, rows: np.ndarray) -> np.ndarray:
         """Return who looked for what, as a number, in some rows: the name as written, for links lead to other names."""
-        written = batch["path_arg"].take(rows)
-        codes = np.where(written != 0, written, batch["file"].take(rows))
+        codes = batch["path_arg"].take(rows)
+        unread = rows_of(codes == 0)
+        codes[unread] = batch["file"].take(rows.take(unread))
         names = self._names.of(codes, batch.tables["path_arg"]).view(np.uint64)
         return names ^ batch["tid"].take(rows).astype(np.uint64) * _FACTOR
+
+
+def _ends(batch: EventBatch, rows: np.ndarray) -> np.ndarray:
+    return np.asarray(batch["time_ns"].take(rows) + batch["latency_ns"].take(rows))
 
 
 def _mark(keys: np.ndarray) -> np.ndarray:
