@@ -29,6 +29,7 @@ _FRAME: Final = np.dtype(
         ("words", "<u8", (_WORDS,)),
     ]
 )
+_WHOLE: Final = np.dtype(f"V{CHUNK.itemsize}")  # copied as it is, not field by field
 _DISCARDED: Final = 1 << 30
 _REMEMBERED: Final = 1 << 20
 
@@ -63,9 +64,11 @@ class Chunks:
 
     def take(self, which: np.ndarray) -> np.ndarray:
         """Return the whole chunks of a mask, shape (n,), as an array of `CHUNK`."""
+        if not which.any():
+            return np.empty(0, CHUNK)
         found, at = [], 0
         for frame in self._frames:
-            found.append(frame.take(rows_of(which[at : at + len(frame)])))
+            found.append(frame.view(_WHOLE).take(rows_of(which[at : at + len(frame)])))
             at += len(frame)
         return np.concatenate(found).view(CHUNK)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +29,7 @@ _MARKS: Final = 1 << 12
 _SEARCH: Final = 1 << len(_NAMED)
 _SEEN: Final = _SEARCH << 1
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # odd, and its bits well mixed
-_MATCHES: Final = [re.compile(rule.names).search for rule in _NAMED]
+_MATCHES: Final = [(1 << at, re.compile(rule.names).search) for at, rule in enumerate(_NAMED)]
 
 
 @dataclass(slots=True)
@@ -54,10 +54,10 @@ class _Open:
 _NONE: Final = _Open(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.uint64))
 
 
-def _rules_of(paths: list[str]) -> np.ndarray:
+def _rules_of(paths: list[str]) -> list[int]:
     """Return the rules that names are of: one bit each, in the order of `_NAMED`, and that they have been looked at."""
-    found = [[match(path) is not None for path in paths] for match in _MATCHES]
-    return np.asarray(_SEEN + (1 << np.arange(len(found))) @ np.array(found))
+    found = [[bit if match(path) else 0 for path in paths] for bit, match in _MATCHES]
+    return [_SEEN + sum(bits) for bits in zip(*found, strict=True)]
 
 
 def _last_components(paths: list[str]) -> list[int]:
@@ -72,7 +72,7 @@ class _Told:
         tell: makes those of some paths, none of them 0.
     """
 
-    def __init__(self, tell: Callable[[list[str]], Sequence[int] | np.ndarray]) -> None:
+    def __init__(self, tell: Callable[[list[str]], list[int]]) -> None:
         self._tell = tell
         self._table: StringTable | None = None
         self._known = np.zeros(0, np.int64)  # by code; 0 unknown
