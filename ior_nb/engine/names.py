@@ -59,9 +59,6 @@ class Waiting:
     def add(self, rows: np.ndarray) -> None:
         """Take in rows of `FIELDS`."""
         rows = np.concatenate([self._rows, rows]) if len(self._rows) else rows
-        ids = rows["id"]
-        if (ids[1:] < ids[:-1]).any():
-            rows = rows.take(np.argsort(ids, kind="stable"))
         self._rows = rows[-self.LIMIT :]
 
     def recode(self, old: StringTable, new: StringTable) -> None:
@@ -77,8 +74,10 @@ class Waiting:
             return rows
         if not len(rows):
             return np.zeros(len(ids), self.FIELDS)
-        at = np.minimum(np.searchsorted(rows["id"], ids), len(rows) - 1)
-        found = rows.take(at)  # of records, `take` is much faster than an index
+        rows = rows.take(_ascending(rows["id"]))  # of records, `take` is much faster than an index
+        order, at = _ascending(ids), np.empty(len(ids), np.intp)
+        at[order] = np.minimum(np.searchsorted(rows["id"], ids.take(order)), len(rows) - 1)
+        found = rows.take(at)
         hit = found["id"] == ids
         found[~hit] = 0
         left = np.ones(len(rows), bool)
@@ -392,6 +391,13 @@ class Names:
                 map(absolute, self._texts.at(base.take(new)), self._texts.at(codes.take(new)))
             )
         return self._joined.take(numbers)
+
+
+def _ascending(ids: np.ndarray) -> np.ndarray:
+    """Return the order of 32-bit numbers, equal ones as they stand: to sort words takes a fifth of a stable argsort."""
+    words = ids.astype(np.uint64) << np.uint64(32) | np.arange(len(ids), dtype=np.uint64)
+    words.sort()
+    return (words & np.uint64(0xFFFFFFFF)).view(np.int64)
 
 
 def _still_there(places: Places, alive: np.ndarray, asked: int) -> np.ndarray:
