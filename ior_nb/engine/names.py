@@ -125,7 +125,9 @@ class Names:
         self._deaths: list[tuple[int, int]] = []
         self._root = self._texts.intern("/")
         self._attic: list[str] = []  # names from before the string table
-        tables["file_kind"].intern_many(list(_KINDS.values()))
+        kinds = tables["file_kind"]
+        kinds.intern_many(list(_KINDS.values()))
+        self._kind_of = kinds.intern_many([_KINDS.get(kind << 12, "anon") for kind in range(16)])
 
     def begin(self, running: Mapping[int, int]) -> None:
         """Start a trace; these processes are running already (pid -> parent's pid)."""
@@ -317,7 +319,6 @@ class Names:
         places = self.file_places.give(heads["id"])
         for name in _OF_FILES:
             setattr(self, name, grown(getattr(self, name), self.file_places.used))
-        mode = heads["mode"] & 0o170000
         dev = heads["dev"].astype(np.uint64)
         major, minor = dev >> np.uint64(20), dev & np.uint64(0xFFFFF)
         # os.makedev of glibc: minor's low byte, major's low 12 bits, then the rest of both.
@@ -328,10 +329,7 @@ class Names:
             | (major & np.uint64(0xFFFFF000)) << np.uint64(32)
         )
         self.inodes[places] = heads["inode"]
-        modes, inverse = np.unique(mode, return_inverse=True)
-        self.kinds[places] = self._tables["file_kind"].intern_many([_KINDS.get(m, "anon") for m in modes.tolist()])[
-            inverse
-        ]
+        self.kinds[places] = self._kind_of.take(heads["mode"] >> 12 & 0xF)
         plain = np.where(codes == 0, self._root, codes)
         special = heads["flags"] != 0
         if special.any():
