@@ -13,7 +13,8 @@ import pytest
 
 from ior_nb.engine.chunks import CHUNK
 from ior_nb.engine.collector import wire
-from ior_nb.engine.decode import EVENT, Decoder
+from ior_nb.engine.decode import Decoder
+from ior_nb.engine.fields import EVENT
 from ior_nb.runtime import EventBatch, Recoder, StringTable
 from ior_nb.runtime.schema import NAMES, TEXT_COLUMNS
 from ior_nb.session.session import TracerSession
