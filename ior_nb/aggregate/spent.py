@@ -8,7 +8,7 @@ import numpy as np
 
 from ior_nb.aggregate.rows import at_others, fault_rows, latencies, waits_at
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.batch import is_one_value, repeated
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.schema import PARTS
 
@@ -28,6 +28,7 @@ MEASURED: Final = ("fetched_bytes", *PARTS)
 """Columns that may not be measured; then they are below 0."""
 WORDS: Final = dict(zip(PARTS, ("on CPU", "CPU queue", "device", "kernel lock", "others"), strict=True))
 """What each part of a latency is called where there is little room."""
+_NOTHING: Final = np.zeros(1, np.int64)
 _LEAST: Final = 0.1
 """Share of a latency that is worth a word."""
 _MOST: Final = 2
@@ -41,7 +42,7 @@ def amount(batch: EventBatch, name: str) -> np.ndarray:
     """Return a column of `MEASURED`, int64, 0 where it was not measured."""
     column = batch[name]
     if is_one_value(column):
-        return column if len(column) and column[0] >= 0 else np.zeros(len(column), np.int64)
+        return column if len(column) and column[0] >= 0 else repeated(_NOTHING, len(column))
     return np.asarray(np.maximum(column, 0))
 
 

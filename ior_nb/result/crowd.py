@@ -4,32 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate import Moved
 from ior_nb.aggregate.hosts import Hosts
 from ior_nb.aggregate.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.index import grown, rows_of
 
-__all__ = ["Children", "Crowd", "Moved"]
+__all__ = ["Children", "Crowd"]
 
 _PIDS: Final = 1 + (1 << 22)  # PID_MAX_LIMIT of the kernel; recordings may have any
-
-
-class Moved(NamedTuple):
-    """The rows of a batch that moved bytes."""
-
-    rows: np.ndarray
-    read: np.ndarray
-    """Bytes, of each of these rows."""
-    written: np.ndarray
-
-    def among(self, which: np.ndarray) -> Moved:
-        """Return those of some rows, by their places among these; both are ascending."""
-        mine = np.flatnonzero(np.isin(self.rows, which))
-        return Moved(np.searchsorted(which, self.rows[mine]), self.read[mine], self.written[mine])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +41,14 @@ class Crowd:
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
 
-    def add(self, batch: EventBatch, moved: Moved | None) -> None:
+    def add(self, batch: EventBatch, moved: Moved) -> None:
         """Count rows."""
         for host, which in self._hosts.of(batch):
             one = self._of.setdefault(host, _OfHost())
             if isinstance(which, slice):
                 one.add(batch, moved)
             else:
-                one.add(batch.take(which), moved and moved.among(which))
+                one.add(batch.take(which), moved.among(which))
 
     def children(self) -> Children:
         """Return those whose parent is another one."""
@@ -87,7 +74,7 @@ class _OfHost:
     def __len__(self) -> int:
         return len(self._pids) - 1 + len(self._strange)
 
-    def add(self, batch: EventBatch, moved: Moved | None) -> None:
+    def add(self, batch: EventBatch, moved: Moved) -> None:
         """Count rows."""
         pids = batch["pid"].astype(np.intp)
         most = int(pids.max())
@@ -97,14 +84,14 @@ class _OfHost:
             self._strange.update(pids[strange].tolist())
             pids = np.where(strange, 0, pids)
         at = self._places.take(pids)
-        if not at.all():
+        if not at.min():
             self._enter(batch, pids, rows_of((at == 0) & (pids > 0)))
             at = self._places.take(pids)
+        at = at.astype(np.intp)
         count = len(self._pids)
         self._sums.columns["calls"][:count] += np.bincount(at, minlength=count)
-        if moved is not None:
-            self._sums.add("read", at[moved.rows], moved.read)
-            self._sums.add("written", at[moved.rows], moved.written)
+        self._sums.add_some("read", at, moved.read)
+        self._sums.add_some("written", at, moved.written)
         main = rows_of(batch["tid"] == batch["pid"])
         last = np.full(count, -1, np.int64)
         last[at.take(main)] = main  # the last one stays

@@ -28,9 +28,8 @@ class Longest:
         """Remember the slowest rows so far; a batch with none of them costs one maximum. A negative latency is none."""
         if self._kept is not None:
             self._kept = self._kept.recoded(batch.tables)  # lest these few rows keep the strings of old tables
-        if int(latency.max()) < 0 or (
-            self._kept is not None and len(self._kept) >= SLOWEST and int(latency.max()) <= self._bar
-        ):
+        most = int(latency.max())
+        if most < 0 or (self._kept is not None and len(self._kept) >= SLOWEST and most <= self._bar):
             return
         best = np.argpartition(latency, -SLOWEST)[-SLOWEST:] if len(batch) > SLOWEST else np.arange(len(batch))
         slow = batch.take(best[latency[best] >= 0])

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from ior_nb.aggregate import Amounts
+from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.sheet import ACTIVITY, Ranked, no_activity
 from ior_nb.sinks.statsengine.table import OVERFLOW, Table, best
 
@@ -21,24 +23,34 @@ MAXIMA: Final = ("max",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """The columns of a batch as statistics need them; arrays are int64, shape (n,), unless said otherwise."""
+    """What statistics need of the rows of a batch."""
 
     latency: np.ndarray
-    """0 where the call has none."""
-    read: np.ndarray | None
-    """Bytes read; None where no row has any."""
-    written: np.ndarray | None
-    """Bytes written; None where no row has any."""
-    fetched: np.ndarray
+    """Of each, int64; 0 where the call has none."""
+    read: Amounts
+    """Bytes read."""
+    written: Amounts
+    """Bytes written."""
+    fetched: Amounts
     """Bytes devices had to read."""
-    fetching: np.ndarray
-    """Numbers of the rows that have any."""
-    faults: np.ndarray
-    """Numbers of the rows that are faults on mapped files."""
+    faulted: Amounts
+    """Bytes that faults on mapped files read."""
     failed: np.ndarray
     """Numbers of the rows that failed."""
     untimed: np.ndarray
     """Numbers of the rows without a latency."""
+
+    def among(self, which: np.ndarray) -> Part:
+        """Return that of some rows, by their numbers in ascending order."""
+        return Part(
+            latency=self.latency[which],
+            read=self.read.among(which),
+            written=self.written.among(which),
+            fetched=self.fetched.among(which),
+            faulted=self.faulted.among(which),
+            failed=rows_of(np.isin(which, self.failed)),
+            untimed=rows_of(np.isin(which, self.untimed)),
+        )
 
 
 def add(table: Table, entries: np.ndarray, part: Part, *, read: bool = True) -> None:
@@ -53,14 +65,11 @@ def add(table: Table, entries: np.ndarray, part: Part, *, read: bool = True) -> 
     table.add("count", entries, 1)
     table.add("latency", entries, part.latency)
     table.raise_to("max", entries, part.latency)
-    if part.read is not None and read:
-        table.add("read", entries, part.read)
-    if part.written is not None:
-        table.add("written", entries, part.written)
-    if len(part.fetching) and read:
-        table.add("fetched", entries[part.fetching], part.fetched[part.fetching])
-    if len(part.faults) and part.read is not None:
-        table.add("faulted", entries[part.faults], part.read[part.faults])
+    if read:
+        table.add_some("read", entries, part.read)
+        table.add_some("fetched", entries, part.fetched)
+    table.add_some("written", entries, part.written)
+    table.add_some("faulted", entries, part.faulted)
     if len(part.failed):
         table.add("errors", entries[part.failed], 1)
     if len(part.untimed):
@@ -71,14 +80,14 @@ def add_to_one(table: Table, entry: int, part: Part) -> None:
     """Add a batch, at least a row, to one entry."""
     columns = table.columns
     columns["max"][entry] = max(columns["max"][entry], part.latency.max())
-    for name, values in (
-        ("latency", part.latency),
+    columns["latency"][entry] += part.latency.sum()
+    for name, some in (
         ("read", part.read),
         ("written", part.written),
-        ("fetched", part.fetched[part.fetching]),
-        ("faulted", None if part.read is None else part.read[part.faults]),
+        ("fetched", part.fetched),
+        ("faulted", part.faulted),
     ):
-        columns[name][entry] += 0 if values is None else values.sum()
+        columns[name][entry] += some.values.sum()
     for name, count in (("count", part.latency), ("errors", part.failed), ("untimed", part.untimed)):
         columns[name][entry] += len(count)
 

@@ -59,10 +59,9 @@ class Files:
         entries = self._entries(self.paths.codes(codes, paths))
         add(self.table, entries, part, read=sources is None)
         if sources is not None:
-            for name, values in (("read", part.read), ("fetched", part.fetched)):
-                rows = rows_of(values) if values is not None else ()
-                if values is not None and len(rows):
-                    self.table.add(name, self._entries(self.paths.codes(sources[rows], paths)), values[rows])
+            for name, some in (("read", part.read), ("fetched", part.fetched)):
+                if len(some.rows):
+                    self.table.add(name, self._entries(self.paths.codes(sources[some.rows], paths)), some.values)
 
     def _forget_strings(self) -> None:
         """Drop the names of files and directories that have no entry any more."""

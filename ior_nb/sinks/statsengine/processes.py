@@ -140,7 +140,7 @@ class Processes:
                     if not lives.ends[pid]:
                         del lives.ends[pid]
                         lives.waiting[pid] = False
-            self._add(pids[chosen], tids[chosen], comms[chosen], ppids[chosen], _rows_of(part, chosen))
+            self._add(pids[chosen], tids[chosen], comms[chosen], ppids[chosen], part.among(chosen))
 
     def _add(self, pids: np.ndarray, tids: np.ndarray, comms: np.ndarray, ppids: np.ndarray, part: Part) -> None:
         entries = self.table.entries(pids)
@@ -162,17 +162,3 @@ class Processes:
                 label[entries[rows]] = comms[rows]
             rows = rows_of(differs & (label.take(entries) == 0))[::-1]
             label[entries[rows]] = comms[rows]
-
-
-def _rows_of(part: Part, rows: np.ndarray) -> Part:
-    """Return some rows, ascending, of a part."""
-    return Part(
-        latency=part.latency[rows],
-        read=None if part.read is None else part.read[rows],
-        written=None if part.written is None else part.written[rows],
-        fetched=part.fetched[rows],
-        fetching=rows_of(np.isin(rows, part.fetching)),
-        faults=rows_of(np.isin(rows, part.faults)),
-        failed=rows_of(np.isin(rows, part.failed)),
-        untimed=rows_of(np.isin(rows, part.untimed)),
-    )
