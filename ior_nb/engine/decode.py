@@ -27,6 +27,7 @@ from ior_nb.engine.roles import (
     PROBES,
     RESULT_FD,
     ROLE,
+    elsewhere,
     has,
 )
 from ior_nb.engine.spent import Spent
@@ -46,6 +47,9 @@ EVENT: Final = np.dtype(
 
 _OF_SIZE: Final = has("size") | has("msghdr")
 _SIZED: Final = _OF_SIZE & (CLASS > 0)
+# All bits where it is so: `np.where` takes ten times as long as `&` where rows differ at random.
+_MOVING: Final = -(CLASS > 0).astype(np.int64)
+_UNPOSITIONED: Final = -(~POSITIONED).astype(np.int64)
 _EFAULT: Final = 14
 _PAGE_FAULT: Final = BY_NAME["page_fault"].number
 _MSG_PEEK: Final = 2
@@ -56,6 +60,7 @@ _STATES: Final = np.uint8(wire.EF_IN_FLIGHT | wire.EF_REFUSED | wire.EF_NO_RETUR
 """Flags that say another state than "done"."""
 _NO_ROWS: Final = np.empty(0, np.int64)
 _WORDS: Final = EVENT.itemsize // 8
+_NAMED: Final = EVENT.fields["names"][1] // 8 if EVENT.fields else 0
 _BLOCK: Final = 512
 """Records turned to columns at once: they and their columns fit into the nearest caches, a frame does not."""
 
@@ -100,8 +105,10 @@ class _Records:
             words[:, at : at + len(block)] = block.T
             at += len(block)
         self.raw = {name: _field(words, *place[:2]) for name, place in (EVENT.fields or {}).items()}
-        self.bits = np.bitwise_or.reduce(words, axis=1).view(EVENT)[0]
-        """One record with the bits that any has: a field that is 0 in it is 0 in all."""
+        bits = np.zeros(_WORDS, "<u8")
+        bits[_NAMED:] = [np.bitwise_or.reduce(word) for word in words[_NAMED:]]
+        self.bits = bits.view(EVENT)[0]
+        """One record with the bits that any has: a field from `names` on that is 0 in it is 0 in all."""
         # Index arrays of the machine's own width: `take` then needs no conversion.
         self.nr = np.minimum(self.raw["nr"], wire.SPECS - 1).astype(np.intp)
         self.kinds = _kinds((np.bincount(self.nr, minlength=wire.SPECS) > 0).tobytes())
@@ -121,14 +128,13 @@ class _Records:
         rows = rows_of(has(role).take(self.nr))
         return rows, self.raw["args"][rows, index.take(self.nr.take(rows))].astype(dtype)
 
-    def column(self, role: str, absent: int, dtype: str) -> np.ndarray:
-        """Return the argument of that role as a whole column."""
-        values: np.ndarray | int = absent
-        table = ROLE[role]
+    def column(self, role: str, dtype: str) -> np.ndarray:
+        """Return the argument of that role as a whole column, -1 where a call has none."""
+        values = np.full(self.count, -1, dtype)
         for index in self.kinds.arguments.get(role, ()):
-            given = self.raw["args"][:, index].astype(dtype)
-            values = np.where((table == index).take(self.nr), given, np.asarray(values, dtype))
-        return values if isinstance(values, np.ndarray) else np.full(self.count, absent, dtype)
+            given = self.raw["args"][:, index].view(dtype)[:: 8 // values.itemsize]
+            values &= given | elsewhere(role, index, dtype).take(self.nr)
+        return values
 
     def fill(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
         """Write values into some rows of a column; the others keep what the schema says for "does not apply"."""
@@ -181,8 +187,8 @@ class Decoder:
         self._untimed = np.int32(self.tables["state"].intern("untimed"))
         self._operations = np.r_[np.int32(0), self.tables["epoll_op"].intern_many(["ADD", "DEL", "MOD"])]
         kinds = self.tables["file_kind"]
-        self._seekable = np.zeros(len(kinds), bool)
-        self._seekable[kinds.intern_many(["file", "block", "directory"])] = True
+        self._unseekable = np.full(len(kinds), -1)
+        self._unseekable[kinds.intern_many(["file", "block", "directory"])] = 0
 
     def events(self, *payloads: bytes) -> EventBatch:
         """Decode EVENTS frames; every name they use has come before.
@@ -288,9 +294,10 @@ class Decoder:
         r.fill("probe", failed[probe], np.ones(int(probe.sum()), bool))
 
     def _descriptors(self, r: _Records) -> None:
-        fd = r.columns["fd"] = r.column("fd", -1, "int32")
+        fd = r.columns["fd"] = r.column("fd", "<i4")
         if r.kinds.descriptors:
-            rows = rows_of(RESULT_FD.take(r.nr) & (r.ret >= 0) & (r.raw["flags"] & wire.EF_NO_RETURN == 0))
+            rows = rows_of(RESULT_FD.take(r.nr))
+            rows = rows[(r.ret[rows] >= 0) & (r.raw["flags"][rows] & wire.EF_NO_RETURN == 0)]
             fd[rows] = r.ret[rows]
         if r.any("fds_out"):
             rows = rows_of(has("fds_out")[r.nr] & (r.ret == 0))
@@ -300,11 +307,12 @@ class Decoder:
 
     def _bytes(self, r: _Records) -> None:
         """Bytes asked for, and bytes moved: the rule of `payload` in bpf/exit.c, over columns."""
-        requested = r.columns["requested_bytes"] = r.column("size", -1, "int64")
+        requested = r.columns["requested_bytes"] = r.column("size", "<i8")
         for role in ("iovec", "msghdr"):
             rows, _ = r.words(role)
             requested[rows] = r.extra[rows]
-        moved = np.maximum(r.ret, 0) * (CLASS > 0).take(r.nr)
+        moved = np.maximum(r.ret, 0)
+        moved &= _MOVING.take(r.nr)
         rows, _ = r.words("mmsghdr")
         moved[rows] = np.where(r.ret[rows] > 0, np.maximum(r.extra[rows], 0), 0)  # the result counts messages
         rows, message_flags = r.words("recv_flags")
@@ -319,12 +327,14 @@ class Decoder:
         r.columns["bytes"] = moved.view(np.uint64)
 
     def _positions(self, r: _Records) -> None:
-        good = POSITIONED.take(r.nr) & self._seekable.take(r.columns["file_kind"])
-        r.columns["offset"] = np.where(good, r.raw["pos"], -1)
+        offset = _UNPOSITIONED.take(r.nr)
+        offset |= self._unseekable.take(r.columns["file_kind"])
+        offset |= r.raw["pos"]
+        r.columns["offset"] = offset
         if r.any("fd2"):
             two = has("fd2").take(r.nr)
             source = self.names.kinds.take(self.names.file_places.find(r.raw["file2"]))
-            r.columns["old_offset"] = np.where(two & self._seekable[source], r.extra, -1)
+            r.columns["old_offset"] = np.where(two & (self._unseekable[source] == 0), r.extra, -1)
 
     def _paths(self, r: _Records) -> None:
         """Fill path_arg and old_file, and file where no descriptor names it."""

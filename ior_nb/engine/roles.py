@@ -23,6 +23,7 @@ __all__ = [
     "PROBES",
     "RESULT_FD",
     "ROLE",
+    "elsewhere",
     "has",
 ]
 
@@ -76,6 +77,13 @@ EMPTY_PATH2: Final = _empty_path(link_flags=_AT_EMPTY_PATH, move_flags=4)
 def has(role: str) -> np.ndarray:
     """Return which calls have an argument of that role: bool, by syscall number."""
     table: np.ndarray = ROLE[role] >= 0
+    return table
+
+
+@functools.cache
+def elsewhere(role: str, index: int, dtype: str) -> np.ndarray:
+    """Return a mask by syscall number: 0 where that argument plays that role, all bits where it does not."""
+    table: np.ndarray = -(ROLE[role] != index).astype(dtype)
     return table
 
 
