@@ -18,6 +18,7 @@ __all__ = [
     "WORDS",
     "Spent",
     "amount",
+    "may_wait",
     "reasons",
     "slept",
     "wait_rows",
@@ -100,6 +101,14 @@ def _total(column: np.ndarray) -> int:
 
 WAITED: Final = ("syscall", "file_kind", "latency_ns", "state", "wait_other_ns")
 """The columns of `wait_rows` and `waiting`."""
+
+
+def may_wait(batch: EventBatch, at: np.ndarray) -> bool:
+    """Tell whether some row may be one of `wait_rows`; `at` is `waits_at` of the calls there are."""
+    slept = batch["wait_other_ns"]
+    if not is_one_value(slept) or (slept[:1] > 0).any():
+        return True
+    return bool((at == _ALWAYS if len(slept) and not slept[0] else at > 0).any())
 
 
 def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:

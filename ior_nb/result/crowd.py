@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import Moved
+from ior_nb.aggregate import Reading
 from ior_nb.aggregate.hosts import Hosts
 from ior_nb.aggregate.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
@@ -41,14 +41,15 @@ class Crowd:
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
 
-    def add(self, batch: EventBatch, moved: Moved) -> None:
+    def add(self, reading: Reading) -> None:
         """Count rows."""
+        batch = reading.batch
         for host, which in self._hosts.of(batch):
             one = self._of.setdefault(host, _OfHost())
             if isinstance(which, slice):
-                one.add(batch, moved)
+                one.add(reading)
             else:
-                one.add(batch.take(which), moved.among(which))
+                one.add(Reading(batch.take(which)))
 
     def children(self) -> Children:
         """Return those whose parent is another one."""
@@ -74,10 +75,9 @@ class _OfHost:
     def __len__(self) -> int:
         return len(self._pids) - 1 + len(self._strange)
 
-    def add(self, batch: EventBatch, moved: Moved) -> None:
+    def add(self, reading: Reading) -> None:
         """Count rows."""
-        pids = batch["pid"].astype(np.intp)
-        most = int(pids.max())
+        batch, pids, most = reading.batch, reading.pid, reading.highest_pid
         self._places = grown(self._places, min(most + 1, _PIDS))
         if most >= len(self._places):
             strange = pids >= len(self._places)
@@ -90,8 +90,8 @@ class _OfHost:
         at = at.astype(np.intp)
         count = len(self._pids)
         self._sums.columns["calls"][:count] += np.bincount(at, minlength=count)
-        self._sums.add_some("read", at, moved.read)
-        self._sums.add_some("written", at, moved.written)
+        self._sums.add_some("read", at, reading.moved.read)
+        self._sums.add_some("written", at, reading.moved.written)
         main = rows_of(batch["tid"] == batch["pid"])
         last = np.full(count, -1, np.int64)
         last[at.take(main)] = main  # the last one stays

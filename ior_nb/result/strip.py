@@ -58,11 +58,11 @@ class Slots:
             waits: numbers of the rows that waited.
         """
         times = reading.batch["time_ns"]
-        latest = int(times.max())
+        first, latest = reading.span
         times = (times if latest <= _LATEST else np.minimum(times, np.uint64(_LATEST))).view(np.int64)
         begins = times[waits]
         ends = begins + np.clip(reading.latency[waits], 0, _LATEST - begins)
-        self._make_room(int(times.min()), max(min(latest, _LATEST), int(ends.max(initial=0))))
+        self._make_room(min(first, _LATEST), max(min(latest, _LATEST), int(ends.max(initial=0))))
         at = times >> self._shift
         at -= self._first
         self._sums[0] += np.bincount(at, minlength=_FINE)

@@ -22,9 +22,7 @@ from ior_nb.aggregate import (
     fault_rows,
     source_files,
     uses,
-    wait_rows,
     waiting,
-    waits_at,
     ways,
 )
 from ior_nb.real import Lock
@@ -43,7 +41,7 @@ from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.host import HostCounts
-from ior_nb.runtime.index import rows_of
+from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.mine import MINE, NONE, PIPE, SOCKET, SYSTEM, kind_of
 from ior_nb.runtime.text import middle_cut
 
@@ -53,7 +51,7 @@ TOP: Final = 10
 """Rows of a table at most."""
 _KERNELS: Final = ("/proc/", "/sys/", "/dev/")
 """Files nobody wrote: no news that they were read."""
-_OF_FILES: Final = ("calls", "read", "written", "latency", "fetched", "used", "failed", "missing", "kind", "faulted")
+_OF_FILES: Final = ("calls", "read", "written", "latency", "fetched", "failed", "missing", "kind", "faulted")
 _WAITED: Final = ("wait_device_ns", "wait_lock_ns")
 """Waits that are for a file."""
 _FILES: Final = 1 << 18
@@ -79,6 +77,7 @@ class Tally:
         self._call_names, self._file_names = Recoder(), Recoder()
         self._calls = Sums(("calls", "errors", "probes", "bytes", "latency_ns", "waiting", "max"))
         self._files = Sums((*_OF_FILES, *_WAITED))
+        self._used = np.zeros(64, bool)  # files, and not only looked at
         self._spent = Spent()
         self._dropped = 0  # files
         # (syscall, 1 for a probe, ret) -> count, file of the last
@@ -88,7 +87,7 @@ class Tally:
         self._crowd, self._slots, self._talks, self._labelled = Crowd(), Slots(), Talks(), Labelled()
         self._slow, self._waits = Longest(), Longest()
         self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
-        self._waits_at = self._uses = np.zeros(0, np.int8)
+        self._uses = np.zeros(0, np.int8)
 
     def add(self, batch: EventBatch) -> None:
         """Count these rows. Calls in flight count as calls, without a latency."""
@@ -97,20 +96,21 @@ class Tally:
                 self._add(batch)
 
     def _add(self, batch: EventBatch) -> None:
-        reading, paths = Reading(batch), batch.tables["file"]
+        reading, paths = Reading.of(batch), batch.tables["file"]
         calls = self._call_names.codes(reading.calls, batch.tables["syscall"])
         seen = reading.files
         # Of the machine's own width: what adds and looks up by them then needs no conversion.
         file = self._file_names.codes(seen, paths).astype(np.intp)
         names = self._call_names.own
         if self._ways.shape[1] < len(names):
-            self._ways, self._waits_at, self._uses = ways(names), waits_at(names), uses(names)
+            self._ways, self._uses = ways(names), uses(names)
         self._calls.grow(len(names))
         self._files.grow(len(self._file_names.own))
+        self._used = grown(self._used, len(self._file_names.own))
         self._add_calls(reading, calls)
         self._add_files(reading, calls, file)
         self._spent.add(batch, reading.latency)
-        self._crowd.add(batch, reading.moved)
+        self._crowd.add(reading)
         self._talks.add(batch, reading.moved)
         self._labelled.add(batch, reading)
         for probe, rows in enumerate((reading.failed, reading.probes)):
@@ -154,24 +154,24 @@ class Tally:
     def _use(self, reading: Reading, uses_of: np.ndarray, file: np.ndarray) -> None:
         """Note which files are used, and not only looked at."""
         batch = reading.batch
-        rows = rows_of(self._files.columns["used"].take(file) == 0)
+        rows = rows_of(~self._used.take(file))
         how, folder = reading.of_calls(uses_of, rows), batch.tables["file_kind"].code("directory")
         used = how == 2
         used |= (how == 1) & (batch["file_kind"][rows] != folder) if folder else how == 1
         used &= ~batch["probe"][rows]
-        self._files.columns["used"][file[rows[used]]] = 1
+        self._used[file[rows[used]]] = True
 
     def _wait(self, reading: Reading, calls: np.ndarray) -> None:
         """Note which rows waited, how long, and which took longest of those that did and of the others."""
         batch, latency = reading.batch, reading.latency
-        waits = wait_rows(batch, reading.of_calls(self._waits_at[calls]))
+        waits = reading.waits
         rows = rows_of(waits)
         slept = waiting(batch, waits)
         self._slots.add(reading, rows)
         if not is_one_value(slept) or slept[0]:
             self._calls.columns["waiting"][calls] += reading.by_call(slept)
         if len(rows):
-            self._waits.add(batch.take(rows), latency[rows])
+            self._waits.add(batch, latency[rows], rows)
             latency = np.where(waits, -1, latency)
         self._slow.add(batch, latency)
 
@@ -207,7 +207,10 @@ class Tally:
         best = self._ranked_files()
         kept = np.append(0, best[: _FILES // 2])
         self._dropped += len(best) - len(kept) + 1
-        self._files.keep(kept, self._file_names.keep(kept))
+        codes, used = self._file_names.keep(kept), np.zeros_like(self._used)
+        self._files.keep(kept, codes)
+        used[codes] = self._used[kept]
+        self._used = used
 
     def _ranked_files(self) -> np.ndarray:
         """Return the files that were used, the best first."""
@@ -304,13 +307,13 @@ class Tally:
     def _overview(self, ranked: np.ndarray, window: tuple[int, int], home: str) -> Overview:
         names = self._file_names.own.at(ranked)
         kinds = self._kinds(ranked)
-        found = {name: column[ranked] for name, column in self._files.columns.items()}
+        found = {name: column[ranked] for name, column in (*self._files.columns.items(), ("used", self._used))}
         sums = np.array([found[name] for name in ("calls", "read", "written")])
         mine = kinds == MINE
         # Where nothing is the user's own, he meant what is the system's.
-        meant = mine if (mine & (found["used"] + found["missing"] > 0)).any() else mine | (kinds == SYSTEM)
+        meant = mine if (mine & (found["used"] | (found["missing"] > 0))).any() else mine | (kinds == SYSTEM)
         gone = meant & (found["missing"] > 0) & (found["read"] + found["written"] == 0)
-        used = mine & ~gone & (found["used"] > 0)
+        used = mine & ~gone & found["used"]
 
         def named(which: np.ndarray) -> list[str]:
             return [names[at] for at in rows_of(which)[:NAMED].tolist()]

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import Reading, waits_at, ways
+from ior_nb.aggregate import Reading, ways
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.sheet import RECENT, Totals
@@ -113,7 +113,6 @@ class Calls:
     Attributes:
         names, families: by entry.
         reads, writes: 1 where the call's bytes count as read, as written; by entry.
-        waits: whether the call waits, as `waits_at` has it; by entry.
         columns: int64 by entry; `count` has all rows, `untimed` those without a latency.
         histogram: log-linear, shape (entries, BUCKETS).
         recent: calls of each entry in the slots of the sliding window.
@@ -132,7 +131,6 @@ class Calls:
         }
         self.columns["min"][:] = _NEVER
         self.reads, self.writes = np.zeros(64, np.int64), np.zeros(64, np.int64)
-        self.waits = np.zeros(64, np.int8)
         self.histogram = np.zeros((64, BUCKETS), np.int64)
         self.errnos = Table(("count",), limit=1 << 16)
         self.recent = Series(64, RECENT)
@@ -160,12 +158,10 @@ class Calls:
             self.columns = {column: grown(values, self.used) for column, values in self.columns.items()}
             self.columns["min"][before:] = _NEVER
             self.reads, self.writes = grown(self.reads, self.used), grown(self.writes, self.used)
-            self.waits = grown(self.waits, self.used)
             more = np.zeros((len(self.reads) - before, BUCKETS), np.int64)
             self.histogram = np.concatenate([self.histogram, more])
             self.recent.widen(len(self.reads))
         self.reads[entry], self.writes[entry] = ways([name])[:, 0]
-        self.waits[entry] = waits_at([name])[0]
         return entry
 
     def entries(self, reading: Reading) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate import Reading
 from ior_nb.runtime import Recoder, StringTable
 from ior_nb.runtime.index import grown, rows_of
 from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, Part, add
@@ -107,15 +108,15 @@ class Processes:
         over[1:] |= self.lives.waiting.take(pids[1:])
         return over
 
-    def add(
-        self, pids: np.ndarray, tids: np.ndarray, times: np.ndarray, comms: np.ndarray, ppids: np.ndarray, part: Part
-    ) -> None:
+    def add(self, reading: Reading, comms: np.ndarray, part: Part) -> None:
         """Add a batch; `comms` are codes of the attribute of that name."""
-        if int(pids.max()) > MAX_PID:
+        pids, highest = reading.pid, min(reading.highest_pid, MAX_PID)
+        tids, ppids, times = (reading.batch[name] for name in ("tid", "ppid", "time_ns"))
+        if highest < reading.highest_pid:
             pids = np.where(pids > MAX_PID, 0, pids)
-        self.lives.grow(int(pids.max()))
+        self.lives.grow(highest)
         if self.lives.ends and self.lives.waiting.take(pids).any():
-            self._add_in_lives(pids, tids, times, comms, ppids, part)
+            self._add_in_lives(pids, tids, times.view(np.int64), comms, ppids, part)
         else:
             self._add(pids, tids, comms, ppids, part)
 

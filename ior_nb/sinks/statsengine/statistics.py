@@ -17,7 +17,6 @@ from ior_nb.aggregate import (
     fault_rows,
     gapless,
     source_files,
-    wait_rows,
     waiting,
 )
 from ior_nb.real import Lock
@@ -148,7 +147,7 @@ class Statistics:
             self._count(batch)
 
     def _count(self, batch: EventBatch) -> None:
-        calls, tables, times, reading = self._calls, batch.tables, _signed(batch["time_ns"]), Reading(batch)
+        calls, tables, times, reading = self._calls, batch.tables, _signed(batch["time_ns"]), Reading.of(batch)
         entries = calls.entries(reading)
         latency, (read, written), faults = reading.latency, reading.moved, rows_of(fault_rows(batch))
         part = Part(
@@ -162,13 +161,13 @@ class Statistics:
         )
         calls.add(reading, entries)
         self._spent.add(batch, latency)
-        self._waited += self._waited_in(reading, calls.waits[entries])
+        self._waited += _total(waiting(batch, reading.waits))
         timed = latency if reading.timed is None else latency[reading.timed]
         self._decades += decades_of(timed)
         self._files.add(reading.files, tables["file"], part, self._sources(reading, entries))
         self._lines.add(batch["stack"], tables["stack"], part)
         comms = self._processes.named(batch["comm"], tables["comm"])
-        self._processes.add(batch["pid"].astype(np.int64), batch["tid"], times, comms, batch["ppid"], part)
+        self._processes.add(reading, comms, part)
         gaps, firsts = _signed(batch["gap_ns"]), gapless(batch)
         gaps = gaps[~firsts] if firsts.any() else gaps
         self._gap_decades += decades_of(gaps)
@@ -187,7 +186,7 @@ class Statistics:
         self._address += sums["address"]
         self._gap_total += sums["gap"]
         self._gaps += sums["gaps"]
-        first, last = int(times.min()), int(times.max())
+        first, last = reading.span
         self._last = max(self._last, last)
         if (slot := first // SLOT_NS) == last // SLOT_NS:
             self._series.add(slot, np.array([sums[name] for name in MEASURES]))
@@ -198,13 +197,6 @@ class Statistics:
             slots = times // SLOT_NS
             calls.add_recent(reading.of_calls(entries), slots)
             self._add_to_series(batch, slots, part, sums)
-
-    def _waited_in(self, reading: Reading, waits: np.ndarray) -> int:
-        """Return how long rows waited for somebody else; `waits` is what `waits_at` says of their calls."""
-        batch, slept = reading.batch, reading.batch["wait_other_ns"]
-        if is_one_value(slept) and (slept[0] >= 0 or not waits.any()):
-            return max(int(slept[0]), 0) * len(batch)
-        return int(waiting(batch, wait_rows(batch, reading.of_calls(waits))).sum())
 
     def _sources(self, reading: Reading, entries: np.ndarray) -> np.ndarray | None:
         """Return the file whose bytes each row read; None where it is its own for all that moved any."""
