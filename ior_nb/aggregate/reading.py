@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from ior_nb.aggregate.rows import latencies, waits_at, ways
+from ior_nb.aggregate.rows import fault_rows, latencies, source_files, waits_at, ways
 from ior_nb.aggregate.spent import may_wait, wait_rows
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import is_one_value, repeated
@@ -18,6 +18,8 @@ from ior_nb.runtime.peers import seen_files
 __all__ = ["Amounts", "Moved", "Reading", "amounts"]
 
 _NO_ROWS: Final = np.zeros(0, np.intp)
+_FAR: Final = 128
+"""So many times as many ids as rows are looked through for those that occur, in less time than rows are sorted."""
 _HELD: Final[WeakValueDictionary[int, Reading]] = WeakValueDictionary()
 """Readings by the identity of their batches, which they keep alive."""
 
@@ -29,16 +31,6 @@ class Amounts(NamedTuple):
     """Their numbers, ascending."""
     values: np.ndarray
     """Of each of them, int64."""
-
-    def among(self, which: np.ndarray) -> Amounts:
-        """Return those of some rows, ascending, by their places among these."""
-        mine = np.flatnonzero(np.isin(self.rows, which))
-        return Amounts(np.searchsorted(which, self.rows[mine]), self.values[mine])
-
-    def of(self, which: np.ndarray) -> Amounts:
-        """Return those of some rows, by the numbers they have."""
-        mine = np.flatnonzero(np.isin(self.rows, which))
-        return Amounts(self.rows[mine], self.values[mine])
 
     def spread(self, count: int) -> np.ndarray:
         """Return what each of `count` rows has, 0 where it has none."""
@@ -56,8 +48,35 @@ class Moved(NamedTuple):
 
 def amounts(column: np.ndarray) -> Amounts:
     """Return the rows in which a column of numbers is above 0."""
-    rows = _NO_ROWS if is_one_value(column) and not column[:1].any() else rows_of(column > 0)
+    rows = _NO_ROWS if is_one_value(column) and len(column) and column[0] <= 0 else rows_of(column > 0)
     return Amounts(rows, column[rows])
+
+
+class By(NamedTuple):
+    """Sums of a batch."""
+
+    process: np.ndarray
+    """For each of `Reading.pids`."""
+    call: np.ndarray
+    """For each of `Reading.calls`."""
+
+
+def _numbered(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct ids, ascending, and which of them each is; both as wide as what looks up by them needs it."""
+    lowest, highest = int(ids.min()), int(ids.max())
+    if lowest == highest:
+        return np.array([lowest], np.intp), np.zeros(len(ids), np.intp)
+    if highest - lowest > _FAR * len(ids):
+        distinct, numbers = np.unique(ids, return_inverse=True)
+        return distinct.astype(np.intp), numbers
+    places = ids.astype(np.intp)
+    places -= lowest
+    seen = np.zeros(highest - lowest + 1, bool)
+    seen[places] = True
+    distinct = rows_of(seen)
+    number = np.empty(len(seen), np.intp)
+    number[distinct] = np.arange(len(distinct))
+    return distinct + lowest, number.take(places)
 
 
 class Reading:
@@ -115,17 +134,28 @@ class Reading:
         times = self.batch["time_ns"]
         return int(times.min()), int(times.max())
 
-    @cached_property
-    def pid(self) -> np.ndarray:
-        """The id of each row's process, as wide as what looks up by it needs it."""
-        return self.batch["pid"].astype(np.intp)
+    # ---- by process, and by system call
 
     @cached_property
-    def highest_pid(self) -> int:
-        """The highest of these ids."""
-        return int(self.batch["pid"].max())
+    def _numbered(self) -> tuple[np.ndarray, np.ndarray]:
+        return _numbered(self.batch["pid"])
 
-    # ---- by system call
+    @property
+    def pids(self) -> np.ndarray:
+        """The ids of processes that occur, ascending."""
+        return self._numbered[0]
+
+    @property
+    def process(self) -> np.ndarray:
+        """Which of `pids` each row is of."""
+        return self._numbered[1]
+
+    @cached_property
+    def first_rows(self) -> np.ndarray:
+        """The first row of each of `pids`."""
+        first = np.zeros(len(self.pids), np.intp)
+        first[self.process[::-1]] = np.arange(len(self.batch))[::-1]  # of several for one numpy keeps the last
+        return first
 
     @cached_property
     def call(self) -> np.ndarray:
@@ -133,61 +163,120 @@ class Reading:
         return self.batch["syscall"].astype(np.intp)
 
     @cached_property
-    def _counts(self) -> np.ndarray:
-        return np.bincount(self.call)
-
-    @cached_property
     def calls(self) -> np.ndarray:
         """The codes of system calls that occur, ascending."""
-        return rows_of(self._counts)
+        return rows_of(self._counts[1])
 
     @cached_property
-    def counts(self) -> np.ndarray:
-        """How many rows are of each of `calls`."""
-        return self._counts.take(self.calls)
+    def names(self) -> list[str]:
+        """What each of `calls` is called."""
+        return self.batch.tables["syscall"].at(self.calls)
 
-    def by_call(self, values: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return the sums of values of all rows, or of some, for each of `calls`."""
-        sums = np.zeros(len(self._counts), np.int64)
-        np.add.at(sums, self.call if rows is None else self.call.take(rows), values)
-        return sums.take(self.calls)
-
-    def count_by_call(self, rows: np.ndarray) -> np.ndarray:
-        """Return how many of some rows are of each of `calls`."""
-        return np.bincount(self.call.take(rows), minlength=len(self._counts)).take(self.calls)
+    @cached_property
+    def _ways(self) -> np.ndarray:
+        return ways(self.names)
 
     def of_calls(self, values: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Return for all rows, or for some, what there is for each of `calls`."""
-        known = np.zeros(len(self._counts), values.dtype)
+        known = np.zeros(self._codes, values.dtype)
         known[self.calls] = values
         return known.take(self.call if rows is None else self.call.take(rows))
 
     @cached_property
-    def latency_by_call(self) -> np.ndarray:
-        """How long the calls of each of `calls` took together."""
-        return self.by_call(self.latency)
+    def _codes(self) -> int:
+        return len(self.batch.tables["syscall"])
 
     @cached_property
+    def _pairs(self) -> np.ndarray | None:
+        """A number for each pair of a process and a code of a call; None where those are more than there are rows."""
+        if len(self.pids) == 1:
+            return self.call
+        few = len(self.pids) * self._codes <= len(self.batch)
+        return self.process * self._codes + self.call if few else None
+
+    @cached_property
+    def _counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """How many rows are of each of `pids`, of each code of a call, and of each pair of them."""
+        if self._pairs is None:
+            by_process = np.bincount(self.process, minlength=len(self.pids))
+            return by_process, np.bincount(self.call, minlength=self._codes), None
+        both = np.bincount(self._pairs, minlength=len(self.pids) * self._codes).reshape(-1, self._codes)
+        return both.sum(axis=1), both.sum(axis=0), both
+
+    def _by(self, how: np.ufunc, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return what there is of values, not negative, for each of `pids`, for each of `calls` and for both."""
+        if self._pairs is None:
+            by_process, by_call = np.zeros(len(self.pids), np.int64), np.zeros(self._codes, np.int64)
+            how.at(by_process, self.process, values)
+            how.at(by_call, self.call, values)
+            return by_process, by_call.take(self.calls), None
+        flat = np.zeros(len(self.pids) * self._codes, np.int64)
+        how.at(flat, self._pairs, values)
+        both = flat.reshape(-1, self._codes)[:, self.calls]
+        return how.reduce(both, axis=1), how.reduce(both, axis=0), both
+
+    @property
+    def counts(self) -> By:
+        """How many rows there are."""
+        return By(self._counts[0], self._counts[1].take(self.calls))
+
+    @cached_property
+    def latencies(self) -> By:
+        """How long calls took together."""
+        return By(*self._by(np.add, self.latency)[:2])
+
+    @cached_property
+    def longest(self) -> By:
+        """How long the longest took."""
+        return By(*self._by(np.maximum, self.latency)[:2])
+
+    @cached_property
+    def _bytes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        return self._by(np.add, self.batch["bytes"].view(np.int64))
+
+    @property
     def bytes_by_call(self) -> np.ndarray:
         """What the calls of each of `calls` moved, whichever way."""
-        return self.by_call(self.batch["bytes"].view(np.int64)) if self.moves else np.zeros_like(self.counts)
+        return self._bytes[1] if self.moves else np.zeros(len(self.calls), np.int64)
 
     @cached_property
-    def highest_by_call(self) -> np.ndarray:
-        """The longest latency of each of `calls`."""
-        most = np.zeros(len(self._counts), np.int64)
-        np.maximum.at(most, self.call, self.latency)
-        return most.take(self.calls)
+    def moved_by_process(self) -> tuple[np.ndarray, np.ndarray]:
+        """What each of `pids` read, and what it wrote."""
+        both = self._bytes[2] if self.moves else None
+        if both is None:
+            return self.by_process(self.moved.read), self.by_process(self.moved.written)
+        reads, writes = self._ways
+        return both @ reads, both @ writes
+
+    def by_process(self, some: Amounts) -> np.ndarray:
+        """Return the sums of what some rows have for each of `pids`."""
+        sums = np.zeros(len(self.pids), np.int64)
+        if len(some.rows):
+            np.add.at(sums, self.process.take(some.rows), some.values)
+        return sums
+
+    def by_call(self, values: np.ndarray) -> np.ndarray:
+        """Return the sums of values for each of `calls`."""
+        sums = np.zeros(self._codes, np.int64)
+        np.add.at(sums, self.call, values)
+        return sums.take(self.calls)
+
+    def count(self, rows: np.ndarray) -> By:
+        """Return how many some rows are."""
+        by_process = np.bincount(self.process.take(rows), minlength=len(self.pids))
+        return By(by_process, np.bincount(self.call.take(rows), minlength=self._codes).take(self.calls))
 
     def lowest_by_call(self, known: np.ndarray) -> np.ndarray:
         """Return the shortest latency of each of `calls`, or what is known of it where none is shorter."""
-        below = np.zeros(len(self._counts), np.int64)
+        below = np.zeros(self._codes, np.int64)
         below[self.calls] = known
         rows = rows_of(self.latency < below.take(self.call))  # few of them, after a while
         if len(self.untimed):
             rows = np.setdiff1d(rows, self.untimed, assume_unique=True)
         np.minimum.at(below, self.call[rows], self.latency[rows])
         return below.take(self.calls)
+
+    # ---- bytes, and waiting
 
     @cached_property
     def _moving(self) -> np.ndarray:
@@ -200,17 +289,33 @@ class Reading:
         return bool(self._moving.any())
 
     @cached_property
-    def names(self) -> list[str]:
-        """What each of `calls` is called."""
-        return self.batch.tables["syscall"].at(self.calls)
-
-    @cached_property
     def moved(self) -> Moved:
         """The bytes read and written."""
-        reads, writes = ways(self.names).astype(np.int8)
+        reads, writes = self._ways.astype(np.int8)
         way, count = self.of_calls(reads | writes << 1), self.batch["bytes"].view(np.int64)
         rows = [rows_of((way & bit != 0) & self._moving) for bit in (1, 2)]
         return Moved(*(Amounts(some, count.take(some)) for some in rows))
+
+    @cached_property
+    def sources(self) -> np.ndarray | None:
+        """The file whose bytes each row read, as a code; None where there are no transfers, so that it is `file`."""
+        transfers = self._ways.all(axis=0)
+        return source_files(self.batch, self.of_calls(transfers)) if transfers.any() else None
+
+    @cached_property
+    def fetched(self) -> Amounts:
+        """The bytes devices had to read."""
+        return amounts(self.batch["fetched_bytes"])
+
+    @cached_property
+    def faulted(self) -> Amounts:
+        """The bytes that faults on mapped files read."""
+        faults = rows_of(fault_rows(self.batch))
+        if not len(faults):
+            return Amounts(faults, faults)
+        rows, values = self.moved.read
+        mine = np.flatnonzero(np.isin(rows, faults))
+        return Amounts(rows[mine], values[mine])
 
     @cached_property
     def waits(self) -> np.ndarray:

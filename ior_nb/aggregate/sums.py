@@ -32,11 +32,14 @@ class Sums:
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.columns = {name: np.zeros(64, np.int64) for name in names}
+        self._size = 64
+        self.columns = {name: np.zeros(self._size, np.int64) for name in names}
 
     def grow(self, size: int) -> None:
         """Make room for numbers below `size`."""
-        self.columns = {name: grown(column, size) for name, column in self.columns.items()}
+        if size > self._size:
+            self.columns = {name: grown(column, size) for name, column in self.columns.items()}
+            self._size = min(map(len, self.columns.values()))
 
     def keep(self, kept: np.ndarray, codes: np.ndarray) -> None:
         """Forget all but the sums at `kept`, which are at `codes` from now on."""

@@ -77,35 +77,35 @@ class _OfHost:
 
     def add(self, reading: Reading) -> None:
         """Count rows."""
-        batch, pids, most = reading.batch, reading.pid, reading.highest_pid
+        batch, pids = reading.batch, reading.pids
+        most = int(pids[-1])
         self._places = grown(self._places, min(most + 1, _PIDS))
         if most >= len(self._places):
             strange = pids >= len(self._places)
             self._strange.update(pids[strange].tolist())
             pids = np.where(strange, 0, pids)
         at = self._places.take(pids)
-        if not at.min():
-            self._enter(batch, pids, rows_of((at == 0) & (pids > 0)))
+        new = rows_of((at == 0) & (pids > 0))
+        if len(new):
+            self._enter(batch, pids[new], reading.first_rows[new])
             at = self._places.take(pids)
-        at = at.astype(np.intp)
-        count = len(self._pids)
-        self._sums.columns["calls"][:count] += np.bincount(at, minlength=count)
-        self._sums.add_some("read", at, reading.moved.read)
-        self._sums.add_some("written", at, reading.moved.written)
+        read, written = reading.moved_by_process
+        for name, values in (("calls", reading.counts.process), ("read", read), ("written", written)):
+            self._sums.add(name, at, values)
         main = rows_of(batch["tid"] == batch["pid"])
-        last = np.full(count, -1, np.int64)
-        last[at.take(main)] = main  # the last one stays
-        self._name(batch, rows_of(last >= 0), last[last >= 0])
+        last = np.full(len(pids), -1, np.int64)
+        last[reading.process.take(main)] = main  # the last one stays
+        named = rows_of(last >= 0)
+        self._name(batch, at[named], last[named])
 
     def _enter(self, batch: EventBatch, pids: np.ndarray, rows: np.ndarray) -> None:
-        """Give the processes of these rows places."""
-        found, first = np.unique(pids[rows], return_index=True)
-        places = np.arange(len(self._pids), len(self._pids) + len(found))
-        self._places[found] = places
-        self._pids += found.tolist()
-        self._parents += batch["ppid"][rows[first]].tolist()
+        """Give processes places; of each a row."""
+        places = np.arange(len(self._pids), len(self._pids) + len(pids))
+        self._places[pids] = places
+        self._pids += pids.tolist()
+        self._parents += batch["ppid"][rows].tolist()
         self._sums.grow(len(self._pids))
-        self._name(batch, places, rows[first])
+        self._name(batch, places, rows)
 
     def _name(self, batch: EventBatch, places: np.ndarray, rows: np.ndarray) -> None:
         self._sums.columns["name"][places] = self._names.codes(batch["comm"][rows], batch.tables["comm"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from ior_nb.aggregate import Reading, Sums
 from ior_nb.runtime import EventBatch, Recoder
-from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.batch import is_nothing
 
 __all__ = ["LabelRow", "Labelled"]
 
@@ -39,7 +39,7 @@ class Labelled:
     def add(self, batch: EventBatch, reading: Reading) -> None:
         """Count rows that have a label."""
         labels = batch["label"]
-        if not (labels[:1] if is_one_value(labels) else labels).any():
+        if is_nothing(labels) or not labels.any():
             return
         codes = self._names.codes(labels, batch.tables["label"]).astype(np.intp)
         self._sums.grow(len(self._names.own))

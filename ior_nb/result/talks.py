@@ -12,7 +12,7 @@ from ior_nb.aggregate.groups import pairs
 from ior_nb.aggregate.hosts import Apart
 from ior_nb.aggregate.replies import Replies
 from ior_nb.runtime import EventBatch, Recoder
-from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.batch import is_nothing
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.text import show_bytes, show_count, show_ns
 
@@ -62,7 +62,7 @@ class Talks:
     def add(self, batch: EventBatch, moved: Moved) -> None:
         """Count the bytes that sockets moved."""
         named = batch["peer"]
-        if not (named[:1] if is_one_value(named) else named).any():
+        if is_nothing(named) or not named.any():
             return
         peers = self._names.codes(named, batch.tables["peer"]).astype(np.intp)
         self._sums.grow(len(self._names.own))

@@ -20,7 +20,6 @@ from ior_nb.aggregate import (
     Sums,
     amounts,
     fault_rows,
-    source_files,
     uses,
     waiting,
     ways,
@@ -114,9 +113,10 @@ class Tally:
         self._talks.add(batch, reading.moved)
         self._labelled.add(batch, reading)
         for probe, rows in enumerate((reading.failed, reading.probes)):
-            keys = reading.of_calls(calls, rows).astype(np.intp) * 2 + probe
-            self._failed.append((keys, batch["ret"][rows], seen[rows], paths))
-            self._failures += len(rows)
+            if len(rows):
+                keys = reading.of_calls(calls, rows).astype(np.intp) * 2 + probe
+                self._failed.append((keys, batch["ret"][rows], seen[rows], paths))
+                self._failures += len(rows)
         if self._failures >= _FAILURES:
             self._add_errors()
         self._wait(reading, calls)
@@ -126,12 +126,13 @@ class Tally:
     def _add_calls(self, reading: Reading, calls: np.ndarray) -> None:
         """Add to the calls of each name; `calls` are the own codes of those of the batch."""
         columns = self._calls.columns
-        columns["calls"][calls] += reading.counts
-        columns["latency_ns"][calls] += reading.latency_by_call
+        columns["calls"][calls] += reading.counts.call
+        columns["latency_ns"][calls] += reading.latencies.call
         columns["bytes"][calls] += reading.bytes_by_call
-        columns["max"][calls] = np.maximum(columns["max"][calls], reading.highest_by_call)
-        columns["errors"][calls] += reading.count_by_call(reading.failed)
-        columns["probes"][calls] += reading.count_by_call(reading.probes)
+        columns["max"][calls] = np.maximum(columns["max"][calls], reading.longest.call)
+        for name, rows in (("errors", reading.failed), ("probes", reading.probes)):
+            if len(rows):
+                columns[name][calls] += reading.count(rows).call
 
     def _add_files(self, reading: Reading, calls: np.ndarray, file: np.ndarray) -> None:
         """Add to the file of each row."""
@@ -139,9 +140,9 @@ class Tally:
         files.add("calls", file, 1)
         files.add("latency", file, reading.latency)
         files.add_some("written", file, reading.moved.written)
-        read_from = self._read_from(reading, calls, file)
+        read_from = self._read_from(reading, file)
         files.add_some("read", read_from, reading.moved.read)
-        files.add_some("fetched", read_from, amounts(batch["fetched_bytes"]))
+        files.add_some("fetched", read_from, reading.fetched)
         self._use(reading, self._uses[calls], file)
         if len(wrong):
             files.add("failed", file[wrong], 1)
@@ -175,13 +176,11 @@ class Tally:
             latency = np.where(waits, -1, latency)
         self._slow.add(batch, latency)
 
-    def _read_from(self, reading: Reading, calls: np.ndarray, file: np.ndarray) -> np.ndarray:
+    def _read_from(self, reading: Reading, file: np.ndarray) -> np.ndarray:
         """Return the file whose bytes each row read."""
-        batch = reading.batch
-        transfers = self._ways.all(axis=0)[calls]
-        if not transfers.any():
+        batch, sources = reading.batch, reading.sources
+        if sources is None:
             return file
-        sources = source_files(batch, reading.of_calls(transfers))
         credited = rows_of(sources != batch["file"])
         file = file.copy()
         file[credited] = self._file_names.codes(sources[credited], batch.tables["file"])

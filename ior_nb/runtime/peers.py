@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime.batch import EventBatch, is_one_value
+from ior_nb.runtime.batch import EventBatch, is_nothing
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.rows import Piece, Rows
 
@@ -38,8 +38,7 @@ def peer_of(name: str) -> str:
 def seen_files(batch: EventBatch) -> np.ndarray:
     """Return what the files of rows are called where users read names, as codes of the table of `file`."""
     peers, files = batch["peer"], batch["file"]
-    rows = rows_of(peers) if peers[:1].any() or not is_one_value(peers) else peers[:0]
-    if not len(rows):
+    if is_nothing(peers) or not len(rows := rows_of(peers)):
         return files
     pairs, inverse = np.unique(peers[rows].astype(np.int64) << 32 | batch["socket"][rows], return_inverse=True)
     ends, sockets = batch.tables["peer"], batch.tables["socket"]

@@ -175,7 +175,7 @@ class Calls:
         for code in reading.calls[self._entry_of[reading.calls] < 0].tolist():
             family = reading.batch["family"][int((reading.call == code).argmax())]
             self._entry_of[code] = self._open(names[code], reading.batch.tables["family"][int(family)])
-        return self._entry_of[reading.calls]
+        return self._entry_of.take(reading.calls)
 
     def add(self, reading: Reading, entries: np.ndarray) -> None:
         """Add rows.
@@ -185,7 +185,7 @@ class Calls:
             entries: the entry of each of their calls; those without room share one.
         """
         batch, columns, failed = reading.batch, self.columns, reading.failed
-        sums = {"count": reading.counts, "latency": reading.latency_by_call, "bytes": reading.bytes_by_call}
+        sums = {"count": reading.counts.call, "latency": reading.latencies.call, "bytes": reading.bytes_by_call}
         for name, rows in (
             ("errors", failed),
             ("probes", rows_of(batch["probe"])),
@@ -193,7 +193,7 @@ class Calls:
             ("in_flight", rows_of(batch.in_flight) if len(reading.untimed) else reading.untimed),
         ):
             if len(rows):
-                sums[name] = reading.count_by_call(rows)
+                sums[name] = reading.count(rows).call
         for name, values in sums.items():
             np.add.at(columns[name], entries, values)
         if len(failed):
@@ -204,7 +204,7 @@ class Calls:
         buckets = buckets_of(latency if timed is None else latency[timed])
         buckets += reading.of_calls(entries * BUCKETS, timed)
         np.add.at(self.histogram.reshape(-1), buckets, 1)
-        np.maximum.at(columns["max"], entries, reading.highest_by_call)
+        np.maximum.at(columns["max"], entries, reading.longest.call)
         np.minimum.at(columns["min"], entries, reading.lowest_by_call(columns["min"][entries]))
 
     def add_recent(self, entries: np.ndarray, slots: np.ndarray) -> None:

@@ -7,11 +7,12 @@ from typing import Final
 import numpy as np
 
 from ior_nb import aggregate
+from ior_nb.aggregate import Reading
 from ior_nb.runtime import Recoder, StringTable
 from ior_nb.runtime.batch import distinct
 from ior_nb.runtime.index import grown, once, rows_of
 from ior_nb.runtime.peers import peer_of
-from ior_nb.sinks.statsengine.activity import MAXIMA, RARE, SUMS, Part, add
+from ior_nb.sinks.statsengine.activity import FROM_SOURCE, MAXIMA, RARE, SUMS, add
 from ior_nb.sinks.statsengine.table import OVERFLOW, Table
 
 __all__ = ["NO_FILE", "Files", "directory_of", "roll_up"]
@@ -48,21 +49,15 @@ class Files:
         self.table.on_fold = self._keep_directories
         self.directories.rank = lambda: self.rolled_up()["count"]
 
-    def add(self, codes: np.ndarray, paths: StringTable, part: Part, sources: np.ndarray | None) -> None:
-        """Add a batch.
-
-        Args:
-            codes: string code of the file of each row.
-            paths: what the codes mean.
-            part: the numbers.
-            sources: string code of the file bytes were read from, where it may be another one.
-        """
+    def add(self, reading: Reading) -> None:
+        """Add a batch."""
+        paths, sources = reading.batch.tables["file"], reading.sources if reading.moves else None
         if len(self.paths.own) > self._room:
             self._forget_strings()
-        entries = self._entries(codes, paths)
-        add(self.table, entries, part, read=sources is None)
+        entries = self._entries(reading.files, paths)
+        add(self.table, entries, reading, read=sources is None)
         if sources is not None:
-            for name, some in (("read", part.read), ("fetched", part.fetched)):
+            for name, some in zip(FROM_SOURCE, (reading.moved.read, reading.fetched), strict=True):
                 if len(some.rows):
                     self.table.add(name, self._entries(sources[some.rows], paths), some.values)
 

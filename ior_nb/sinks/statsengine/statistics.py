@@ -10,25 +10,19 @@ import numpy as np
 
 from ior_nb.aggregate import (
     MEASURED,
-    Amounts,
     Reading,
     Spent,
-    amounts,
-    fault_rows,
     gapless,
-    source_files,
     waiting,
 )
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.clock import boot_clock
-from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.sheet import MEASURES, RANKINGS, SLOT_NS, SLOTS, Sheet, Totals, shown
 from ior_nb.runtime.sheet.histogram import decades_of
 from ior_nb.runtime.statistics import Snapshot
 from ior_nb.runtime.waiting import ENOUGH, Waiting
-from ior_nb.sinks.statsengine.activity import Part
 from ior_nb.sinks.statsengine.calls import Calls, Exact
 from ior_nb.sinks.statsengine.files import Files
 from ior_nb.sinks.statsengine.lines import Lines
@@ -147,27 +141,17 @@ class Statistics:
             self._count(batch)
 
     def _count(self, batch: EventBatch) -> None:
-        calls, tables, times, reading = self._calls, batch.tables, _signed(batch["time_ns"]), Reading.of(batch)
+        calls, times, reading = self._calls, _signed(batch["time_ns"]), Reading.of(batch)
         entries = calls.entries(reading)
-        latency, (read, written), faults = reading.latency, reading.moved, rows_of(fault_rows(batch))
-        part = Part(
-            latency=latency,
-            read=read,
-            written=written,
-            fetched=amounts(batch["fetched_bytes"]),
-            faulted=read.of(faults) if len(faults) else Amounts(faults, faults),
-            failed=reading.failed,
-            untimed=reading.untimed,
-        )
+        latency, (read, written) = reading.latency, reading.moved
         calls.add(reading, entries)
         self._spent.add(batch, latency)
         self._waited += _total(waiting(batch, reading.waits))
         timed = latency if reading.timed is None else latency[reading.timed]
         self._decades += decades_of(timed)
-        self._files.add(reading.files, tables["file"], part, self._sources(reading, entries))
-        self._lines.add(batch["stack"], tables["stack"], part)
-        comms = self._processes.named(batch["comm"], tables["comm"])
-        self._processes.add(reading, comms, part)
+        self._files.add(reading)
+        self._lines.add(reading)
+        self._processes.add(reading)
         gaps, firsts = _signed(batch["gap_ns"]), gapless(batch)
         gaps = gaps[~firsts] if firsts.any() else gaps
         self._gap_decades += decades_of(gaps)
@@ -177,7 +161,7 @@ class Statistics:
             "bytes": int(reading.bytes_by_call.sum()),
             "read": int(read.values.sum()),
             "written": int(written.values.sum()),
-            "latency": int(reading.latency_by_call.sum()),
+            "latency": int(reading.latencies.call.sum()),
             "timed": len(timed),
             "address": _total(batch["address_space_bytes"]),
             "gap": int(gaps.sum()),
@@ -191,31 +175,25 @@ class Statistics:
         if (slot := first // SLOT_NS) == last // SLOT_NS:
             self._series.add(slot, np.array([sums[name] for name in MEASURES]))
             counts = np.zeros(calls.used, np.int64)
-            np.add.at(counts, entries, reading.counts)
+            np.add.at(counts, entries, reading.counts.call)
             calls.recent.add(slot, counts)
         else:
             slots = times // SLOT_NS
             calls.add_recent(reading.of_calls(entries), slots)
-            self._add_to_series(batch, slots, part, sums)
+            self._add_to_series(reading, slots, sums)
 
-    def _sources(self, reading: Reading, entries: np.ndarray) -> np.ndarray | None:
-        """Return the file whose bytes each row read; None where it is its own for all that moved any."""
-        transfers = self._calls.reads[entries] & self._calls.writes[entries]
-        if not transfers.any() or not reading.moves:
-            return None
-        return source_files(reading.batch, reading.of_calls(transfers) != 0)
-
-    def _add_to_series(self, batch: EventBatch, slots: np.ndarray, part: Part, sums: dict[str, int]) -> None:
+    def _add_to_series(self, reading: Reading, slots: np.ndarray, sums: dict[str, int]) -> None:
         """Add every row to its own slot of the series."""
+        batch = reading.batch
         firsts = gapless(batch)
         values: dict[str, np.ndarray | int | None] = {
             "calls": 1,
             "errors": batch.failed.astype(np.int64),
             "bytes": _signed(batch["bytes"]),
-            "read": part.read.spread(len(batch)),
-            "written": part.written.spread(len(batch)),
-            "latency": part.latency,
-            "timed": batch.done.astype(np.int64) if len(part.untimed) else 1,
+            "read": reading.moved.read.spread(len(batch)),
+            "written": reading.moved.written.spread(len(batch)),
+            "latency": reading.latency,
+            "timed": batch.done.astype(np.int64) if len(reading.untimed) else 1,
             "address": _signed(batch["address_space_bytes"]),
             "gap": np.where(firsts, 0, _signed(batch["gap_ns"])),
             "gaps": (~firsts).astype(np.int64),

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import Amounts
 from ior_nb.runtime.index import grown, once, rows_of
 
 __all__ = ["NO_CODES", "OVERFLOW", "Table", "best"]
@@ -131,11 +130,6 @@ class Table:
     def add(self, name: str, entries: np.ndarray, values: np.ndarray | int) -> None:
         """Add a value per row, int64, or the same for all."""
         np.add.at(self.columns[name], entries, values)
-
-    def add_some(self, name: str, entries: np.ndarray, some: Amounts) -> None:
-        """Add what some rows have to that of their entries; `entries` are those of all rows."""
-        if len(some.rows):
-            np.add.at(self.columns[name], entries.take(some.rows), some.values)
 
     def raise_to(self, name: str, entries: np.ndarray, values: np.ndarray) -> None:
         """Keep the largest value of each entry."""
