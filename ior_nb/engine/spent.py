@@ -90,7 +90,7 @@ class Spent:
         if (there := columns.get("old_offset")) is not None:
             reads |= _TRANSFERS.take(nr) & (there >= 0)
         reads &= columns["bytes"] != 0
-        source = reads * np.int32(self._cache)
+        source: np.ndarray = reads * np.int32(self._cache)
         if (slept := columns.get("wait_device_ns")) is not None and not is_one_value(slept):
             source[reads & (slept > 0)] = self._waited
         if not is_one_value(fetched):

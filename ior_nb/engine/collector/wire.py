@@ -292,19 +292,31 @@ class Unpacker:
 
     def feed(self, data: bytes | memoryview) -> list[tuple[Frame, bytes]]:
         """Take more bytes; return the frames that are now complete."""
-        pending = self._pending
-        pending += data
+        pending, view = self._pending, memoryview(data)
         frames: list[tuple[Frame, bytes]] = []
-        at = 0
-        while len(pending) - at >= FRAME.size:
-            length, kind = FRAME.unpack_from(pending, at)
-            if length > self._most.get(kind, -1):
-                raise ValueError(f"not a frame: type {kind}, length {length}")
-            end = at + FRAME.size + length
-            if len(pending) < end:
-                break
-            frames.append((Frame(kind), bytes(memoryview(pending)[at + FRAME.size : end])))
-            at = end
-        if at:
-            del pending[:at]
+        while view:
+            size = self._size(pending or view)
+            if not pending and size <= len(view):  # as most are: copied once
+                frames.append(_frame(view[:size]))
+                view = view[size:]
+                continue
+            missing = size - len(pending)
+            pending += view[:missing]
+            view = view[missing:]
+            if len(pending) >= FRAME.size and len(pending) == self._size(pending):
+                frames.append(_frame(pending))
+                pending.clear()
         return frames
+
+    def _size(self, begun: bytes | bytearray | memoryview) -> int:
+        """Return how many bytes the frame has that begins so; those of its header until that is there."""
+        if len(begun) < FRAME.size:
+            return FRAME.size
+        length, kind = FRAME.unpack_from(begun)
+        if length > self._most.get(kind, -1):
+            raise ValueError(f"not a frame: type {kind}, length {length}")
+        return int(FRAME.size + length)
+
+
+def _frame(whole: bytearray | memoryview) -> tuple[Frame, bytes]:
+    return Frame(FRAME.unpack_from(whole)[1]), bytes(memoryview(whole)[FRAME.size :])
