@@ -299,7 +299,7 @@ class Reading:
     @cached_property
     def sources(self) -> np.ndarray | None:
         """The file whose bytes each row read, as a code; None where there are no transfers, so that it is `file`."""
-        transfers = self._ways.all(axis=0)
+        transfers = np.logical_and(*self._ways)
         return source_files(self.batch, self.of_calls(transfers)) if transfers.any() else None
 
     @cached_property

@@ -41,7 +41,7 @@ class Labelled:
         labels = batch["label"]
         if is_nothing(labels) or not labels.any():
             return
-        codes = self._names.codes(labels, batch.tables["label"]).astype(np.intp)
+        codes = self._names.codes(labels, batch.tables["label"])
         self._sums.grow(len(self._names.own))
         self._sums.add("calls", codes, 1)
         self._sums.add("latency", codes, reading.latency)

@@ -64,7 +64,7 @@ class Talks:
         named = batch["peer"]
         if is_nothing(named) or not named.any():
             return
-        peers = self._names.codes(named, batch.tables["peer"]).astype(np.intp)
+        peers = self._names.codes(named, batch.tables["peer"])
         self._sums.grow(len(self._names.own))
         self._answered(batch, peers, moved)
         mine = rows_of((peers != 0) & (batch["bytes"] != 0))

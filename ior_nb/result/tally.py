@@ -98,8 +98,7 @@ class Tally:
         reading, paths = Reading.of(batch), batch.tables["file"]
         calls = self._call_names.codes(reading.calls, batch.tables["syscall"])
         seen = reading.files
-        # Of the machine's own width: what adds and looks up by them then needs no conversion.
-        file = self._file_names.codes(seen, paths).astype(np.intp)
+        file = self._file_names.codes(seen, paths)
         names = self._call_names.own
         if self._ways.shape[1] < len(names):
             self._ways, self._uses = ways(names), uses(names)
@@ -114,7 +113,7 @@ class Tally:
         self._labelled.add(batch, reading)
         for probe, rows in enumerate((reading.failed, reading.probes)):
             if len(rows):
-                keys = reading.of_calls(calls, rows).astype(np.intp) * 2 + probe
+                keys = reading.of_calls(calls, rows) * 2 + probe
                 self._failed.append((keys, batch["ret"][rows], seen[rows], paths))
                 self._failures += len(rows)
         if self._failures >= _FAILURES:
