@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from ior_nb.aggregate.rows import fault_rows, latencies, source_files, waits_at, ways
-from ior_nb.aggregate.spent import may_wait, wait_rows
+from ior_nb.aggregate.spent import may_wait, slept, totals, wait_rows
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import is_one_value, repeated
 from ior_nb.runtime.index import rows_of
@@ -18,7 +18,7 @@ from ior_nb.runtime.peers import seen_files
 __all__ = ["Amounts", "Moved", "Reading", "amounts"]
 
 _NO_ROWS: Final = np.zeros(0, np.intp)
-_FAR: Final = 128
+_FAR: Final = 32
 """So many times as many ids as rows are looked through for those that occur, in less time than rows are sorted."""
 _HELD: Final[WeakValueDictionary[int, Reading]] = WeakValueDictionary()
 """Readings by the identity of their batches, which they keep alive."""
@@ -191,8 +191,11 @@ class Reading:
         """A number for each pair of a process and a code of a call; None where those are more than there are rows."""
         if len(self.pids) == 1:
             return self.call
-        few = len(self.pids) * self._codes <= len(self.batch)
-        return self.process * self._codes + self.call if few else None
+        if len(self.pids) * self._codes > len(self.batch):
+            return None
+        pairs = self.process * self._codes
+        pairs += self.call
+        return pairs
 
     @cached_property
     def _counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -316,6 +319,16 @@ class Reading:
         rows, values = self.moved.read
         mine = np.flatnonzero(np.isin(rows, faults))
         return Amounts(rows[mine], values[mine])
+
+    @cached_property
+    def measured(self) -> dict[str, int]:
+        """The sum of each column of `MEASURED` that was measured."""
+        return totals(self.batch)
+
+    @cached_property
+    def slept(self) -> int:
+        """How long faults on mapped files slept; `MEASURED` is looked at."""
+        return int(slept(self.batch)[1].sum())
 
     @cached_property
     def waits(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "may_wait",
     "reasons",
     "slept",
+    "totals",
     "wait_rows",
     "waiting",
 ]
@@ -63,21 +65,27 @@ class Spent:
         self.latency = 0
         self.slept = 0
 
-    def add(self, batch: EventBatch, latency: np.ndarray) -> None:
-        """Count rows, at least one, and how long they took."""
-        fetched = _total(batch["fetched_bytes"])
-        if fetched >= 0:
+    def add(self, measured: Mapping[str, int], latency: int, slept: int) -> None:
+        """Count rows.
+
+        Args:
+            measured: `totals` of them.
+            latency: how long they took together.
+            slept: how long faults among them did, of what was measured.
+        """
+        parts = dict(measured)
+        if (fetched := parts.pop("fetched_bytes", -1)) >= 0:
             self.fetched = max(self.fetched, 0) + fetched
-        some = False
-        for name in PARTS:
-            total = _total(batch[name])
-            if total >= 0:
-                some = True
-                self.parts[name] = self.parts.get(name, 0) + total
-        if some:
-            untimed = int(slept(batch)[1].sum())
-            self.slept += untimed
-            self.latency += int(latency.sum()) + untimed
+        for name, total in parts.items():
+            self.parts[name] = self.parts.get(name, 0) + total
+        if parts:
+            self.slept += slept
+            self.latency += latency + slept
+
+
+def totals(batch: EventBatch) -> dict[str, int]:
+    """Return the sum of each column of `MEASURED` that was measured of some row."""
+    return {name: total for name in MEASURED if (total := _total(batch[name])) >= 0}
 
 
 def slept(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:

@@ -89,6 +89,8 @@ class Slots:
         np.add.at(waiting, last, ends & (size - 1))
 
     def _make_room(self, begin: int, end: int) -> None:
+        if 0 <= self._first <= begin >> self._shift and (end >> self._shift) - self._first < _FINE:
+            return
         first = begin >> self._shift if self._first < 0 else min(self._first, begin >> self._shift)
         old, used = self._first, _last(self._sums)
         while max(end >> self._shift, old + used if old >= 0 else 0) - first >= _FINE:

@@ -107,7 +107,7 @@ class Tally:
         self._used = grown(self._used, len(self._file_names.own))
         self._add_calls(reading, calls)
         self._add_files(reading, calls, file)
-        self._spent.add(batch, reading.latency)
+        self._spent.add(reading.measured, int(reading.latencies.call.sum()), reading.slept)
         self._crowd.add(reading)
         self._talks.add(batch, reading.moved)
         self._labelled.add(batch, reading)

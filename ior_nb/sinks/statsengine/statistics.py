@@ -145,7 +145,6 @@ class Statistics:
         entries = calls.entries(reading)
         latency, (read, written) = reading.latency, reading.moved
         calls.add(reading, entries)
-        self._spent.add(batch, latency)
         self._waited += _total(waiting(batch, reading.waits))
         timed = latency if reading.timed is None else latency[reading.timed]
         self._decades += decades_of(timed)
@@ -167,6 +166,7 @@ class Statistics:
             "gap": int(gaps.sum()),
             "gaps": len(gaps),
         }
+        self._spent.add(reading.measured, sums["latency"], reading.slept)
         self._address += sums["address"]
         self._gap_total += sums["gap"]
         self._gaps += sums["gaps"]
