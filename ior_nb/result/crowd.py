@@ -17,6 +17,7 @@ from ior_nb.runtime.index import grown, rows_of
 __all__ = ["Children", "Crowd"]
 
 _PIDS: Final = 1 + (1 << 22)  # PID_MAX_LIMIT of the kernel; recordings may have any
+_COLUMNS: Final = ("syscall", "bytes", "pid", "ppid", "tid", "comm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Crowd:
             if isinstance(which, slice):
                 one.add(reading)
             else:
-                one.add(Reading(batch.take(which)))
+                one.add(Reading(batch.some(which, *_COLUMNS)))
 
     def children(self) -> Children:
         """Return those whose parent is another one."""

@@ -15,6 +15,10 @@ from ior_nb.sinks.statsengine.table import Table
 __all__ = ["MAX_PID", "Processes"]
 
 MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
+_COLUMNS: Final = (
+    *("syscall", "bytes", "latency_ns", "state", "is_error", "probe", "fetched_bytes"),
+    *("pid", "ppid", "tid", "comm"),
+)
 _NAMES: Final = 1 << 16
 """Names of threads remembered; those no process has are dropped beyond."""
 _WAITING: Final = 4096
@@ -137,7 +141,7 @@ class Processes:
                     if not lives.ends[pid]:
                         del lives.ends[pid]
                         lives.waiting[pid] = False
-            self._add(Reading(batch.take(chosen)))
+            self._add(Reading(batch.some(chosen, *_COLUMNS)))
 
     def _add(self, reading: Reading) -> None:
         entries = self.table.entries(_known(reading.pids))
