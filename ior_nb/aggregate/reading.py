@@ -215,7 +215,7 @@ class Reading:
             return by_process, by_call.take(self.calls), None
         flat = np.zeros(len(self.pids) * self._codes, np.int64)
         how.at(flat, self._pairs, values)
-        both = flat.reshape(-1, self._codes)[:, self.calls]
+        both = flat.reshape(-1, self._codes).take(self.calls, axis=1)
         return how.reduce(both, axis=1), how.reduce(both, axis=0), both
 
     @property
@@ -311,13 +311,17 @@ class Reading:
         return amounts(self.batch["fetched_bytes"])
 
     @cached_property
+    def faults(self) -> np.ndarray:
+        """The rows that are faults on mapped files."""
+        return rows_of(fault_rows(self.batch)) if len(self.untimed) else _NO_ROWS
+
+    @cached_property
     def faulted(self) -> Amounts:
         """The bytes that faults on mapped files read."""
-        faults = rows_of(fault_rows(self.batch))
-        if not len(faults):
-            return Amounts(faults, faults)
+        if not len(self.faults):
+            return Amounts(_NO_ROWS, _NO_ROWS)
         rows, values = self.moved.read
-        mine = np.flatnonzero(np.isin(rows, faults))
+        mine = np.flatnonzero(np.isin(rows, self.faults))
         return Amounts(rows[mine], values[mine])
 
     @cached_property
@@ -328,7 +332,7 @@ class Reading:
     @cached_property
     def slept(self) -> int:
         """How long faults on mapped files slept; `MEASURED` is looked at."""
-        return int(slept(self.batch)[1].sum())
+        return int(slept(self.batch)[1].sum()) if len(self.faults) else 0
 
     @cached_property
     def waits(self) -> np.ndarray:

@@ -19,7 +19,6 @@ from ior_nb.aggregate import (
     Spent,
     Sums,
     amounts,
-    fault_rows,
     uses,
     waiting,
     ways,
@@ -148,7 +147,7 @@ class Tally:
             files.add("missing", file[wrong[batch["ret"][wrong] == -errno.ENOENT]], 1)
         for name in _WAITED:
             files.add_some(name, file, amounts(batch[name]))
-        if len(faults := rows_of(fault_rows(batch))):
+        if len(faults := reading.faults):
             files.add("faulted", file[faults], np.maximum(batch["fetched_bytes"][faults], 0))
 
     def _use(self, reading: Reading, uses_of: np.ndarray, file: np.ndarray) -> None:
