@@ -112,7 +112,8 @@ said["written again"] = ior_nb.load(whole.to_parquet(sys.argv[2])).metadata()["i
 DECODE: Final = """
 import numpy as np
 from ior_nb.engine.collector import wire
-from ior_nb.engine.decode import EVENT, Decoder
+from ior_nb.engine.decode import Decoder
+from ior_nb.engine.fields import EVENT
 from ior_nb.runtime.frames import open_flags
 from ior_nb.syscalls import machine
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb.aggregate.columns import Columns, objects
-from ior_nb.runtime import EventBatch, Recoder
-from ior_nb.runtime.index import Index
+from ior_nb.runtime import EventBatch, Recoder, StringTable
+from ior_nb.runtime.batch import is_one_value, repeated
+from ior_nb.runtime.index import Index, claimed, rows_of
 from ior_nb.runtime.schema import column
 
 __all__ = ["HALF", "ByText", "Distinct", "Groups", "Numbers", "Pairs", "pairs"]
@@ -20,6 +21,9 @@ HALF: Final = np.uint64(32)
 
 _MOST_PLACES: Final = 1 << 22
 """Of a table: 16 MiB, of which few places are met often. A hash costs four times as much a row."""
+_EMPTY: Final = np.full((1, 16), -1, np.int32)
+"""A table of no pairs."""
+_NOWHERE: Final = np.zeros(0, np.intp)
 
 
 class Numbers:
@@ -48,7 +52,7 @@ class Pairs:
     """Numbers of pairs of numbers, from 0 on as they come: looked up in a table while that is small."""
 
     def __init__(self) -> None:
-        self._table: np.ndarray | None = np.full((1, 16), -1, np.int32)
+        self._table: np.ndarray | None = _EMPTY.copy()
         self._numbers = Numbers()
         self._known: list[np.ndarray] = []
         self._count = 0
@@ -75,8 +79,8 @@ class Pairs:
             numbers, first = flat.take(places), np.zeros(0, np.intp)
             if int(numbers.min()) < 0:
                 new = np.flatnonzero(numbers < 0)
-                first = new[np.sort(np.unique(places[new], return_index=True)[1])]
-                flat[places[first]] = np.arange(self._count, self._count + len(first), dtype=np.int32)
+                first = new.take(len(new) - 1 - claimed(places.take(new)[::-1], flat)[::-1])  # backwards: else the last
+                flat[places.take(first)] = np.arange(self._count, self._count + len(first), dtype=np.int32)
                 numbers = flat.take(places)
             self._known.append(pairs(one.take(first), two.take(first)))
         self._count += len(first)
@@ -94,9 +98,61 @@ class Pairs:
             self._numbers.of(known, np.arange(len(known)))  # they keep their numbers
             self._known = []
         elif (rows, columns) != self._table.shape:
-            larger = np.full((rows, columns), -1, np.int32)
-            larger[: self._table.shape[0], : self._table.shape[1]] = self._table
-            self._table = larger
+            self._table = _with_room(self._table, rows, columns)
+
+
+class _Step:
+    """Groups of rows told apart by the values of one more column.
+
+    Codes of a string table are looked up as they come: only those that were not met before are made own ones.
+
+    Args:
+        name: the column.
+    """
+
+    def __init__(self, name: str) -> None:
+        of = column(name)
+        self.recoder = Recoder() if of.text else None
+        self._wide = Numbers() if of.dtype.itemsize > 4 else None
+        self._numbers = Pairs()
+        self._table: StringTable | None = None
+        self._met = _EMPTY.copy()  # by group so far and code of that table: the number
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def of(
+        self, at: np.ndarray, size: int, values: np.ndarray, table: StringTable | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the group of each row, and for each new group in order the first row of it.
+
+        Args:
+            at: the group of each row so far.
+            size: how many groups there are so far.
+            values: of the column.
+            table: what they are codes of, if it is text.
+        """
+        if len(values) > 1 and is_one_value(at) and is_one_value(values):
+            numbers, first = self.of(at[:1], size, values[:1], table)
+            return repeated(numbers, len(values)), first
+        if self.recoder is None or table is None:
+            return self._numbers.of(at, values if self._wide is None else self._wide.of(values)[0])
+        if table is not self._table:
+            self._table, self._met = table, _EMPTY.copy()
+        rows, columns = 1 << (size - 1).bit_length(), 1 << len(table).bit_length()
+        if rows * columns > _MOST_PLACES:
+            return self._numbers.of(at, self.recoder.codes(values, table))
+        self._met = _with_room(self._met, rows, columns)
+        met = self._met.reshape(-1)
+        width = np.int32(self._met.shape[1])
+        places = values + at[0] * width if len(at) and is_one_value(at) else at * width + values
+        numbers, first = met.take(places), _NOWHERE
+        if int(numbers.min(initial=0)) < 0:
+            new = rows_of(numbers < 0)
+            found, first = self._numbers.of(at.take(new), self.recoder.codes(values.take(new), table))
+            numbers[new] = met[places.take(new)] = found
+            first = new.take(first)
+        return numbers, first
 
 
 class Groups:
@@ -107,26 +163,23 @@ class Groups:
     """
 
     def __init__(self, *names: str) -> None:
-        self._recoders = {name: Recoder() for name in names if column(name).text}
-        self._names = names
-        self._wide = {name: Numbers() for name in names if column(name).dtype.itemsize > 4}
-        self._numbers = [Pairs() for _ in names]
+        self._steps = {name: _Step(name) for name in names}
         self._keys: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._numbers[-1])
+        return self._count
 
     def of(self, batch: EventBatch) -> np.ndarray:
         """Return the group of each row of a batch that has the columns."""
-        columns = {name: batch[name] for name in self._names}
-        for name, recoder in self._recoders.items():
-            columns[name] = recoder.codes(columns[name], batch.tables[name])
-        at, first = np.broadcast_to(np.int32(0), len(batch)), np.zeros(0, np.intp)
-        for name, numbers in zip(self._names, self._numbers, strict=True):
-            wide = self._wide.get(name)
-            at, first = numbers.of(at, columns[name] if wide is None else wide.of(columns[name])[0])
-        for name, values in columns.items():
-            self._keys[name].append(values.take(first))
+        at, first, self._count = repeated(np.zeros(1, np.int32), len(batch)), _NOWHERE, 1
+        for name, step in self._steps.items():
+            at, first = step.of(at, self._count, batch[name], batch.tables.get(name))
+            self._count = len(step)
+        if len(first):
+            for name, step in self._steps.items():
+                values, recoder = batch[name].take(first), step.recoder
+                self._keys[name].append(values if recoder is None else recoder.codes(values, batch.tables[name]))
         return at.astype(np.intp)
 
     def keys(self) -> Columns:
@@ -134,7 +187,7 @@ class Groups:
         found: Columns = {}
         for name, parts in self._keys.items():
             values = np.concatenate(parts) if parts else np.zeros(0, column(name).dtype)
-            known = self._recoders.get(name)
+            known = self._steps[name].recoder
             found[name] = objects(known.own.at(values)) if known is not None else values.astype(np.int64)
         return found
 
@@ -142,7 +195,7 @@ class Groups:
         """Return the distinct values of a column, and for each group which of them it has."""
         parts = self._keys[name]
         used, which = np.unique(np.concatenate(parts) if parts else np.zeros(0, np.int32), return_inverse=True)
-        known = self._recoders.get(name)
+        known = self._steps[name].recoder
         return (known.own.at(used) if known is not None else used.tolist()), which
 
     def order(self) -> np.ndarray:
@@ -189,6 +242,16 @@ class Distinct:
     def counts(self, size: int) -> np.ndarray:
         """Return the numbers of the groups below `size`."""
         return np.bincount(np.concatenate([np.zeros(0, np.intp), *self._groups]), minlength=size)
+
+
+def _with_room(table: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Return a table of pairs with at least so many rows and columns: -1 where nothing is known."""
+    rows, columns = max(rows, table.shape[0]), max(columns, table.shape[1])
+    if (rows, columns) == table.shape:
+        return table
+    larger = np.full((rows, columns), -1, np.int32)
+    larger[: table.shape[0], : table.shape[1]] = table
+    return larger
 
 
 def pairs(one: np.ndarray, two: np.ndarray) -> np.ndarray:

@@ -10,18 +10,21 @@ from ior_nb.aggregate.groups import HALF, Pairs, pairs
 from ior_nb.aggregate.hosts import Hosts, Which
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.index import grown, rows_of
-from ior_nb.runtime.rows import Rows, read
+from ior_nb.runtime.rows import Rows, pieces, read
 
 __all__ = ["Processes"]
 
 _LOOKED_AT: Final = ("pid", "tid", "ppid", "first_on_tid", "host")
+_INIT: Final = 1
+"""Who is the parent of orphans."""
 _MOST: Final = 1 << 22  # PID_MAX_LIMIT of the kernel; recordings may have any
 
 
 class Processes:
     """Groups of the rows of one process each, numbered from 0 on as they come.
 
-    A process begins with the first call of its main thread, and its parent is always the same. Ids of one life need one
+    A process begins with the first call of its main thread, and its parent is always the same. In another recording of
+    the same boot it goes on, if it was there before that recording began, also as an orphan. Ids of one life need one
     look at the rows; only of the others each row's time is compared.
 
     Args:
@@ -37,9 +40,12 @@ class Processes:
         for ids in self._ids.values():
             ids.looked()
         if self._again:
-            for batch in read(rows, *_LOOKED_AT, "time_ns"):
-                for host, which in self._hosts.of(batch):
-                    self._ids[host].look_again(batch, which)
+            boots: dict[str, int] = {"": 0}
+            for piece in pieces(rows):
+                boot = boots.setdefault(piece.boot(), len(boots))
+                batch = piece.read(*_LOOKED_AT, "time_ns", "started_before")
+                for host, which in self._hosts.of(batch) if len(batch) else ():
+                    self._ids[host].look_again(batch, which, boot)
         self._first = np.cumsum([0, *(ids.found() for ids in self._ids.values())])
         self._numbers = Pairs()
         self._keys = [np.zeros(0, np.uint64)]
@@ -128,26 +134,37 @@ class _Ids:
         self.again = np.unique(np.concatenate([np.flatnonzero(self._begun > 1), *self._found]))
         del self._begun, self._parent, self._found
 
-    def look_again(self, batch: EventBatch, which: Which) -> None:
-        """See when the second and later lives of these begin."""
+    def look_again(self, batch: EventBatch, which: Which, boot: int) -> None:
+        """See when the second and later lives of these begin.
+
+        Args:
+            batch: the rows.
+            which: those of the host.
+            boot: the run of its kernel they are of, 0 where nobody knows.
+        """
         if not len(self.again):
             return
         pid = batch["pid"][which].astype(np.int64)
         at = np.flatnonzero(np.isin(pid, self.again))
         times, parents = batch["time_ns"][which][at].astype(np.int64), batch["ppid"][which][at]
         begins = batch["first_on_tid"][which][at] & (batch["tid"][which][at] == pid[at])
-        self._parts.append((pid[at], times, parents, begins))
+        before = batch["started_before"][which][at]
+        self._parts.append((pid[at], times, parents, begins, before, np.full(len(at), boot)))
 
     def found(self) -> int:
         """All rows were seen again; return the most lives an id has."""
         if not self._parts:
             return 1
-        pid, time, parent, begins = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+        pid, time, parent, begins, before, boot = map(np.concatenate, zip(*self._parts, strict=True))
         self._parts.clear()
         order = np.lexsort((time, pid))
-        pid, time, parent, begins = pid[order], time[order], parent[order], begins[order]
-        another = np.flatnonzero((pid[1:] == pid[:-1]) & (begins[1:] | (parent[1:] != parent[:-1]))) + 1
+        pid, time, parent, begins, before, boot = (of[order] for of in (pid, time, parent, begins, before, boot))
+        goes_on = before[1:] & (boot[1:] > 0) & (boot[1:] == boot[:-1])
+        another = begins[1:] & ~goes_on
+        another |= (parent[1:] != parent[:-1]) & ~(goes_on & (parent[1:] == _INIT))
+        another = np.flatnonzero(another & (pid[1:] == pid[:-1])) + 1
         self._pid, self._begin = pid[another], time[another]
+        self.again = np.unique(self._pid)
         return int(np.unique(self._pid, return_counts=True)[1].max(initial=0)) + 1
 
     def lives(self, batch: EventBatch, which: Which) -> np.ndarray:

@@ -35,9 +35,9 @@ def tasks(rows: Rows, by: str = "task_prefix", unrecorded: Counters = _ALL_ROWS)
     keys = [np.zeros((2, 0), np.intp)]
     there = False
     for batch in read(rows, "file", by, *SUMMED):
-        whose = batch.extras[by]
-        there |= whose[0] is not None or any(value is not None for value in whose)
-        task, file = _codes(whose, names), files.of(batch)
+        texts, whose = batch.words(by)
+        there = there or bool((batch.extras[by] != None).any())  # noqa: E711 - of each value
+        task, file = names.intern_many(texts).take(whose).astype(np.intp), files.of(batch)
         at, first = both.of(pairs(task, file))
         keys.append(np.stack([task, file])[:, first])
         measures.add(batch, at.astype(np.intp), len(both))
@@ -46,12 +46,3 @@ def tasks(rows: Rows, by: str = "task_prefix", unrecorded: Counters = _ALL_ROWS)
     task, file = np.concatenate(keys, axis=1)
     columns: Columns = {by: objects(names.at(task)), "file": files.names(file)}
     return as_group(columns | measured(measures, np.arange(len(both))), "file", unrecorded)
-
-
-def _codes(texts: np.ndarray, table: StringTable) -> np.ndarray:
-    """Return the codes of objects that are texts, or None where a file has no such column."""
-    import pandas as pd
-
-    which, found = pd.factorize(texts)  # None is -1
-    codes = np.append(table.intern_many([str(text) for text in found.tolist()]), np.int32(0))
-    return codes[which].astype(np.intp)

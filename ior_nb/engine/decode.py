@@ -6,18 +6,17 @@ knows no syscall by name either.
 
 from __future__ import annotations
 
-import functools
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from ior_nb.engine.collector import wire
+from ior_nb.engine.fields import NO_ROWS, OF_SIZE, PAGE_FAULT, Records
 from ior_nb.engine.machinery import Machinery
 from ior_nb.engine.names import MAX_PID, Names
 from ior_nb.engine.roles import (
-    ANY_PATH,
     ASKING,
     CLASS,
     EMPTY_PATH,
@@ -27,7 +26,6 @@ from ior_nb.engine.roles import (
     PROBES,
     RESULT_FD,
     ROLE,
-    elsewhere,
     has,
 )
 from ior_nb.engine.spent import Spent
@@ -35,123 +33,22 @@ from ior_nb.engine.stacks import TEXTS, Stacks
 from ior_nb.runtime import EventBatch, StringTable, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS, repeated
 from ior_nb.runtime.index import grown, rows_of
-from ior_nb.runtime.schema import column, is_error
-from ior_nb.syscalls import BY_NAME, SYSCALLS
+from ior_nb.runtime.schema import is_error
+from ior_nb.syscalls import SYSCALLS
 from ior_nb.syscalls.machine import OPEN_FLAGS
 
-__all__ = ["EVENT", "Decoder"]
+__all__ = ["Decoder"]
 
-EVENT: Final = np.dtype(
-    [("len", "<u4"), ("page", "<u4"), *((n, "<u8", (6,)) if t == "<6u8" else (n, t) for n, t in wire.EVENT)]
-)
-
-_OF_SIZE: Final = has("size") | has("msghdr")
-_SIZED: Final = _OF_SIZE & (CLASS > 0)
 # All bits where it is so: `np.where` takes ten times as long as `&` where rows differ at random.
 _MOVING: Final = -(CLASS > 0).astype(np.int64)
 _UNPOSITIONED: Final = -(~POSITIONED).astype(np.int64)
 _EFAULT: Final = 14
-_PAGE_FAULT: Final = BY_NAME["page_fault"].number
 _MSG_PEEK: Final = 2
 _MSG_TRUNC: Final = 0x20
 _TIMER_ABSTIME: Final = 1
 _PAGE: Final = np.uint64(mmap.PAGESIZE)  # arm64 kernels are built for pages of 4, 16 or 64 KiB
 _STATES: Final = np.uint8(wire.EF_IN_FLIGHT | wire.EF_REFUSED | wire.EF_NO_RETURN)
 """Flags that say another state than "done"."""
-_NO_ROWS: Final = np.empty(0, np.int64)
-_WORDS: Final = EVENT.itemsize // 8
-_NAMED: Final = EVENT.fields["names"][1] // 8 if EVENT.fields else 0
-_BLOCK: Final = 512
-"""Records turned to columns at once: they and their columns fit into the nearest caches, a frame does not."""
-
-
-class _Kinds:
-    """What can be said of records by the system calls they are of; frames of the same calls have one.
-
-    Args:
-        present: which calls there are: bool, by number.
-    """
-
-    def __init__(self, present: np.ndarray) -> None:
-        numbers = rows_of(present)
-        self.page_faults = bool(present[_PAGE_FAULT])
-        self.paths, self.positions, self.descriptors, self.sized = (
-            bool(table[numbers].any()) for table in (ANY_PATH, POSITIONED, RESULT_FD, _SIZED)
-        )
-        self.arguments = {
-            role: indexes for role, table in ROLE.items() if (indexes := set(table[numbers].tolist()) - {-1})
-        }
-        """By role: which arguments play it. Roles that none plays are left out."""
-
-
-@functools.lru_cache(256)
-def _kinds(present: bytes) -> _Kinds:
-    return _Kinds(np.frombuffer(present, bool))
-
-
-class _Records:
-    """Records on their way to columns.
-
-    Args:
-        payloads: those of frames.
-        room: memory for the words of their columns; what is to outlive the records has to be copied.
-    """
-
-    def __init__(self, payloads: Sequence[bytes], room: np.ndarray) -> None:
-        frames = [np.frombuffer(payload, "<u8").reshape(-1, _WORDS) for payload in payloads]
-        self.count, at = sum(map(len, frames)), 0
-        words = room[: self.count * _WORDS].reshape(_WORDS, self.count)
-        for block in (frame[i : i + _BLOCK] for frame in frames for i in range(0, len(frame), _BLOCK)):
-            words[:, at : at + len(block)] = block.T
-            at += len(block)
-        self.raw = {name: _field(words, *place[:2]) for name, place in (EVENT.fields or {}).items()}
-        bits = np.zeros(_WORDS, "<u8")
-        bits[_NAMED:] = [np.bitwise_or.reduce(word) for word in words[_NAMED:]]
-        self.bits = bits.view(EVENT)[0]
-        """One record with the bits that any has: a field from `names` on that is 0 in it is 0 in all."""
-        # Index arrays of the machine's own width: `take` then needs no conversion.
-        self.nr = np.minimum(self.raw["nr"], wire.SPECS - 1).astype(np.intp)
-        self.kinds = _kinds((np.bincount(self.nr, minlength=wire.SPECS) > 0).tobytes())
-        self.ret = self.raw["ret"].copy()
-        self.extra = self.raw["extra"]
-        self.columns: dict[str, np.ndarray] = {}
-
-    def any(self, role: str) -> bool:
-        """Whether any record is of a call that has an argument of that role."""
-        return role in self.kinds.arguments
-
-    def words(self, role: str, dtype: str = "<i8") -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows whose call has an argument of that role, and its value in each."""
-        if not self.any(role):
-            return _NO_ROWS, _NO_ROWS
-        index = ROLE[role]
-        rows = rows_of(has(role).take(self.nr))
-        return rows, self.raw["args"][rows, index.take(self.nr.take(rows))].astype(dtype)
-
-    def column(self, role: str, dtype: str) -> np.ndarray:
-        """Return the argument of that role as a whole column, -1 where a call has none."""
-        values = np.full(self.count, -1, dtype)
-        for index in self.kinds.arguments.get(role, ()):
-            given = self.raw["args"][:, index].view(dtype)[:: 8 // values.itemsize]
-            values &= given | elsewhere(role, index, dtype).take(self.nr)
-        return values
-
-    def fill(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
-        """Write values into some rows of a column; the others keep what the schema says for "does not apply"."""
-        if len(rows):
-            spec = column(name)
-            if name not in self.columns:
-                self.columns[name] = np.full(self.count, spec.absent, spec.dtype)
-            self.columns[name][rows] = values
-
-
-def _field(words: np.ndarray, dtype: np.dtype[np.generic], offset: int) -> np.ndarray:
-    """Return a field of all records, shape (n,) or, of an array, (n, its length)."""
-    word, size = offset // 8, dtype.base.itemsize
-    if dtype.shape:
-        return words[word : word + dtype.shape[0]].T
-    field: np.ndarray = words[word].view(dtype)[offset % 8 // size :: 8 // size]
-    return field
 
 
 class Decoder:
@@ -217,7 +114,7 @@ class Decoder:
             self.tables = {**self.tables, **{name: StringTable() for name in TEXTS.values()}}
             self.stacks.renew(self.tables)
         self._room = grown(self._room, sum(map(len, payloads)) // 8)
-        r = _Records(payloads, self._room)
+        r = Records(payloads, self._room)
         names, raw, nr = self.names, r.raw, r.nr
         file, comm = names.file_places.find(raw["file"]), names.comm_places.find(raw["comm"])
         pid = raw["pid"].copy()
@@ -252,12 +149,12 @@ class Decoder:
         if r.bits["flags"] & wire.EF_FIRST:
             r.columns["first_on_tid"] = (flags & wire.EF_FIRST).view(bool)
         if r.kinds.page_faults:
-            r.columns["state"] = np.where(nr == _PAGE_FAULT, self._untimed, r.columns["state"])
+            r.columns["state"] = np.where(nr == PAGE_FAULT, self._untimed, r.columns["state"])
         if len(rows):
             self._probes(r, rows)
         if r.bits["generation"]:
             r.columns["filter_epoch"] = raw["generation"].astype(np.uint64)  # the session makes epochs of generations
-        own = _NO_ROWS
+        own = NO_ROWS
         if r.bits["stack"]:
             stacks, ids = self.stacks, self.stacks.known(raw["stack"])
             own = stacks.own.take(ids) & (flags & wire.EF_IN_FLIGHT == 0)
@@ -283,7 +180,7 @@ class Decoder:
         batch = EventBatch.owning(r.columns, r.count, self.tables)
         return self.machinery.take_out(batch, own, nr) if own.any() else batch
 
-    def _probes(self, r: _Records, failed: np.ndarray) -> None:
+    def _probes(self, r: Records, failed: np.ndarray) -> None:
         """Tell the answers to questions from failures, where call and error, or the request of an ioctl, say which."""
         probe = PROBES[r.nr[failed], np.minimum(-r.ret[failed], PROBES.shape[1] - 1)]
         index = ROLE["request"][r.nr[failed]]
@@ -293,7 +190,7 @@ class Decoder:
             probe[asked] = np.isin(requests, ASKING)
         r.fill("probe", failed[probe], np.ones(int(probe.sum()), bool))
 
-    def _descriptors(self, r: _Records) -> None:
+    def _descriptors(self, r: Records) -> None:
         fd = r.columns["fd"] = r.column("fd", "<i4")
         if r.kinds.descriptors:
             rows = rows_of(RESULT_FD.take(r.nr))
@@ -305,7 +202,7 @@ class Decoder:
         if r.any("fd2"):
             r.columns["old_file"] = self.names.paths_of(self.names.file_places.find(r.raw["file2"]))
 
-    def _bytes(self, r: _Records) -> None:
+    def _bytes(self, r: Records) -> None:
         """Bytes asked for, and bytes moved: the rule of `payload` in bpf/exit.c, over columns."""
         requested = r.columns["requested_bytes"] = r.column("size", "<i8")
         for role in ("iovec", "msghdr"):
@@ -323,10 +220,10 @@ class Decoder:
             moved[rows[message_flags & _MSG_PEEK != 0]] = 0
         if r.kinds.sized:
             nothing = rows_of(requested == 0)
-            moved[nothing[_OF_SIZE[r.nr[nothing]]]] = 0  # a size probe moves nothing
+            moved[nothing[OF_SIZE[r.nr[nothing]]]] = 0  # a size probe moves nothing
         r.columns["bytes"] = moved.view(np.uint64)
 
-    def _positions(self, r: _Records) -> None:
+    def _positions(self, r: Records) -> None:
         offset = _UNPOSITIONED.take(r.nr)
         offset |= self._unseekable.take(r.columns["file_kind"])
         offset |= r.raw["pos"]
@@ -336,7 +233,7 @@ class Decoder:
             source = self.names.kinds.take(self.names.file_places.find(r.raw["file2"]))
             r.columns["old_offset"] = np.where(two & (self._unseekable[source] == 0), r.extra, -1)
 
-    def _paths(self, r: _Records) -> None:
+    def _paths(self, r: Records) -> None:
         """Fill path_arg and old_file, and file where no descriptor names it."""
         names, columns = self.names, r.columns
         rows = rows_of(r.raw["names"])
@@ -368,7 +265,7 @@ class Decoder:
 
     @staticmethod
     def _is_descriptor(
-        r: _Records, rows: np.ndarray, given: np.ndarray, empty_path: tuple[np.ndarray, np.ndarray]
+        r: Records, rows: np.ndarray, given: np.ndarray, empty_path: tuple[np.ndarray, np.ndarray]
     ) -> np.ndarray:
         """Whether a path is empty and means the descriptor: where the call's flags, or a null pointer, say so."""
         empty = (given["code"] == 0) & (given["flags"] & wire.NF_UNREADABLE == 0) & (given["id"] != 0)
@@ -379,7 +276,7 @@ class Decoder:
         result: np.ndarray = empty & ((given["flags"] & wire.NF_NULL != 0) & (r.ret[rows] != -_EFAULT) | asked)
         return result
 
-    def _itself(self, r: _Records, rows: np.ndarray, given: np.ndarray) -> np.ndarray:
+    def _itself(self, r: Records, rows: np.ndarray, given: np.ndarray) -> np.ndarray:
         """Fill what is known of the descriptor that is meant; return the paths."""
         names, columns = self.names, r.columns
         base = names.file_places.find(given["base"])
@@ -403,7 +300,7 @@ def _state(flags: int) -> str:
     return "no return" if flags & wire.EF_NO_RETURN else "done"
 
 
-def _rare(r: _Records, operations: np.ndarray) -> None:
+def _rare(r: Records, operations: np.ndarray) -> None:
     """The columns few calls fill."""
     for role in ("open_flags", "open_how"):
         rows, values = r.words(role)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from ior_nb.engine.collector.wire import Frame
-from ior_nb.engine.decode import EVENT, Decoder
+from ior_nb.engine.decode import Decoder
+from ior_nb.engine.fields import EVENT
 from ior_nb.engine.machinery import Machinery
 from ior_nb.engine.pages import by_file
 from ior_nb.engine.searches import Searches

@@ -20,6 +20,8 @@ from ior_nb.version import VERSION
 __all__ = ["perfetto"]
 
 _ROWS: Final = 65_536
+_OTHERS: Final = ("worker", "task")
+"""Columns of a cluster, arguments of slices."""
 _FREE: Final = 1 << 22
 """From here on no kernel gives ids: PID_MAX_LIMIT."""
 
@@ -170,10 +172,17 @@ def _slices(batch: EventBatch, start: int, frames: _Frames, true: np.ndarray | N
         *(optional(batch[name] > 0, f',"{name}":', decimal(batch[name])) for name in MEASURED),
         optional(batch["cell"] >= 0, ',"cell":', decimal(batch["cell"])),
         spelled(batch, "label", lambda text: f',"label":{json.dumps(text)}' if text else ""),
+        *(_other(batch, name) for name in _OTHERS if name in batch.extras),
         spelled(batch, "state", lambda text: "" if text in ("", "done") else f',"state":{json.dumps(text)}'),
         "}}",
     ]
     return joined(parts)
+
+
+def _other(batch: EventBatch, name: str) -> object:
+    """Return the argument of a column that is not ours."""
+    texts, which = batch.words(name)
+    return _taken([f',"{name}":{json.dumps(encodable(text))}' if text else "" for text in texts], which)
 
 
 def _microseconds(ns: np.ndarray) -> list[object]:

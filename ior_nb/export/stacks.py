@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 _NONE: Final[Counters] = {}
+_KEY: Final = 63
+"""Bits of a number that is sorted by."""
 UNKNOWN: Final = "[unknown]"
 """The one frame of a stack that would have none."""
 DEFAULT_FIELDS: Final = ("comm", "syscall", "path")
@@ -120,12 +122,15 @@ def stacks(
             else:
                 sums.count(m, at)
     numbers: dict[str, int] = {UNKNOWN: 0}
-    parts = []
+    parts: list[np.ndarray] = []
+    gaps = False
     for of in of_fields:
         values, which = groups.values(of.column)
+        gaps |= any(bool((part[:, -1:] < 0).any()) for part in parts[-1:])  # of an inner field
         parts.append(_frames(of, values, numbers).take(which, axis=0))
     found = np.concatenate(parts, axis=1)
-    found = np.take_along_axis(found, np.argsort(found < 0, axis=1, kind="stable"), axis=1)
+    if gaps:
+        found = np.take_along_axis(found, np.argsort(found < 0, axis=1, kind="stable"), axis=1)
     if found.shape[1]:
         found[found[:, 0] < 0, 0] = 0
     else:
@@ -149,7 +154,7 @@ def _frames(of: Field, values: Sequence[Any], numbers: dict[str, int]) -> np.nda
     flat = list(itertools.chain.from_iterable(frames))
     known = {frame: numbers.setdefault(printable(frame), len(numbers)) for frame in dict.fromkeys(flat)}
     lengths = np.array([len(some) for some in frames], np.int64)
-    found = np.full((len(frames), int(lengths.max(initial=0))), -1)
+    found = np.full((len(frames), int(lengths.max(initial=0))), -1, np.int32)
     found[np.arange(found.shape[1]) < lengths[:, None]] = [known[frame] for frame in flat]
     return found
 
@@ -163,26 +168,41 @@ def merged(names: list[str], codes: np.ndarray, weights: dict[str, np.ndarray], 
     # A stack sorts as its line does when every frame has its `;`, but for the last one.
     lines = [one_line([name]) for name in names]
     tokens = [*lines, *(line + ";" for line in lines)]
-    place = np.empty(len(tokens), np.int64)
-    place[sorted(range(len(tokens)), key=tokens.__getitem__)] = np.arange(len(tokens))
-    last, inner = place[: len(lines)], place[len(lines) :]
-    ends = np.pad(codes, ((0, 0), (0, 1)), constant_values=-1)[:, 1:] < 0
-    ranks = np.where(codes < 0, -1, np.where(ends, last.take(codes), inner.take(codes)))
-    order = np.lexsort(_packed(ranks, len(tokens)).T[::-1])
-    ranks, codes = ranks[order], codes[order]
-    new = np.append(True, (ranks[1:] != ranks[:-1]).any(axis=1))[: len(ranks)]
+    place = np.empty(len(tokens) + 1, np.int64)
+    place[sorted(range(len(tokens)), key=tokens.__getitem__)] = np.arange(1, len(tokens) + 1)
+    place[-1] = 0
+    keys = _keys(codes, place)
+    order = np.lexsort(keys[::-1]) if len(keys) > 1 else keys[0].argsort()
+    new = np.ones(len(order), bool)
+    new[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in (key.take(order) for key in keys)])
     first = np.flatnonzero(new)
     sums = {m: np.add.reduceat(values[order], first) if len(first) else values for m, values in weights.items()}
-    return Stacks(names, codes[first], sums, fields)
+    return Stacks(names, codes.take(order.take(first), axis=0), sums, fields)
 
 
-def _packed(ranks: np.ndarray, below: int) -> np.ndarray:
-    """Return rows of numbers, from -1 on and below that, in fewer numbers that sort as they do."""
-    bits = below.bit_length()
-    at_once = max(1, 63 // bits)
-    columns = [ranks[:, at : at + at_once] + 1 for at in range(0, ranks.shape[1], at_once)]
-    shifts = bits * np.arange(at_once)[::-1]
-    return np.stack([(some << shifts[: some.shape[1]]).sum(axis=1) for some in columns], axis=1)
+def _keys(codes: np.ndarray, place: np.ndarray) -> list[np.ndarray]:
+    """Return numbers that sort as stacks do, the most significant first: of each column as many bits as it needs.
+
+    Args:
+        codes: of the stacks.
+        place: of each frame as the last one, then of each as one with others behind, then of none: from 0 on.
+    """
+    tokens, inner = [], np.zeros(len(codes), bool)
+    for column in codes.T[::-1]:
+        tokens.append(column + inner * (len(place) // 2))
+        inner = column >= 0
+    keys, used = [np.zeros(len(codes), np.int64)], 0
+    for token in tokens[::-1]:
+        met = np.zeros(len(place), bool)
+        met[place.take(token, mode="wrap")] = True
+        ranks = met.cumsum() - 1
+        bits = int(ranks[-1]).bit_length()
+        if used + bits > _KEY:
+            keys.append(np.zeros(len(codes), np.int64))
+            used = 0
+        keys[-1] = keys[-1] << bits | ranks.take(place).take(token, mode="wrap")
+        used += bits
+    return keys
 
 
 def told_apart(fields: str | Sequence[str], *rows: Rows) -> list[str]:
@@ -260,21 +280,28 @@ def tree(found: Stacks) -> Tree:
     """Return the stacks as a tree; children stand in the order of their stacks."""
     count, at = 1, np.zeros(len(found.codes), np.int64)
     parents, names, depths = [np.full(1, -1)], [np.full(1, -1)], [np.zeros(1, np.int64)]
-    for depth in range(found.codes.shape[1]):
+    width = found.codes.shape[1]
+    for depth in range(width):
         codes = found.codes[:, depth]
         there = np.flatnonzero(codes >= 0)
         if not len(there):
             break
-        _, first, which = np.unique(at[there] * len(found.names) + codes[there], return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(count, count + len(order))
-        leaders = there[first[order]]
+        keys = at[there] * len(found.names) + codes[there]
+        new = np.append(True, keys[1:] != keys[:-1])
+        first, which = np.flatnonzero(new), new.cumsum() - 1
+        behind = found.codes[there, depth + 1] >= 0 if depth + 1 < width else np.zeros(1, bool)
+        if behind.any() and not behind.all():  # a stack need not stand beside those that begin with it
+            _, lead, same = np.unique(keys[first], return_index=True, return_inverse=True)
+            order = np.argsort(lead)
+            place = np.empty(len(order), np.int64)
+            place[order] = np.arange(len(order))
+            first, which = first[lead[order]], place[same[which]]
+        leaders = there[first]
         parents.append(at[leaders])
         names.append(codes[leaders])
-        depths.append(np.full(len(order), depth + 1))
-        at[there] = place[which]
-        count += len(order)
+        depths.append(np.full(len(first), depth + 1))
+        at[there] = count + which
+        count += len(first)
     parent = np.concatenate(parents)
     result = Tree(
         names=["", *map(found.names.__getitem__, np.concatenate(names)[1:].tolist())],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ior_nb.globalfilter.text import to_text
 from ior_nb.globalfilter.undo import FilterStack
 from ior_nb.real import RLock
 from ior_nb.runtime import EventBatch, Filter, Suggestion
+from ior_nb.runtime.filter import DIMENSIONS, check_columns
 
 __all__ = ["Filters"]
 
@@ -25,6 +26,7 @@ class Filters:
     Attributes:
         epoch: how often the filter in force has changed; rows are stamped with it.
         setter: puts a new filter into what is on screen, as its starter has published it.
+        foreign: columns of the rows that are not of the schema; a filter may ask for no others of that sort.
 
     Args:
         seen: the rows whose values are offered while a filter is typed.
@@ -37,6 +39,7 @@ class Filters:
         self._stack = FilterStack(active)
         self._lock = lock
         self.epoch = 0
+        self.foreign: Collection[str] = ()
         self.setter: Callable[[Filter], None] | None = None
 
     @property
@@ -62,7 +65,12 @@ class Filters:
         return to_text(filter) if filter.active else ""
 
     def set(self, filter: Filter, label: str = "") -> bool:  # noqa: A002 - the field's own word
-        """Make a filter the active one, at once in what is on screen; False when it already is."""
+        """Make a filter the active one, at once in what is on screen; False when it already is.
+
+        Raises:
+            ConfigError: the rows have no column that it asks for.
+        """
+        check_columns(filter, self.foreign)
         with self._lock:
             changed = self._stack.push(filter, label)
             if changed:
@@ -86,6 +94,10 @@ class Filters:
             codes, counts = np.unique(rows[name], return_counts=True)
             found = (table[int(code)] for code in codes[np.argsort(-counts)][:_MOST_VALUES])
             known[name] = [value for value in found if value]
+        for name in DIMENSIONS.keys() & rows.extras:
+            texts, which = rows.words(name)
+            order = np.argsort(-np.bincount(which, minlength=len(texts)), kind="stable")
+            known[name] = [texts[at] for at in order[:_MOST_VALUES].tolist() if texts[at]]
         return complete(text, position, known)
 
     def _changed(self) -> None:

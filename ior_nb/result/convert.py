@@ -117,6 +117,8 @@ def _written(trace: Trace, path: Path, *, sort: bool, most: int | None) -> Itera
     """Write the rows of a trace, and yield the files."""
     rows = trace.rows
     assert isinstance(rows, Stored)
+    if rows.told:
+        raise RecordingError(f"cannot put the recordings together: {rows.told[0]}; rename it in one of them.")
     wanted = schema(foreign_types(rows))
     host = trace.origin.get("ior_nb.hostname", "")
     batches = read(rows)

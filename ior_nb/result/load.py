@@ -58,7 +58,8 @@ def load(
     in the order of the files' names. `cell` stays that of each, and so does `seq` of a single one; the rows of several
     are numbered anew from 1, in the order in which they stand. Recordings of several machines, or of a machine before
     and after it started anew, are put on one time axis by the wall clocks in their footers: `time_ns` then is on the
-    boot clock of the machine that has run longest. Columns that are not ours are kept.
+    boot clock of the machine that has run longest. Columns that are not ours are kept; where one of them is text in one
+    recording and a number in another, say, it is null in the latter, and the trace says so.
 
     Args:
         path_or_glob: a file, a pattern, a folder (every `.parquet` below it), or several of these.
@@ -101,6 +102,7 @@ def of_recordings(recordings: list[Recording], start: float | None = None, end: 
             )
         )
     stored = Stored(recordings, axis, limits)
+    trace.notes = (*trace.notes, *(f"{told}: null in the former" for told in stored.told))[:_MOST_NOTES]
     parts = [_Part(*about) for about in zip(recordings, itertools.count(), limits)]
     counts = functools.cache(lambda: [part.counted(stored) for part in parts])
     trace.stand_for(

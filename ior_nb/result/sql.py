@@ -83,6 +83,12 @@ def query_of(rows: Rows) -> str | None:
             changed.append(f"CASE WHEN host = '' THEN '{host}' ELSE host END AS host")
         replaced = f" REPLACE ({', '.join(changed)})" if changed else ""
         source = f"read_parquet(['{path}'], file_row_number = true)"
-        parts.append(f"SELECT * EXCLUDE (file_row_number){replaced} FROM {source}")
+        left_out = ["file_row_number", *(_quoted(name) for name in sorted(rows.apart.get(number, ())))]
+        parts.append(f"SELECT * EXCLUDE ({', '.join(left_out)}){replaced} FROM {source}")
         before += recording.rows
     return " UNION ALL BY NAME ".join(parts)
+
+
+def _quoted(name: str) -> str:
+    """Return the name of a column as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'

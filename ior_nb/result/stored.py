@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ior_nb.errors import RecordingError
 from ior_nb.export import arrow
 from ior_nb.export.arrow import event_batch
 from ior_nb.result.axis import Axis
 from ior_nb.result.held import in_memory
-from ior_nb.runtime import EventBatch, new_tables
+from ior_nb.runtime import EventBatch, Filter, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS, renewed
+from ior_nb.runtime.filter import check_columns
 from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.rows import Rows
-from ior_nb.runtime.text import printable
+from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, RowGroup
 from ior_nb.sinks.parquet.scan import between, overlaps
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Limits", "Stored", "at_once", "foreign_types"]
+__all__ = ["Limits", "Stored", "at_once", "foreign_columns", "foreign_types", "passing"]
 
 _FEW: Final = 4
 """Of so many rows one: then it is worth while to read only some."""
@@ -40,11 +40,17 @@ class Stored:
         recordings: the files.
         axis: their clocks.
         limits: which rows are wanted of each.
+
+    Attributes:
+        foreign: the types of the columns that are not ours.
+        apart: by the number of a recording those that are null in it, for what it has is of none of these types.
+        told: which and why, in words.
     """
 
     def __init__(self, recordings: Sequence[Recording], axis: Axis, limits: Sequence[Limits]) -> None:
         self.recordings = recordings
         self.axis = axis
+        self.foreign, self.apart, self.told = _agreed(recordings)
         self._tables = new_tables()
         self._pieces = []
         before = 0
@@ -74,7 +80,9 @@ class Stored:
         return group.read(event_batch, self._tables, columns or None, which)
 
     def moved(self, number: int, batch: EventBatch) -> EventBatch:
-        """Return rows with their times on the common axis."""
+        """Return rows with their times on the common axis, and columns of the common types."""
+        if number in self.apart:
+            batch = batch.without(self.apart[number])
         return self.axis.moved(number, batch) if "time_ns" in batch.columns else batch
 
     def on_axis(self, number: int, times: tuple[int, int]) -> tuple[int, int]:
@@ -91,37 +99,91 @@ def at_once(rows: Rows, count: int) -> EventBatch:
 
     Raises:
         ConfigError: they would not fit.
-        RecordingError: recordings have columns of one name that differ.
     """
-    foreign_types(rows)
     return in_memory(rows, count)
 
 
-def foreign_types(rows: Rows) -> dict[str, pa.DataType]:
-    """Return the Arrow types of the columns of rows that are not ours.
+def passing(rows: Rows, wanted: Filter) -> Passing:
+    """Return the rows that a filter lets pass.
 
     Raises:
-        RecordingError: recordings have columns of one name that differ.
+        ConfigError: none has a column that it asks for.
+    """
+    check_columns(wanted, foreign_columns(rows))
+    return Passing(rows, wanted)
+
+
+def foreign_columns(rows: Rows) -> set[str]:
+    """Return the names of the columns of rows that are not ours."""
+    if isinstance(rows, Passing):
+        return foreign_columns(rows.rows)
+    if isinstance(rows, Stored):
+        return {name for recording in rows.recordings for name in recording.foreign}
+    return {name for piece in rows.pieces() if isinstance(piece, EventBatch) for name in piece.extras}
+
+
+def foreign_types(rows: Rows) -> dict[str, pa.DataType]:
+    """Return the Arrow types of the columns of rows that are not ours."""
+    if isinstance(rows, Passing):
+        return foreign_types(rows.rows)
+    if isinstance(rows, Stored):
+        return rows.foreign
+    return arrow.foreign_types(piece for piece in rows.pieces() if isinstance(piece, EventBatch))
+
+
+def _agreed(recordings: Sequence[Recording]) -> tuple[dict[str, pa.DataType], dict[int, set[str]], list[str]]:
+    """Return the types of foreign columns that hold the values of all recordings, and which hold those of some alone.
+
+    A column has the type it has in the first recording, or a wider one; where it is something else it is null.
     """
     import pyarrow as pa
 
-    if isinstance(rows, Passing):
-        return foreign_types(rows.rows)
-    if not isinstance(rows, Stored):
-        return arrow.foreign_types(piece for piece in rows.pieces() if isinstance(piece, EventBatch))
     found: dict[str, pa.DataType] = {}
-    for recording in rows.recordings:
+    apart: dict[int, set[str]] = {}
+    told = []
+    for number, recording in enumerate(recordings):
         for name, given in recording.foreign.items():
             kind = given.value_type if pa.types.is_dictionary(given) else given
-            try:
-                both = [pa.schema([(name, found.get(name, kind))]), pa.schema([(name, kind)])]
-                found[name] = pa.unify_schemas(both, promote_options="permissive").field(0).type
-            except pa.ArrowException as error:
-                raise RecordingError(
-                    f"cannot put the recordings together: the column {printable(name)} is {kind} in "
-                    f"{printable(str(recording.path))}, and {found[name]} in one before; rename it in one of them."
-                ) from error
-    return {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in found.items()}
+            both = _wider(found.get(name, kind), kind)
+            if both is None:
+                apart.setdefault(number, set()).add(name)
+                was = f"{middle_cut(str(kind), 60)} in {middle_cut(printable(recording.path.name), 60)}"
+                before = middle_cut(str(found[name]), 60)
+                told.append(f"the column {printable(name)} is {was}, and {before} in one before")
+            else:
+                found[name] = both
+    return {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in found.items()}, apart, told
+
+
+def _wider(one: pa.DataType, two: pa.DataType) -> pa.DataType | None:
+    """Return a type that holds the values of both; None where there is none."""
+    import pyarrow as pa
+
+    if one == two or pa.types.is_null(two):
+        return one
+    if pa.types.is_null(one):
+        return two
+    if not any(is_such(one) and is_such(two) for is_such in _such()):
+        return None
+    if pa.uint64() in (one, two) and (pa.types.is_signed_integer(one) or pa.types.is_signed_integer(two)):
+        return None
+    try:
+        fields = [pa.schema([("", kind)]) for kind in (one, two)]
+        return pa.unify_schemas(fields, promote_options="permissive").field(0).type
+    except pa.ArrowException:  # such as points in time with a time zone and without
+        return None
+
+
+def _such() -> list[Callable[[pa.DataType], bool]]:
+    """Return what tells types of one sort, of which one may be wider."""
+    from pyarrow import types
+
+    return [
+        lambda kind: types.is_integer(kind) or types.is_floating(kind),
+        lambda kind: types.is_string(kind) or types.is_large_string(kind),
+        lambda kind: types.is_binary(kind) or types.is_large_binary(kind),
+        *(types.is_timestamp, types.is_duration, types.is_date),
+    ]
 
 
 class _Some:
@@ -183,3 +245,7 @@ class _Part:
             return None
         found = self.group.bounds(column)
         return self._stored.on_axis(self.recording, found) if found is not None and column == "time_ns" else found
+
+    def boot(self) -> str:
+        """Return what the footer says of it."""
+        return self._stored.recordings[self.recording].metadata.get("ior_nb.boot_id", "")

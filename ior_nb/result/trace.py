@@ -23,14 +23,13 @@ from ior_nb.result.imports import by_package
 from ior_nb.result.lines import Annotated, annotated
 from ior_nb.result.objects import Asked, pairs_of
 from ior_nb.result.sources import Sources
-from ior_nb.result.stored import Stored, at_once, foreign_types
+from ior_nb.result.stored import Stored, at_once, foreign_types, passing
 from ior_nb.result.summary import Summary
 from ior_nb.result.tallies import Tallies
 from ior_nb.runtime import Accounting, Completeness, EventBatch, own, progress
 from ior_nb.runtime.clock import Moment, moment
 from ior_nb.runtime.completeness import Counters, only_where
 from ior_nb.runtime.host import HostCounts
-from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.rows import Rows, read
 from ior_nb.runtime.text import printable, show_count, show_ns
 
@@ -324,11 +323,12 @@ class Trace(Answers):
 
         Raises:
             FilterSyntaxError: text that does not parse; the message points at the place.
+            ConfigError: the rows have no column that it asks for.
         """
         from ior_nb.globalfilter import parse, to_text
 
         chosen = parse(wanted) if isinstance(wanted, str) else wanted
-        rows = Passing(self.rows, chosen)
+        rows = passing(self.rows, chosen)
         found = Trace(title=self.title, scope=self.scope, engine=self.engine, options=self.options)
         found.began, found.returncode, found.origin = self.began, self.returncode, dict(self.origin)
         found.home = self.home

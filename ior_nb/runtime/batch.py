@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, overload
 
@@ -215,14 +215,13 @@ class EventBatch(Sequence["Row"]):
         return (self,)
 
     def read(self, *columns: str) -> EventBatch:
-        """Return these columns alone, of all rows; itself where none is named."""
+        """Return these columns alone, of all rows; itself where none is named. None in those that nobody knows."""
         if not columns:
             return self
-        if not self.extras:
-            return EventBatch._of({name: self._columns[name] for name in columns}, self._length, self.tables)
-        mine = {name: self._columns[name] for name in columns if name not in self.extras}
-        others = {name: self.extras[name] for name in columns if name in self.extras}
-        return EventBatch._of(mine, self._length, self.tables, others or _NONE)
+        mine = {name: self._columns[name] for name in columns if name in _ABSENT}
+        others = [name for name in columns if name not in _ABSENT] if len(mine) < len(columns) else ()
+        extras = {n: self.extras[n] if n in self.extras else np.full(self._length, None) for n in others}
+        return EventBatch._of(mine, self._length, self.tables, extras or _NONE)
 
     def some(self, which: np.ndarray, *columns: str) -> EventBatch:
         """Return these columns of some rows, by their numbers."""
@@ -235,9 +234,32 @@ class EventBatch(Sequence["Row"]):
     def bounds(self, column: str) -> None:
         """Return None: to know it, one has to look."""
 
+    def boot(self) -> str:
+        """Return the empty text: of rows in memory nobody knows it."""
+        return ""
+
     def text(self, name: str) -> np.ndarray:
         """Return a text column as strings: object array, shape (n,)."""
         return self.tables[name].texts(self._columns[name])
+
+    def without(self, names: Collection[str]) -> EventBatch:
+        """Return the rows without some of the columns that are not ours."""
+        extras = {name: values for name, values in self.extras.items() if name not in names}
+        return EventBatch._of(self._columns, self._length, self.tables, extras or _NONE)
+
+    def words(self, name: str) -> tuple[list[str], np.ndarray]:
+        """Return the texts of a column that is not ours, and which of them each row has. Null is the empty one."""
+        values = self.extras.get(name)
+        if values is None:
+            return [""], np.zeros(self._length, np.intp)
+        given = values.tolist()
+        try:
+            numbers = {value: number for number, value in enumerate(dict.fromkeys(given))}
+        except TypeError:  # lists, say
+            given = [None if value is None else str(value) for value in given]
+            numbers = {value: number for number, value in enumerate(dict.fromkeys(given))}
+        which = np.fromiter(map(numbers.__getitem__, given), np.intp, len(given))
+        return ["" if value is None else str(value) for value in numbers], which
 
     def take(self, which: np.ndarray) -> EventBatch:
         """Return the rows of a boolean mask, shape (n,), or of an array of row numbers."""

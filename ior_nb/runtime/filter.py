@@ -8,14 +8,15 @@ never return match neither `latency>=1ms` nor `latency<1ms`, so `not latency>=1m
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from ior_nb.errors import ConfigError
 from ior_nb.runtime.batch import EventBatch, is_one_value
-from ior_nb.runtime.patterns import IS_IMPORT, IS_MINE, NEGATIONS, exact_value, verdicts
+from ior_nb.runtime.patterns import IS_IMPORT, IS_MINE, NEGATIONS, exact_value, matcher, verdicts
 
 __all__ = [
     "DIMENSIONS",
@@ -33,6 +34,7 @@ __all__ = [
     "Or",
     "Probes",
     "Text",
+    "check_columns",
     "columns_of",
     "import_rows",
     "leaves",
@@ -57,6 +59,8 @@ class Dimension:
     """Whether a value below 0 says that nobody measured it: then it matches no comparison, `!=` included."""
     aliases: tuple[str, ...] = ()
     """Other names people may type: those of a flame graph, and those ior has."""
+    foreign: bool = False
+    """Whether the column is none of the schema: recordings of a cluster have it, and nothing else does."""
 
 
 # To add a dimension, add a row. The parser, the completion, the text form and the masks read this table; only what a
@@ -117,6 +121,14 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension(name="cell", columns=("cell",), doc="execution count of the cell, -1 outside"),
         Dimension(name="host", columns=("host",), doc="machine of the row; empty while it is traced", text=True),
         Dimension(name="label", columns=("label",), doc="what the user called the work, as outer/inner", text=True),
+        *(
+            Dimension(name=name, columns=(name,), doc=doc, text=True, foreign=True)
+            for name, doc in (
+                ("task", "key of the Dask task; recordings of a cluster have it"),
+                ("task_prefix", "kind of that task, as read-csv"),
+                ("worker", "address of the Dask worker that ran it"),
+            )
+        ),
         Dimension(name="peer", columns=("peer",), doc="other end of the socket, as 127.0.0.1:5432", text=True),
         Dimension(name="local", columns=("local",), doc="the socket's own address", text=True),
         Dimension(name="object", columns=("object",), doc="object of a store, as host/bucket/part-0", text=True),
@@ -202,7 +214,7 @@ class Text:
         """Return bool, shape (n,): an array index a row; strings are only looked at once for each table."""
         asked = NEGATIONS.get(self.operator, self.operator)
         first, *others = DIMENSIONS[self.dimension].columns
-        result = self._matches(batch, first, asked)
+        result = (self._found if DIMENSIONS[self.dimension].foreign else self._matches)(batch, first, asked)
         for name in others:
             codes = batch[name]
             if codes[:1].any() if is_one_value(codes) else codes.any():
@@ -217,6 +229,12 @@ class Text:
             return verdicts(table, asked, self.pattern).take(codes)
         code = table.code(value)
         return np.zeros(len(batch), bool) if code is None else np.asarray(codes == code)
+
+    def _found(self, batch: EventBatch, column: str, asked: str) -> np.ndarray:
+        """Look for the pattern in a column that is not ours, where nothing is the empty text."""
+        matches = matcher(asked, self.pattern)
+        texts, which = batch.words(column)
+        return np.array([matches(text) for text in texts]).take(which)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +384,24 @@ def columns_of(wanted: Filter) -> tuple[str, ...]:
             names = DIMENSIONS[leaf.dimension].columns + (("state",) if leaf.dimension in _LACKING else ())
         found |= dict.fromkeys(names)
     return tuple(found)
+
+
+def check_columns(wanted: Filter, there: Collection[str]) -> None:
+    """Refuse a filter that asks for what rows do not have: it would let nothing pass, as if there were nothing.
+
+    Args:
+        wanted: the filter.
+        there: the columns of the rows that are not of the schema.
+
+    Raises:
+        ConfigError: they have no column that the filter looks at.
+    """
+    for leaf in leaves(wanted.tree) if wanted.tree is not None else ():
+        if isinstance(leaf, Text) and DIMENSIONS[leaf.dimension].foreign and leaf.dimension not in there:
+            raise ConfigError(
+                f"these rows have no column {leaf.dimension!r} to filter by: "
+                "recordings of a cluster have it, once its trace has ended (ior_nb.dask.trace)"
+            )
 
 
 def node_of_value(dimension: str, value: str | int, *, directory: bool = False) -> Node:

@@ -102,6 +102,9 @@ class _Passed:
     def bounds(self, column: str) -> None:
         return None
 
+    def boot(self) -> str:
+        return self._piece.boot()
+
 
 def _may_match(node: Node, piece: Piece) -> bool:
     """Tell whether a piece can have a row that matches, by what is known without looking."""

@@ -31,6 +31,9 @@ class Piece(Protocol):
     def bounds(self, column: str) -> tuple[int, int] | None:
         """Return between which values a column of numbers is, without reading it; None where nobody knows."""
 
+    def boot(self) -> str:
+        """Return which run of its machine's kernel its rows are all of, so that ids go on; empty where nobody knows."""
+
 
 class Rows(Protocol):
     """Rows in their order. An `EventBatch` is one piece of them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import Context
 
 from ior_nb.globalfilter import Filters
+from ior_nb.result.stored import foreign_columns
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import FlameSource, ProbeControl, SnapshotSource, StreamTail, context_with_runtime_bindings
 from ior_nb.session.bindings import Bindings
@@ -33,6 +34,7 @@ class Desk:
     def __init__(self, session: TracerSession, trace: Trace | None = None) -> None:
         self._bindings = Bindings() if trace is not None else session
         if trace is not None:
+            self._bindings.filters.foreign = foreign_columns(trace.rows)
             Past(trace, fixed=True)(context_with_runtime_bindings(Context(), self._bindings))
             self.update()
         self.filters = self._bindings.filters

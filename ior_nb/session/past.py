@@ -22,6 +22,7 @@ from ior_nb.runtime import (
     Filter,
     PageState,
     RuntimePublisher,
+    SnapshotSource,
     TraceState,
     runtime_publisher_from_context,
     trace_filters_from_context,
@@ -65,7 +66,7 @@ class Past:
     def __init__(
         self,
         trace: Trace,
-        statistics: Statistics | None = None,
+        statistics: SnapshotSource | None = None,
         trie: LiveTrie | None = None,
         *,
         counted: bool = False,

@@ -16,6 +16,7 @@ from ior_nb.errors import ConfigError, NoCommand
 from ior_nb.export import format_of
 from ior_nb.globalfilter import parse, to_text
 from ior_nb.runtime import EventBatch, Filter, Scope
+from ior_nb.runtime.filter import check_columns
 from ior_nb.sinks.parquet.target import PRIVATE
 from ior_nb.syscalls import BY_NUMBER, DEFAULT_CALLS, DEFAULT_FAMILIES, FAMILIES, SYSCALLS, Syscall, resolve, select
 
@@ -160,6 +161,7 @@ def plan(**asked: Unpack[Request]) -> Plan:
         raise ConfigError(f"objects are what this process asks for: they cannot be had of a trace by {given[0]}")
     rows, families, syscalls = wanted.get("filter"), wanted.get("families"), wanted.get("syscalls")
     chosen = rows if isinstance(rows, Filter) else parse(rows) if rows else Filter()
+    check_columns(chosen, ())
     sampling, record, title = wanted.get("sampling") or {}, wanted.get("record"), wanted.get("title")
     options = {"families": _joined(families), "syscalls": _joined(syscalls), "follow": str(follow)}
     if program is not None:

@@ -38,6 +38,7 @@ from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.completeness import COUNTED
 from ior_nb.session import notebook
 from ior_nb.session.books import Books
+from ior_nb.session.byhost import ByHost
 from ior_nb.session.celltimes import CellTimes
 from ior_nb.session.fitted import with_tail
 from ior_nb.session.judges import Judges
@@ -97,7 +98,7 @@ class Run:
         self.first_row = 1
         self.counted_since = 0
         """Boot clock from which on statistics and trie count, where that is not from the begin on; else 0."""
-        self.statistics = Statistics()
+        self.statistics: Statistics | ByHost = ByHost() if engine.replays else Statistics()
         self.trie = LiveTrie()
         self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs, engine.syscalls)
         self._feed = Feed(self._on_batch)

@@ -186,7 +186,7 @@ class TracerSession(Bindings):
     def _show_past(self, run: Run) -> None:
         """Show an ended run as a finished trace if somebody looks at it; else let go of it."""
         if run.owner.trace.finished and (run.looked or self._watched()):
-            # A run counts the processes of one host; what is played back may be of several, and is then counted anew.
+            # What is played back may be of several hosts, and is then counted anew: the flame graph of a run is of one.
             counted = run.counts_all and not (run.engine.replays and several(run.owner.trace.rows))
             self._past = Past(run.owner.trace, run.statistics, run.trie, counted=counted)
             self._past(self._context(self.filters.active))

@@ -82,8 +82,9 @@ class FilterPanel(Panel):
         if found is None:  # shown where it is wrong, not in the strip
             self.send(answer)
             return
-        self._applied = [str(body.get("view", "")), whole({"n": 0, **body}, "n", 0, 2**53)]
+        applied = [str(body.get("view", "")), whole({"n": 0, **body}, "n", 0, 2**53)]
         self.runtime.filters.set(found)
+        self._applied = applied
 
     @own.ours
     def _asked(self, _: Any, content: Any, buffers: Any) -> None:

@@ -117,7 +117,7 @@ class Panel(anywidget.AnyWidget):
         """
         if dimension == "file" and (peer := peer_of(str(value))):
             dimension, value = "peer", peer
-        of_host = dimension in IDS and self.runtime.control.state().hosts
+        of_host = dimension in IDS and (host or self.runtime.control.state().hosts)
         where = [node_of_value("host", host) if host else Text("host", "~", "^$")] if of_host else []
         self.narrow(*where, node_of_value(dimension, value, directory=directory))
 

@@ -7,7 +7,8 @@ import numpy as np
 from ior_nb.engine import decode
 from ior_nb.engine.collector import wire
 from ior_nb.engine.counted import COUNTER
-from ior_nb.engine.decode import EVENT, Decoder
+from ior_nb.engine.decode import Decoder
+from ior_nb.engine.fields import EVENT
 from ior_nb.syscalls import resolve
 from tests.engine.test_stacks import code_fact, stack_fact
 

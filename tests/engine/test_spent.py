@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ior_nb.engine.collector import wire
-from ior_nb.engine.decode import EVENT, Decoder
+from ior_nb.engine.decode import Decoder
+from ior_nb.engine.fields import EVENT
 from ior_nb.engine.spent import ALL, FETCHED, LOCKS, RUN_DELAY, WAITS, unpacked
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.schema import PARTS

@@ -116,6 +116,21 @@ def test_tree_conserves_the_weights(rows: list[Event]) -> None:
     assert {tuple(nodes.path(n)): int(t) for n, t in enumerate(nodes.totals["count"]) if n or rows} == own
 
 
+def test_a_frame_is_once_in_the_tree_though_others_sort_between_its_stacks() -> None:
+    """`read`, `read-x` and `read;/a` are in this order, and the first and the last have one frame `read`."""
+    rows = batch(comm=["read", "read-x", "read"], file=["", "/a", "/a"])
+    nodes = tree(stacks(rows, "comm,path"))
+
+    assert [tuple(nodes.path(n)) for n in range(len(nodes.names))] == [
+        (),
+        ("read",),
+        ("read-x",),
+        ("read-x", "/a"),
+        ("read", "/a"),
+    ]
+    assert nodes.totals["count"].tolist() == [3, 2, 1, 1, 1]
+
+
 def test_flags_of_opens_are_frames_in_every_format() -> None:
     """The field `flags` gives the flags of opens by name in folded stacks, speedscope, report and figures."""
     rows = batch(syscall=["openat", "read"], open_flags=[0o2000001, -1], comm=["py", "py"])

@@ -17,7 +17,7 @@ import pytest
 from ior_nb.engine.bcc import BccEngine, as_json
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.wire import Frame
-from ior_nb.engine.decode import EVENT
+from ior_nb.engine.fields import EVENT
 from ior_nb.globalfilter import split
 from ior_nb.runtime import EventBatch, Filter, Scope, TraceOptions
 from ior_nb.runtime.filter import And, Errors, Node, Not, Number, Or, Text

@@ -228,13 +228,34 @@ def test_masks_equal_plain_python(wanted: Filter, events: EventBatch) -> None:
 
 
 def test_every_dimension_names_columns_of_the_schema() -> None:
-    """The table of dimensions fits the columns, and its text dimensions are text columns."""
+    """The table of dimensions fits the columns, and its text dimensions are text columns; foreign ones are none."""
     events = batch(pid=[1])
 
     for dimension in DIMENSIONS.values():
         for name in dimension.columns:
-            assert (name in events.tables) is dimension.text
-            assert len(events[name]) == 1
+            assert (name in events.tables) is (dimension.text and not dimension.foreign)
+            assert (name in events.columns) is not dimension.foreign
+
+
+@pytest.mark.parametrize(
+    ("operator", "pattern", "passed"),
+    [
+        ("=", "load-*", [True, True, False, False]),
+        ("~", "LOAD", [True, True, False, False]),
+        ("!=", "load-1", [False, True, True, True]),
+        ("~", "^$", [False, False, True, False]),
+        ("=", "7", [False, False, False, True]),
+    ],
+)
+def test_a_foreign_column_is_compared_as_text_and_null_is_the_empty_one(
+    operator: str, pattern: str, passed: list[bool]
+) -> None:
+    """Whatever a file has in a column of that name."""
+    ours = batch(pid=[1, 2, 3, 4])
+    rows = EventBatch(dict(ours.columns), ours.tables, {"task": np.array(["load-1", "load-2", None, 7], object)})
+
+    assert Filter(Text("task", operator, pattern)).mask(rows).tolist() == passed
+    assert Filter(Text("task", operator, pattern)).mask(ours.read("pid", "task")).tolist() == [passed[2]] * 4
 
 
 def test_verdicts_grow_with_their_table() -> None:

@@ -29,6 +29,9 @@ class Piece:
     def size(self) -> int:
         return len(self.rows)
 
+    def boot(self) -> str:
+        return self.rows.boot()
+
     def bounds(self, column: str) -> None:
         return None
 

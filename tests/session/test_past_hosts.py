@@ -91,3 +91,19 @@ def test_a_recording_of_one_host_has_none_to_choose(session: TracerSession, tmp_
     assert [row.label for row in shown(desk).processes] == ["7"]
     with pytest.raises(ConfigError, match="of one host"):
         desk.control.choose(ODD)
+
+
+def test_a_replay_tells_the_processes_of_its_hosts_apart_while_it_plays(tmp_path: Path) -> None:
+    """Process 7 of each is one of its own, also after the statistics began anew."""
+    recorded(tmp_path, ada=3, bob=5)
+    with TracerSession(engine=ReplayEngine(tmp_path)) as session:
+        desk = Desk(session)
+        desk.update()
+        with trace(session=session):
+            desk.update()
+            before, calls = shown(desk).processes, shown(desk).calls
+            desk.control.reset()
+
+            assert {row.label: row.count for row in before} == {"ada:7": 3, "bob:7": 5, f"{ODD}:7": 2}
+            assert calls == 10
+            assert shown(desk).calls == 0

@@ -110,13 +110,14 @@ def test_a_click_on_a_process_narrows_to_its_host(
     assert snapshot.calls == calls
 
 
-def test_a_click_names_no_host_where_there_is_one(desk: Desk, opened: Open) -> None:
-    """Of a usual trace the filter says the process alone."""
+@pytest.mark.parametrize(("host", "text"), [("", "pid=7"), ("ada", "host=ada and pid=7")])
+def test_a_click_names_the_host_that_the_row_has(desk: Desk, opened: Open, host: str, text: str) -> None:
+    """Rows of a usual trace have none: the filter says the process alone. Of what is played back they may have one."""
     desk._bindings.set_live_trace(Told())
     panel = opened(lambda: make_panel("processes", desk))
-    assert act(panel, "narrow", dimension="pid", value=7, host="ada") == ""
+    assert act(panel, "narrow", dimension="pid", value=7, host=host) == ""
 
-    assert desk.filters.text(desk.filters.active) == "pid=7"
+    assert desk.filters.text(desk.filters.active) == text
 
 
 def test_a_host_from_a_page_is_a_text(recorded: Desk, opened: Open) -> None:

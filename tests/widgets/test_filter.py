@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from ior_nb.runtime import Filter
+from ior_nb.globalfilter import Filters
+from ior_nb.real import RLock
+from ior_nb.runtime import EventBatch, Filter
 from ior_nb.runtime.filter import DIMENSIONS, Dimension, Text
 from ior_nb.widgets.filter import FilterPanel
 from ior_nb.widgets.ticker import ticker
@@ -192,6 +194,17 @@ def test_apply_clear_drop_and_undo(runtime: FakeRuntime, opened: Open) -> None:
         act(panel, "undo")
     assert act(panel, "undo") == "there is no filter to undo"
     assert "nothing called" in act(panel, "nonsense")
+
+
+def test_a_filter_that_rows_cannot_answer_is_not_applied(runtime: FakeRuntime, opened: Open) -> None:
+    """What is wrong is said, the draft stays one, and so does the filter in force."""
+    runtime.filters = Filters(EventBatch.empty, None, RLock())  # type: ignore[assignment]
+    panel = opened(FilterPanel, runtime)
+
+    assert "no column 'task' to filter by" in act(panel, "apply", text="task=load-1", view="v1", n=5)
+    panel.refresh(0, force=True)
+    assert panel.data["applied"] == ["", 0]
+    assert not runtime.filters.active.active
 
 
 def test_a_wrong_text_is_not_applied(runtime: FakeRuntime, opened: Open) -> None:

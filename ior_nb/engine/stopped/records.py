@@ -14,7 +14,8 @@ import numpy as np
 
 from ior_nb.engine.collector import wire
 from ior_nb.engine.counted import COUNTER
-from ior_nb.engine.decode import EVENT, Decoder
+from ior_nb.engine.decode import Decoder
+from ior_nb.engine.fields import EVENT
 from ior_nb.engine.names import CHUNK
 from ior_nb.engine.player import sampled, tally
 from ior_nb.engine.roles import has
