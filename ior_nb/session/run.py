@@ -74,8 +74,7 @@ class Run:
     ) -> None:
         self.engine, self.owner = engine, owner
         self.windows: list[Books] = [owner]
-        self._cells = cells
-        self._stop = stop or self.end
+        self._cells, self._stop = cells, stop or self.end
         self.options = TraceOptions(
             scope=owner.plan.scope,
             enabled=owner.plan.enabled,
