@@ -61,7 +61,7 @@ class By(NamedTuple):
     """For each of `Reading.calls`."""
 
 
-def _numbered(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _by_id(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct ids, ascending, and which of them each is; both as wide as what looks up by them needs it."""
     lowest, highest = int(ids.min()), int(ids.max())
     if lowest == highest:
@@ -138,7 +138,7 @@ class Reading:
 
     @cached_property
     def _numbered(self) -> tuple[np.ndarray, np.ndarray]:
-        return _numbered(self.batch["pid"])
+        return _by_id(self.batch["pid"])
 
     @property
     def pids(self) -> np.ndarray:
