@@ -128,7 +128,7 @@ class Intake:
         """Decode what was gathered: names first, which may come early and never late."""
         gathered, self._gathered, self._gathered_bytes = self._gathered, defaultdict(list), 0
         if names := gathered[Frame.NAMES]:
-            self._decoder.names.take(b"".join(names))
+            self._decoder.names.take(*names)
             if self._decoder.names.ask():
                 self._ask()
         if events := gathered[Frame.EVENTS]:

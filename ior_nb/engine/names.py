@@ -9,36 +9,28 @@ come (those in the kernel's map of files and in the slots of its threads), and t
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
+from ior_nb.engine.chunks import CHUNK, Chunks, Texts
 from ior_nb.engine.collector import wire
 from ior_nb.engine.places import Places
 from ior_nb.engine.spelling import absolute, both_ends, readable, socket_text, special_name
 from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import Index, grown, rows_of
 
-__all__ = ["CHUNK", "MAX_PID", "Names", "Waiting"]
+__all__ = ["MAX_PID", "Names", "Waiting"]
 
-CHUNK: Final = np.dtype([("len", "<u4"), ("page", "<u4"), *wire.CHUNK])
 MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
-_DISCARDED: Final = 1 << 30
 _REMEMBERED: Final = 1 << 20
 _TORN: Final = 4096  # chunks kept; the half-lost ones among them are the oldest and go first
 _PAST: Final = 65_536  # numbers in use again, whose earlier processes are remembered
 _MANY: Final = 1 << 17  # ids known before anybody asks which may still come; the kernel's map of files holds 65,536
 _YOUNG: Final = 1 << 14  # the last ones are not let go: on its way into the map an id is nowhere for a moment
 _DEATHS: Final = 65_536  # kept until somebody asks
-
-# The keyed hash of `Names._codes_of`: odd 64-bit multipliers, and masks for the last word of a name.
-_WORDS: Final = wire.CHUNK_TEXT // 8
-_KEYS: Final = np.frombuffer(os.urandom(8 * (_WORDS + 1)), "<u8") | np.uint64(1)
-_ENDS: Final = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
-_SHIFT: Final = np.uint64(29)
 
 _KINDS: Final = {
     0o100000: "file",
@@ -51,13 +43,14 @@ _KINDS: Final = {
     0: "anon",
 }
 _BY_DESCRIPTOR: Final = re.compile(r"^/dev/fd/\d+(?:/|$)")
+_IS_NAME: Final = np.isin(np.arange(256), (wire.N_FILE, wire.N_PATH1, wire.N_PATH2))
 _OF_FILES: Final = ("paths", "kinds", "sockets", "peers", "locals", "devs", "inodes")
 
 
 class Waiting:
     """Path arguments that have arrived and whose record has not: id -> (string code, base file id, flags)."""
 
-    FIELDS: Final = np.dtype([("id", "<u4"), ("code", "<i4"), ("base", "<u4"), ("flags", "<u1")])
+    FIELDS: Final = np.dtype([("id", "<u4"), ("code", "<i4"), ("base", "<u4"), ("flags", "<u4")])
     LIMIT: Final = 1 << 20
 
     def __init__(self) -> None:
@@ -66,9 +59,6 @@ class Waiting:
     def add(self, rows: np.ndarray) -> None:
         """Take in rows of `FIELDS`."""
         rows = np.concatenate([self._rows, rows]) if len(self._rows) else rows
-        ids = rows["id"]
-        if (ids[1:] < ids[:-1]).any():
-            rows = rows[np.argsort(ids, kind="stable")]
         self._rows = rows[-self.LIMIT :]
 
     def recode(self, old: StringTable, new: StringTable) -> None:
@@ -82,14 +72,17 @@ class Waiting:
         if len(rows) == len(ids) and (rows["id"] == ids).all():  # as they come from one thread
             self._rows = rows[:0]
             return rows
-        found = np.zeros(len(ids), self.FIELDS)
-        if len(self._rows):
-            at = np.minimum(np.searchsorted(self._rows["id"], ids), len(self._rows) - 1)
-            hit = self._rows["id"][at] == ids
-            found[hit] = self._rows[at[hit]]
-            left = np.ones(len(self._rows), bool)
-            left[at[hit]] = False
-            self._rows = self._rows[left]
+        if not len(rows):
+            return np.zeros(len(ids), self.FIELDS)
+        rows = rows.take(_ascending(rows["id"]))  # of records, `take` is much faster than an index
+        order, at = _ascending(ids), np.empty(len(ids), np.intp)
+        at[order] = np.minimum(np.searchsorted(rows["id"], ids.take(order)), len(rows) - 1)
+        found = rows.take(at)
+        hit = found["id"] == ids
+        found[~hit] = 0
+        left = np.ones(len(rows), bool)
+        left[at[hit]] = False
+        self._rows = rows.take(rows_of(left))
         return found
 
 
@@ -124,16 +117,17 @@ class Names:
         self.before = np.zeros(MAX_PID + 1, bool)
         self.waiting = {wire.N_PATH1: Waiting(), wire.N_PATH2: Waiting()}
         self._torn = np.empty(0, CHUNK)
-        self._joined: dict[int, int] = {}  # code of the base << 32 | code of the argument -> code of the path
-        self._absolutes = np.zeros(1024, np.int32)  # the same for absolute arguments where nobody changed the root
-        self._by_hash = Index()
-        self._hashed = np.zeros(1024, np.int32)  # string codes by number of the hash
+        self._pairs = Index()  # number by code of the base << 32 | code of the argument
+        self._joined = np.zeros(1024, np.int32)  # code of the path by that number
+        self._spelled = Texts(self._texts)
         self._born = np.zeros(MAX_PID + 1, np.uint64)  # boot clock of the birth in this trace, by pid
         self._past: dict[int, list[tuple[int, bool, int]]] = {}  # pid -> earlier lives: parent, before, until when
         self._deaths: list[tuple[int, int]] = []
         self._root = self._texts.intern("/")
         self._attic: list[str] = []  # names from before the string table
-        tables["file_kind"].intern_many(list(_KINDS.values()))
+        kinds = tables["file_kind"]
+        kinds.intern_many(list(_KINDS.values()))
+        self._kind_of = kinds.intern_many([_KINDS.get(kind << 12, "anon") for kind in range(16)])
 
     def begin(self, running: Mapping[int, int]) -> None:
         """Start a trace; these processes are running already (pid -> parent's pid)."""
@@ -170,9 +164,8 @@ class Names:
         used = rows_of(self.paths > 0)
         self._attic = [*map(self._attic.__getitem__, (-1 - self.paths[resting]).tolist()), *old.at(self.paths[used])]
         self.paths[np.concatenate([resting, used])] = -1 - np.arange(len(self._attic))
-        self._joined.clear()
-        self._absolutes[:] = 0
-        self._by_hash = Index()
+        self._pairs = Index()
+        self._spelled = Texts(self._texts)
         for waiting in self.waiting.values():
             waiting.recode(old, self._texts)
 
@@ -206,49 +199,51 @@ class Names:
             codes = self.paths.take(places)
         return codes
 
-    def take(self, payload: bytes) -> None:
-        """Learn the names of a NAMES frame."""
-        chunks = np.frombuffer(payload, CHUNK)
-        if (chunks["len"] & _DISCARDED).any():
-            chunks = chunks[(chunks["len"] & _DISCARDED) == 0]
-        kind = chunks["type"]
+    def take(self, *payloads: bytes) -> None:
+        """Learn the names of NAMES frames."""
+        chunks = Chunks(payloads)
+        kind = chunks.heads["type"]
         counts = np.bincount(kind, minlength=8)
         if counts[wire.N_BIRTH]:
-            self._take_births(chunks[kind == wire.N_BIRTH])
+            self._take_births(chunks.take(kind == wire.N_BIRTH))
         if counts[wire.N_DEATH]:
-            tasks = chunks[kind == wire.N_DEATH]
+            tasks = chunks.take(kind == wire.N_DEATH)
             self._deaths += zip(tasks["id"].tolist(), tasks["time"].tolist(), strict=True)
             del self._deaths[:-_DEATHS]
         if counts[wire.N_COMM]:
-            self._take_comms(chunks[kind == wire.N_COMM])
-        ends = chunks[kind == wire.N_ENDS] if counts[wire.N_ENDS] else None
-        named = counts[wire.N_FILE] + counts[wire.N_PATH1] + counts[wire.N_PATH2]
-        if named < len(chunks):
-            chunks = chunks[(kind == wire.N_FILE) | (kind == wire.N_PATH1) | (kind == wire.N_PATH2)]
+            self._take_comms(chunks.take(kind == wire.N_COMM))
         self._take_names(chunks)
-        if ends is not None:
-            self._take_ends(ends)
+        if counts[wire.N_ENDS]:
+            self._take_ends(chunks.take(kind == wire.N_ENDS))
 
-    def _take_names(self, chunks: np.ndarray) -> None:
+    def _take_names(self, chunks: Chunks) -> None:
         """Learn paths, of files and as arguments."""
-        if len(self._torn):
-            chunks = np.concatenate([self._torn, chunks])
-            self._torn = np.empty(0, CHUNK)
-        if not len(chunks):
-            return
-        heads, codes = self._assembled(chunks)
+        kind, named = chunks.heads["type"], _IS_NAME.take(chunks.heads["type"])
+        whole = named & (chunks.heads["parts"] == 1)
+        if whole.all():
+            heads, words = chunks.heads, chunks.words()
+        else:
+            heads, words = chunks.heads.take(rows_of(whole)), chunks.words()[:, whole]
+        codes = self._spelled.codes(heads["bytes"].astype(np.intp), words)
+        self._learn(heads, codes, chunks.take(whole & (kind == wire.N_FILE)))
+        parts = named & ~whole  # of names beyond 208 bytes: few
+        if len(self._torn) or parts.any():
+            heads, codes = self._assembled(np.concatenate([self._torn, chunks.take(parts)]))
+            self._learn(heads, codes, heads[heads["type"] == wire.N_FILE])
+
+    def _learn(self, heads: np.ndarray, codes: np.ndarray, files: np.ndarray) -> None:
+        """Learn names by their heads and codes; those of files by their whole first chunks too."""
         types = heads["type"]
-        for waiting_kind, waiting in self.waiting.items():
-            mine = rows_of(types == waiting_kind)
+        for kind, waiting in self.waiting.items():
+            mine = rows_of(types == kind)
             if len(mine):
-                rows = np.empty(len(mine), Waiting.FIELDS)
-                rows["code"] = self._below_descriptor(heads["flags"][mine], codes[mine])
+                rows, some = np.empty(len(mine), Waiting.FIELDS), heads.take(mine)
+                rows["code"] = self._below_descriptor(some["flags"], codes.take(mine))
                 for field in ("id", "base", "flags"):
-                    rows[field] = heads[field][mine]
+                    rows[field] = some[field]
                 waiting.add(rows)
-        mine = rows_of(types == wire.N_FILE)
-        if len(mine):
-            self._take_files(heads[mine], codes[mine])
+        if len(files):
+            self._take_files(files, codes[types == wire.N_FILE])
 
     def _take_births(self, tasks: np.ndarray) -> None:
         """Learn the parents of new processes; of a number that has been in use, keep whose it was until now."""
@@ -306,70 +301,24 @@ class Names:
 
     def _assembled(self, chunks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Join the chunks of each name. Returns the first chunk of each, and the code of the whole text."""
-        if (chunks["parts"] == 1).all():
-            return chunks, self._codes_of(chunks)
         key = chunks["id"].astype(np.uint64) << np.uint64(3) | chunks["type"].astype(np.uint64)
         order = np.lexsort((chunks["part"], key))
         chunks, key = chunks[order], key[order]
         first = rows_of(np.r_[True, key[1:] != key[:-1]])
         counts = np.diff(np.r_[first, len(chunks)])
         whole = counts == chunks["parts"][first]
-        if not whole.all():  # the rest of a name comes with the next frame, or it was lost
-            keep = np.repeat(whole, counts)
-            self._torn = chunks[~keep][-_TORN:]
-            chunks, counts = chunks[keep], counts[whole]
-            first = np.r_[0, np.cumsum(counts)[:-1]].astype(np.int64) if len(counts) else np.empty(0, np.int64)
-        heads = chunks[first]
-        codes = np.zeros(len(heads), np.int32)
-        short = rows_of(counts == 1)
-        codes[short] = self._codes_of(np.ascontiguousarray(heads[short]))
-        raw = chunks["text"].tobytes()
-        step = wire.CHUNK_TEXT
-        long = rows_of(counts > 1).tolist()  # beyond 208 bytes: few
-        texts = []
-        for k in long:
-            last = first[k] + counts[k] - 1
-            texts.append(readable(raw[first[k] * step : last * step + chunks["bytes"][last]]))
-        codes[long] = self._texts.intern_many(texts)
-        return heads, codes
-
-    def _codes_of(self, chunks: np.ndarray) -> np.ndarray:
-        """Return the string codes of names that fit into one chunk.
-
-        A name is recognised by a 64-bit hash of its words, keyed with random numbers of this process, so that nobody
-        can choose names that collide; only a name never seen before becomes a Python string.
-        """
-        if not len(chunks):
-            return np.empty(0, np.int32)
-        sizes = chunks["bytes"].astype(np.int64)
-        used = (int(sizes.max()) + 7) // 8
-        at = CHUNK.fields["text"][1] if CHUNK.fields is not None else 0
-        text = np.ndarray((len(chunks), _WORDS), "<u8", chunks, at, (chunks.dtype.itemsize, 8))
-        words = np.array(text[:, :used].T, order="C")  # a copy: it is written to
-        for j in range(int(sizes.min()) // 8, used):
-            words[j] &= _ENDS[np.clip(sizes - 8 * j, 0, 8)]  # behind the end of a name lie old bytes
-        hashes = sizes.astype(np.uint64) * _KEYS[_WORDS]
-        for j in range(used):
-            hashes ^= words[j]
-            hashes *= _KEYS[j]
-            hashes ^= hashes >> _SHIFT
-        known = len(self._by_hash)
-        if known > _REMEMBERED:
-            self._by_hash, known = Index(), 0
-        # New names in the order they came: neighbours are alike, and so shrink in a recording.
-        numbers, rows = self._by_hash.number(hashes, known, np.arange(len(hashes)))
-        if len(rows):
-            raw, lengths = words.T[rows].tobytes(), sizes[rows].tolist()
-            new = [readable(raw[k * used * 8 : k * used * 8 + n]) for k, n in enumerate(lengths)]
-            self._hashed = grown(self._hashed, known + len(rows))
-            self._hashed[known : known + len(rows)] = self._texts.intern_many(new)
-        return self._hashed.take(numbers)
+        keep = np.repeat(whole, counts)
+        self._torn = chunks[~keep][-_TORN:]  # the rest of a name comes with the next frame, or it was lost
+        first, last = first[whole], (first + counts - 1)[whole]
+        raw, step = chunks["text"].tobytes(), wire.CHUNK_TEXT
+        ends = last * step + chunks["bytes"][last]
+        texts = [readable(raw[at:end]) for at, end in zip((first * step).tolist(), ends.tolist(), strict=True)]
+        return chunks[first], self._texts.intern_many(texts)
 
     def _take_files(self, heads: np.ndarray, codes: np.ndarray) -> None:
         places = self.file_places.give(heads["id"])
         for name in _OF_FILES:
             setattr(self, name, grown(getattr(self, name), self.file_places.used))
-        mode = heads["mode"] & 0o170000
         dev = heads["dev"].astype(np.uint64)
         major, minor = dev >> np.uint64(20), dev & np.uint64(0xFFFFF)
         # os.makedev of glibc: minor's low byte, major's low 12 bits, then the rest of both.
@@ -380,10 +329,7 @@ class Names:
             | (major & np.uint64(0xFFFFF000)) << np.uint64(32)
         )
         self.inodes[places] = heads["inode"]
-        modes, inverse = np.unique(mode, return_inverse=True)
-        self.kinds[places] = self._tables["file_kind"].intern_many([_KINDS.get(m, "anon") for m in modes.tolist()])[
-            inverse
-        ]
+        self.kinds[places] = self._kind_of.take(heads["mode"] >> 12 & 0xF)
         plain = np.where(codes == 0, self._root, codes)
         special = heads["flags"] != 0
         if special.any():
@@ -424,21 +370,32 @@ class Names:
     def join(self, bases: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Make path arguments absolute: codes of the base directory joined with the argument, once per pair."""
         base = self.paths_of(self.file_places.find(bases))
-        plain = (base == self._root) | (base == 0)
-        self._absolutes = grown(self._absolutes, int(codes.max(initial=0)) + 1)
-        result = np.where(plain, self._absolutes[codes], 0)
-        rows = rows_of((result == 0) & (codes != 0))
+        result = np.where((base == self._root) | (base == 0), self._spelled.absolute(codes), -1)
+        rows = rows_of(result < 0)
         if len(rows):
-            pairs = (base[rows].astype(np.int64) << 32 | codes[rows]).tolist()
-            if len(self._joined) > _REMEMBERED:
-                self._joined.clear()
-            for pair in {pair for pair in pairs if pair not in self._joined}:
-                text = absolute(self._texts[pair >> 32], self._texts[pair & 0xFFFFFFFF])
-                code = self._joined[pair] = self._texts.intern(text)
-                if pair >> 32 == self._root:
-                    self._absolutes[pair & 0xFFFFFFFF] = code
-            result[rows] = list(map(self._joined.__getitem__, pairs))
-        return result.astype(np.int32, copy=False)
+            result[rows] = self._below(base.take(rows), codes.take(rows))
+        return result
+
+    def _below(self, base: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Return the paths of arguments below their base directories."""
+        if len(self._pairs) > _REMEMBERED:
+            self._pairs = Index()
+        known = len(self._pairs)
+        pairs = base.astype(np.uint64) << np.uint64(32) | codes.astype(np.uint64)
+        numbers, new = self._pairs.number(pairs, known, np.arange(len(pairs)))
+        if len(new):
+            self._joined = grown(self._joined, known + len(new))
+            self._joined[known : known + len(new)] = self._texts.intern_many(
+                map(absolute, self._texts.at(base.take(new)), self._texts.at(codes.take(new)))
+            )
+        return self._joined.take(numbers)
+
+
+def _ascending(ids: np.ndarray) -> np.ndarray:
+    """Return the order of 32-bit numbers, equal ones as they stand: to sort words takes a fifth of a stable argsort."""
+    words = ids.astype(np.uint64) << np.uint64(32) | np.arange(len(ids), dtype=np.uint64)
+    words.sort()
+    return (words & np.uint64(0xFFFFFFFF)).view(np.int64)
 
 
 def _still_there(places: Places, alive: np.ndarray, asked: int) -> np.ndarray:

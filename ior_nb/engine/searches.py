@@ -9,6 +9,7 @@ or somebody wants all there is. What the name of a file tells (rules of the cond
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -16,75 +17,95 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import EventBatch, StringTable
-from ior_nb.syscalls.probes import NOT_FOUND, RULES, SEARCHING
+from ior_nb.runtime.index import grown, once, rows_of
+from ior_nb.syscalls.probes import MOST_ERRNO, NOT_FOUND, RULES, SEARCHING, Rule
 
 __all__ = ["WITHIN_NS", "Searches"]
 
 WITHIN_NS: Final = 100_000_000
 _MOST_HELD: Final = 1 << 18  # rows
-_MOST_NAMES: Final = 1 << 16
-_CODES: Final = -np.array(NOT_FOUND)
 _NAMED: Final = tuple(rule for rule in RULES if rule.names)
+_MARKS: Final = 1 << 12
+_SEARCH: Final = 1 << len(_NAMED)
+_SEEN: Final = _SEARCH << 1
+_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # odd, and its bits well mixed
+_MATCHES: Final = [(1 << at, re.compile(rule.names).search) for at, rule in enumerate(_NAMED)]
 
 
 @dataclass(slots=True)
 class _Open:
     """The searches that are on: one entry a call that found nothing."""
 
-    batch: np.ndarray
-    """Number of its batch."""
     row: np.ndarray
-    tid: np.ndarray
-    name: np.ndarray
+    """Number of its row, of all that have come."""
+    key: np.ndarray
+    """Of its thread and the name it looks for."""
     until: np.ndarray
     """When it is too late, ns."""
 
     def take(self, which: np.ndarray) -> _Open:
-        return _Open(self.batch[which], self.row[which], self.tid[which], self.name[which], self.until[which])
+        return _Open(self.row[which], self.key[which], self.until[which])
 
     def and_(self, more: _Open) -> _Open:
         pairs = ((getattr(self, n), getattr(more, n)) for n in self.__slots__)
         return _Open(*(np.concatenate(pair) for pair in pairs))
 
 
-def _none() -> _Open:
-    return _Open(*(np.zeros(0, np.int64) for _ in range(5)))
+_NONE: Final = _Open(np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.uint64))
 
 
-def _finder(pattern: str) -> Callable[[list[str]], np.ndarray]:
-    find = re.compile(pattern).search
-    return lambda paths: np.array([find(path) is not None for path in paths])
+def _rules_of(paths: list[str]) -> list[int]:
+    """Return the rules that names are of: one bit each, in the order of `_NAMED`, and that they have been looked at."""
+    found = [[bit if match(path) else 0 for path in paths] for bit, match in _MATCHES]
+    return [_SEEN + sum(bits) for bits in zip(*found, strict=True)]
+
+
+def _last_components(paths: list[str]) -> list[int]:
+    """Return a number of 64 bits for each path's last component, keyed as Python's hashes are; not 0."""
+    return [hash(path.rpartition("/")[2]) or 1 for path in paths]
 
 
 class _Told:
     """A number for each path, made once.
 
     Args:
-        tell: makes those of some paths, none of them negative.
+        tell: makes those of some paths, none of them 0.
     """
 
-    def __init__(self, tell: Callable[[list[str]], np.ndarray]) -> None:
+    def __init__(self, tell: Callable[[list[str]], list[int]]) -> None:
         self._tell = tell
-        self.forget()
-
-    def forget(self) -> None:
-        """Make them anew."""
         self._table: StringTable | None = None
-        self._known = np.zeros(0, np.int64)  # by code; -1 unknown
+        self._known = np.zeros(0, np.int64)  # by code; 0 unknown
 
     def of(self, codes: np.ndarray, table: StringTable) -> np.ndarray:
         """Return the numbers of paths by their codes."""
         if self._table is not table:
             self._table, self._known = table, np.zeros(0, np.int64)
-        if len(self._known) < len(table):
-            more = np.full(len(table) + len(table) // 4 - len(self._known), -1)
-            self._known = np.concatenate([self._known, more])
+        self._known = grown(self._known, len(table))
         found: np.ndarray = self._known.take(codes)
-        fresh = np.unique(codes[found < 0])
+        fresh = rows_of(found == 0)
         if len(fresh):
-            self._known[fresh] = self._tell(table.at(fresh))
+            new = once(codes.take(fresh), self._known)
+            self._known[new] = self._tell(table.at(new))
             found = self._known.take(codes)
         return found
+
+
+class _Calls:
+    """What a failure may be by its call and error, and which calls search: by the codes of a table of calls.
+
+    Attributes:
+        may_be: bits of the rules of `_NAMED`, and `_SEARCH`: uint8, shape (calls, errors).
+        searching: bool, shape (calls,).
+    """
+
+    def __init__(self, table: StringTable) -> None:
+        self.table, self.known = table, len(table)
+        self.may_be = np.zeros((self.known, MOST_ERRNO + 2), np.uint8)  # the last is of all greater errors
+        self.searching = table.among(SEARCHING)
+        for at, rule in enumerate((*_NAMED, Rule(NOT_FOUND, SEARCHING, ""))):
+            for error in rule.errnos:
+                self.may_be[table.among(rule.calls), error] |= 1 << at
 
 
 class Searches:
@@ -96,38 +117,35 @@ class Searches:
 
     def __init__(self, deliver: Callable[[EventBatch], None]) -> None:
         self._deliver = deliver
-        self._held: list[EventBatch] = []
+        self._held: deque[EventBatch] = deque()
         self._rows = 0
-        self._first = 0  # number of the first batch held
-        self._open = _none()
-        self._names = StringTable()  # last components
-        self._name_of = _Told(lambda paths: self._names.intern_many([path.rpartition("/")[2] for path in paths]))
-        self._by_name = [_Told(_finder(rule.names)) for rule in _NAMED]
-        self._calls: tuple[StringTable | None, np.ndarray] = (None, np.zeros(0, bool))
+        self._first = 0  # number of the first row held, of all that have come
+        self._open = _NONE
+        self._found = np.zeros(0, np.int64)  # rows held whose search has found
+        self._names, self._rules = _Told(_last_components), _Told(_rules_of)
+        self._calls = _Calls(StringTable())
 
     def take(self, batch: EventBatch) -> None:
         """Take a batch; hand on what is told."""
-        failed = np.flatnonzero(batch["is_error"] & ~batch["probe"])
-        if len(failed):
-            batch, failed = self._tell_by_name(batch, failed)
-        missed = failed[np.isin(batch["ret"][failed], _CODES)]
-        missed = missed[self._searching(batch).take(batch["syscall"][missed])]
+        if self._calls.table is not batch.tables["syscall"] or self._calls.known < len(self._calls.table):
+            self._calls = _Calls(batch.tables["syscall"])
+        batch, missed = self._tell_by_name(batch)
         if not self._held and not len(missed):
             self._deliver(batch)
             return
+        first = self._first + self._rows
         self._held.append(batch)
         self._rows += len(batch)
-        number = self._first + len(self._held) - 1
-        if len(missed):
-            ends = batch["time_ns"][missed] + batch["latency_ns"][missed]
-            names = self._last_components(batch, missed)
-            tids = batch["tid"][missed].astype(np.int64)
-            self._open = self._open.and_(
-                _Open(np.full(len(missed), number), missed, tids, names, ends.astype(np.int64) + WITHIN_NS)
-            )
-        self._tell(batch, number)
-        now = int((batch["time_ns"] + batch["latency_ns"]).max())
-        self._open = self._open.take(self._open.until > now)
+        if len(batch):
+            looked = rows_of(self._calls.searching.take(batch["syscall"]))
+            keys = self._keys(batch, looked)
+            if len(missed):
+                until = _ends(batch, missed) + np.uint64(WITHIN_NS)
+                self._open = self._open.and_(_Open(first + missed, keys[looked.searchsorted(missed)], until))
+            self._tell(batch, first, looked, keys)
+            late = self._open.until <= _ends(batch, np.array([-1]))  # rows come in the order of their ends
+            if late.any():
+                self._open = self._open.take(~late)
         self._hand_on()
 
     @property
@@ -137,69 +155,85 @@ class Searches:
 
     def flush(self) -> None:
         """Hand on all there is: what has not been found by now was not there."""
-        self._open = _none()
+        self._open = _NONE
         self._hand_on()
 
     def _hand_on(self) -> None:
         """Hand on the batches before the first that is not told."""
         if self._rows > _MOST_HELD:
-            self._open = _none()
-        until = int(self._open.batch.min()) if len(self._open.batch) else self._first + len(self._held)
-        ready, self._held = self._held[: until - self._first], self._held[until - self._first :]
-        self._first = until
-        self._rows -= sum(map(len, ready))
-        if not self._held and len(self._names) > _MOST_NAMES:
-            self._names = StringTable()
-            self._name_of.forget()
-        for batch in ready:
-            self._deliver(batch)
+            self._open = _NONE
+        until = int(self._open.row.min()) if len(self._open.row) else self._first + self._rows
+        while self._held and self._first + len(self._held[0]) <= until:
+            batch = self._held.popleft()
+            rows = self._found - self._first
+            self._first += len(batch)
+            self._rows -= len(batch)
+            mine = rows < len(batch)
+            self._found = self._found[~mine]
+            self._deliver(_with_probes(batch, rows[mine]))
 
-    def _tell_by_name(self, batch: EventBatch, failed: np.ndarray) -> tuple[EventBatch, np.ndarray]:
-        """Mark the failures that names say are none; return the batch, and the rows that are left."""
-        calls, numbers, files = batch["syscall"][failed], -batch["ret"][failed], batch["file"][failed]
-        probe = np.zeros(len(failed), bool)
-        for rule, told in zip(_NAMED, self._by_name, strict=True):
-            some = np.isin(numbers, rule.errnos) & batch.tables["syscall"].among(rule.calls).take(calls)
-            if some.any():
-                probe[some] |= told.of(files[some], batch.tables["file"]) != 0
-        if not probe.any():
-            return batch, failed
-        column = batch["probe"].copy()
-        column[failed[probe]] = True
-        return batch.with_columns(probe=column), failed[~probe]
+    def _tell_by_name(self, batch: EventBatch) -> tuple[EventBatch, np.ndarray]:
+        """Mark the failures that names say are none; return the batch, and the rows of searches that found nothing."""
+        failed = rows_of(batch["is_error"])
+        errors = np.minimum(-batch["ret"].take(failed), MOST_ERRNO + 1)
+        may_be = self._calls.may_be[batch["syscall"].take(failed), errors]
+        open_ = rows_of((may_be != 0) & ~batch["probe"].take(failed))
+        if not len(open_):
+            return batch, open_
+        rows, may_be = failed.take(open_), may_be.take(open_)
+        told = may_be & self._rules.of(batch["file"].take(rows), batch.tables["file"]) != 0
+        return _with_probes(batch, rows[told]), rows[~told & (may_be & _SEARCH != 0)]
 
-    def _tell(self, batch: EventBatch, number: int) -> None:
-        """Mark the calls whose file this batch finds."""
-        found = np.flatnonzero(self._searching(batch).take(batch["syscall"]))
-        found = found[~batch["is_error"][found] & np.isin(batch["tid"][found], self._open.tid)]
-        if not len(found):
+    def _tell(self, batch: EventBatch, first: int, looked: np.ndarray, keys: np.ndarray) -> None:
+        """Mark the calls whose file this batch finds.
+
+        Args:
+            batch: of rows.
+            first: number of its first row.
+            looked: its rows that look for something.
+            keys: theirs.
+        """
+        wanted, marks = np.sort(self._open.key), np.zeros(_MARKS, bool)
+        marks[_mark(wanted)] = True
+        some = rows_of(marks.take(_mark(keys)))  # what most look for was never missed
+        some = some[~batch["is_error"].take(looked.take(some))]
+        theirs = keys.take(some)
+        at = np.minimum(wanted.searchsorted(theirs), len(wanted) - 1)
+        hits = rows_of(wanted.take(at) == theirs)
+        if not len(hits):
             return
-        keys = np.concatenate([self._open.tid, batch["tid"][found].astype(np.int64)]) << 32
-        keys |= np.concatenate([self._open.name, self._last_components(batch, found)])
-        keys = np.unique(keys, return_inverse=True)[1] * (len(batch) + 2)
-        mine = keys[: len(self._open.tid)] + np.where(self._open.batch == number, self._open.row + 1, 0)
-        theirs = keys[len(mine) :] + found + 1
-        order = np.argsort(theirs)
-        theirs, found = theirs[order], found[order]
-        at = np.minimum(np.searchsorted(theirs, mine, side="right"), len(theirs) - 1)
-        told = (theirs[at] > mine) & (theirs[at] // (len(batch) + 2) == mine // (len(batch) + 2))
-        told &= batch["time_ns"][found[at]].astype(np.int64) <= self._open.until
-        for which in np.unique(self._open.batch[told]).tolist():
-            held = self._held[which - self._first]
-            probe = held["probe"].copy()
-            probe[self._open.row[told & (self._open.batch == which)]] = True
-            self._held[which - self._first] = held.with_columns(probe=probe)
+        found, span = looked.take(some.take(hits)), len(batch) + 2
+        ends = at.take(hits) * span + found + 1
+        order = ends.argsort()
+        ends, found = ends.take(order), found.take(order)
+        begins = wanted.searchsorted(self._open.key) * span + np.maximum(self._open.row - first + 1, 0)
+        at = np.minimum(ends.searchsorted(begins, side="right"), len(ends) - 1)
+        told = (ends[at] > begins) & (ends[at] // span == begins // span)
+        told &= batch["time_ns"][found[at]] <= self._open.until
+        self._found = np.concatenate([self._found, self._open.row[told]])
         self._open = self._open.take(~told)
 
-    def _searching(self, batch: EventBatch) -> np.ndarray:
-        """Tell which system calls search, by their code in the batch."""
-        calls = batch.tables["syscall"]
-        if self._calls[0] is not calls or len(self._calls[1]) < len(calls):
-            self._calls = calls, np.array([name in SEARCHING for name in calls], bool)
-        return self._calls[1]
+    def _keys(self, batch: EventBatch, rows: np.ndarray) -> np.ndarray:
+        """Return who looked for what, as a number, in some rows: the name as written, for links lead to other names."""
+        codes = batch["path_arg"].take(rows)
+        unread = rows_of(codes == 0)
+        codes[unread] = batch["file"].take(rows.take(unread))
+        names = self._names.of(codes, batch.tables["path_arg"]).view(np.uint64)
+        return names ^ batch["tid"].take(rows).astype(np.uint64) * _FACTOR
 
-    def _last_components(self, batch: EventBatch, rows: np.ndarray) -> np.ndarray:
-        """Return the name each of some rows looked for, as a number: what it wrote, for links lead to other names."""
-        written = batch["path_arg"][rows]
-        codes = np.where(written != 0, written, batch["file"][rows])
-        return self._name_of.of(codes, batch.tables["path_arg"])
+
+def _ends(batch: EventBatch, rows: np.ndarray) -> np.ndarray:
+    return np.asarray(batch["time_ns"].take(rows) + batch["latency_ns"].take(rows))
+
+
+def _mark(keys: np.ndarray) -> np.ndarray:
+    return (keys & np.uint64(_MARKS - 1)).view(np.int64)
+
+
+def _with_probes(batch: EventBatch, rows: np.ndarray) -> EventBatch:
+    """Return the batch with some of its rows marked."""
+    if not len(rows):
+        return batch
+    probe = batch["probe"].copy()
+    probe[rows] = True
+    return batch.with_columns(probe=probe)

@@ -40,8 +40,8 @@ def absolute(base: str, argument: str) -> str:
         text = f"{base}/{argument}" if base else argument
     if "//" in text or "/." in text:
         text = _REPEATED_SLASH.sub("/", text)
-    if text.endswith("/."):
-        text = text[:-1]
+        if text.endswith("/."):
+            text = text[:-1]
     return text.rstrip("/") or "/" if len(text) > 1 else text
 
 

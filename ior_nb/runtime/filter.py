@@ -226,7 +226,8 @@ class Text:
         codes, table = batch[column], batch.tables[column]
         value = exact_value(asked, self.pattern)
         if value is None:
-            return verdicts(table, asked, self.pattern).take(codes)
+            matching = verdicts(table, asked, self.pattern)
+            return matching.take(codes) if matching.any() else np.zeros(len(batch), bool)
         code = table.code(value)
         return np.zeros(len(batch), bool) if code is None else np.asarray(codes == code)
 

@@ -131,9 +131,11 @@ class Recoder:
             self._known = np.concatenate([self._known, more])
         own = self._known.take(codes)
         if own.min(initial=0) < 0:
-            new = once(codes[rows_of(own < 0)], self._known)
+            rows = rows_of(own < 0)
+            fresh = codes.take(rows)
+            new = once(fresh, self._known)
             self._known[new] = self.own.intern_many(table.at(new))
-            own = self._known.take(codes)
+            own[rows] = self._known.take(fresh)
         return own
 
     def keep(self, codes: np.ndarray) -> np.ndarray:

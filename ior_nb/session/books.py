@@ -108,7 +108,8 @@ class Books:
             Which rows began inside it; None where all did.
         """
         times, flight, counts = batch["time_ns"], batch.in_flight, self._counts
-        if self.replays or (len(times) and self._t0 <= int(times.min()) and int(times.max()) < self._t1):
+        goes_on = self._t1 == FOR_EVER
+        if self.replays or (len(times) and self._t0 <= int(times.min()) and (goes_on or int(times.max()) < self._t1)):
             if hidden is None and self.calls is None and not self.plan.filter.active and self.plan.leave_out is None:
                 self._keep(batch, len(rows_of(flight)))
                 return None

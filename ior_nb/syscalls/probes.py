@@ -88,12 +88,13 @@ SEARCHING: tuple[str, ...] = ("open", "openat", "openat2", "execve", "execveat",
 """Calls that look for a place: a miss is a probe where the same thread finds, or makes, one of that name soon."""
 
 # What git looks for, or removes, and goes on without, in a repository, a bare one, or the folders of a working tree.
+# All of it behind one slash: a search tries the rest at slashes alone.
 _OF_GIT = (
-    r"/\.git/|(?:/\.|^/etc/)git(?:attributes|config|ignore|modules)$|/git/(?:attributes|config|ignore)$|/\.mailmap$"
-    r"|/packed-refs$|/config\.worktree$|/commondir$|/[A-Z_]*HEAD$|/shallow$|/worktrees$|objdir-incoming-\w+/"
-    r"|/objects/(?:info|pack|[0-9a-f]{2})(?:/|$)"
-    r"|/refs/(?:heads|tags|remotes|notes|replace|bisect|stash|worktree|rewritten)(?:/|$)"
-    r"|/info/(?:alternates|attributes|commit-graphs?|exclude|grafts|sparse-checkout|refs)(?:/|$)"
+    r"/(?:\.git/|(?:\.|(?<=^/)etc/)git(?:attributes|config|ignore|modules)$|git/(?:attributes|config|ignore)$"
+    r"|\.mailmap$|packed-refs$|config\.worktree$|commondir$|[A-Z_]*HEAD$|shallow$|worktrees$|tmp_objdir-incoming-\w+/"
+    r"|objects/(?:info|pack|[0-9a-f]{2})(?:/|$)"
+    r"|refs/(?:heads|tags|remotes|notes|replace|bisect|stash|worktree|rewritten)(?:/|$)"
+    r"|info/(?:alternates|attributes|commit-graphs?|exclude|grafts|sparse-checkout|refs)(?:/|$))"
 )
 
 # To add a rule, add a row: rows, the kernel's counters, filters, tables and the documentation follow. Three conditions

@@ -14,10 +14,10 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.engine.chunks import CHUNK
 from ior_nb.engine.collector import wire
 from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.fields import EVENT
-from ior_nb.engine.names import CHUNK
 from ior_nb.syscalls import resolve
 
 __all__ = ["Frames", "files_read_once", "frames"]

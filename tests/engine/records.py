@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ior_nb.engine.chunks import CHUNK
 from ior_nb.engine.collector import wire
 from ior_nb.engine.fields import EVENT
-from ior_nb.engine.names import CHUNK
 from ior_nb.syscalls import resolve
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from ior_nb.engine.chunks import CHUNK
 from ior_nb.engine.collector import wire
 from ior_nb.engine.decode import Decoder
 from ior_nb.engine.fields import EVENT
-from ior_nb.engine.names import CHUNK
 from ior_nb.runtime import EventBatch, Recoder, StringTable
 from ior_nb.runtime.schema import NAMES, TEXT_COLUMNS
 from ior_nb.session.session import TracerSession

@@ -12,11 +12,11 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.engine.chunks import CHUNK
 from ior_nb.engine.collector import wire
 from ior_nb.engine.counted import COUNTER
 from ior_nb.engine.decode import Decoder
 from ior_nb.engine.fields import EVENT
-from ior_nb.engine.names import CHUNK
 from ior_nb.engine.player import sampled, tally
 from ior_nb.engine.roles import has
 from ior_nb.engine.stopped.inherited import Courses, Step

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ior_nb.engine.chunks import CHUNK
 from ior_nb.engine.collector import mapped, program, wire
 from ior_nb.engine.collector.btf import Btf
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack, pack_json
 from ior_nb.engine.fields import EVENT
-from ior_nb.engine.names import CHUNK
 from ior_nb.syscalls import BY_NAME, NATIVE
 from ior_nb.syscalls.machine import ARGUMENT_REGISTERS, COMPAT_CHANGES_NAMES, REGISTERS_START
 
