@@ -15,6 +15,7 @@ from ior_nb.aggregate.groups import Groups
 from ior_nb.aggregate.imports import packages
 from ior_nb.aggregate.labels import labels
 from ior_nb.aggregate.peers import objects, peers
+from ior_nb.aggregate.reading import Amounts, Moved, Reading, amounts
 from ior_nb.aggregate.rows import (
     CLASS_OF,
     CLASSES,
@@ -55,12 +56,16 @@ __all__ = [
     "SUMMED",
     "WAITED",
     "WORDS",
+    "Amounts",
     "Columns",
     "Groups",
+    "Moved",
+    "Reading",
     "Spent",
     "Sums",
     "added",
     "amount",
+    "amounts",
     "classes",
     "counted",
     "directories",

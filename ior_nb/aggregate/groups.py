@@ -220,7 +220,7 @@ class ByText:
 
     def coded(self, batch: EventBatch, codes: np.ndarray) -> np.ndarray:
         """Return the groups of codes of the batch's table of that column."""
-        return self._recoder.codes(codes, batch.tables[self._name]).astype(np.intp)
+        return self._recoder.codes(codes, batch.tables[self._name])
 
     def names(self, which: np.ndarray) -> np.ndarray:
         """Return the texts of groups."""

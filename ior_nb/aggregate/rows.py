@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.batch import is_nothing, is_one_value
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.rows import Rows, read
 from ior_nb.syscalls import SYSCALLS
@@ -76,17 +76,12 @@ def latencies(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
 def gapless(batch: EventBatch) -> np.ndarray:
     """Return which rows have no gap: first calls of threads, and page faults, which are no calls. Bool, shape (n,)."""
     faults = batch.of_state("untimed")
-    return np.asarray(batch["first_on_tid"] if _none(faults) else batch["first_on_tid"] | faults)
+    return np.asarray(batch["first_on_tid"] if is_nothing(faults) else batch["first_on_tid"] | faults)
 
 
 def fault_rows(batch: EventBatch) -> np.ndarray:
     """Return which rows are faults on mapped files, and no calls: bool, shape (n,)."""
     return batch.of_state("untimed")
-
-
-def _none(mask: np.ndarray) -> bool:
-    """Tell whether a mask is known at a glance to be true nowhere."""
-    return is_one_value(mask) and not mask[:1].any()
 
 
 def ended(rows: Rows) -> tuple[int, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from ior_nb.aggregate.rows import at_others, fault_rows, latencies, waits_at
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.batch import is_one_value, repeated
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.schema import PARTS
 
@@ -18,8 +19,10 @@ __all__ = [
     "WORDS",
     "Spent",
     "amount",
+    "may_wait",
     "reasons",
     "slept",
+    "totals",
     "wait_rows",
     "waiting",
 ]
@@ -28,6 +31,7 @@ MEASURED: Final = ("fetched_bytes", *PARTS)
 """Columns that may not be measured; then they are below 0."""
 WORDS: Final = dict(zip(PARTS, ("on CPU", "CPU queue", "device", "kernel lock", "others"), strict=True))
 """What each part of a latency is called where there is little room."""
+_NOTHING: Final = np.zeros(1, np.int64)
 _LEAST: Final = 0.1
 """Share of a latency that is worth a word."""
 _MOST: Final = 2
@@ -41,7 +45,7 @@ def amount(batch: EventBatch, name: str) -> np.ndarray:
     """Return a column of `MEASURED`, int64, 0 where it was not measured."""
     column = batch[name]
     if is_one_value(column):
-        return column if len(column) and column[0] >= 0 else np.zeros(len(column), np.int64)
+        return column if len(column) and column[0] >= 0 else repeated(_NOTHING, len(column))
     return np.asarray(np.maximum(column, 0))
 
 
@@ -61,21 +65,27 @@ class Spent:
         self.latency = 0
         self.slept = 0
 
-    def add(self, batch: EventBatch, latency: np.ndarray) -> None:
-        """Count rows, at least one, and how long they took."""
-        fetched = _total(batch["fetched_bytes"])
-        if fetched >= 0:
+    def add(self, measured: Mapping[str, int], latency: int, slept: int) -> None:
+        """Count rows.
+
+        Args:
+            measured: `totals` of them.
+            latency: how long they took together.
+            slept: how long faults among them did, of what was measured.
+        """
+        parts = dict(measured)
+        if (fetched := parts.pop("fetched_bytes", -1)) >= 0:
             self.fetched = max(self.fetched, 0) + fetched
-        some = False
-        for name in PARTS:
-            total = _total(batch[name])
-            if total >= 0:
-                some = True
-                self.parts[name] = self.parts.get(name, 0) + total
-        if some:
-            untimed = int(slept(batch)[1].sum())
-            self.slept += untimed
-            self.latency += int(latency.sum()) + untimed
+        for name, total in parts.items():
+            self.parts[name] = self.parts.get(name, 0) + total
+        if parts:
+            self.slept += slept
+            self.latency += latency + slept
+
+
+def totals(batch: EventBatch) -> dict[str, int]:
+    """Return the sum of each column of `MEASURED` that was measured of some row."""
+    return {name: total for name in MEASURED if (total := _total(batch[name])) >= 0}
 
 
 def slept(batch: EventBatch) -> tuple[np.ndarray, np.ndarray]:
@@ -99,6 +109,14 @@ def _total(column: np.ndarray) -> int:
 
 WAITED: Final = ("syscall", "file_kind", "latency_ns", "state", "wait_other_ns")
 """The columns of `wait_rows` and `waiting`."""
+
+
+def may_wait(batch: EventBatch, at: np.ndarray) -> bool:
+    """Tell whether some row may be one of `wait_rows`; `at` is `waits_at` of the calls there are."""
+    slept = batch["wait_other_ns"]
+    if not is_one_value(slept) or (slept[:1] > 0).any():
+        return True
+    return bool((at == _ALWAYS if len(slept) and not slept[0] else at > 0).any())
 
 
 def wait_rows(batch: EventBatch, at: np.ndarray | None = None) -> np.ndarray:

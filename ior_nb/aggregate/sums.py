@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.columns import Columns, mean
+from ior_nb.aggregate.reading import Amounts
 from ior_nb.aggregate.rows import CLASSES, classes, latencies, moved
 from ior_nb.aggregate.spent import MEASURED
 from ior_nb.runtime import EventBatch
@@ -31,11 +32,14 @@ class Sums:
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.columns = {name: np.zeros(64, np.int64) for name in names}
+        self._size = 64
+        self.columns = {name: np.zeros(self._size, np.int64) for name in names}
 
     def grow(self, size: int) -> None:
         """Make room for numbers below `size`."""
-        self.columns = {name: grown(column, size) for name, column in self.columns.items()}
+        if size > self._size:
+            self.columns = {name: grown(column, size) for name, column in self.columns.items()}
+            self._size = min(map(len, self.columns.values()))
 
     def keep(self, kept: np.ndarray, codes: np.ndarray) -> None:
         """Forget all but the sums at `kept`, which are at `codes` from now on."""
@@ -55,6 +59,11 @@ class Sums:
     def add(self, name: str, at: np.ndarray, values: np.ndarray | int) -> None:
         """Add values, int64, or the same for each, to those of the groups `at`."""
         np.add.at(self.columns[name], at, values)
+
+    def add_some(self, name: str, at: np.ndarray, some: Amounts) -> None:
+        """Add what some rows have to that of their groups; `at` are those of all rows."""
+        if len(some.rows):
+            np.add.at(self.columns[name], at.take(some.rows), some.values)
 
     def most(self, name: str, at: np.ndarray, values: np.ndarray) -> None:
         """Keep the largest value of each group: the few that are larger than those before cost something."""

@@ -20,7 +20,7 @@ from ior_nb.engine.collector.sizes import possible_cpus
 from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json, to_session
 from ior_nb.engine.counted import COUNTER, counters_of
 from ior_nb.engine.decode import Decoder
-from ior_nb.engine.intake import Intake
+from ior_nb.engine.intake import AT_ONCE, Intake
 from ior_nb.engine.refusals import as_error
 from ior_nb.engine.searches import WITHIN_NS
 from ior_nb.engine.sharing import Sharing
@@ -256,7 +256,7 @@ class CollectedEngine(ABC):
 
     def _pump(self, collector: Collector) -> None:
         unpacker = Unpacker(to_session(_processors()))
-        buffer = bytearray(5 << 20)  # what is decoded at once
+        buffer = bytearray(AT_ONCE)
         view = memoryview(buffer)
         failure: Exception
         try:

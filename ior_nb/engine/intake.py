@@ -14,11 +14,11 @@ from ior_nb.engine.pages import by_file
 from ior_nb.engine.searches import Searches
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.batch import ROWS_AT_ONCE
 
-__all__ = ["Intake"]
+__all__ = ["AT_ONCE", "Intake"]
 
-_ENOUGH: Final = ROWS_AT_ONCE * EVENT.itemsize
+AT_ONCE: Final = 65_536 * EVENT.itemsize
+"""Bytes of frames that are decoded together at most: a batch has a cost of its own, half a millisecond."""
 
 
 class Intake:
@@ -107,8 +107,8 @@ class Intake:
         if kind is Frame.NAMES:
             self._gather(kind, payload)
         elif kind is Frame.EVENTS:
-            for at in range(0, len(payload), _ENOUGH):
-                self._gather(kind, payload[at : at + _ENOUGH])
+            for at in range(0, len(payload), AT_ONCE):
+                self._gather(kind, payload[at : at + AT_ONCE])
         elif kind is Frame.FACTS:
             self._decoder.stacks.learn(payload)
         else:
@@ -119,7 +119,7 @@ class Intake:
                 self.pages = by_file(payload, self._decoder.names, self._decoder.tables["file"])
 
     def _gather(self, kind: Frame, payload: bytes) -> None:
-        if self._gathered_bytes + len(payload) > _ENOUGH:
+        if self._gathered_bytes + len(payload) > AT_ONCE:
             self._catch_up()
         self._gathered[kind].append(payload)
         self._gathered_bytes += len(payload)

@@ -35,12 +35,27 @@ class Sharing:
         return self._words is not None
 
     def read(self, collector: Collector, buffer: bytearray) -> int:
-        """Receive bytes, and the descriptor that comes with some."""
-        count, beside, _, _ = collector.connection.recvmsg_into([buffer], socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        """Receive all that has come, bytes and the descriptor beside them; wait for the first. 0: no more will come."""
+        room, count = memoryview(buffer), 0
+        while count < len(buffer):
+            try:
+                size = self._receive(collector, room[count:], wait=not count)
+            except OSError:
+                if not count:
+                    raise
+                break  # nothing more has come yet; what is wrong else will be met again
+            if not size:
+                break
+            count += size
+        return count
+
+    def _receive(self, collector: Collector, room: memoryview, *, wait: bool) -> int:
+        flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
+        size, beside, _, _ = collector.connection.recvmsg_into([room], socket.CMSG_SPACE(4), flags)
         for level, kind, data in beside:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self._received += struct.unpack(f"={len(data) // 4}i", data[: len(data) // 4 * 4])
-        return count
+        return size
 
     def begin(self, size: int) -> tuple[str, ...]:
         """Map what was received; return what has to be said where that does not work."""

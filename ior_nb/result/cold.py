@@ -42,9 +42,10 @@ class Run:
             reads = aggregate.moved(batch)[0]
             some = batch.take(stored & ((reads > 0) | aggregate.fault_rows(batch)))
             if len(some):
-                latency = aggregate.latencies(some)[0]
-                spent.add(some, latency)
-                read_bytes, time = read_bytes + int(aggregate.moved(some)[0].sum()), time + int(latency.sum())
+                reading = aggregate.Reading(some)
+                latency = int(reading.latency.sum())
+                spent.add(reading.measured, latency, reading.slept)
+                read_bytes, time = read_bytes + int(aggregate.moved(some)[0].sum()), time + latency
         return cls(title, read_bytes, spent.fetched, max(spent.latency, time))
 
     def __str__(self) -> str:

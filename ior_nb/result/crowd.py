@@ -4,32 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate import Reading
 from ior_nb.aggregate.hosts import Hosts
 from ior_nb.aggregate.sums import Sums
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.index import grown, rows_of
 
-__all__ = ["Children", "Crowd", "Moved"]
+__all__ = ["Children", "Crowd"]
 
 _PIDS: Final = 1 + (1 << 22)  # PID_MAX_LIMIT of the kernel; recordings may have any
-
-
-class Moved(NamedTuple):
-    """The rows of a batch that moved bytes."""
-
-    rows: np.ndarray
-    read: np.ndarray
-    """Bytes, of each of these rows."""
-    written: np.ndarray
-
-    def among(self, which: np.ndarray) -> Moved:
-        """Return those of some rows, by their places among these; both are ascending."""
-        mine = np.flatnonzero(np.isin(self.rows, which))
-        return Moved(np.searchsorted(which, self.rows[mine]), self.read[mine], self.written[mine])
+_COLUMNS: Final = ("syscall", "bytes", "pid", "ppid", "tid", "comm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +42,15 @@ class Crowd:
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
 
-    def add(self, batch: EventBatch, moved: Moved | None) -> None:
+    def add(self, reading: Reading) -> None:
         """Count rows."""
+        batch = reading.batch
         for host, which in self._hosts.of(batch):
             one = self._of.setdefault(host, _OfHost())
             if isinstance(which, slice):
-                one.add(batch, moved)
+                one.add(reading)
             else:
-                one.add(batch.take(which), moved and moved.among(which))
+                one.add(Reading(batch.some(which, *_COLUMNS)))
 
     def children(self) -> Children:
         """Return those whose parent is another one."""
@@ -87,38 +76,37 @@ class _OfHost:
     def __len__(self) -> int:
         return len(self._pids) - 1 + len(self._strange)
 
-    def add(self, batch: EventBatch, moved: Moved | None) -> None:
+    def add(self, reading: Reading) -> None:
         """Count rows."""
-        pids = batch["pid"].astype(np.intp)
-        most = int(pids.max())
+        batch, pids = reading.batch, reading.pids
+        most = int(pids[-1])
         self._places = grown(self._places, min(most + 1, _PIDS))
         if most >= len(self._places):
             strange = pids >= len(self._places)
             self._strange.update(pids[strange].tolist())
             pids = np.where(strange, 0, pids)
         at = self._places.take(pids)
-        if not at.all():
-            self._enter(batch, pids, rows_of((at == 0) & (pids > 0)))
+        new = rows_of((at == 0) & (pids > 0))
+        if len(new):
+            self._enter(batch, pids[new], reading.first_rows[new])
             at = self._places.take(pids)
-        count = len(self._pids)
-        self._sums.columns["calls"][:count] += np.bincount(at, minlength=count)
-        if moved is not None:
-            self._sums.add("read", at[moved.rows], moved.read)
-            self._sums.add("written", at[moved.rows], moved.written)
+        read, written = reading.moved_by_process
+        for name, values in (("calls", reading.counts.process), ("read", read), ("written", written)):
+            self._sums.add(name, at, values)
         main = rows_of(batch["tid"] == batch["pid"])
-        last = np.full(count, -1, np.int64)
-        last[at.take(main)] = main  # the last one stays
-        self._name(batch, rows_of(last >= 0), last[last >= 0])
+        last = np.full(len(pids), -1, np.int64)
+        last[reading.process.take(main)] = main  # the last one stays
+        named = rows_of(last >= 0)
+        self._name(batch, at[named], last[named])
 
     def _enter(self, batch: EventBatch, pids: np.ndarray, rows: np.ndarray) -> None:
-        """Give the processes of these rows places."""
-        found, first = np.unique(pids[rows], return_index=True)
-        places = np.arange(len(self._pids), len(self._pids) + len(found))
-        self._places[found] = places
-        self._pids += found.tolist()
-        self._parents += batch["ppid"][rows[first]].tolist()
+        """Give processes places; of each a row."""
+        places = np.arange(len(self._pids), len(self._pids) + len(pids))
+        self._places[pids] = places
+        self._pids += pids.tolist()
+        self._parents += batch["ppid"][rows].tolist()
         self._sums.grow(len(self._pids))
-        self._name(batch, places, rows[first])
+        self._name(batch, places, rows)
 
     def _name(self, batch: EventBatch, places: np.ndarray, rows: np.ndarray) -> None:
         self._sums.columns["name"][places] = self._names.codes(batch["comm"][rows], batch.tables["comm"])

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.sums import Sums
-from ior_nb.result.crowd import Moved
+from ior_nb.aggregate import Reading, Sums
 from ior_nb.runtime import EventBatch, Recoder
+from ior_nb.runtime.batch import is_nothing
 
 __all__ = ["LabelRow", "Labelled"]
 
@@ -36,25 +36,18 @@ class Labelled:
         self._names = Recoder()
         self._sums = Sums(_SUMS)
 
-    def add(self, batch: EventBatch, latency: np.ndarray, moved: Moved | None) -> None:
-        """Count rows that have a label.
-
-        Args:
-            batch: rows.
-            latency: of each.
-            moved: which of them moved bytes.
-        """
+    def add(self, batch: EventBatch, reading: Reading) -> None:
+        """Count rows that have a label."""
         labels = batch["label"]
-        if not (labels[:1] if labels.strides == (0,) else labels).any():
+        if is_nothing(labels) or not labels.any():
             return
-        codes = self._names.codes(labels, batch.tables["label"]).astype(np.intp)
+        codes = self._names.codes(labels, batch.tables["label"])
         self._sums.grow(len(self._names.own))
         self._sums.add("calls", codes, 1)
-        self._sums.add("latency", codes, latency)
-        self._sums.add("errors", codes[np.flatnonzero(batch.failed)], 1)
-        if moved is not None:
-            self._sums.add("read", codes[moved.rows], moved.read)
-            self._sums.add("written", codes[moved.rows], moved.written)
+        self._sums.add("latency", codes, reading.latency)
+        self._sums.add("errors", codes[reading.failed], 1)
+        self._sums.add_some("read", codes, reading.moved.read)
+        self._sums.add_some("written", codes, reading.moved.written)
         if len(self._names.own) > _LABELS:
             self._drop()
 

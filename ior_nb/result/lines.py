@@ -50,7 +50,7 @@ class LineTally:
         if not len(batch) or (is_one_value(codes) and not codes[0]):
             return
         with self._lock:
-            own = self._stacks.codes(codes, batch.tables["stack"]).astype(np.intp)
+            own = self._stacks.codes(codes, batch.tables["stack"])
             size = len(self._stacks.own)
             self._sums.grow(size)
             self._sums.made(batch, own)

@@ -7,8 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.result.crowd import Moved
-from ior_nb.runtime import EventBatch
+from ior_nb.aggregate import Reading
 from ior_nb.runtime.index import rows_of
 
 __all__ = ["Slots", "Strip", "drawn"]
@@ -51,34 +50,29 @@ class Slots:
         self._first = -1  # number of the first slot, counted from the clock's zero
         self._sums = np.zeros((len(_NAMES), _FINE), np.int64)
 
-    def add(
-        self,
-        batch: EventBatch,
-        latency: np.ndarray,
-        moved: Moved | None,
-        waits: np.ndarray,
-    ) -> None:
+    def add(self, reading: Reading, waits: np.ndarray) -> None:
         """Count rows.
 
         Args:
-            batch: the rows, at least one.
-            latency: of each, 0 where it has none.
-            moved: those that moved bytes; None where none did.
+            reading: the rows; `time_ns` too.
             waits: numbers of the rows that waited.
         """
-        times = np.minimum(batch["time_ns"], np.uint64(_LATEST)).astype(np.int64)
-        ends = times[waits] + np.clip(latency[waits], 0, _LATEST - times[waits])
-        self._make_room(int(times.min()), max(int(times.max()), int(ends.max(initial=0))))
-        at = (times >> self._shift) - self._first
+        times = reading.batch["time_ns"]
+        first, latest = reading.span
+        times = (times if latest <= _LATEST else np.minimum(times, np.uint64(_LATEST))).view(np.int64)
+        begins = times[waits]
+        ends = begins + np.clip(reading.latency[waits], 0, _LATEST - begins)
+        self._make_room(min(first, _LATEST), max(min(latest, _LATEST), int(ends.max(initial=0))))
+        at = times >> self._shift
+        at -= self._first
         self._sums[0] += np.bincount(at, minlength=_FINE)
-        failed = rows_of(batch.failed)
-        if len(failed):
-            self._sums[1] += np.bincount(at[failed], minlength=_FINE)
-        if moved is not None:
-            np.add.at(self._sums[2], at[moved.rows], moved.read)
-            np.add.at(self._sums[3], at[moved.rows], moved.written)
+        if len(reading.failed):
+            self._sums[1] += np.bincount(at[reading.failed], minlength=_FINE)
+        for sums, some in zip(self._sums[2:4], reading.moved, strict=True):
+            if len(some.rows):
+                np.add.at(sums, at.take(some.rows), some.values)
         if len(waits):
-            self._add_waits(times[waits], ends)
+            self._add_waits(begins, ends)
 
     def _add_waits(self, begins: np.ndarray, ends: np.ndarray) -> None:
         """Share each wait out among the slots it lasted."""
@@ -95,6 +89,8 @@ class Slots:
         np.add.at(waiting, last, ends & (size - 1))
 
     def _make_room(self, begin: int, end: int) -> None:
+        if 0 <= self._first <= begin >> self._shift and (end >> self._shift) - self._first < _FINE:
+            return
         first = begin >> self._shift if self._first < 0 else min(self._first, begin >> self._shift)
         old, used = self._first, _last(self._sums)
         while max(end >> self._shift, old + used if old >= 0 else 0) - first >= _FINE:

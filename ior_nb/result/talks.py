@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate import Moved, Sums
 from ior_nb.aggregate.groups import pairs
 from ior_nb.aggregate.hosts import Apart
 from ior_nb.aggregate.replies import Replies
-from ior_nb.aggregate.sums import Sums
-from ior_nb.result.crowd import Moved
 from ior_nb.runtime import EventBatch, Recoder
+from ior_nb.runtime.batch import is_nothing
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.text import show_bytes, show_count, show_ns
 
@@ -59,22 +59,21 @@ class Talks:
         self._sockets = Apart()
         self._met: set[int] = set()  # connections: number of the socket << 32 | code of its peer
 
-    def add(self, batch: EventBatch, moved: Moved | None) -> None:
+    def add(self, batch: EventBatch, moved: Moved) -> None:
         """Count the bytes that sockets moved."""
-        if not batch["peer"].any():
+        named = batch["peer"]
+        if is_nothing(named) or not named.any():
             return
-        self._answered(batch, moved)
-        if moved is None:
-            return
-        peers = batch["peer"][moved.rows]
-        mine = rows_of(peers)
+        peers = self._names.codes(named, batch.tables["peer"])
+        self._sums.grow(len(self._names.own))
+        self._answered(batch, peers, moved)
+        mine = rows_of((peers != 0) & (batch["bytes"] != 0))
         if not len(mine):
             return
-        codes = self._names.codes(peers[mine], batch.tables["peer"]).astype(np.intp)
-        self._sums.grow(len(self._names.own))
-        self._sums.add("received", codes, moved.read[mine])
-        self._sums.add("sent", codes, moved.written[mine])
-        keys = np.unique(pairs(self._sockets.of(batch, "inode", moved.rows[mine]), codes)).tolist()
+        for name, some in (("received", moved.read), ("sent", moved.written)):
+            self._sums.add_some(name, peers, some)
+            self._sums.columns[name][0] = 0  # what has no peer
+        keys = np.unique(pairs(self._sockets.of(batch, "inode", mine), peers.take(mine))).tolist()
         fresh = [key for key in keys if key not in self._met]
         if fresh:
             self._sums.add("connections", np.array([key & 0xFFFFFFFF for key in fresh]), 1)
@@ -92,13 +91,10 @@ class Talks:
         self._met.clear()
         self._sockets = Apart()
 
-    def _answered(self, batch: EventBatch, moved: Moved | None) -> None:
+    def _answered(self, batch: EventBatch, peers: np.ndarray, moved: Moved) -> None:
         read, written = np.zeros((2, len(batch)), np.int64)
-        if moved is not None:
-            read[moved.rows], written[moved.rows] = moved.read, moved.written
-        peers = self._names.codes(batch["peer"], batch.tables["peer"]).astype(np.intp)
+        read[moved.read.rows], written[moved.written.rows] = moved.read.values, moved.written.values
         found = self._replies.of(batch, peers, read, written)
-        self._sums.grow(len(self._names.own))
         self._sums.add("answers", peers[found.rows], found.first)
         self._sums.add("waited", peers[found.rows], found.waited)
 

@@ -15,21 +15,17 @@ import numpy as np
 
 from ior_nb.aggregate import (
     MEASURED,
+    Reading,
     Spent,
-    amount,
-    fault_rows,
-    latencies,
-    source_files,
+    Sums,
+    amounts,
     uses,
-    wait_rows,
     waiting,
-    waits_at,
     ways,
 )
-from ior_nb.aggregate.sums import Sums
 from ior_nb.real import Lock
 from ior_nb.result.cost import Packages
-from ior_nb.result.crowd import Crowd, Moved
+from ior_nb.result.crowd import Crowd
 from ior_nb.result.labelled import Labelled
 from ior_nb.result.lines import Annotated
 from ior_nb.result.longest import Longest
@@ -43,9 +39,8 @@ from ior_nb.runtime import Completeness, EventBatch, Recoder, StringTable
 from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.host import HostCounts
-from ior_nb.runtime.index import rows_of
+from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.mine import MINE, NONE, PIPE, SOCKET, SYSTEM, kind_of
-from ior_nb.runtime.peers import seen_files
 from ior_nb.runtime.text import middle_cut
 
 __all__ = ["Tally"]
@@ -54,7 +49,7 @@ TOP: Final = 10
 """Rows of a table at most."""
 _KERNELS: Final = ("/proc/", "/sys/", "/dev/")
 """Files nobody wrote: no news that they were read."""
-_OF_FILES: Final = ("calls", "read", "written", "latency", "fetched", "used", "failed", "missing", "kind", "faulted")
+_OF_FILES: Final = ("calls", "read", "written", "latency", "fetched", "failed", "missing", "kind", "faulted")
 _WAITED: Final = ("wait_device_ns", "wait_lock_ns")
 """Waits that are for a file."""
 _FILES: Final = 1 << 18
@@ -80,6 +75,7 @@ class Tally:
         self._call_names, self._file_names = Recoder(), Recoder()
         self._calls = Sums(("calls", "errors", "probes", "bytes", "latency_ns", "waiting", "max"))
         self._files = Sums((*_OF_FILES, *_WAITED))
+        self._used = np.zeros(64, bool)  # files, and not only looked at
         self._spent = Spent()
         self._dropped = 0  # files
         # (syscall, 1 for a probe, ret) -> count, file of the last
@@ -89,7 +85,7 @@ class Tally:
         self._crowd, self._slots, self._talks, self._labelled = Crowd(), Slots(), Talks(), Labelled()
         self._slow, self._waits = Longest(), Longest()
         self._ways = np.zeros((2, 0), np.int64)  # by syscall: 1 where it reads, where it writes
-        self._waits_at = self._uses = np.zeros(0, np.int8)
+        self._uses = np.zeros(0, np.int8)
 
     def add(self, batch: EventBatch) -> None:
         """Count these rows. Calls in flight count as calls, without a latency."""
@@ -98,94 +94,96 @@ class Tally:
                 self._add(batch)
 
     def _add(self, batch: EventBatch) -> None:
-        tables = batch.tables
-        # Of the machine's own width: what adds and looks up by them then needs no conversion.
-        call = self._call_names.codes(batch["syscall"], tables["syscall"]).astype(np.intp)
-        seen = seen_files(batch)
-        file = self._file_names.codes(seen, tables["file"]).astype(np.intp)
-        latency, moved = latencies(batch)[0], batch["bytes"].view(np.int64)
-        failed = rows_of(batch["is_error"])
+        reading, paths = Reading.of(batch), batch.tables["file"]
+        calls = self._call_names.codes(reading.calls, batch.tables["syscall"])
+        seen = reading.files
+        file = self._file_names.codes(seen, paths)
         names = self._call_names.own
         if self._ways.shape[1] < len(names):
-            self._ways, self._waits_at, self._uses = ways(names), waits_at(names), uses(names)
+            self._ways, self._uses = ways(names), uses(names)
         self._calls.grow(len(names))
         self._files.grow(len(self._file_names.own))
-        self._calls.add("calls", call, 1)
-        self._calls.add("latency_ns", call, latency)
-        self._calls.most("max", call, latency)
-        self._files.add("calls", file, 1)
-        self._files.add("latency", file, latency)
-        self._use(batch, call, file)
-        self._spent.add(batch, latency)
-        read_from = self._read_from(batch, call, file)
-        rows_moved = self._add_bytes(call, file, read_from, moved) if moved.any() else None
-        fetching = rows_of(batch["fetched_bytes"] > 0)
-        self._files.add("fetched", read_from[fetching], batch["fetched_bytes"][fetching])
-        self._wait(batch, file)
-        self._crowd.add(batch, rows_moved)
-        self._talks.add(batch, rows_moved)
-        self._labelled.add(batch, latency, rows_moved)
-        if len(failed):
-            probe = batch["probe"][failed]
-            wrong = failed[~probe]
-            self._files.add("failed", file[wrong], 1)
-            self._files.add("missing", file[wrong[batch["ret"][wrong] == -errno.ENOENT]], 1)
-            self._calls.add("errors", call[wrong], 1)
-            self._calls.add("probes", call[failed[probe]], 1)
-            keys = call[failed] * 2 + probe
-            self._failed.append((keys, batch["ret"][failed], seen[failed], tables["file"]))
-            self._failures += len(failed)
-            if self._failures >= _FAILURES:
-                self._add_errors()
-        waits = wait_rows(batch, self._waits_at.take(call))
-        rows = rows_of(waits)
-        slept = waiting(batch, waits)
-        self._slots.add(batch, latency, rows_moved, rows)
-        if not is_one_value(slept) or slept[0]:
-            self._calls.add("waiting", call, slept)
-        if len(rows):
-            self._waits.add(batch.take(rows), latency[rows])
-            latency = np.where(waits, -1, latency)
-        self._slow.add(batch, latency)
+        self._used = grown(self._used, len(self._file_names.own))
+        self._add_calls(reading, calls)
+        self._add_files(reading, calls, file)
+        self._spent.add(reading.measured, int(reading.latencies.call.sum()), reading.slept)
+        self._crowd.add(reading)
+        self._talks.add(batch, reading.moved)
+        self._labelled.add(batch, reading)
+        for probe, rows in enumerate((reading.failed, reading.probes)):
+            if len(rows):
+                keys = reading.of_calls(calls, rows) * 2 + probe
+                self._failed.append((keys, batch["ret"][rows], seen[rows], paths))
+                self._failures += len(rows)
+        if self._failures >= _FAILURES:
+            self._add_errors()
+        self._wait(reading, calls)
         if len(self._file_names.own) > _FILES:
             self._drop_files()
 
-    def _use(self, batch: EventBatch, call: np.ndarray, file: np.ndarray) -> None:
+    def _add_calls(self, reading: Reading, calls: np.ndarray) -> None:
+        """Add to the calls of each name; `calls` are the own codes of those of the batch."""
+        columns = self._calls.columns
+        columns["calls"][calls] += reading.counts.call
+        columns["latency_ns"][calls] += reading.latencies.call
+        columns["bytes"][calls] += reading.bytes_by_call
+        columns["max"][calls] = np.maximum(columns["max"][calls], reading.longest.call)
+        for name, rows in (("errors", reading.failed), ("probes", reading.probes)):
+            if len(rows):
+                columns[name][calls] += reading.count(rows).call
+
+    def _add_files(self, reading: Reading, calls: np.ndarray, file: np.ndarray) -> None:
+        """Add to the file of each row."""
+        batch, files, wrong = reading.batch, self._files, reading.failed
+        files.add("calls", file, 1)
+        files.add("latency", file, reading.latency)
+        files.add_some("written", file, reading.moved.written)
+        read_from = self._read_from(reading, file)
+        files.add_some("read", read_from, reading.moved.read)
+        files.add_some("fetched", read_from, reading.fetched)
+        self._use(reading, self._uses[calls], file)
+        if len(wrong):
+            files.add("failed", file[wrong], 1)
+            files.add("missing", file[wrong[batch["ret"][wrong] == -errno.ENOENT]], 1)
+        for name in _WAITED:
+            files.add_some(name, file, amounts(batch[name]))
+        if len(faults := reading.faults):
+            files.add("faulted", file[faults], np.maximum(batch["fetched_bytes"][faults], 0))
+
+    def _use(self, reading: Reading, uses_of: np.ndarray, file: np.ndarray) -> None:
         """Note which files are used, and not only looked at."""
-        rows = rows_of(self._files.columns["used"].take(file) == 0)
-        how, folder = self._uses.take(call[rows]), batch.tables["file_kind"].code("directory")
+        batch = reading.batch
+        rows = rows_of(~self._used.take(file))
+        how, folder = reading.of_calls(uses_of, rows), batch.tables["file_kind"].code("directory")
         used = how == 2
         used |= (how == 1) & (batch["file_kind"][rows] != folder) if folder else how == 1
         used &= ~batch["probe"][rows]
-        self._files.columns["used"][file[rows[used]]] = 1
+        self._used[file[rows[used]]] = True
 
-    def _wait(self, batch: EventBatch, file: np.ndarray) -> None:
-        """Note which files calls waited at, and what faults fetched of them."""
-        for name in _WAITED:
-            rows = rows_of(amount(batch, name))
-            self._files.add(name, file[rows], batch[name][rows])
-        faults = rows_of(fault_rows(batch))
-        self._files.add("faulted", file[faults], np.maximum(batch["fetched_bytes"][faults], 0))
+    def _wait(self, reading: Reading, calls: np.ndarray) -> None:
+        """Note which rows waited, how long, and which took longest of those that did and of the others."""
+        batch, latency = reading.batch, reading.latency
+        waits = reading.waits
+        rows = rows_of(waits)
+        slept = waiting(batch, waits)
+        self._slots.add(reading, rows)
+        if not is_one_value(slept) or slept[0]:
+            self._calls.columns["waiting"][calls] += reading.by_call(slept)
+        if len(rows):
+            self._waits.add(batch, latency[rows], rows)
+            latency = np.where(waits, -1, latency)
+        self._slow.add(batch, latency)
 
-    def _read_from(self, batch: EventBatch, call: np.ndarray, file: np.ndarray) -> np.ndarray:
+    def _read_from(self, reading: Reading, file: np.ndarray) -> np.ndarray:
         """Return the file whose bytes each row read."""
-        if not batch["old_file"].any():
+        batch, sources = reading.batch, reading.sources
+        if sources is None:
             return file
-        sources = source_files(batch, self._ways.all(axis=0).take(call))
         credited = rows_of(sources != batch["file"])
         file = file.copy()
         file[credited] = self._file_names.codes(sources[credited], batch.tables["file"])
         self._files.grow(len(self._file_names.own))
         return file
-
-    def _add_bytes(self, call: np.ndarray, file: np.ndarray, read_from: np.ndarray, moved: np.ndarray) -> Moved:
-        self._calls.add("bytes", call, moved)
-        reads, writes = self._ways
-        read, written = moved * reads.take(call), moved * writes.take(call)
-        self._files.add("written", file, written)
-        self._files.add("read", read_from, read)
-        rows = rows_of(moved)
-        return Moved(rows, read[rows], written[rows])
 
     def _add_errors(self) -> None:
         """Count the failures put aside: few at a time would cost a sort each."""
@@ -206,7 +204,10 @@ class Tally:
         best = self._ranked_files()
         kept = np.append(0, best[: _FILES // 2])
         self._dropped += len(best) - len(kept) + 1
-        self._files.keep(kept, self._file_names.keep(kept))
+        codes, used = self._file_names.keep(kept), np.zeros_like(self._used)
+        self._files.keep(kept, codes)
+        used[codes] = self._used[kept]
+        self._used = used
 
     def _ranked_files(self) -> np.ndarray:
         """Return the files that were used, the best first."""
@@ -303,13 +304,13 @@ class Tally:
     def _overview(self, ranked: np.ndarray, window: tuple[int, int], home: str) -> Overview:
         names = self._file_names.own.at(ranked)
         kinds = self._kinds(ranked)
-        found = {name: column[ranked] for name, column in self._files.columns.items()}
+        found = {name: column[ranked] for name, column in (*self._files.columns.items(), ("used", self._used))}
         sums = np.array([found[name] for name in ("calls", "read", "written")])
         mine = kinds == MINE
         # Where nothing is the user's own, he meant what is the system's.
-        meant = mine if (mine & (found["used"] + found["missing"] > 0)).any() else mine | (kinds == SYSTEM)
+        meant = mine if (mine & (found["used"] | (found["missing"] > 0))).any() else mine | (kinds == SYSTEM)
         gone = meant & (found["missing"] > 0) & (found["read"] + found["written"] == 0)
-        used = mine & ~gone & (found["used"] > 0)
+        used = mine & ~gone & found["used"]
 
         def named(which: np.ndarray) -> list[str]:
             return [names[at] for at in rows_of(which)[:NAMED].tolist()]

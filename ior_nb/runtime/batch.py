@@ -19,6 +19,7 @@ __all__ = [
     "EventBatch",
     "Row",
     "distinct",
+    "is_nothing",
     "is_one_value",
     "new_tables",
     "renewed",
@@ -205,7 +206,7 @@ class EventBatch(Sequence["Row"]):
         """Which calls are errors: bool, shape (n,). A probe that got "no" for an answer is none, though `is_error`."""
         failed = self._columns["is_error"]
         probe = self._columns["probe"]
-        return failed if is_one_value(probe) and not probe[:1].any() else failed & ~probe
+        return failed if is_nothing(probe) else failed & ~probe
 
     def of_state(self, name: str) -> np.ndarray:
         """Return which calls are in that state: bool, shape (n,)."""
@@ -316,6 +317,11 @@ def distinct(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 def is_one_value(array: np.ndarray) -> bool:
     """Tell whether an array is one value, repeated without memory of its own: what a column that is absent is."""
     return array.strides == (0,)
+
+
+def is_nothing(array: np.ndarray) -> bool:
+    """Tell whether it is known at a glance that an array holds nothing but zeros."""
+    return array.strides == (0,) and not (len(array) and array[0])
 
 
 def repeated(value: np.ndarray, count: int) -> np.ndarray:

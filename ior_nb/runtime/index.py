@@ -30,7 +30,7 @@ def grown(array: np.ndarray, size: int) -> np.ndarray:
 
 def rows_of(mask: np.ndarray) -> np.ndarray:
     """Return where a mask, shape (n,), is true. `np.flatnonzero` does the same by way of four functions of Python."""
-    if mask.strides == (0,) and not mask[:1].any():  # one value, repeated without memory of its own
+    if mask.strides == (0,) and not (len(mask) and mask[0]):  # one value, repeated without memory of its own
         return _NOWHERE
     # Of numbers `nonzero` is made of branches, which are mispredicted: five times as slow.
     rows: np.ndarray = (mask if mask.dtype == np.bool_ else mask != 0).nonzero()[0]

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime.batch import EventBatch, is_one_value
+from ior_nb.runtime.batch import EventBatch, distinct, is_nothing
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.rows import Piece, Rows
 
@@ -38,14 +38,14 @@ def peer_of(name: str) -> str:
 def seen_files(batch: EventBatch) -> np.ndarray:
     """Return what the files of rows are called where users read names, as codes of the table of `file`."""
     peers, files = batch["peer"], batch["file"]
-    rows = rows_of(peers) if peers[:1].any() or not is_one_value(peers) else peers[:0]
-    if not len(rows):
+    if is_nothing(peers) or not len(rows := rows_of(peers)):
         return files
-    pairs, inverse = np.unique(peers[rows].astype(np.int64) << 32 | batch["socket"][rows], return_inverse=True)
     ends, sockets = batch.tables["peer"], batch.tables["socket"]
-    names = [name_of(sockets[pair & 0xFFFFFFFF], ends[pair >> 32]) for pair in pairs.tolist()]
+    count = len(sockets)
+    pairs, which = distinct(peers[rows].astype(np.intp) * count + batch["socket"][rows], len(ends) * count)
+    names = [name_of(sockets[pair % count], ends[pair // count]) for pair in pairs.tolist()]
     files = files.copy()
-    files[rows] = batch.tables["file"].intern_many(names)[inverse]
+    files[rows] = batch.tables["file"].intern_many(names).take(which)
     return files
 
 

@@ -117,14 +117,17 @@ class Recoder:
     def __init__(self) -> None:
         self.own = StringTable()
         self._table: StringTable | None = None
-        self._known = np.zeros(0, np.int32)  # by code of that table; -1 for strings nobody asked for
+        self._known = np.zeros(0, np.intp)  # by code of that table; -1 for strings nobody asked for
 
     def codes(self, codes: np.ndarray, table: StringTable) -> np.ndarray:
-        """Return the own codes of another table's, int32, shape (n,). Costs one array index where they are known."""
+        """Return the own codes of another table's, shape (n,). Costs one array index where they are known.
+
+        They are as wide as what looks up and adds up by them needs it, else it converts them.
+        """
         if table is not self._table:
-            self._table, self._known = table, np.full(1024, -1, np.int32)
+            self._table, self._known = table, np.full(1024, -1, np.intp)
         if len(self._known) < len(table):
-            more = np.full(max(len(table), 2 * len(self._known)) - len(self._known), -1, np.int32)
+            more = np.full(max(len(table), 2 * len(self._known)) - len(self._known), -1, np.intp)
             self._known = np.concatenate([self._known, more])
         own = self._known.take(codes)
         if own.min(initial=0) < 0:

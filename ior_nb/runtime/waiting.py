@@ -28,6 +28,8 @@ class Waiting:
 
     def add(self, batch: EventBatch) -> EventBatch | None:
         """Put a batch aside; return all that wait when they are enough."""
+        if not self._rows and len(batch) >= self._enough:
+            return batch  # itself, so that what is found in it is found once for all who count it
         self._batches.append(batch.read(*self._columns))
         self._rows += len(batch)
         return self.taken() if self._rows >= self._enough else None

@@ -47,7 +47,7 @@ class ByHost:
         for host, which in self._hosts.of(batch):
             name = str(self._hosts.names(np.array([host]))[0])
             self._names.add(name)
-            self._one(name).ingest(batch[which] if isinstance(which, slice) else batch.take(which))
+            self._one(name).ingest(batch if isinstance(which, slice) else batch.take(which))
 
     def merge_counters(self, counters: np.ndarray) -> None:
         """Count calls that are no rows. Whose they were of several hosts nobody knows: they are of none of these.

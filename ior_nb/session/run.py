@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb import errors
+from ior_nb.aggregate import Reading
 from ior_nb.engine.contract import Engine, Feed
 from ior_nb.engine.pages import states
 from ior_nb.export import About, export
@@ -71,11 +72,9 @@ class Run:
     def __init__(
         self, engine: Engine, owner: Books, cells: CellTimes, *, stop: Callable[[], None] | None = None
     ) -> None:
-        self.engine = engine
-        self.owner = owner
+        self.engine, self.owner = engine, owner
         self.windows: list[Books] = [owner]
-        self._cells = cells
-        self._stop = stop or self.end
+        self._cells, self._stop = cells, stop or self.end
         self.options = TraceOptions(
             scope=owner.plan.scope,
             enabled=owner.plan.enabled,
@@ -174,6 +173,7 @@ class Run:
     def _on_batch(self, batch: EventBatch) -> None:
         deaths = self.engine.deaths()
         batch, passes = self._judges.judge(self._stamped(batch, deaths))
+        reading = Reading.of(batch)  # held, so that all who count these rows share it
         hidden = None if passes is None else ~passes
         if deaths and self._watched:
             with self._lock:
@@ -184,7 +184,7 @@ class Run:
             inside = window.receive(batch, hidden)
             began = inside if window is self.owner else began
         keep = passes if began is None else began if passes is None else began & passes
-        shown = batch if keep is None else batch.take(keep)
+        shown = reading.batch if keep is None else batch.take(keep)
         if not len(shown):
             return
         self._tables = shown.tables

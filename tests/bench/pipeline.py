@@ -22,7 +22,7 @@ from tests.fakes import FakeEngine
 TITLE = "pipeline: fixed generator through a session: decode, filter `not file~nowhere`, statistics, trie, stream"
 FILTER = "not file~nowhere"
 ROWS = 6_500  # in a frame, which is a mebibyte at most
-AT_ONCE = 4  # of them, with their names, are in 5 MiB, which the pump reads when they wait
+AT_ONCE = 8  # of them, with their names, are in the 10 MiB that the pump reads when they wait
 SLICE = AT_ONCE * ROWS  # rows made at a time, which is not measured; memory is as near as that of a socket just read
 PREADS = 3_000_000
 

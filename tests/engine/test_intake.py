@@ -6,11 +6,13 @@ import pytest
 
 from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.decode import Decoder
-from ior_nb.engine.intake import Intake
+from ior_nb.engine.fields import EVENT
+from ior_nb.engine.intake import AT_ONCE, Intake
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.batch import ROWS_AT_ONCE
 from tests.bench.frames import frames
 from tests.engine.records import alive, named, reads
+
+MOST = AT_ONCE // EVENT.itemsize
 
 
 def intake(got: list[EventBatch], *, quiet: bool = False, limit: int = 1 << 30) -> Intake:
@@ -51,12 +53,12 @@ def test_a_batch_has_so_many_rows_at_most(quiet: bool) -> None:
     """However much came at once, or was kept, and however long a frame is; no row is lost."""
     got: list[EventBatch] = []
     made = intake(got, quiet=quiet)
-    made.receive([(Frame.NAMES, named(7, "/a")), (Frame.EVENTS, reads(7, 3 * ROWS_AT_ONCE - 5))])
+    made.receive([(Frame.NAMES, named(7, "/a")), (Frame.EVENTS, reads(7, 3 * MOST - 5))])
     made.receive([(Frame.EVENTS, reads(7, 1_000))] * 80)
     made.end()
 
-    assert max(map(len, got)) <= ROWS_AT_ONCE
-    assert sum(map(len, got)) == 3 * ROWS_AT_ONCE - 5 + 80_000
+    assert max(map(len, got)) <= MOST
+    assert sum(map(len, got)) == 3 * MOST - 5 + 80_000
 
 
 def test_ids_are_let_go_behind_the_events_before_the_answer() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ior_nb.aggregate import Reading
 from ior_nb.result.overview import grouped
 from ior_nb.result.pathcell import whole_path
 from ior_nb.result.strip import SLOTS, Slots
@@ -146,8 +147,10 @@ def test_a_strip_holds_every_row(rows: list[tuple[int, int, bool, int]], size: i
     slots = Slots()
     for at in range(0, len(rows), size):
         times, latencies, waits, _ = zip(*rows[at : at + size], strict=True)
-        part = batch(is_error=[False] * len(times)).with_columns(time_ns=np.array(times, np.uint64))
-        slots.add(part, np.array(latencies), None, np.flatnonzero(waits))
+        part = batch(syscall=["read"] * len(times)).with_columns(
+            time_ns=np.array(times, np.uint64), latency_ns=np.array(latencies, np.uint64)
+        )
+        slots.add(Reading(part), np.flatnonzero(waits))
 
     assert slots.within(0, 0).calls.sum() == len(rows)
 
@@ -155,8 +158,7 @@ def test_a_strip_holds_every_row(rows: list[tuple[int, int, bool, int]], size: i
 def test_a_wait_is_shared_out_among_the_slots_it_lasted() -> None:
     """A wait of half the time is seen in half the strip, not in the slot where it began."""
     slots = Slots()
-    rows = batch(is_error=[False]).with_columns(time_ns=np.array([20 * MS], np.uint64))
-    slots.add(rows, np.array([50 * MS]), None, np.array([0]))
+    slots.add(Reading(batch(syscall=["wait4"], time_ns=[20 * MS], latency_ns=[50 * MS])), np.array([0]))
     waiting = slots.within(0, 100 * MS).waiting
 
     assert abs(int((waiting > 0).sum()) - SLOTS // 2) <= 1

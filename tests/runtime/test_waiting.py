@@ -23,6 +23,17 @@ def test_batches_wait_until_there_are_enough_rows() -> None:
     assert waiting.taken() is None
 
 
+def test_a_batch_of_enough_rows_waits_for_nobody() -> None:
+    """It comes back itself, so that whoever counts it shares what others found in it; what waits comes first."""
+    waiting, tables = Waiting(("pid",), enough=2), new_tables()
+    enough, few = batch(tables, pid=[1, 2]), batch(tables, pid=[3])
+
+    assert waiting.add(enough) is enough
+    assert waiting.add(few) is None
+    assert (joined := waiting.add(enough)) is not None
+    assert joined["pid"].tolist() == [3, 1, 2]
+
+
 def test_a_summary_has_the_rows_that_wait() -> None:
     """Whoever asks what was added up finds every row, however small the last batches were."""
     tallies = Tallies()

@@ -71,7 +71,8 @@ def buckets_of(values: np.ndarray) -> np.ndarray:
 
 def decades_of(values: np.ndarray) -> np.ndarray:
     """Count the values of each decade exactly: int64, shape (8,)."""
-    below = [0, *(np.count_nonzero(values < edge) for edge in _EDGES), len(values)]
+    highest = int(values.max(initial=0))
+    below = [0, *(np.count_nonzero(values < e) if e <= highest else len(values) for e in _EDGES), len(values)]
     return np.diff(np.array(below, np.int64))
 
 

@@ -19,6 +19,7 @@ _FACTOR: Final = np.uint64(int.from_bytes(os.urandom(8)) | 1)
 _ROOM: Final = 4  # bits a string table may grow by before its codes need more of them
 _DENSE: Final = 21
 """Bits of the codes of all columns but the longest, at most, that stand in such a table too."""
+_NOWHERE: Final = np.zeros(0, np.intp)
 _DIRECT: Final = 1 << 23
 """Places of a table without hashes at most. Those never used take no memory."""
 
@@ -52,7 +53,7 @@ class Combinations:
         self._bits = [_NUMBER if table is None else len(table).bit_length() + _ROOM for table in tables]
         self._indexes = [Index() for _ in range(2 * len(tables))]
         # Numbers of the combinations of all columns but the longest: from a table where they fit, else by hash.
-        self._rests, self._dense, self._rest_count = Index(), np.zeros(0, np.int32), 0
+        self._rests, self._dense, self._rest_count = Index(), np.zeros(0, np.intp), 0
         self._longest = max(range(len(tables)), key=lambda i: len(tables[i] or ()))
         self._direct: np.ndarray | None = np.zeros((1, 0), np.int32)  # one more than the number
         if not tables[self._longest]:
@@ -69,7 +70,7 @@ class Combinations:
         return not any(len(t) >> bits for t, bits in zip(self._tables, self._bits, strict=True) if t is not None)
 
     def numbers(self, columns: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the number of each row: int32, shape (n,)."""
+        """Return the number of each row: integers, shape (n,)."""
         known = self.count
         found = self._directly(columns)
         numbers, new = found or self._indexes[0].number(self._keys(columns, self._indexes[1:], self._bits), known)
@@ -112,7 +113,9 @@ class Combinations:
             larger = np.zeros((height, width), np.int32)
             larger[: self._direct.shape[0], : self._direct.shape[1]] = self._direct
             self._direct = larger
-        return _from_table(self._direct.reshape(-1), rests * width + columns[self._longest], self.count)
+        places = rests * width
+        places += columns[self._longest]
+        return _from_table(self._direct.reshape(-1), places, self.count)
 
     def _rest_numbers(self, columns: list[np.ndarray]) -> np.ndarray:
         """Return the number of the combination of all columns but the longest in each row: int64, shape (n,)."""
@@ -127,19 +130,22 @@ class Combinations:
         self._dense = grown(self._dense, 1 << sum(bits))
         numbers, new = _from_table(self._dense, places, self._rest_count)
         self._rest_count += len(new)
-        return numbers.astype(np.intp)
+        return numbers
 
 
 def _from_table(table: np.ndarray, places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return what `Index.number` does, from a table of numbers plus one by key."""
-    numbers = table.take(places)
-    missing = rows_of(numbers == 0)
-    if len(missing):
+    numbers, new = table.take(places), _NOWHERE
+    if not numbers.min():
+        missing = rows_of(numbers == 0)
         wanted = places.take(missing)
-        new = claimed(wanted, table)
-        table[wanted.take(new)] = np.arange(count + 1, count + 1 + len(new))
-        numbers, missing = table.take(places), missing.take(new)
-    return numbers - 1, missing
+        first = claimed(wanted, table)
+        table[wanted.take(first)] = np.arange(count + 1, count + 1 + len(first))
+        numbers[missing] = table.take(wanted)
+        new = missing.take(first)
+    numbers = numbers.astype(np.intp, copy=False)
+    numbers -= 1
+    return numbers, new
 
 
 def _key(column: np.ndarray, indexes: list[Index]) -> np.ndarray:

@@ -317,7 +317,7 @@ class LiveTrie:
     def _add(self, rows: list[np.ndarray]) -> None:
         """Add rows to their combinations."""
         columns, measured = rows[: len(self._columns)], rows[len(self._columns) :]
-        keys = self._stacks.numbers(columns).astype(np.intp)
+        keys = self._stacks.numbers(columns).astype(np.intp, copy=False)
         known, count = len(self._leaves), self._stacks.count
         if count > known:
             self._leaves, self._gathered = grown(self._leaves, count), grown(self._gathered, count)

@@ -3,84 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from ior_nb.aggregate import Amounts, Reading
 from ior_nb.runtime.sheet import ACTIVITY, Ranked, no_activity
 from ior_nb.sinks.statsengine.table import OVERFLOW, Table, best
 
-__all__ = ["MAXIMA", "RARE", "SUMS", "Part", "add", "add_to_one", "ranked"]
+__all__ = ["FROM_SOURCE", "MAXIMA", "RARE", "SUMS", "add", "add_by_process", "add_to_one", "ranked"]
 
 SUMS: Final = ("count", "errors", "read", "written", "fetched", "faulted", "latency", "untimed")
 RARE: Final = ("errors", "fetched", "faulted", "untimed")
 """Those few entries have."""
 MAXIMA: Final = ("max",)
+FROM_SOURCE: Final = ("read", "fetched")
+"""Those of a transfer that belong to the file it read from."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """The columns of a batch as statistics need them; arrays are int64, shape (n,), unless said otherwise."""
-
-    latency: np.ndarray
-    """0 where the call has none."""
-    read: np.ndarray | None
-    """Bytes read; None where no row has any."""
-    written: np.ndarray | None
-    """Bytes written; None where no row has any."""
-    fetched: np.ndarray
-    """Bytes devices had to read."""
-    fetching: np.ndarray
-    """Numbers of the rows that have any."""
-    faults: np.ndarray
-    """Numbers of the rows that are faults on mapped files."""
-    failed: np.ndarray
-    """Numbers of the rows that failed."""
-    untimed: np.ndarray
-    """Numbers of the rows without a latency."""
-
-
-def add(table: Table, entries: np.ndarray, part: Part, *, read: bool = True) -> None:
+def add(table: Table, entries: np.ndarray, reading: Reading, *, read: bool = True) -> None:
     """Add a batch to the entries of its rows.
 
     Args:
         table: where to.
         entries: entry of each row.
-        part: the numbers.
+        reading: the rows.
         read: whether bytes read, and fetched, belong to the same entry.
     """
     table.add("count", entries, 1)
-    table.add("latency", entries, part.latency)
-    table.raise_to("max", entries, part.latency)
-    if part.read is not None and read:
-        table.add("read", entries, part.read)
-    if part.written is not None:
-        table.add("written", entries, part.written)
-    if len(part.fetching) and read:
-        table.add("fetched", entries[part.fetching], part.fetched[part.fetching])
-    if len(part.faults) and part.read is not None:
-        table.add("faulted", entries[part.faults], part.read[part.faults])
-    if len(part.failed):
-        table.add("errors", entries[part.failed], 1)
-    if len(part.untimed):
-        table.add("untimed", entries[part.untimed], 1)
+    table.add("latency", entries, reading.latency)
+    table.raise_to("max", entries, reading.latency)
+    for name, some in _some(reading).items():
+        if len(some.rows) and (read or name not in FROM_SOURCE):
+            table.add(name, entries.take(some.rows), some.values)
+    for name, rows in (("errors", reading.failed), ("untimed", reading.untimed)):
+        if len(rows):
+            table.add(name, entries.take(rows), 1)
 
 
-def add_to_one(table: Table, entry: int, part: Part) -> None:
+def add_by_process(table: Table, entries: np.ndarray, reading: Reading) -> None:
+    """Add a batch to the entries of its processes; those without room share one."""
+    read, written = reading.moved_by_process
+    sums = {"count": reading.counts.process, "latency": reading.latencies.process, "read": read, "written": written}
+    for name, some in (("fetched", reading.fetched), ("faulted", reading.faulted)):
+        if len(some.rows):
+            sums[name] = reading.by_process(some)
+    for name, rows in (("errors", reading.failed), ("untimed", reading.untimed)):
+        if len(rows):
+            sums[name] = reading.count(rows).process
+    for name, values in sums.items():
+        table.add(name, entries, values)
+    table.raise_to("max", entries, reading.longest.process)
+
+
+def add_to_one(table: Table, entry: int, reading: Reading) -> None:
     """Add a batch, at least a row, to one entry."""
     columns = table.columns
-    columns["max"][entry] = max(columns["max"][entry], part.latency.max())
-    for name, values in (
-        ("latency", part.latency),
-        ("read", part.read),
-        ("written", part.written),
-        ("fetched", part.fetched[part.fetching]),
-        ("faulted", None if part.read is None else part.read[part.faults]),
-    ):
-        columns[name][entry] += 0 if values is None else values.sum()
-    for name, count in (("count", part.latency), ("errors", part.failed), ("untimed", part.untimed)):
+    columns["max"][entry] = max(columns["max"][entry], reading.longest.call.max())
+    columns["latency"][entry] += reading.latencies.call.sum()
+    for name, some in _some(reading).items():
+        columns[name][entry] += some.values.sum()
+    for name, count in (("count", reading.latency), ("errors", reading.failed), ("untimed", reading.untimed)):
         columns[name][entry] += len(count)
+
+
+def _some(reading: Reading) -> dict[str, Amounts]:
+    """Return what some rows have."""
+    read, written = reading.moved
+    return {"read": read, "written": written, "fetched": reading.fetched, "faulted": reading.faulted}
 
 
 def _worth(columns: dict[str, np.ndarray], by: str) -> np.ndarray:

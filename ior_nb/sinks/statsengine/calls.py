@@ -6,12 +6,11 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import waits_at, ways
-from ior_nb.runtime import EventBatch, StringTable
+from ior_nb.aggregate import Reading, ways
+from ior_nb.runtime import StringTable
 from ior_nb.runtime.index import grown, rows_of
 from ior_nb.runtime.sheet import RECENT, Totals
 from ior_nb.runtime.sheet.histogram import BUCKETS, OCTAVES, buckets_of, octaves_of
-from ior_nb.sinks.statsengine.activity import Part
 from ior_nb.sinks.statsengine.series import Series, slots_between
 from ior_nb.sinks.statsengine.table import Table
 from ior_nb.syscalls import BY_NUMBER
@@ -114,7 +113,6 @@ class Calls:
     Attributes:
         names, families: by entry.
         reads, writes: 1 where the call's bytes count as read, as written; by entry.
-        waits: whether the call waits, as `waits_at` has it; by entry.
         columns: int64 by entry; `count` has all rows, `untimed` those without a latency.
         histogram: log-linear, shape (entries, BUCKETS).
         recent: calls of each entry in the slots of the sliding window.
@@ -133,7 +131,6 @@ class Calls:
         }
         self.columns["min"][:] = _NEVER
         self.reads, self.writes = np.zeros(64, np.int64), np.zeros(64, np.int64)
-        self.waits = np.zeros(64, np.int8)
         self.histogram = np.zeros((64, BUCKETS), np.int64)
         self.errnos = Table(("count",), limit=1 << 16)
         self.recent = Series(64, RECENT)
@@ -161,68 +158,57 @@ class Calls:
             self.columns = {column: grown(values, self.used) for column, values in self.columns.items()}
             self.columns["min"][before:] = _NEVER
             self.reads, self.writes = grown(self.reads, self.used), grown(self.writes, self.used)
-            self.waits = grown(self.waits, self.used)
             more = np.zeros((len(self.reads) - before, BUCKETS), np.int64)
             self.histogram = np.concatenate([self.histogram, more])
             self.recent.widen(len(self.reads))
         self.reads[entry], self.writes[entry] = ways([name])[:, 0]
-        self.waits[entry] = waits_at([name])[0]
         return entry
 
-    def entries(
-        self, codes: np.ndarray, names: StringTable, family_codes: np.ndarray, families: StringTable
-    ) -> np.ndarray:
-        """Return the entry of each row: int64, shape (n,)."""
+    def entries(self, reading: Reading) -> np.ndarray:
+        """Return the entry of each of the calls of a batch: int64, shape (calls,)."""
+        names = reading.batch.tables["syscall"]
         if names is not self._codes_of or len(names) > len(self._entry_of):
             known = self._entry_of if names is self._codes_of else np.zeros(0, np.int64)
             self._entry_of = np.full(len(names), -1, np.int64)
             self._entry_of[: len(known)] = known
             self._codes_of = names
-        entries = self._entry_of.take(codes)
-        if entries.min() < 0:
-            new, rows = np.unique(codes[entries < 0], return_index=True)
-            rows = rows_of(entries < 0)[rows]
-            for code, row in zip(new.tolist(), rows.tolist(), strict=True):
-                self._entry_of[code] = self._open(names[code], families[int(family_codes[row])])
-            entries = self._entry_of.take(codes)
-        return entries
+        for code in reading.calls[self._entry_of[reading.calls] < 0].tolist():
+            family = reading.batch["family"][int((reading.call == code).argmax())]
+            self._entry_of[code] = self._open(names[code], reading.batch.tables["family"][int(family)])
+        return self._entry_of.take(reading.calls)
 
-    def add(self, batch: EventBatch, entries: np.ndarray, counts: np.ndarray, part: Part) -> None:
-        """Add rows; those that have a latency go to `add_latencies` too.
+    def add(self, reading: Reading, entries: np.ndarray) -> None:
+        """Add rows.
 
         Args:
-            batch: the rows.
-            entries: the entry of each.
-            counts: rows of each entry.
-            part: the numbers.
+            reading: the rows.
+            entries: the entry of each of their calls; those without room share one.
         """
-        columns, failed, moved = self.columns, part.failed, batch["bytes"].view(np.int64)
-        columns["count"][: len(counts)] += counts
-        np.add.at(columns["latency"], entries, part.latency)
-        if moved.any():
-            np.add.at(columns["bytes"], entries, moved)
-        if len(part.untimed):
-            np.add.at(columns["untimed"], entries[part.untimed], 1)
-            np.add.at(columns["in_flight"], entries[batch.in_flight], 1)
-        probe = rows_of(batch["probe"])
-        if len(probe):
-            np.add.at(columns["probes"], entries[probe], 1)
-        if len(failed):
-            np.add.at(columns["errors"], entries[failed], 1)
-            keys = entries[failed] * ERRNOS + (-batch["ret"][failed] & (ERRNOS - 1))
-            self.errnos.add("count", self.errnos.entries(keys), 1)
-
-    def add_latencies(self, entries: np.ndarray, latencies: np.ndarray) -> None:
-        """Add rows that have a latency to the histogram, and keep the fastest and the slowest."""
-        np.add.at(self.histogram.reshape(-1), entries * BUCKETS + buckets_of(latencies), 1)
-        for name, beyond, keep in (("max", np.greater, np.maximum), ("min", np.less, np.minimum)):
-            column = self.columns[name]
-            rows = rows_of(beyond(latencies, column.take(entries)))
+        batch, columns, failed = reading.batch, self.columns, reading.failed
+        sums = {"count": reading.counts.call, "latency": reading.latencies.call, "bytes": reading.bytes_by_call}
+        for name, rows in (
+            ("errors", failed),
+            ("probes", rows_of(batch["probe"])),
+            ("untimed", reading.untimed),
+            ("in_flight", rows_of(batch.in_flight) if len(reading.untimed) else reading.untimed),
+        ):
             if len(rows):
-                keep.at(column, entries[rows], latencies[rows])
+                sums[name] = reading.count(rows).call
+        for name, values in sums.items():
+            np.add.at(columns[name], entries, values)
+        if len(failed):
+            keys = reading.of_calls(entries, failed) * ERRNOS + (-batch["ret"][failed] & (ERRNOS - 1))
+            self.errnos.add("count", self.errnos.entries(keys), 1)
+        latency = reading.latency
+        timed = reading.timed
+        buckets = buckets_of(latency if timed is None else latency[timed])
+        buckets += reading.of_calls(entries * BUCKETS, timed)
+        np.add.at(self.histogram.reshape(-1), buckets, 1)
+        np.maximum.at(columns["max"], entries, reading.longest.call)
+        np.minimum.at(columns["min"], entries, reading.lowest_by_call(columns["min"][entries]))
 
     def add_recent(self, entries: np.ndarray, slots: np.ndarray) -> None:
-        """Count calls in the sliding window, each in its slot."""
+        """Count calls in the sliding window: the entry and the slot of each."""
         places, good = self.recent.places(slots)
         self.recent.add_many(places, good, entries, 1)
 

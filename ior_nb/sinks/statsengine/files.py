@@ -7,10 +7,12 @@ from typing import Final
 import numpy as np
 
 from ior_nb import aggregate
+from ior_nb.aggregate import Reading
 from ior_nb.runtime import Recoder, StringTable
-from ior_nb.runtime.index import rows_of
+from ior_nb.runtime.batch import distinct
+from ior_nb.runtime.index import grown, once, rows_of
 from ior_nb.runtime.peers import peer_of
-from ior_nb.sinks.statsengine.activity import MAXIMA, RARE, SUMS, Part, add
+from ior_nb.sinks.statsengine.activity import FROM_SOURCE, MAXIMA, RARE, SUMS, add
 from ior_nb.sinks.statsengine.table import OVERFLOW, Table
 
 __all__ = ["NO_FILE", "Files", "directory_of", "roll_up"]
@@ -42,27 +44,22 @@ class Files:
         self.directories = Table((*SUMS, "files"), maxima=MAXIMA, limit=directories, pinned=0)
         self.directory_names = StringTable()
         self._directory_of = np.full(1024, -1, np.int64)  # by string code of the file
+        self._known = np.zeros(0, np.intp)  # entries by code of a table of paths; `OVERFLOW` for those not asked for
+        self._known_of: tuple[StringTable | None, int] = None, 0  # that table, and folds of ours
         self.table.on_fold = self._keep_directories
         self.directories.rank = lambda: self.rolled_up()["count"]
 
-    def add(self, codes: np.ndarray, paths: StringTable, part: Part, sources: np.ndarray | None) -> None:
-        """Add a batch.
-
-        Args:
-            codes: string code of the file of each row.
-            paths: what the codes mean.
-            part: the numbers.
-            sources: string code of the file bytes were read from, where it may be another one.
-        """
+    def add(self, reading: Reading) -> None:
+        """Add a batch."""
+        paths, sources = reading.batch.tables["file"], reading.sources if reading.moves else None
         if len(self.paths.own) > self._room:
             self._forget_strings()
-        entries = self._entries(self.paths.codes(codes, paths))
-        add(self.table, entries, part, read=sources is None)
+        entries = self._entries(reading.files, paths)
+        add(self.table, entries, reading, read=sources is None)
         if sources is not None:
-            for name, values in (("read", part.read), ("fetched", part.fetched)):
-                rows = rows_of(values) if values is not None else ()
-                if values is not None and len(rows):
-                    self.table.add(name, self._entries(self.paths.codes(sources[rows], paths)), values[rows])
+            for name, some in zip(FROM_SOURCE, (reading.moved.read, reading.fetched), strict=True):
+                if len(some.rows):
+                    self.table.add(name, self._entries(sources[some.rows], paths), some.values)
 
     def _forget_strings(self) -> None:
         """Drop the names of files and directories that have no entry any more."""
@@ -79,7 +76,30 @@ class Files:
         columns[: files.used] = new[columns[: files.used]]
         directories.recode(new[np.maximum(used, 0)])
 
-    def _entries(self, codes: np.ndarray) -> np.ndarray:
+    def _entries(self, codes: np.ndarray, paths: StringTable) -> np.ndarray:
+        """Return the entry of each code of a table of paths: one look-up where they are known."""
+        self._know(paths)
+        found = self._known.take(codes)
+        if found.min(initial=NO_FILE) == OVERFLOW:
+            new = once(codes[rows_of(found == OVERFLOW)], self._known)
+            self._known[new] = self._open(self.paths.codes(new, paths))
+            if self._know(paths):
+                used, _ = distinct(codes, len(paths))
+                self._known[used] = self.table.find_all(self.paths.codes(used, paths))
+            found = self._known.take(codes)
+        return found
+
+    def _know(self, paths: StringTable) -> bool:
+        """Make room for the codes of a table; return whether the entries that were known are others by now."""
+        others = self._known_of != (paths, self.table.folds)
+        if others:
+            self._known_of = paths, self.table.folds
+            self._known = np.zeros(0, np.intp)
+        self._known = grown(self._known, len(paths))
+        return others
+
+    def _open(self, codes: np.ndarray) -> np.ndarray:
+        """Return the entry of each of our own codes."""
         entries = self.table.entries(codes)
         fresh = self.table.fresh
         if len(fresh):

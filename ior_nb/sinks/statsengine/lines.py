@@ -6,10 +6,11 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate import Reading
 from ior_nb.runtime import Recoder, StringTable
 from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.stacks import IMPORTS, imported, own_frame, parsed, written
-from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, Part, add, add_to_one
+from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, add, add_to_one
 from ior_nb.sinks.statsengine.table import Table
 
 __all__ = ["NO_LINE", "Lines"]
@@ -37,18 +38,13 @@ class Lines:
         self.names = StringTable()
         self.table = Table(SUMS, maxima=MAXIMA, limit=limit, pinned=0)
 
-    def add(self, codes: np.ndarray, stacks: StringTable, part: Part) -> None:
-        """Add a batch.
-
-        Args:
-            codes: string code of the stack of each row.
-            stacks: what the codes mean.
-            part: the numbers.
-        """
+    def add(self, reading: Reading) -> None:
+        """Add a batch."""
+        codes, stacks = reading.batch["stack"], reading.batch.tables["stack"]
         if is_one_value(codes) and not codes[0]:  # no row has one
-            add_to_one(self.table, NO_LINE, part)
+            add_to_one(self.table, NO_LINE, reading)
         else:
-            add(self.table, self.table.entries(self._lines(self._stacks.codes(codes, stacks))), part)
+            add(self.table, self.table.entries(self._lines(self._stacks.codes(codes, stacks))), reading)
 
     def _lines(self, own: np.ndarray) -> np.ndarray:
         """Return the code of the line of each stack."""

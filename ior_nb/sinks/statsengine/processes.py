@@ -6,14 +6,19 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate import Reading
 from ior_nb.runtime import Recoder, StringTable
 from ior_nb.runtime.index import grown, rows_of
-from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, Part, add
+from ior_nb.sinks.statsengine.activity import MAXIMA, SUMS, add_by_process
 from ior_nb.sinks.statsengine.table import Table
 
 __all__ = ["MAX_PID", "Processes"]
 
 MAX_PID: Final = 1 << 22  # PID_MAX_LIMIT of the kernel
+_COLUMNS: Final = (
+    *("syscall", "bytes", "latency_ns", "state", "is_error", "probe", "fetched_bytes"),
+    *("pid", "ppid", "tid", "comm"),
+)
 _NAMES: Final = 1 << 16
 """Names of threads remembered; those no process has are dropped beyond."""
 _WAITING: Final = 4096
@@ -63,7 +68,7 @@ class Processes:
         """Drop the sums, keep who is who."""
         self.table = Table(SUMS, maxima=MAXIMA, marks=("life", "comm", "ppid"), limit=self._limit)
 
-    def named(self, comms: np.ndarray, table: StringTable) -> np.ndarray:
+    def _named(self, comms: np.ndarray, table: StringTable) -> np.ndarray:
         """Return the codes of names that come with some table."""
         if len(self.comms.own) > _NAMES:
             labels = self.table.columns["comm"]
@@ -107,23 +112,19 @@ class Processes:
         over[1:] |= self.lives.waiting.take(pids[1:])
         return over
 
-    def add(
-        self, pids: np.ndarray, tids: np.ndarray, times: np.ndarray, comms: np.ndarray, ppids: np.ndarray, part: Part
-    ) -> None:
-        """Add a batch; `comms` are codes of the attribute of that name."""
-        if int(pids.max()) > MAX_PID:
-            pids = np.where(pids > MAX_PID, 0, pids)
+    def add(self, reading: Reading) -> None:
+        """Add a batch."""
+        pids = _known(reading.pids)
         self.lives.grow(int(pids.max()))
         if self.lives.ends and self.lives.waiting.take(pids).any():
-            self._add_in_lives(pids, tids, times, comms, ppids, part)
+            self._add_in_lives(reading)
         else:
-            self._add(pids, tids, comms, ppids, part)
+            self._add(reading)
 
-    def _add_in_lives(
-        self, pids: np.ndarray, tids: np.ndarray, times: np.ndarray, comms: np.ndarray, ppids: np.ndarray, part: Part
-    ) -> None:
+    def _add_in_lives(self, reading: Reading) -> None:
         """Add the rows of one life after the other."""
-        lives = self.lives
+        lives, batch = self.lives, reading.batch
+        pids, times = _known(batch["pid"].astype(np.intp)), batch["time_ns"].view(np.int64)
         later = np.zeros(len(pids), np.int64)
         for pid in np.unique(pids[lives.waiting.take(pids)]).tolist():
             rows = rows_of(pids == pid)
@@ -140,39 +141,40 @@ class Processes:
                     if not lives.ends[pid]:
                         del lives.ends[pid]
                         lives.waiting[pid] = False
-            self._add(pids[chosen], tids[chosen], comms[chosen], ppids[chosen], _rows_of(part, chosen))
+            self._add(Reading(batch.some(chosen, *_COLUMNS)))
 
-    def _add(self, pids: np.ndarray, tids: np.ndarray, comms: np.ndarray, ppids: np.ndarray, part: Part) -> None:
-        entries = self.table.entries(pids)
+    def _add(self, reading: Reading) -> None:
+        entries = self.table.entries(_known(reading.pids))
         fresh = self.table.fresh
         if len(fresh):
             codes = self.table.codes[fresh]
             self.table.columns["life"][fresh] = self.lives.number[codes]
             self.lives.seen[codes] = True
-            rows = rows_of(np.isin(entries, fresh))[::-1]  # the first row wins
-            self.table.columns["ppid"][entries[rows]] = ppids[rows]
-        add(self.table, entries, part)
-        label = self.table.columns["comm"]
-        present = label.take(entries)
-        differs = (comms != present) & (comms != 0)
-        if differs.any():
-            main = tids == pids
-            if (differs & main).any():
-                rows = rows_of(main & (comms != 0))  # of several values for one entry numpy keeps the last
-                label[entries[rows]] = comms[rows]
-            rows = rows_of(differs & (label.take(entries) == 0))[::-1]
+            first = reading.first_rows
+            new = rows_of(np.isin(entries, fresh))
+            new = new[np.argsort(-first[new])]  # of several values for one entry numpy keeps the last
+            self.table.columns["ppid"][entries[new]] = reading.batch["ppid"][first[new]]
+        add_by_process(self.table, entries, reading)
+        self._name(reading, entries)
+
+    def _name(self, reading: Reading, entries: np.ndarray) -> None:
+        """Call processes what their main threads are called last, those of none by then what any thread is."""
+        batch, names = reading.batch, reading.batch.tables["comm"]
+        called = self.comms.own.at(self.table.columns["comm"][entries])
+        expected = np.array([-1 if (code := names.code(name)) is None else code for name in called], np.int32)
+        if not (batch["comm"] != expected.take(reading.process)).any():
+            return
+        comms, label = self._named(batch["comm"], names), self.table.columns["comm"]
+        entries = entries.take(reading.process)
+        differs = (comms != label.take(entries)) & (comms != 0)
+        main = batch["tid"] == _known(batch["pid"])
+        if (differs & main).any():
+            rows = rows_of(main & (comms != 0))
             label[entries[rows]] = comms[rows]
+        rows = rows_of(differs & (label.take(entries) == 0))[::-1]
+        label[entries[rows]] = comms[rows]
 
 
-def _rows_of(part: Part, rows: np.ndarray) -> Part:
-    """Return some rows, ascending, of a part."""
-    return Part(
-        latency=part.latency[rows],
-        read=None if part.read is None else part.read[rows],
-        written=None if part.written is None else part.written[rows],
-        fetched=part.fetched[rows],
-        fetching=rows_of(np.isin(rows, part.fetching)),
-        faults=rows_of(np.isin(rows, part.faults)),
-        failed=rows_of(np.isin(rows, part.failed)),
-        untimed=rows_of(np.isin(rows, part.untimed)),
-    )
+def _known(pids: np.ndarray) -> np.ndarray:
+    """Return the ids as they are counted: those that no kernel gives are one."""
+    return np.where(pids > MAX_PID, 0, pids)

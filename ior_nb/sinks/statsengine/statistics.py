@@ -8,18 +8,21 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate import MEASURED, Spent, amount, fault_rows, gapless, latencies, source_files, wait_rows, waiting
+from ior_nb.aggregate import (
+    MEASURED,
+    Reading,
+    Spent,
+    gapless,
+    waiting,
+)
 from ior_nb.real import Lock
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.clock import boot_clock
-from ior_nb.runtime.index import rows_of
-from ior_nb.runtime.peers import seen_files
 from ior_nb.runtime.sheet import MEASURES, RANKINGS, SLOT_NS, SLOTS, Sheet, Totals, shown
 from ior_nb.runtime.sheet.histogram import decades_of
 from ior_nb.runtime.statistics import Snapshot
 from ior_nb.runtime.waiting import ENOUGH, Waiting
-from ior_nb.sinks.statsengine.activity import Part
 from ior_nb.sinks.statsengine.calls import Calls, Exact
 from ior_nb.sinks.statsengine.files import Files
 from ior_nb.sinks.statsengine.lines import Lines
@@ -30,13 +33,14 @@ from ior_nb.sinks.statsengine.series import Series, slots_between
 __all__ = ["RANKINGS", "Statistics"]
 
 
-_NO_ROWS: Final = np.zeros(0, np.intp)
-
-
 def _signed(column: np.ndarray) -> np.ndarray:
     """Return a column of unsigned 64-bit numbers as signed ones."""
     signed: np.ndarray = column.view(np.int64)
     return signed
+
+
+def _total(column: np.ndarray) -> int:
+    return int(column[0]) * len(column) if is_one_value(column) else int(_signed(column).sum())
 
 
 class Statistics:
@@ -137,95 +141,59 @@ class Statistics:
             self._count(batch)
 
     def _count(self, batch: EventBatch) -> None:
-        calls, tables, times = self._calls, batch.tables, _signed(batch["time_ns"])
-        entries = calls.entries(batch["syscall"], tables["syscall"], batch["family"], tables["family"])
-        counts = np.bincount(entries, minlength=calls.used)
-        latency, done = latencies(batch)
-        read, written, sources = self._moved(batch, entries, rows_of(counts))
-        failed, untimed = rows_of(batch.failed), _NO_ROWS if is_one_value(done) and done[0] else rows_of(~done)
-        fetched = amount(batch, "fetched_bytes")
-        fetching = fetched[:0] if is_one_value(fetched) and not fetched[0] else rows_of(fetched)
-        part = Part(
-            latency=latency,
-            read=read,
-            written=written,
-            fetched=fetched,
-            fetching=fetching,
-            faults=rows_of(fault_rows(batch)) if len(untimed) else untimed,
-            failed=failed,
-            untimed=untimed,
-        )
-        calls.add(batch, entries, counts, part)
-        at = calls.waits.take(entries)
-        self._spent.add(batch, latency)
-        if at.any() or "wait_other_ns" in self._spent.parts:
-            self._waited += int(waiting(batch, wait_rows(batch, at)).sum())
-        timed = latency[done] if len(untimed) else latency
-        calls.add_latencies(entries[done] if len(untimed) else entries, timed)
+        calls, times, reading = self._calls, _signed(batch["time_ns"]), Reading.of(batch)
+        entries = calls.entries(reading)
+        latency, (read, written) = reading.latency, reading.moved
+        calls.add(reading, entries)
+        self._waited += _total(waiting(batch, reading.waits))
+        timed = latency if reading.timed is None else latency[reading.timed]
         self._decades += decades_of(timed)
-        self._files.add(seen_files(batch), tables["file"], part, sources)
-        self._lines.add(batch["stack"], tables["stack"], part)
-        comms = self._processes.named(batch["comm"], tables["comm"])
-        self._processes.add(batch["pid"].astype(np.int64), batch["tid"], times, comms, batch["ppid"], part)
+        self._files.add(reading)
+        self._lines.add(reading)
+        self._processes.add(reading)
         gaps, firsts = _signed(batch["gap_ns"]), gapless(batch)
         gaps = gaps[~firsts] if firsts.any() else gaps
         self._gap_decades += decades_of(gaps)
         sums = {
             "calls": len(batch),
-            "errors": len(failed),
-            "bytes": int(_signed(batch["bytes"]).sum()),
-            "read": 0 if read is None else int(read.sum()),
-            "written": 0 if written is None else int(written.sum()),
-            "latency": int(latency.sum()),
+            "errors": len(reading.failed),
+            "bytes": int(reading.bytes_by_call.sum()),
+            "read": int(read.values.sum()),
+            "written": int(written.values.sum()),
+            "latency": int(reading.latencies.call.sum()),
             "timed": len(timed),
-            "address": int(_signed(batch["address_space_bytes"]).sum()),
+            "address": _total(batch["address_space_bytes"]),
             "gap": int(gaps.sum()),
             "gaps": len(gaps),
         }
+        self._spent.add(reading.measured, sums["latency"], reading.slept)
         self._address += sums["address"]
         self._gap_total += sums["gap"]
         self._gaps += sums["gaps"]
-        self._last = max(self._last, int(times.max()))
-        slots = times // SLOT_NS if int(times.min()) // SLOT_NS != int(times.max()) // SLOT_NS else None
-        if slots is None:
-            slot = int(times[0]) // SLOT_NS
+        first, last = reading.span
+        self._last = max(self._last, last)
+        if (slot := first // SLOT_NS) == last // SLOT_NS:
             self._series.add(slot, np.array([sums[name] for name in MEASURES]))
+            counts = np.zeros(calls.used, np.int64)
+            np.add.at(counts, entries, reading.counts.call)
             calls.recent.add(slot, counts)
         else:
-            calls.add_recent(entries, slots)
-            self._add_to_series(batch, slots, part, sums)
+            slots = times // SLOT_NS
+            calls.add_recent(reading.of_calls(entries), slots)
+            self._add_to_series(reading, slots, sums)
 
-    def _moved(
-        self, batch: EventBatch, entries: np.ndarray, present: np.ndarray
-    ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-        """Return bytes read, bytes written and the files they were read from; None for what no row has.
-
-        Args:
-            batch: the rows.
-            entries: the system call of each.
-            present: which system calls there are.
-        """
-        moved, reads, writes = _signed(batch["bytes"]), self._calls.reads, self._calls.writes
-        if not moved.any():
-            return None, None, None
-        transfers = reads & writes
-        return (
-            moved * reads.take(entries) if reads[present].any() else None,
-            moved * writes.take(entries) if writes[present].any() else None,
-            source_files(batch, transfers.take(entries) != 0) if transfers[present].any() else None,
-        )
-
-    def _add_to_series(self, batch: EventBatch, slots: np.ndarray, part: Part, sums: dict[str, int]) -> None:
+    def _add_to_series(self, reading: Reading, slots: np.ndarray, sums: dict[str, int]) -> None:
         """Add every row to its own slot of the series."""
+        batch = reading.batch
         firsts = gapless(batch)
         values: dict[str, np.ndarray | int | None] = {
             "calls": 1,
             "errors": batch.failed.astype(np.int64),
             "bytes": _signed(batch["bytes"]),
-            "read": part.read,
-            "written": part.written,
-            "latency": part.latency,
-            "timed": batch.done.astype(np.int64) if len(part.untimed) else 1,
+            "read": reading.moved.read.spread(len(batch)),
+            "written": reading.moved.written.spread(len(batch)),
+            "latency": reading.latency,
+            "timed": batch.done.astype(np.int64) if len(reading.untimed) else 1,
             "address": _signed(batch["address_space_bytes"]),
             "gap": np.where(firsts, 0, _signed(batch["gap_ns"])),
             "gaps": (~firsts).astype(np.int64),

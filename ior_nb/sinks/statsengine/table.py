@@ -93,7 +93,7 @@ class Table:
         self.fresh = NO_CODES
         self._entry_of = grown(self._entry_of, int(codes.max()) + 1)
         found = self._entry_of.take(codes)
-        if not found.all():
+        if found.min() == OVERFLOW:
             new = once(codes[rows_of(found == OVERFLOW)], self._entry_of)
             self._entry_of[new] = OVERFLOW
             self._open(new)
