@@ -70,7 +70,7 @@ class Records:
         self.count, at = sum(map(len, frames)), 0
         words = room[: self.count * _WORDS].reshape(_WORDS, self.count)
         for block in (frame[i : i + _BLOCK] for frame in frames for i in range(0, len(frame), _BLOCK)):
-            words[:, at : at + len(block)] = block.T
+            words[1:, at : at + len(block)] = block.T[1:]  # the first is the ring's own
             at += len(block)
         self.raw = {name: _field(words, *place[:2]) for name, place in (EVENT.fields or {}).items()}
         bits = np.zeros(_WORDS, "<u8")
