@@ -101,7 +101,7 @@ def chosen_in_the_stream(page: Page) -> str:
         with contextlib.suppress(TooLong):
             chosen = page.locator(".st-selected:visible").first
             return str(chosen.evaluate("e => getComputedStyle(e).backgroundColor", timeout=5_000))
-    raise AssertionError("no row stays chosen")
+    raise AssertionError(f"no row stays chosen: {page.locator('.st-status:visible').inner_text()}")
 
 
 @pytest.mark.parametrize(("theme", "ended"), [("Light", False), ("Dark", True)])
