@@ -11,12 +11,13 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.groups import HALF, Numbers, pairs
+from ior_nb.aggregate.groups import Numbers
 from ior_nb.aggregate.hosts import Apart
 from ior_nb.aggregate.rows import fault_rows, moved
 from ior_nb.aggregate.spent import amount
 from ior_nb.aggregate.sums import Sums
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.index import HALF, pairs
 
 __all__ = ["ASKED", "PLACES", "Asked", "amplification", "moving"]
 

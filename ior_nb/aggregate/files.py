@@ -8,13 +8,14 @@ import numpy as np
 
 from ior_nb.aggregate.asked import ASKED, PLACES, Asked, amplification, moving
 from ior_nb.aggregate.columns import Columns, by_bytes, objects
-from ior_nb.aggregate.groups import HALF, ByText, Numbers, pairs
+from ior_nb.aggregate.groups import ByText, Numbers
 from ior_nb.aggregate.rows import credited_rows
 from ior_nb.aggregate.spent import MEASURED
 from ior_nb.aggregate.sums import SUMMED, Measures, Sums, averaged, measured, together
 from ior_nb.aggregate.unrecorded import as_group
 from ior_nb.runtime import EventBatch, Recoder
 from ior_nb.runtime.completeness import Counters
+from ior_nb.runtime.index import HALF, pairs
 from ior_nb.runtime.rows import Rows, pieces
 
 __all__ = ["CREDITED", "directories", "directory_of", "files"]

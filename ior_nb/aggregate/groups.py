@@ -10,14 +10,10 @@ import numpy as np
 from ior_nb.aggregate.columns import Columns, objects
 from ior_nb.runtime import EventBatch, Recoder, StringTable
 from ior_nb.runtime.batch import is_one_value, repeated
-from ior_nb.runtime.index import Index, claimed, rows_of
+from ior_nb.runtime.index import Index, claimed, pairs, rows_of
 from ior_nb.runtime.schema import column
 
-__all__ = ["HALF", "ByText", "Distinct", "Groups", "Numbers", "Pairs", "pairs"]
-
-HALF: Final = np.uint64(32)
-"""Bits of one of the two numbers of a pair."""
-
+__all__ = ["ByText", "Distinct", "Groups", "Numbers", "Pairs"]
 
 _MOST_PLACES: Final = 1 << 22
 """Of a table: 16 MiB, of which few places are met often. A hash costs four times as much a row."""
@@ -252,8 +248,3 @@ def _with_room(table: np.ndarray, rows: int, columns: int) -> np.ndarray:
     larger = np.full((rows, columns), -1, np.int32)
     larger[: table.shape[0], : table.shape[1]] = table
     return larger
-
-
-def pairs(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Return two columns of at most 32 bits as one of 64."""
-    return np.asarray((one.astype(np.uint64) << HALF) | two.astype(np.uint32))

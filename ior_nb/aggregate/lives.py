@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.aggregate.groups import HALF, Pairs, pairs
+from ior_nb.aggregate.groups import Pairs
 from ior_nb.aggregate.hosts import Hosts, Which
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.index import grown, rows_of
+from ior_nb.runtime.index import HALF, grown, pairs, rows_of
 from ior_nb.runtime.rows import Rows, pieces, read
 
 __all__ = ["Processes"]

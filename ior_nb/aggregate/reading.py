@@ -12,7 +12,7 @@ from ior_nb.aggregate.rows import fault_rows, latencies, source_files, waits_at,
 from ior_nb.aggregate.spent import may_wait, slept, totals, wait_rows
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import is_one_value, repeated
-from ior_nb.runtime.index import rows_of
+from ior_nb.runtime.index import occurring, rows_of
 from ior_nb.runtime.peers import seen_files
 
 __all__ = ["Amounts", "Moved", "Reading", "amounts"]
@@ -71,10 +71,8 @@ def _by_id(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return distinct.astype(np.intp), numbers
     places = ids.astype(np.intp)
     places -= lowest
-    seen = np.zeros(highest - lowest + 1, bool)
-    seen[places] = True
-    distinct = rows_of(seen)
-    number = np.empty(len(seen), np.intp)
+    distinct = occurring(places, highest - lowest + 1)
+    number = np.empty(highest - lowest + 1, np.intp)
     number[distinct] = np.arange(len(distinct))
     return distinct + lowest, number.take(places)
 

@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ior_nb.aggregate.groups import Numbers, pairs
+from ior_nb.aggregate.groups import Numbers
 from ior_nb.aggregate.hosts import Apart
 from ior_nb.aggregate.rows import latencies
 from ior_nb.aggregate.spent import amount
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.index import grown
+from ior_nb.runtime.index import grown, pairs
 
 __all__ = ["REPLIES", "Replied", "Replies"]
 

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.batch import is_nothing, is_one_value
-from ior_nb.runtime.index import rows_of
+from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.index import is_nothing, rows_of
 from ior_nb.runtime.rows import Rows, read
 from ior_nb.syscalls import SYSCALLS
 from ior_nb.syscalls.looks import LOOKS, OPENS

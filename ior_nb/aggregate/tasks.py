@@ -7,11 +7,12 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate.columns import Columns, objects
-from ior_nb.aggregate.groups import ByText, Numbers, pairs
+from ior_nb.aggregate.groups import ByText, Numbers
 from ior_nb.aggregate.sums import SUMMED, Measures, measured
 from ior_nb.aggregate.unrecorded import as_group
 from ior_nb.errors import ConfigError
 from ior_nb.runtime.completeness import Counters
+from ior_nb.runtime.index import pairs
 from ior_nb.runtime.rows import Rows, read
 from ior_nb.runtime.strings import StringTable
 

@@ -15,7 +15,7 @@ import numpy as np
 from ior_nb.engine.collector import wire
 from ior_nb.engine.spelling import absolute, readable
 from ior_nb.runtime import StringTable
-from ior_nb.runtime.index import Index, grown, once, rows_of
+from ior_nb.runtime.index import HALF, Index, grown, once, rows_of
 
 __all__ = ["CHUNK", "Chunks", "Texts"]
 
@@ -36,7 +36,6 @@ _REMEMBERED: Final = 1 << 20
 # The keyed hash of `Texts`: odd 64-bit multipliers, and masks for words by how many bytes of them are the text's.
 _BEFORE, _BEHIND = (np.frombuffer(os.urandom(8 * (_WORDS + 1)), "<u8") | np.uint64(1) for _ in range(2))
 _ENDS: Final = np.array([(1 << 8 * min(max(n, 0), 8)) - 1 for n in range(-wire.CHUNK_TEXT, wire.CHUNK_TEXT + 1)], "<u8")
-_HALF: Final = np.uint64(32)
 
 
 class Chunks:
@@ -112,7 +111,7 @@ class Texts:
         hashes = sizes.astype(np.uint64) * _BEFORE[_WORDS]
         for word, before, behind in zip(words, _BEFORE, _BEHIND, strict=False):
             mixed = word * before  # first: what a shift does to bits of the word itself, those of the next could undo
-            mixed ^= mixed >> _HALF
+            mixed ^= mixed >> HALF
             mixed *= behind
             hashes += mixed
         known = len(self._by_hash)

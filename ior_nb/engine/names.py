@@ -20,7 +20,7 @@ from ior_nb.engine.collector import wire
 from ior_nb.engine.places import Places
 from ior_nb.engine.spelling import absolute, both_ends, readable, socket_text, special_name
 from ior_nb.runtime import StringTable
-from ior_nb.runtime.index import Index, grown, rows_of
+from ior_nb.runtime.index import Index, grown, pairs, rows_of
 
 __all__ = ["MAX_PID", "Names", "Waiting"]
 
@@ -381,8 +381,7 @@ class Names:
         if len(self._pairs) > _REMEMBERED:
             self._pairs = Index()
         known = len(self._pairs)
-        pairs = base.astype(np.uint64) << np.uint64(32) | codes.astype(np.uint64)
-        numbers, new = self._pairs.number(pairs, known, np.arange(len(pairs)))
+        numbers, new = self._pairs.number(pairs(base, codes), known, np.arange(len(codes)))
         if len(new):
             self._joined = grown(self._joined, known + len(new))
             self._joined[known : known + len(new)] = self._texts.intern_many(
@@ -393,7 +392,7 @@ class Names:
 
 def _ascending(ids: np.ndarray) -> np.ndarray:
     """Return the order of 32-bit numbers, equal ones as they stand: to sort words takes a fifth of a stable argsort."""
-    words = ids.astype(np.uint64) << np.uint64(32) | np.arange(len(ids), dtype=np.uint64)
+    words = pairs(ids, np.arange(len(ids)))
     words.sort()
     return (words & np.uint64(0xFFFFFFFF)).view(np.int64)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ior_nb.aggregate import Reading, Sums
 from ior_nb.runtime import EventBatch, Recoder
-from ior_nb.runtime.batch import is_nothing
+from ior_nb.runtime.index import is_nothing
 
 __all__ = ["LabelRow", "Labelled"]
 

@@ -8,12 +8,10 @@ from typing import Final
 import numpy as np
 
 from ior_nb.aggregate import Moved, Sums
-from ior_nb.aggregate.groups import pairs
 from ior_nb.aggregate.hosts import Apart
 from ior_nb.aggregate.replies import Replies
 from ior_nb.runtime import EventBatch, Recoder
-from ior_nb.runtime.batch import is_nothing
-from ior_nb.runtime.index import rows_of
+from ior_nb.runtime.index import is_nothing, pairs, rows_of
 from ior_nb.runtime.text import show_bytes, show_count, show_ns
 
 __all__ = ["Talk", "Talks"]

@@ -9,7 +9,7 @@ from typing import Any, Final, overload
 
 import numpy as np
 
-from ior_nb.runtime.index import rows_of
+from ior_nb.runtime.index import is_nothing, occurring, rows_of
 from ior_nb.runtime.schema import COLUMNS, NAMES, TEXT_COLUMNS, column
 from ior_nb.runtime.strings import StringTable
 
@@ -19,7 +19,6 @@ __all__ = [
     "EventBatch",
     "Row",
     "distinct",
-    "is_nothing",
     "is_one_value",
     "new_tables",
     "renewed",
@@ -306,9 +305,7 @@ def distinct(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         used, at = np.unique(codes, return_inverse=True)
         return used, at.astype(np.int32)
     codes = codes.astype(np.intp)  # else both look-ups below convert them, slowly
-    seen = np.zeros(size, bool)
-    seen[codes] = True
-    used = rows_of(seen)
+    used = occurring(codes, size)
     numbers = np.zeros(size, np.int32)
     numbers[used] = np.arange(len(used))
     return used, numbers.take(codes)
@@ -317,11 +314,6 @@ def distinct(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 def is_one_value(array: np.ndarray) -> bool:
     """Tell whether an array is one value, repeated without memory of its own: what a column that is absent is."""
     return array.strides == (0,)
-
-
-def is_nothing(array: np.ndarray) -> bool:
-    """Tell whether it is known at a glance that an array holds nothing but zeros."""
-    return array.strides == (0,) and not (len(array) and array[0])
 
 
 def repeated(value: np.ndarray, count: int) -> np.ndarray:

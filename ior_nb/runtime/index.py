@@ -6,10 +6,11 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["Index", "claimed", "grown", "once", "rows_of"]
+__all__ = ["HALF", "Index", "claimed", "grown", "is_nothing", "occurring", "once", "pairs", "rows_of"]
 
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))  # odd, and their bits well mixed
-_HALF: Final = np.uint64(32)
+HALF: Final = np.uint64(32)
+"""Bits of one of the two numbers of `pairs`."""
 _SMALLEST: Final = 1024
 _FREE: Final = -1
 _DEAD: Final = -2
@@ -28,13 +29,30 @@ def grown(array: np.ndarray, size: int) -> np.ndarray:
     return larger
 
 
+def is_nothing(array: np.ndarray) -> bool:
+    """Tell whether it is known at a glance that an array holds nothing but zeros: one, repeated without memory."""
+    return array.strides == (0,) and not (len(array) and array[0])
+
+
 def rows_of(mask: np.ndarray) -> np.ndarray:
     """Return where a mask, shape (n,), is true. `np.flatnonzero` does the same by way of four functions of Python."""
-    if mask.strides == (0,) and not (len(mask) and mask[0]):  # one value, repeated without memory of its own
+    if is_nothing(mask):
         return _NOWHERE
     # Of numbers `nonzero` is made of branches, which are mispredicted: five times as slow.
     rows: np.ndarray = (mask if mask.dtype == np.bool_ else mask != 0).nonzero()[0]
     return rows
+
+
+def occurring(places: np.ndarray, size: int) -> np.ndarray:
+    """Return the distinct places, below `size`, ascending, without sorting."""
+    seen = np.zeros(size, bool)
+    seen[places] = True
+    return rows_of(seen)
+
+
+def pairs(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Return two columns of at most 32 bits as one of 64."""
+    return np.asarray((one.astype(np.uint64) << HALF) | two.astype(np.uint32))
 
 
 def claimed(places: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -157,6 +175,6 @@ class Index:
 def _mixed(keys: np.ndarray) -> np.ndarray:
     """Return the hash of each key; no two keys have the same. The upper bits are the home."""
     mixed: np.ndarray = keys * _FACTORS[0]
-    mixed ^= mixed >> _HALF
+    mixed ^= mixed >> HALF
     mixed *= _FACTORS[1]
     return mixed

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ior_nb.runtime.batch import EventBatch, distinct, is_nothing
+from ior_nb.runtime.batch import EventBatch, distinct
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.rows import Piece, Rows
 
@@ -38,7 +38,7 @@ def peer_of(name: str) -> str:
 def seen_files(batch: EventBatch) -> np.ndarray:
     """Return what the files of rows are called where users read names, as codes of the table of `file`."""
     peers, files = batch["peer"], batch["file"]
-    if is_nothing(peers) or not len(rows := rows_of(peers)):
+    if not len(rows := rows_of(peers)):
         return files
     ends, sockets = batch.tables["peer"], batch.tables["socket"]
     count = len(sockets)

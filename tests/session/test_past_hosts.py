@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,16 @@ def shown(desk: Desk) -> Snapshot:
     return snapshot
 
 
+@contextmanager
+def playing(folder: Path) -> Iterator[tuple[TracerSession, Desk]]:
+    """Give a session that plays calls of three hosts back, and the desk of somebody who looks."""
+    recorded(folder, ada=3, bob=5)
+    with TracerSession(engine=ReplayEngine(folder)) as session:
+        desk = Desk(session)
+        desk.update()
+        yield session, desk
+
+
 @pytest.mark.parametrize("together", [False, True], ids=["a file each", "one file"])
 def test_one_of_its_hosts_can_be_chosen(session: TracerSession, tmp_path: Path, *, together: bool) -> None:
     """Statistics, stream, flame graph and export are those of all hosts, then of the chosen one, whatever its name."""
@@ -70,10 +82,7 @@ def test_one_of_its_hosts_can_be_chosen(session: TracerSession, tmp_path: Path, 
 
 def test_a_replay_of_several_hosts_ends_with_each_by_itself(tmp_path: Path) -> None:
     """What was counted on the way knew of one host; at the end processes are those of theirs, and one can be chosen."""
-    recorded(tmp_path, ada=3, bob=5)
-    with TracerSession(engine=ReplayEngine(tmp_path)) as session:
-        desk = Desk(session)
-        desk.update()
+    with playing(tmp_path) as (session, desk):
         with trace(session=session):
             desk.update()
         desk.update()
@@ -95,15 +104,11 @@ def test_a_recording_of_one_host_has_none_to_choose(session: TracerSession, tmp_
 
 def test_a_replay_tells_the_processes_of_its_hosts_apart_while_it_plays(tmp_path: Path) -> None:
     """Process 7 of each is one of its own, also after the statistics began anew."""
-    recorded(tmp_path, ada=3, bob=5)
-    with TracerSession(engine=ReplayEngine(tmp_path)) as session:
-        desk = Desk(session)
+    with playing(tmp_path) as (session, desk), trace(session=session):
         desk.update()
-        with trace(session=session):
-            desk.update()
-            before, calls = shown(desk).processes, shown(desk).calls
-            desk.control.reset()
+        before, calls = shown(desk).processes, shown(desk).calls
+        desk.control.reset()
 
-            assert {row.label: row.count for row in before} == {"ada:7": 3, "bob:7": 5, f"{ODD}:7": 2}
-            assert calls == 10
-            assert shown(desk).calls == 0
+        assert {row.label: row.count for row in before} == {"ada:7": 3, "bob:7": 5, f"{ODD}:7": 2}
+        assert calls == 10
+        assert shown(desk).calls == 0

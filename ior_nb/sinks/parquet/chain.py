@@ -16,7 +16,8 @@ import struct
 from typing import Any, BinaryIO, Final
 
 from ior_nb.real import Descriptor
-from ior_nb.sinks.parquet.rowgroup import FILE_GROUPS, FILE_ROWS, MAGIC, Link, closed, move
+from ior_nb.sinks.parquet.pages import MAGIC
+from ior_nb.sinks.parquet.rowgroup import FILE_GROUPS, FILE_ROWS, Link, closed, move
 from ior_nb.sinks.parquet.thrift import Field, Items, Kind, encode
 
 __all__ = ["Chain", "links"]

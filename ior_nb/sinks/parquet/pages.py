@@ -12,19 +12,23 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from ior_nb.runtime.index import rows_of
+from ior_nb.runtime.index import occurring
 from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, encode, unsigned, zigzag
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Chunk", "Form", "chunk"]
+__all__ = ["LEVEL", "LONGEST", "MAGIC", "Chunk", "Form", "chunk"]
 
+MAGIC: Final = b"PAR1"
+"""How a Parquet file begins and ends."""
+LEVEL: Final = 1
+"""Of zstd: a higher one takes longer and saves nothing."""
 _BLOCK, _PARTS = 128, 4  # differences, and shares of these with a width of their own
 _WIDTHS: Final = (1, 4, 8, 16)
 """Bits of a place in a dictionary."""
 _BYTE, _TWO_BYTES = 1 << 8, 1 << 16  # so many values
-_LONGEST: Final = 16 << 20
+LONGEST: Final = 16 << 20
 """Bytes of a dictionary of texts."""
 _LONGEST_TOLD: Final = 4096
 """Bytes of a text in statistics."""
@@ -43,8 +47,6 @@ _PLAIN, _RLE, _DELTAS, _RLE_DICTIONARY = 0, 3, 5, 8
 _DATA, _DICTIONARY = 0, 2
 _ABOUT: Final = {_DATA: 5, _DICTIONARY: 7}  # field of a page's header
 _UNCOMPRESSED, _ZSTD = 0, 6
-_BEGIN: Final = 4  # of the first column of a file
-
 
 Form = Literal["dictionary", "plain", "differences"]
 
@@ -105,7 +107,7 @@ def chunk(values: pa.Array, *, form: Form, statistics: bool) -> Chunk | None:
 
 def _of_texts(values: pa.Array, rows: int, statistics: bool) -> Chunk | None:
     words = values.dictionary
-    if words.null_count or words.nbytes > _LONGEST or len(words) > _TWO_BYTES:
+    if words.null_count or words.nbytes > LONGEST or len(words) > _TWO_BYTES:
         return None
     if len(words) > 1:
         return _chunk(_BYTE_ARRAY, rows, _Coded(values.indices.to_numpy(), _with_lengths(words), len(words)), None)
@@ -144,9 +146,7 @@ def _looked_up(numbers: np.ndarray, low: int, span: int, most: int) -> _Coded | 
     """Return numbers from `low` on as places in a dictionary, which a table of so many numbers gives; or None."""
     above = numbers - numbers.dtype.type(low)
     above = above.view(np.intp) if above.itemsize == np.dtype(np.intp).itemsize else above.astype(np.intp)
-    seen = np.zeros(span, bool)
-    seen[above] = True
-    used = rows_of(seen)
+    used = occurring(above, span)
     if len(used) > most:
         return None
     table = np.zeros(span, np.uint8 if len(used) <= _BYTE else np.uint16)
@@ -188,13 +188,13 @@ def _chunk(
     if isinstance(values, _Coded):
         pages = _Pages(zstd=values.size > 1)
         pages.add(_DICTIONARY, values.words, {1: _i32(values.size), 2: _i32(_PLAIN)})
-        dictionary = {11: _i64(_BEGIN)}
+        dictionary = {11: _i64(len(MAGIC))}
         encoding = _RLE_DICTIONARY
         body: Any = _packed(values.places, values.size, rows)
     else:
         pages = _Pages(zstd=True)
         body = values
-    at = _BEGIN + pages.size
+    at = len(MAGIC) + pages.size
     pages.add(_DATA, body, {1: _i32(rows), 2: _i32(encoding), 3: _i32(_RLE), 4: _i32(_RLE)})
     about: Struct = {
         1: _i32(kind),
@@ -280,7 +280,7 @@ def _kinds() -> dict[Any, int]:
 def _codec() -> Any:
     import pyarrow as pa
 
-    return pa.Codec("zstd", compression_level=1)  # a higher one takes longer and saves nothing
+    return pa.Codec("zstd", compression_level=LEVEL)
 
 
 def _signed(number: int) -> int:

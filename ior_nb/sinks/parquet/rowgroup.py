@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ior_nb.runtime.schema import PARTS
-from ior_nb.sinks.parquet.pages import Chunk, Form, chunk
+from ior_nb.sinks.parquet.pages import LEVEL, LONGEST, MAGIC, Chunk, Form, chunk
 from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, decode, encode
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FILE_GROUPS", "FILE_ROWS", "MAGIC", "Link", "closed", "link", "move"]
+__all__ = ["FILE_GROUPS", "FILE_ROWS", "Link", "closed", "link", "move"]
 
-MAGIC: Final = b"PAR1"
-"""How a Parquet file begins and ends."""
 _TAIL: Final = struct.Struct("<I4s")  # length of the footer before it, magic
 
 # Columns that are differences of neighbours, where no reader gets these wrong: seq takes nothing instead of 1.0 byte a
@@ -170,9 +168,9 @@ def _by_pyarrow(rows: pa.RecordBatch | pa.Table) -> bytes:
         rows.schema,
         version="2.6",  # 1.0 has no unsigned numbers
         compression="zstd",
-        compression_level=1,
+        compression_level=LEVEL,
         use_dictionary=[name for name in rows.schema.names if name not in deltas],
-        dictionary_pagesize_limit=16 << 20,  # beyond it text is repeated in every row
+        dictionary_pagesize_limit=LONGEST,  # beyond it text is repeated in every row
         column_encoding={name: _encoding(rows, name) for name in deltas},
         data_page_version="1.0",  # in pages of version 2 booleans are RLE, which Polars 1.0 cannot read
         write_statistics=[name for name in rows.schema.names if name in _STATISTICS],
