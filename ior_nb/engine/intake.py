@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -18,7 +18,7 @@ from ior_nb.runtime import EventBatch
 __all__ = ["AT_ONCE", "Intake"]
 
 AT_ONCE: Final = 65_536 * EVENT.itemsize
-"""Bytes of frames that are decoded together at most: a batch has a cost of its own, half a millisecond."""
+"""Bytes of a kind of frames that are decoded together at most: a batch has a cost of its own, half a millisecond."""
 
 
 class Intake:
@@ -43,7 +43,7 @@ class Intake:
         self._kept_bytes = 0
         # What is decoded together, for few rows at a time cost much more; nothing between two calls.
         self._gathered: defaultdict[Frame, list[bytes]] = defaultdict(list)
-        self._gathered_bytes = 0
+        self._bytes: Counter[Frame] = Counter()
         self._lock = Lock()
 
     def begin(self, deliver: Callable[[EventBatch], None], *, quiet: bool) -> None:
@@ -119,14 +119,14 @@ class Intake:
                 self.pages = by_file(payload, self._decoder.names, self._decoder.tables["file"])
 
     def _gather(self, kind: Frame, payload: bytes) -> None:
-        if self._gathered_bytes + len(payload) > AT_ONCE:
+        if self._bytes[kind] + len(payload) > AT_ONCE:
             self._catch_up()
         self._gathered[kind].append(payload)
-        self._gathered_bytes += len(payload)
+        self._bytes[kind] += len(payload)
 
     def _catch_up(self) -> None:
         """Decode what was gathered: names first, which may come early and never late."""
-        gathered, self._gathered, self._gathered_bytes = self._gathered, defaultdict(list), 0
+        gathered, self._gathered, self._bytes = self._gathered, defaultdict(list), Counter()
         if names := gathered[Frame.NAMES]:
             self._decoder.names.take(*names)
             if self._decoder.names.ask():

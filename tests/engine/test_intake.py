@@ -48,6 +48,17 @@ def test_events_that_came_at_once_are_one_batch() -> None:
     assert len(told(apart)) == 4_000
 
 
+def test_names_take_no_room_from_the_events_that_come_with_them() -> None:
+    """As many events as a batch may have are one batch, however many bytes of names came among them."""
+    got: list[EventBatch] = []
+    made = intake(got)
+    names = [(Frame.NAMES, named(at, "/" + "a" * 200)) for at in range(10_000)]
+    made.receive([*names, (Frame.EVENTS, reads(7, MOST // 2)), *names, (Frame.EVENTS, reads(7, MOST // 2))])
+    made.end()
+
+    assert [len(batch) for batch in got] == [MOST]
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_batch_has_so_many_rows_at_most(quiet: bool) -> None:
     """However much came at once, or was kept, and however long a frame is; no row is lost."""
