@@ -13,7 +13,7 @@ from ior_nb.engine.counters import CountersEngine
 from ior_nb.engine.demo import DemoEngine
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.engine.stopping import PtraceEngine, StraceEngine
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.globalfilter import Filters
 from ior_nb.runtime import (
     Configurator,
@@ -105,7 +105,7 @@ def _checked_by_mypy(run: Run, past: Past, desk: Desk, dashboard: Dashboard) -> 
     ingester: EventIngester = Statistics()
     statistics: SnapshotSource = Statistics()
     sheets: SheetSource = Statistics()
-    recorder: RecordingController = Recorder(to_arrow=record_batch)
+    recorder: RecordingController = Recorder(to_arrow=columns)
     bindings: list[TraceRuntimeBindings] = [Bindings(), TracerSession()]
     trie: FlameSource = LiveTrie()
     trees: TreeSource = LiveTrie()

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from ior_nb.export.about import About
-from ior_nb.export.arrow import foreign_types, record_batch, schema
+from ior_nb.export.arrow import columns, foreign_types, schema
 from ior_nb.real import Descriptor
-from ior_nb.runtime import EventBatch
 from ior_nb.runtime.rows import Rows, grouped, read
 from ior_nb.sinks.parquet import Chain, link
 
@@ -28,12 +27,12 @@ def parquetfile(rows: Rows, about: About) -> Iterator[bytes]:
     }
     wanted = schema(foreign_types(read(rows)) if about.foreign is None else about.foreign)
     host = about.metadata.get("ior_nb.hostname", "")
-    none = link(record_batch(EventBatch.empty(), wanted=wanted), pairs)
+    none = link(columns([], wanted=wanted), pairs)
     with tempfile.TemporaryFile() as file:
         ours = Descriptor(os.dup(file.fileno()))
         chain = Chain(ours, none)
         for batch in grouped(read(rows), _GROUP):
-            chain.append(link(record_batch(batch, host=host, wanted=wanted, runs=True)))
+            chain.append(link(columns([batch], host=host, wanted=wanted)))
         chain.finish(none)
         ours.close()
         while piece := file.read(_PIECE):

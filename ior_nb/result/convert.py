@@ -14,7 +14,7 @@ import numpy as np
 
 from ior_nb.aggregate import added, counted, ended
 from ior_nb.errors import ConfigError, RecordingError
-from ior_nb.export.arrow import record_batch, schema
+from ior_nb.export.arrow import Columns, columns, schema
 from ior_nb.real import Descriptor
 from ior_nb.result.bytime import by_time
 from ior_nb.result.load import of_recordings, opened
@@ -132,7 +132,7 @@ def _written(trace: Trace, path: Path, *, sort: bool, most: int | None) -> Itera
         name = path if number == 1 else path.with_name(f"{path.stem}-{number}.parquet")
         with _File(name, wanted) as file:
             while group is not None and (most is None or file.rows + len(group) <= most or not file.rows):
-                file.append(record_batch(group, host=host, wanted=wanted, runs=True))
+                file.append(columns([group], host=host, wanted=wanted))
                 rest.count(group)
                 group = next(groups, None)
             file.finish(kept | rest.metadata(last=group is None))
@@ -160,10 +160,10 @@ class _File:
     def __init__(self, path: Path, wanted: pa.Schema) -> None:
         self._target = Target(path, generated=False)
         self.path = self._target.path
-        self._none = record_batch(EventBatch.empty(), wanted=wanted)
+        self._wanted = wanted
         self._file = Descriptor(self._target.create(), self._target.temporary)
         try:
-            self._chain = Chain(self._file, link(self._none))
+            self._chain = Chain(self._file, link(columns([], wanted=wanted)))
         except BaseException:
             self.__exit__()
             raise
@@ -180,7 +180,7 @@ class _File:
         """Those it has by now."""
         return self._chain.rows
 
-    def append(self, rows: pa.RecordBatch) -> None:
+    def append(self, rows: Columns) -> None:
         """Write a row group."""
         with self._writing():
             self._chain.append(link(rows))
@@ -189,7 +189,7 @@ class _File:
         """Write the footer, and give the file its name."""
         pairs = {k.encode(errors="backslashreplace"): v.encode(errors="backslashreplace") for k, v in metadata.items()}
         with self._writing():
-            self._chain.finish(link(self._none, pairs))
+            self._chain.finish(link(columns([], wanted=self._wanted), pairs))
             self.path = self._target.publish()
 
     @contextlib.contextmanager

@@ -122,32 +122,30 @@ class EventBatch(Sequence["Row"]):
         return cls({}, tables if tables is not None else new_tables())
 
     @classmethod
-    def concat(cls, batches: Sequence[EventBatch], memory: dict[str, np.ndarray] | None = None) -> EventBatch:
+    def concat(cls, batches: Sequence[EventBatch]) -> EventBatch:
         """Return the rows of `batches`, in order, as one batch.
 
         Batches that share their tables are joined by column; others are re-coded into the first one's tables.
-
-        Args:
-            batches: the rows.
-            memory: where the columns are put, so that the batch is whole only until the next one is put there. Memory
-                that is new takes the kernel three times as long to give as its rows take to be copied.
         """
         batches = [b for b in batches if len(b)] or list(batches[:1])
         if not batches:
             return cls.empty()
         if len(batches) == 1:
             return batches[0]
-        tables = batches[0].tables
-        runs = [list(run) for _, run in itertools.groupby(batches, lambda batch: id(batch.tables))]
-        if len(runs) > 1:
-            return cls._joined([cls._joined(run).recoded(tables) for run in runs])
-        return cls._joined(batches, memory)
+        runs = [cls._joined(list(run)) for _, run in itertools.groupby(batches, lambda batch: id(batch.tables))]
+        return runs[0] if len(runs) == 1 else cls._joined(cls.alike(runs))
 
     @classmethod
-    def _joined(cls, batches: Sequence[EventBatch], memory: dict[str, np.ndarray] | None = None) -> EventBatch:
+    def alike(cls, batches: Sequence[EventBatch]) -> list[EventBatch]:
+        """Return batches whose text is coded by the tables of the first; of none an empty one."""
+        batches = batches or [cls.empty()]
+        return [batch.recoded(batches[0].tables) for batch in batches]
+
+    @classmethod
+    def _joined(cls, batches: Sequence[EventBatch]) -> EventBatch:
         """Join batches that share their tables."""
         length = sum(map(len, batches))
-        columns = {n: _concatenated([b[n] for b in batches], length, n, memory) for n in batches[0].columns}
+        columns = {n: joined([b[n] for b in batches], length) for n in batches[0].columns}
         extras = {
             name: _others([b.extras.get(name, np.full(len(b), None)) for b in batches])
             for name in dict.fromkeys(name for b in batches for name in b.extras)
@@ -330,19 +328,24 @@ def _absent(name: str, count: int) -> np.ndarray:
     return _ABSENT_ROWS[name][:count] if count <= _MANY else repeated(_ABSENT[name], count)
 
 
-def _concatenated(parts: list[np.ndarray], length: int, name: str, memory: dict[str, np.ndarray] | None) -> np.ndarray:
+def joined(parts: Sequence[np.ndarray], length: int, room: np.ndarray | None = None) -> np.ndarray:
+    """Return arrays of one type one behind the other; of one value alone that value, repeated without memory.
+
+    Args:
+        parts: the arrays.
+        length: of all.
+        room: uint64, shape (length,): memory to put them in; by default their own.
+    """
     if all(map(is_one_value, parts)) and len({part[0].item() for part in parts}) == 1:
         return repeated(parts[0][:1], length)
-    if memory is None:
+    if room is None:
         return _read_only(np.concatenate(parts))
-    if len(memory.get(name, ())) < length:
-        memory[name] = np.empty(length, parts[0].dtype)
-    joined = memory[name][:length]
-    room, at = joined.data, 0
+    found = room.view(parts[0].dtype)[:length]
+    memory, at = found.data, 0
     for part in parts:  # numpy lets other threads run at each, and has to wait for them then
-        room[at : at + len(part)] = part.data
+        memory[at : at + len(part)] = part.data
         at += len(part)
-    return _read_only(joined)
+    return _read_only(found)
 
 
 def _others(parts: list[np.ndarray]) -> np.ndarray:

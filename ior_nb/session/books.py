@@ -14,7 +14,7 @@ import numpy as np
 from ior_nb import errors
 from ior_nb.aggregate import added, counted, missing
 from ior_nb.engine.contract import account, so_far
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.globalfilter import to_text
 from ior_nb.real import current
 from ior_nb.result.trace import Trace
@@ -215,7 +215,7 @@ class Books:
 
 def new_recorder() -> Recorder:
     """Return a recorder whose rows say which machine they are of."""
-    return Recorder(to_arrow=functools.partial(record_batch, host=platform.node(), runs=True))
+    return Recorder(to_arrow=functools.partial(columns, host=platform.node()))
 
 
 def _by_name(counters: np.ndarray) -> dict[str, dict[str, int]]:

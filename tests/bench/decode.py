@@ -103,14 +103,14 @@ def _decode_only(rows: int, size: int) -> Row:
 
 def _recorder(batches: list[EventBatch]) -> list[Row]:
     try:
-        from ior_nb.export.arrow import record_batch
+        from ior_nb.export.arrow import columns
         from ior_nb.sinks.parquet import Recorder
     except ImportError as error:
         return [Row(what="Parquet recorder", measured="not available", ratio=str(error))]
     rows = sum(map(len, batches))
     log(f"recorder: {rows:,} rows")
     with tempfile.TemporaryDirectory() as folder:
-        recorder = Recorder(to_arrow=record_batch)
+        recorder = Recorder(to_arrow=columns)
         recorder.start(Path(folder) / "rows.parquet", block=True)
         wall, cpu = time.perf_counter(), time.process_time()
         for batch in batches:

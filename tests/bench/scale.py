@@ -9,6 +9,7 @@ IOR_NB_BENCH_ASK names the questions.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import json
@@ -137,13 +138,13 @@ def _spent() -> float:
 
 def _make(path: Path, rows: int, seed: int) -> None:
     from ior_nb.engine.decode import Decoder
-    from ior_nb.export.arrow import record_batch
+    from ior_nb.export.arrow import columns
     from ior_nb.runtime import Accounting, Completeness
     from ior_nb.sinks.parquet import Recorder
     from tests.bench.frames import frames
 
     host, decoder, before = path.stem.partition("-")[0], Decoder(), 0
-    recorder = Recorder(to_arrow=lambda batch: record_batch(batch, host=host))
+    recorder = Recorder(to_arrow=functools.partial(columns, host=host))
     about = {
         "ior_nb.version": "0",
         "ior_nb.hostname": host,

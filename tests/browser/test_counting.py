@@ -15,12 +15,12 @@ def test_a_recording_is_counted_until_the_user_stops_it(lab: Lab, context: Brows
     path = write_notebook(
         lab.folder / "counting.ipynb",
         "import numpy, os, tempfile, ior_nb\n"
-        "from ior_nb.export.arrow import record_batch\n"
+        "from ior_nb.export.arrow import columns\n"
         "from ior_nb.runtime import EventBatch, new_tables\n"
         "from ior_nb.session import past\n"
         "from ior_nb.sinks.parquet import Recorder\n"
         "past._AT_ONCE = past._A_TICK = 0\n"  # a row group a look
-        "recorder = Recorder(record_batch, group_rows=10)\n"
+        "recorder = Recorder(columns, group_rows=10)\n"
         "recorder.start(os.path.join(tempfile.mkdtemp(), 'x.parquet'), block=True)\n"
         "recorder.record(EventBatch({'seq': numpy.arange(20_000)}, new_tables()))\n"
         "t = ior_nb.load(recorder.stop())",

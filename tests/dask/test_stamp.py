@@ -11,7 +11,7 @@ from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
 from ior_nb.dask.spans import Noted, Worker
 from ior_nb.dask.stamp import stamp
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.result.axis import clocks
 from ior_nb.result.load import load
 from ior_nb.runtime.clock import Moment
@@ -23,7 +23,7 @@ WALL = 1_700_000_000_000_000_000
 
 
 def _recording(path: Path) -> Path:
-    recorder = Recorder(to_arrow=record_batch, group_rows=3)
+    recorder = Recorder(to_arrow=columns, group_rows=3)
     recorder.start(path, metadata=clocks("started", Moment(WALL, 1000)))
     recorder.record(
         batch(
@@ -108,7 +108,7 @@ def test_hostile_names_of_tasks_are_text(tmp_path: Path) -> None:
 
 def test_a_recording_without_rows_is_one_too(tmp_path: Path) -> None:
     """A host that did nothing has a file that says so."""
-    recorder = Recorder(to_arrow=record_batch)
+    recorder = Recorder(to_arrow=columns)
     recorder.start(tmp_path / ".a.parquet")
     recorder.stop()
 

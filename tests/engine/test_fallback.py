@@ -15,7 +15,7 @@ from ior_nb.engine import ENGINES, EngineRow
 from ior_nb.engine.bcc import BccEngine
 from ior_nb.engine.replay import ReplayEngine, StandIn
 from ior_nb.engine.stopping import StoppingEngine
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.runtime import EventBatch, Scope, TraceOptions
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
@@ -42,7 +42,7 @@ def recording(path: Path, rows: int, step_ns: int = 1000) -> Path:
         cell=[3] * rows,
     )
     times = {"time_ns": np.arange(1, rows + 1, dtype=np.uint64) * np.uint64(step_ns)}
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     recorder.start(path, metadata={"ior_nb.hostname": "ada"})
     recorder.record(made.with_columns(**times, latency_ns=np.full(rows, 100, np.uint64)))
     recorder.stop()

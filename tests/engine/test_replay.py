@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ior_nb import errors, real
 from ior_nb.engine.replay import ReplayEngine
-from ior_nb.export.arrow import event_batch, record_batch
+from ior_nb.export.arrow import columns, event_batch, record_batch
 from ior_nb.result.load import load
 from ior_nb.runtime import EventBatch, Filter, Scope, TraceOptions, new_tables
 from ior_nb.runtime.clock import boot_clock
@@ -58,7 +58,7 @@ def events(count: int, first: int = 0, **columns: Any) -> EventBatch:
 
 def record(path: Path, *batches: EventBatch, group_rows: int = 100, metadata: dict[str, str] | None = None) -> Path:
     """Write a recording."""
-    recorder = Recorder(record_batch, group_rows=group_rows)
+    recorder = Recorder(columns, group_rows=group_rows)
     recorder.start(path, metadata=metadata if metadata is not None else {"ior_nb.hostname": "ada"})
     for rows in batches:
         recorder.record(rows)
@@ -133,7 +133,7 @@ def recording(tmp_path: Path) -> Path:
 @pytest.fixture
 def chain(tmp_path: Path) -> Path:
     """What a crash leaves of it."""
-    recorder = Recorder(record_batch, group_rows=100)
+    recorder = Recorder(columns, group_rows=100)
     recorder.start(tmp_path / "crash", metadata={"ior_nb.hostname": "ada"})
     recorder.record(events(300))
     running = recorder._recording

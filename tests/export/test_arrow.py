@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ior_nb.errors import ConfigError
-from ior_nb.export.arrow import compact, event_batch, record_batch, schema, table
+from ior_nb.export.arrow import columns, compact, event_batch, record_batch, schema, table
 from ior_nb.export.frame import told
 from ior_nb.export.pandas import dataframe
 from ior_nb.runtime.batch import EventBatch, new_tables
@@ -80,15 +80,31 @@ def test_record_batch_holds_only_the_strings_in_use() -> None:
     assert record_batch(batch)["file"].to_pylist() == [f"/f{i}" for i in range(1000)]
 
 
-def test_record_batch_has_columns_of_one_value_as_runs_if_asked() -> None:
-    """What is the same in all rows is one value and how often it comes; all else is as it is without."""
-    batch = events(["/a", "/b", "/a"])
-    plain, runs = record_batch(batch), record_batch(batch, runs=True)
-    ended = [field.name for field in runs.schema if pa.types.is_run_end_encoded(field.type)]
+def test_columns_are_those_of_the_rows_together() -> None:
+    """Batches of any tables are joined a column at a time; one value in all rows is that value and how often it is."""
+    parts = [events(["/a", "/b", "/a"]), events(["/c", "/a"])]
+    wanted, count, found = columns(parts)
+    plain = record_batch(EventBatch.concat(parts))
+    ended = []
+    for name, array in zip(wanted.names, found, strict=True):
+        assert array.to_pylist() == plain[name].to_pylist()
+        ended += [name] if pa.types.is_run_end_encoded(array.type) else []
 
+    assert (wanted, count) == (plain.schema, 5)
     assert {"cell", "old_offset", "host", "first_on_tid"} <= set(ended)
-    assert [runs[name].to_pylist() for name in ended] == [plain[name].to_pylist() for name in ended]
-    assert runs.drop_columns(ended).equals(plain.drop_columns(ended))
+    assert not {"file", "seq"} & set(ended)
+
+
+def test_columns_of_numbers_take_each_others_place() -> None:
+    """However many columns there are, memory is that of one."""
+    parts = [events(["/a", "/b"]), events(["/c"])]
+    places = {
+        array.buffers()[1].address
+        for array in columns(parts).columns
+        if pa.types.is_integer(array.type) and len(array) == 3
+    }
+
+    assert len(places) == 1
 
 
 def test_record_batch_of_no_rows() -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ior_nb.engine.decode import Decoder
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns, record_batch
 from ior_nb.runtime import EventBatch
 from ior_nb.sinks.parquet import Recorder
 from tests.bench.frames import frames
@@ -68,7 +68,7 @@ def rows(count: int = 60) -> EventBatch:
 def published() -> bytes:
     """Return a recording as the recorder publishes it, of three row groups."""
     with tempfile.TemporaryDirectory() as folder:
-        recorder = Recorder(to_arrow=record_batch, group_rows=20)
+        recorder = Recorder(to_arrow=columns, group_rows=20)
         recorder.start(Path(folder) / "x.parquet", block=True, metadata={"ior_nb.version": "1", "ior_nb.title": "x"})
         for begin in range(0, 60, 20):
             recorder.record(rows()[begin : begin + 20])

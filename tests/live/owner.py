@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ior_nb.engine.bcc import BccEngine
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.session.session import TracerSession
 from ior_nb.sinks.parquet import Recorder
 
@@ -32,7 +32,7 @@ def main(folder: Path, workload: str, scope: str) -> None:
     from ior_nb import trace
 
     session = TracerSession()
-    session._recorder = Recorder(to_arrow=record_batch, group_rows=10_007, flush_seconds=0.05)
+    session._recorder = Recorder(to_arrow=columns, group_rows=10_007, flush_seconds=0.05)
     engine = session.engine()
     assert isinstance(engine, BccEngine)
     engine.open()

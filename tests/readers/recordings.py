@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from ior_nb.export import About, export
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.runtime.batch import EventBatch, new_tables
 from ior_nb.runtime.schema import COLUMNS
 from ior_nb.sinks.parquet import Recorder
@@ -94,7 +94,7 @@ def written(folder: Path) -> dict[str, Path]:
     """Record all kinds; return kind -> file."""
     found = {}
     for kind, make in KINDS.items():
-        recorder = Recorder(functools.partial(record_batch, host="ada", runs=True), group_rows=_GROUP)
+        recorder = Recorder(functools.partial(columns, host="ada"), group_rows=_GROUP)
         recorder.start(folder / kind, metadata={"ior_nb.hostname": "ada"}, block=True)
         recorder.record(make())
         path = recorder.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ior_nb.errors import ConfigError, RecordingError
-from ior_nb.export.arrow import record_batch, schema
+from ior_nb.export.arrow import columns, record_batch, schema
 from ior_nb.result.bytime import by_time
 from ior_nb.result.convert import convert
 from ior_nb.result.load import load
@@ -41,7 +42,7 @@ def recorded(path: Path, rows: EventBatch, host: str = "ada", lost: int = 0) -> 
     count = len(rows)
     books = Accounting(seen=count + lost, emitted=count, lost={"ring": lost} if lost else {})
     counts = {"calls": count + lost, "errors": 0, "probes": 0, "bytes": 0, "latency_ns": 5 * count}
-    recorder = Recorder(lambda b: record_batch(b, host=host), group_rows=3)
+    recorder = Recorder(functools.partial(columns, host=host), group_rows=3)
     about = {
         "ior_nb.version": "0.0.1",
         "ior_nb.hostname": host,

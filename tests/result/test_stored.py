@@ -14,7 +14,7 @@ import pytest
 
 from ior_nb import aggregate
 from ior_nb.errors import ConfigError, RecordingError
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.export.stacks import stacks
 from ior_nb.result.imports import ImportTally
 from ior_nb.result.lines import LineTally
@@ -62,7 +62,7 @@ def plain(answer: Any) -> Any:
 
 def recorded(path: Path, rows: EventBatch, group_rows: int = 4) -> Path:
     """Write a recording in small row groups."""
-    recorder = Recorder(record_batch, group_rows=group_rows)
+    recorder = Recorder(columns, group_rows=group_rows)
     recorder.start(path, metadata={"ior_nb.hostname": "ada", "ior_nb.boot_id": "one"})
     recorder.record(rows)
     published = recorder.stop()
@@ -235,7 +235,7 @@ def test_sql_asks_the_files_as_the_trace_has_them(tmp_path: Path) -> None:
     """Rows of several recordings are numbered anew and moved to one clock in SQL too; a filter needs the rows."""
     for name, boot in (("a", "one"), ("b", "two")):
         rows = batch(time_ns=[1000, 2000, 3000], seq=[1, 2, 3], file=[f"/{name}", "", ""])
-        recorder = Recorder(record_batch)
+        recorder = Recorder(columns)
         about = {"ior_nb.boot_id": boot, "ior_nb.hostname": name}
         clocks = {"started": (10**18, 500), "ended": (10**18 + 3700, 4000)}
         for what, (wall, boot_ns) in clocks.items():

@@ -101,22 +101,6 @@ def test_concat_keeps_every_row_in_order(parts: list[list[str]], shared: bool) -
     assert joined.text("file").tolist() == [text for part in parts for text in part]
 
 
-def test_concat_uses_the_memory_it_is_given_again() -> None:
-    """Rows that come later lie where those before did, fewer and more of them; what is one value takes no memory."""
-    parts = [batch(file=["/a", "/b"], ret=[1, 2]), batch(file=["/c"], ret=[3])]
-    memory: dict[str, np.ndarray] = {}
-    first = EventBatch.concat([parts[0], parts[0]], memory)["ret"]
-    place = first.ctypes.data
-    fewer = EventBatch.concat([part.recoded(parts[0].tables) for part in parts], memory)
-    texts, there = fewer.text("file").tolist(), fewer["ret"].ctypes.data
-    more = EventBatch.concat([parts[0]] * 3, memory)
-
-    assert (texts, there) == (["/a", "/b", "/c"], place)
-    assert more["ret"].tolist() == [1, 2] * 3
-    assert not more["ret"].flags.writeable
-    assert "cell" not in memory
-
-
 def test_restart_codes_are_no_errors() -> None:
     """-512, -513, -514 and -516 are the kernel's own business; -515 and -4 are errors."""
     codes = np.array([0, -1, -4, -512, -513, -514, -515, -516, -4095, -4096, 7])

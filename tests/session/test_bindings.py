@@ -14,7 +14,7 @@ import pytest
 from ior_nb import errors
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.replay import ReplayEngine
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.runtime import (
     EventBatch,
     Filter,
@@ -226,7 +226,7 @@ def _demo(tmp_path: Path) -> TracerSession:
 
 
 def _replay(tmp_path: Path) -> TracerSession:
-    recorder = Recorder(to_arrow=record_batch)
+    recorder = Recorder(to_arrow=columns)
     recorder.start(tmp_path / "made.parquet")
     recorder.record(reads("/a", "/b"))
     recorder.stop()

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ior_nb.errors import RecordingError
 from ior_nb.real import Descriptor, Event, Lock
 from ior_nb.runtime import EventBatch, RecordingState, own
 from ior_nb.sinks.parquet.chain import Chain
-from ior_nb.sinks.parquet.rowgroup import Link, link
+from ior_nb.sinks.parquet.rowgroup import Columns, Link, link
 from ior_nb.sinks.parquet.rows import RowQueue
 from ior_nb.sinks.parquet.target import PRIVATE, Target
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["Recorder"]
 
@@ -34,7 +31,7 @@ class Recorder:
     stopped, so that its footer counts all there was.
 
     Args:
-        to_arrow: converts a batch; `ior_nb.export.arrow.record_batch`.
+        to_arrow: converts the batches of a row group; `ior_nb.export.arrow.columns`.
         clock: seconds that never go back.
         queue_rows: rows that may wait to be written.
         group_rows: rows of a row group.
@@ -43,7 +40,7 @@ class Recorder:
 
     def __init__(
         self,
-        to_arrow: Callable[[EventBatch], pa.RecordBatch],
+        to_arrow: Callable[[Sequence[EventBatch]], Columns],
         *,
         clock: Callable[[], float] = time.monotonic,
         queue_rows: int = 1_000_000,
@@ -145,7 +142,7 @@ class _Recording:
     def __init__(
         self,
         target: Target,
-        to_arrow: Callable[[EventBatch], pa.RecordBatch],
+        to_arrow: Callable[[Sequence[EventBatch]], Columns],
         queue: RowQueue,
         metadata: Mapping[str, str],
         *,
@@ -219,16 +216,16 @@ class _Recording:
             )
 
     def _run(self) -> None:
-        rows: EventBatch | None = None
+        rows: list[EventBatch] = []
         failure: Exception | None = None
         before = 0
         try:
-            while (rows := self._queue.get()) is not None:
+            while rows := self._queue.get():
                 before = self._chain.rows
                 self._append(rows)
         except Exception as error:
             failure = error
-            missing = self._queue.abandon() + (len(rows) - (self._chain.rows - before) if rows is not None else 0)
+            missing = self._queue.abandon() + sum(map(len, rows)) - (self._chain.rows - before)
             with self._lock:
                 self._active = False
                 self._rows_dropped += missing
@@ -243,15 +240,16 @@ class _Recording:
                 self._error = self._untaken = problem
             self._path = path
 
-    def _append(self, rows: EventBatch) -> None:
+    def _append(self, batches: list[EventBatch]) -> None:
         """Write a row group; where there is no room for it, as much of it as there is."""
         try:
-            self._chain.append(link(self._to_arrow(rows)))
+            self._chain.append(link(self._to_arrow(batches)))
         except OSError:
+            rows = EventBatch.concat(batches)
             if len(rows) <= _PIECE:
                 raise
             for at in range(0, len(rows), _PIECE):
-                self._append(rows[at : at + _PIECE])
+                self._append([rows[at : at + _PIECE]])
 
     def _finish(self, failure: Exception | None) -> tuple[RecordingError | None, Path | None]:
         """Publish what there is; return what the user has to know, and the file."""
@@ -293,7 +291,7 @@ class _Recording:
                 pairs[b"ior.rows_dropped"] = str(self._rows_dropped).encode()
         if failure is not None:
             pairs[b"ior.ended_early"] = _reason(failure).encode(errors="backslashreplace")
-        return link(self._to_arrow(EventBatch.empty()), pairs)
+        return link(self._to_arrow([]), pairs)
 
 
 def _error(cause: Exception, text: str) -> RecordingError:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import struct
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from ior_nb.sinks.parquet.thrift import Field, Items, Kind, Struct, decode, enco
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FILE_GROUPS", "FILE_ROWS", "Link", "closed", "link", "move"]
+__all__ = ["FILE_GROUPS", "FILE_ROWS", "Columns", "Link", "closed", "link", "move"]
 
 _TAIL: Final = struct.Struct("<I4s")  # length of the footer before it, magic
 
@@ -45,6 +44,17 @@ _METADATA_PATH, _METADATA_BARE, _METADATA_SIZE = 3, 6, 7
 _METADATA_OFFSETS: Final = (9, 10, 11, 14)  # of data, index and dictionary pages, of the Bloom filter
 
 
+class Columns(Protocol):
+    """Rows as they are written: a record batch is such, or what makes its columns when they are taken."""
+
+    @property
+    def schema(self) -> pa.Schema: ...  # noqa: D102
+    @property
+    def num_rows(self) -> int: ...  # noqa: D102
+    @property
+    def columns(self) -> Iterable[pa.Array]: ...  # noqa: D102
+
+
 class Link(NamedTuple):
     """A complete Parquet file."""
 
@@ -57,11 +67,12 @@ class Link(NamedTuple):
     """Bytes of that."""
 
 
-def link(rows: pa.RecordBatch, metadata: Mapping[bytes, bytes] | None = None) -> Link:
+def link(rows: Columns, metadata: Mapping[bytes, bytes] | None = None) -> Link:
     """Return rows as a complete Parquet file of one row group; no rows give a file without row groups.
 
     Args:
         rows: text columns as dictionaries that hold no more than these rows need; columns of one value may be one run.
+            A column is done with when the next one is taken.
         metadata: pairs for the footer.
     """
     footer = _footer_without_rows(rows.schema).copy()
@@ -100,24 +111,17 @@ def _add(fields: Struct, numbers: tuple[int, ...], by: int) -> None:
             fields[number] = Field(Kind.I64, fields[number].value + by)
 
 
-def _group(rows: pa.RecordBatch, parts: list[Any]) -> Struct:
+def _group(rows: Columns, parts: list[Any]) -> Struct:
     """Append the columns of rows to a file of which the first part is there; return what its end says of them."""
-    written: dict[str, list[Chunk]] = {}  # of a column that is no list, and has no fields, one
-    for field, values in zip(rows.schema, rows.columns, strict=True):
-        form, told = _FORMS.get(field.name, "dictionary"), field.name in _STATISTICS or field.name in _ONE_TEXT
-        ours = None if field.nullable else chunk(values, form=form, statistics=told)
-        written[field.name] = [] if ours is None else [_named(ours, field.name)]
-    others = [name for name, chunks in written.items() if not chunks]
-    for found in _chunks(_by_pyarrow(rows.select(others))) if others else ():
-        written[found.about[_METADATA_PATH].value.values[0].decode()].append(found)
     at = len(MAGIC)
     columns: list[Struct] = []
     # Here and in the footer in one order: Spark takes a row group to be where its first column is.
-    for found in itertools.chain.from_iterable(written.values()):
-        _add(found.about, _METADATA_OFFSETS, at - len(MAGIC))
-        columns.append({_CHUNK_OFFSET: Field(Kind.I64, 0), _CHUNK_METADATA: Field(Kind.STRUCT, found.about)})
-        parts += found.data
-        at += found.about[_METADATA_SIZE].value
+    for field, values in zip(rows.schema, rows.columns, strict=True):
+        for found in _written(field, values):
+            _add(found.about, _METADATA_OFFSETS, at - len(MAGIC))
+            columns.append({_CHUNK_OFFSET: Field(Kind.I64, 0), _CHUNK_METADATA: Field(Kind.STRUCT, found.about)})
+            parts += found.data
+            at += found.about[_METADATA_SIZE].value
     bare, size = (
         sum(about[_CHUNK_METADATA].value[n].value for about in columns) for n in (_METADATA_BARE, _METADATA_SIZE)
     )
@@ -128,6 +132,18 @@ def _group(rows: pa.RecordBatch, parts: list[Any]) -> Struct:
         _GROUP_OFFSET: Field(Kind.I64, len(MAGIC)),
         _GROUP_SIZE: Field(Kind.I64, size),
     }
+
+
+def _written(field: pa.Field, values: pa.Array) -> Iterable[Chunk]:
+    """Return a column as it is written: one that is no list, and has no fields, is one chunk."""
+    import pyarrow as pa
+
+    form, told = _FORMS.get(field.name, "dictionary"), field.name in _STATISTICS or field.name in _ONE_TEXT
+    ours = None if field.nullable else chunk(values, form=form, statistics=told)
+    if ours is not None:
+        return [_named(ours, field.name)]
+    column = pa.RecordBatch.from_arrays([values], schema=pa.schema([field.with_type(values.type)]))
+    return _chunks(_by_pyarrow(column))
 
 
 def _named(found: Chunk, name: str) -> Chunk:

@@ -6,8 +6,6 @@ import sys
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
-
 from ior_nb.real import Condition
 from ior_nb.runtime.batch import EventBatch
 
@@ -35,7 +33,6 @@ class RowQueue:
         self._waiting = 0  # producers that wait for room
         self._closed = False
         self._abandoned = False
-        self._memory: dict[str, np.ndarray] = {}  # of the group taken last
 
     def put(self, batch: EventBatch, *, block: bool = False) -> int:
         """Take the rows of a batch, as many as there is room for; return how many there was none for.
@@ -58,16 +55,13 @@ class RowQueue:
                     return len(batch)
                 self._wait_for_room()
 
-    def get(self) -> EventBatch | None:
-        """Wait until a group is whole or due, and return it; None when the queue is closed and empty.
-
-        Its columns are written over by the next one.
-        """
+    def get(self) -> list[EventBatch]:
+        """Wait until a group is whole or due, and return its rows; none when the queue is closed and empty."""
         with self._changed.lock:
             while not self._ready():
                 due = self._batches[0][1] + self._seconds - self._clock() if self._batches else None
                 self._changed.wait(due)
-            parts = []
+            parts: list[EventBatch] = []
             wanted = self._group_rows
             while self._batches and wanted:
                 batch, since = self._batches.popleft()
@@ -78,10 +72,7 @@ class RowQueue:
                 wanted -= len(batch)
                 self._rows -= len(batch)
             self._changed.notify_all()
-        if not parts:
-            self._memory.clear()
-            return None
-        return EventBatch.concat(parts, self._memory)
+        return parts
 
     def close(self) -> None:
         """Take no more rows but those of producers that wait already."""
@@ -94,7 +85,6 @@ class RowQueue:
         with self._changed.lock:
             rows = self._rows
             self._batches.clear()
-            self._memory.clear()
             self._rows = 0
             self._closed = self._abandoned = True
             self._changed.notify_all()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import Columns, columns
 from ior_nb.runtime.batch import EventBatch, new_tables
 from ior_nb.sinks.parquet import Recorder
 
@@ -81,25 +80,25 @@ class Gate:
         self.open = threading.Event()
         self.sizes: list[int] = []
 
-    def __call__(self, batch: EventBatch) -> pa.RecordBatch:
-        if len(batch):
-            self.sizes.append(len(batch))
+    def __call__(self, batches: Sequence[EventBatch]) -> Columns:
+        if batches:
+            self.sizes.append(sum(map(len, batches)))
             self.entered.set()
             assert self.open.wait(30)
-        return record_batch(batch)
+        return columns(batches)
 
 
-def failing(after: int, error: Exception) -> Callable[[EventBatch], pa.RecordBatch]:
+def failing(after: int, error: Exception) -> Callable[[Sequence[EventBatch]], Columns]:
     """Return a conversion that raises once it has done `after` groups."""
     done = 0
 
-    def convert(batch: EventBatch) -> pa.RecordBatch:
+    def convert(batches: Sequence[EventBatch]) -> Columns:
         nonlocal done
-        if len(batch):
+        if batches:
             if done == after:
                 raise error
             done += 1
-        return record_batch(batch)
+        return columns(batches)
 
     return convert
 
@@ -112,7 +111,7 @@ def running(recorder: Recorder) -> Any:
 
 def record(path: str | Path, *batches: EventBatch, group_rows: int = 1000, generated: bool = False) -> Path:
     """Make a recording of some batches."""
-    recorder = Recorder(functools.partial(record_batch, runs=True), group_rows=group_rows)
+    recorder = Recorder(columns, group_rows=group_rows)
     recorder.start(path, metadata={"ior.hostname": "here"}, generated=generated)
     for batch in batches:
         recorder.record(batch)

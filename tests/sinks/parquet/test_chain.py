@@ -14,9 +14,8 @@ import pytest
 
 import ior_nb.sinks.parquet
 from ior_nb.errors import RecordingError
-from ior_nb.export.arrow import event_batch, record_batch
+from ior_nb.export.arrow import columns, event_batch
 from ior_nb.real import Descriptor
-from ior_nb.runtime.batch import EventBatch
 from ior_nb.runtime.schema import NAMES
 from ior_nb.sinks.parquet import Recorder, read, read_chain
 from ior_nb.sinks.parquet.chain import Chain, links
@@ -36,9 +35,9 @@ def chain(tmp_path: Path) -> Path:
     """The temporary file of a recording with row groups of 100, 100 and 50 rows, as a crash leaves it."""
     path = tmp_path / "ior-0123456789abcdef.tmp"
     file = Descriptor(os.open(path, os.O_RDWR | os.O_CREAT))
-    written = Chain(file, link(record_batch(EventBatch.empty()), {b"ior.hostname": b"here"}))
+    written = Chain(file, link(columns([]), {b"ior.hostname": b"here"}))
     for first, count in ((0, 100), (100, 100), (200, 50)):
-        written.append(link(record_batch(events(count, first))))
+        written.append(link(columns([events(count, first)])))
     file.close()
     return path
 
@@ -188,12 +187,12 @@ def test_file_of_an_older_program_is_read(tmp_path: Path) -> None:
 CHILD = """
 import sys, itertools
 import numpy as np
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.sinks.parquet import Recorder
 from ior_nb.real import Descriptor
 from ior_nb.runtime.batch import EventBatch, new_tables
 tables = new_tables()
-recorder = Recorder(record_batch, group_rows=500, queue_rows=2000)
+recorder = Recorder(columns, group_rows=500, queue_rows=2000)
 recorder.start(sys.argv[1], block=True)
 for first in itertools.count(0, 100):
     seq = np.arange(first, first + 100)

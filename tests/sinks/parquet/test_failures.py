@@ -7,15 +7,14 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ior_nb.errors import RecordingError
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import Columns, columns
 from ior_nb.runtime import RecordingState
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.sinks.parquet import Recorder, read
@@ -128,7 +127,7 @@ def test_failure_is_delivered_once_among_many_threads(tmp_path: Path, turn: int)
 
 def test_file_that_cannot_get_its_name_is_kept(tmp_path: Path) -> None:
     """When publishing fails the complete file stays under its temporary name, which the error tells."""
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     recorder.start(tmp_path / "a")
     recorder.record(events(3))
     (tmp_path / "a.parquet").mkdir()
@@ -158,7 +157,7 @@ def test_failure_and_no_name_are_one_error(tmp_path: Path) -> None:
 
 def test_temporary_file_that_is_gone_is_told(tmp_path: Path) -> None:
     """When somebody removed the temporary file, the error does not promise it."""
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     recorder.start(tmp_path / "a")
     for path in tmp_path.iterdir():
         path.unlink()
@@ -169,11 +168,11 @@ def test_temporary_file_that_is_gone_is_told(tmp_path: Path) -> None:
 def test_bug_of_the_conversion_at_the_start_leaves_nothing(tmp_path: Path) -> None:
     """What the conversion raises at the start comes out as it is, and no file stays behind."""
 
-    def broken(batch: EventBatch) -> pa.RecordBatch:
-        raise TypeError(f"a bug with {len(batch)} rows")
+    def broken(batches: Sequence[EventBatch]) -> Columns:
+        raise TypeError(f"a bug with {len(batches)} batches")
 
     recorder = Recorder(broken)
-    with pytest.raises(TypeError, match="a bug with 0 rows"):
+    with pytest.raises(TypeError, match="a bug with 0 batches"):
         recorder.start(tmp_path / "a")
 
     assert names(tmp_path) == []
@@ -201,7 +200,7 @@ def test_write_error_in_the_middle_of_a_group_costs_that_group_only(
 
     monkeypatch.setattr(os, "pwritev", pwritev)
     monkeypatch.setattr(os, "posix_fallocate", fallocate)
-    recorder = Recorder(record_batch, group_rows=100)
+    recorder = Recorder(columns, group_rows=100)
     recorder.start(tmp_path / "a")
     recorder.record(events(1000))
     with pytest.raises(RecordingError, match="No space left"):
@@ -220,7 +219,7 @@ def test_full_disk_at_the_start_is_refused(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(RecordingError, match=r"cannot record to .*No space left"):
-        Recorder(record_batch).start(tmp_path / "a")
+        Recorder(columns).start(tmp_path / "a")
 
     assert names(tmp_path) == []
 
@@ -244,7 +243,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_full_disk_keeps_all_finished_groups(small_disk: Path) -> None:
     """When the disk fills up, every row group reported as written is in the published file, and tracing goes on."""
-    recorder = Recorder(record_batch, group_rows=5000)
+    recorder = Recorder(columns, group_rows=5000)
     recorder.start(small_disk / "a", block=True)
     handed = 0
     while recorder.status().active:

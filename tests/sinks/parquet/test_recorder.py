@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from ior_nb.export.arrow import event_batch, record_batch
+from ior_nb.export.arrow import columns, event_batch
 from ior_nb.runtime.batch import EventBatch, new_tables
 from ior_nb.runtime.schema import NAMES
 from ior_nb.sinks.parquet import Recorder, read
@@ -88,7 +88,7 @@ def test_row_group_holds_only_its_own_strings(tmp_path: Path) -> None:
 
 def test_metadata_of_start_and_end_are_in_the_footer(tmp_path: Path) -> None:
     """Pairs given at the start and later are in the footer; later ones replace, and bad text is escaped."""
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     recorder.start(tmp_path / "a", metadata={"ior.hostname": "here", "ior.mode": "cell"})
     recorder.record(events(1))
     recorder.set_metadata({"ior.mode": "session", "ior.accounting": '{"ä": "\udcff"}'})
@@ -139,7 +139,7 @@ def test_no_column_needs_an_encoding_that_readers_refuse(tmp_path: Path) -> None
 
 def test_rows_say_which_machine_they_are_of(tmp_path: Path) -> None:
     """A recorder that knows the machine writes its name into rows that have none, and leaves those of others alone."""
-    recorder = Recorder(functools.partial(record_batch, host="here"))
+    recorder = Recorder(functools.partial(columns, host="here"))
     recorder.start(tmp_path / "a")
     recorder.record(fakes.batch(seq=[1, 2, 3], host=["", "there", "here"]))
     path = recorder.stop()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import errno
 import itertools
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ior_nb.errors import RecordingError
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import Columns, columns
 from ior_nb.real import current
 from ior_nb.runtime import EventBatch, own
 from ior_nb.sinks.parquet import Recorder, read
@@ -27,11 +27,11 @@ def test_rows_are_written_by_the_thread_of_that_name(tmp_path: Path) -> None:
     """Conversion and writing happen in one thread, whose kernel id is known from the start to the end."""
     seen = []
 
-    def convert(batch: EventBatch) -> pa.RecordBatch:
-        if len(batch):
+    def convert(batches: Sequence[EventBatch]) -> Columns:
+        if batches:
             thread = current()
             seen.append((thread.name if thread is not None else "", type(thread)))
-        return record_batch(batch)
+        return columns(batches)
 
     recorder = Recorder(convert)
     recorder.start(tmp_path / "a")
@@ -127,9 +127,9 @@ def test_blocked_producers_do_not_wait_for_a_dead_writer(tmp_path: Path) -> None
     """When writing fails, whoever waits for room goes on, and the rows are counted as dropped."""
     gate = Gate()
 
-    def convert(batch: EventBatch) -> pa.RecordBatch:
-        gate(batch)
-        return failing(0, OSError(errno.EIO, "broken"))(batch)
+    def convert(batches: Sequence[EventBatch]) -> Columns:
+        gate(batches)
+        return failing(0, OSError(errno.EIO, "broken"))(batches)
 
     recorder = Recorder(convert, queue_rows=10)
     recorder.start(tmp_path / "a", block=True)
@@ -149,7 +149,7 @@ def test_blocked_producers_do_not_wait_for_a_dead_writer(tmp_path: Path) -> None
 
 def test_rows_of_many_threads_all_arrive(tmp_path: Path) -> None:
     """Several producers may record at once: written and dropped add up, and each thread's rows keep their order."""
-    recorder = Recorder(record_batch, queue_rows=500, group_rows=100)
+    recorder = Recorder(columns, queue_rows=500, group_rows=100)
     recorder.start(tmp_path / "a")
 
     def produce(first: int) -> None:
@@ -183,8 +183,8 @@ def test_queue_cuts_rows_into_whole_groups(sizes: list[int], group_rows: int, li
         seq += size
     queue.close()
     groups = []
-    while (group := queue.get()) is not None:
-        groups.append(group["seq"].tolist())
+    while group := queue.get():
+        groups.append(EventBatch.concat(group)["seq"].tolist())
 
     assert list(itertools.chain(*groups)) == kept
     assert len(kept) == min(sum(sizes), limit)

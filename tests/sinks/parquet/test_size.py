@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.runtime.batch import EventBatch
 from ior_nb.sinks.parquet import Recorder
 from tests.sinks.parquet.recordings import TABLES
@@ -63,7 +62,7 @@ def workload(count: int, seed: int) -> EventBatch:
 def test_recorder_writes_small_and_fast(tmp_path: Path) -> None:
     """At most 14.6 bytes a row, and at least 1.5 M rows per second of processor time, conversion included."""
     batches = [workload(32_768, i) for i in range(1, 33)]
-    recorder = Recorder(functools.partial(record_batch, runs=True))
+    recorder = Recorder(columns)
     recorder.start(tmp_path / "a", block=True)
     recorder.record(batches[0])
     begin = time.process_time()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ior_nb.errors import RecordingError
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.runtime import RecordingState
 from ior_nb.sinks.parquet import Recorder
 from tests.sinks.parquet.recordings import events, names
@@ -16,7 +16,7 @@ from tests.sinks.parquet.recordings import events, names
 def test_status_follows_the_recording(tmp_path: Path) -> None:
     """Status says what is asked for while recording, and what became of it afterwards."""
     (tmp_path / "a.parquet").touch()
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     before = recorder.status()
     recorder.start(tmp_path / "a", generated=True)
     during = recorder.status()
@@ -38,7 +38,7 @@ def test_status_follows_the_recording(tmp_path: Path) -> None:
 
 def test_without_a_recording_nothing_happens(tmp_path: Path) -> None:
     """Recording into nothing, and stopping nothing, are no errors."""
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     recorder.record(events(1))
     recorder.set_metadata({"a": "b"})
     first = recorder.stop()
@@ -55,7 +55,7 @@ def test_without_a_recording_nothing_happens(tmp_path: Path) -> None:
 
 def test_second_start_is_refused(tmp_path: Path) -> None:
     """There is one recording at a time; a second start changes nothing and leaves no file."""
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     recorder.start(tmp_path / "a")
     with pytest.raises(RecordingError, match=r"already recording to .*a\.parquet"):
         recorder.start(tmp_path / "b")

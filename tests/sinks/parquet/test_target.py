@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ior_nb.errors import RecordingError
-from ior_nb.export.arrow import record_batch
+from ior_nb.export.arrow import columns
 from ior_nb.runtime import RecordingState
 from ior_nb.sinks.parquet import Recorder, read, target
 from tests.sinks.parquet.recordings import events, names, numbers, record
@@ -36,7 +36,7 @@ def test_path_is_that_of_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A relative path means the working directory of the start, not of the end."""
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path)
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     recorder.start("a")
     monkeypatch.chdir("other")
 
@@ -46,7 +46,7 @@ def test_path_is_that_of_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("path", ["", "  ", "a\0b", "/", "..", "sub/", "~nobody-of-that-name/a"])
 def test_path_that_is_no_file_name_is_refused(path: str) -> None:
     """An empty path, a directory or a NUL is one error at the start."""
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     with pytest.raises(RecordingError, match="cannot record to"):
         recorder.start(path)
 
@@ -58,7 +58,7 @@ def test_directory_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path
     """A missing or unwritable directory is an error of start, which names the path and leaves nothing."""
     (tmp_path / "file").touch()
     target = tmp_path / directory / "a.parquet"
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     with pytest.raises(RecordingError, match=f"cannot record to {target}"):
         recorder.start(target)
 
@@ -74,7 +74,7 @@ def test_directory_without_write_permission_is_refused(tmp_path: Path) -> None:
         os.seteuid(65534)
     try:
         with pytest.raises(RecordingError, match="Permission denied"):
-            Recorder(record_batch).start(tmp_path / "a")
+            Recorder(columns).start(tmp_path / "a")
     finally:
         os.seteuid(me)
 
@@ -85,7 +85,7 @@ def test_target_that_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.parquet")
     for name in ("dir", "pipe"):
         with pytest.raises(RecordingError, match="no regular file"):
-            Recorder(record_batch).start(tmp_path / name)
+            Recorder(columns).start(tmp_path / name)
 
 
 @pytest.mark.parametrize(("asked", "mode"), [({}, 0o600), ({"mode": 0o666}, 0o640)])
@@ -93,7 +93,7 @@ def test_temporary_file_is_beside_the_target_and_obeys_the_umask(
     tmp_path: Path, asked: dict[str, Any], mode: int
 ) -> None:
     """While recording, the rows are in ior-<16 hex digits>.tmp, for their owner alone unless asked otherwise."""
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     before = os.umask(0o027)
     try:
         recorder.start(tmp_path / "a", **asked)
@@ -172,7 +172,7 @@ def test_chosen_name_is_replaced_and_keeps_the_mode(tmp_path: Path) -> None:
     target = tmp_path / "a.parquet"
     target.write_text("old")
     target.chmod(0o604)
-    recorder = Recorder(record_batch)
+    recorder = Recorder(columns)
     recorder.start(target)
     recorder.record(events(3))
     during = target.read_text()
