@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from ior_nb.aggregate.groups import Pairs
 from ior_nb.aggregate.hosts import Hosts, Which
+from ior_nb.aggregate.rows import latencies
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.batch import Source
 from ior_nb.runtime.index import HALF, grown, pairs, rows_of
 from ior_nb.runtime.rows import Rows, pieces, read
 
 __all__ = ["Processes"]
 
 _LOOKED_AT: Final = ("pid", "tid", "ppid", "first_on_tid", "host")
+_ENDS: Final = ("latency_ns", "state")
 _INIT: Final = 1
 """Who is the parent of orphans."""
 _MOST: Final = 1 << 22  # PID_MAX_LIMIT of the kernel; recordings may have any
@@ -24,8 +28,9 @@ class Processes:
     """Groups of the rows of one process each, numbered from 0 on as they come.
 
     A process begins with the first call of its main thread, and its parent is always the same. In another recording of
-    the same boot it goes on, if it was there before that recording began, also as an orphan. Ids of one life need one
-    look at the rows; only of the others each row's time is compared.
+    the same boot it goes on, if it was there before that recording began, also as an orphan, or if its calls there lie
+    between those of this one: an id is one process at a time. Ids of one life need one look at the rows; only of the
+    others each row's time is compared.
 
     Args:
         rows: all of them.
@@ -40,12 +45,10 @@ class Processes:
         for ids in self._ids.values():
             ids.looked()
         if self._again:
-            boots: dict[str, int] = {"": 0}
             for piece in pieces(rows):
-                boot = boots.setdefault(piece.boot(), len(boots))
-                batch = piece.read(*_LOOKED_AT, "time_ns", "started_before")
+                batch = piece.read(*_LOOKED_AT, "time_ns", "started_before", *_ENDS)
                 for host, which in self._hosts.of(batch) if len(batch) else ():
-                    self._ids[host].look_again(batch, which, boot)
+                    self._ids[host].look_again(batch, which, piece.source())
         self._first = np.cumsum([0, *(ids.found() for ids in self._ids.values())])
         self._numbers = Pairs()
         self._keys = [np.zeros(0, np.uint64)]
@@ -84,6 +87,12 @@ class Processes:
         known = np.array(list(self._ids), np.intp)
         return self._hosts.names(known)[np.searchsorted(self._first, lives, side="right") - 1]
 
+    def unsure(self) -> np.ndarray:
+        """Return of which processes nothing tells that the rows of all recordings are of the same."""
+        of_hosts = zip(self._ids.values(), self._first.tolist(), strict=False)
+        found = [pairs(ids.unsure[:, 0], ids.unsure[:, 1] + first) for ids, first in of_hosts]
+        return np.isin(np.concatenate(self._keys), np.concatenate([self._keys[0], *found]))
+
     def order(self) -> np.ndarray:
         """Return the processes by their ids, those of one id by host and in the order of time."""
         return np.argsort(np.concatenate(self._keys))
@@ -103,6 +112,7 @@ class _Ids:
 
     Attributes:
         again: those that began more than once, or had more than one parent.
+        unsure: id and life of those that may be several: shape (n, 2).
     """
 
     def __init__(self) -> None:
@@ -110,7 +120,9 @@ class _Ids:
         self._parent = np.zeros(1024, np.int64)  # one more than the id; 0 where the process was not seen
         self._found: list[np.ndarray] = []
         self._parts: list[tuple[np.ndarray, ...]] = []
+        self._sources: dict[int, Source] = {}
         self.again = self._pid = self._begin = np.zeros(0, np.int64)
+        self.unsure = np.zeros((0, 2), np.int64)
 
     def look(self, batch: EventBatch, which: Which) -> None:
         """See which ids are used again."""
@@ -134,13 +146,13 @@ class _Ids:
         self.again = np.unique(np.concatenate([np.flatnonzero(self._begun > 1), *self._found]))
         del self._begun, self._parent, self._found
 
-    def look_again(self, batch: EventBatch, which: Which, boot: int) -> None:
+    def look_again(self, batch: EventBatch, which: Which, source: Source) -> None:
         """See when the second and later lives of these begin.
 
         Args:
             batch: the rows.
             which: those of the host.
-            boot: the run of its kernel they are of, 0 where nobody knows.
+            source: the recording they are of.
         """
         if not len(self.again):
             return
@@ -148,22 +160,41 @@ class _Ids:
         at = np.flatnonzero(np.isin(pid, self.again))
         times, parents = batch["time_ns"][which][at].astype(np.int64), batch["ppid"][which][at]
         begins = batch["first_on_tid"][which][at] & (batch["tid"][which][at] == pid[at])
-        before = batch["started_before"][which][at]
-        self._parts.append((pid[at], times, parents, begins, before, np.full(len(at), boot)))
+        before, ends = batch["started_before"][which][at], times + latencies(batch)[0][which][at]
+        self._sources[source.number] = source
+        self._parts.append((pid[at], times, ends, parents, begins, before, np.full(len(at), source.number)))
 
     def found(self) -> int:
         """All rows were seen again; return the most lives an id has."""
         if not self._parts:
             return 1
-        pid, time, parent, begins, before, boot = map(np.concatenate, zip(*self._parts, strict=True))
+        rows = list(map(np.concatenate, zip(*self._parts, strict=True)))
         self._parts.clear()
-        order = np.lexsort((time, pid))
-        pid, time, parent, begins, before, boot = (of[order] for of in (pid, time, parent, begins, before, boot))
+        order = np.lexsort((rows[1], rows[0]))
+        rows = [column[order] for column in rows]
+        pid, time, end, parent, begins, before, number = rows
+        boots, about = {"": 0}, np.zeros((2, max(self._sources) + 1), np.int64)
+        for at, source in self._sources.items():
+            about[:, at] = boots.setdefault(source.boot, len(boots)), source.since
+        boot, since = about[:, number]
         goes_on = before[1:] & (boot[1:] > 0) & (boot[1:] == boot[:-1])
         another = begins[1:] & ~goes_on
         another |= (parent[1:] != parent[:-1]) & ~(goes_on & (parent[1:] == _INIT))
-        another = np.flatnonzero(another & (pid[1:] == pid[:-1])) + 1
-        self._pid, self._begin = pid[another], time[another]
+        new = rows_of(another & (pid[1:] == pid[:-1])) + 1
+        # Where recordings overlap in time, one does not know what the other saw of a process.
+        overlap = (number[new] != number[new - 1]) & (time[new - 1] >= since[new])
+        overlap |= end[new - 1] > time[new]
+        overlap &= (boot[new] > 0) & (boot[new] == boot[new - 1]) & (since[new] > 0)
+        for at, source in self._sources.items():
+            if source.overlaps:
+                overlap |= (number[new] == at) & np.array([source.overlapped(t) for t in time[new].tolist()], bool)
+        compared = np.isin(pid, pid[new[overlap]])
+        new = new[~compared[new]]
+        some = _compared([column[compared] for column in rows], self._sources)
+        found = [np.append(pid[new], some[0]), np.append(time[new], some[1])]
+        order = np.lexsort(found[::-1])
+        self._pid, self._begin = found[0][order], found[1][order]
+        self.unsure = some[2]
         self.again = np.unique(self._pid)
         return int(np.unique(self._pid, return_counts=True)[1].max(initial=0)) + 1
 
@@ -179,3 +210,85 @@ class _Ids:
             mine = np.flatnonzero(pids[at] == pid)
             life[at[mine]] = np.searchsorted(self._begin[self._pid == pid], times[mine], side="right")
         return life
+
+
+def _compared(rows: list[np.ndarray], sources: Mapping[int, Source]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return of ids that recordings had at once whose second and later lives begin when, and which are guesses."""
+    order = np.lexsort((rows[1], rows[6], rows[0]))
+    pid, time, end, parent, begins, before, number = (column[order] for column in rows)
+    goes_on = before[1:] & np.isin(number[1:], [at for at, source in sources.items() if source.boot])
+    cut = begins[1:] & ~goes_on
+    cut |= (parent[1:] != parent[:-1]) & ~(goes_on & (parent[1:] == _INIT))
+    cut |= (pid[1:] != pid[:-1]) | (number[1:] != number[:-1])
+    at = np.append(0, rows_of(cut) + 1)[: len(pid)]
+    last = np.maximum.reduceat(end, at) if len(at) else end
+    order = np.lexsort((time[at], pid[at]))
+    at, last = at[order], last[order]
+    columns = [column.tolist() for column in (pid[at], number[at], time[at], parent[at], begins[at], before[at], last)]
+    told = list(_told(map(_Stretch, *columns), sources))
+    life, guessed = np.array([one.life for one in told], np.int64), np.array([one.guessed for one in told], bool)
+    new = rows_of(np.append(False, (np.diff(life) > 0) & (np.diff(pid[at]) == 0))[: len(at)])
+    return pid[at][new], time[at][new], np.stack([pid[at][guessed], life[guessed]], axis=1)
+
+
+class _Stretch(NamedTuple):
+    """Rows of one id in one recording, as far as that knows of one process."""
+
+    pid: int
+    number: int
+    first: int
+    parent: int
+    begins: bool
+    before: bool
+    last: int
+
+
+class _Told(NamedTuple):
+    """Which life of its id a stretch is of, and whether nothing says that it is no other."""
+
+    life: int
+    guessed: bool = False
+
+
+def _told(stretches: Iterable[_Stretch], sources: Mapping[int, Source]) -> Iterator[_Told]:
+    """Tell of stretches, by id and in the order of time, which process each is of."""
+    pid, life, began, parent, boot = -1, 0, 0, 0, ""
+    ends: dict[int, int] = {}  # of the id, by recording: who is born in it later is another
+    for group in _at_once(stretches, sources):
+        one, source, guessed = group[0], sources[group[0].number], False
+        if one.pid != pid:
+            pid, another, life, ends = one.pid, True, -1, {}
+        elif not boot or source.of_boot != boot:
+            another = one.begins or one.parent != parent
+        else:
+            known = (sources[m.number].born_after(m.first, ends.get(m.number, 0)) for m in group if not m.before)
+            born = max(known, default=0)
+            related = (m.parent == parent or (m.parent if m.before else parent) == _INIT for m in group)
+            another = born >= began or not any(related)
+            guessed = not another and not any(m.before for m in group)
+        if another:
+            life, began, boot = life + 1, one.first, source.of_boot
+            parent = next((m.parent for m in group if m.parent != _INIT), _INIT)
+        for member in group:
+            ends[member.number] = max(ends.get(member.number, 0), member.last)
+            yield _Told(life, guessed)
+
+
+def _at_once(stretches: Iterable[_Stretch], sources: Mapping[int, Source]) -> Iterator[list[_Stretch]]:
+    """Yield stretches of one process: an id has one at a time, so calls that overlap, or lie between others, are its.
+
+    Where a recording says of its own rows that they are of two processes it is believed, unless a call still went on:
+    then it was made of recordings that overlap.
+    """
+    group: list[_Stretch] = []
+    end, ends, boot = 0, dict[int, int](), ""
+    for one in stretches:
+        same = group and one.pid == group[0].pid and boot and sources[one.number].of_boot == boot and one.first < end
+        if group and not (same and ends.get(one.number, one.first + 1) > one.first):
+            yield group
+            group, end, ends = [], 0, {}
+        group.append(one)
+        boot, end = sources[one.number].of_boot, max(end, one.last)
+        ends[one.number] = max(ends.get(one.number, 0), one.last)
+    if group:
+        yield group

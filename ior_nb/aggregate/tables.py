@@ -132,8 +132,9 @@ def families(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
 def processes(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
     """Return one group per process, most calls first; an id that is used again, or by another host, is another process.
 
-    Of several hosts there is a column `host`. A process is called what its main thread was called last, or, where that
-    made no call, by its first name at all.
+    Of several hosts there is a column `host`. Where nothing tells whether recordings that overlap in time mean one
+    process by an id, it is one, and a column `perhaps_several` says so. A process is called what its main thread was
+    called last, or, where that made no call, by its first name at all.
     """
     groups, names, measures, threads = Processes(rows), ByText("comm"), Measures(), Distinct()
     about = Sums(("main", "named", "ppid", "first_ns", "last_ns"))
@@ -162,6 +163,7 @@ def processes(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
         **measured(measures, found),
         "first_ns": _LATEST - columns["first_ns"],
         "last_ns": columns["last_ns"],
+        **({"perhaps_several": unsure.take(found)} if (unsure := groups.unsure()).any() else {}),
     }
     return averaged(as_group(ranked(table, "calls", "time_ns"), "comm", unrecorded))
 

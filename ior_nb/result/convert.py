@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -127,6 +128,8 @@ def _written(trace: Trace, path: Path, *, sort: bool, most: int | None) -> Itera
     groups = grouped(batches, min(_GROUP, most or _GROUP))
     rest = _Rest(trace, several=most is not None and len(trace) > most)
     kept = _common_pairs(rows.recordings)
+    if overlaps := rows.overlaps():
+        kept["ior_nb.overlaps"] = json.dumps(overlaps)
     group = next(groups, None)
     for number in itertools.count(1):
         name = path if number == 1 else path.with_name(f"{path.stem}-{number}.parquet")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,7 +13,8 @@ from ior_nb.export.arrow import event_batch
 from ior_nb.result.axis import Axis
 from ior_nb.result.held import in_memory
 from ior_nb.runtime import EventBatch, Filter, new_tables
-from ior_nb.runtime.batch import MOST_STRINGS, renewed
+from ior_nb.runtime.batch import MOST_STRINGS, Source, renewed
+from ior_nb.runtime.completeness import json_of, whole_number
 from ior_nb.runtime.filter import check_columns
 from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.rows import Rows
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Stored", "at_once", "foreign_columns", "foreign_types", "passing"]
 
+_SANE: Final = 1 << 61
+"""Clocks of real machines say less, ns: anybody may have written a footer."""
 _FEW: Final = 4
 """Of so many rows one: then it is worth while to read only some."""
+_MOST_OVERLAPS: Final = 1000
 Limits = tuple[int | None, int | None]
 """Of `time_ns` in one recording: from where on, and before what."""
 
@@ -66,6 +71,35 @@ class Stored:
         """Return the row groups with rows of the wanted stretch of time."""
         return self._pieces
 
+    @cached_property
+    def sources(self) -> list[Source]:
+        """What the footers of the recordings say of them."""
+        found = []
+        for number, recording in enumerate(self.recordings):
+            footer = recording.metadata
+            since, _ = self.on_axis(number, (began, began)) if (began := _moment(footer, "started")) else (0, 0)
+            spans = json_of(footer, "ior_nb.overlaps")
+            overlaps = [
+                self.on_axis(number, span) for span in map(_span, spans if isinstance(spans, list) else ()) if span
+            ]
+            found.append(Source(number, footer.get("ior_nb.boot_id", ""), since, tuple(overlaps[:_MOST_OVERLAPS])))
+        return found
+
+    def overlaps(self) -> list[tuple[int, int]]:
+        """Return when, on the common axis, more than one recording of a boot ran."""
+        found = [span for source in self.sources for span in source.overlaps]
+        spans = []
+        for number, (recording, source) in enumerate(zip(self.recordings, self.sources, strict=True)):
+            if source.of_boot and (ended := _moment(recording.metadata, "ended")):
+                spans.append((source.boot, source.since, self.on_axis(number, (ended, ended))[1]))
+        before, last = "", 0
+        for boot, since, end in sorted(spans):
+            last = last if boot == before else 0
+            if since < last:
+                found.append((since, min(end, last)))
+            before, last = boot, max(last, end)
+        return sorted(found)[:_MOST_OVERLAPS]
+
     def of_recording(self, number: int) -> _Some:
         """Return the rows of one of them."""
         return _Some([piece for piece in self._pieces if piece.recording == number])
@@ -88,6 +122,22 @@ class Stored:
     def on_axis(self, number: int, times: tuple[int, int]) -> tuple[int, int]:
         """Return a stretch of time of one recording on the common axis."""
         return self.axis.window(number, times)
+
+
+def _moment(footer: Mapping[str, str], what: str) -> int:
+    """Return when a recording started, or ended, on its boot clock; 0 where it does not say."""
+    found = whole_number(footer.get(f"ior_nb.{what}_at_boot_nano")) or 0
+    return found if 0 < found < _SANE else 0
+
+
+def _span(found: object) -> tuple[int, int] | None:
+    """Return a stretch of time that a footer has; None where it is none."""
+    times = list(map(whole_number, found)) if isinstance(found, list) else []
+    return (
+        (int(times[0] or 0), int(times[1] or 0))
+        if len(times) == 2 and all(0 < (t or 0) < _SANE for t in times)
+        else None
+    )
 
 
 def at_once(rows: Rows, count: int) -> EventBatch:
@@ -246,6 +296,6 @@ class _Part:
         found = self.group.bounds(column)
         return self._stored.on_axis(self.recording, found) if found is not None and column == "time_ns" else found
 
-    def boot(self) -> str:
+    def source(self) -> Source:
         """Return what the footer says of it."""
-        return self._stored.recordings[self.recording].metadata.get("ior_nb.boot_id", "")
+        return self._stored.sources[self.recording]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, overload
+from typing import Any, Final, NamedTuple, overload
 
 import numpy as np
 
@@ -18,12 +18,40 @@ __all__ = [
     "ROWS_AT_ONCE",
     "EventBatch",
     "Row",
+    "Source",
     "distinct",
     "is_one_value",
     "new_tables",
     "renewed",
     "repeated",
 ]
+
+
+class Source(NamedTuple):
+    """The recording that rows are of."""
+
+    number: int = 0
+    """Its place among those the rows are of."""
+    boot: str = ""
+    """Which run of its machine's kernel it is of, so that ids go on; empty where nobody knows."""
+    since: int = 0
+    """When it began, on the clock of the rows, ns; 0 where nobody knows."""
+    overlaps: tuple[tuple[int, int], ...] = ()
+    """From when to when it is made of several that overlap in time."""
+
+    @property
+    def of_boot(self) -> str:
+        """The same where it is known when it began: so one can tell what it saw begin."""
+        return self.boot if self.since else ""
+
+    def overlapped(self, time: int) -> bool:
+        """Whether a row of then may be of any of several."""
+        return any(start <= time <= end for start, end in self.overlaps)
+
+    def born_after(self, time: int, last: int) -> int:
+        """Return when a process was not there yet that was first seen then, `last` the end of one with its id."""
+        return self.since if self.overlapped(time) else max(last, self.since)
+
 
 ROWS_AT_ONCE: Final = 32_768
 """Rows of one step where many are worked off: short enough that other threads do not wait long for the GIL."""
@@ -236,9 +264,9 @@ class EventBatch(Sequence["Row"]):
     def bounds(self, column: str) -> None:
         """Return None: to know it, one has to look."""
 
-    def boot(self) -> str:
-        """Return the empty text: of rows in memory nobody knows it."""
-        return ""
+    def source(self) -> Source:
+        """Return nothing: of rows in memory nobody knows it."""
+        return Source()
 
     def text(self, name: str) -> np.ndarray:
         """Return a text column as strings: object array, shape (n,)."""

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.real import Lock
-from ior_nb.runtime.batch import EventBatch
+from ior_nb.runtime.batch import EventBatch, Source
 from ior_nb.runtime.filter import DIMENSIONS, And, Errors, Filter, Node, Number, Or, Probes, columns_of
 from ior_nb.runtime.index import rows_of
 from ior_nb.runtime.rows import Piece, Rows
@@ -102,8 +102,8 @@ class _Passed:
     def bounds(self, column: str) -> None:
         return None
 
-    def boot(self) -> str:
-        return self._piece.boot()
+    def source(self) -> Source:
+        return self._piece.source()
 
 
 def _may_match(node: Node, piece: Piece) -> bool:

@@ -62,7 +62,7 @@ class Named:
 
 class _NamedPiece:
     def __init__(self, piece: Piece) -> None:
-        self.size, self.bounds, self.boot = piece.size, piece.bounds, piece.boot
+        self.size, self.bounds, self.source = piece.size, piece.bounds, piece.source
         self._read = piece.read
 
     def read(self, *columns: str) -> EventBatch:

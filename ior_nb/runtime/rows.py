@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from ior_nb.runtime import progress
-from ior_nb.runtime.batch import EventBatch
+from ior_nb.runtime.batch import EventBatch, Source
 
 __all__ = ["Piece", "Rows", "grouped", "pieces", "read"]
 
@@ -31,8 +31,8 @@ class Piece(Protocol):
     def bounds(self, column: str) -> tuple[int, int] | None:
         """Return between which values a column of numbers is, without reading it; None where nobody knows."""
 
-    def boot(self) -> str:
-        """Return which run of its machine's kernel its rows are all of, so that ids go on; empty where nobody knows."""
+    def source(self) -> Source:
+        """Return the recording its rows are all of."""
 
 
 class Rows(Protocol):

@@ -29,13 +29,12 @@ from ior_nb.runtime import (
 )
 from ior_nb.runtime.completeness import COUNTED, Counters
 from ior_nb.runtime.filter import Text
-from ior_nb.runtime.frames import by_host
 from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.progress import Step
 from ior_nb.runtime.rows import Rows
 from ior_nb.session.byhost import ByHost
 from ior_nb.session.piecewise import Piecewise
-from ior_nb.sinks.flamegraph import LiveTrie
+from ior_nb.sinks.flamegraph import LiveTrie, TrieByHost
 from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import RingBuffer
 from ior_nb.syscalls import BY_NAME
@@ -60,6 +59,7 @@ class Past:
         trace: the trace.
         statistics, trie: those of its run.
         counted: whether they hold all that the filter in force lets pass.
+        hosts: those the run met.
         fixed: whether it is all that is ever shown here; then it has a stream of its own.
     """
 
@@ -70,18 +70,19 @@ class Past:
         trie: LiveTrie | None = None,
         *,
         counted: bool = False,
+        hosts: set[str] | None = None,
         fixed: bool = False,
     ) -> None:
         self.trace = trace
         self._statistics = Statistics() if statistics is None else statistics
-        self._trie = LiveTrie() if trie is None else trie
         self._keeps, self._fixed = counted, fixed
         self._counting = RLock()  # by one thread at a time
         self._publishing = Lock()
         self._over = False
         self._counted: Filter | None = None
         self._wanted = Filter()
-        self._hosts: set[str] = set()
+        self._hosts = set() if hosts is None else hosts
+        self._trie = TrieByHost(self._hosts) if trie is None else trie
         self._host = ""
         self._looked = self._paused = False
         # statistics and trie, where rows are left: what takes these, and what follows the last of them
@@ -211,8 +212,6 @@ class Past:
         if counting.over:
             del self._going_on[name]
             over()
-        if name == "statistics":
-            self._tell_apart()
 
     def _step(self) -> Step | None:
         """Return how far the slower of the two has come; None when all is counted."""
@@ -248,21 +247,11 @@ class Past:
 
     def _rows(self, columns: Sequence[str]) -> Iterator[EventBatch]:
         """Return the first rows for the trie; the others come with the next looks."""
-        if self._tell_apart():
-            return
         counting = Piecewise(self._passing(self._counted or Filter()), columns)
         self._going_on["trie"] = counting, self._trie.ingest, lambda: None
         yield from counting.some(_AT_ONCE)
         if counting.over:
             self._going_on.pop("trie", None)
-
-    def _tell_apart(self) -> bool:
-        """Put the host above ids in the flame graph of several; tell whether that has other frames now."""
-        fields = self._trie.fields
-        apart = by_host(fields) if len(self._hosts) > 1 else fields
-        if apart != fields:
-            self._trie.reconfigure(apart)
-        return apart != fields
 
     def _narrowed(self, wanted: Filter) -> Filter:
         """Return the filter, of the chosen host's rows alone."""

@@ -46,7 +46,7 @@ from ior_nb.session.labels import Labels
 from ior_nb.session.objects import Objects
 from ior_nb.session.plan import FRAMES_OF
 from ior_nb.session.probemanager import Manager
-from ior_nb.sinks.flamegraph import LiveTrie
+from ior_nb.sinks.flamegraph import LiveTrie, TrieByHost
 from ior_nb.sinks.statsengine import Statistics
 from ior_nb.sinks.streamrow import Passing, warning, without_warnings
 
@@ -91,20 +91,20 @@ class Run:
         # Rows of an engine that cannot wait come before anybody can look, and a dashboard must have counted them.
         self._watched = not owner.plan.quiet or not engine.can_wait
         self._missed = False  # rows came before anybody watched
-        self._lost_before = 0
         self._tables: Mapping[str, StringTable] | None = None  # of the last batch
         self.totals: dict[str, int] = {}
         self.first_row = 1
         self.counted_since = 0
         """Boot clock from which on statistics and trie count, where that is not from the begin on; else 0."""
-        self.statistics: Statistics | ByHost = ByHost() if engine.replays else Statistics()
-        self.trie = LiveTrie()
+        self.hosts: set[str] = set()  # that a replay has met
+        self.statistics: Statistics | ByHost = ByHost(names=self.hosts) if engine.replays else Statistics()
+        self.trie = TrieByHost(self.hosts) if engine.replays else LiveTrie()
         self.probes = Manager(owner.plan.enabled, owner.plan.rates, engine.set_specs, engine.syscalls)
         self._feed = Feed(self._on_batch)
         self.looked = False
         """Whether a view has looked at it."""
         self._ended = self._published = False
-        self._refreshed, self._failure = 0.0, ""
+        self._refreshed, self._failure, self._lost_before = 0.0, "", 0
 
     def __call__(self, context: Context) -> None:
         """Start; see `runtime.TraceStarter`."""

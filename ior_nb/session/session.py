@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from ior_nb import errors
-from ior_nb.aggregate.hosts import several
 from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Engine
 from ior_nb.real import Lock
@@ -186,9 +185,7 @@ class TracerSession(Bindings):
     def _show_past(self, run: Run) -> None:
         """Show an ended run as a finished trace if somebody looks at it; else let go of it."""
         if run.owner.trace.finished and (run.looked or self._watched()):
-            # What is played back may be of several hosts, and is then counted anew: the flame graph of a run is of one.
-            counted = run.counts_all and not (run.engine.replays and several(run.owner.trace.rows))
-            self._past = Past(run.owner.trace, run.statistics, run.trie, counted=counted)
+            self._past = Past(run.owner.trace, run.statistics, run.trie, counted=run.counts_all, hosts=run.hosts)
             self._past(self._context(self.filters.active))
         else:
             self.clear()

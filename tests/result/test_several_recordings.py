@@ -80,3 +80,117 @@ def test_a_recording_made_of_several_says_the_same(tmp_path: Path) -> None:
 
     assert lives(tmp_path / "one.parquet") == [(6, 2)]
     assert lives(tmp_path / "two.parquet") == [(3, 2)] * 2
+
+
+def calls(path: Path, *rows: tuple[int, int, bool], since: int, before: bool = False, parent: int = 5) -> None:
+    """Write a recording of one boot that began at `since`, of calls of process 7: (begins, ends, is its first)."""
+    begins, ends, first = zip(*rows, strict=True)
+    found = batch(
+        pid=[7] * len(rows),
+        tid=[7] * len(rows),
+        ppid=[parent] * len(rows),
+        comm=["sh"] * len(rows),
+        syscall=["read"] * len(rows),
+        state=["done"] * len(rows),
+        started_before=[before] * len(rows),
+        time_ns=list(begins),
+        latency_ns=[end - begin for begin, end in zip(begins, ends, strict=True)],
+        first_on_tid=list(first),
+    )
+    about = {"ior_nb.hostname": "ada", "ior_nb.boot_id": "boot", "ior_nb.started_at_boot_nano": str(since)}
+    about |= {"ior_nb.started_at_unix_nano": str(10**18 + since), "ior_nb.ended_at_boot_nano": str(ends[-1] + 200)}
+    pq.write_table(pa.Table.from_batches([record_batch(found)]).replace_schema_metadata(about), path)
+
+
+def told(folder: Path) -> list[tuple[int, bool]]:
+    """Return calls of each process, and whether it may be several, in the order of their numbers."""
+    found = load(folder).processes()
+    doubts = found["perhaps_several"] if "perhaps_several" in found else [False] * len(found)
+    return sorted(zip(found["calls"].tolist(), doubts, strict=True))
+
+
+@pytest.mark.parametrize("sort", [None, False, True], ids=["two files", "made one", "made one by time"])
+def test_a_process_that_began_in_two_recordings_at_once_is_one(tmp_path: Path, sort: bool | None) -> None:
+    """Both have its first call: it still went on in one when the other's hook saw it begin."""
+    (tmp_path / "two").mkdir()
+    calls(tmp_path / "two" / "a.parquet", (100, 110, True), (120, 130, False), since=10)
+    calls(tmp_path / "two" / "b.parquet", (101, 109, True), (121, 129, False), since=20)
+    if sort is not None:
+        (tmp_path / "one").mkdir()
+        convert(tmp_path / "two", tmp_path / "one" / "all.parquet", sort=sort)
+
+    assert told(tmp_path / ("two" if sort is None else "one")) == [(4, False)]
+
+
+def test_a_process_is_one_where_calls_of_one_recording_lie_between_those_of_another(tmp_path: Path) -> None:
+    """An id is one process at a time, whichever calls each has."""
+    calls(tmp_path / "a.parquet", (100, 110, True), (300, 310, False), since=10)
+    calls(tmp_path / "b.parquet", (200, 210, True), since=20)
+
+    assert told(tmp_path) == [(3, False)]
+
+
+def test_an_orphan_is_one_process_in_recordings_that_overlap(tmp_path: Path) -> None:
+    """One knows the parent it began with, the other the one it has now."""
+    calls(tmp_path / "a.parquet", (100, 110, True), (300, 310, False), since=10)
+    calls(tmp_path / "b.parquet", (200, 210, True), (400, 410, False), since=150, before=True, parent=1)
+
+    assert told(tmp_path) == [(4, False)]
+
+
+def test_what_began_before_the_other_recording_did_is_not_what_that_saw_begin(tmp_path: Path) -> None:
+    """It would have been there already."""
+    calls(tmp_path / "a.parquet", (100, 110, True), since=10)
+    calls(tmp_path / "b.parquet", (300, 310, True), (320, 330, False), since=150)
+
+    assert told(tmp_path) == [(1, False), (2, False)]
+
+
+def test_an_id_that_is_used_again_while_two_record_is_two_processes(tmp_path: Path) -> None:
+    """One of them saw both begin; what the other saw belongs to that with which it overlaps."""
+    calls(tmp_path / "a.parquet", (100, 110, True), (301, 310, True), (320, 330, False), since=10)
+    calls(tmp_path / "b.parquet", (300, 311, True), (340, 350, False), since=20)
+
+    assert told(tmp_path) == [(1, False), (4, False)]
+
+
+def test_a_recording_that_saw_both_begin_is_believed(tmp_path: Path) -> None:
+    """The other has no row of the second one's first call."""
+    calls(tmp_path / "a.parquet", (100, 110, True), (300, 310, True), since=10)
+    calls(tmp_path / "b.parquet", (105, 108, True), (340, 350, False), since=20)
+
+    assert told(tmp_path) == [(2, False), (2, False)]
+
+
+def test_a_table_says_where_nobody_can_tell(tmp_path: Path) -> None:
+    """Each has calls of a child of the same parent that began while both recorded, the one's after the other's."""
+    for name in ("two", "one", "again"):
+        (tmp_path / name).mkdir()
+    calls(tmp_path / "two" / "a.parquet", (100, 110, True), since=10)
+    calls(tmp_path / "two" / "b.parquet", (300, 310, True), since=20)
+    convert(tmp_path / "two", tmp_path / "one" / "all.parquet", sort=True)
+    convert(tmp_path / "one", tmp_path / "again" / "all.parquet")
+    load(tmp_path / "two").export(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+
+    assert told(tmp_path / "two") == told(tmp_path / "one") == told(tmp_path / "again") == [(2, True)]
+    assert "perhaps several" in page
+
+
+def test_what_is_made_of_recordings_one_after_the_other_has_no_doubts(tmp_path: Path) -> None:
+    """An id that begins again in it is another process."""
+    for name in ("two", "one"):
+        (tmp_path / name).mkdir()
+    calls(tmp_path / "two" / "a.parquet", (100, 110, True), since=10)
+    calls(tmp_path / "two" / "b.parquet", (500, 510, True), since=400)
+    convert(tmp_path / "two", tmp_path / "one" / "all.parquet")
+
+    assert told(tmp_path / "two") == told(tmp_path / "one") == [(1, False), (1, False)]
+
+
+def test_a_child_of_another_parent_is_another_process(tmp_path: Path) -> None:
+    """Also where it began while both recorded."""
+    calls(tmp_path / "a.parquet", (100, 110, True), since=10)
+    calls(tmp_path / "b.parquet", (300, 310, True), since=20, parent=6)
+
+    assert told(tmp_path) == [(1, False), (1, False)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ior_nb.runtime import EventBatch, Filter, passing
+from ior_nb.runtime.batch import Source
 from ior_nb.runtime.filter import Errors
 from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.rows import read
@@ -29,8 +30,8 @@ class Piece:
     def size(self) -> int:
         return len(self.rows)
 
-    def boot(self) -> str:
-        return self.rows.boot()
+    def source(self) -> Source:
+        return self.rows.source()
 
     def bounds(self, column: str) -> None:
         return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -13,6 +15,7 @@ from ior_nb.errors import ConfigError
 from ior_nb.export import About, export
 from ior_nb.result.convert import convert
 from ior_nb.result.load import load
+from ior_nb.result.trace import Trace
 from ior_nb.runtime import Snapshot
 from ior_nb.session.desk import Desk
 from ior_nb.session.session import TracerSession
@@ -37,6 +40,42 @@ def recorded(folder: Path, **hosts: int) -> None:
             seq=list(range(calls)),
         )
         export(rows, folder / f"{number}.parquet", about=About(metadata={"ior_nb.hostname": host}))
+
+
+class Waiting(ReplayEngine):
+    """A replay that begins when it is told to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.begin = Event()
+
+    def _play(self) -> None:
+        self.begin.wait(30)
+        super()._play()
+
+
+def drawn(desk: Desk) -> dict[tuple[str, ...], int]:
+    """The frames of the flame panel, each with those above it, and their widths."""
+    trie = desk.trie()
+    assert trie is not None
+    found = trie.snapshot_columns(min_share=0)
+    return paths(found.ids.tolist(), found.parents.tolist(), found.labels.tolist(), found.totals.tolist())
+
+
+def icicle(of: Trace, fields: str) -> dict[tuple[str, ...], int]:
+    """The same of the figure of a trace."""
+    found = of.flame(fields).data[0]
+    return paths(found.ids, found.parents, map(unescape, found.labels), found.values)
+
+
+def paths(ids: Iterable[object], parents: Iterable[object], *columns: Iterable[object]) -> dict[tuple[str, ...], int]:
+    """Frames by their names, root first."""
+    found: dict[object, tuple[str, ...]] = {}
+    widths = {}
+    for node, parent, label, width in zip(ids, parents, *columns, strict=True):
+        found[node] = (*found[parent], str(label)) if parent in found else ()
+        widths[found[node]] = int(str(width))
+    return widths
 
 
 def shown(desk: Desk) -> Snapshot:
@@ -81,7 +120,7 @@ def test_one_of_its_hosts_can_be_chosen(session: TracerSession, tmp_path: Path, 
 
 
 def test_a_replay_of_several_hosts_ends_with_each_by_itself(tmp_path: Path) -> None:
-    """What was counted on the way knew of one host; at the end processes are those of theirs, and one can be chosen."""
+    """Processes are those of their host at the end too, and one can be chosen."""
     with playing(tmp_path) as (session, desk):
         with trace(session=session):
             desk.update()
@@ -112,3 +151,29 @@ def test_a_replay_tells_the_processes_of_its_hosts_apart_while_it_plays(tmp_path
         assert {row.label: row.count for row in before} == {"ada:7": 3, "bob:7": 5, f"{ODD}:7": 2}
         assert calls == 10
         assert shown(desk).calls == 0
+
+
+@pytest.mark.parametrize("fields", ["pid,syscall,path", "comm,tid", "comm,syscall,path"])
+@pytest.mark.parametrize("hosts", [{"ada": 3, "bob": 5}, {}], ids=["several hosts", "one host"])
+def test_the_flame_graph_of_a_replay_is_that_of_the_loaded_recordings(
+    tmp_path: Path, fields: str, hosts: dict[str, int]
+) -> None:
+    """Above an id stands its host, of several: while it plays, in the end, and in the trace that is left."""
+    recorded(tmp_path, **hosts)
+    engine = Waiting(tmp_path)
+    with TracerSession(engine=engine) as session:
+        desk = Desk(session)
+        desk.update()
+        with trace(session=session) as played:
+            trie = desk.trie()
+            assert trie is not None
+            trie.reconfigure(fields.split(","))
+            engine.begin.set()
+            desk.update()
+            engine.flush()
+            live = drawn(desk)
+        desk.update()
+        ended = drawn(desk)
+
+    assert live == ended == icicle(played, fields) == icicle(load(tmp_path), fields)
+    assert (ended.get(("worker", "ada", "7")) == 3) == (fields == "comm,tid" and bool(hosts))

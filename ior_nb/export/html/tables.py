@@ -157,6 +157,7 @@ def _processes(rows: Rows, about: About) -> str:
         *_hosts(found.get("host", np.zeros(0))),
         _Column("process", found["pid"].tolist(), str),
         _Column("name", found["comm"].tolist()),
+        *_doubts(found.get("perhaps_several", np.zeros(0))),
     ]
     return _section("Processes", columns, opened=False)
 
@@ -164,6 +165,11 @@ def _processes(rows: Rows, about: About) -> str:
 def _hosts(names: np.ndarray) -> list[_Column]:
     """Return the column of hosts, where ids are of several."""
     return [_Column("host", names.tolist())] if len(names) else []
+
+
+def _doubts(which: np.ndarray) -> list[_Column]:
+    """Return the column that says of which ids recordings that overlap in time may mean several processes."""
+    return [_Column("perhaps several", ["yes" if one else "" for one in which.tolist()])] if len(which) else []
 
 
 def _labels(rows: Rows, about: About) -> str:

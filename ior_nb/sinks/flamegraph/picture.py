@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import Final
@@ -54,6 +54,40 @@ class Picture:
             depths=depths_of(tree.parents),
             own=tree.own,
             tall=tree.heights if tree.height_field else None,
+        )
+
+    def without(self, kind: str) -> Picture:
+        """Return the same without a field whose frames are all of one name: what is below them moves up."""
+        at, nodes = self.kinds.index(kind), np.arange(len(self.own))
+        gone = self.fields == at
+        into = np.where(gone, self.parents, nodes)
+        # Where the frame above has a leaf of folded frames too, the two become one.
+        leaves = np.flatnonzero(self.fields == FOLDED)
+        others = np.zeros(len(nodes), np.int64)
+        moved = gone[self.parents[leaves]]
+        others[self.parents[leaves[~moved]]] = leaves[~moved]
+        there = others[into[self.parents[leaves[moved]]]]
+        into[leaves[moved]] = np.where(there, there, leaves[moved])
+        stays = into == nodes
+        kept, place = np.flatnonzero(stays), (np.cumsum(stays) - 1)[into]
+
+        def summed(values: np.ndarray) -> np.ndarray:
+            found = np.zeros(len(kept), values.dtype)
+            np.add.at(found, place, values)
+            return found
+
+        parents = place[self.parents[kept]]
+        parents[0] = -1
+        fields = self.fields[kept]
+        return replace(
+            self,
+            kinds=(*self.kinds[:at], *self.kinds[at + 1 :]),
+            parents=parents,
+            fields=fields - (fields > at),
+            names=self.names[kept],
+            depths=depths_of(parents),
+            own=summed(self.own),
+            tall=None if self.tall is None else summed(self.tall),
         )
 
     @cached_property
