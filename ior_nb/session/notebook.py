@@ -117,14 +117,14 @@ class Notebook:
         """Event `pre_run_cell`."""
         self._cells.depth += 1
         self._meet_debugger()
-        self._runs_cells.add(threading.current_thread().native_id or 0)
+        self._runs_cells.add(own.here())
         own.survey(self.threads())
 
     def _ended(self, result: Any = None) -> None:
         """Event `post_run_cell`: until the next one this thread is the notebook's."""
         self._cells.depth = max(0, self._cells.depth - 1)
         if not self._cells.depth:
-            self._runs_cells.add(threading.current_thread().native_id or 0)
+            self._runs_cells.add(own.here())
             own.set_whole(own.NOTEBOOKS)
 
     def _meet_debugger(self) -> None:

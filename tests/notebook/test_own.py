@@ -188,6 +188,20 @@ def test_an_attached_debugger_leaves_no_row(fresh: Kernel) -> None:
     assert "10 of 10 calls counted" in fresh.run("%ior doctor").text  # a collector that starts does not wait for it
 
 
+def test_a_thread_that_a_debugger_did_not_see_begin_is_itself(fresh: Kernel) -> None:
+    """Its dummy may have the number of who attached: what it prints leaves no row, what it stats does."""
+    pytest.importorskip("debugpy")
+    fresh.run(
+        "import _thread, os, threading\ngo, done = threading.Event(), threading.Event()\n"
+        "def work():\n    go.wait(); print('x', flush=True); os.stat('/etc/hostname'); done.set()\n"
+        "_thread.start_new_thread(work, ());"
+    )
+    fresh.attach_debugger()
+    fresh.run("%%ior --no-display\ngo.set(); done.wait(10)")
+
+    assert rows(fresh) == STAT
+
+
 def test_tracing_without_the_magics_meets_the_notebook_too() -> None:
     """`ior_nb.trace()` in a cell of a kernel that has not loaded them: the block's calls, and later cells' alone."""
     for kernel in started(load=False):
