@@ -52,6 +52,7 @@ _DEBUGS: Final = (
     ("pydevd.PyDB", "notify_thread_created"),
     ("pydevd.PyDB", "notify_thread_not_alive"),
     ("pydevd_tracing", "set_trace_to_threads"),
+    ("_pydevd_bundle.pydevd_constants", "get_pid"),  # of every thread that begins
 )
 # And the notebook calls these, which are the user's: handlers of messages, by kind.
 _CALLBACKS: Final = ("comm_msg",)
