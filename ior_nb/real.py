@@ -33,6 +33,7 @@ __all__ = [
     "SimpleQueue",
     "Thread",
     "current",
+    "ident",
     "local",
     "native_id",
     "processes",
@@ -240,12 +241,12 @@ class Thread:
 
     def _run(self) -> None:
         self.native_id = _thread.get_native_id()
-        _alive[_thread.get_ident()] = self
+        _alive[ident()] = self
         self._running.set()
         try:
             self.run()
         finally:
-            _alive.pop(_thread.get_ident(), None)
+            _alive.pop(ident(), None)
             self._ended.set()
 
 
@@ -255,7 +256,13 @@ os.register_at_fork(after_in_child=_alive.clear)
 
 def current() -> Thread | None:
     """Return the thread this is called in, None when it is not one of ours."""
-    return _alive.get(_thread.get_ident())
+    return _alive.get(ident())
+
+
+def ident() -> int:
+    """Return what Python calls the calling thread, be it in a greenlet."""
+    number: int = _thread.get_ident()
+    return number
 
 
 def native_id() -> int:

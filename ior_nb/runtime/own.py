@@ -22,7 +22,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
-from ior_nb.real import Lock, Thread, current, local, native_id, threads
+from ior_nb.real import Lock, Thread, current, ident, local, native_id, threads
 
 __all__ = [
     "NOTEBOOKS",
@@ -83,15 +83,11 @@ def _here() -> int:
     """Return where the byte of the calling thread is."""
     at = _thread.at
     if not at:
-        # Python has asked for the number when it began the thread: asking again is a system call.
-        mine = current()
-        number = mine.native_id if mine is not None else None
-        if mine is None:
-            greenlets = not isinstance(
-                threading.get_ident, types.BuiltinFunctionType
-            )  # may be what Python calls threads
-            number = native_id() if _forked or greenlets else threading.current_thread().native_id
-        _thread.at = at = number or 0
+        # Python has asked for the number when it began the thread: asking again is a system call. A dummy's may be that
+        # of another thread, which had this ident before, or made the dummy, as debuggers do.
+        mine: Any = current() or (None if _forked else threading._active.get(ident()))  # type: ignore[attr-defined] # noqa: SLF001
+        told = mine is not None and not isinstance(mine, threading._DummyThread)  # noqa: SLF001 - nothing else tells
+        _thread.at = at = mine.native_id if told else native_id()
         known = _serving.get(at, _shared[-1][at] if _traces else USERS)  # what a trace has seen begin it has told
         _write(at, max(known, USERS))
     return at
@@ -202,7 +198,7 @@ def given(value: object) -> bool:
 
 
 def here() -> int:
-    """Return the calling thread's number, for `act_for`."""
+    """Return the calling thread's number."""
     return _here()
 
 

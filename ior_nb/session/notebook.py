@@ -52,6 +52,7 @@ _DEBUGS: Final = (
     ("pydevd.PyDB", "notify_thread_created"),
     ("pydevd.PyDB", "notify_thread_not_alive"),
     ("pydevd_tracing", "set_trace_to_threads"),
+    ("_pydevd_bundle.pydevd_constants", "get_pid"),  # of every thread that begins
 )
 # And the notebook calls these, which are the user's: handlers of messages, by kind.
 _CALLBACKS: Final = ("comm_msg",)
@@ -117,14 +118,14 @@ class Notebook:
         """Event `pre_run_cell`."""
         self._cells.depth += 1
         self._meet_debugger()
-        self._runs_cells.add(threading.current_thread().native_id or 0)
+        self._runs_cells.add(own.here())
         own.survey(self.threads())
 
     def _ended(self, result: Any = None) -> None:
         """Event `post_run_cell`: until the next one this thread is the notebook's."""
         self._cells.depth = max(0, self._cells.depth - 1)
         if not self._cells.depth:
-            self._runs_cells.add(threading.current_thread().native_id or 0)
+            self._runs_cells.add(own.here())
             own.set_whole(own.NOTEBOOKS)
 
     def _meet_debugger(self) -> None:

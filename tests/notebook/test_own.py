@@ -182,10 +182,27 @@ def test_an_attached_debugger_leaves_no_row(fresh: Kernel) -> None:
     fresh.run("%ior stop")
     meanwhile = rows(fresh)
     fresh.run("%%ior --no-display\n" + work)
+    afterwards = rows(fresh)
+    fresh.run(f"%%ior --no-display --families {FAMILIES}\n" + work)
 
     assert meanwhile == STAT * 5
-    assert rows(fresh) == STAT * 5
+    assert afterwards == STAT * 5
+    assert "getpid" not in [row[0] for row in rows(fresh)]  # Python asks for nothing but the numbers of its threads
     assert "10 of 10 calls counted" in fresh.run("%ior doctor").text  # a collector that starts does not wait for it
+
+
+def test_a_thread_that_a_debugger_did_not_see_begin_is_itself(fresh: Kernel) -> None:
+    """Its dummy may have the number of who attached: what it prints leaves no row, what it stats does."""
+    pytest.importorskip("debugpy")
+    fresh.run(
+        "import _thread, os, threading\ngo, done = threading.Event(), threading.Event()\n"
+        "def work():\n    go.wait(); print('x', flush=True); os.stat('/etc/hostname'); done.set()\n"
+        "_thread.start_new_thread(work, ());"
+    )
+    fresh.attach_debugger()
+    fresh.run("%%ior --no-display\ngo.set(); done.wait(10)")
+
+    assert rows(fresh) == STAT
 
 
 def test_tracing_without_the_magics_meets_the_notebook_too() -> None:

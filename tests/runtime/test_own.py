@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 import os
@@ -84,6 +85,26 @@ def test_every_thread_speaks_for_itself(words: memoryview) -> None:
     thread.join()
 
     assert seen == [(own.USERS, own.USERS)]
+
+
+def test_a_thread_is_itself_where_threading_takes_it_for_another(words: memoryview) -> None:
+    """Its work is said at its own number, whatever number its dummy has; nobody else's byte changes."""
+    me, seen, done = threading.get_native_id(), [], threading.Event()
+
+    def look() -> None:
+        seen.append((words[me], words[threading.get_native_id()]))
+
+    def other() -> None:
+        # as debuggers make them for threads they have not begun, and as they stay behind for who has the ident next
+        threading.current_thread()._native_id = me  # type: ignore[attr-defined]
+        own.notebooks(look)()
+        threading._active.pop(threading.get_ident())  # type: ignore[attr-defined]
+        done.set()
+
+    _thread.start_new_thread(other, ())
+    done.wait(10)
+
+    assert seen == [(own.USERS, own.NOTEBOOKS)]
 
 
 def test_the_steps_of_a_coroutine_are_a_work_and_the_loop_between_is_not() -> None:
