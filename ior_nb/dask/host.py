@@ -367,6 +367,7 @@ async def leave(run: str, server: Any) -> None:
         return
     _servers.pop(run, None)
     if (report := await end(run, Above(), server)) is not None:
+        shutil.rmtree(spools(run), ignore_errors=True)  # the client cannot reach this host any more
         await tell(server, run, replace(report, last=None))
 
 

@@ -222,6 +222,7 @@ class Run:
                     ended[answer.host, answer.pid] = self._fetched(answer, address)
                 elif answer is not None and address in self._leaders.values():
                     why = _told(answer)
+            notes = self._told_before(bool(above), ended)  # a host may have left while it was asked
             if begun.keys() <= ended.keys() or time.monotonic() > deadline:
                 break
             time.sleep(_AGAIN_S)

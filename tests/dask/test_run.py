@@ -193,11 +193,12 @@ def test_a_host_that_leaves_in_the_middle_has_its_tasks(tmp_path: Path) -> None:
         client.gather(client.map(pow, range(7), [2] * 7, pure=False))
         client.retire_workers(list(client.scheduler_info()["workers"]), close_workers=True)
         deadline = time.monotonic() + 30
-        while not list(tmp_path.glob("*.parquet")) and time.monotonic() < deadline:
+        while not client.get_events(host.topic(run._order.run)) and time.monotonic() < deadline:
             time.sleep(0.05)
 
     assert [(one.tasks, one.problem) for one in run.hosts] == [(7, "")]
     assert "left before the trace ended" in run.lines()[0]
+    assert not host.spools(run._order.run).exists()
     assert len(run.trace()) == run.hosts[0].rows > 0
 
 
