@@ -4,7 +4,7 @@ import ior_nb.dask
 
 with ior_nb.dask.trace(client, "/shared/run1") as run:
     dask.dataframe.read_csv("/shared/*.csv").groupby("k").sum().compute()
-run.tasks()
+run.trace().tasks()
 """
 
 from __future__ import annotations

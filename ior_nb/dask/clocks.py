@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["Difference", "answering", "measured", "silent", "to_scheduler"]
+__all__ = ["Difference", "answering", "client_is_there", "measured", "silent", "to_scheduler"]
 
 _TRIPS: Final = 16
-_OPERATION: Final = "ior_nb_clock"
+_CLOCK: Final = "ior_nb_clock_"
+_CLIENT: Final = "ior_nb_client_"
+"""What a scheduler is asked: these and the run, for another trace may end before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +42,41 @@ async def measured(ask: Callable[[], Awaitable[Any]], clock: Callable[[], int] =
     return Difference(offset, -(-trip // 2))
 
 
-async def to_scheduler(server: Any) -> Difference:
+async def to_scheduler(server: Any, run: str) -> Difference:
     """Return the difference of this host's clock to the scheduler's; one without an error where it does not answer."""
     try:
-        return await measured(getattr(server.scheduler, _OPERATION))
+        return await measured(getattr(server.scheduler, _CLOCK + run))
     except Exception:  # whatever it is, the rows are there without it
         return Difference()
 
 
-def answering() -> Callable[..., None]:
+async def client_is_there(server: Any, run: str) -> bool:
+    """Whether the scheduler still has the client that began a trace."""
+    try:
+        return bool(await getattr(server.scheduler, _CLIENT + run)())
+    except Exception:  # a scheduler that does not answer has no client
+        return False
+
+
+def answering(run: str, client: str) -> Callable[..., None]:
     """Return what lets a scheduler answer, for `run_on_scheduler`. It goes by value: none of ours need be there."""
-    operation = _OPERATION
+    clock, there = _CLOCK + run, _CLIENT + run
 
     def answer(dask_scheduler: Any) -> None:
         import time
 
-        dask_scheduler.handlers[operation] = lambda comm=None: time.time_ns()
+        dask_scheduler.handlers[clock] = lambda comm=None: time.time_ns()
+        dask_scheduler.handlers[there] = lambda comm=None: client in dask_scheduler.clients
 
     return answer
 
 
-def silent() -> Callable[..., None]:
+def silent(run: str) -> Callable[..., None]:
     """Return what takes that back."""
-    operation = _OPERATION
+    operations = (_CLOCK + run, _CLIENT + run)
 
     def take_back(dask_scheduler: Any) -> None:
-        dask_scheduler.handlers.pop(operation, None)
+        for operation in operations:
+            dask_scheduler.handlers.pop(operation, None)
 
     return take_back

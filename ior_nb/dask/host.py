@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
+import pickle
 import platform
 import shutil
 import tempfile
@@ -25,6 +27,7 @@ from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, own
 from ior_nb.runtime.clock import boot_id, moment
 from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
+from ior_nb.runtime.text import show_count
 from ior_nb.session.choice import Choice, best, made
 from ior_nb.session.hosts import Asked
 from ior_nb.session.plan import Request, plan
@@ -42,14 +45,21 @@ __all__ = [
     "end",
     "find",
     "join",
+    "leave",
     "machine",
     "piece",
     "shown",
     "spools",
+    "tell",
+    "topic",
 ]
 
 _SHARED: Final = Path("/dev/shm")
 _PIECE: Final = 8 << 20
+_LOOK_S: Final = 20.0
+_LOOKS: Final = 3
+"""How often a client has to be missing, one look after the other, until it is gone: its connection may come back."""
+_LOG: Final = logging.getLogger("distributed.ior_nb")  # where workers' logs go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +75,8 @@ class Order:
     engine: str = "auto"
     wanted: Request
     """What each host traces, but for whom."""
-    pids: Mapping[tuple[str, int], tuple[int, ...]] = field(default_factory=dict)
-    """The processes each collector is for, by the host and the process it is begun in."""
+    pids: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """The processes each collector is for, by the place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,7 @@ class Found:
     place: str
     """What is the same for all processes that one collector can trace."""
     pid: int
+    user: int
     nanny: bool
 
 
@@ -130,11 +141,12 @@ class Report:
         """Return it in a line; raw."""
         if self.problem:
             return f"{self.host}: {self.problem}"
-        parts = [f"{self.host}: {self.accounting.line()}", f"{self.tasks:,} tasks"]
-        if self.unstamped:
-            parts.append(f"{len(self.unstamped):,} tasks whose calls are not told apart ({self.unstamped[0]}, ...)")
+        parts = [f"{self.host}: {self.accounting.line()}", show_count(self.tasks, "task")]
+        if many := len(self.unstamped):
+            names = self.unstamped[0] + (", ..." if many > 1 else "")
+            parts.append(f"{show_count(many, 'task')} whose calls are not told apart ({names})")
         if self.missed:
-            parts.append(f"{self.missed:,} tasks there was no room to note")
+            parts.append(f"{show_count(self.missed, 'task')} there was no room to note")
         return "; ".join([*parts, *self.notes])
 
 
@@ -179,6 +191,7 @@ class _Host:
         self.target = folder / name
         self.session = TracerSession()
         self.window: Window | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Start the trace; what is in the way stands in `problem`."""
@@ -203,6 +216,15 @@ class _Host:
             self.window, self.problem = None, str(error)
             with contextlib.suppress(IorError):
                 self.session.close()
+
+    def watch(self, server: Any) -> None:
+        """End the trace when its client has gone without that."""
+        self._watch = asyncio.create_task(_watch(self.order, server))
+
+    def unwatch(self) -> None:
+        """The trace ends."""
+        if self._watch is not None and self._watch is not asyncio.current_task():
+            self._watch.cancel()
 
     @property
     def report(self) -> Report:
@@ -296,6 +318,8 @@ class _Host:
 
 _hosts: dict[str, _Host] = {}
 """Those of this process, by the run."""
+_servers: dict[str, set[str]] = {}
+"""The nannies of this process, and its workers without one, by the run."""
 
 
 # ---- what the client asks for. Each runs on the event loop of a nanny or a worker, which must not wait
@@ -304,30 +328,75 @@ _hosts: dict[str, _Host] = {}
 @own.ours
 def find(dask_worker: Any) -> Found:
     """Return where this is."""
-    return Found(platform.node(), place(), os.getpid(), nanny=isinstance(dask_worker, Nanny))
+    return Found(platform.node(), place(), os.getpid(), os.geteuid(), nanny=isinstance(dask_worker, Nanny))
 
 
 async def begin(order: Order, dask_worker: Any) -> Report | None:
-    """Start the trace of this host, if it is this process that has to; None where it is another."""
-    pids = order.pids.get((place(), os.getpid()))
-    if pids is None or order.run in _hosts:
+    """Start the trace of this host; None where it is none of those the order is for, or has one."""
+    pids = order.pids.get(place(), ())
+    if os.getpid() not in pids or order.run in _hosts:
         return None
-    return await _begin(order, pids, dask_worker)
+    report = await _begin(order, pids, dask_worker)
+    if report.problem:
+        del _hosts[order.run]  # it has been told, and another process of this host may try
+    return report
 
 
 async def join(order: Order, server: Any) -> None:
-    """A nanny, or a worker without one, has come later: trace it too, unless that is done already."""
-    here = place()
-    if order.run in _hosts or any(where == here and os.getpid() in pids for (where, _), pids in order.pids.items()):
+    """A nanny, or a worker without one, is here. If it has come later, trace it too, unless that is done already."""
+    _servers.setdefault(order.run, set()).add(server.address)
+    if order.run in _hosts or os.getpid() in order.pids.get(place(), ()):
         return
     await _begin(order, (os.getpid(),), server)
 
 
 async def _begin(order: Order, pids: Sequence[int], server: Any) -> Report:
     host = _hosts[order.run] = own.ours(_Host)(order, pids)
-    host.clock = await clocks.to_scheduler(server)
+    host.clock = await clocks.to_scheduler(server, order.run)
     await asyncio.to_thread(own.ours(host.begin))
+    if not host.problem:
+        host.watch(server)
     return host.report
+
+
+async def leave(run: str, server: Any) -> None:
+    """A nanny, or a worker without one, goes. With the last of its process the trace ends, and the client is told."""
+    here = _servers.get(run, set())
+    here.discard(server.address)
+    if here:
+        return
+    _servers.pop(run, None)
+    if (report := await end(run, Above(), server)) is not None:
+        shutil.rmtree(spools(run), ignore_errors=True)  # the client cannot reach this host any more
+        await tell(server, run, replace(report, last=None))
+
+
+async def _watch(order: Order, server: Any) -> None:
+    """End the trace when its client is gone, as when a notebook's kernel is restarted: nobody else would, ever."""
+    gone = 0
+    while gone < _LOOKS:
+        await asyncio.sleep(_LOOK_S)
+        gone = 0 if await clocks.client_is_there(server, order.run) else gone + 1
+    report = await end(order.run, Above(), server)
+    for remove, name in (("unregister_nanny_plugin", "late"), ("unregister_worker_plugin", "tasks")):
+        with contextlib.suppress(Exception):  # another host has done it, or the scheduler is gone, too
+            await getattr(server.scheduler, remove)(name=f"ior-nb-{name}-{order.run}")
+    shutil.rmtree(spools(order.run), ignore_errors=True)
+    with contextlib.suppress(OSError):
+        Path(order.folder, order.token).unlink(missing_ok=True)
+    if report is not None:
+        _LOG.warning("The client of a trace is gone, so that has ended. %s; it is in %s", report.line(), report.path)
+
+
+def topic(run: str) -> str:
+    """Return where the scheduler keeps what hosts tell before they are asked."""
+    return f"ior-nb-{run}"
+
+
+async def tell(server: Any, run: str, what: Report | tuple[str, str]) -> None:
+    """Tell the client, in the end, what became of this host, or what is to be noted of one."""
+    with contextlib.suppress(Exception):  # the scheduler is gone, and with it whoever could read that
+        await server.scheduler.log_event(topic=topic(run), msg=pickle.dumps(what))
 
 
 async def shown(run: str, asked: Asked, dask_worker: Any) -> Shown | None:
@@ -343,7 +412,8 @@ async def end(run: str, above: Above, dask_worker: Any) -> Report | None:
     host = _hosts.pop(run, None)
     if host is None:
         return None
-    clock = await clocks.to_scheduler(dask_worker)
+    host.unwatch()
+    clock = await clocks.to_scheduler(dask_worker, run)
     return await asyncio.to_thread(own.ours(host.end), clock, above)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import threading
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from distributed import Nanny
 from distributed import Worker as DaskWorker
 from distributed.diagnostics.plugin import NannyPlugin, WorkerPlugin
 
-from ior_nb.dask.host import Order, join, spools
+from ior_nb.dask.host import Order, join, leave, spools, tell
 from ior_nb.dask.spans import ENDING, Notes, Spool
 from ior_nb.runtime.clock import boot_clock
 
@@ -44,7 +45,9 @@ class Tasks(WorkerPlugin):
             folder.mkdir(mode=0o700, exist_ok=True)
             name = f"{os.getpid()}-{boot_clock()}{ENDING}"  # threads of one process may be several workers
             self._spool = Spool(folder / name, {"worker": worker.address, "pid": os.getpid()})
-        except OSError:
+        except OSError as error:  # as where the folder is that of another user's workers
+            note = f"tasks of the worker {worker.address} are not told apart: {error}"
+            await tell(worker, self._order.run, (platform.node(), note))
             return
         with worker.active_threads_lock:
             notes = Notes(worker.active_threads, self._spool, _number)
@@ -65,19 +68,23 @@ class Tasks(WorkerPlugin):
             elif start in _RUNS:  # on the event loop, or in another process
                 self._spool.begin(0, name)
 
-    def teardown(self, worker: DaskWorker) -> None:
+    async def teardown(self, worker: DaskWorker) -> None:
         """Note nothing more."""
-        if self._notes is None:
-            return
+        if self._notes is not None:
+            self._stop(worker, self._notes)
+        if worker.nanny is None:
+            await leave(self._order.run, worker)
+
+    def _stop(self, worker: DaskWorker, notes: Notes) -> None:
         with worker.active_threads_lock:
-            if worker.active_threads is self._notes:
-                worker.active_threads = self._notes.before
-            self._notes.stop()
+            if worker.active_threads is notes:
+                worker.active_threads = notes.before
+            notes.stop()
             self._notes = None
 
 
 class Late(NannyPlugin):
-    """Traces nannies that come when the trace has begun.
+    """Traces nannies that come when the trace has begun, and ends the trace of those that go before it does.
 
     Args:
         order: what is traced.
@@ -93,8 +100,9 @@ class Late(NannyPlugin):
         """Trace it, unless its process is traced."""
         await join(self._order, nanny)
 
-    def teardown(self, nanny: Nanny) -> None:
-        """Leave it: the client ends the trace."""
+    async def teardown(self, nanny: Nanny) -> None:
+        """End its trace, if the client has not."""
+        await leave(self._order.run, nanny)
 
 
 def _number() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import platform
 import time
 import uuid
@@ -44,8 +45,14 @@ _PATIENCE_S: Final = 20.0
 """How long a host that does not answer at the end is asked again: its worker may be starting."""
 _AGAIN_S: Final = 0.5
 _UNKNOWN: Final = "its filter by label did not know those of the client, which rows were given later"
+_LEFT: Final = "it left before the trace ended, and what came later there is not traced"
+_UNLABELLED: Final = "its rows do not have the labels of the client"
 _USER: Final = 3
 """The frame of whoever has the block: beyond that of `own`, which marks the work as ours."""
+
+
+Key = tuple[str, int]
+"""A collector: its host, and the process it was begun in."""
 
 
 class Wanted(TypedDict, total=False):
@@ -95,6 +102,7 @@ class Run:
         self._order = Order(run=run, folder=str(self.folder), token=f".ior-nb-{run}", engine=engine, wanted=request)
         self._filter = planned.filter
         self._leaders: dict[tuple[str, int], str] = {}
+        self._gone: set[str] = set()
         self._running = False
         self._views: list[Cluster] = []
         self._said: list[tuple[int, str]] = []
@@ -128,45 +136,42 @@ class Run:
         answers = client.run(host.find, workers=servers, on_error="return")
         found = {address: one for address, one in answers.items() if isinstance(one, Found)}
         broken = [Report(host=a, pid=0, problem=_told(one)) for a, one in answers.items() if not isinstance(one, Found)]
-        pids = self._share(found)
+        places = _places(found)
+        pids = {place: tuple({one.pid: None for _, one in there}) for place, there in places.items()}
         self._order = replace(self._order, pids=pids)
-        self._on_scheduler(clocks.answering())
+        self._on_scheduler(clocks.answering(self._order.run, client.id))
         client.register_plugin(Tasks(self._order))
         self._running, self._said = True, labels.follow()
-        begun = client.run(host.begin, self._order, workers=list(self._leaders.values()), on_error="return")
+        begun = self._begun(places)
         client.register_plugin(Late(self._order))
-        self.hosts = (*broken, *self._reports(begun, found))
+        self.hosts = (*broken, *begun)
         if all(report.problem for report in self.hosts):
             lines = "; ".join(f"{report.host}: {report.problem}" for report in self.hosts)
             raise SourceUnavailable(f"no host of the cluster can be traced: {lines}")
 
     def _servers(self) -> list[str]:
         """Return the addresses of all nannies, and of the workers without one; the lowest worker first."""
-        known = self._client.scheduler_info(n_workers=-1)["workers"]
+        known = self._client.scheduler_info(n_workers=-1).get("workers", {})  # a client that has lost it knows none
         first = sorted(known.items(), key=lambda one: (str(type(one[1]["id"])), one[1]["id"]))
         return list(dict.fromkeys(about["nanny"] or address for address, about in first))
 
-    def _share(self, found: Mapping[str, Found]) -> dict[tuple[str, int], tuple[int, ...]]:
-        """Choose on each host the process that traces, a nanny's where there is one, and say which processes."""
-        by_place: dict[str, dict[int, tuple[str, Found]]] = {}
-        for address, one in found.items():
-            by_place.setdefault(one.place, {}).setdefault(one.pid, (address, one))
-        shares = {}
-        for where, processes in by_place.items():
-            address, leader = min(processes.values(), key=lambda one: not one[1].nanny)  # the first of the best
-            self._leaders[where, leader.pid] = address
-            shares[where, leader.pid] = tuple(processes)
-        return shares
-
-    def _reports(self, answers: Mapping[str, Any], found: Mapping[str, Found]) -> list[Report]:
-        reports = []
-        for address, answer in answers.items():
-            if isinstance(answer, Report):
-                reports.append(answer)
-            elif answer is not None:
-                one = found[address]
-                reports.append(Report(host=one.host, pid=one.pid, problem=_told(answer)))
-        return reports
+    def _begun(self, places: Mapping[str, Sequence[tuple[str, Found]]]) -> list[Report]:
+        """Begin in one process of each place; where that may not trace, in one of the next user there."""
+        reports: dict[str, Report] = {}
+        left = {place: _of_users(there) for place, there in places.items()}
+        while turn := {place: users.pop(0) for place, users in left.items() if users}:
+            addresses = [address for address, _ in turn.values()]
+            answers = self._client.run(host.begin, self._order, workers=addresses, on_error="return")
+            for place, (address, one) in turn.items():
+                answer = answers.get(address)
+                if not isinstance(answer, Report):
+                    answer = Report(host=one.host, pid=one.pid, problem=_told(answer))
+                if not answer.problem:
+                    left[place] = []
+                    self._leaders[place, one.pid] = address
+                if not answer.problem or place not in reports:
+                    reports[place] = answer
+        return list(reports.values())
 
     # ---- end
 
@@ -182,27 +187,18 @@ class Run:
                 warnings.warn(report.line(), IorWarning, stacklevel=_USER)
 
     def _end(self) -> None:
-        above = self._above()
         begun = {(r.host, r.pid): r for r in self.hosts}
         ended = {key: report for key, report in begun.items() if report.problem}
-        deadline = time.monotonic() + _PATIENCE_S
-        why: dict[str, Any] = {}
-        while True:
-            servers = list(dict.fromkeys([*self._leaders.values(), *self._servers()]))
-            for address, answer in self._client.run(
-                host.end, self._order.run, above, workers=servers, on_error="return"
-            ).items():
-                if isinstance(answer, Report):
-                    ended[answer.host, answer.pid] = self._fetched(answer, address)
-                elif answer is not None:
-                    why[address] = answer
-            if begun.keys() <= ended.keys() or time.monotonic() > deadline:
-                break
-            time.sleep(_AGAIN_S)
+        above, why = Above(), "the client was closed before the block ended"
+        try:
+            if self._is_open():
+                above = self._above()
+                why = self._asked(above, begun, ended)
+        except Exception as error:  # what a client says that has lost its scheduler is of many kinds
+            why = f"the client has lost the cluster ({_told(error)})"
         for key in begun.keys() - ended.keys():
-            address = next((a for (_, pid), a in self._leaders.items() if pid == key[1]), "")
-            told = _told(why[address]) if address in why else "it did not answer"
-            problem = f"its collector is gone: {told}. What it had written by then is in {begun[key].path}"
+            where = f"in {self.folder}" if begun[key].shared else f"on that host, in {Path(begun[key].path).parent}"
+            problem = f"nobody ended its trace: {why}. What it wrote is {where} (ior_nb.load reads ior-....tmp as well)"
             ended[key] = replace(begun[key], problem=problem)
         self._running = False
         late = above and "label" in columns_of(self._filter)
@@ -213,13 +209,54 @@ class Run:
         for view in self._views:
             view.end({self._called(one.host, one.pid): one.last for one in self.hosts if one.last is not None})
 
+    def _asked(self, above: Above, begun: Mapping[Key, Report], ended: dict[Key, Report]) -> str:
+        """Have all hosts end their traces; return why one did not that had to."""
+        deadline, why = time.monotonic() + _PATIENCE_S, "it did not answer"
+        while True:
+            notes = self._told_before(bool(above), ended)
+            self._gone |= {a for (place, pid), a in self._leaders.items() if (_host_of(place), pid) in ended}
+            servers = list(dict.fromkeys([*self._leading(), *self._servers()]))
+            answers = self._client.run(host.end, self._order.run, above, workers=servers, on_error="return")
+            for address, answer in answers.items():
+                if isinstance(answer, Report):
+                    ended[answer.host, answer.pid] = self._fetched(answer, address)
+                elif answer is not None and address in self._leaders.values():
+                    why = _told(answer)
+            notes = self._told_before(bool(above), ended)  # a host may have left while it was asked
+            if begun.keys() <= ended.keys() or time.monotonic() > deadline:
+                break
+            time.sleep(_AGAIN_S)
+        for key, report in ended.items():
+            ended[key] = replace(report, notes=(*report.notes, *notes.get(report.host, ())))
+        return why
+
+    def _leading(self) -> list[str]:
+        """Return the addresses at which collectors were begun, but of those that are not there any more."""
+        return [address for address in self._leaders.values() if address not in self._gone]
+
+    def _told_before(self, labelled: bool, ended: dict[Key, Report]) -> dict[str, list[str]]:
+        """Take what hosts that left in the middle have told; return what is to be noted of hosts."""
+        client: Any = self._client
+        notes: dict[str, list[str]] = {}
+        for _, message in client.get_events(host.topic(self._order.run)) or ():
+            told = pickle.loads(message)  # from our own hosts, as all that Dask brings
+            if not isinstance(told, Report):
+                notes.setdefault(told[0], []).append(told[1])
+            elif told.shared or not told.size:
+                missing = (_LEFT, _UNLABELLED) if labelled else (_LEFT,)
+                ended[told.host, told.pid] = replace(told, notes=(*told.notes, *missing))
+            else:
+                problem = f"it left before the trace ended, without the folder; its recording is there, in {told.path}"
+                ended[told.host, told.pid] = replace(told, problem=problem, size=0)
+        return notes
+
     def _above(self) -> Above:
         """Return the shared labels of this process, by the scheduler's clock."""
         labels.unfollow(self._said)
         if not any(text for _, text in self._said):
             return Above()
         client: Any = self._client
-        self._clock = client.sync(clocks.to_scheduler, client)
+        self._clock = client.sync(clocks.to_scheduler, client, self._order.run)
         return Above.of(self._said, self._clock.offset_ns, host.machine(), os.getpid())
 
     def _fetched(self, report: Report, address: str) -> Report:
@@ -246,19 +283,24 @@ class Run:
     def _take_back(self) -> None:
         """Leave nothing of it on the cluster, as far as that is still there."""
         client: Any = self._client
-        run, leaders = self._order.run, list(self._leaders.values())
+        run, leaders = self._order.run, self._leading()
         self._running = False
         labels.unfollow(self._said)
+        self._token.unlink(missing_ok=True)
+        if not self._is_open():
+            return
         for step in (
             lambda: client.run(host.end, run, Above(), workers=leaders, on_error="ignore"),
             lambda: client.unregister_worker_plugin(Tasks(self._order).name),
             lambda: client.unregister_worker_plugin(Late(self._order).name, nanny=True),
             lambda: client.run(host.clean, run, workers=self._servers(), on_error="ignore"),
-            lambda: self._on_scheduler(clocks.silent()),
+            lambda: self._on_scheduler(clocks.silent(self._order.run)),
         ):
             with contextlib.suppress(OSError, ValueError, RuntimeError):  # ValueError: a plugin it never had
                 step()
-        self._token.unlink(missing_ok=True)
+
+    def _is_open(self) -> bool:
+        return self._client.status not in ("closing", "closed")
 
     def _on_scheduler(self, work: Callable[..., None]) -> None:
         client: Any = self._client
@@ -308,10 +350,12 @@ class Run:
 
     def lines(self) -> list[str]:
         """Return a line for each host and one for all, safe for a terminal."""
+        if self._running:
+            return [printable(f"{one.host}: {one.problem or f'being traced with {one.engine}'}") for one in self.hosts]
         found = [printable(report.line()) for report in self.hosts]
         errors = [report.clock_error_ns for report in self.hosts if not report.problem]
         errors += [self._clock.error_ns] if self._clock is not None else []
-        if not self._running and any(not report.problem for report in self.hosts):
+        if any(not report.problem for report in self.hosts):
             clock = f"clocks to within {show_ns(max(errors))}" if min(errors, default=-1) >= 0 else "clocks as they are"
             without = f" but {', '.join(self.problems)}" if self.problems else ""
             found.append(f"all hosts{printable(without)}: {self.accounting.line()}; {clock}")
@@ -348,6 +392,22 @@ class Run:
         if not files:
             raise ConfigError(f"there is no recording: {'; '.join(self.lines()) or 'nothing was traced yet'}")
         return files
+
+
+def _places(found: Mapping[str, Found]) -> dict[str, list[tuple[str, Found]]]:
+    """Return the processes that one collector can trace, with their addresses; those with nannies first."""
+    places: dict[str, list[tuple[str, Found]]] = {}
+    for address, one in sorted(found.items(), key=lambda known: not known[1].nanny):
+        places.setdefault(one.place, []).append((address, one))
+    return places
+
+
+def _of_users(there: Sequence[tuple[str, Found]]) -> list[tuple[str, Found]]:
+    """Return the first process of each user: one may trace where another may not."""
+    users: dict[int, tuple[str, Found]] = {}
+    for address, one in there:
+        users.setdefault(one.user, (address, one))
+    return list(users.values())
 
 
 def _is_here(report: Report) -> bool:

@@ -49,6 +49,8 @@ class WallClock:
     @classmethod
     def of(cls, footer: Mapping[str, str], begin: Difference, end: Difference) -> WallClock:
         """Return it from the footer of a recording, which has this host's wall clock."""
+        if begin.error_ns < 0 or end.error_ns < 0:  # who was not told knows no more than the other
+            begin = end = max(begin, end, key=lambda one: one.error_ns)
         pairs = [
             tuple(whole_number(footer.get(f"ior_nb.{what}_at_{clock}_nano")) or 0 for clock in ("boot", "unix"))
             for what in ("started", "ended")

@@ -37,4 +37,4 @@ def test_a_scheduler_that_does_not_answer_has_no_clock() -> None:
     class Server:
         scheduler = None
 
-    assert asyncio.run(to_scheduler(Server())) == Difference(0, -1)
+    assert asyncio.run(to_scheduler(Server(), "run")) == Difference(0, -1)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 
 import ior_nb.dask
 from ior_nb.dask import host
-from ior_nb.errors import ConfigError, RecordingError, SourceError, SourceUnavailable
+from ior_nb.errors import ConfigError, IorWarning, RecordingError, SourceError, SourceUnavailable
+from ior_nb.session.choice import Choice, made
 
 pytestmark = [
     # What Dask and Tornado leave to the garbage collector.
@@ -27,8 +32,8 @@ pytestmark = [
 def client() -> Iterator[Client]:
     """A cluster in this process."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as made,
-        Client(made) as client,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
     ):
         yield client
 
@@ -170,10 +175,100 @@ def test_a_folder_that_cannot_be_made_is_an_error(client: Client, tmp_path: Path
 
 def test_a_running_trace_has_no_rows_yet(client: Client, tmp_path: Path) -> None:
     """It says where they will be."""
-    with ior_nb.dask.trace(client, tmp_path, engine="demo") as run, pytest.raises(ConfigError, match="still running"):
-        run.trace()
+    with ior_nb.dask.trace(client, tmp_path, engine="demo") as run:
+        assert run.lines() == [f"{platform.node()}: being traced with demo"]
+        with pytest.raises(ConfigError, match="still running"):
+            run.trace()
     with pytest.raises(ConfigError, match="make another one"):
         run.__enter__()
+
+
+def test_a_host_that_leaves_in_the_middle_has_its_tasks(tmp_path: Path) -> None:
+    """As where a cluster is made smaller: with its last worker its trace ends, and the client is told."""
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as small,
+        Client(small) as client,
+        ior_nb.dask.trace(client, tmp_path, engine="demo") as run,
+    ):
+        client.gather(client.map(pow, range(7), [2] * 7, pure=False))
+        client.retire_workers(list(client.scheduler_info()["workers"]), close_workers=True)
+        deadline = time.monotonic() + 30
+        while not client.get_events(host.topic(run._order.run)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    assert [(one.tasks, one.problem) for one in run.hosts] == [(7, "")]
+    assert "left before the trace ended" in run.lines()[0]
+    assert not host.spools(run._order.run).exists()
+    assert len(run.trace()) == run.hosts[0].rows > 0
+
+
+def test_a_trace_whose_client_is_gone_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows have their tasks, and nobody notes any more; the client says so, if it is there to say anything."""
+    monkeypatch.setattr(host, "_LOOK_S", 0.05)
+    with LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as small, Client(small) as other:
+        client = Client(small)
+        run = ior_nb.dask.trace(client, tmp_path, engine="demo").__enter__()
+        client.gather(client.map(pow, range(7), [2] * 7, pure=False))
+        client.close()
+        with pytest.warns(IorWarning, match="the client was closed"):
+            run.__exit__(None, None, None)
+        deadline = time.monotonic() + 30
+        while host.spools(run._order.run).exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+        assert [name for name in left(other) if "client" not in name and "clock" not in name] == []
+    assert [path.name for path in tmp_path.iterdir()] == [Path(run.hosts[0].path).name]
+    assert "task" in pq.read_schema(run.hosts[0].path).names
+
+
+def test_where_one_user_may_not_trace_the_next_one_is_asked(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host whose workers are of several users is traced by one who may."""
+    asked: list[int] = []
+
+    def found(dask_worker: Any) -> host.Found:
+        return host.Found(platform.node(), host.place(), os.getpid(), int(dask_worker.name), nanny=False)
+
+    def once() -> Any:
+        asked.append(1)
+        if len(asked) == 1:
+            raise SourceError("lacks CAP_BPF")
+        return Choice(made("demo"))
+
+    monkeypatch.setattr(host, "find", found)
+    monkeypatch.setattr(host, "best", once)
+    with ior_nb.dask.trace(client, tmp_path) as run:
+        pass
+
+    assert len(asked) == 2
+    assert [(one.engine, one.problem) for one in run.hosts] == [("demo", "")]
+
+
+def test_a_worker_that_cannot_note_its_tasks_is_told(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its address, with the reason, in the line of its host."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("ior_nb.dask.plugins.Spool", refused)
+    with ior_nb.dask.trace(client, tmp_path, engine="demo") as run:
+        pass
+
+    for address in client.scheduler_info()["workers"]:
+        assert f"tasks of the worker {address} are not told apart: [Errno 13] Permission denied" in run.lines()[0]
+
+
+def test_a_trace_that_ends_takes_no_clock_from_another(client: Client, tmp_path: Path) -> None:
+    """Of two at once each asks the scheduler by itself."""
+    with ior_nb.dask.trace(client, tmp_path / "long", engine="demo") as run:
+        ior_nb.dask.trace(client, tmp_path / "short", engine="demo").__enter__().__exit__(None, None, None)
+
+    footer = pq.read_metadata(run.hosts[0].path).metadata
+    assert json.loads(footer[b"ior_nb.clock_error_nano"]) >= 0
+    assert left(client) == []
 
 
 def test_tasks_that_run_when_it_begins_and_ends_are_stamped(client: Client, tmp_path: Path) -> None:

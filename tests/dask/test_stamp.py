@@ -73,6 +73,15 @@ def test_times_are_those_of_the_schedulers_clock(tmp_path: Path) -> None:
     assert trace.began == Moment(WALL + 500, 1000)
 
 
+def test_a_clock_that_was_asked_once_is_believed_throughout(tmp_path: Path) -> None:
+    """A scheduler that did not answer in the end has not said that the clocks agree."""
+    source, target = _recording(tmp_path / ".a.parquet"), tmp_path / "a.parquet"
+
+    stamp(source, target, _noted(), Difference(2000, 20), Difference())
+
+    assert pq.read_table(target)["wall_ns"].to_pylist()[-1] == WALL + 2000 + 4000
+
+
 def test_rows_of_workers_stand_below_what_the_client_calls_its_work(tmp_path: Path) -> None:
     """By the scheduler's clock, above what they say themselves; what is no worker's has nothing of it."""
     above = Above((0, WALL + 500, WALL + 650, WALL + 750), ("before", "epoch 1", "", "epoch 2"), "here", 5)

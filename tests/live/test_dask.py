@@ -184,6 +184,26 @@ def test_a_host_without_rights_is_told_and_the_others_are_traced(
     assert run.trace().accounting.complete
 
 
+def test_a_host_that_is_retired_in_the_middle_has_its_tasks(cluster: Cluster, folder: Path, tmp_path: Path) -> None:
+    """Its nanny ends the trace before it goes, and what it recorded is there with the others."""
+    process = cluster.add("node-d", "--nthreads", "1", "--name", "retired")
+    client = cluster.wait(4)
+    paths = sorted(map(str, folder.glob("*.csv")))
+    address = next(a for a, one in client.scheduler_info(n_workers=-1)["workers"].items() if one["id"] == "retired")
+    with ior_nb.dask.trace(client, tmp_path / "trace") as run:
+        tasks = client.map(size_of, paths, pure=False, workers=[address])
+        client.gather(tasks)
+        keys = {task.key for task in tasks}
+        del tasks
+        client.retire_workers([address], close_workers=True)
+        process.wait(60)
+    rows = run.trace(filter="host=node-d and file=*.csv").df()
+
+    assert run.problems == {}
+    assert set(rows["task"]) == keys
+    assert "node-d" in next(line for line in run.lines() if "left before the trace ended" in line)
+
+
 def test_the_dashboard_adds_the_hosts_up(client: Client, folder: Path, tmp_path: Path) -> None:
     """What it shows of all is the sum of what it shows of each, and in the end of all rows; hosts send sums alone."""
     with ior_nb.dask.trace(client, tmp_path / "trace") as run:

@@ -159,6 +159,13 @@ def test_the_first_three_lines_say_why() -> None:
     assert reasons_missing(read(ROOT / "notebooks" / "08-why-was-it-slow.ipynb"), *REASONS) == []
 
 
+def test_the_readme_names_every_notebook() -> None:
+    """Who reads it finds all of them."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert [path.name for path in NOTEBOOKS if f"(notebooks/{path.name})" not in text] == []
+
+
 def test_what_is_published_names_no_place_of_the_machine_that_made_it() -> None:
     """Neither notebooks nor recordings know a home folder, this project's folder or a host name."""
     words = [p.read_text() for p in NOTEBOOKS]
