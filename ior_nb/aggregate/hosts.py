@@ -10,7 +10,7 @@ from ior_nb.runtime.batch import is_one_value
 from ior_nb.runtime.index import Index
 from ior_nb.runtime.rows import Rows, read
 
-__all__ = ["Apart", "Hosts", "Which", "hosts_of", "several"]
+__all__ = ["Apart", "Hosts", "Which", "first_hosts", "hosts_of", "several"]
 
 Which = slice | np.ndarray
 """Rows of a batch."""
@@ -61,6 +61,18 @@ def hosts_of(batch: EventBatch) -> np.ndarray:
     """Return the name of each row's host; nothing where it is the same everywhere."""
     codes = batch["host"]
     return batch.text("host") if (codes != codes[:1]).any() else codes[:0]
+
+
+def first_hosts(rows: Rows, most: int) -> set[str]:
+    """Return the hosts that recordings begin with, so many of these: mostly all there are."""
+    hosts, sources, found = Hosts(), set[int](), set[int]()
+    for piece in rows.pieces():
+        if (number := piece.source().number) not in sources and piece.size():
+            sources.add(number)
+            found.update(host for host, _ in hosts.of(piece.read("host")))
+        if len(sources) == most:
+            break
+    return set(map(str, hosts.names(np.array(sorted(found), np.intp))))
 
 
 def several(rows: Rows) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from ior_nb.aggregate.hosts import first_hosts
 from ior_nb.engine.counted import COUNTER
 from ior_nb.engine.pages import states
 from ior_nb.errors import ConfigError, SourceError
@@ -45,6 +46,8 @@ _AT_ONCE: Final = 2.0
 """Seconds of counting that a view waits for when it opens, or asks for something else."""
 _A_TICK: Final = 0.4
 """Seconds of each of its later looks, as long as there is more to count."""
+_RECORDINGS: Final = 64
+"""Of so many it is asked which host they begin with before their rows are counted."""
 
 
 class Past:
@@ -59,7 +62,7 @@ class Past:
         trace: the trace.
         statistics, trie: those of its run.
         counted: whether they hold all that the filter in force lets pass.
-        hosts: those the run met.
+        hosts: those the run met; without a run those that recordings begin with.
         fixed: whether it is all that is ever shown here; then it has a stream of its own.
     """
 
@@ -81,7 +84,7 @@ class Past:
         self._over = False
         self._counted: Filter | None = None
         self._wanted = Filter()
-        self._hosts = set() if hosts is None else hosts
+        self._hosts = first_hosts(trace.rows, _RECORDINGS) if hosts is None else hosts
         self._trie = TrieByHost(self._hosts) if trie is None else trie
         self._host = ""
         self._looked = self._paused = False

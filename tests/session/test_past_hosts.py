@@ -17,6 +17,7 @@ from ior_nb.result.convert import convert
 from ior_nb.result.load import load
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Snapshot
+from ior_nb.session import past
 from ior_nb.session.desk import Desk
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
@@ -117,6 +118,18 @@ def test_one_of_its_hosts_can_be_chosen(session: TracerSession, tmp_path: Path, 
     assert {row.label: row.count for row in shown(desk).processes} == {"ada:7": 3, "bob:7": 5, f"{ODD}:7": 2}
     with pytest.raises(ConfigError, match="choose from"):
         desk.control.choose("eve")
+
+
+def test_hosts_can_be_chosen_before_their_rows_are_counted(
+    session: TracerSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long counting takes, all that recordings begin with are there from the first look on."""
+    recorded(tmp_path, ada=3, bob=5)
+    monkeypatch.setattr(past, "_AT_ONCE", 0)  # one recording a look
+    desk = Desk(session, load(tmp_path))
+
+    assert desk.control.state().counting is not None
+    assert desk.control.state().hosts == (ODD, "ada", "bob")
 
 
 def test_a_replay_of_several_hosts_ends_with_each_by_itself(tmp_path: Path) -> None:
