@@ -35,6 +35,7 @@ from ior_nb.sinks.parquet import Recording, find
 
 __all__ = ["lacking_of", "load", "of_recordings", "opened", "total"]
 
+_TWICE: Final = "recordings overlap in time: what several of them hold counts once for each"
 _ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
 _MOST_NOTES: Final = 20
 
@@ -102,7 +103,9 @@ def of_recordings(recordings: list[Recording], start: float | None = None, end: 
             )
         )
     stored = Stored(recordings, axis, limits)
-    trace.notes = (*trace.notes, *(f"{told}: null in the former" for told in stored.told))[:_MOST_NOTES]
+    notes = [f"{told}: null in the former" for told in stored.told]
+    notes += [_TWICE] if stored.overlaps() else []
+    trace.notes = (*trace.notes, *notes)[:_MOST_NOTES]
     parts = [_Part(*about) for about in zip(recordings, itertools.count(), limits)]
     counts = functools.cache(lambda: [part.counted(stored) for part in parts])
     trace.stand_for(

@@ -86,18 +86,18 @@ class Stored:
         return found
 
     def overlaps(self) -> list[tuple[int, int]]:
-        """Return when, on the common axis, more than one recording of a boot ran."""
+        """Return when, on the common axis, more than one recording of a boot of a host ran."""
         found = [span for source in self.sources for span in source.overlaps]
         spans = []
         for number, (recording, source) in enumerate(zip(self.recordings, self.sources, strict=True)):
             if source.of_boot and (ended := _moment(recording.metadata, "ended")):
-                spans.append((source.boot, source.since, self.on_axis(number, (ended, ended))[1]))
-        before, last = "", 0
-        for boot, since, end in sorted(spans):
-            last = last if boot == before else 0
+                spans.append((source.boot, recording.host, source.since, self.on_axis(number, (ended, ended))[1]))
+        before, last = ("", ""), 0
+        for boot, host, since, end in sorted(spans):
+            last = last if (boot, host) == before else 0
             if since < last:
                 found.append((since, min(end, last)))
-            before, last = boot, max(last, end)
+            before, last = (boot, host), max(last, end)
         return sorted(found)[:_MOST_OVERLAPS]
 
     def of_recording(self, number: int) -> _Some:

@@ -82,7 +82,9 @@ def test_a_recording_made_of_several_says_the_same(tmp_path: Path) -> None:
     assert lives(tmp_path / "two.parquet") == [(3, 2)] * 2
 
 
-def calls(path: Path, *rows: tuple[int, int, bool], since: int, before: bool = False, parent: int = 5) -> None:
+def calls(
+    path: Path, *rows: tuple[int, int, bool], since: int, before: bool = False, parent: int = 5, host: str = "ada"
+) -> None:
     """Write a recording of one boot that began at `since`, of calls of process 7: (begins, ends, is its first)."""
     begins, ends, first = zip(*rows, strict=True)
     found = batch(
@@ -97,7 +99,7 @@ def calls(path: Path, *rows: tuple[int, int, bool], since: int, before: bool = F
         latency_ns=[end - begin for begin, end in zip(begins, ends, strict=True)],
         first_on_tid=list(first),
     )
-    about = {"ior_nb.hostname": "ada", "ior_nb.boot_id": "boot", "ior_nb.started_at_boot_nano": str(since)}
+    about = {"ior_nb.hostname": host, "ior_nb.boot_id": "boot", "ior_nb.started_at_boot_nano": str(since)}
     about |= {"ior_nb.started_at_unix_nano": str(10**18 + since), "ior_nb.ended_at_boot_nano": str(ends[-1] + 200)}
     pq.write_table(pa.Table.from_batches([record_batch(found)]).replace_schema_metadata(about), path)
 
@@ -186,6 +188,22 @@ def test_what_is_made_of_recordings_one_after_the_other_has_no_doubts(tmp_path: 
     convert(tmp_path / "two", tmp_path / "one" / "all.parquet")
 
     assert told(tmp_path / "two") == told(tmp_path / "one") == [(1, False), (1, False)]
+
+
+@pytest.mark.parametrize("made_one", [False, True])
+@pytest.mark.parametrize(("since", "host", "twice"), [(60, "ada", True), (400, "ada", False), (60, "bob", False)])
+def test_calls_that_may_be_there_twice_are_told(
+    tmp_path: Path, *, since: int, host: str, twice: bool, made_one: bool
+) -> None:
+    """Where recordings of a host overlap in time, also in what is made of them; a container is a host too."""
+    for name in ("two", "one"):
+        (tmp_path / name).mkdir()
+    calls(tmp_path / "two" / "a.parquet", (100, 110, True), since=10)
+    calls(tmp_path / "two" / "b.parquet", (500, 510, True), since=since, host=host)
+    convert(tmp_path / "two", tmp_path / "one" / "all.parquet")
+    notes = load(tmp_path / ("one" if made_one else "two")).notes
+
+    assert any("overlap in time" in note for note in notes) == twice
 
 
 def test_a_child_of_another_parent_is_another_process(tmp_path: Path) -> None:
