@@ -121,7 +121,11 @@ class Texts:
         numbers, rows = self._by_hash.number(hashes, known, np.arange(len(hashes)))
         if len(rows):
             raw, step, lengths = words.T[rows].tobytes(), 8 * len(words), sizes[rows].tolist()
-            new = [readable(raw[k * step : k * step + length]) for k, length in enumerate(lengths)]
+            if raw.isascii():  # one text is sooner cut than many are decoded
+                whole = raw.decode()
+                new = [whole[k * step : k * step + length] for k, length in enumerate(lengths)]
+            else:
+                new = [readable(raw[k * step : k * step + length]) for k, length in enumerate(lengths)]
             codes = self._table.intern_many(new)
             self._hashed = grown(self._hashed, known + len(rows))
             self._hashed[known : known + len(rows)] = codes

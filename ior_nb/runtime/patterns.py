@@ -133,11 +133,21 @@ def verdicts(table: StringTable, operator: str, pattern: str) -> np.ndarray:
         known = patterns.get(key, _NOTHING)
     size = len(table)
     if len(known) < size:
-        fresh = np.fromiter(map(matcher(operator, pattern), table[len(known) : size]), bool, size - len(known))
-        known = np.concatenate([known, fresh])
+        known = np.concatenate([known, _judged(operator, pattern, table[len(known) : size])])
         known.flags.writeable = False
         with _lock:
             patterns[key] = known
             while len(patterns) > _PATTERNS_KEPT:
                 del patterns[next(iter(patterns))]
     return known
+
+
+def _judged(operator: str, pattern: str, texts: list[str]) -> np.ndarray:
+    """Return which texts match. Parts, which most patterns are, are looked for in all texts at once: most have none."""
+    if operator != "~" or pattern.startswith("^") or pattern.endswith("$"):
+        return np.fromiter(map(matcher(operator, pattern), texts), bool, len(texts))
+    part, folded = fold(pattern), fold("\0".join(texts))
+    if part not in folded:
+        return np.zeros(len(texts), bool)
+    each = folded.split("\0")
+    return np.array([part in text for text in (each if len(each) == len(texts) else map(fold, texts))], bool)

@@ -7,6 +7,7 @@ import weakref
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ior_nb.runtime import EventBatch, Filter, StringTable, new_tables
 from ior_nb.runtime.filter import (
@@ -25,7 +26,7 @@ from ior_nb.runtime.filter import (
     leaves,
     node_of_value,
 )
-from ior_nb.runtime.patterns import fold, shortest_match, verdicts
+from ior_nb.runtime.patterns import fold, matcher, shortest_match, verdicts
 from ior_nb.runtime.pushdown import Pushdown
 from tests.fakes import batch
 from tests.filters import batches, filters, passes
@@ -268,6 +269,17 @@ def test_verdicts_grow_with_their_table() -> None:
     assert again is first
     assert first.tolist() == [False, True, False]
     assert verdicts(table, "~", "A").tolist() == [False, True, False, True, False]
+
+
+ODD = st.text("aA\0\u0130iςσΣß^$", max_size=4)
+
+
+@given(st.lists(ODD), ODD, st.sampled_from("~="))
+def test_verdicts_on_many_strings_are_those_on_each(texts: list[str], pattern: str, operator: str) -> None:
+    """Whatever stands in strings and pattern, also what strings are joined with."""
+    table = StringTable(texts)
+
+    assert verdicts(table, operator, pattern).tolist() == list(map(matcher(operator, pattern), table[:]))
 
 
 def test_verdicts_of_a_dead_table_are_forgotten() -> None:

@@ -24,7 +24,7 @@ _SPARE: Final = 1024
 
 def directory_of(path: str) -> str:
     """Return the text before the last slash; `/` at the top, `.` without a slash and of sockets. Nothing is cleaned."""
-    return "." if peer_of(path) else aggregate.directory_of(path)
+    return "." if path[:1] != "/" and peer_of(path) else aggregate.directory_of(path)
 
 
 class Files:
