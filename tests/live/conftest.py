@@ -123,8 +123,8 @@ class World:
     def left(self, before: set[int], allowed: set[int]) -> tuple[set[int], set[int]]:
         """Return (programs of ours or of nobody, collectors of ours) that are new and not `allowed`."""
         collectors = self.collectors() - allowed
-        new = self.programs() - before
-        if new:
+        new = (self.programs() - before).difference(*map(self.held_by, allowed))
+        if new:  # then everybody is asked, which takes long
             for entry in Path("/proc").iterdir():
                 if entry.name.isdigit() and int(entry.name) not in collectors:
                     new -= self.held_by(int(entry.name))
