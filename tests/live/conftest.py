@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -94,40 +95,40 @@ class World:
             last = struct.unpack_from("<I", attributes, 4)[0]
             found.add(last)
 
+    def processes(self) -> set[int]:
+        """Return the numbers of all processes."""
+        return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
     def held_by(self, pid: int) -> set[int]:
         """Return the ids of the BPF programs a process has open."""
         found: set[int] = set()
-        try:
-            for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
-                try:
-                    found |= {int(w.split()[1]) for w in entry.read_text().splitlines() if w.startswith("prog_id:")}
-                except OSError:
-                    continue
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    what = os.readlink(f"/proc/{pid}/fd/{fd}")
+                    if "bpf" in what and not what.endswith("bpf-map"):  # a program, or a link to one
+                        lines = Path(f"/proc/{pid}/fdinfo/{fd}").read_text().splitlines()
+                        found |= {int(line.split()[1]) for line in lines if line.startswith("prog_id:")}
         return found
 
     def collectors(self) -> set[int]:
         """Return the collector processes these tests have started and that still live."""
         found: set[int] = set()
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    command = (entry / "cmdline").read_bytes()
-                    if b"ior_nb.engine.collector" in command and self._token in (entry / "environ").read_bytes():
-                        found.add(int(entry.name))
-                except OSError:
-                    continue
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if b"ior_nb.engine.collector" in command and self._token in Path(f"/proc/{pid}/environ").read_bytes():
+                    found.add(pid)
         return found
 
     def left(self, before: set[int], allowed: set[int]) -> tuple[set[int], set[int]]:
         """Return (programs of ours or of nobody, collectors of ours) that are new and not `allowed`."""
         collectors = self.collectors() - allowed
         new = (self.programs() - before).difference(*map(self.held_by, allowed))
-        if new:  # then everybody is asked, which takes long
-            for entry in Path("/proc").iterdir():
-                if entry.name.isdigit() and int(entry.name) not in collectors:
-                    new -= self.held_by(int(entry.name))
+        for pid in sorted(self.processes() - collectors, reverse=True):  # who came last has most of what is new
+            if not new:
+                break
+            new -= self.held_by(pid)
         return new, collectors
 
     def wait_clean(self, before: set[int], allowed: set[int], seconds: float = 10) -> tuple[set[int], set[int]]:
