@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import shutil
 import struct
@@ -198,14 +199,23 @@ def engine(engine_slot: list[BccEngine]) -> Iterator[BccEngine]:
     engine_slot.clear()
 
 
+@contextlib.contextmanager
+def session_on(engine: BccEngine) -> Iterator[TracerSession]:
+    """A session on a collector that goes on when it is closed."""
+    made = TracerSession()
+    made._engine = engine
+    try:
+        yield made
+    finally:
+        made._engine = None
+        made.close()
+
+
 @pytest.fixture
 def session(engine: BccEngine) -> Iterator[TracerSession]:
     """A fresh session on the module's collector."""
-    made = TracerSession()
-    made._engine = engine
-    yield made
-    made._engine = None
-    made.close()
+    with session_on(engine) as made:
+        yield made
 
 
 # ---- the known workload
@@ -294,16 +304,33 @@ def workload(tmp_path_factory: pytest.TempPathFactory) -> Workload:
     return made
 
 
+def traced(workload: Workload, session: TracerSession, where: Path, scenario: str, **options: Any) -> Ran:
+    """Trace a scenario of the workload, in a new folder, as a command."""
+    folder = where / "area"
+    folder.mkdir()
+    with ior_trace(command=workload.command(folder, scenario), session=session, families="all", **options) as t:
+        pass
+    assert t.returncode == 0
+    return Ran(trace=t, rows=between_markers(t.batch), expected=workload.expected(folder))
+
+
 @pytest.fixture
 def run_scenario(workload: Workload, session: TracerSession, tmp_path: Path) -> Callable[..., Ran]:
     """`run_scenario(name, where, **options)` traces a scenario of the workload, in a new folder, as a command."""
 
     def run(scenario: str, where: Path = tmp_path, **options: Any) -> Ran:
-        folder = where / "area"
-        folder.mkdir()
-        with ior_trace(command=workload.command(folder, scenario), session=session, families="all", **options) as t:
-            pass
-        assert t.returncode == 0
-        return Ran(trace=t, rows=between_markers(t.batch), expected=workload.expected(folder))
+        return traced(workload, session, where, scenario, **options)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run_of(workload: Workload, engine: BccEngine, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ran]:
+    """`run_of(name)` is one traced run of a scenario, which all rules of a module look at."""
+
+    @functools.cache
+    def run(scenario: str) -> Ran:
+        with session_on(engine) as session:
+            return traced(workload, session, tmp_path_factory.mktemp(scenario), scenario)
 
     return run
