@@ -22,7 +22,7 @@ def test_a_recording_is_counted_until_the_user_stops_it(lab: Lab, context: Brows
         "past._AT_ONCE = past._A_TICK = 0\n"  # a row group a look
         "recorder = Recorder(columns, group_rows=10)\n"
         "recorder.start(os.path.join(tempfile.mkdtemp(), 'x.parquet'), block=True)\n"
-        "recorder.record(EventBatch({'seq': numpy.arange(20_000)}, new_tables()))\n"
+        "recorder.record(EventBatch({'seq': numpy.arange(4_000)}, new_tables()))\n"
         "t = ior_nb.load(recorder.stop())",
         "ior_nb.dashboard(t)",
     )
@@ -33,7 +33,7 @@ def test_a_recording_is_counted_until_the_user_stops_it(lab: Lab, context: Brows
     view = notebook.cell(1)
     line = view.locator(".bar-counting")
 
-    expect(line).to_contain_text("of 20,000 rows")
+    expect(line).to_contain_text("of 4,000 rows")
     expect(line).to_contain_text("s left")
     line.locator("button", has_text="Stop counting").click()
     expect(line).to_contain_text("stopped, so that the panels show a part")

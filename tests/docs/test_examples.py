@@ -101,6 +101,7 @@ def test_examples_run_on_made_up_data(page: Path, shell: InteractiveShell) -> No
 
 
 @pytest.mark.live
+@pytest.mark.timeout(150)
 @of_dask
 @each_page
 def test_examples_run_as_real_traces(page: Path, shell: InteractiveShell) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import functools
 import os
 import shutil
 import struct
@@ -94,40 +96,40 @@ class World:
             last = struct.unpack_from("<I", attributes, 4)[0]
             found.add(last)
 
+    def processes(self) -> set[int]:
+        """Return the numbers of all processes."""
+        return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
     def held_by(self, pid: int) -> set[int]:
         """Return the ids of the BPF programs a process has open."""
         found: set[int] = set()
-        try:
-            for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
-                try:
-                    found |= {int(w.split()[1]) for w in entry.read_text().splitlines() if w.startswith("prog_id:")}
-                except OSError:
-                    continue
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    what = os.readlink(f"/proc/{pid}/fd/{fd}")
+                    if "bpf" in what and not what.endswith("bpf-map"):  # a program, or a link to one
+                        lines = Path(f"/proc/{pid}/fdinfo/{fd}").read_text().splitlines()
+                        found |= {int(line.split()[1]) for line in lines if line.startswith("prog_id:")}
         return found
 
     def collectors(self) -> set[int]:
         """Return the collector processes these tests have started and that still live."""
         found: set[int] = set()
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    command = (entry / "cmdline").read_bytes()
-                    if b"ior_nb.engine.collector" in command and self._token in (entry / "environ").read_bytes():
-                        found.add(int(entry.name))
-                except OSError:
-                    continue
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if b"ior_nb.engine.collector" in command and self._token in Path(f"/proc/{pid}/environ").read_bytes():
+                    found.add(pid)
         return found
 
     def left(self, before: set[int], allowed: set[int]) -> tuple[set[int], set[int]]:
         """Return (programs of ours or of nobody, collectors of ours) that are new and not `allowed`."""
         collectors = self.collectors() - allowed
-        new = self.programs() - before
-        if new:
-            for entry in Path("/proc").iterdir():
-                if entry.name.isdigit() and int(entry.name) not in collectors:
-                    new -= self.held_by(int(entry.name))
+        new = (self.programs() - before).difference(*map(self.held_by, allowed))
+        for pid in sorted(self.processes() - collectors, reverse=True):  # who came last has most of what is new
+            if not new:
+                break
+            new -= self.held_by(pid)
         return new, collectors
 
     def wait_clean(self, before: set[int], allowed: set[int], seconds: float = 10) -> tuple[set[int], set[int]]:
@@ -197,14 +199,23 @@ def engine(engine_slot: list[BccEngine]) -> Iterator[BccEngine]:
     engine_slot.clear()
 
 
+@contextlib.contextmanager
+def session_on(engine: BccEngine) -> Iterator[TracerSession]:
+    """A session on a collector that goes on when it is closed."""
+    made = TracerSession()
+    made._engine = engine
+    try:
+        yield made
+    finally:
+        made._engine = None
+        made.close()
+
+
 @pytest.fixture
 def session(engine: BccEngine) -> Iterator[TracerSession]:
     """A fresh session on the module's collector."""
-    made = TracerSession()
-    made._engine = engine
-    yield made
-    made._engine = None
-    made.close()
+    with session_on(engine) as made:
+        yield made
 
 
 # ---- the known workload
@@ -293,16 +304,33 @@ def workload(tmp_path_factory: pytest.TempPathFactory) -> Workload:
     return made
 
 
+def traced(workload: Workload, session: TracerSession, where: Path, scenario: str, **options: Any) -> Ran:
+    """Trace a scenario of the workload, in a new folder, as a command."""
+    folder = where / "area"
+    folder.mkdir()
+    with ior_trace(command=workload.command(folder, scenario), session=session, families="all", **options) as t:
+        pass
+    assert t.returncode == 0
+    return Ran(trace=t, rows=between_markers(t.batch), expected=workload.expected(folder))
+
+
 @pytest.fixture
 def run_scenario(workload: Workload, session: TracerSession, tmp_path: Path) -> Callable[..., Ran]:
     """`run_scenario(name, where, **options)` traces a scenario of the workload, in a new folder, as a command."""
 
     def run(scenario: str, where: Path = tmp_path, **options: Any) -> Ran:
-        folder = where / "area"
-        folder.mkdir()
-        with ior_trace(command=workload.command(folder, scenario), session=session, families="all", **options) as t:
-            pass
-        assert t.returncode == 0
-        return Ran(trace=t, rows=between_markers(t.batch), expected=workload.expected(folder))
+        return traced(workload, session, where, scenario, **options)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run_of(workload: Workload, engine: BccEngine, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ran]:
+    """`run_of(name)` is one traced run of a scenario, which all rules of a module look at."""
+
+    @functools.cache
+    def run(scenario: str) -> Ran:
+        with session_on(engine) as session:
+            return traced(workload, session, tmp_path_factory.mktemp(scenario), scenario)
 
     return run

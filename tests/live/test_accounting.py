@@ -77,18 +77,18 @@ def wait_until_reading(child: subprocess.Popen[bytes], fd: int) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_counters_are_the_sums_of_the_rows(scenario: str, run_scenario: Callable[..., Ran]) -> None:
+def test_counters_are_the_sums_of_the_rows(scenario: str, run_of: Callable[[str], Ran]) -> None:
     """With nothing lost the kernel's counters equal the sums over the rows: calls, errors, bytes, time."""
-    trace = run_scenario(scenario).trace
+    trace = run_of(scenario).trace
 
     assert trace.accounting.complete
     assert trace.counters == sums_of_rows(trace)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_every_call_seen_is_a_row(scenario: str, run_scenario: Callable[..., Ran]) -> None:
+def test_every_call_seen_is_a_row(scenario: str, run_of: Callable[[str], Ran]) -> None:
     """Without sampling, filter and loss the calls seen are the rows, and nothing is left over."""
-    accounting = run_scenario(scenario).trace.accounting
+    accounting = run_of(scenario).trace.accounting
 
     assert accounting == Accounting(
         seen=accounting.emitted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,59 +77,55 @@ def test_trace_events_have_numbers_without_a_mounted_tracefs() -> None:
     assert Path("/proc/self/mountinfo").read_text() == before
 
 
+LOAD = """
+import pathlib, sys
+sys.path.insert(0, {root!r})
+from ior_nb.engine.collector import cache, compiler
+cache.folder = lambda: pathlib.Path({where!r})
+if {without}: compiler.find_bcc = lambda: None
+from ior_nb.engine.collector.tracer import Tracer
+tracer = Tracer(event_bytes=1 << 20, name_bytes=1 << 20)
+print(tracer.loading.compiled, 'bcc' in sys.modules, bool(tracer.loading.cache)); tracer.close()
+"""
+
+
+def load(where: Path, *, without: bool = False) -> str:
+    """Load the program as a collector whose cache is a folder; return what it says: compiled, with bcc, refused."""
+    code = LOAD.format(root=str(Path(hooks.__file__).parents[3]), where=str(where), without=without)
+    ran = subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True)
+    return ran.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What the first collector says, and the folder where it has kept what it compiled."""
+    where = tmp_path_factory.mktemp("first") / "cache"
+    return load(where), where
+
+
+@pytest.fixture
+def kept(first: tuple[str, Path], tmp_path: Path) -> Path:
+    """A folder of the test's own with what the first collector has kept."""
+    return Path(shutil.copytree(first[1], tmp_path / "cache"))
+
+
 @pytest.mark.parametrize("change", ["none", "damaged", "readable by others"])
-def test_bcc_compiles_only_what_is_not_kept(change: str, tmp_path: Path) -> None:
+def test_bcc_compiles_only_what_is_not_kept(change: str, first: tuple[str, Path], kept: Path) -> None:
     """The second collector takes the program from the cache, unless it was changed: then it is compiled again."""
-    script = (
-        "import pathlib, sys; sys.path.insert(0, {root!r})\n"
-        "from ior_nb.engine.collector import cache\n"
-        "cache.folder = lambda: pathlib.Path({where!r})\n"
-        "from ior_nb.engine.collector.tracer import Tracer\n"
-        "tracer = Tracer(event_bytes=1 << 20, name_bytes=1 << 20)\n"
-        "print(tracer.loading.compiled, 'bcc' in sys.modules, bool(tracer.loading.cache)); tracer.close()"
-    )
-    where = tmp_path / "cache"
-
-    def load() -> str:
-        code = script.format(root=str(Path(hooks.__file__).parents[3]), where=str(where))
-        return subprocess.run(
-            [sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True
-        ).stdout.strip()
-
-    first = load()
-    (file,) = where.iterdir()
+    (file,) = kept.iterdir()
     if change == "damaged":
         file.write_bytes(file.read_bytes()[:-9] + b"123456789")
     elif change == "readable by others":
         file.chmod(0o644)
-    second = load()
+    second = load(kept)
 
-    assert first == "True True False"
+    assert first[0] == "True True False"
     assert second == {"none": "False False False"}.get(change, "True True True")
 
 
-def test_a_machine_without_bcc_uses_what_was_kept(tmp_path: Path) -> None:
+def test_a_machine_without_bcc_uses_what_was_kept(kept: Path) -> None:
     """Once a program is kept bcc is not needed any more, as in an image built without LLVM."""
-    script = (
-        "import pathlib, sys; sys.path.insert(0, {root!r})\n"
-        "from ior_nb.engine.collector import cache, compiler, loader\n"
-        "cache.folder = lambda: pathlib.Path({where!r})\n"
-        "if {without}: compiler.find_bcc = lambda: None\n"
-        "from ior_nb.engine.collector.tracer import Tracer\n"
-        "tracer = Tracer(event_bytes=1 << 20, name_bytes=1 << 20); print(tracer.loading.compiled); tracer.close()"
-    )
-    root, where = str(Path(hooks.__file__).parents[3]), str(tmp_path / "cache")
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-I", "-S", "-c", script.format(root=root, where=where, without=without)],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-        for without in (False, True)
-    ]
-
-    assert outputs == ["True", "False"]
+    assert load(kept, without=True) == "False False False"
 
 
 def test_an_engine_that_met_skipped_runs_loads_anew(engine_slot: list[BccEngine]) -> None:

@@ -366,7 +366,7 @@ def test_twenty_kills_at_random_moments_under_load(
 def test_a_recording_grows_while_it_is_made(scope: str, workload: Workload, tmp_path: Path) -> None:
     """Rows reach the disk during the trace, of this process as of another, so that a kill leaves them to be read."""
     with owner(tmp_path / "owner", workload, scope) as made:
-        grew = made.recording.wait(10)
+        grew = made.recording.wait(30)
         made.kill()
 
     assert grew

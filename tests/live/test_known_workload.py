@@ -63,9 +63,9 @@ def wrong_columns(expected: Expected, row: Any) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_rows_are_exactly_the_calls_made(scenario: str, run_scenario: Callable[..., Ran]) -> None:
+def test_the_rows_are_exactly_the_calls_made(scenario: str, run_of: Callable[[str], Ran]) -> None:
     """Between the markers the multiset of (call, file, bytes, errno) is that of the workload's own log."""
-    ran = run_scenario(scenario)
+    ran = run_of(scenario)
 
     calls = Counter(row.syscall for row in ran.rows)
     least: Counter[str] = Counter()
@@ -78,11 +78,9 @@ def test_the_rows_are_exactly_the_calls_made(scenario: str, run_scenario: Callab
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_each_thread_s_rows_are_in_order_and_right_in_every_column(
-    scenario: str, run_scenario: Callable[..., Ran]
-) -> None:
+def test_each_thread_s_rows_are_in_order_and_right_in_every_column(scenario: str, run_of: Callable[[str], Ran]) -> None:
     """By thread the rows are the log line by line, with return value, offset, sizes, timeouts and names of threads."""
-    ran = run_scenario(scenario)
+    ran = run_of(scenario)
     rows, log = by_thread(list(ran.rows)), by_thread(ran.expected)
 
     assert rows.keys() == log.keys()
@@ -94,9 +92,9 @@ def test_each_thread_s_rows_are_in_order_and_right_in_every_column(
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_row_of_an_open_descriptor_lacks_its_name(scenario: str, run_scenario: Callable[..., Ran]) -> None:
+def test_no_row_of_an_open_descriptor_lacks_its_name(scenario: str, run_of: Callable[[str], Ran]) -> None:
     """Where a call acts on a descriptor that is open, `file` is never empty, nor are kind and inode."""
-    ran = run_scenario(scenario)
+    ran = run_of(scenario)
 
     nameless = [row for row in ran.rows if row.fd >= 0 and row.ret != -9 and not (row.file and row.file_kind)]
     assert nameless == []
@@ -129,24 +127,24 @@ def test_the_rows_are_right_across_a_mount(scenario: str, mounted: Path, run_sce
     assert ran.trace.accounting.complete
 
 
-def test_a_commands_first_row_is_its_execve(run_scenario: Callable[..., Ran], workload: Any) -> None:
+def test_a_commands_first_row_is_its_execve(run_of: Callable[[str], Ran], workload: Any) -> None:
     """The first row of a command is its execve, under the new name, of a process that was not there before."""
-    first = min(run_scenario("memory").trace.batch, key=lambda row: row.time_ns)
+    first = min(run_of("memory").trace.batch, key=lambda row: row.time_ns)
 
     assert (first.syscall, first.file, first.ret, first.state) == ("execve", str(workload.program), 0, "done")
     assert (first.comm, first.started_before, first.first_on_tid) == ("workload", False, True)
 
 
-def test_a_commands_last_row_is_its_exit(run_scenario: Callable[..., Ran]) -> None:
+def test_a_commands_last_row_is_its_exit(run_of: Callable[[str], Ran]) -> None:
     """The last row is the exit_group, which never returns and has no duration."""
-    last = max(run_scenario("memory").trace.batch, key=lambda row: row.time_ns)
+    last = max(run_of("memory").trace.batch, key=lambda row: row.time_ns)
 
     assert (last.syscall, last.state, last.latency_ns, last.is_error) == ("exit_group", "no return", 0, False)
 
 
-def test_gaps_are_between_calls_of_one_thread(run_scenario: Callable[..., Ran]) -> None:
+def test_gaps_are_between_calls_of_one_thread(run_of: Callable[[str], Ran]) -> None:
     """A row's gap is its start minus the end of the row before it on the same thread."""
-    rows = run_scenario("processes").trace.batch
+    rows = run_of("processes").trace.batch
     threads = by_thread(sorted(rows, key=lambda row: row.time_ns))
 
     for mine in threads.values():

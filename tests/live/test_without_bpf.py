@@ -65,10 +65,10 @@ def but_for_the_file(ran: Ran, side: str) -> Counter[str]:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_rows_are_exactly_the_calls_made(
-    scenario: str, engine: StoppingEngine, run_scenario: Callable[..., Ran]
+    scenario: str, engine: StoppingEngine, run_of: Callable[[str], Ran]
 ) -> None:
     """Between the markers the multiset of (call, file, bytes, errno) is that of the workload's own log."""
-    ran = run_scenario(scenario)
+    ran = run_of(scenario)
     known = Counter(KNOWN.get((engine.name, scenario), {}))
     missing = but_for_the_file(ran, "missing")
 
@@ -80,10 +80,10 @@ def test_the_rows_are_exactly_the_calls_made(
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_each_thread_has_its_calls_in_order(
-    scenario: str, engine: StoppingEngine, run_scenario: Callable[..., Ran]
+    scenario: str, engine: StoppingEngine, run_of: Callable[[str], Ran]
 ) -> None:
     """Thread by thread, the rows have the order of the calls, and the other columns what the workload says."""
-    ran = run_scenario(scenario)
+    ran = run_of(scenario)
     rows, expected = by_thread(list(ran.rows)), by_thread(ran.expected)
     wrong = {
         column if column.endswith("offset") else f"{column} of {ours.syscall}"

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-pytestmark = pytest.mark.live
-
 
 @dataclass
 class Answer:

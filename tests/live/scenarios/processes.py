@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import resource
 import signal
 import struct
@@ -115,6 +116,12 @@ def noreturn(c: Calls) -> None:
 # ---- what signals interrupt
 
 
+def _until_in(name: str, tid: int) -> None:
+    """Wait until a thread is in a call."""
+    while not Path(f"/proc/{tid}/syscall").read_text().startswith(f"{NUMBERS[name]} "):
+        time.sleep(0.001)
+
+
 def _reads(c: Calls, restart: bool) -> None:
     """Reads of a pipe, one of them interrupted by a handler."""
     reader, writer = (Fd(n) for n in os.pipe())
@@ -134,13 +141,12 @@ def _reads(c: Calls, restart: bool) -> None:
     thread = threading.Thread(target=late)
     thread.start()
     tid, main = threading.get_native_id(), os.getpid()
-    blocked = f"/proc/{main}/task/{tid}/syscall"
 
     def interrupt() -> None:
-        while not Path(blocked).read_text().startswith(f"{NUMBERS['read']} "):
-            time.sleep(0.001)
+        _until_in("read", tid)
         os.kill(main, signal.SIGALRM)
-        time.sleep(0.02)
+        while not re.search(r"^ShdPnd:\s0+$", Path(f"/proc/{main}/status").read_text(), re.MULTILINE):
+            time.sleep(0.001)  # until the signal was taken, and with it the read is over
         os.write(alarm, b"x")
 
     other = threading.Thread(target=interrupt)
@@ -170,26 +176,35 @@ def signal_reexec(c: Calls) -> None:
 
 @scenario("stop-restart")
 def stop_restart(c: Calls) -> None:
-    """A sleep of 0.2 s that is stopped and continued is one row, or one that says it was restarted; never an error."""
+    """A sleep that is stopped and continued is one row, or one that says it was restarted; never an error."""
     main = os.getpid()
     if (helper := os.fork()) == 0:
-        time.sleep(0.05)
+        _until_in("nanosleep", main)
         os.kill(main, signal.SIGSTOP)
-        time.sleep(0.05)
+        while ") T " not in Path(f"/proc/{main}/stat").read_text():
+            time.sleep(0.001)
         os.kill(main, signal.SIGCONT)
         os._exit(0)
-    c.note("nanosleep", ret=-516, is_error=False, requested_sleep_ns=200_000_000, bytes=0)
+    c.note("nanosleep", ret=-516, is_error=False, requested_sleep_ns=900_000_000, bytes=0)
     c.note("restart_syscall", ret=0, is_error=False, bytes=0)
-    assert c.raw("nanosleep", buffer(struct.pack("qq", 0, 200_000_000)), NULL) == 0
+    assert c.raw("nanosleep", buffer(struct.pack("qq", 0, 900_000_000)), NULL) == 0
     os.waitpid(helper, 0)
 
 
 @scenario("handled-sleep")
 def handled_sleep(c: Calls) -> None:
     signal.signal(signal.SIGALRM, lambda *_: None)
-    signal.setitimer(signal.ITIMER_REAL, 0.02)
-    c.note("nanosleep", ret=-516, is_error=False, requested_sleep_ns=100_000_000)
-    assert c.raw("nanosleep", buffer(struct.pack("qq", 0, 100_000_000)), NULL) == -errno.EINTR
+    main = os.getpid()
+
+    def interrupt() -> None:
+        _until_in("nanosleep", main)
+        os.kill(main, signal.SIGALRM)
+
+    other = threading.Thread(target=interrupt)
+    other.start()
+    c.note("nanosleep", ret=-516, is_error=False, requested_sleep_ns=9_000_000_000)
+    assert c.raw("nanosleep", buffer(struct.pack("qq", 9, 0)), NULL) == -errno.EINTR
+    other.join()
 
 
 # ---- names of threads
@@ -266,7 +281,7 @@ def thread_rename_in_open(c: Calls) -> None:
     thread.start()
     while thread.native_id is None:
         time.sleep(0.001)
-    time.sleep(0.02)
+    _until_in("openat", thread.native_id)
     with open(f"/proc/self/task/{thread.native_id}/comm", "w") as file:
         file.write("opened")
     Path(c.path("fifo")).write_bytes(b"abc")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ior_nb.runtime import EventBatch
-from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace as ior_trace
+from tests.live.conftest import session_on
 from tests.live.scenarios.calls import SCENARIOS
 from tests.live.scenarios.program import ROOT, command
 from tests.live.scenarios.table import ELSEWHERE, NOT_HERE, reference
@@ -20,12 +20,11 @@ from tests.live.scenarios.table import ELSEWHERE, NOT_HERE, reference
 def ran(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, Any], EventBatch]]:
     """All scenarios, run in one trace: what each says it did, and the rows between its markers."""
     folder = tmp_path_factory.mktemp("scenarios")
-    session = TracerSession()
-    session._engine = engine
-    with ior_trace(command=command(folder, *SCENARIOS), session=session, families="all") as trace:
+    with (
+        session_on(engine) as session,
+        ior_trace(command=command(folder, *SCENARIOS), session=session, families="all") as trace,
+    ):
         pass
-    session._engine = None
-    session.close()
     assert trace.returncode == 0
     assert trace.accounting.unaccounted == 0
     batch = trace.batch.take(np.argsort(trace.batch["time_ns"], kind="stable"))
