@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["Difference", "answering", "client_is_there", "measured", "silent", "to_scheduler"]
+__all__ = ["Difference", "answering", "client_is_there", "measured", "silent", "to_scheduler", "unreached"]
 
 _TRIPS: Final = 16
 _CLOCK: Final = "ior_nb_clock_"
 _CLIENT: Final = "ior_nb_client_"
+_REACH_S: Final = 3.0
 """What a scheduler is asked: these and the run, for another trace may end before."""
 
 
@@ -69,6 +70,29 @@ def answering(run: str, client: str) -> Callable[..., None]:
         dask_scheduler.handlers[there] = lambda comm=None: client in dask_scheduler.clients
 
     return answer
+
+
+def unreached(addresses: Sequence[str]) -> Callable[..., Awaitable[list[str]]]:
+    """Return what tells which of these a scheduler does not reach, by value as well; Dask would wait half a minute."""
+    within_s = _REACH_S
+
+    async def look(dask_scheduler: Any) -> list[str]:
+        import asyncio
+
+        from distributed import connect
+
+        async def reach(address: str) -> bool:
+            try:
+                comm = await asyncio.wait_for(connect(address, **dask_scheduler.connection_args), within_s)
+            except OSError:  # as is a TimeoutError
+                return False
+            comm.abort()
+            return True
+
+        reached = await asyncio.gather(*map(reach, addresses))
+        return [address for address, there in zip(addresses, reached, strict=True) if not there]
+
+    return look
 
 
 def silent(run: str) -> Callable[..., None]:

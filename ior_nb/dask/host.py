@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from distributed import Nanny
+from distributed import Nanny, Status
 
 from ior_nb.dask import clocks
 from ior_nb.dask.above import Above
@@ -59,6 +59,7 @@ _PIECE: Final = 8 << 20
 _LOOK_S: Final = 20.0
 _LOOKS: Final = 3
 """How often a client has to be missing, one look after the other, until it is gone: its connection may come back."""
+_GOES: Final = (Status.closing, Status.closing_gracefully, Status.closed)
 _LOG: Final = logging.getLogger("distributed.ior_nb")  # where workers' logs go
 
 
@@ -134,6 +135,10 @@ class Report:
     """Tasks nobody had room to note."""
     clock_error_ns: int = -1
     notes: tuple[str, ...] = ()
+    left: bool = False
+    """Whether it went before the client had it end its trace."""
+    spools: str = ""
+    """Where its workers note their tasks, on that host."""
     last: Shown | None = field(default=None, repr=False)
     """What it showed in the end."""
 
@@ -191,6 +196,7 @@ class _Host:
         self.target = folder / name
         self.session = TracerSession()
         self.window: Window | None = None
+        self.ending: asyncio.Task[Report] | None = None
         self._watch: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -236,6 +242,7 @@ class _Host:
             engine=self.session.engine_name,
             path=str(self.target),
             shared=self.shared,
+            spools=str(spools(self.order.run)),
             notes=self.trace.notes if self.window is not None else (),
         )
 
@@ -360,13 +367,18 @@ async def _begin(order: Order, pids: Sequence[int], server: Any) -> Report:
 
 
 async def leave(run: str, server: Any) -> None:
-    """A nanny, or a worker without one, goes. With the last of its process the trace ends, and the client is told."""
+    """A nanny, or a worker without one, goes, or its plugin does: with the last of its process the trace ends.
+
+    The client is told also where it has asked: an answer is lost when its server closes.
+    """
     here = _servers.get(run, set())
     here.discard(server.address)
     if here:
         return
     _servers.pop(run, None)
-    if (report := await end(run, Above(), server)) is not None:
+    report = await end(run, Above(), server, left=True)
+    _hosts.pop(run, None)
+    if report is not None and server.status in _GOES:
         shutil.rmtree(spools(run), ignore_errors=True)  # the client cannot reach this host any more
         await tell(server, run, replace(report, last=None))
 
@@ -402,19 +414,24 @@ async def tell(server: Any, run: str, what: Report | tuple[str, str]) -> None:
 async def shown(run: str, asked: Asked, dask_worker: Any) -> Shown | None:
     """Return what this host shows, with a flame graph of these frames; None where nothing is traced."""
     host = _hosts.get(run)
-    if host is None or host.window is None:
+    if host is None or host.window is None or host.ending is not None:
         return None
     return await asyncio.to_thread(own.ours(host.shown), asked)
 
 
-async def end(run: str, above: Above, dask_worker: Any) -> Report | None:
-    """End the trace of this host, whose rows stand below these labels; None where none was begun in this process."""
-    host = _hosts.pop(run, None)
-    if host is None:
+async def end(run: str, above: Above, dask_worker: Any, *, left: bool = False) -> Report | None:
+    """End the trace of this process, whose rows stand below these labels; who asks later is given the same report."""
+    if (host := _hosts.get(run)) is None:
         return None
-    host.unwatch()
-    clock = await clocks.to_scheduler(dask_worker, run)
-    return await asyncio.to_thread(own.ours(host.end), clock, above)
+    if host.ending is None:
+        host.unwatch()
+        host.ending = asyncio.create_task(_end(host, above, dask_worker, left))
+    return await asyncio.shield(host.ending)  # who asks may go, and takes nothing from the others
+
+
+async def _end(host: _Host, above: Above, server: Any, left: bool) -> Report:
+    clock = await clocks.to_scheduler(server, host.order.run)
+    return replace(await asyncio.to_thread(own.ours(host.end), clock, above), left=left)
 
 
 @own.ours
@@ -428,5 +445,6 @@ def piece(path: str, begin: int) -> bytes:
 @own.ours
 def clean(run: str) -> None:
     """Remove what lay on this host for the time of the trace."""
+    _hosts.pop(run, None)
     for folder in (spools(run), _local(run)):
         shutil.rmtree(folder, ignore_errors=True)

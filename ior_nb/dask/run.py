@@ -45,7 +45,7 @@ _PATIENCE_S: Final = 20.0
 """How long a host that does not answer at the end is asked again: its worker may be starting."""
 _AGAIN_S: Final = 0.5
 _UNKNOWN: Final = "its filter by label did not know those of the client, which rows were given later"
-_LEFT: Final = "it left before the trace ended, and what came later there is not traced"
+_LEFT: Final = "its tracing process left before the trace ended, and what any worker did there later is not traced"
 _UNLABELLED: Final = "its rows do not have the labels of the client"
 _USER: Final = 3
 """The frame of whoever has the block: beyond that of `own`, which marks the work as ours."""
@@ -102,7 +102,7 @@ class Run:
         self._order = Order(run=run, folder=str(self.folder), token=f".ior-nb-{run}", engine=engine, wanted=request)
         self._filter = planned.filter
         self._leaders: dict[tuple[str, int], str] = {}
-        self._gone: set[str] = set()
+        self._ended: dict[Key, Report] = {}
         self._running = False
         self._views: list[Cluster] = []
         self._said: list[tuple[int, str]] = []
@@ -188,23 +188,20 @@ class Run:
 
     def _end(self) -> None:
         begun = {(r.host, r.pid): r for r in self.hosts}
-        ended = {key: report for key, report in begun.items() if report.problem}
+        self._ended = {key: report for key, report in begun.items() if report.problem}
         above, why = Above(), "the client was closed before the block ended"
         try:
             if self._is_open():
                 above = self._above()
-                why = self._asked(above, begun, ended)
+                why = self._asked(above, begun, self._ended)
         except Exception as error:  # what a client says that has lost its scheduler is of many kinds
             why = f"the client has lost the cluster ({_told(error)})"
-        for key in begun.keys() - ended.keys():
-            where = f"in {self.folder}" if begun[key].shared else f"on that host, in {Path(begun[key].path).parent}"
-            problem = f"nobody ended its trace: {why}. What it wrote is {where} (ior_nb.load reads ior-....tmp as well)"
-            ended[key] = replace(begun[key], problem=problem)
+        unended = [self._unended(report, why) for key, report in begun.items() if key not in self._ended]
         self._running = False
         late = above and "label" in columns_of(self._filter)
         self.hosts = tuple(
             replace(report, notes=(*report.notes, _UNKNOWN)) if late and not _is_here(report) else report
-            for report in ended.values()
+            for report in (*self._ended.values(), *unended)
         )
         for view in self._views:
             view.end({self._called(one.host, one.pid): one.last for one in self.hosts if one.last is not None})
@@ -212,18 +209,23 @@ class Run:
     def _asked(self, above: Above, begun: Mapping[Key, Report], ended: dict[Key, Report]) -> str:
         """Have all hosts end their traces; return why one did not that had to."""
         deadline, why = time.monotonic() + _PATIENCE_S, "it did not answer"
+        leaders = {address: (_host_of(place), pid) for (place, pid), address in self._leaders.items()}
         while True:
-            notes = self._told_before(bool(above), ended)
-            self._gone |= {a for (place, pid), a in self._leaders.items() if (_host_of(place), pid) in ended}
-            servers = list(dict.fromkeys([*self._leading(), *self._servers()]))
+            last, known = time.monotonic() > deadline, self._servers()
+            silent = set(self._on_scheduler(clocks.unreached(self._leading())))
+            self._told_before(bool(above), ended)  # whoever is not there any more has told all it ever will
+            for address in silent.difference(known):
+                if (key := leaders[address]) not in ended:
+                    ended[key] = self._unended(begun[key], "its process is gone, as one that was killed")
+            servers = [a for a in dict.fromkeys([*self._leading(), *known]) if last or a not in silent]
             answers = self._client.run(host.end, self._order.run, above, workers=servers, on_error="return")
             for address, answer in answers.items():
                 if isinstance(answer, Report):
-                    ended[answer.host, answer.pid] = self._fetched(answer, address)
-                elif answer is not None and address in self._leaders.values():
+                    ended[answer.host, answer.pid] = self._taken(answer, address, bool(above))
+                elif answer is not None and address in leaders:
                     why = _told(answer)
             notes = self._told_before(bool(above), ended)  # a host may have left while it was asked
-            if begun.keys() <= ended.keys() or time.monotonic() > deadline:
+            if begun.keys() <= ended.keys() or last:
                 break
             time.sleep(_AGAIN_S)
         for key, report in ended.items():
@@ -231,8 +233,8 @@ class Run:
         return why
 
     def _leading(self) -> list[str]:
-        """Return the addresses at which collectors were begun, but of those that are not there any more."""
-        return [address for address in self._leaders.values() if address not in self._gone]
+        """Return the addresses at which collectors were begun that have not ended."""
+        return [a for (place, pid), a in self._leaders.items() if (_host_of(place), pid) not in self._ended]
 
     def _told_before(self, labelled: bool, ended: dict[Key, Report]) -> dict[str, list[str]]:
         """Take what hosts that left in the middle have told; return what is to be noted of hosts."""
@@ -242,13 +244,30 @@ class Run:
             told = pickle.loads(message)  # from our own hosts, as all that Dask brings
             if not isinstance(told, Report):
                 notes.setdefault(told[0], []).append(told[1])
-            elif told.shared or not told.size:
-                missing = (_LEFT, _UNLABELLED) if labelled else (_LEFT,)
-                ended[told.host, told.pid] = replace(told, notes=(*told.notes, *missing))
-            else:
-                problem = f"it left before the trace ended, without the folder; its recording is there, in {told.path}"
-                ended[told.host, told.pid] = replace(told, problem=problem, size=0)
+            elif (key := (told.host, told.pid)) not in ended:  # its answer may have come as well
+                ended[key] = self._taken(told, "", labelled)
         return notes
+
+    def _taken(self, report: Report, address: str, labelled: bool) -> Report:
+        """Return what a host has reported, with what its leaving means; without an address it is there no more."""
+        if report.left:
+            missing = (_LEFT, _UNLABELLED) if labelled else (_LEFT,)
+            report = replace(report, notes=(*report.notes, *missing))
+        if report.shared or not report.size:
+            return report
+        if address and not report.left:
+            return self._fetched(report, address)
+        problem = f"it left without the folder of the trace; its recording is there, in {report.path}"
+        return replace(report, problem=problem, size=0)
+
+    def _unended(self, report: Report, why: str) -> Report:
+        """Return what is known of a host whose trace nobody ended."""
+        where = f"in {self.folder}" if report.shared else f"on that host, in {Path(report.path).parent}"
+        problem = (
+            f"nobody ended its trace: {why}. Its rows are missing here; what it wrote is {where} (ior_nb.load reads "
+            f"ior-....tmp as well), and what its workers noted of tasks may be on that host still, in {report.spools}"
+        )
+        return replace(report, problem=problem)
 
     def _above(self) -> Above:
         """Return the shared labels of this process, by the scheduler's clock."""
@@ -260,9 +279,7 @@ class Run:
         return Above.of(self._said, self._clock.offset_ns, host.machine(), os.getpid())
 
     def _fetched(self, report: Report, address: str) -> Report:
-        """Bring the recording of a host that does not have the folder; `rows` tells whether there is one."""
-        if report.shared or not report.size:
-            return report
+        """Bring the recording of a host that does not have the folder."""
         target = self.folder / Path(report.path).name
         temporary = target.with_suffix(".part")
         try:
@@ -302,9 +319,9 @@ class Run:
     def _is_open(self) -> bool:
         return self._client.status not in ("closing", "closed")
 
-    def _on_scheduler(self, work: Callable[..., None]) -> None:
+    def _on_scheduler(self, work: Callable[..., Any]) -> Any:
         client: Any = self._client
-        client.run_on_scheduler(work)
+        return client.run_on_scheduler(work)
 
     @property
     def _token(self) -> Path:

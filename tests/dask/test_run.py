@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import platform
@@ -13,10 +14,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Status
 
 import ior_nb.dask
-from ior_nb.dask import host
+from ior_nb.dask import clocks, host
 from ior_nb.errors import ConfigError, IorWarning, RecordingError, SourceError, SourceUnavailable
 from ior_nb.session.choice import Choice, made
 
@@ -200,6 +201,48 @@ def test_a_host_that_leaves_in_the_middle_has_its_tasks(tmp_path: Path) -> None:
     assert "left before the trace ended" in run.lines()[0]
     assert not host.spools(run._order.run).exists()
     assert len(run.trace()) == run.hosts[0].rows > 0
+
+
+def test_a_host_that_leaves_while_its_trace_is_ended_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for the end that the client has asked for, and its report comes also where its answer does not."""
+    whole = host._Host.end
+
+    def end(self: Any, *asked: Any) -> host.Report:
+        asyncio.run_coroutine_threadsafe(small.workers[0].close(), client.loop.asyncio_loop)
+        deadline = time.monotonic() + 2
+        while small.workers[0].status is not Status.closed and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return whole(self, *asked)
+
+    monkeypatch.setattr(host._Host, "end", end)
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as small,
+        Client(small) as client,
+        ior_nb.dask.trace(client, tmp_path, engine="demo") as run,
+    ):
+        client.gather(client.map(pow, range(7), [2] * 7, pure=False))
+
+    assert [(one.tasks, one.problem, one.left) for one in run.hosts] == [(7, "", False)]
+    assert len(run.trace()) == run.hosts[0].rows > 0
+    assert host._hosts == {}
+
+
+def test_a_host_whose_process_is_gone_is_told_and_not_waited_for(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its line says which rows are missing, and where what it wrote may be; the others are there."""
+    monkeypatch.setattr(clocks, "_REACH_S", 0.2)
+    run = ior_nb.dask.trace(client, tmp_path, engine="demo").__enter__()
+    run._leaders["ghost boot pids", 1] = "tcp://127.0.0.1:1"  # where nobody listens
+    run.hosts = (*run.hosts, replace(run.hosts[0], host="ghost", pid=1, spools="/dev/shm/of-the-ghost"))
+    with pytest.warns(IorWarning, match="ghost"):
+        run.__exit__(None, None, None)
+
+    assert run.problems.keys() == {"ghost"}
+    assert "its process is gone" in run.problems["ghost"]
+    assert str(tmp_path) in run.problems["ghost"]
+    assert "/dev/shm/of-the-ghost" in run.problems["ghost"]
+    assert len(run.trace()) > 0
 
 
 def test_a_trace_whose_client_is_gone_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

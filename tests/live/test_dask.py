@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -202,6 +203,23 @@ def test_a_host_that_is_retired_in_the_middle_has_its_tasks(cluster: Cluster, fo
     assert run.problems == {}
     assert set(rows["task"]) == keys
     assert "node-d" in next(line for line in run.lines() if "left before the trace ended" in line)
+
+
+def test_a_host_that_is_killed_is_told_and_the_others_are_there(cluster: Cluster, folder: Path, tmp_path: Path) -> None:
+    """The scheduler knows that it is gone: nobody waits for a connection to it."""
+    process = cluster.add("node-e", "--nthreads", "1", "--name", "killed")
+    client = cluster.wait(4)
+    run = ior_nb.dask.trace(client, tmp_path / "trace").__enter__()
+    client.gather(client.map(size_of, sorted(map(str, folder.glob("*.csv"))), pure=False))
+    process.kill()
+    process.wait()
+    with pytest.warns(IorWarning, match="node-e"):
+        run.__exit__(None, None, None)
+
+    assert run.problems.keys() == {"node-e"}
+    assert "its process is gone" in run.problems["node-e"]
+    assert {one.host for one in run.hosts if one.rows} == {"node-a", "node-b"}
+    shutil.rmtree(next(one.spools for one in run.hosts if one.problem))
 
 
 def test_the_dashboard_adds_the_hosts_up(client: Client, folder: Path, tmp_path: Path) -> None:
