@@ -9,23 +9,23 @@ import os
 import pickle
 import platform
 import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from distributed import Nanny, Status
 
-from ior_nb.dask import clocks
+from ior_nb.dask import clocks, places
 from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
+from ior_nb.dask.places import machine, place, recorded, spools
 from ior_nb.dask.spans import ENDING, Noted, read
 from ior_nb.dask.stamp import stamp
 from ior_nb.errors import IorError, SourceUnavailable
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, own
-from ior_nb.runtime.clock import boot_id, moment
+from ior_nb.runtime.clock import moment
 from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
 from ior_nb.runtime.text import show_count
 from ior_nb.session.choice import Choice, best, made
@@ -46,15 +46,12 @@ __all__ = [
     "find",
     "join",
     "leave",
-    "machine",
     "piece",
     "shown",
-    "spools",
     "tell",
     "topic",
 ]
 
-_SHARED: Final = Path("/dev/shm")
 _PIECE: Final = 8 << 20
 _LOOK_S: Final = 20.0
 _LOOKS: Final = 3
@@ -155,34 +152,6 @@ class Report:
         return "; ".join([*parts, *self.notes])
 
 
-@own.ours
-def place() -> str:
-    """Return what is the same for the processes of one host, as far as a collector is concerned."""
-    return f"{platform.node()} {machine()}"
-
-
-@own.ours
-def machine() -> str:
-    """Return what is the same for processes that have different numbers."""
-    return f"{boot_id()} {Path('/proc/self/ns/pid').readlink()}"
-
-
-def _name() -> str:
-    """Return the name of this host as a part of the name of a file."""
-    return (platform.node() or "host").replace("/", "_")
-
-
-def spools(run: str) -> Path:
-    """Return the folder where the workers of this host note their tasks."""
-    base = _SHARED if os.access(_SHARED, os.W_OK) else Path(tempfile.gettempdir())
-    return base / f"ior-nb-{run}-{_name()}"
-
-
-def _local(run: str) -> Path:
-    """Return the folder for recordings of a host that does not have that of the client."""
-    return Path(tempfile.gettempdir()) / f"ior-nb-{run}-{_name()}-recorded"
-
-
 class _Host:
     """The trace of one host."""
 
@@ -191,8 +160,8 @@ class _Host:
         self.clock = Difference()
         self.problem = ""
         self.shared = Path(order.folder, order.token).exists() and os.access(order.folder, os.W_OK | os.X_OK)
-        name = f"{_name()}-{os.getpid()}.parquet"
-        folder = Path(order.folder) if self.shared else _local(order.run)
+        name = f"{places.name()}-{os.getpid()}.parquet"
+        folder = Path(order.folder) if self.shared else recorded(order.run)
         self.target = folder / name
         self.session = TracerSession()
         self.window: Window | None = None
@@ -443,8 +412,12 @@ def piece(path: str, begin: int) -> bytes:
 
 
 @own.ours
-def clean(run: str) -> None:
-    """Remove what lay on this host for the time of the trace."""
+def clean(run: str, kept: Collection[str]) -> None:
+    """Remove what lay on this host for the time of the trace, but for folders with recordings that nobody has."""
     _hosts.pop(run, None)
-    for folder in (spools(run), _local(run)):
+    shutil.rmtree(spools(run), ignore_errors=True)
+    folder = recorded(run)
+    if str(folder) not in kept:
         shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -11,7 +11,8 @@ from distributed import Nanny
 from distributed import Worker as DaskWorker
 from distributed.diagnostics.plugin import NannyPlugin, WorkerPlugin
 
-from ior_nb.dask.host import Order, join, leave, spools, tell
+from ior_nb.dask.host import Order, join, leave, tell
+from ior_nb.dask.places import spools
 from ior_nb.dask.spans import ENDING, Notes, Spool
 from ior_nb.runtime.clock import boot_clock
 

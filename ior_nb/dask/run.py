@@ -19,6 +19,7 @@ from ior_nb.dask import clocks, host
 from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
 from ior_nb.dask.host import Found, Order, Report
+from ior_nb.dask.places import machine
 from ior_nb.dask.plugins import Late, Tasks
 from ior_nb.errors import ConfigError, IorError, IorWarning, RecordingError, SourceUnavailable
 from ior_nb.result.load import load, total
@@ -276,7 +277,7 @@ class Run:
             return Above()
         client: Any = self._client
         self._clock = client.sync(clocks.to_scheduler, client, self._order.run)
-        return Above.of(self._said, self._clock.offset_ns, host.machine(), os.getpid())
+        return Above.of(self._said, self._clock.offset_ns, machine(), os.getpid())
 
     def _fetched(self, report: Report, address: str) -> Report:
         """Bring the recording of a host that does not have the folder."""
@@ -294,13 +295,15 @@ class Run:
             temporary.replace(target)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            return replace(report, problem=f"its recording could not be fetched: {error}")
+            why = f"its recording could not be fetched: {error}. It is on that host, in {report.path}"
+            return replace(report, problem=why, size=0)
         return replace(report, path=str(target))
 
     def _take_back(self) -> None:
         """Leave nothing of it on the cluster, as far as that is still there."""
         client: Any = self._client
         run, leaders = self._order.run, self._leading()
+        kept = [str(Path(report.path).parent) for report in self.hosts if report.problem and not report.shared]
         self._running = False
         labels.unfollow(self._said)
         self._token.unlink(missing_ok=True)
@@ -310,7 +313,7 @@ class Run:
             lambda: client.run(host.end, run, Above(), workers=leaders, on_error="ignore"),
             lambda: client.unregister_worker_plugin(Tasks(self._order).name),
             lambda: client.unregister_worker_plugin(Late(self._order).name, nanny=True),
-            lambda: client.run(host.clean, run, workers=self._servers(), on_error="ignore"),
+            lambda: client.run(host.clean, run, kept, workers=self._servers(), on_error="ignore"),
             lambda: self._on_scheduler(clocks.silent(self._order.run)),
         ):
             with contextlib.suppress(OSError, ValueError, RuntimeError):  # ValueError: a plugin it never had

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pytest
 from distributed import Client, LocalCluster, Status
 
 import ior_nb.dask
-from ior_nb.dask import clocks, host
+from ior_nb.dask import clocks, host, places
 from ior_nb.errors import ConfigError, IorWarning, RecordingError, SourceError, SourceUnavailable
 from ior_nb.session.choice import Choice, made
 
@@ -102,12 +103,35 @@ def test_what_a_host_without_the_folder_recorded_is_fetched(
     run = ior_nb.dask.trace(client, tmp_path, engine="demo")
     run._order = replace(run._order, folder="/nowhere")
     with run:
-        there = host._local(run._order.run)
+        there = places.recorded(run._order.run)
         assert there.exists()
 
     assert run.hosts[0].problem == ""
     assert not there.exists()
     assert len(run.trace()) == run.hosts[0].rows > 0
+
+
+def test_what_cannot_be_fetched_stays_where_it_is(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The warning says where; nothing else stays on the host, and nothing half here."""
+
+    def broken(path: str, begin: int) -> bytes:
+        raise OSError("the disk of the host is gone")
+
+    monkeypatch.setattr(host, "piece", broken)
+    run = ior_nb.dask.trace(client, tmp_path, engine="demo")
+    run._order = replace(run._order, folder="/nowhere")
+    with pytest.warns(IorWarning, match=r"could not be fetched.*It is on that host, in "), run:
+        there = places.recorded(run._order.run)
+    (kept,) = there.iterdir()
+    try:
+        assert len(ior_nb.load(kept)) > 0
+        assert str(kept) in run.hosts[0].problem
+        assert not places.spools(run._order.run).exists()
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        shutil.rmtree(there)
 
 
 def test_a_cluster_that_cannot_be_traced_at_all_is_an_error(
@@ -199,7 +223,7 @@ def test_a_host_that_leaves_in_the_middle_has_its_tasks(tmp_path: Path) -> None:
 
     assert [(one.tasks, one.problem) for one in run.hosts] == [(7, "")]
     assert "left before the trace ended" in run.lines()[0]
-    assert not host.spools(run._order.run).exists()
+    assert not places.spools(run._order.run).exists()
     assert len(run.trace()) == run.hosts[0].rows > 0
 
 
@@ -256,7 +280,7 @@ def test_a_trace_whose_client_is_gone_ends_by_itself(tmp_path: Path, monkeypatch
         with pytest.warns(IorWarning, match="the client was closed"):
             run.__exit__(None, None, None)
         deadline = time.monotonic() + 30
-        while host.spools(run._order.run).exists() and time.monotonic() < deadline:
+        while places.spools(run._order.run).exists() and time.monotonic() < deadline:
             time.sleep(0.05)
 
         assert [name for name in left(other) if "client" not in name and "clock" not in name] == []
@@ -271,7 +295,7 @@ def test_where_one_user_may_not_trace_the_next_one_is_asked(
     asked: list[int] = []
 
     def found(dask_worker: Any) -> host.Found:
-        return host.Found(platform.node(), host.place(), os.getpid(), int(dask_worker.name), nanny=False)
+        return host.Found(platform.node(), places.place(), os.getpid(), int(dask_worker.name), nanny=False)
 
     def once() -> Any:
         asked.append(1)
