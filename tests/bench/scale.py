@@ -2,8 +2,8 @@
 
 Each question is asked in a process of its own, which says what it cost: processor time without that of its imports, and
 the most memory it held. Answers are compared. Large sets take a while to make: with IOR_NB_BENCH_FOLDER they are kept
-in that folder, and made where they are missing; IOR_NB_BENCH_ROWS is how many rows all files have together, and
-IOR_NB_BENCH_ASK names the questions.
+in that folder, by their size, and made where they are missing; IOR_NB_BENCH_ROWS is how many rows all files have
+together, and IOR_NB_BENCH_ASK names the questions.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def measure(quick: bool) -> list[Row]:
     kept = os.environ.get("IOR_NB_BENCH_FOLDER")
     asked = os.environ.get("IOR_NB_BENCH_ASK", " ".join((*SQL, "summary"))).split()
     with contextlib.nullcontext(kept) if kept else tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name, str(files * rows))  # a set of another size is another set
+        folder.mkdir(exist_ok=True)
         for number in range(files):
             path = folder / f"node{number % 4}-{number // 4}.parquet"
             if not path.exists():
