@@ -178,9 +178,7 @@ class _Ids:
             about[:, at] = boots.setdefault(source.boot, len(boots)), source.since
         boot, since = about[:, number]
         goes_on = before[1:] & (boot[1:] > 0) & (boot[1:] == boot[:-1])
-        another = begins[1:] & ~goes_on
-        another |= (parent[1:] != parent[:-1]) & ~(goes_on & (parent[1:] == _INIT))
-        new = rows_of(another & (pid[1:] == pid[:-1])) + 1
+        new = rows_of(_anew(parent, begins, goes_on) & (pid[1:] == pid[:-1])) + 1
         # Where recordings overlap in time, one does not know what the other saw of a process.
         overlap = (number[new] != number[new - 1]) & (time[new - 1] >= since[new])
         overlap |= end[new - 1] > time[new]
@@ -212,14 +210,17 @@ class _Ids:
         return life
 
 
+def _anew(parent: np.ndarray, begins: np.ndarray, goes_on: np.ndarray) -> np.ndarray:
+    """Return which rows but the first begin another process than the row before is of, were both of one id."""
+    return np.asarray(begins[1:] & ~goes_on | (parent[1:] != parent[:-1]) & ~(goes_on & (parent[1:] == _INIT)))
+
+
 def _compared(rows: list[np.ndarray], sources: Mapping[int, Source]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return of ids that recordings had at once whose second and later lives begin when, and which are guesses."""
     order = np.lexsort((rows[1], rows[6], rows[0]))
     pid, time, end, parent, begins, before, number = (column[order] for column in rows)
     goes_on = before[1:] & np.isin(number[1:], [at for at, source in sources.items() if source.boot])
-    cut = begins[1:] & ~goes_on
-    cut |= (parent[1:] != parent[:-1]) & ~(goes_on & (parent[1:] == _INIT))
-    cut |= (pid[1:] != pid[:-1]) | (number[1:] != number[:-1])
+    cut = _anew(parent, begins, goes_on) | (pid[1:] != pid[:-1]) | (number[1:] != number[:-1])
     at = np.append(0, rows_of(cut) + 1)[: len(pid)]
     last = np.maximum.reduceat(end, at) if len(at) else end
     order = np.lexsort((time[at], pid[at]))

@@ -12,8 +12,8 @@ __all__ = ["Difference", "answering", "client_is_there", "measured", "silent", "
 _TRIPS: Final = 16
 _CLOCK: Final = "ior_nb_clock_"
 _CLIENT: Final = "ior_nb_client_"
-_REACH_S: Final = 3.0
 """What a scheduler is asked: these and the run, for another trace may end before."""
+_REACH_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ from ior_nb.session.session import TracerSession
 from ior_nb.session.window import Window
 
 __all__ = [
+    "LATE",
+    "TASKS",
     "Found",
     "Order",
     "Report",
@@ -52,6 +54,9 @@ __all__ = [
     "topic",
 ]
 
+LATE: Final = "ior-nb-late-"
+TASKS: Final = "ior-nb-tasks-"
+"""What the names of the plugins begin with; the run follows."""
 _PIECE: Final = 8 << 20
 _LOOK_S: Final = 20.0
 _LOOKS: Final = 3
@@ -359,9 +364,9 @@ async def _watch(order: Order, server: Any) -> None:
         await asyncio.sleep(_LOOK_S)
         gone = 0 if await clocks.client_is_there(server, order.run) else gone + 1
     report = await end(order.run, Above(), server)
-    for remove, name in (("unregister_nanny_plugin", "late"), ("unregister_worker_plugin", "tasks")):
+    for remove, name in (("unregister_nanny_plugin", LATE), ("unregister_worker_plugin", TASKS)):
         with contextlib.suppress(Exception):  # another host has done it, or the scheduler is gone, too
-            await getattr(server.scheduler, remove)(name=f"ior-nb-{name}-{order.run}")
+            await getattr(server.scheduler, remove)(name=name + order.run)
     shutil.rmtree(spools(order.run), ignore_errors=True)
     with contextlib.suppress(OSError):
         Path(order.folder, order.token).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from distributed import Nanny
 from distributed import Worker as DaskWorker
 from distributed.diagnostics.plugin import NannyPlugin, WorkerPlugin
 
-from ior_nb.dask.host import Order, join, leave, tell
+from ior_nb.dask.host import LATE, TASKS, Order, join, leave, tell
 from ior_nb.dask.places import spools
 from ior_nb.dask.spans import ENDING, Notes, Spool
 from ior_nb.runtime.clock import boot_clock
@@ -32,7 +32,7 @@ class Tasks(WorkerPlugin):
     """
 
     def __init__(self, order: Order) -> None:
-        self.name = f"ior-nb-tasks-{order.run}"
+        self.name = TASKS + order.run
         self._order = order
 
     async def setup(self, worker: DaskWorker) -> None:
@@ -94,7 +94,7 @@ class Late(NannyPlugin):
     restart = False
 
     def __init__(self, order: Order) -> None:
-        self.name = f"ior-nb-late-{order.run}"
+        self.name = LATE + order.run
         self._order = order
 
     async def setup(self, nanny: Nanny) -> None:

@@ -194,7 +194,7 @@ class Run:
         try:
             if self._is_open():
                 above = self._above()
-                why = self._asked(above, begun, self._ended)
+                why = self._asked(above, begun)
         except Exception as error:  # what a client says that has lost its scheduler is of many kinds
             why = f"the client has lost the cluster ({_told(error)})"
         unended = [self._unended(report, why) for key, report in begun.items() if key not in self._ended]
@@ -207,14 +207,14 @@ class Run:
         for view in self._views:
             view.end({self._called(one.host, one.pid): one.last for one in self.hosts if one.last is not None})
 
-    def _asked(self, above: Above, begun: Mapping[Key, Report], ended: dict[Key, Report]) -> str:
+    def _asked(self, above: Above, begun: Mapping[Key, Report]) -> str:
         """Have all hosts end their traces; return why one did not that had to."""
-        deadline, why = time.monotonic() + _PATIENCE_S, "it did not answer"
+        ended, deadline, why = self._ended, time.monotonic() + _PATIENCE_S, "it did not answer"
         leaders = {address: (_host_of(place), pid) for (place, pid), address in self._leaders.items()}
         while True:
             last, known = time.monotonic() > deadline, self._servers()
             silent = set(self._on_scheduler(clocks.unreached(self._leading())))
-            self._told_before(bool(above), ended)  # whoever is not there any more has told all it ever will
+            self._told_before(bool(above))  # whoever is not there any more has told all it ever will
             for address in silent.difference(known):
                 if (key := leaders[address]) not in ended:
                     ended[key] = self._unended(begun[key], "its process is gone, as one that was killed")
@@ -225,7 +225,7 @@ class Run:
                     ended[answer.host, answer.pid] = self._taken(answer, address, bool(above))
                 elif answer is not None and address in leaders:
                     why = _told(answer)
-            notes = self._told_before(bool(above), ended)  # a host may have left while it was asked
+            notes = self._told_before(bool(above))  # a host may have left while it was asked
             if begun.keys() <= ended.keys() or last:
                 break
             time.sleep(_AGAIN_S)
@@ -237,7 +237,7 @@ class Run:
         """Return the addresses at which collectors were begun that have not ended."""
         return [a for (place, pid), a in self._leaders.items() if (_host_of(place), pid) not in self._ended]
 
-    def _told_before(self, labelled: bool, ended: dict[Key, Report]) -> dict[str, list[str]]:
+    def _told_before(self, labelled: bool) -> dict[str, list[str]]:
         """Take what hosts that left in the middle have told; return what is to be noted of hosts."""
         client: Any = self._client
         notes: dict[str, list[str]] = {}
@@ -245,8 +245,8 @@ class Run:
             told = pickle.loads(message)  # from our own hosts, as all that Dask brings
             if not isinstance(told, Report):
                 notes.setdefault(told[0], []).append(told[1])
-            elif (key := (told.host, told.pid)) not in ended:  # its answer may have come as well
-                ended[key] = self._taken(told, "", labelled)
+            elif (key := (told.host, told.pid)) not in self._ended:  # its answer may have come as well
+                self._ended[key] = self._taken(told, "", labelled)
         return notes
 
     def _taken(self, report: Report, address: str, labelled: bool) -> Report:

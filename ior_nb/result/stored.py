@@ -132,12 +132,8 @@ def _moment(footer: Mapping[str, str], what: str) -> int:
 
 def _span(found: object) -> tuple[int, int] | None:
     """Return a stretch of time that a footer has; None where it is none."""
-    times = list(map(whole_number, found)) if isinstance(found, list) else []
-    return (
-        (int(times[0] or 0), int(times[1] or 0))
-        if len(times) == 2 and all(0 < (t or 0) < _SANE for t in times)
-        else None
-    )
+    times = [whole_number(time) or 0 for time in found] if isinstance(found, list) else []
+    return (times[0], times[1]) if len(times) == 2 and all(0 < time < _SANE for time in times) else None
 
 
 def at_once(rows: Rows, count: int) -> EventBatch:

@@ -21,6 +21,7 @@ __all__ = [
     "Source",
     "distinct",
     "is_one_value",
+    "joined",
     "new_tables",
     "renewed",
     "repeated",
@@ -364,6 +365,8 @@ def joined(parts: Sequence[np.ndarray], length: int, room: np.ndarray | None = N
         length: of all.
         room: uint64, shape (length,): memory to put them in; by default their own.
     """
+    if len(parts) == 1:
+        return parts[0]
     if all(map(is_one_value, parts)) and len({part[0].item() for part in parts}) == 1:
         return repeated(parts[0][:1], length)
     if room is None:
