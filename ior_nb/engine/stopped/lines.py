@@ -38,6 +38,7 @@ HELPERS: Final = ("execve", "execveat", "clone", "clone3", "fork", "vfork", "chd
 SOCKETS: Final = ("socket", "socketpair", "accept", "accept4")
 """Calls that tell what a socket is."""
 _MAKING: Final = ("clone", "clone3", "fork", "vfork")
+_MAKES: Final = re.compile(rb"(?:%s)\(" % "|".join(_MAKING).encode())
 _KINDS: Final = 0xF  # SOCK_STREAM and the others, below the flags
 _MOST_SOCKETS: Final = 1 << 16
 
@@ -82,6 +83,16 @@ _WORDS: Final = (
 
 
 _HERE: Final = (b"-100", b"AT_FDCWD")
+
+
+def _flags(words: bytes) -> int:
+    """Return the flags among a call's arguments, 0 without them."""
+    return number(m[1]) if (m := _FLAGS.search(words)) else 0
+
+
+def _birth(maker: int, flags: int, row: int) -> Birth:
+    """Return the birth of a task by flags of clone."""
+    return Birth(maker, bool(flags & CLONE_THREAD), row, bool(flags & CLONE_PARENT))
 
 
 def _directory(word: bytes) -> bytes | None:
@@ -154,8 +165,14 @@ class Lines:
         good = [k for k, match in enumerate(matches) if match is not None]
         made = self._calls([rows[k] for k in good], [m for m in matches if m is not None], tids, times, early)
         made.ended = ended
+        made.making = self._making(len(made.calls))
         made.unread = len(matches) - len(good) + block.count(b"\n") - len(found)
         return made
+
+    def _making(self, row: int) -> list[Birth]:
+        """Return the tasks that calls make which have not returned; `row` calls have."""
+        begun = [(int(tid), match) for tid, (_, text) in self.open.items() if (match := _MAKES.match(text))]
+        return [_birth(tid, _flags(match.string), row) for tid, match in begun]
 
     def rest(self) -> list[tuple[int, int, bytes]]:
         """Return the calls that have not ended, (task, time, words as far as they were written), and forget them."""
@@ -361,9 +378,8 @@ class Lines:
             if ret < 0 or calls.flags[k] & wire.EF_IN_FLIGHT:
                 continue
             if call.name in _MAKING and ret > 0:
-                flags = number(m[1]) if (m := _FLAGS.search(b",".join(words))) else 0
                 made = int(m[1]) if (m := _CALLED_HERE.match(file)) else ret
-                block.born[made] = Birth(tid, bool(flags & CLONE_THREAD), k, bool(flags & CLONE_PARENT))
+                block.born[made] = _birth(tid, _flags(b",".join(words)), k)
             elif call.name in ("execve", "execveat"):
                 block.execs.append(Change(k, tid, calls.path[k] or b""))
             elif naming:

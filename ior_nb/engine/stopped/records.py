@@ -104,7 +104,7 @@ class Records:
         self.totals["lost_ring"] += block.unread
         self._sockets |= block.sockets
         changed = {change.tid for change in (*block.execs, *block.comms, *block.folders, *block.roots)}
-        born = tasks.learn({*np.unique(calls.tid).tolist(), *changed}, block.born)
+        born = tasks.learn({*np.unique(calls.tid).tolist(), *changed}, block.born, block.making)
         pids = np.fromiter(map(tasks.pids.__getitem__, calls.tid.tolist()), np.int64, len(calls))
         chunks: list[np.ndarray] = [self._births()]
         comms = self._comms_of(block, born, chunks)

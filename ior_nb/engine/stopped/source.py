@@ -83,6 +83,8 @@ class Block:
     calls: Calls
     born: dict[int, Birth] = field(default_factory=dict)
     """By the new task."""
+    making: list[Birth] = field(default_factory=list)
+    """Tasks that were being made at its end: their number is not known yet, and they may have made calls."""
     ended: list[tuple[int, int]] = field(default_factory=list)
     """(task, when), on the boot clock."""
     execs: list[Change] = field(default_factory=list)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -61,18 +61,26 @@ class Tasks:
         self.begun: list[tuple[int, int]] = []
         self._early: set[int] = set()  # tasks that were met before anybody told of their birth
 
-    def learn(self, tids: set[int], born: Mapping[int, Birth]) -> dict[int, Birth]:
+    def learn(self, tids: set[int], born: Mapping[int, Birth], making: Sequence[Birth] = ()) -> dict[int, Birth]:
         """Get to know tasks: those that made others first, for these have what is theirs.
 
         Args:
             tids: tasks that made calls.
             born: new tasks, as `Block.born`.
+            making: tasks that are being made, as `Block.making`.
 
         Returns:
             Those of `born` that are news: of others (a vfork returns after what its child has done) /proc was asked.
+            With them one that is being made and gone from /proc already, where nobody else can be its maker.
         """
         news = {tid: birth for tid, birth in born.items() if tid not in self._early}
         self._early -= born.keys()
+        if (
+            len(making) == 1
+            and len(gone := [tid for tid in tids - self.pids.keys() - born.keys() if is_gone(tid)]) == 1
+        ):
+            news[gone[0]] = making[0]
+            self._early.add(gone[0])
         for tid, birth in news.items():
             if self.pids.get(tid) is not None and birth.maker != tid:
                 self._forget(tid)  # the number is in use again
@@ -155,6 +163,11 @@ def of_status(tid: int) -> tuple[int, int]:
     """Return process and parent of a task; one that is gone already is taken for a process."""
     status = _status(tid)
     return int(status.get("Tgid", tid)), int(status.get("PPid", 0))
+
+
+def is_gone(tid: int) -> bool:
+    """Tell whether /proc knows nothing of a task any more."""
+    return not _status(tid)
 
 
 def tracer_of(pid: int) -> int:

@@ -131,6 +131,27 @@ def test_calls_that_others_interrupt_are_the_same_calls(
     assert first.calls.path.tolist() == second.calls.path.tolist()
 
 
+@pytest.mark.parametrize(
+    ("words", "birth"),
+    [
+        ("vfork(", Birth(7, False, 1)),
+        ("clone(child_stack=NULL, flags=0x1200000|17", Birth(7, False, 1)),
+        ("clone3({flags=0x3d0f00, exit_signal=0}, 88", Birth(7, True, 1)),
+        ("clone3({flags=0x8000, exit_signal=0}, 88", Birth(7, False, 1, True)),
+        ("cloned(3", None),
+    ],
+)
+def test_who_is_making_a_task_is_told_before_the_call_returns(words: str, birth: Birth | None) -> None:
+    """A child may have made calls, and ended, before the line that says its number."""
+    lines = Lines()
+    block = lines.read((line(7, 0, f"{words} <unfinished ...>") + line(8, 1, "getpid() = 8 <0.000000100>")).encode(), 0)
+
+    assert block.making == ([birth] if birth else [])
+    assert (
+        lines.read(line(7, 2, f"<... {words.partition('(')[0]} resumed>) = 8 <0.000000100>").encode(), 0).making == []
+    )
+
+
 @given(st.lists(st.binary(max_size=200), max_size=20))
 def test_lines_of_anything_are_counted_and_break_nothing(raw: list[bytes]) -> None:
     """What is no line of strace becomes no call that was not made, and is counted."""

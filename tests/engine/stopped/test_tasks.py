@@ -58,6 +58,29 @@ def test_a_birth_that_is_told_late_changes_nothing() -> None:
     assert tasks.comms[GONE] == b"program"
 
 
+def test_a_task_that_is_gone_before_its_birth_is_told_is_of_the_one_maker() -> None:
+    """One call is making a task, one task is unknown to /proc as well: these belong together, whatever comes later."""
+    tasks = Tasks({7: 1})
+    tasks.pids, tasks.comms, tasks.folders = {7: 7}, {7: b"maker"}, {7: b"/home"}
+    news = tasks.learn({7, GONE}, {}, [Birth(7, False, 3)])
+
+    assert news == {GONE: Birth(7, False, 3)}
+    assert tasks.begun == [(GONE, 7)]
+    assert (tasks.comms[GONE], tasks.folders[GONE]) == (b"maker", b"/home")
+    assert tasks.learn({7, GONE}, {GONE: Birth(7, False)}) == {}
+
+
+@pytest.mark.parametrize(("tids", "making"), [({GONE}, 2), ({GONE, GONE + 1}, 1), ({GONE}, 0)])
+def test_nobody_guesses_who_made_a_task(tids: set[int], making: int) -> None:
+    """Where two could be the maker, or two the made, the parent of a task that is gone is not known."""
+    tasks = Tasks({7: 1, 8: 1})
+    tasks.learn({7, 8}, {7: Birth(7, False), 8: Birth(8, False)})
+    news = tasks.learn(tids, {}, [Birth(7 + k, False) for k in range(making)])
+
+    assert news == {}
+    assert {tasks.parents[tid] for tid in tids} == {0}
+
+
 def test_a_long_line_of_forks_is_met() -> None:
     """Thousands of processes, each made by the one before, may be told of at once."""
     tasks = Tasks({7: 1})
