@@ -162,12 +162,14 @@ class Answers:
     def tasks(self, metric: str = "bytes", *, by: str = "task_prefix") -> pd.DataFrame:
         """Return files × tasks of a cluster: a row per file, a column per task; the largest first. "" is none of them.
 
+        So files × hosts, and files × labels, these of any rows.
+
         Args:
             metric: `bytes`, `bytes_read`, `bytes_written`, `calls`, `errors`, `time_ns` or `max_ns`.
-            by: what the columns are: `task_prefix`, `task` or `worker`.
+            by: what the columns are: `task_prefix`, `task`, `worker`, `host` or `label`.
 
         Raises:
-            ConfigError: the rows are not of a cluster; or there is no such metric.
+            ConfigError: the rows are not of a cluster, and `by` is what those alone have; or there is no such metric.
         """
         from ior_nb.result import tables
 

@@ -49,6 +49,19 @@ def test_a_file_without_tasks_among_others_is_nobodys(tmp_path: Path) -> None:
     assert load(tmp_path).filter("bytes=3").tasks().loc["/x"].to_dict() == {"read": 3}
 
 
+@pytest.mark.parametrize("by", ["host", "label"])
+def test_files_by_host_and_by_label_need_no_cluster(tmp_path: Path, by: str) -> None:
+    """Whose calls these were is a column of all rows."""
+    cases: list[tuple[str, list[object], int]] = [("a", ["n1", "n1"], 3), ("b", ["n2", ""], 5)]
+    for name, whose, size in cases:
+        rows = batch(file=["/x", "/y"], bytes=[size, size], syscall=["read"] * 2, time_ns=[1, 1], **{by: whose})
+        pq.write_table(pa.Table.from_batches([record_batch(rows)]), tmp_path / f"{name}.parquet")
+
+    found = load(tmp_path).tasks(by=by)
+
+    assert found.to_dict("index") == {"/x": {"n1": 3, "n2": 5, "": 0}, "/y": {"n1": 3, "n2": 0, "": 5}}
+
+
 def test_rows_without_tasks_say_where_those_come_from(tmp_path: Path) -> None:
     """An empty table would look like an answer."""
     trace = load(_file(tmp_path / "a.parquet", [("/x", 3)]))
