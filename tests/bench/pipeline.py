@@ -10,7 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
+from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.decode import Decoder
+from ior_nb.engine.fields import EVENT
 from ior_nb.engine.intake import Intake
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
@@ -25,6 +29,7 @@ ROWS = 6_500  # in a frame, which is a mebibyte at most
 AT_ONCE = 8  # of them, with their names, are in the 10 MiB that the pump reads when they wait
 SLICE = AT_ONCE * ROWS  # rows made at a time, which is not measured; memory is as near as that of a socket just read
 PREADS = 3_000_000
+FILES_IN_MAP = 65_536
 
 
 def measure(quick: bool) -> list[Row]:
@@ -43,12 +48,13 @@ class _Pipeline:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.engine = FakeEngine()
+        self._answers: list[Frame] = []
         self.session = TracerSession(engine=self.engine)
         self.session.set(self.session.parse(FILTER))
         self.window = trace(pid=1, keep_rows=False, session=self.session)
         self.window.__enter__()
         self.window._stretch._t0 = 0  # the generator's clock begins anywhere
-        self.intake = Intake(Decoder(), 0, lambda: None)
+        self.intake = Intake(Decoder(), 0, lambda: self._answers.append(Frame.ALIVE))
         self.intake.begin(self.engine.emit, quiet=False)
         if folder is not None:
             self.session.recorder().start(folder / "rows.parquet", block=True)
@@ -58,12 +64,22 @@ class _Pipeline:
         sent = [pair for frame in frames for pair in frame.sent()]
         for at in range(0, len(sent), 2 * AT_ONCE):
             self.intake.receive(sent[at : at + 2 * AT_ONCE])
+            if self._answers:
+                self.intake.receive([(self._answers.pop(), _alive(sent[at + 2 * AT_ONCE - 1 :: -1]))])
         self.intake.settle()
 
     def close(self) -> None:
         """End the trace and the recording."""
         self.window.end()
         self.session.close()
+
+
+def _alive(sent: list[tuple[Frame, bytes]]) -> bytes:
+    """Return what a collector answers whose map of files is full: the last ones; and all names of threads."""
+    files = next(np.frombuffer(payload, EVENT)["file"] for kind, payload in sent if kind is Frame.EVENTS)
+    last = int(files.max())
+    alive = np.arange(max(last - FILES_IN_MAP, 0) + 1, last + 1)
+    return np.concatenate([[len(alive)], alive, np.arange(1, 1 << 10)]).astype("<u4").tobytes()
 
 
 def _pipeline(rows: int, *, record: bool) -> list[Row]:
