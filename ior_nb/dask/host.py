@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from distributed import Nanny, Status
 
-from ior_nb.dask import clocks, places
+from ior_nb.dask import clocks
 from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
-from ior_nb.dask.places import machine, place, recorded, spools
+from ior_nb.dask.places import Key, file_name, machine, place, recorded, spools
 from ior_nb.dask.spans import ENDING, Noted, read
 from ior_nb.dask.stamp import stamp
 from ior_nb.errors import IorError, SourceUnavailable
@@ -114,6 +114,8 @@ class Report:
     """What came of a host."""
 
     host: str
+    place: str
+    """Where its processes are; see `places.place`."""
     pid: int
     """The process the collector was begun in."""
     problem: str = ""
@@ -144,6 +146,11 @@ class Report:
     last: Shown | None = field(default=None, repr=False)
     """What it showed in the end."""
 
+    @property
+    def key(self) -> Key:
+        """Which collector it is of."""
+        return self.place, self.pid
+
     def line(self) -> str:
         """Return it in a line; raw."""
         if self.problem:
@@ -165,9 +172,8 @@ class _Host:
         self.clock = Difference()
         self.problem = ""
         self.shared = Path(order.folder, order.token).exists() and os.access(order.folder, os.W_OK | os.X_OK)
-        name = f"{places.name()}-{os.getpid()}.parquet"
         folder = Path(order.folder) if self.shared else recorded(order.run)
-        self.target = folder / name
+        self.target = folder / file_name(order.pids)
         self.session = TracerSession()
         self.window: Window | None = None
         self.ending: asyncio.Task[Report] | None = None
@@ -211,6 +217,7 @@ class _Host:
         """What can be told now."""
         return Report(
             host=platform.node(),
+            place=place(),
             pid=os.getpid(),
             problem=self.problem,
             engine=self.session.engine_name,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import platform
 import time
 import uuid
 import warnings
@@ -19,7 +18,7 @@ from ior_nb.dask import clocks, host
 from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
 from ior_nb.dask.host import Found, Order, Report
-from ior_nb.dask.places import machine
+from ior_nb.dask.places import Key, called, here, machine
 from ior_nb.dask.plugins import Late, Tasks
 from ior_nb.errors import ConfigError, IorError, IorWarning, RecordingError, SourceUnavailable
 from ior_nb.result.load import load, total
@@ -50,10 +49,6 @@ _LEFT: Final = "its tracing process left before the trace ended, and what any wo
 _UNLABELLED: Final = "its rows do not have the labels of the client"
 _USER: Final = 3
 """The frame of whoever has the block: beyond that of `own`, which marks the work as ours."""
-
-
-Key = tuple[str, int]
-"""A collector: its host, and the process it was begun in."""
 
 
 class Wanted(TypedDict, total=False):
@@ -102,7 +97,8 @@ class Run:
         run = uuid.uuid4().hex
         self._order = Order(run=run, folder=str(self.folder), token=f".ior-nb-{run}", engine=engine, wanted=request)
         self._filter = planned.filter
-        self._leaders: dict[tuple[str, int], str] = {}
+        self._leaders: dict[Key, str] = {}
+        """Collectors that were begun with the trace, and the address of the process."""
         self._ended: dict[Key, Report] = {}
         self._running = False
         self._views: list[Cluster] = []
@@ -136,7 +132,11 @@ class Run:
             raise ConfigError("the cluster has no workers: wait for them (client.wait_for_workers) before it is traced")
         answers = client.run(host.find, workers=servers, on_error="return")
         found = {address: one for address, one in answers.items() if isinstance(one, Found)}
-        broken = [Report(host=a, pid=0, problem=_told(one)) for a, one in answers.items() if not isinstance(one, Found)]
+        broken = [
+            Report(host=a, place=a, pid=0, problem=_told(one))
+            for a, one in answers.items()
+            if not isinstance(one, Found)
+        ]
         places = _places(found)
         pids = {place: tuple({one.pid: None for _, one in there}) for place, there in places.items()}
         self._order = replace(self._order, pids=pids)
@@ -166,7 +166,7 @@ class Run:
             for place, (address, one) in turn.items():
                 answer = answers.get(address)
                 if not isinstance(answer, Report):
-                    answer = Report(host=one.host, pid=one.pid, problem=_told(answer))
+                    answer = Report(host=one.host, place=place, pid=one.pid, problem=_told(answer))
                 if not answer.problem:
                     left[place] = []
                     self._leaders[place, one.pid] = address
@@ -188,7 +188,7 @@ class Run:
                 warnings.warn(report.line(), IorWarning, stacklevel=_USER)
 
     def _end(self) -> None:
-        begun = {(r.host, r.pid): r for r in self.hosts}
+        begun = {report.key: report for report in self.hosts}
         self._ended = {key: report for key, report in begun.items() if report.problem}
         above, why = Above(), "the client was closed before the block ended"
         try:
@@ -204,13 +204,14 @@ class Run:
             replace(report, notes=(*report.notes, _UNKNOWN)) if late and not _is_here(report) else report
             for report in (*self._ended.values(), *unended)
         )
+        later = [report.key for report in self.hosts]
         for view in self._views:
-            view.end({self._called(one.host, one.pid): one.last for one in self.hosts if one.last is not None})
+            view.end({called(one.key, self._leaders, later): one.last for one in self.hosts if one.last is not None})
 
     def _asked(self, above: Above, begun: Mapping[Key, Report]) -> str:
         """Have all hosts end their traces; return why one did not that had to."""
         ended, deadline, why = self._ended, time.monotonic() + _PATIENCE_S, "it did not answer"
-        leaders = {address: (_host_of(place), pid) for (place, pid), address in self._leaders.items()}
+        leaders = {address: key for key, address in self._leaders.items()}
         while True:
             last, known = time.monotonic() > deadline, self._servers()
             silent = set(self._on_scheduler(clocks.unreached(self._leading())))
@@ -222,7 +223,7 @@ class Run:
             answers = self._client.run(host.end, self._order.run, above, workers=servers, on_error="return")
             for address, answer in answers.items():
                 if isinstance(answer, Report):
-                    ended[answer.host, answer.pid] = self._taken(answer, address, bool(above))
+                    ended[answer.key] = self._taken(answer, address, bool(above))
                 elif answer is not None and address in leaders:
                     why = _told(answer)
             notes = self._told_before(bool(above))  # a host may have left while it was asked
@@ -235,7 +236,7 @@ class Run:
 
     def _leading(self) -> list[str]:
         """Return the addresses at which collectors were begun that have not ended."""
-        return [a for (place, pid), a in self._leaders.items() if (_host_of(place), pid) not in self._ended]
+        return [address for key, address in self._leaders.items() if key not in self._ended]
 
     def _told_before(self, labelled: bool) -> dict[str, list[str]]:
         """Take what hosts that left in the middle have told; return what is to be noted of hosts."""
@@ -245,8 +246,8 @@ class Run:
             told = pickle.loads(message)  # from our own hosts, as all that Dask brings
             if not isinstance(told, Report):
                 notes.setdefault(told[0], []).append(told[1])
-            elif (key := (told.host, told.pid)) not in self._ended:  # its answer may have come as well
-                self._ended[key] = self._taken(told, "", labelled)
+            elif told.key not in self._ended:  # its answer may have come as well
+                self._ended[told.key] = self._taken(told, "", labelled)
         return notes
 
     def _taken(self, report: Report, address: str, labelled: bool) -> Report:
@@ -352,11 +353,7 @@ class Run:
 
     def _names(self) -> dict[str, str]:
         """Return what each collector is called, by the address of the process it was begun in."""
-        return {address: self._called(_host_of(where), pid) for (where, pid), address in self._leaders.items()}
-
-    def _called(self, host: str, pid: int) -> str:
-        """Return what a collector is called: its host, and its process as well where that has several."""
-        return f"{host}-{pid}" if sum(_host_of(where) == host for where, _ in self._leaders) > 1 else host
+        return {address: called(key, self._leaders) for key, address in self._leaders.items()}
 
     @property
     def accounting(self) -> Accounting:
@@ -366,7 +363,11 @@ class Run:
     @property
     def problems(self) -> dict[str, str]:
         """What went wrong, by host."""
-        return {report.host: report.problem for report in self.hosts if report.problem}
+        found: dict[str, dict[str, None]] = {}
+        for report in self.hosts:
+            if report.problem:
+                found.setdefault(report.host, {})[report.problem] = None
+        return {host: "; ".join(problems) for host, problems in found.items()}
 
     def lines(self) -> list[str]:
         """Return a line for each host and one for all, safe for a terminal."""
@@ -432,11 +433,7 @@ def _of_users(there: Sequence[tuple[str, Found]]) -> list[tuple[str, Found]]:
 
 def _is_here(report: Report) -> bool:
     """Whether the collector was begun in this process, whose labels are known to it as they come."""
-    return (report.host, report.pid) == (platform.node(), os.getpid())
-
-
-def _host_of(place: str) -> str:
-    return place.rsplit(" ", 2)[0]
+    return report.key == here()
 
 
 def _told(error: object) -> str:

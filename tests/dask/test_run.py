@@ -260,7 +260,10 @@ def test_a_host_whose_process_is_gone_is_told_and_not_waited_for(
     monkeypatch.setattr(clocks, "_REACH_S", 0.2)
     run = ior_nb.dask.trace(client, tmp_path, engine="demo").__enter__()
     run._leaders["ghost boot pids", 1] = "tcp://127.0.0.1:1"  # where nobody listens
-    run.hosts = (*run.hosts, replace(run.hosts[0], host="ghost", pid=1, spools="/dev/shm/of-the-ghost"))
+    run.hosts = (
+        *run.hosts,
+        replace(run.hosts[0], host="ghost", place="ghost boot pids", pid=1, spools="/dev/shm/of-the-ghost"),
+    )
     with pytest.warns(IorWarning, match="ghost"):
         run.__exit__(None, None, None)
 
