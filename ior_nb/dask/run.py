@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 from ior_nb.dask import clocks, host
 from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
-from ior_nb.dask.host import Found, Order, Report
 from ior_nb.dask.places import Key, called, here, machine
 from ior_nb.dask.plugins import Late, Tasks
+from ior_nb.dask.told import Found, Order, Report, topic
 from ior_nb.errors import ConfigError, IorError, IorWarning, RecordingError, SourceUnavailable
 from ior_nb.result.load import load, total
 from ior_nb.result.sql import Asked, answered
@@ -242,7 +242,7 @@ class Run:
         """Take what hosts that left in the middle have told; return what is to be noted of hosts."""
         client: Any = self._client
         notes: dict[str, list[str]] = {}
-        for _, message in client.get_events(host.topic(self._order.run)) or ():
+        for _, message in client.get_events(topic(self._order.run)) or ():
             told = pickle.loads(message)  # from our own hosts, as all that Dask brings
             if not isinstance(told, Report):
                 notes.setdefault(told[0], []).append(told[1])
