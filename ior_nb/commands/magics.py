@@ -45,10 +45,10 @@ def _cell_parser() -> Parser:
 class IorMagics(Magics):
     """The magics of one shell."""
 
-    def __init__(self, shell: Any, session: TracerSession | None = None) -> None:
+    def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._shell: Any = shell
-        self.verbs = Verbs(shell, session or default_session(), self._bind)
+        self.verbs = Verbs(shell, default_session(), self._bind)
         self._cells: list[Cell | None] = []  # a stack: a cell may run another
         self.hooks: tuple[Any, Any] = (None, None)
 

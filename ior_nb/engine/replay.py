@@ -269,11 +269,10 @@ class StandIn(ReplayEngine):
     Args:
         path: a recording, a pattern, a folder; from the last file it goes on with the first.
         reason: why there is nothing better.
-        clock: now on the boot clock, ns.
     """
 
-    def __init__(self, path: str | Path, reason: str, *, clock: Callable[[], int] = boot_clock) -> None:
-        super().__init__(path, 1.0, clock=clock)
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(path, 1.0)
         self._reason = brief(reason, 160)
         self._found: list[Recording] = []
         self._turn = 0
