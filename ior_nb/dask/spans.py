@@ -48,18 +48,20 @@ class Spool:
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        text, begun = json.dumps(about).encode()[:_MISSED], path.with_suffix(".begun")
+        fd = os.open(begun, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(fd, 0, _STEP)  # a store to memory that the disk has no room for ends the process
             self._map = mmap.mmap(fd, _STEP)
             self._map[:] = bytes(_STEP)  # or each new page of it would be a fault of a task
+            self._map[: len(text)] = text
+            begun.rename(path)  # so that what is read says whose it is
         except BaseException:
             os.close(fd)
+            begun.unlink(missing_ok=True)
             raise
         self._fd = fd
         self._size, self._next, self._missed = _STEP, _HEAD, 0
-        text = json.dumps(about).encode()[:_MISSED]
-        self._map[: len(text)] = text
 
     def begin(self, tid: int, task: str, *, at: int | None = None) -> int:
         """Note the begin of a task; return where, for `end`. 0 where there is no room."""

@@ -81,6 +81,22 @@ def test_tasks_without_room_are_counted(tmp_path: Path, spool: Spool, monkeypatc
     assert noted.tasks + noted.missed == 20_000
 
 
+def test_a_file_there_is_no_room_for_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker whose memory is full says so, and what the others have noted can be read."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    other = Spool(tmp_path / "b.spans", ABOUT)
+    other.end(other.begin(11, "done", at=100), at=200)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        Spool(tmp_path / "a.spans", ABOUT)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["b.spans"]
+    assert _task(_read(tmp_path), 11, 150) == "done"
+
+
 def test_threads_note_themselves(tmp_path: Path, spool: Spool) -> None:
     """The dictionary of the running tasks is what it was for everybody else, and the one from before too."""
     before: dict[int, object] = {}
