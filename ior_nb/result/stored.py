@@ -170,9 +170,12 @@ def foreign_types(rows: Rows) -> dict[str, pa.DataType]:
 
 
 def _agreed(recordings: Sequence[Recording]) -> tuple[dict[str, pa.DataType], dict[int, set[str]], list[str]]:
-    """Return the types of foreign columns that hold the values of all recordings, and which hold those of some alone.
+    """Return what becomes of columns that are not ours where recordings are put together.
 
     A column has the type it has in the first recording, or a wider one; where it is something else it is null.
+
+    Returns:
+        The types; by the number of a recording the columns that are null in it; and which and why, in words.
     """
     import pyarrow as pa
 
