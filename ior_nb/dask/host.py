@@ -19,14 +19,15 @@ from distributed import Nanny, Status
 from ior_nb.dask import clocks
 from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
+from ior_nb.dask.leading import Leading, Turn, begun_at, still_there, turn
 from ior_nb.dask.places import file_name, machine, place, recorded, spools
 from ior_nb.dask.spans import ENDING, Noted, read
 from ior_nb.dask.stamp import stamp
-from ior_nb.dask.told import LATE, TASKS, Found, Order, Report, Shown, topic
+from ior_nb.dask.told import LATE, TASKS, Found, Order, Report, Shown, Successor, topic
 from ior_nb.errors import IorError, SourceUnavailable
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, own
-from ior_nb.runtime.clock import moment
+from ior_nb.runtime.clock import boot_clock, moment
 from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
 from ior_nb.session.choice import Choice, best, made
 from ior_nb.session.hosts import Asked
@@ -67,7 +68,12 @@ class _Host:
         self.target = folder / file_name(order.pids)
         self.session = TracerSession()
         self.window: Window | None = None
+        self.leading: Leading | None = None
+        self.beginning: asyncio.Task[None] | None = None
         self.ending: asyncio.Task[Report] | None = None
+        self.after = self.late_ns = 0
+        self._since = boot_clock()
+        self._last: Shown | None = None
         self._watch: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -116,6 +122,8 @@ class _Host:
             shared=self.shared,
             spools=str(spools(self.order.run)),
             notes=self.trace.notes if self.window is not None else (),
+            after=self.after,
+            late_ns=self.late_ns,
         )
 
     @property
@@ -149,22 +157,31 @@ class _Host:
             ahead_ns=now.wall - now.boot + self.clock.offset_ns,
         )
 
-    def end(self, clock: Difference, above: Above) -> Report:
-        """End the trace, and give its rows their tasks."""
+    def stop(self) -> None:
+        """End the trace; what is in the way stands in `problem`."""
         if self.window is None:
-            return self.report
+            return
         run = self.session.running
         try:
             self.window.end()
-            last = self._sums(run, self.trace.accounting) if run is not None else None
-            noted = read(sorted(spools(self.order.run).glob(f"*{ENDING}")))
-            return replace(self._stamped(noted, clock, above), last=last)
+            self._last = self._sums(run, self.trace.accounting) if run is not None else None
         except (IorError, OSError) as error:
             self.problem = f"the trace ended badly: {error}"
-            return replace(self.report, accounting=self.trace.accounting)
+
+    def end(self, clock: Difference, above: Above) -> Report:
+        """Give the rows of a trace that was stopped their tasks."""
+        if self.window is None:
+            return self.report
+        try:
+            if not self.problem:
+                noted = read(sorted(spools(self.order.run).glob(f"*{ENDING}")), since=self._since if self.after else 0)
+                return replace(self._stamped(noted, clock, above), last=self._last)
+        except (IorError, OSError) as error:
+            self.problem = f"the trace ended badly: {error}"
         finally:
             with contextlib.suppress(IorError):
                 self.session.close()
+        return replace(self.report, accounting=self.trace.accounting)
 
     def _stamped(self, noted: Noted, clock: Difference, above: Above) -> Report:
         trace = self.trace
@@ -197,8 +214,16 @@ class _Host:
 
 _hosts: dict[str, _Host] = {}
 """Those of this process, by the run."""
-_servers: dict[str, set[str]] = {}
-"""The nannies of this process, and its workers without one, by the run."""
+_servers: dict[str, dict[str, Any]] = {}
+"""The nannies of this process, and its workers without one, by the run and by their addresses."""
+_following: dict[str, asyncio.Task[None]] = {}
+"""What waits to go on with the trace of another process, by the run."""
+
+
+def _open_one(run: str, server: Any) -> Any:
+    """Return what of this process still speaks with the scheduler: this server, or another one."""
+    known = [server, *_servers.get(run, {}).values()]
+    return next((one for one in known if one.status not in _GOES), server)
 
 
 # ---- what the client asks for. Each runs on the event loop of a nanny or a worker, which must not wait
@@ -215,27 +240,76 @@ async def begin(order: Order, dask_worker: Any) -> Report | None:
     pids = order.pids.get(place(), ())
     if os.getpid() not in pids or order.run in _hosts:
         return None
-    report = await _begin(order, pids, dask_worker)
+    _unfollow(order.run)
+    leading = None
+    with contextlib.suppress(OSError):  # without the name nobody goes on when this process leaves
+        leading = Leading(order.run)
+    report = await _begin(order, pids, dask_worker, leading)
     if report.problem:
         del _hosts[order.run]  # it has been told, and another process of this host may try
+        _follow(order, dask_worker)
     return report
 
 
 async def join(order: Order, server: Any) -> None:
-    """A nanny, or a worker without one, is here. If it has come later, trace it too, unless that is done already."""
-    _servers.setdefault(order.run, set()).add(server.address)
-    if order.run in _hosts or os.getpid() in order.pids.get(place(), ()):
+    """A nanny, or a worker without one, is here.
+
+    If it has come later, trace it too, unless that is done already. If it was there, another process traces it: go on
+    when that one leaves.
+    """
+    _servers.setdefault(order.run, {})[server.address] = server
+    if order.run in _hosts:
         return
-    await _begin(order, (os.getpid(),), server)
+    if os.getpid() in order.pids.get(place(), ()):
+        _follow(order, server)
+    else:
+        await _begin(order, (os.getpid(),), server)
 
 
-async def _begin(order: Order, pids: Sequence[int], server: Any) -> Report:
+def _follow(order: Order, server: Any) -> None:
+    if order.run not in _following:
+        _following[order.run] = asyncio.create_task(_go_on(order, server))
+
+
+def _unfollow(run: str) -> None:
+    """Leave the trace of another process to others."""
+    if (task := _following.pop(run, None)) is not None and run not in _hosts:
+        task.cancel()
+
+
+async def _go_on(order: Order, server: Any) -> None:
+    """Trace this place when the process has left that did, and this is the next."""
+    known = begun_at(order.pids[place()])
+    mine = await turn(order.run)
+    report = await _begin(order, still_there(known), server, mine.leading, mine)
+    server = _open_one(order.run, server)
+    if report.problem:
+        del _hosts[order.run]
+        why = f"process {os.getpid()} could not go on with its trace: {report.problem}"
+        await tell(server, order.run, (platform.node(), why))
+    else:
+        await tell(server, order.run, Successor(server.address, report))
+
+
+async def _begin(
+    order: Order, pids: Sequence[int], server: Any, leading: Leading | None = None, mine: Turn | None = None
+) -> Report:
     host = _hosts[order.run] = own.ours(_Host)(order, pids)
-    host.clock = await clocks.to_scheduler(server, order.run)
-    await asyncio.to_thread(own.ours(host.begin))
-    if not host.problem:
+    host.leading = leading
+    host.beginning = asyncio.create_task(_started(host, server, mine))
+    await asyncio.shield(host.beginning)
+    if leading is not None:
+        leading.give_up() if host.problem else leading.begun()
+    if not host.problem and host.ending is None:
         host.watch(server)
     return host.report
+
+
+async def _started(host: _Host, server: Any, mine: Turn | None) -> None:
+    asked = clocks.to_scheduler(server, host.order.run)
+    host.clock, _ = await asyncio.gather(asked, asyncio.to_thread(own.ours(host.begin)))
+    if mine is not None:
+        host.after, host.late_ns = mine.after, boot_clock() - mine.since
 
 
 async def leave(run: str, server: Any) -> None:
@@ -243,15 +317,21 @@ async def leave(run: str, server: Any) -> None:
 
     The client is told also where it has asked: an answer is lost when its server closes.
     """
-    here = _servers.get(run, set())
-    here.discard(server.address)
+    here = _servers.get(run, {})
+    here.pop(server.address, None)
     if here:
         return
     _servers.pop(run, None)
+    _unfollow(run)
+    leading = _hosts[run].leading if run in _hosts else None
+    is_followed = leading is not None and leading.is_followed
     report = await end(run, Above(), server, left=True)
     _hosts.pop(run, None)
+    if leading is not None:
+        leading.give_up()
     if report is not None and server.status in _GOES:
-        shutil.rmtree(spools(run), ignore_errors=True)  # the client cannot reach this host any more
+        if not is_followed:
+            shutil.rmtree(spools(run), ignore_errors=True)  # the client cannot reach this host any more
         await tell(server, run, replace(report, last=None))
 
 
@@ -260,6 +340,7 @@ async def _watch(order: Order, server: Any) -> None:
     gone = 0
     while gone < _LOOKS:
         await asyncio.sleep(_LOOK_S)
+        server = _open_one(order.run, server)
         gone = 0 if await clocks.client_is_there(server, order.run) else gone + 1
     report = await end(order.run, Above(), server)
     for remove, name in (("unregister_nanny_plugin", LATE), ("unregister_worker_plugin", TASKS)):
@@ -272,8 +353,8 @@ async def _watch(order: Order, server: Any) -> None:
         _LOG.warning("The client of a trace is gone, so that has ended. %s; it is in %s", report.line(), report.path)
 
 
-async def tell(server: Any, run: str, what: Report | tuple[str, str]) -> None:
-    """Tell the client, in the end, what became of this host, or what is to be noted of one."""
+async def tell(server: Any, run: str, what: Report | Successor | tuple[str, str]) -> None:
+    """Tell the client what became of this host, that another process has gone on, or what is to be noted of one."""
     with contextlib.suppress(Exception):  # the scheduler is gone, and with it whoever could read that
         await server.scheduler.log_event(topic=topic(run), msg=pickle.dumps(what))
 
@@ -289,6 +370,7 @@ async def shown(run: str, asked: Asked, dask_worker: Any) -> Shown | None:
 async def end(run: str, above: Above, dask_worker: Any, *, left: bool = False) -> Report | None:
     """End the trace of this process, whose rows stand below these labels; who asks later is given the same report."""
     if (host := _hosts.get(run)) is None:
+        _unfollow(run)
         return None
     if host.ending is None:
         host.unwatch()
@@ -297,7 +379,12 @@ async def end(run: str, above: Above, dask_worker: Any, *, left: bool = False) -
 
 
 async def _end(host: _Host, above: Above, server: Any, left: bool) -> Report:
+    if host.beginning is not None:
+        await asyncio.wait([host.beginning])
     clock = await clocks.to_scheduler(server, host.order.run)
+    await asyncio.to_thread(own.ours(host.stop))
+    if left and host.leading is not None and server.status in _GOES:
+        host.leading.give_up()
     return replace(await asyncio.to_thread(own.ours(host.end), clock, above), left=left)
 
 
@@ -312,7 +399,9 @@ def piece(path: str, begin: int) -> bytes:
 @own.ours
 def clean(run: str, kept: Collection[str]) -> None:
     """Remove what lay on this host for the time of the trace, but for folders with recordings that nobody has."""
-    _hosts.pop(run, None)
+    host = _hosts.pop(run, None)
+    if host is not None and host.leading is not None:
+        host.leading.give_up()
     shutil.rmtree(spools(run), ignore_errors=True)
     folder = recorded(run)
     if str(folder) not in kept:

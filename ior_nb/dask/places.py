@@ -13,7 +13,7 @@ from typing import Final
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import boot_id
 
-__all__ = ["Key", "called", "file_name", "here", "machine", "place", "recorded", "spools"]
+__all__ = ["Key", "called", "file_name", "here", "machine", "mark", "place", "recorded", "spools"]
 
 Key = tuple[str, int]
 """A collector: its place, and the process it was begun in. Hosts may have one name, and containers the same numbers."""
@@ -43,7 +43,7 @@ def _host_of(place: str) -> str:
     return place.rsplit(" ", 2)[0]
 
 
-def _mark(place: str) -> str:
+def mark(place: str) -> str:
     """Return some letters that tell a place from others of the same name."""
     return blake2b(place.encode(errors="backslashreplace"), digest_size=4).hexdigest()
 
@@ -60,7 +60,7 @@ def called(one: Key, first: Collection[Key], later: Collection[Key] = ()) -> str
     alike = {other for other in (*first, *(() if one in first else later)) if _host_of(other[0]) == host} - {one}
     if not alike:
         return host
-    return f"{host}-{pid}" + (f"-{_mark(one[0])}" if any(number == pid for _, number in alike) else "")
+    return f"{host}-{pid}" + (f"-{mark(one[0])}" if any(number == pid for _, number in alike) else "")
 
 
 def file_name(known: Collection[str]) -> str:
@@ -71,7 +71,7 @@ def file_name(known: Collection[str]) -> str:
             who else has come since, its own name says more.
     """
     alone = [one for one in known if _host_of(one) == platform.node()] == [place()]
-    return f"{_name()}-{os.getpid()}{'' if alone else f'-{_mark(place())}'}.parquet"
+    return f"{_name()}-{os.getpid()}{'' if alone else f'-{mark(place())}'}.parquet"
 
 
 def _name() -> str:
@@ -82,9 +82,9 @@ def _name() -> str:
 def spools(run: str) -> Path:
     """Return the folder where the workers of this place note their tasks."""
     base = _SHARED if os.access(_SHARED, os.W_OK) else Path(tempfile.gettempdir())
-    return base / f"ior-nb-{run}-{_name()}-{_mark(place())}"
+    return base / f"ior-nb-{run}-{_name()}-{mark(place())}"
 
 
 def recorded(run: str) -> Path:
     """Return the folder for recordings of a place that does not have that of the client."""
-    return Path(tempfile.gettempdir()) / f"ior-nb-{run}-{_name()}-{_mark(place())}-recorded"
+    return Path(tempfile.gettempdir()) / f"ior-nb-{run}-{_name()}-{mark(place())}-recorded"

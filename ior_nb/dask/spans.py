@@ -169,8 +169,13 @@ class Noted:
     """Tasks there was no room to note."""
 
 
-def read(files: Iterable[Path]) -> Noted:
-    """Return what the workers of a host have noted so far. Tasks that still run have no end."""
+def read(files: Iterable[Path], since: int = 0) -> Noted:
+    """Return what the workers of a host have noted so far. Tasks that still run have no end.
+
+    Args:
+        files: of the workers.
+        since: a time on the boot clock; tasks that had ended then are left out.
+    """
     workers: list[Worker] = []
     found: list[tuple[int, int, int, str]] = []
     unstamped: dict[str, None] = {}
@@ -186,7 +191,9 @@ def read(files: Iterable[Path]) -> Noted:
             if not size:
                 break
             name = data[at + _RECORD.size : at + size].rstrip(b"\0").decode("utf-8", "backslashreplace")
-            if tid:
+            if begin < since and (end < since if end else not tid):
+                pass
+            elif tid:
                 found.append((tid, begin, end or FOR_EVER, f"{number} {name}"))
             else:
                 unstamped[name] = None

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from ior_nb.dask.places import Key
+from ior_nb.errors import IorError
 from ior_nb.runtime import Accounting
-from ior_nb.runtime.text import show_count
+from ior_nb.runtime.text import show_count, show_ns
 from ior_nb.session.plan import Request
 
-__all__ = ["LATE", "TASKS", "Found", "Order", "Report", "Shown", "topic"]
+__all__ = [
+    "LATE",
+    "TASKS",
+    "Found",
+    "Order",
+    "Report",
+    "Shown",
+    "Successor",
+    "by_place",
+    "of_users",
+    "topic",
+    "words_of",
+]
 
 LATE: Final = "ior-nb-late-"
 TASKS: Final = "ior-nb-tasks-"
@@ -97,6 +110,10 @@ class Report:
     """Tasks nobody had room to note."""
     clock_error_ns: int = -1
     notes: tuple[str, ...] = ()
+    after: int = 0
+    """The process that traced before this one and has left; 0 for none."""
+    late_ns: int = 0
+    """How long nobody traced then."""
     left: bool = False
     """Whether it went before the client had it end its trace."""
     spools: str = ""
@@ -120,3 +137,39 @@ class Report:
         if self.missed:
             parts.append(f"{show_count(self.missed, 'task')} there was no room to note")
         return "; ".join([*parts, *self.notes])
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """A collector that goes on where another one's process has left."""
+
+    address: str
+    """Of the process it was begun in."""
+    report: Report
+
+    def line(self) -> str:
+        """Return what there is to say of it."""
+        return f"process {self.report.pid} went on {show_ns(self.report.late_ns)} later"
+
+
+def by_place(found: Mapping[str, Found]) -> dict[str, list[tuple[str, Found]]]:
+    """Return the processes that one collector can trace, with their addresses; those with nannies first."""
+    places: dict[str, list[tuple[str, Found]]] = {}
+    for address, one in sorted(found.items(), key=lambda known: not known[1].nanny):
+        places.setdefault(one.place, []).append((address, one))
+    return places
+
+
+def of_users(there: Sequence[tuple[str, Found]]) -> list[tuple[str, Found]]:
+    """Return the first process of each user: one may trace where another may not."""
+    users: dict[int, tuple[str, Found]] = {}
+    for address, one in there:
+        users.setdefault(one.user, (address, one))
+    return list(users.values())
+
+
+def words_of(error: object) -> str:
+    """Return what went wrong in words: of ours what they say, of others what they are as well."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"ior-nb is not installed there ({error})"
+    return str(error) if isinstance(error, IorError) else f"{type(error).__name__}: {error}"

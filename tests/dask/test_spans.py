@@ -124,6 +124,20 @@ def test_two_traces_note_the_same_tasks(tmp_path: Path, spool: Spool) -> None:
     assert [read([tmp_path / f"{name}.spans"]).tasks for name in "ab"] == [2, 1]
 
 
+def test_tasks_of_before_are_left_out(tmp_path: Path, spool: Spool) -> None:
+    """Who goes on with a trace has those that ended since, and those that run."""
+    spool.end(spool.begin(7, "before", at=10), at=20)
+    spool.end(spool.begin(7, "over the change", at=21), at=40)
+    spool.begin(8, "still", at=11)
+    spool.begin(0, "on the loop", at=12)
+    spool.begin(0, "later", at=41)
+    noted = read(tmp_path.glob("*"), since=30)
+
+    assert noted.tasks == 2
+    assert noted.unstamped == ("later",)
+    assert [_task(noted, tid, at) for tid, at in ((7, 15), (7, 35), (8, 35))] == ["", "over the change", "still"]
+
+
 def test_a_task_without_a_thread_is_named(tmp_path: Path, spool: Spool) -> None:
     """What ran on the event loop has a name, and no rows."""
     spool.begin(0, "async-task-1")
