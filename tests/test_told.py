@@ -193,7 +193,7 @@ TRACE_PARTS: Final = set(  # for the session and for other modules: they show no
     "accounting add annotated asked batch batches began caveats cells counters duration_s ended engine finish finished "
     "here home host leave_rows name notes options origin pages recorded_cells recording recording_error records_cells "
     "counts_only records_command returncode rows rows_let_go scope sources stand_for started_at texts title "
-    "unfilled window".split()
+    "unfilled window keeps_rows".split()
 )
 
 

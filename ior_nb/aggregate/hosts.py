@@ -23,7 +23,12 @@ class Hosts:
         self._groups = ByText("host")
 
     def of(self, batch: EventBatch, rows: Which = slice(None)) -> list[tuple[int, Which]]:
-        """Return each host of a batch, or of some of its rows, nearly always one, and which of these are of it."""
+        """Return the hosts of rows, nearly always one, each with its rows: their numbers among these, or all of them.
+
+        Args:
+            batch: the rows.
+            rows: those of them that are meant.
+        """
         codes = batch["host"]
         codes = codes if is_one_value(codes) else codes[rows]
         if is_one_value(codes) or not (codes != codes[:1]).any():

@@ -88,7 +88,7 @@ class Processes:
         return self._hosts.names(known)[np.searchsorted(self._first, lives, side="right") - 1]
 
     def unsure(self) -> np.ndarray:
-        """Return of which processes nothing tells that the rows of all recordings are of the same."""
+        """Return which processes may be several: rows of several recordings, and nothing tells that they are of one."""
         of_hosts = zip(self._ids.values(), self._first.tolist(), strict=False)
         found = [pairs(ids.unsure[:, 0], ids.unsure[:, 1] + first) for ids, first in of_hosts]
         return np.isin(np.concatenate(self._keys), np.concatenate([self._keys[0], *found]))
@@ -216,7 +216,15 @@ def _anew(parent: np.ndarray, begins: np.ndarray, goes_on: np.ndarray) -> np.nda
 
 
 def _compared(rows: list[np.ndarray], sources: Mapping[int, Source]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return of ids that recordings had at once whose second and later lives begin when, and which are guesses."""
+    """Tell lives apart of ids that several recordings had at the same time, by what each of these knows.
+
+    Args:
+        rows: those of these ids, columns as `found` has them.
+        sources: the recordings by number.
+
+    Returns:
+        Id and begin of each second or later life; and id and number of lives that are guesses, shape (n, 2).
+    """
     order = np.lexsort((rows[1], rows[6], rows[0]))
     pid, time, end, parent, begins, before, number = (column[order] for column in rows)
     goes_on = before[1:] & np.isin(number[1:], [at for at, source in sources.items() if source.boot])

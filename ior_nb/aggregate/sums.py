@@ -152,7 +152,13 @@ class Measures:
 
 
 def measured(measures: Measures, which: np.ndarray, *, recorded: bool = False) -> Columns:
-    """Return the measures of groups; with `recorded` where missing calls go to the groups of rows."""
+    """Return the measures of groups.
+
+    Args:
+        measures: of all groups.
+        which: numbers of those that are wanted.
+        recorded: say in a column how many calls are rows, in tables whose groups are given calls that are none.
+    """
     columns = measures.columns(which)
     calls = columns.pop("calls")
     return {"calls": calls, **({"recorded": calls} if recorded else {}), **columns}

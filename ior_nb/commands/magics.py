@@ -25,6 +25,7 @@ from ior_nb.result.trace import Trace
 from ior_nb.runtime import own
 from ior_nb.runtime.stacks import cell_files
 from ior_nb.session import notebook
+from ior_nb.session.celltimes import Cell
 from ior_nb.session.session import TracerSession, default_session
 from ior_nb.session.tracing import trace
 from ior_nb.session.window import Window
@@ -44,11 +45,11 @@ def _cell_parser() -> Parser:
 class IorMagics(Magics):
     """The magics of one shell."""
 
-    def __init__(self, shell: Any, session: TracerSession | None = None) -> None:
+    def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._shell: Any = shell
-        self.verbs = Verbs(shell, session or default_session(), self._bind)
-        self._entries: list[list[int] | None] = []  # a stack: a cell may run another
+        self.verbs = Verbs(shell, default_session(), self._bind)
+        self._cells: list[Cell | None] = []  # a stack: a cell may run another
         self.hooks: tuple[Any, Any] = (None, None)
 
     @property
@@ -154,12 +155,12 @@ class IorMagics(Magics):
     def before_cell(self, info: Any = None) -> None:
         """Event `pre_run_cell`: rows from here on carry the cell's number."""
         on = self.session.running is not None
-        self._entries.append(self.session.begin_cell(self._count() + 1) if on else None)
+        self._cells.append(self.session.begin_cell(self._count() + 1) if on else None)
 
     def after_cell(self, result: Any = None) -> None:
         """Event `post_run_cell`."""
-        if self._entries and (entry := self._entries.pop()) is not None:
-            self.session.end_cell(entry)
+        if self._cells and (cell := self._cells.pop()) is not None:
+            self.session.end_cell(cell)
 
 
 class _Body:

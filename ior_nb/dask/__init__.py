@@ -32,8 +32,8 @@ def trace(client: Client, folder: str | Path, *, engine: str = "auto", **wanted:
 
     Args:
         client: of the cluster; not an asynchronous one.
-        folder: where the recordings go, HOST-PID.parquet. Hosts with the same folder write there, those of others are
-            fetched when the trace ends.
+        folder: where the recordings go, HOST-PID.parquet, or more than that where hosts are called the same. Hosts with
+            the same folder write there, those of others are fetched when the trace ends.
         engine: as of `ior_nb.trace`.
         **wanted: `families`, `syscalls`, `sampling`, `filter`, `stacks`, `waits`, `record_mode`, as of `ior_nb.trace`.
 

@@ -9,25 +9,26 @@ import os
 import pickle
 import platform
 import shutil
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from distributed import Nanny, Status
 
-from ior_nb.dask import clocks, places
+from ior_nb.dask import clocks
 from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
-from ior_nb.dask.places import machine, place, recorded, spools
+from ior_nb.dask.leading import Leading, Turn, begun_at, still_there, turn
+from ior_nb.dask.places import file_name, machine, place, recorded, spools
 from ior_nb.dask.spans import ENDING, Noted, read
 from ior_nb.dask.stamp import stamp
+from ior_nb.dask.told import LATE, TASKS, Found, Order, Report, Shown, Successor, topic
 from ior_nb.errors import IorError, SourceUnavailable
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import Accounting, own
-from ior_nb.runtime.clock import moment
+from ior_nb.runtime.clock import boot_clock, moment
 from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
-from ior_nb.runtime.text import show_count
 from ior_nb.session.choice import Choice, best, made
 from ior_nb.session.hosts import Asked
 from ior_nb.session.plan import Request, plan
@@ -36,12 +37,6 @@ from ior_nb.session.session import TracerSession
 from ior_nb.session.window import Window
 
 __all__ = [
-    "LATE",
-    "TASKS",
-    "Found",
-    "Order",
-    "Report",
-    "Shown",
     "begin",
     "clean",
     "end",
@@ -51,110 +46,14 @@ __all__ = [
     "piece",
     "shown",
     "tell",
-    "topic",
 ]
 
-LATE: Final = "ior-nb-late-"
-TASKS: Final = "ior-nb-tasks-"
-"""What the names of the plugins begin with; the run follows."""
 _PIECE: Final = 8 << 20
 _LOOK_S: Final = 20.0
 _LOOKS: Final = 3
 """How often a client has to be missing, one look after the other, until it is gone: its connection may come back."""
 _GOES: Final = (Status.closing, Status.closing_gracefully, Status.closed)
 _LOG: Final = logging.getLogger("distributed.ior_nb")  # where workers' logs go
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a host is asked to do."""
-
-    run: str
-    """What tells this trace from others of the cluster."""
-    folder: str
-    """Where the recordings go."""
-    token: str
-    """Name of a file there, by which a host knows whether it has the same folder."""
-    engine: str = "auto"
-    wanted: Request
-    """What each host traces, but for whom."""
-    pids: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """The processes each collector is for, by the place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A process that holds nannies, or a worker without one."""
-
-    host: str
-    """Its name as users know it."""
-    place: str
-    """What is the same for all processes that one collector can trace."""
-    pid: int
-    user: int
-    nanny: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What a host shows while it is traced, and last when that has ended."""
-
-    sheet: bytes
-    tree: bytes
-    """Both as `runtime.sheet` sends them."""
-    elapsed_ns: int
-    accounting: Accounting
-    engine: str
-    ahead_ns: int
-    """The scheduler's wall clock less the clock of the rows here."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What came of a host."""
-
-    host: str
-    pid: int
-    """The process the collector was begun in."""
-    problem: str = ""
-    """What went wrong; empty when all went well."""
-    engine: str = ""
-    path: str = ""
-    """Where its recording is: in the folder, or on that host."""
-    shared: bool = True
-    """Whether that host has the same folder, and may write there."""
-    size: int = 0
-    rows: int = 0
-    with_task: int = 0
-    tasks: int = 0
-    """Tasks that have a thread and a time."""
-    workers: tuple[str, ...] = ()
-    """Addresses of workers that have noted their tasks."""
-    unstamped: tuple[str, ...] = ()
-    """Tasks that have run, and whose calls nobody knows."""
-    accounting: Accounting = field(default_factory=Accounting)
-    missed: int = 0
-    """Tasks nobody had room to note."""
-    clock_error_ns: int = -1
-    notes: tuple[str, ...] = ()
-    left: bool = False
-    """Whether it went before the client had it end its trace."""
-    spools: str = ""
-    """Where its workers note their tasks, on that host."""
-    last: Shown | None = field(default=None, repr=False)
-    """What it showed in the end."""
-
-    def line(self) -> str:
-        """Return it in a line; raw."""
-        if self.problem:
-            return f"{self.host}: {self.problem}"
-        parts = [f"{self.host}: {self.accounting.line()}", show_count(self.tasks, "task")]
-        if many := len(self.unstamped):
-            names = self.unstamped[0] + (", ..." if many > 1 else "")
-            parts.append(f"{show_count(many, 'task')} whose calls are not told apart ({names})")
-        if self.missed:
-            parts.append(f"{show_count(self.missed, 'task')} there was no room to note")
-        return "; ".join([*parts, *self.notes])
 
 
 class _Host:
@@ -165,12 +64,16 @@ class _Host:
         self.clock = Difference()
         self.problem = ""
         self.shared = Path(order.folder, order.token).exists() and os.access(order.folder, os.W_OK | os.X_OK)
-        name = f"{places.name()}-{os.getpid()}.parquet"
         folder = Path(order.folder) if self.shared else recorded(order.run)
-        self.target = folder / name
+        self.target = folder / file_name(order.pids)
         self.session = TracerSession()
         self.window: Window | None = None
+        self.leading: Leading | None = None
+        self.beginning: asyncio.Task[None] | None = None
         self.ending: asyncio.Task[Report] | None = None
+        self.after = self.late_ns = 0
+        self._since = boot_clock()
+        self._last: Shown | None = None
         self._watch: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -211,6 +114,7 @@ class _Host:
         """What can be told now."""
         return Report(
             host=platform.node(),
+            place=place(),
             pid=os.getpid(),
             problem=self.problem,
             engine=self.session.engine_name,
@@ -218,6 +122,8 @@ class _Host:
             shared=self.shared,
             spools=str(spools(self.order.run)),
             notes=self.trace.notes if self.window is not None else (),
+            after=self.after,
+            late_ns=self.late_ns,
         )
 
     @property
@@ -251,22 +157,31 @@ class _Host:
             ahead_ns=now.wall - now.boot + self.clock.offset_ns,
         )
 
-    def end(self, clock: Difference, above: Above) -> Report:
-        """End the trace, and give its rows their tasks."""
+    def stop(self) -> None:
+        """End the trace; what is in the way stands in `problem`."""
         if self.window is None:
-            return self.report
+            return
         run = self.session.running
         try:
             self.window.end()
-            last = self._sums(run, self.trace.accounting) if run is not None else None
-            noted = read(sorted(spools(self.order.run).glob(f"*{ENDING}")))
-            return replace(self._stamped(noted, clock, above), last=last)
+            self._last = self._sums(run, self.trace.accounting) if run is not None else None
         except (IorError, OSError) as error:
             self.problem = f"the trace ended badly: {error}"
-            return replace(self.report, accounting=self.trace.accounting)
+
+    def end(self, clock: Difference, above: Above) -> Report:
+        """Give the rows of a trace that was stopped their tasks."""
+        if self.window is None:
+            return self.report
+        try:
+            if not self.problem:
+                noted = read(sorted(spools(self.order.run).glob(f"*{ENDING}")), since=self._since if self.after else 0)
+                return replace(self._stamped(noted, clock, above), last=self._last)
+        except (IorError, OSError) as error:
+            self.problem = f"the trace ended badly: {error}"
         finally:
             with contextlib.suppress(IorError):
                 self.session.close()
+        return replace(self.report, accounting=self.trace.accounting)
 
     def _stamped(self, noted: Noted, clock: Difference, above: Above) -> Report:
         trace = self.trace
@@ -299,8 +214,16 @@ class _Host:
 
 _hosts: dict[str, _Host] = {}
 """Those of this process, by the run."""
-_servers: dict[str, set[str]] = {}
-"""The nannies of this process, and its workers without one, by the run."""
+_servers: dict[str, dict[str, Any]] = {}
+"""The nannies of this process, and its workers without one, by the run and by their addresses."""
+_following: dict[str, asyncio.Task[None]] = {}
+"""What waits to go on with the trace of another process, by the run."""
+
+
+def _open_one(run: str, server: Any) -> Any:
+    """Return what of this process still speaks with the scheduler: this server, or another one."""
+    known = [server, *_servers.get(run, {}).values()]
+    return next((one for one in known if one.status not in _GOES), server)
 
 
 # ---- what the client asks for. Each runs on the event loop of a nanny or a worker, which must not wait
@@ -317,27 +240,76 @@ async def begin(order: Order, dask_worker: Any) -> Report | None:
     pids = order.pids.get(place(), ())
     if os.getpid() not in pids or order.run in _hosts:
         return None
-    report = await _begin(order, pids, dask_worker)
+    _unfollow(order.run)
+    leading = None
+    with contextlib.suppress(OSError):  # without the name nobody goes on when this process leaves
+        leading = Leading(order.run)
+    report = await _begin(order, pids, dask_worker, leading)
     if report.problem:
         del _hosts[order.run]  # it has been told, and another process of this host may try
+        _follow(order, dask_worker)
     return report
 
 
 async def join(order: Order, server: Any) -> None:
-    """A nanny, or a worker without one, is here. If it has come later, trace it too, unless that is done already."""
-    _servers.setdefault(order.run, set()).add(server.address)
-    if order.run in _hosts or os.getpid() in order.pids.get(place(), ()):
+    """A nanny, or a worker without one, is here.
+
+    If it has come later, trace it too, unless that is done already. If it was there, another process traces it: go on
+    when that one leaves.
+    """
+    _servers.setdefault(order.run, {})[server.address] = server
+    if order.run in _hosts:
         return
-    await _begin(order, (os.getpid(),), server)
+    if os.getpid() in order.pids.get(place(), ()):
+        _follow(order, server)
+    else:
+        await _begin(order, (os.getpid(),), server)
 
 
-async def _begin(order: Order, pids: Sequence[int], server: Any) -> Report:
+def _follow(order: Order, server: Any) -> None:
+    if order.run not in _following:
+        _following[order.run] = asyncio.create_task(_go_on(order, server))
+
+
+def _unfollow(run: str) -> None:
+    """Leave the trace of another process to others."""
+    if (task := _following.pop(run, None)) is not None and run not in _hosts:
+        task.cancel()
+
+
+async def _go_on(order: Order, server: Any) -> None:
+    """Trace this place when the process has left that did, and this is the next."""
+    known = begun_at(order.pids[place()])
+    mine = await turn(order.run)
+    report = await _begin(order, still_there(known), server, mine.leading, mine)
+    server = _open_one(order.run, server)
+    if report.problem:
+        del _hosts[order.run]
+        why = f"process {os.getpid()} could not go on with its trace: {report.problem}"
+        await tell(server, order.run, (platform.node(), why))
+    else:
+        await tell(server, order.run, Successor(server.address, report))
+
+
+async def _begin(
+    order: Order, pids: Sequence[int], server: Any, leading: Leading | None = None, mine: Turn | None = None
+) -> Report:
     host = _hosts[order.run] = own.ours(_Host)(order, pids)
-    host.clock = await clocks.to_scheduler(server, order.run)
-    await asyncio.to_thread(own.ours(host.begin))
-    if not host.problem:
+    host.leading = leading
+    host.beginning = asyncio.create_task(_started(host, server, mine))
+    await asyncio.shield(host.beginning)
+    if leading is not None:
+        leading.give_up() if host.problem else leading.begun()
+    if not host.problem and host.ending is None:
         host.watch(server)
     return host.report
+
+
+async def _started(host: _Host, server: Any, mine: Turn | None) -> None:
+    asked = clocks.to_scheduler(server, host.order.run)
+    host.clock, _ = await asyncio.gather(asked, asyncio.to_thread(own.ours(host.begin)))
+    if mine is not None:
+        host.after, host.late_ns = mine.after, boot_clock() - mine.since
 
 
 async def leave(run: str, server: Any) -> None:
@@ -345,15 +317,21 @@ async def leave(run: str, server: Any) -> None:
 
     The client is told also where it has asked: an answer is lost when its server closes.
     """
-    here = _servers.get(run, set())
-    here.discard(server.address)
+    here = _servers.get(run, {})
+    here.pop(server.address, None)
     if here:
         return
     _servers.pop(run, None)
+    _unfollow(run)
+    leading = _hosts[run].leading if run in _hosts else None
+    is_followed = leading is not None and leading.is_followed
     report = await end(run, Above(), server, left=True)
     _hosts.pop(run, None)
+    if leading is not None:
+        leading.give_up()
     if report is not None and server.status in _GOES:
-        shutil.rmtree(spools(run), ignore_errors=True)  # the client cannot reach this host any more
+        if not is_followed:
+            shutil.rmtree(spools(run), ignore_errors=True)  # the client cannot reach this host any more
         await tell(server, run, replace(report, last=None))
 
 
@@ -362,6 +340,7 @@ async def _watch(order: Order, server: Any) -> None:
     gone = 0
     while gone < _LOOKS:
         await asyncio.sleep(_LOOK_S)
+        server = _open_one(order.run, server)
         gone = 0 if await clocks.client_is_there(server, order.run) else gone + 1
     report = await end(order.run, Above(), server)
     for remove, name in (("unregister_nanny_plugin", LATE), ("unregister_worker_plugin", TASKS)):
@@ -374,13 +353,8 @@ async def _watch(order: Order, server: Any) -> None:
         _LOG.warning("The client of a trace is gone, so that has ended. %s; it is in %s", report.line(), report.path)
 
 
-def topic(run: str) -> str:
-    """Return where the scheduler keeps what hosts tell before they are asked."""
-    return f"ior-nb-{run}"
-
-
-async def tell(server: Any, run: str, what: Report | tuple[str, str]) -> None:
-    """Tell the client, in the end, what became of this host, or what is to be noted of one."""
+async def tell(server: Any, run: str, what: Report | Successor | tuple[str, str]) -> None:
+    """Tell the client what became of this host, that another process has gone on, or what is to be noted of one."""
     with contextlib.suppress(Exception):  # the scheduler is gone, and with it whoever could read that
         await server.scheduler.log_event(topic=topic(run), msg=pickle.dumps(what))
 
@@ -396,6 +370,7 @@ async def shown(run: str, asked: Asked, dask_worker: Any) -> Shown | None:
 async def end(run: str, above: Above, dask_worker: Any, *, left: bool = False) -> Report | None:
     """End the trace of this process, whose rows stand below these labels; who asks later is given the same report."""
     if (host := _hosts.get(run)) is None:
+        _unfollow(run)
         return None
     if host.ending is None:
         host.unwatch()
@@ -404,7 +379,12 @@ async def end(run: str, above: Above, dask_worker: Any, *, left: bool = False) -
 
 
 async def _end(host: _Host, above: Above, server: Any, left: bool) -> Report:
+    if host.beginning is not None:
+        await asyncio.wait([host.beginning])
     clock = await clocks.to_scheduler(server, host.order.run)
+    await asyncio.to_thread(own.ours(host.stop))
+    if left and host.leading is not None and server.status in _GOES:
+        host.leading.give_up()
     return replace(await asyncio.to_thread(own.ours(host.end), clock, above), left=left)
 
 
@@ -419,7 +399,9 @@ def piece(path: str, begin: int) -> bytes:
 @own.ours
 def clean(run: str, kept: Collection[str]) -> None:
     """Remove what lay on this host for the time of the trace, but for folders with recordings that nobody has."""
-    _hosts.pop(run, None)
+    host = _hosts.pop(run, None)
+    if host is not None and host.leading is not None:
+        host.leading.give_up()
     shutil.rmtree(spools(run), ignore_errors=True)
     folder = recorded(run)
     if str(folder) not in kept:

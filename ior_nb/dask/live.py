@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ior_nb.dask.host import Shown
+from ior_nb.dask.told import Shown
 from ior_nb.errors import ConfigError, SourceError
 from ior_nb.globalfilter import Filters
 from ior_nb.real import Lock, RLock

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
+from collections.abc import Collection
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import boot_id
 
-__all__ = ["machine", "name", "place", "recorded", "spools"]
+__all__ = ["Key", "called", "file_name", "here", "machine", "mark", "place", "recorded", "spools"]
+
+Key = tuple[str, int]
+"""A collector: its place, and the process it was begun in. Hosts may have one name, and containers the same numbers."""
 
 _SHARED: Final = Path("/dev/shm")
 
@@ -28,17 +33,58 @@ def machine() -> str:
     return f"{boot_id()} {Path('/proc/self/ns/pid').readlink()}"
 
 
-def name() -> str:
+def here() -> Key:
+    """Return the collector that would be begun in this process."""
+    return place(), os.getpid()
+
+
+def _host_of(place: str) -> str:
+    """Return the name of the host that a place is on."""
+    return place.rsplit(" ", 2)[0]
+
+
+def mark(place: str) -> str:
+    """Return some letters that tell a place from others of the same name."""
+    return blake2b(place.encode(errors="backslashreplace"), digest_size=4).hexdigest()
+
+
+def called(one: Key, first: Collection[Key], later: Collection[Key] = ()) -> str:
+    """Return what a collector is called: its host, and what tells it from others there.
+
+    Args:
+        one: it.
+        first: those that were there when the trace began. What they are called others do not change.
+        later: those that came then.
+    """
+    host, pid = _host_of(one[0]), one[1]
+    alike = {other for other in (*first, *(() if one in first else later)) if _host_of(other[0]) == host} - {one}
+    if not alike:
+        return host
+    return f"{host}-{pid}" + (f"-{mark(one[0])}" if any(number == pid for _, number in alike) else "")
+
+
+def file_name(known: Collection[str]) -> str:
+    """Return what the recording of this process is called.
+
+    Args:
+        known: the places that are traced. Where another is called the same, or this is not among them, as nobody knows
+            who else has come since, its own name says more.
+    """
+    alone = [one for one in known if _host_of(one) == platform.node()] == [place()]
+    return f"{_name()}-{os.getpid()}{'' if alone else f'-{mark(place())}'}.parquet"
+
+
+def _name() -> str:
     """Return the name of this host as a part of the name of a file."""
     return (platform.node() or "host").replace("/", "_")
 
 
 def spools(run: str) -> Path:
-    """Return the folder where the workers of this host note their tasks."""
+    """Return the folder where the workers of this place note their tasks."""
     base = _SHARED if os.access(_SHARED, os.W_OK) else Path(tempfile.gettempdir())
-    return base / f"ior-nb-{run}-{name()}"
+    return base / f"ior-nb-{run}-{_name()}-{mark(place())}"
 
 
 def recorded(run: str) -> Path:
-    """Return the folder for recordings of a host that does not have that of the client."""
-    return Path(tempfile.gettempdir()) / f"ior-nb-{run}-{name()}-recorded"
+    """Return the folder for recordings of a place that does not have that of the client."""
+    return Path(tempfile.gettempdir()) / f"ior-nb-{run}-{_name()}-{mark(place())}-recorded"

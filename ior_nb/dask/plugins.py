@@ -11,9 +11,10 @@ from distributed import Nanny
 from distributed import Worker as DaskWorker
 from distributed.diagnostics.plugin import NannyPlugin, WorkerPlugin
 
-from ior_nb.dask.host import LATE, TASKS, Order, join, leave, tell
+from ior_nb.dask.host import join, leave, tell
 from ior_nb.dask.places import spools
 from ior_nb.dask.spans import ENDING, Notes, Spool
+from ior_nb.dask.told import LATE, TASKS, Order
 from ior_nb.runtime.clock import boot_clock
 
 __all__ = ["Late", "Tasks"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import platform
 import time
 import uuid
 import warnings
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 from ior_nb.dask import clocks, host
 from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
-from ior_nb.dask.host import Found, Order, Report
-from ior_nb.dask.places import machine
+from ior_nb.dask.places import Key, called, here, machine
 from ior_nb.dask.plugins import Late, Tasks
-from ior_nb.errors import ConfigError, IorError, IorWarning, RecordingError, SourceUnavailable
+from ior_nb.dask.told import Found, Order, Report, Successor, by_place, of_users, topic, words_of
+from ior_nb.errors import ConfigError, IorWarning, RecordingError, SourceUnavailable
 from ior_nb.result.load import load, total
 from ior_nb.result.sql import Asked, answered
 from ior_nb.result.trace import Trace
@@ -46,14 +45,10 @@ _PATIENCE_S: Final = 20.0
 """How long a host that does not answer at the end is asked again: its worker may be starting."""
 _AGAIN_S: Final = 0.5
 _UNKNOWN: Final = "its filter by label did not know those of the client, which rows were given later"
-_LEFT: Final = "its tracing process left before the trace ended, and what any worker did there later is not traced"
+_LEFT: Final = "its tracing process left before the trace ended"
 _UNLABELLED: Final = "its rows do not have the labels of the client"
 _USER: Final = 3
 """The frame of whoever has the block: beyond that of `own`, which marks the work as ours."""
-
-
-Key = tuple[str, int]
-"""A collector: its host, and the process it was begun in."""
 
 
 class Wanted(TypedDict, total=False):
@@ -102,7 +97,10 @@ class Run:
         run = uuid.uuid4().hex
         self._order = Order(run=run, folder=str(self.folder), token=f".ior-nb-{run}", engine=engine, wanted=request)
         self._filter = planned.filter
-        self._leaders: dict[tuple[str, int], str] = {}
+        self._leaders: dict[Key, str] = {}
+        """Collectors that were begun with the trace, and the address of the process."""
+        self._later: dict[Key, Successor] = {}
+        """Those that went on where another one's process had left."""
         self._ended: dict[Key, Report] = {}
         self._running = False
         self._views: list[Cluster] = []
@@ -136,12 +134,17 @@ class Run:
             raise ConfigError("the cluster has no workers: wait for them (client.wait_for_workers) before it is traced")
         answers = client.run(host.find, workers=servers, on_error="return")
         found = {address: one for address, one in answers.items() if isinstance(one, Found)}
-        broken = [Report(host=a, pid=0, problem=_told(one)) for a, one in answers.items() if not isinstance(one, Found)]
-        places = _places(found)
+        broken = [
+            Report(host=a, place=a, pid=0, problem=words_of(one))
+            for a, one in answers.items()
+            if not isinstance(one, Found)
+        ]
+        places = by_place(found)
         pids = {place: tuple({one.pid: None for _, one in there}) for place, there in places.items()}
         self._order = replace(self._order, pids=pids)
         self._on_scheduler(clocks.answering(self._order.run, client.id))
         client.register_plugin(Tasks(self._order))
+        client.subscribe_topic(topic(self._order.run), lambda event: self._heard(event[1]))
         self._running, self._said = True, labels.follow()
         begun = self._begun(places)
         client.register_plugin(Late(self._order))
@@ -159,14 +162,14 @@ class Run:
     def _begun(self, places: Mapping[str, Sequence[tuple[str, Found]]]) -> list[Report]:
         """Begin in one process of each place; where that may not trace, in one of the next user there."""
         reports: dict[str, Report] = {}
-        left = {place: _of_users(there) for place, there in places.items()}
+        left = {place: of_users(there) for place, there in places.items()}
         while turn := {place: users.pop(0) for place, users in left.items() if users}:
             addresses = [address for address, _ in turn.values()]
             answers = self._client.run(host.begin, self._order, workers=addresses, on_error="return")
             for place, (address, one) in turn.items():
                 answer = answers.get(address)
                 if not isinstance(answer, Report):
-                    answer = Report(host=one.host, pid=one.pid, problem=_told(answer))
+                    answer = Report(host=one.host, place=place, pid=one.pid, problem=words_of(answer))
                 if not answer.problem:
                     left[place] = []
                     self._leaders[place, one.pid] = address
@@ -188,7 +191,7 @@ class Run:
                 warnings.warn(report.line(), IorWarning, stacklevel=_USER)
 
     def _end(self) -> None:
-        begun = {(r.host, r.pid): r for r in self.hosts}
+        begun = {report.key: report for report in self.hosts}
         self._ended = {key: report for key, report in begun.items() if report.problem}
         above, why = Above(), "the client was closed before the block ended"
         try:
@@ -196,7 +199,8 @@ class Run:
                 above = self._above()
                 why = self._asked(above, begun)
         except Exception as error:  # what a client says that has lost its scheduler is of many kinds
-            why = f"the client has lost the cluster ({_told(error)})"
+            why = f"the client has lost the cluster ({words_of(error)})"
+        begun |= {key: one.report for key, one in self._later.items()}
         unended = [self._unended(report, why) for key, report in begun.items() if key not in self._ended]
         self._running = False
         late = above and "label" in columns_of(self._filter)
@@ -204,60 +208,78 @@ class Run:
             replace(report, notes=(*report.notes, _UNKNOWN)) if late and not _is_here(report) else report
             for report in (*self._ended.values(), *unended)
         )
+        later = [report.key for report in self.hosts]
         for view in self._views:
-            view.end({self._called(one.host, one.pid): one.last for one in self.hosts if one.last is not None})
+            view.end({called(one.key, self._leaders, later): one.last for one in self.hosts if one.last is not None})
 
-    def _asked(self, above: Above, begun: Mapping[Key, Report]) -> str:
+    def _asked(self, above: Above, first: Mapping[Key, Report]) -> str:
         """Have all hosts end their traces; return why one did not that had to."""
         ended, deadline, why = self._ended, time.monotonic() + _PATIENCE_S, "it did not answer"
-        leaders = {address: (_host_of(place), pid) for (place, pid), address in self._leaders.items()}
         while True:
             last, known = time.monotonic() > deadline, self._servers()
-            silent = set(self._on_scheduler(clocks.unreached(self._leading())))
-            self._told_before(bool(above))  # whoever is not there any more has told all it ever will
-            for address in silent.difference(known):
-                if (key := leaders[address]) not in ended:
+            silent = set(self._on_scheduler(clocks.unreached(list(self._leading().values()))))
+            self._told_before()  # whoever is not there any more has told all it ever will
+            begun = {**first, **{key: one.report for key, one in self._later.items()}}
+            for key, address in self._leading().items():
+                if address in silent.difference(known):
                     ended[key] = self._unended(begun[key], "its process is gone, as one that was killed")
-            servers = [a for a in dict.fromkeys([*self._leading(), *known]) if last or a not in silent]
+            leading = self._leading().values()
+            servers = [a for a in dict.fromkeys([*leading, *known]) if last or a not in silent]
             answers = self._client.run(host.end, self._order.run, above, workers=servers, on_error="return")
             for address, answer in answers.items():
                 if isinstance(answer, Report):
-                    ended[answer.host, answer.pid] = self._taken(answer, address, bool(above))
-                elif answer is not None and address in leaders:
-                    why = _told(answer)
-            notes = self._told_before(bool(above))  # a host may have left while it was asked
-            if begun.keys() <= ended.keys() or last:
+                    alone = not answer.shared and answer.size and not answer.left
+                    ended[answer.key] = self._fetched(answer, address) if alone else answer
+                elif answer is not None and address in leading:
+                    why = words_of(answer)
+            notes = self._told_before()  # a host may have left while it was asked
+            if {*begun, *self._later} <= ended.keys() or last:
                 break
             time.sleep(_AGAIN_S)
         for key, report in ended.items():
-            ended[key] = replace(report, notes=(*report.notes, *notes.get(report.host, ())))
+            there = self._of_one_that_left(report, bool(above)) if report.left else report
+            ended[key] = replace(there, notes=(*there.notes, *notes.get(report.host, ())))
         return why
 
-    def _leading(self) -> list[str]:
-        """Return the addresses at which collectors were begun that have not ended."""
-        return [a for (place, pid), a in self._leaders.items() if (_host_of(place), pid) not in self._ended]
+    def _leading(self) -> dict[Key, str]:
+        """Return the collectors that were begun and have not ended, and their addresses."""
+        begun = self._leaders | {key: one.address for key, one in self._later.items()}
+        return {key: address for key, address in begun.items() if key not in self._ended}
 
-    def _told_before(self, labelled: bool) -> dict[str, list[str]]:
+    def _told_before(self) -> dict[str, list[str]]:
         """Take what hosts that left in the middle have told; return what is to be noted of hosts."""
         client: Any = self._client
         notes: dict[str, list[str]] = {}
-        for _, message in client.get_events(host.topic(self._order.run)) or ():
-            told = pickle.loads(message)  # from our own hosts, as all that Dask brings
-            if not isinstance(told, Report):
+        for _, message in client.get_events(topic(self._order.run)) or ():
+            told = self._heard(message)
+            if isinstance(told, Report):
+                self._ended.setdefault(told.key, told)  # its answer may have come as well
+            elif not isinstance(told, Successor):
                 notes.setdefault(told[0], []).append(told[1])
-            elif (key := (told.host, told.pid)) not in self._ended:  # its answer may have come as well
-                self._ended[key] = self._taken(told, "", labelled)
         return notes
 
-    def _taken(self, report: Report, address: str, labelled: bool) -> Report:
-        """Return what a host has reported, with what its leaving means; without an address it is there no more."""
-        if report.left:
-            missing = (_LEFT, _UNLABELLED) if labelled else (_LEFT,)
-            report = replace(report, notes=(*report.notes, *missing))
+    def _heard(self, message: bytes) -> Any:
+        """Return what a host has told; of one that goes on, keep it."""
+        told = pickle.loads(message)  # from our own hosts, as all that Dask brings
+        if isinstance(told, Successor):
+            self._later.setdefault(told.report.key, told)
+        return told
+
+    def _went_on(self, report: Report) -> Successor | None:
+        """Return who went on when this collector was there no more."""
+        found = (one for one in self._later.values() if (one.report.place, one.report.after) == report.key)
+        return next(found, None)
+
+    def _of_one_that_left(self, report: Report, labelled: bool) -> Report:
+        """Return the report of a collector that is there no more, with what that means."""
+        successor = self._went_on(report)
+        after = successor.line() if successor else "what any worker did there later is not traced"
+        missing = (f"{_LEFT}, and {after}", *([_UNLABELLED] if labelled else ()))
+        report = replace(report, notes=(*report.notes, *missing))
         if report.shared or not report.size:
             return report
-        if address and not report.left:
-            return self._fetched(report, address)
+        if successor:
+            return self._fetched(report, successor.address)
         problem = f"it left without the folder of the trace; its recording is there, in {report.path}"
         return replace(report, problem=problem, size=0)
 
@@ -268,6 +290,8 @@ class Run:
             f"nobody ended its trace: {why}. Its rows are missing here; what it wrote is {where} (ior_nb.load reads "
             f"ior-....tmp as well), and what its workers noted of tasks may be on that host still, in {report.spools}"
         )
+        if successor := self._went_on(report):
+            problem += f"; {successor.line()}"
         return replace(report, problem=problem)
 
     def _above(self) -> Above:
@@ -290,7 +314,7 @@ class Run:
                         host.piece, report.path, file.tell(), workers=[address], on_error="return"
                     )[address]
                     if not isinstance(answer, bytes) or not answer:
-                        raise RecordingError(_told(answer) if answer else "it ended before its size")
+                        raise RecordingError(words_of(answer) if answer else "it ended before its size")
                     file.write(answer)
             temporary.replace(target)
         except OSError as error:
@@ -302,7 +326,7 @@ class Run:
     def _take_back(self) -> None:
         """Leave nothing of it on the cluster, as far as that is still there."""
         client: Any = self._client
-        run, leaders = self._order.run, self._leading()
+        run, leaders = self._order.run, list(self._leading().values())
         kept = [str(Path(report.path).parent) for report in self.hosts if report.problem and not report.shared]
         self._running = False
         labels.unfollow(self._said)
@@ -310,7 +334,8 @@ class Run:
         if not self._is_open():
             return
         for step in (
-            lambda: client.run(host.end, run, Above(), workers=leaders, on_error="ignore"),
+            lambda: client.unsubscribe_topic(topic(run)),
+            lambda: client.run(host.end, run, Above(), workers=[*leaders, *self._servers()], on_error="ignore"),
             lambda: client.unregister_worker_plugin(Tasks(self._order).name),
             lambda: client.unregister_worker_plugin(Late(self._order).name, nanny=True),
             lambda: client.run(host.clean, run, kept, workers=self._servers(), on_error="ignore"),
@@ -336,10 +361,9 @@ class Run:
         """Return a dashboard of all hosts, with a choice of one; it shows their sums once a second, and no rows."""
         from ior_nb.dask.live import Cluster, dashboard
 
-        names = self._names()
-
         async def ask(asked: Frames) -> dict[str, Any]:
             client: Any = self._client
+            names = self._names()
             wanted = {"workers": list(names), "on_error": "return", "asynchronous": True}
             found = await client.run(host.shown, self._order.run, asked, **wanted)
             return {names[address]: one for address, one in found.items() if one is not None}
@@ -351,12 +375,10 @@ class Run:
         return dashboard(cluster)
 
     def _names(self) -> dict[str, str]:
-        """Return what each collector is called, by the address of the process it was begun in."""
-        return {address: self._called(_host_of(where), pid) for (where, pid), address in self._leaders.items()}
-
-    def _called(self, host: str, pid: int) -> str:
-        """Return what a collector is called: its host, and its process as well where that has several."""
-        return f"{host}-{pid}" if sum(_host_of(where) == host for where, _ in self._leaders) > 1 else host
+        """Return what each collector is called, by the address of its process, but those another one went on for."""
+        left = {(one.report.place, one.report.after) for one in self._later.values()}
+        there = {key: address for key, address in self._leading().items() if key not in left}
+        return {address: called(key, self._leaders, self._later) for key, address in there.items()}
 
     @property
     def accounting(self) -> Accounting:
@@ -366,7 +388,11 @@ class Run:
     @property
     def problems(self) -> dict[str, str]:
         """What went wrong, by host."""
-        return {report.host: report.problem for report in self.hosts if report.problem}
+        found: dict[str, dict[str, None]] = {}
+        for report in self.hosts:
+            if report.problem:
+                found.setdefault(report.host, {})[report.problem] = None
+        return {host: "; ".join(problems) for host, problems in found.items()}
 
     def lines(self) -> list[str]:
         """Return a line for each host and one for all, safe for a terminal."""
@@ -414,33 +440,6 @@ class Run:
         return files
 
 
-def _places(found: Mapping[str, Found]) -> dict[str, list[tuple[str, Found]]]:
-    """Return the processes that one collector can trace, with their addresses; those with nannies first."""
-    places: dict[str, list[tuple[str, Found]]] = {}
-    for address, one in sorted(found.items(), key=lambda known: not known[1].nanny):
-        places.setdefault(one.place, []).append((address, one))
-    return places
-
-
-def _of_users(there: Sequence[tuple[str, Found]]) -> list[tuple[str, Found]]:
-    """Return the first process of each user: one may trace where another may not."""
-    users: dict[int, tuple[str, Found]] = {}
-    for address, one in there:
-        users.setdefault(one.user, (address, one))
-    return list(users.values())
-
-
 def _is_here(report: Report) -> bool:
     """Whether the collector was begun in this process, whose labels are known to it as they come."""
-    return (report.host, report.pid) == (platform.node(), os.getpid())
-
-
-def _host_of(place: str) -> str:
-    return place.rsplit(" ", 2)[0]
-
-
-def _told(error: object) -> str:
-    """Return what went wrong in words: of ours what they say, of others what they are as well."""
-    if isinstance(error, ModuleNotFoundError):
-        return f"ior-nb is not installed there ({error})"
-    return str(error) if isinstance(error, IorError) else f"{type(error).__name__}: {error}"
+    return report.key == here()

@@ -48,18 +48,20 @@ class Spool:
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        text, begun = json.dumps(about).encode()[:_MISSED], path.with_suffix(".begun")
+        fd = os.open(begun, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(fd, 0, _STEP)  # a store to memory that the disk has no room for ends the process
             self._map = mmap.mmap(fd, _STEP)
             self._map[:] = bytes(_STEP)  # or each new page of it would be a fault of a task
+            self._map[: len(text)] = text
+            begun.rename(path)  # so that what is read says whose it is
         except BaseException:
             os.close(fd)
+            begun.unlink(missing_ok=True)
             raise
         self._fd = fd
         self._size, self._next, self._missed = _STEP, _HEAD, 0
-        text = json.dumps(about).encode()[:_MISSED]
-        self._map[: len(text)] = text
 
     def begin(self, tid: int, task: str, *, at: int | None = None) -> int:
         """Note the begin of a task; return where, for `end`. 0 where there is no room."""
@@ -167,8 +169,13 @@ class Noted:
     """Tasks there was no room to note."""
 
 
-def read(files: Iterable[Path]) -> Noted:
-    """Return what the workers of a host have noted so far. Tasks that still run have no end."""
+def read(files: Iterable[Path], since: int = 0) -> Noted:
+    """Return what the workers of a host have noted so far. Tasks that still run have no end.
+
+    Args:
+        files: of the workers.
+        since: a time on the boot clock; tasks that had ended then are left out.
+    """
     workers: list[Worker] = []
     found: list[tuple[int, int, int, str]] = []
     unstamped: dict[str, None] = {}
@@ -184,7 +191,9 @@ def read(files: Iterable[Path]) -> Noted:
             if not size:
                 break
             name = data[at + _RECORD.size : at + size].rstrip(b"\0").decode("utf-8", "backslashreplace")
-            if tid:
+            if begin < since and (end < since if end else not tid):
+                pass
+            elif tid:
                 found.append((tid, begin, end or FOR_EVER, f"{number} {name}"))
             else:
                 unstamped[name] = None

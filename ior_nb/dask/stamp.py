@@ -16,7 +16,7 @@ from ior_nb.dask.clocks import Difference
 from ior_nb.dask.spans import Noted
 from ior_nb.export.arrow import encodable
 from ior_nb.real import Descriptor
-from ior_nb.runtime.completeness import whole_number
+from ior_nb.result.axis import moment_of
 from ior_nb.runtime.schema import TEXT_COLUMNS
 from ior_nb.sinks.parquet import Chain, link
 from ior_nb.sinks.parquet.reader import opened
@@ -51,14 +51,11 @@ class WallClock:
         """Return it from the footer of a recording, which has this host's wall clock."""
         if begin.error_ns < 0 or end.error_ns < 0:  # who was not told knows no more than the other
             begin = end = max(begin, end, key=lambda one: one.error_ns)
-        pairs = [
-            tuple(whole_number(footer.get(f"ior_nb.{what}_at_{clock}_nano")) or 0 for clock in ("boot", "unix"))
-            for what in ("started", "ended")
-        ]
-        (first, wall), (last, later) = pairs
-        if last <= first:
+        (wall, first), (later, last) = moment_of(footer, "started"), moment_of(footer, "ended")
+        wall, later = wall + begin.offset_ns, later + end.offset_ns
+        if not (first < last and wall < later):  # a clock that was set back, unseen by a scheduler that did not answer
             last, later = first, wall
-        return cls((first, last), (wall + begin.offset_ns, later + end.offset_ns))
+        return cls((first, last), (wall, later))
 
     def of_rows(self, time_ns: np.ndarray) -> np.ndarray:
         """Return the wall clock of the begin of each row, ns since the epoch."""

@@ -57,7 +57,7 @@ class Intake:
         self._kept_bytes = 0
 
     def end(self) -> None:
-        """Hand on the rest; whom it goes to, and his rows, are not ours to keep."""
+        """Hand on the rest, and let go of whom rows go to: it holds all of them, and we live longer than its trace."""
         self.go_live()
         self._deliver = lambda batch: None
 

@@ -62,9 +62,10 @@ class Player:
         self._hurry = False
         self._rushing = False
         self._reached = -1  # all rows due by then have been handed over
-        self._books = Lock()  # held while rows are handed over; guards the next two
+        self._books = Lock()  # held while rows are handed over; guards the next three
         self._totals = dict.fromkeys(TOTALS, 0)
         self._counters = np.zeros(wire.SPECS, COUNTER)
+        self._exact = True  # whether the counters are those of all calls
         self._numbers = np.zeros(0, np.int64)
         self._failure: Exception | None = None
         self._on_batch: Callable[[EventBatch], None] = lambda batch: None
@@ -124,7 +125,7 @@ class Player:
             self.flush()
         finally:
             self.end()
-        return Ended(totals=dict(self._totals), counters=self._counters.copy())
+        return Ended(totals=dict(self._totals), counters=self.counters())
 
     def rush(self) -> None:
         """From now on every row is due, whatever its time; `flush` waits for the last one."""
@@ -137,9 +138,9 @@ class Player:
         return self._wait_for(lambda: self._reached >= FOR_EVER or not self._playing, timeout)
 
     def counters(self) -> np.ndarray:
-        """Return the counters of the rows that were handed over."""
+        """Return the counters of the rows handed over and of the calls they lack; zeros where nobody knows these."""
         with self._books:
-            return self._counters.copy()
+            return self._counters.copy() if self._exact else np.zeros_like(self._counters)
 
     def end(self) -> None:
         """End the thread at once. Idempotent."""
@@ -183,12 +184,12 @@ class Player:
                 self.hand(batch[at:to], None if keep is None else keep[at:to])
                 at = to
 
-    def miss(self, books: Accounting, counters: Counters) -> None:
+    def miss(self, books: Accounting, counters: Counters | None) -> None:
         """Count calls that will never be rows.
 
         Args:
             books: where they went, and what else is missing.
-            counters: the same by system call, where that is known.
+            counters: the same by system call; None where nobody knows that.
         """
         gone = {"sampled_out": books.sampled_out, "lost_ring": books.lost_total, "filtered": books.filtered}
         seen = sum(gone.values())
@@ -197,7 +198,8 @@ class Player:
         with self._books:
             for name, count in gone.items():
                 self._totals[name] += count
-            for name, row in counters.items():
+            self._exact = self._exact and counters is not None
+            for name, row in (counters or {}).items():
                 if (call := BY_NAME.get(name)) is not None:
                     for measure in COUNTED:
                         self._counters[measure][call.number] += np.uint64(row[measure])

@@ -84,7 +84,7 @@ def columns(batches: Sequence[EventBatch], *, host: str = "", wanted: pa.Schema 
 
     Args:
         batches: the rows.
-        host: as of `record_batch`.
+        host: name of the machine of rows that do not say theirs; a file says it in every row.
         wanted: as of `record_batch`.
     """
     batches = EventBatch.alike(batches)
@@ -105,7 +105,7 @@ def _columns(batches: Sequence[EventBatch], host: str, wanted: pa.Schema) -> Ite
         yield pa.concat_arrays([foreign_column(batch, field.name, field.type) for batch in batches])
 
 
-def _array(values: np.ndarray, column: Column, tables: Mapping[str, StringTable], host: str) -> pa.Array:
+def _array(values: np.ndarray, column: Column, tables: Mapping[str, StringTable], host: str = "") -> pa.Array:
     """Return a column; where it is known to be one value, that value once."""
     import pyarrow as pa
 
@@ -118,19 +118,18 @@ def _array(values: np.ndarray, column: Column, tables: Mapping[str, StringTable]
     return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()), safe=False)
 
 
-def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None = None) -> pa.RecordBatch:
+def record_batch(batch: EventBatch, *, wanted: pa.Schema | None = None) -> pa.RecordBatch:
     """Return the rows as an Arrow record batch with dictionaries of its own.
 
     Text that UTF-8 cannot encode (lone surrogates) is escaped, a byte as backslash, x and two hex digits.
 
     Args:
         batch: the rows.
-        host: name of the machine of rows that do not say theirs; a file says it in every row.
         wanted: the schema, where the rows are part of others that all have one; by default that of these rows.
     """
     import pyarrow as pa
 
-    host, wanted = encodable(host), wanted or schema(foreign_types([batch]))
+    wanted = wanted or schema(foreign_types([batch]))
     same: dict[tuple[str, int], pa.Array] = {}  # columns of one value share their memory
 
     def repeat(value: pa.Array) -> pa.Array:
@@ -143,7 +142,7 @@ def record_batch(batch: EventBatch, *, host: str = "", wanted: pa.Schema | None 
             same[key] = pa.repeat(value[0], len(batch))
         return same[key]
 
-    arrays = [repeat(_array(batch[column.name], column, batch.tables, host)) for column in COLUMNS]
+    arrays = [repeat(_array(batch[column.name], column, batch.tables)) for column in COLUMNS]
     arrays += [foreign_column(batch, field.name, field.type) for field in list(wanted)[len(COLUMNS) :]]
     return pa.RecordBatch.from_arrays(arrays, schema=wanted)
 

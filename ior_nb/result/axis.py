@@ -11,12 +11,10 @@ from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import Moment
 from ior_nb.runtime.completeness import whole_number
 
-__all__ = ["Axis", "clocks", "started"]
+__all__ = ["Axis", "clocks", "moment_of", "sane", "started"]
 
-_MOST: Final = 1 << 63
 _SANE: Final = 1 << 62
-"""Clocks of real machines differ by less, ns: anybody may have written a footer."""
-_STARTS: Final = ("ior_nb.started_at_unix_nano", "ior.started_at_unix_nano")
+"""Clocks of real machines say less, ns: anybody may have written a footer."""
 _CLOCKS: Final = ("ior_nb.boot_id", "ior_nb.hostname", "ior.hostname")
 
 
@@ -93,19 +91,30 @@ class Axis:
 
 
 def started(footer: Mapping[str, str]) -> int:
-    """Return when a recording began, ns since the epoch; 0 where unknown."""
-    return next((wall for key in _STARTS if (wall := whole_number(footer.get(key)) or 0) > 0), 0)
+    """Return when a recording began, ns since the epoch, also one of `ior`; 0 where unknown."""
+    return moment_of(footer, "started").wall or sane(footer.get("ior.started_at_unix_nano"))
 
 
 def _pairs(footer: Mapping[str, str]) -> tuple[Moment, ...]:
-    """Return the moments a footer has on both clocks: none, its start, or its start and its end."""
-    found: list[Moment] = []
-    for what in ("started", "ended"):
-        wall, boot = (whole_number(footer.get(f"ior_nb.{what}_at_{clock}_nano")) for clock in ("unix", "boot"))
-        later = boot is not None and (not found or boot > found[-1].boot)
-        if wall is not None and boot is not None and later and 0 < boot < wall < _SANE:
-            found.append(Moment(wall, boot))
-    return tuple(found)
+    """Return the moments a footer has on both clocks: none, its start, or its start and its end.
+
+    An end before the start on either clock is none: a wall clock that was set back would turn the rows around.
+    """
+    start, end = moment_of(footer, "started"), moment_of(footer, "ended")
+    known = [when for when in (start, end) if 0 < when.boot < when.wall]
+    return tuple(known[:1] if len(known) == 2 and not (start.boot < end.boot and start.wall < end.wall) else known)
+
+
+def moment_of(footer: Mapping[str, str], what: str) -> Moment:
+    """Return when a recording "started" or "ended", as `clocks` has written it; 0 on a clock it does not say."""
+    wall, boot = (sane(footer.get(f"ior_nb.{what}_at_{clock}_nano")) for clock in ("unix", "boot"))
+    return Moment(wall, boot)
+
+
+def sane(said: object) -> int:
+    """Return a time that a footer has, ns; 0 for what no clock says."""
+    time = whole_number(said) or 0
+    return time if 0 < time < _SANE else 0
 
 
 def clocks(what: str, when: Moment) -> dict[str, str]:

@@ -23,6 +23,8 @@ class CellLine:
     """One traced cell."""
 
     number: int
+    counted: bool = True
+    """Whether it is known which calls were its own."""
     calls: int = 0
     errors: int = 0
     bytes_read: int = 0
@@ -63,6 +65,9 @@ def within(trace: Trace, ran: Iterable[tuple[int, int, int]], completeness: str)
         if begin <= start < until and end != FOR_EVER:
             took = lines[number].took_ns if number in lines else 0
             lines[number] = CellLine(number=number, took_ns=took + end - start, completeness=completeness)
+    if not trace.keeps_rows:
+        said = f"its calls are not known, for the rows were not kept; {completeness}"
+        return {number: replace(line, counted=False, completeness=said) for number, line in lines.items()}
     for batch in trace.batches("cell", "syscall", "bytes", "is_error", "probe", "fetched_bytes"):
         read, written = moved(batch)
         cells, at = np.unique(batch["cell"], return_inverse=True)
@@ -91,13 +96,10 @@ def as_text(lines: Iterable[CellLine]) -> str:
     """Return the lines as a table, by number."""
     head = f"{'cell':>5} {'calls':>12} {'read':>11} {'fetched':>11} {'written':>11}"
     rows = [f"{head} {'errors':>8} {'took':>9}  completeness"]
-    rows += [
-        f"{c.number:>5} {c.calls:>12,} {show_bytes(c.bytes_read):>11} {_fetched(c):>11} "
-        f"{show_bytes(c.bytes_written):>11} {c.errors:>8,} {show_ns(c.took_ns):>9}  {c.completeness}"
-        for c in sorted(lines, key=lambda line: line.number)
-    ]
+    for line in sorted(lines, key=lambda line: line.number):
+        fetched = show_bytes(line.fetched) if line.fetched >= 0 else "?"
+        cells = [f"{line.calls:,}", show_bytes(line.bytes_read), fetched, show_bytes(line.bytes_written)]
+        cells = [*cells, f"{line.errors:,}"] if line.counted else ["?"] * 5
+        shown = " ".join(text.rjust(width) for text, width in zip(cells, (12, 11, 11, 11, 8), strict=True))
+        rows.append(f"{line.number:>5} {shown} {show_ns(line.took_ns):>9}  {line.completeness}")
     return "\n".join(rows)
-
-
-def _fetched(line: CellLine) -> str:
-    return show_bytes(line.fetched) if line.fetched >= 0 else "?"

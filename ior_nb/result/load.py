@@ -13,7 +13,7 @@ from typing import Any, Final
 from ior_nb.aggregate import added, ended
 from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.globalfilter import parse
-from ior_nb.result.axis import Axis, started
+from ior_nb.result.axis import Axis, moment_of, started
 from ior_nb.result.objects import asked_of
 from ior_nb.result.sources import recorded
 from ior_nb.result.stored import Limits, Stored
@@ -210,10 +210,10 @@ class _Part:
 
     def window(self) -> tuple[int, int]:
         """Return the wanted stretch of its time."""
-        begin, end = _window(self.recording.metadata)
-        if not end and self.recording.rows:
+        begin, end = (moment_of(self.recording.metadata, what).boot for what in ("started", "ended"))
+        if not 0 < begin <= end:
             begin, end = self.recording.span()
-            end += 1
+            end += 1 if self.recording.rows else 0
         first, last = self.limits
         low = begin if first is None else min(first, end)  # a stretch behind the end is an empty one there
         return low, end if last is None else max(min(end, last), low)
@@ -296,11 +296,6 @@ def _common(values: Iterable[str]) -> str:
 
 def _is_of_ior(footer: Mapping[str, str]) -> bool:
     return "ior_nb.version" not in footer and any(key.startswith("ior.") for key in footer)
-
-
-def _window(footer: Mapping[str, str]) -> tuple[int, int]:
-    begin, end = (whole_number(footer.get(f"ior_nb.{n}_at_boot_nano")) for n in ("started", "ended"))
-    return (begin, end) if begin is not None and end is not None and 0 <= begin <= end else (0, 0)
 
 
 def _options(footer: Mapping[str, str]) -> dict[str, str]:

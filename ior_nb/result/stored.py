@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from ior_nb.export import arrow
 from ior_nb.export.arrow import event_batch
-from ior_nb.result.axis import Axis
+from ior_nb.result.axis import Axis, moment_of, sane
 from ior_nb.result.held import in_memory
 from ior_nb.runtime import EventBatch, Filter, new_tables
 from ior_nb.runtime.batch import MOST_STRINGS, Source, renewed
-from ior_nb.runtime.completeness import json_of, whole_number
+from ior_nb.runtime.completeness import json_of
 from ior_nb.runtime.filter import check_columns
 from ior_nb.runtime.passing import Passing
 from ior_nb.runtime.rows import Rows
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Stored", "at_once", "foreign_columns", "foreign_types", "passing"]
 
-_SANE: Final = 1 << 61
-"""Clocks of real machines say less, ns: anybody may have written a footer."""
 _FEW: Final = 4
 """Of so many rows one: then it is worth while to read only some."""
 _MOST_OVERLAPS: Final = 1000
@@ -77,7 +75,7 @@ class Stored:
         found = []
         for number, recording in enumerate(self.recordings):
             footer = recording.metadata
-            since, _ = self.on_axis(number, (began, began)) if (began := _moment(footer, "started")) else (0, 0)
+            since, _ = self.on_axis(number, (at, at)) if (at := moment_of(footer, "started").boot) else (0, 0)
             spans = json_of(footer, "ior_nb.overlaps")
             overlaps = [
                 self.on_axis(number, span) for span in map(_span, spans if isinstance(spans, list) else ()) if span
@@ -90,7 +88,7 @@ class Stored:
         found = [span for source in self.sources for span in source.overlaps]
         spans = []
         for number, (recording, source) in enumerate(zip(self.recordings, self.sources, strict=True)):
-            if source.of_boot and (ended := _moment(recording.metadata, "ended")):
+            if source.of_boot and (ended := moment_of(recording.metadata, "ended").boot):
                 spans.append((source.boot, recording.host, source.since, self.on_axis(number, (ended, ended))[1]))
         before, last = ("", ""), 0
         for boot, host, since, end in sorted(spans):
@@ -124,16 +122,10 @@ class Stored:
         return self.axis.window(number, times)
 
 
-def _moment(footer: Mapping[str, str], what: str) -> int:
-    """Return when a recording started, or ended, on its boot clock; 0 where it does not say."""
-    found = whole_number(footer.get(f"ior_nb.{what}_at_boot_nano")) or 0
-    return found if 0 < found < _SANE else 0
-
-
 def _span(found: object) -> tuple[int, int] | None:
     """Return a stretch of time that a footer has; None where it is none."""
-    times = [whole_number(time) or 0 for time in found] if isinstance(found, list) else []
-    return (times[0], times[1]) if len(times) == 2 and all(0 < time < _SANE for time in times) else None
+    times = [sane(time) for time in found] if isinstance(found, list) else []
+    return (times[0], times[1]) if len(times) == 2 and all(times) else None
 
 
 def at_once(rows: Rows, count: int) -> EventBatch:
@@ -178,9 +170,12 @@ def foreign_types(rows: Rows) -> dict[str, pa.DataType]:
 
 
 def _agreed(recordings: Sequence[Recording]) -> tuple[dict[str, pa.DataType], dict[int, set[str]], list[str]]:
-    """Return the types of foreign columns that hold the values of all recordings, and which hold those of some alone.
+    """Return what becomes of columns that are not ours where recordings are put together.
 
     A column has the type it has in the first recording, or a wider one; where it is something else it is null.
+
+    Returns:
+        The types; by the number of a recording the columns that are null in it; and which and why, in words.
     """
     import pyarrow as pa
 

@@ -15,7 +15,6 @@ import numpy as np
 from ior_nb.aggregate import counted, ended, missing
 from ior_nb.errors import ConfigError
 from ior_nb.result.answers import Answers
-from ior_nb.result.axis import clocks
 from ior_nb.result.bars import bar
 from ior_nb.result.footer import began_as, ended_as
 from ior_nb.result.held import Held
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from ior_nb.result.comparison import Diff
     from ior_nb.runtime import Filter
 
-__all__ = ["Trace", "clocks"]
+__all__ = ["Trace"]
 
 _AT_ONCE: Final = 1_000_000
 """Rows of a recording that are added up when somebody only wants to know what it is."""
@@ -67,6 +66,7 @@ class Trace(Answers):
         unfilled: columns that are empty because the place of the trace does not fill them, and why, by their names.
         asked: what was asked of each object of a store, where that was traced.
         host: what the host counted instead, of a trace that has nothing else.
+        keeps_rows: whether there is more to ask for than the summary.
         rows_let_go: rows that are no longer in memory, the oldest first, because all would take more than an eighth of
             it; the summary knows them all the same.
         returncode: exit status of a traced command (128 + n for signal n); None without a command.
@@ -109,7 +109,7 @@ class Trace(Answers):
         """Number of each cell of the notebook by the name its code has for a file."""
         self._held = Held()
         self._rows: Rows = self._held
-        self._rows_kept = True
+        self.keeps_rows = True
         self._count: Callable[[], int] = lambda: self._held.rows
         self._books: Callable[[], Accounting] | None = None
         self._name: str | None = None  # found among all rows: views ask several times a second
@@ -128,7 +128,7 @@ class Trace(Answers):
 
     def leave_rows(self) -> None:
         """Keep none: nothing but the summary remains of them."""
-        self._rows_kept = False
+        self.keeps_rows = False
 
     def stand_for(self, rows: Rows, *, count: Callable[[], int], books: Callable[[], Accounting]) -> None:
         """Be the trace of rows that stay where they are; their number and accounting are made when somebody asks."""
@@ -193,7 +193,7 @@ class Trace(Answers):
 
     def _missing(self) -> Counters:
         """Return the calls that are no rows at hand, by system call; nothing where only their number is known."""
-        if not self.finished or not self._rows_kept:
+        if not self.finished or not self.keeps_rows:
             return {}
         if self._unrecorded is None:
             whole = self._exact() or (self._sums.of_all()[0].counted() if self.rows_let_go else {})
@@ -233,7 +233,7 @@ class Trace(Answers):
         """
         if not self.finished:
             raise ConfigError("the trace is still running; its rows are there after the `with` block")
-        if not self._rows_kept:
+        if not self.keeps_rows:
             how = "and it was not recorded: trace with its rows (no keep_rows=False, no --no-rows), or record it"
             if self.recording is not None:
                 how = f"its recording has them: ior_nb.load({str(self.recording)!r})"

@@ -38,19 +38,24 @@ class Source(NamedTuple):
     since: int = 0
     """When it began, on the clock of the rows, ns; 0 where nobody knows."""
     overlaps: tuple[tuple[int, int], ...] = ()
-    """From when to when it is made of several that overlap in time."""
+    """Of a file that was made of several recordings: from when to when more than one of them ran."""
 
     @property
     def of_boot(self) -> str:
-        """The same where it is known when it began: so one can tell what it saw begin."""
+        """Its boot, if it is known when it began as well: only then one can tell which processes it saw begin."""
         return self.boot if self.since else ""
 
     def overlapped(self, time: int) -> bool:
-        """Whether a row of then may be of any of several."""
+        """Whether more than one of the recordings it was made of ran at that time, so that a row may be of any."""
         return any(start <= time <= end for start, end in self.overlaps)
 
     def born_after(self, time: int, last: int) -> int:
-        """Return when a process was not there yet that was first seen then, `last` the end of one with its id."""
+        """Return a time at which a process that was born while this recorded was not there yet.
+
+        Args:
+            time: when its first call began.
+            last: when the last call ended of the process that had its id before; 0 without one.
+        """
         return self.since if self.overlapped(time) else max(last, self.since)
 
 

@@ -56,11 +56,11 @@ def pairs(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 
 
 def claimed(places: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Return one row of each of some places of a table, ascending, without sorting; what is there is overwritten.
+    """Return the number of one row for each distinct place, ascending: without sorting, by a table as scratch paper.
 
     Args:
-        places: where, shape (n,).
-        table: of signed numbers.
+        places: of the rows, shape (n,).
+        table: of signed numbers, with all these places; what stands there is overwritten.
     """
     claims = np.arange(-2, -2 - len(places), -1).astype(table.dtype)
     table[places] = claims  # of several rows of one place the last is written, and stands for all
@@ -68,7 +68,7 @@ def claimed(places: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 
 def once(places: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Return each of some places of a table once, ascending. As `claimed`."""
+    """Return the distinct places, ascending; the table is written over there, as by `claimed`."""
     return np.sort(places[claimed(places, table)])
 
 

@@ -210,7 +210,11 @@ class Label:
             _process.overlap()
 
     def _take_out(self, labels: list[Label]) -> list[Label]:
-        """Leave those started later by others, coroutines or threads that share theirs, without it; return them."""
+        """Take it out from among others, and those that whoever began it has begun inside it.
+
+        Those that others began since (coroutines of the thread; threads, where labels are shared) stay, without it in
+        their paths; they are returned.
+        """
         inside = labels[labels.index(self) :]
         stay = [label for label in inside if label.by != self.by]
         for label in inside:

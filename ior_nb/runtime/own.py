@@ -203,7 +203,7 @@ def here() -> int:
 
 
 def act_for(thread: int) -> None:
-    """The calling thread does another one's work, which waits for it: it is no more surveyed than the caller."""
+    """Say that the calling thread works for another, which waits for it: `survey` lets that one be, as its caller."""
     _thread.acts_for = thread
 
 
@@ -226,7 +226,7 @@ def state() -> int:
 
 
 def set_whole(state: int) -> None:
-    """Say it for the calling thread outside of all that wraps it."""
+    """Say whose work the calling thread does from now on: what the wrappers say ends with a call, this stays."""
     _write(_here(), state)
 
 

@@ -143,7 +143,7 @@ _current: Final[ContextVar[_Work | None]] = ContextVar("ior_nb_work", default=No
 
 @contextlib.contextmanager
 def work(what: str, *, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
-    """What is done inside is one work; nothing changes inside another one, or in a thread beside the main one.
+    """Let what is done inside be one work, with one bar; inside another work, or beside the main thread, do nothing.
 
     Args:
         what: it, in a word or two.

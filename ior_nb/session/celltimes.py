@@ -3,47 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
 
-__all__ = ["CellTimes"]
+__all__ = ["Cell", "CellTimes"]
+
+
+@dataclass(slots=True)
+class Cell:
+    """One run of a cell."""
+
+    number: int
+    """Its execution count."""
+    begin: int
+    """When it began, on the boot clock, ns."""
+    inside: bool
+    """Whether another was still running then, as one that runs it."""
+    end: int = FOR_EVER
 
 
 class CellTimes:
-    """Begin, end and execution count of cells, in order of time."""
+    """The cells that ran, in the order in which they began."""
 
     def __init__(self) -> None:
-        self._ran: list[list[int]] = []
+        self._ran: list[Cell] = []
+        self._running = 0
 
-    def __len__(self) -> int:
-        return len(self._ran)
-
-    def begin(self, number: int) -> list[int]:
+    def begin(self, number: int) -> Cell:
         """Rows from now on belong to this cell, until its `end`."""
-        entry = [boot_clock(), FOR_EVER, number]
-        self._ran.append(entry)
-        return entry
+        cell = Cell(number, boot_clock(), inside=self._running > 0)
+        self._ran.append(cell)
+        self._running += 1
+        return cell
 
-    def end(self, entry: list[int]) -> None:
-        """The cell has ended."""
-        entry[1] = boot_clock()
+    def end(self, cell: Cell) -> None:
+        """The cell has ended; rows from now on belong to the one it ran in, if any."""
+        cell.end = boot_clock()
+        self._running -= 1
 
     def ran(self) -> list[tuple[int, int, int]]:
         """Return execution count, begin and end of each."""
-        return [(number, begin, end) for begin, end, number in self._ran]
+        return [(cell.number, cell.begin, cell.end) for cell in self._ran]
 
     def of(self, times: np.ndarray) -> np.ndarray | None:
-        """Return the cell each row began in, -1 for none: int32, shape (n,). None where no cell ran yet."""
+        """Return the cell each row began in, the innermost, -1 for none: int32, shape (n,). None where none ran yet."""
         if not self._ran or not len(times):
             return None
         low, high = int(times.min()), int(times.max())
         cells = np.full(len(times), -1, np.int32)
-        for begin, end, number in reversed(self._ran):
-            if begin <= high and end > low:
-                cells[(cells == -1) & (times >= begin) & (times < end)] = number
-            elif end <= low:
+        for cell in reversed(self._ran):
+            if cell.begin <= high and cell.end > low:
+                cells[(cells == -1) & (times >= cell.begin) & (times < cell.end)] = cell.number
+            elif cell.end <= low and not cell.inside:  # all before it had ended when it began
                 break
         return cells
 

@@ -83,7 +83,7 @@ class Control:
         return {} if live is None else live.pages(paths)
 
     def export(self, path: str) -> Path:
-        if Path(path).exists():
+        if os.path.lexists(os.path.expanduser(path)):  # noqa: PTH111 - of a home that is nobody's the export says so
             raise ConfigError(f"{path} is there already; give another name")
         return self._shown().export(path, self._bindings.filters.active)
 

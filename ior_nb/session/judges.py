@@ -55,8 +55,9 @@ class Judges:
     def prepare(self, wanted: Filter, epoch: int) -> Pushdown:
         """Learn a filter before the engine does; return what the engine is to decide."""
         pushed, rest = split(wanted) if self._pushes else (Pushdown(), wanted)
-        self._judges.pop((epoch - _REMEMBERED) & 0xFF, None)
-        self._judges[epoch & 0xFF if self._pushes else 0] = _Judge(epoch, pushed, rest)
+        generation = epoch & 0xFF if self._pushes else 0
+        self._judges[generation] = _Judge(epoch, pushed, rest)
+        self._judges.pop((generation - _REMEMBERED) & 0xFF, None)  # never the one that the other thread may look for
         return pushed
 
     def use(self, wanted: Filter, epoch: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import ROWS_AT_ONCE
@@ -19,11 +19,9 @@ class Piecewise:
     Args:
         rows: the rows.
         columns: those that are wanted.
-        clock: seconds that never go back.
     """
 
-    def __init__(self, rows: Rows, columns: Sequence[str], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, rows: Rows, columns: Sequence[str]) -> None:
         self._pieces = list(rows.pieces())
         self._columns = columns
         self._whole = sum(piece.size() for piece in self._pieces)
@@ -37,7 +35,7 @@ class Piecewise:
 
     def some(self, seconds: float) -> Iterator[EventBatch]:
         """Yield the next rows, a piece at least, until so much time is spent."""
-        begin = self._clock()
+        begin = time.monotonic()
         while not self.over:
             piece = self._pieces[self._next]
             batch = piece.read(*self._columns)
@@ -45,9 +43,9 @@ class Piecewise:
                 yield batch[at : at + ROWS_AT_ONCE]
             self._next += 1
             self._seen += piece.size()
-            if self._clock() - begin >= seconds:
+            if time.monotonic() - begin >= seconds:
                 break
-        self._spent += self._clock() - begin
+        self._spent += time.monotonic() - begin
 
     def step(self) -> Step:
         """Return how far it has come, and how long the rest takes."""

@@ -27,7 +27,7 @@ from ior_nb.runtime import Completeness, Filter, context_with_runtime_bindings, 
 from ior_nb.runtime.clock import moment
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.books import Books, new_recorder
-from ior_nb.session.celltimes import CellTimes
+from ior_nb.session.celltimes import Cell, CellTimes
 from ior_nb.session.choice import Choice, best, made
 from ior_nb.session.past import Past
 from ior_nb.session.run import Run
@@ -192,13 +192,13 @@ class TracerSession(Bindings):
 
     # ---- cells
 
-    def begin_cell(self, number: int) -> list[int]:
+    def begin_cell(self, number: int) -> Cell:
         """Count the rows from now on to this cell, until `end_cell`."""
         return self._cells.begin(number)
 
-    def end_cell(self, entry: list[int]) -> None:
+    def end_cell(self, cell: Cell) -> None:
         """The cell has ended."""
-        self._cells.end(entry)
+        self._cells.end(cell)
 
     def cells(self) -> list[tuple[int, int, int]]:
         """Return execution count, begin and end (boot clock, ns) of the cells run while something was traced."""

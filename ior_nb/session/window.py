@@ -13,6 +13,7 @@ from ior_nb.result.trace import Trace
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import FOR_EVER, boot_clock, moment
 from ior_nb.session.books import Books, new_recorder
+from ior_nb.session.celltimes import Cell
 from ior_nb.session.child import Child, environment
 from ior_nb.session.counting import Counting
 from ior_nb.session.plan import Plan
@@ -108,9 +109,9 @@ class Stretch(Books):
     def __init__(self, session: TracerSession, wanted: Plan, cell: int = -1) -> None:
         super().__init__(wanted, session.engine_name)
         self._session = session
-        self._cell = cell
+        self._number = cell
         self.child: Child | None = None
-        self._entry: list[int] | None = None
+        self._cell: Cell | None = None
         self.running = False
         self._counting: Counting | None = None
 
@@ -146,7 +147,7 @@ class Stretch(Books):
                 raise SourceUnavailable(f"there are no rows to record: {why}")
         self._session.open_window(self, self.stop)
         self._describe(self._session.engine())
-        self._entry = self._session.begin_cell(self._cell) if self._cell >= 0 else None
+        self._cell = self._session.begin_cell(self._number) if self._number >= 0 else None
         self.trace.began = moment()
         self._t0 = self.trace.began.boot
         self.trace.window = (self._t0, self._t0)
@@ -202,9 +203,9 @@ class Stretch(Books):
         self._session.close_window(self)
 
     def _end_cell(self) -> None:
-        entry, self._entry = self._entry, None
-        if entry is not None:
-            self._session.end_cell(entry)
+        cell, self._cell = self._cell, None
+        if cell is not None:
+            self._session.end_cell(cell)
 
     def stop(self) -> None:
         """End it as a button or a verb does: who listens to the session is told."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ior_nb.dask import live
-from ior_nb.dask.host import Shown
+from ior_nb.dask.told import Shown
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import Accounting, Filter, HostsTrace, LiveRuntime, Snapshot
 from ior_nb.runtime.clock import boot_clock

@@ -19,6 +19,7 @@ from distributed import Client, LocalCluster, Status
 
 import ior_nb.dask
 from ior_nb.dask import clocks, host, places
+from ior_nb.dask.told import Found, Report, topic
 from ior_nb.errors import ConfigError, IorWarning, RecordingError, SourceError, SourceUnavailable
 from ior_nb.session.choice import Choice, made
 
@@ -220,7 +221,7 @@ def test_a_host_that_leaves_in_the_middle_has_its_tasks(tmp_path: Path) -> None:
         # A worker stays as long as it holds results, and the scheduler hears a moment later that nobody wants them.
         while not client.retire_workers(list(client.scheduler_info()["workers"]), close_workers=True):
             assert time.monotonic() < deadline
-        while not client.get_events(host.topic(run._order.run)) and time.monotonic() < deadline:
+        while not client.get_events(topic(run._order.run)) and time.monotonic() < deadline:
             time.sleep(0.05)
 
     assert [(one.tasks, one.problem) for one in run.hosts] == [(7, "")]
@@ -233,7 +234,7 @@ def test_a_host_that_leaves_while_its_trace_is_ended_is_heard(tmp_path: Path, mo
     """It waits for the end that the client has asked for, and its report comes also where its answer does not."""
     whole = host._Host.end
 
-    def end(self: Any, *asked: Any) -> host.Report:
+    def end(self: Any, *asked: Any) -> Report:
         asyncio.run_coroutine_threadsafe(small.workers[0].close(), client.loop.asyncio_loop)
         deadline = time.monotonic() + 2
         while small.workers[0].status is not Status.closed and time.monotonic() < deadline:
@@ -260,7 +261,10 @@ def test_a_host_whose_process_is_gone_is_told_and_not_waited_for(
     monkeypatch.setattr(clocks, "_REACH_S", 0.2)
     run = ior_nb.dask.trace(client, tmp_path, engine="demo").__enter__()
     run._leaders["ghost boot pids", 1] = "tcp://127.0.0.1:1"  # where nobody listens
-    run.hosts = (*run.hosts, replace(run.hosts[0], host="ghost", pid=1, spools="/dev/shm/of-the-ghost"))
+    run.hosts = (
+        *run.hosts,
+        replace(run.hosts[0], host="ghost", place="ghost boot pids", pid=1, spools="/dev/shm/of-the-ghost"),
+    )
     with pytest.warns(IorWarning, match="ghost"):
         run.__exit__(None, None, None)
 
@@ -296,8 +300,8 @@ def test_where_one_user_may_not_trace_the_next_one_is_asked(
     """A host whose workers are of several users is traced by one who may."""
     asked: list[int] = []
 
-    def found(dask_worker: Any) -> host.Found:
-        return host.Found(platform.node(), places.place(), os.getpid(), int(dask_worker.name), nanny=False)
+    def found(dask_worker: Any) -> Found:
+        return Found(platform.node(), places.place(), os.getpid(), int(dask_worker.name), nanny=False)
 
     def once() -> Any:
         asked.append(1)

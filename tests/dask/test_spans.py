@@ -81,6 +81,22 @@ def test_tasks_without_room_are_counted(tmp_path: Path, spool: Spool, monkeypatc
     assert noted.tasks + noted.missed == 20_000
 
 
+def test_a_file_there_is_no_room_for_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker whose memory is full says so, and what the others have noted can be read."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    other = Spool(tmp_path / "b.spans", ABOUT)
+    other.end(other.begin(11, "done", at=100), at=200)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        Spool(tmp_path / "a.spans", ABOUT)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["b.spans"]
+    assert _task(_read(tmp_path), 11, 150) == "done"
+
+
 def test_threads_note_themselves(tmp_path: Path, spool: Spool) -> None:
     """The dictionary of the running tasks is what it was for everybody else, and the one from before too."""
     before: dict[int, object] = {}
@@ -106,6 +122,20 @@ def test_two_traces_note_the_same_tasks(tmp_path: Path, spool: Spool) -> None:
     del second[1]
 
     assert [read([tmp_path / f"{name}.spans"]).tasks for name in "ab"] == [2, 1]
+
+
+def test_tasks_of_before_are_left_out(tmp_path: Path, spool: Spool) -> None:
+    """Who goes on with a trace has those that ended since, and those that run."""
+    spool.end(spool.begin(7, "before", at=10), at=20)
+    spool.end(spool.begin(7, "over the change", at=21), at=40)
+    spool.begin(8, "still", at=11)
+    spool.begin(0, "on the loop", at=12)
+    spool.begin(0, "later", at=41)
+    noted = read(tmp_path.glob("*"), since=30)
+
+    assert noted.tasks == 2
+    assert noted.unstamped == ("later",)
+    assert [_task(noted, tid, at) for tid, at in ((7, 15), (7, 35), (8, 35))] == ["", "over the change", "still"]
 
 
 def test_a_task_without_a_thread_is_named(tmp_path: Path, spool: Spool) -> None:

@@ -22,7 +22,7 @@ from tests.fakes import batch
 WALL = 1_700_000_000_000_000_000
 
 
-def _recording(path: Path) -> Path:
+def _recording(path: Path, ended: int = WALL + 4000) -> Path:
     recorder = Recorder(to_arrow=columns, group_rows=3)
     recorder.start(path, metadata=clocks("started", Moment(WALL, 1000)))
     recorder.record(
@@ -36,7 +36,7 @@ def _recording(path: Path) -> Path:
             label=["", "load", "load", "", ""],
         )
     )
-    recorder.set_metadata(clocks("ended", Moment(WALL + 4000, 3000)))  # the wall clock was put forward meanwhile
+    recorder.set_metadata(clocks("ended", Moment(ended, 3000)))  # the wall clock was put forward meanwhile, say
     recorder.stop()
     return path
 
@@ -80,6 +80,18 @@ def test_a_clock_that_was_asked_once_is_believed_throughout(tmp_path: Path) -> N
     stamp(source, target, _noted(), Difference(2000, 20), Difference())
 
     assert pq.read_table(target)["wall_ns"].to_pylist()[-1] == WALL + 2000 + 4000
+
+
+def test_a_wall_clock_that_is_set_back_turns_no_rows_around(tmp_path: Path) -> None:
+    """Where the scheduler has seen it, its clock says when rows began; else the clock at the begin does."""
+    source = _recording(tmp_path / ".a.parquet", ended=WALL - 9000)
+
+    stamp(source, tmp_path / "seen.parquet", _noted(), Difference(0, 20), Difference(11_000, 20))
+    stamp(source, tmp_path / "unseen.parquet", _noted(), Difference(), Difference())
+
+    expected = [WALL + at for at in (0, 100, 150, 200, 2000)]
+    assert pq.read_table(tmp_path / "seen.parquet")["wall_ns"].to_pylist() == expected
+    assert pq.read_table(tmp_path / "unseen.parquet")["wall_ns"].to_pylist() == expected
 
 
 def test_rows_of_workers_stand_below_what_the_client_calls_its_work(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ior_nb import errors, real
 from ior_nb.engine.replay import ReplayEngine
 from ior_nb.export.arrow import columns, event_batch, record_batch
 from ior_nb.result.load import load
-from ior_nb.runtime import EventBatch, Filter, Scope, TraceOptions, new_tables
+from ior_nb.runtime import Accounting, Completeness, EventBatch, Filter, Scope, TraceOptions, new_tables
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.schema import COLUMNS, NAMES
 from ior_nb.session.session import TracerSession
@@ -859,6 +859,30 @@ def test_replay_refuses_what_makes_no_sense(recording: Path, tmp_path: Path) -> 
         with pytest.raises(errors.RecordingError, match="none"), trace(session=session):
             pass
         assert session.running is None
+
+
+def sampled_out(path: Path, kept: int, more: int, counters: str) -> Path:
+    """Write a recording that lacks so many reads."""
+    books = Accounting(seen=kept + more, emitted=kept, sampled_out=more)
+    about = {"ior_nb.version": "0", "ior_nb.counters": counters, **Completeness(accounting=books).pairs()}
+    return record(path, events(kept, syscall=["read"] * kept, state=["done"] * kept), metadata=about)
+
+
+@pytest.mark.parametrize("counters", ["", '{"read": {"calls": 151, "errors": 0, "bytes": 0, "latency_ns": 0}}'])
+@pytest.mark.parametrize("end", [None, 10 * STEP / 1e9])
+def test_a_replay_knows_the_missing_calls_by_name_where_a_load_does(
+    counters: str, end: float | None, tmp_path: Path
+) -> None:
+    """Those of a whole recording, by the exact counters in its footer; of a stretch, or without these, nobody does."""
+    path = sampled_out(tmp_path / "a", 100, 51, counters)
+    engine = ReplayEngine(path)
+    engine.seek(0.0, end)
+    with TracerSession(engine=engine) as session, trace(session=session) as played:
+        pass
+    loaded = load(path, end=end)
+
+    assert played.completeness.exact is loaded.completeness.exact is (end is None and bool(counters))
+    assert played.syscalls()["calls"].tolist() == loaded.syscalls()["calls"].tolist()
 
 
 def test_replay_of_a_damaged_recording_keeps_what_came_before(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ _numbers = itertools.count(2)
 
 def lacking() -> str:
     """Return what is missing here to have hosts; empty where there is all."""
-    missing = [name for name in ("ip", "unshare") if shutil.which(name) is None]
+    missing = [name for name in ("ip", "unshare", "nsenter") if shutil.which(name) is None]
     return f"needs {' and '.join(missing)} (apt install iproute2 util-linux)" if missing else ""
 
 
@@ -60,9 +60,25 @@ class Cluster:
         self.client = Client(self.address, timeout=60)
         return self
 
-    def add(self, name: str, *options: str, nobody: bool = False, nanny: bool = True) -> subprocess.Popen[bytes]:
-        """Start `dask worker` on a new host."""
+    def add(
+        self,
+        name: str,
+        *options: str,
+        nobody: bool = False,
+        nanny: bool = True,
+        beside: subprocess.Popen[bytes] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start `dask worker` on a new host, or beside another one on its host."""
         number = next(_numbers)
+        place = self.folder / f"{name}-{number}"
+        place.mkdir(mode=0o777)
+        place.chmod(0o777)
+        found = [self.address, "--local-directory", str(place), "--no-dashboard", *options]
+        if not nanny:
+            found.append("--no-nanny")
+        if beside is not None:
+            host = ["nsenter", "--target", str(beside.pid), "--net", "--uts"]
+            return self._start("worker", found, host, nobody=nobody)
         space, outer, inner = f"{_PREFIX}-{number}", f"{_PREFIX}o{number}", f"{_PREFIX}i{number}"
         _ip("netns", "add", space)
         self.namespaces.append(space)
@@ -71,14 +87,8 @@ class Cluster:
         _ip("-n", space, "addr", "add", f"{self.net}.{number}/24", "dev", inner)
         _ip("-n", space, "link", "set", inner, "up")
         _ip("-n", space, "link", "set", "lo", "up")
-        place = self.folder / f"{name}-{number}"
-        place.mkdir(mode=0o777)
-        place.chmod(0o777)
         host = ["ip", "netns", "exec", space, "unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name]
-        found = ["--host", f"{self.net}.{number}", "--local-directory", str(place), "--no-dashboard", *options]
-        if not nanny:
-            found.append("--no-nanny")
-        return self._start("worker", [self.address, *found], host, nobody=nobody)
+        return self._start("worker", [*found, "--host", f"{self.net}.{number}"], host, nobody=nobody)
 
     def _start(
         self, what: str, options: list[str], host: list[str], *, nobody: bool = False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,64 @@ def test_a_host_that_is_killed_is_told_and_the_others_are_there(cluster: Cluster
     assert "its process is gone" in run.problems["node-e"]
     assert {one.host for one in run.hosts if one.rows} == {"node-a", "node-b"}
     shutil.rmtree(next(one.spools for one in run.hosts if one.problem))
+
+
+def test_another_process_of_a_host_goes_on_when_the_one_that_traced_has_left(
+    cluster: Cluster, folder: Path, tmp_path: Path
+) -> None:
+    """Retired or killed: the next one traces the others, and says how long nobody did; their tasks have their rows."""
+    paths = sorted(map(str, folder.glob("*.csv")))
+    processes = [cluster.add("node-f", "--nthreads", "1", "--name", "f-0", nanny=False)]
+    cluster.wait(4)
+    processes += [
+        cluster.add("node-f", "--nthreads", "1", "--name", f"f-{number}", nanny=False, beside=processes[0])
+        for number in (1, 2)
+    ]
+    client = cluster.wait(6)
+    run = ior_nb.dask.trace(client, tmp_path / "trace").__enter__()
+    known = client.scheduler_info(n_workers=-1)["workers"]
+    pids = client.run(os.getpid)
+    there = {pids[address]: address for address, one in known.items() if str(one["id"]).startswith("f-")}
+    keys: list[set[str]] = []
+
+    def read() -> None:
+        tasks = client.map(size_of, paths, pure=False, workers=list(there.values()))
+        client.gather(tasks)
+        keys.append({str(task.key) for task in tasks})
+
+    def goes_on(after: int) -> int:
+        """Wait until another process has gone on; return which."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for one in run._later.values():
+                if one.report.after == after:
+                    return one.report.pid
+            time.sleep(0.05)
+        raise AssertionError("nobody goes on")
+
+    first = next(one.pid for one in run.hosts if one.host == "node-f")
+    read()
+    while not client.retire_workers([there[first]], close_workers=True):
+        time.sleep(0.05)
+    second = goes_on(first)
+    del there[first]
+    read()
+    next(process for process in processes if process.pid == second).kill()
+    third = goes_on(second)
+    del there[second]
+    read()
+    with pytest.warns(IorWarning, match=f"nobody ended its trace.*; process {third} went on"):
+        run.__exit__(None, None, None)
+    client.retire_workers(list(there.values()), close_workers=True)
+    rows = run.trace(filter="host=node-f and file=*.csv").df()
+    lines = [line for line in run.lines() if line.startswith("node-f")]
+
+    assert {*there} == {third}
+    assert set(rows["task"]) == keys[0] | keys[2]
+    assert set(rows[rows["task"].isin(keys[2])]["pid"]) == {third}
+    assert [one.tasks for one in run.hosts if one.host == "node-f" and not one.problem] == [len(paths)] * 2
+    assert any(f"left before the trace ended, and process {second} went on" in line for line in lines)
+    assert not any(Path(one.spools).exists() for one in run.hosts)
 
 
 def test_the_dashboard_adds_the_hosts_up(client: Client, folder: Path, tmp_path: Path) -> None:

@@ -82,6 +82,19 @@ def test_clocks_that_drift_are_brought_together_at_both_ends() -> None:
     ]
 
 
+def test_a_wall_clock_that_is_set_back_turns_no_times_around() -> None:
+    """Later calls of a machine stay later: its clock at the start is believed throughout."""
+    axis = Axis(
+        [
+            footer("ada", WALL, 100 * SECOND),
+            footer("bob", WALL, 50 * SECOND, end=(WALL - 10 * SECOND, 52 * SECOND)),
+        ]
+    )
+
+    assert axis.moved(1, times(50 * SECOND, 52 * SECOND))["time_ns"].tolist() == [100 * SECOND, 102 * SECOND]
+    assert axis.window(1, (50 * SECOND, 52 * SECOND)) == (100 * SECOND, 102 * SECOND)
+
+
 def test_clocks_that_are_not_known_are_left_alone_and_named() -> None:
     """Where one recording does not say when it began, every time stays as recorded, and the trace says so."""
     axis = Axis([footer("ada", WALL, SECOND), {"ior.hostname": "gopher"}])

@@ -35,6 +35,17 @@ def test_cells_within_a_trace_have_their_sums(finished: bool) -> None:
     assert {line.completeness for line in lines.values()} == {"so far"}
 
 
+def test_cells_of_a_trace_without_rows_are_not_said_to_have_made_no_calls() -> None:
+    """Where no row was kept nobody knows of which cell a call was, and each line says so."""
+    trace = trace_of(finished=False)
+    trace.leave_rows()
+    text = as_text(within(trace, RAN, "complete").values())
+
+    for line in text.splitlines()[1:]:
+        assert line.split()[1:6] == ["?"] * 5
+        assert "the rows were not kept; complete" in line
+
+
 def test_lines_of_cells_are_in_their_order() -> None:
     """The table has a head and a line a cell, by number, whatever order they come in."""
     own = of_trace(2, trace_of(finished=True))

@@ -131,6 +131,18 @@ def test_files_of_ior_get_what_recordings_of_today_have(tmp_path: Path) -> None:
     assert any("sampled: read=10" in note for note in after.notes)
 
 
+def test_a_file_of_ior_lasts_as_long_as_before(tmp_path: Path) -> None:
+    """Its footer has no boot clock, and what is written anew does not say that it began when the machine did."""
+    recorder = Recorder(columns)
+    recorder.start(tmp_path / "old.parquet", metadata={"ior.version": "1", "ior.started_at_unix_nano": str(10**18)})
+    recorder.record(rows_of([5_000, 7_000]))
+    recorder.stop()
+
+    convert(tmp_path / "old.parquet", tmp_path / "new.parquet")
+
+    assert load(tmp_path / "new.parquet").window == load(tmp_path / "old.parquet").window == (5_000, 7_001)
+
+
 def test_pairs_of_others_in_the_footer_are_kept(fleet: Path, tmp_path: Path) -> None:
     """What somebody else wrote into all footers alike is in the new one."""
     (made,) = convert(fleet, tmp_path / "one.parquet")

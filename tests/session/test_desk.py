@@ -411,6 +411,21 @@ def test_an_export_has_what_the_filter_shows(session: TracerSession, engine: Fak
         desk.control.export(f"{tmp_path}/b.csv")
 
 
+def test_an_export_to_the_home_is_over_no_file_either(
+    session: TracerSession, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that begins with a tilde means a file as any other does, and a link is one."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    desk = running(session, engine, ["/a"])
+    (tmp_path / "mine.csv").write_text("mine")
+    (tmp_path / "nowhere.csv").symlink_to(tmp_path / "gone.csv")
+    for name in ("~/mine.csv", "~/nowhere.csv"):
+        with pytest.raises(ConfigError, match="there already"):
+            desk.control.export(name)
+
+    assert (tmp_path / "mine.csv").read_text() == "mine"
+
+
 def test_a_trace_ended_from_a_view_is_announced(session: TracerSession, engine: FakeEngine) -> None:
     """Who listens gets the trace the button ended."""
     heard: list[object] = []

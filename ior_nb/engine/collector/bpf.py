@@ -328,12 +328,13 @@ def _online() -> str:
         return file.read()
 
 
-def condensed(log: str, lines: int = 3) -> str:
+def condensed(log: str) -> str:
     """Return the verifier's last words: the reason, without instructions, registers and statistics."""
     words = [line.strip() for line in log.splitlines()]
-    return "\n".join([line for line in words if line and not _NO_REASON.match(line)][-lines:])
+    return "\n".join([line for line in words if line and not _NO_REASON.match(line)][-_LAST_WORDS:])
 
 
+_LAST_WORDS: Final = 3
 # Lines of the verifier's log that are no reason: instructions, registers, source, statistics.
 _NO_REASON: Final = re.compile(
     r"\d+: |from \d+ to \d+:|R\d+(_\w+)?=|;|processed \d|verification time|stack depth|last_idx|regs=|parent |frame\d"

@@ -344,12 +344,12 @@ class LiveTrie:
         self._place(self._stacks.count)
 
     def _place(self, count: int) -> None:
-        """Find nodes for the next combinations that have been looked for never."""
+        """Find the nodes of the next combinations that never were looked up, so many at most."""
         first, self._placed = self._placed, min(self._placed + count, self._stacks.count)
         self._walk(np.arange(first, self._placed))
 
     def _bring(self, keys: np.ndarray) -> None:
-        """Add the sums of combinations that have a leaf to it; those that share one of folded frames gather them."""
+        """Add sums of combinations to their leaves; `_gathered` has what each gave to one of folded frames so far."""
         leaves = self._leaves.take(keys)
         folded = rows_of(leaves < 0)
         leaves[folded] = -2 - leaves[folded]

@@ -368,7 +368,14 @@ class RowGroup:
 
 
 def _rows(parquet: Any, group: int, columns: list[str], which: np.ndarray | int) -> pa.Table:
-    """Return rows of a row group: so many, which are all, or some by their numbers, and none behind these is read."""
+    """Return rows of a row group.
+
+    Args:
+        parquet: the file.
+        group: number of the row group.
+        columns: the columns wanted.
+        which: a number is that of all its rows; else numbers of some, ascending, and none behind the last is read.
+    """
     import pyarrow as pa
 
     if isinstance(which, int):

@@ -181,19 +181,18 @@ class Service:
             os._exit(status)
 
 
-def serve(listener: socket.socket, limits: Limits, *, user: str, audit: Audit | None = None) -> None:
+def serve(listener: socket.socket, limits: Limits, *, user: str) -> None:
     """Give rights up, and serve until a signal ends it.
 
     Args:
         listener: the socket.
         limits: of each user.
         user: whom root becomes.
-        audit: the log.
 
     Raises:
         NotServing: tracing does not work here, or rights cannot be given up.
     """
-    audit = audit or Audit()
+    audit = Audit()
     lacking = missing_rights()
     if lacking:
         raise NotServing(f"{lacking}: start the service as root, or with systemd (ior-nb serve --install)")
@@ -288,8 +287,8 @@ def systemd_socket() -> socket.socket | None:
     return socket.socket(fileno=_FIRST_PASSED)
 
 
-def bound(path: str, *, mode: int = 0o666) -> socket.socket:
-    """Return a listening socket at a path; one that nobody listens on any more is taken away first.
+def bound(path: str) -> socket.socket:
+    """Return a socket at a path that listens to everybody; one nobody listens on any more is taken away first.
 
     Raises:
         NotServing: it cannot be.
@@ -306,7 +305,7 @@ def bound(path: str, *, mode: int = 0o666) -> socket.socket:
                 Path(path).unlink()
             except FileNotFoundError:
                 pass
-        before = os.umask(0o777 & ~mode)
+        before = os.umask(0o111)
         try:
             listener.bind(path)
         finally:
