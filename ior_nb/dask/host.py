@@ -149,6 +149,7 @@ class _Host:
     def _sums(self, run: Run, accounting: Accounting) -> Shown:
         now, sheet = moment(), run.statistics.sheet()
         return Shown(
+            place=place(),
             sheet=sheet_to_bytes(sheet),
             tree=tree_to_bytes(run.trie.tree()),
             elapsed_ns=sheet.elapsed_ns,

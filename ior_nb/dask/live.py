@@ -201,7 +201,7 @@ class Cluster:
             notes.append(f"{', '.join(early)} as asked last; run.trace() has what came by the end")
         return TraceState(
             running=running,
-            title=chosen or f"a cluster of {show_count(len(self._known), 'host')}",
+            title=chosen or f"a cluster of {show_count(len({found.place for found in known}), 'host')}",
             engine=", ".join(dict.fromkeys(found.engine for found in known)),
             rows=books.emitted,
             elapsed_s=max((found.elapsed_ns for found in known), default=0) / 1e9,

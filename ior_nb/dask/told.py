@@ -70,6 +70,8 @@ class Found:
 class Shown:
     """What a host shows while it is traced, and last when that has ended."""
 
+    place: str
+    """Where its processes are; see `places.place`."""
     sheet: bytes
     tree: bytes
     """Both as `runtime.sheet` sends them."""

@@ -23,12 +23,13 @@ from ior_nb.sinks.statsengine import Statistics
 from tests.fakes import batch
 
 
-def host(calls: int, ahead_ns: int = 0) -> Shown:
+def host(calls: int, ahead_ns: int = 0, place: str = "") -> Shown:
     """Return what a host shows that has made so many calls."""
     statistics = Statistics()
     row: dict[str, object] = {"time_ns": boot_clock(), "pid": 7, "comm": "python", "syscall": "read", "file": "/x"}
     statistics.ingest(batch(**{name: [value] * calls for name, value in row.items()}))
     return Shown(
+        place=place,
         sheet=sheet_to_bytes(statistics.sheet()),
         tree=tree_to_bytes(LiveTrie().tree()),
         elapsed_ns=10**9,
@@ -100,6 +101,15 @@ def test_all_hosts_are_the_sum_and_one_is_its_own(hosts: Hosts) -> None:
     assert (state.completeness.accounting.seen, state.rows) == (7, 7)
     assert state.notes == ("node-c is not traced: lacks CAP_BPF",)
     assert (calls(cluster), cluster.state().rows, cluster.state().hosts) == (2, 2, ("node-a", "node-b"))
+
+
+@pytest.mark.parametrize(("places", "said"), [(("a", "b"), "2 hosts"), (("a", "a"), "1 host")])
+def test_collectors_of_one_place_are_one_host(hosts: Hosts, places: tuple[str, str], said: str) -> None:
+    """Another process of a host may have gone on, or one may have come later."""
+    hosts.answers = {f"node-{number}": host(1, place=place) for number, place in enumerate(places)}
+    hosts.cluster.wait()
+
+    assert hosts.cluster.state().title == f"a cluster of {said}"
 
 
 def test_hosts_are_asked_once_a_second_and_only_while_they_are_traced(
