@@ -30,7 +30,7 @@ from ior_nb.runtime import Accounting, own
 from ior_nb.runtime.clock import boot_clock, moment
 from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
 from ior_nb.session.choice import Choice, best, made
-from ior_nb.session.hosts import Asked
+from ior_nb.session.hosts import Frames
 from ior_nb.session.plan import Request, plan
 from ior_nb.session.run import Run
 from ior_nb.session.session import TracerSession
@@ -132,7 +132,7 @@ class _Host:
         assert self.window is not None
         return self.window.trace
 
-    def shown(self, asked: Asked) -> Shown | None:
+    def shown(self, asked: Frames) -> Shown | None:
         """Return what there is so far; None where nothing is traced any more."""
         run = self.session.running
         if run is None:
@@ -360,7 +360,7 @@ async def tell(server: Any, run: str, what: Report | Successor | tuple[str, str]
         await server.scheduler.log_event(topic=topic(run), msg=pickle.dumps(what))
 
 
-async def shown(run: str, asked: Asked, dask_worker: Any) -> Shown | None:
+async def shown(run: str, asked: Frames, dask_worker: Any) -> Shown | None:
     """Return what this host shows, with a flame graph of these frames; None where nothing is traced."""
     host = _hosts.get(run)
     if host is None or host.window is None or host.ending is not None:

@@ -30,7 +30,7 @@ from ior_nb.runtime.sheet import sheet_from_bytes, tree_from_bytes
 from ior_nb.runtime.text import show_count
 from ior_nb.session.bindings import Bindings
 from ior_nb.session.controls import Control
-from ior_nb.session.hosts import Asked, Hosts
+from ior_nb.session.hosts import Frames, Hosts
 from ior_nb.session.session import default_session
 from ior_nb.widgets.dashboard import Dashboard
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ask", "Cluster", "dashboard"]
 
-Ask = Callable[[Asked], Coroutine[Any, Any, Mapping[str, Any]]]
+Ask = Callable[[Frames], Coroutine[Any, Any, Mapping[str, Any]]]
 """Asks the hosts, with the frames of the flame graph, on the loop of the client: what each shows, by its name."""
 
 _EVERY_S: Final = 1.0
@@ -108,7 +108,7 @@ class Cluster:
     ) -> None:
         self._client, self._ask, self._running, self._problems = client, ask, running, problems
         self._bindings = Bindings(1)
-        self._asked: Asked = (("comm", "syscall", "path"), "count", "")
+        self._asked: Frames = (("comm", "syscall", "path"), "count", "")
         self._hosts = Hosts(self._bindings, self._make, self._asked)
         self.filters = _Fixed(lambda: self._bindings.stream().snapshot(), filter, RLock())
         self.recording = _Recording()
@@ -121,7 +121,7 @@ class Cluster:
         self._ended: frozenset[str] = frozenset()
         self._failure = ""
 
-    def _make(self, asked: Asked) -> None:
+    def _make(self, asked: Frames) -> None:
         self._asked = asked
 
     # ---- LiveRuntime

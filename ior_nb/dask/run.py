@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from ior_nb.dask.live import Cluster
-    from ior_nb.session.hosts import Asked as Frames
+    from ior_nb.session.hosts import Frames
     from ior_nb.widgets.dashboard import Dashboard
 
 __all__ = ["Run", "Wanted"]

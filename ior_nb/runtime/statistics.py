@@ -37,6 +37,19 @@ def _no_values() -> np.ndarray:
     return values
 
 
+class _Timed:
+    """What knows how many calls had a latency, and how long all of these took."""
+
+    __slots__ = ()
+    latency_total_ns: int
+    timed: int
+
+    @property
+    def latency_mean_ns(self) -> float:
+        """Mean latency of the timed calls; 0 without any."""
+        return self.latency_total_ns / self.timed if self.timed else 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
     """One bar of a histogram."""
@@ -95,7 +108,7 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SyscallRow:
+class SyscallRow(_Timed):
     """Statistics of one system call."""
 
     name: str
@@ -146,11 +159,6 @@ class SyscallRow:
     """Recorded failures by name of the error, the most frequent first; what is missing to `errors` has no row."""
 
     @property
-    def latency_mean_ns(self) -> float:
-        """Mean latency of the timed calls; 0 without any."""
-        return self.latency_total_ns / self.timed if self.timed else 0.0
-
-    @property
     def no_latency(self) -> bool:
         """Whether no call was timed, so that mean, minimum and maximum mean nothing."""
         return self.timed == 0
@@ -162,7 +170,7 @@ class SyscallRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FamilyRow:
+class FamilyRow(_Timed):
     """Statistics of one family of system calls: the sum of its rows."""
 
     name: str
@@ -208,14 +216,9 @@ class FamilyRow:
     p999_ns: int = 0
     """99.9th percentile."""
 
-    @property
-    def latency_mean_ns(self) -> float:
-        """Mean latency of the timed calls; 0 without any."""
-        return self.latency_total_ns / self.timed if self.timed else 0.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
+class Activity(_Timed):
     """What rows of files, directories and processes have in common. The rows of each table add up to the totals."""
 
     count: int = 0
@@ -243,11 +246,6 @@ class Activity:
     """How many are summed in an `other` row; one that was dropped, came back and was dropped again counts twice."""
     at_least: bool = False
     """Whether calls without a row may belong here too, so that the numbers are lower bounds."""
-
-    @property
-    def latency_mean_ns(self) -> float:
-        """Mean latency of the timed calls; 0 without any."""
-        return self.latency_total_ns / self.timed if self.timed else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +306,7 @@ class LineRow(Activity):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Snapshot:
+class Snapshot(_Timed):
     """The statistics at one moment. Its arrays are shared and read-only."""
 
     generated_at: float = 0.0
@@ -390,11 +388,6 @@ class Snapshot:
     """The processes ranked highest, then the special rows."""
     lines: tuple[LineRow, ...] = ()
     """The lines of Python ranked highest, then the special rows."""
-
-    @property
-    def latency_mean_ns(self) -> float:
-        """Mean latency of the timed calls; 0 without any."""
-        return self.latency_total_ns / self.timed if self.timed else 0.0
 
     @property
     def gap_mean_ns(self) -> float:

@@ -24,10 +24,10 @@ from ior_nb.sinks.flamegraph import FIELDS, METRICS, PRESETS
 from ior_nb.sinks.flamegraph.fields import checked_fields, checked_metric
 from ior_nb.sinks.flamegraph.picture import MIN_SHARE, Picture
 
-__all__ = ["Asked", "Hosts"]
+__all__ = ["Frames", "Hosts"]
 
-Asked = tuple[tuple[str, ...], str, str]
-"""Frames of the flame trie, its metric, and its second one: what `Tree.asked` has."""
+Frames = tuple[tuple[str, ...], str, str]
+"""What a flame trie is asked for: its frames, its metric, and its second one; as `Tree.asked`."""
 
 _TOP: Final = 64
 
@@ -36,8 +36,8 @@ _TOP: Final = 64
 class _Known:
     """What all views of some hosts share."""
 
-    ask: Callable[[Asked], None]
-    asked: Asked
+    ask: Callable[[Frames], None]
+    asked: Frames
     lock: Lock = field(default_factory=Lock)
     sheets: dict[str, Sheet] = field(default_factory=dict)
     trees: dict[str, Tree] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class _Known:
             trees = [tree for name, tree in self.trees.items() if host in ("", name)]
             return sheets, trees, self.version
 
-    def begin(self, asked: Asked) -> None:
+    def begin(self, asked: Frames) -> None:
         """Ask the hosts for other frames, or the same again from nothing."""
         with self.lock:
             self.asked = asked
@@ -74,8 +74,8 @@ class Hosts:
     def __init__(
         self,
         publisher: RuntimePublisher,
-        ask: Callable[[Asked], None] = lambda _: None,
-        asked: Asked = (("comm", "syscall", "path"), "count", ""),
+        ask: Callable[[Frames], None] = lambda _: None,
+        asked: Frames = (("comm", "syscall", "path"), "count", ""),
     ) -> None:
         self._publisher = publisher
         self._known = _Known(ask, asked)

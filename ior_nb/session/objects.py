@@ -179,12 +179,15 @@ def _watch_aiohttp(note: Callable[..., None]) -> list[Callable[[], None]]:
     except (ImportError, AttributeError):
         return []
 
+    listeners = [note]
+
     @own.ours
     def tell(request: Any, connection: Any) -> None:
         with contextlib.suppress(Exception):  # nothing of ours may fail the user's request
             socket = connection.transport.get_extra_info("socket")
             url, ranges = request.url, str(request.headers.get("Range", ""))
-            note(socket, url.host, url.port, request.method, url.raw_path, ranges)
+            for listener in listeners:
+                listener(socket, url.host, url.port, request.method, url.raw_path, ranges)
 
     @functools.wraps(send)
     async def sends(request: Any, connection: Any) -> Any:
@@ -194,6 +197,7 @@ def _watch_aiohttp(note: Callable[..., None]) -> list[Callable[[], None]]:
     client.send = sends
 
     def stop() -> None:
+        listeners.clear()  # what somebody has put around ours since keeps that for ever
         if client.send is sends:
             client.send = send
 

@@ -38,6 +38,8 @@ __all__ = ["TracerSession", "View", "default_session", "engine_name"]
 
 _KEPT_TRACES: Final = 50
 _KEPT_ROWS: Final = 5_000_000
+_OF_A_TRACE: Final = ("ior_nb.engine", "ior_nb.title", "ior_nb.scope", "ior_nb.options")
+"""What a recording of several traces says of the last one."""
 
 
 class View(Protocol):
@@ -179,7 +181,7 @@ class TracerSession(Bindings):
             try:
                 run.end()
             finally:
-                self._tell_recording(window.trace.completeness)
+                self._tell_recording(window.trace, window.trace.completeness)
                 self._show_past(run)
 
     def _show_past(self, run: Run) -> None:
@@ -236,11 +238,10 @@ class TracerSession(Bindings):
         recorder, run = self._recorder, self._run
         if run is not None:
             run.watch()
-        metadata = run.owner.trace.metadata() if run is not None else {}
-        if metadata:  # rows of now on, not of the trace's beginning
-            metadata |= clocks("started", moment())
+        trace = run.owner.trace if run is not None else Trace(title="", scope="", engine=self.engine_name)
         self._lacks = []
-        recorder.start(path, metadata=metadata, generated=generated)
+        # Rows of now on, not of the trace's beginning.
+        recorder.start(path, metadata=trace.metadata() | clocks("started", moment()), generated=generated)
         begun.append(Path(path))
 
     def stop_recording(self) -> Path | None:
@@ -251,12 +252,14 @@ class TracerSession(Bindings):
         if self._run is not None:
             with contextlib.suppress(errors.SourceError):  # what arrived is recorded, whatever became of the engine
                 self._run.refresh()
-            self._tell_recording(self._run.completeness())
-            self._recorder.set_metadata({**clocks("ended", moment()), **self._run.owner.trace.recorded_cells()})
+            self._tell_recording(self._run.owner.trace, self._run.completeness())
+            self._recorder.set_metadata(self._run.owner.trace.recorded_cells())
+        self._recorder.set_metadata(clocks("ended", moment()))
         return self._recorder.stop()
 
-    def _tell_recording(self, lacking: Completeness) -> None:
-        """Let the recording that is on say what the rows of a trace lack that it has."""
+    def _tell_recording(self, trace: Trace, lacking: Completeness) -> None:
+        """Let the recording that is on say of a trace whose rows it has what that was, and what its rows lack."""
+        self._recorder.set_metadata({name: text for name, text in trace.metadata().items() if name in _OF_A_TRACE})
         if lacking.told():
             self._lacks.append(f"of a trace that was: {lacking.line()}")
             self._recorder.set_metadata({"ior_nb.caveats": json.dumps(self._lacks)})
@@ -329,7 +332,7 @@ class TracerSession(Bindings):
             self.shown = self._past = None
             self.clear()
             if self._recorder.status().active:
-                self._recorder.stop()
+                self._stop_recording()
             if self._engine is not None:
                 self._engine.close()
                 self._engine = None

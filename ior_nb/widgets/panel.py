@@ -32,6 +32,8 @@ from ior_nb.widgets.views import Views
 
 __all__ = ["Panel"]
 
+_clock: Final = time.perf_counter
+"""Seconds, for what a refresh costs."""
 _LOG: Final = logging.getLogger(__name__)
 logging.getLogger("ior_nb").addHandler(logging.NullHandler())  # else a thread's log would be written into the notebook
 
@@ -136,7 +138,7 @@ class Panel(anywidget.AnyWidget):
         """Send what has changed; called under the UI lock. A failure is shown in the panel."""
         if self.closed or (now < self._next and not force):
             return
-        began = time.perf_counter()
+        began = _clock()
         told, kind = self._told, self._kind
         try:
             data = self.content()
@@ -154,7 +156,7 @@ class Panel(anywidget.AnyWidget):
             self._error, self._told, self._kind = error, told, kind
             self.data = {**data, "n": self.data.get("n", 0) + 1, "error": error, "told": told}
         # A view that is expensive now (a slow machine, a huge table) is refreshed less often: a tenth of a core.
-        self._next = now + max(self.every_s, 10 * (time.perf_counter() - began))
+        self._next = now + max(self.every_s, 10 * (_clock() - began))
 
     # ---- messages
 

@@ -17,7 +17,7 @@ from ior_nb.errors import ConfigError
 from ior_nb.runtime import Accounting, Filter, HostsTrace, LiveRuntime, Snapshot
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.sheet import sheet_to_bytes, tree_to_bytes
-from ior_nb.session.hosts import Asked
+from ior_nb.session.hosts import Frames
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
 from tests.fakes import batch
@@ -52,7 +52,7 @@ class Hosts:
         client: Any = SimpleNamespace(loop=self)
         self.cluster = live.Cluster(client, self.ask, lambda: self.running, lambda: {"node-c": "lacks CAP_BPF"})
 
-    async def ask(self, asked: Asked) -> dict[str, Any]:
+    async def ask(self, asked: Frames) -> dict[str, Any]:
         """Answer."""
         self.asked += 1
         return self.answers

@@ -10,13 +10,13 @@ from ior_nb.errors import ConfigError
 from ior_nb.runtime import FlameSource, SheetSource, SnapshotSource, TreeSource
 from ior_nb.runtime.sheet import sheet_from_bytes, sheet_to_bytes, tree_from_bytes, tree_to_bytes
 from ior_nb.session.bindings import Bindings
-from ior_nb.session.hosts import Asked, Hosts
+from ior_nb.session.hosts import Frames, Hosts
 from ior_nb.sinks.flamegraph import LiveTrie
 from ior_nb.sinks.statsengine import Statistics
 from tests.fakes import batch
 
 FRAMES = ("comm", "syscall")
-ASKED: Asked = (FRAMES, "count", "")
+ASKED: Frames = (FRAMES, "count", "")
 
 
 def send(hosts: Hosts, host: str, calls: int, fields: tuple[str, ...] = FRAMES) -> None:
@@ -46,7 +46,7 @@ def labels(trie: FlameSource | None) -> dict[str, int]:
 
 def test_equal_ids_are_processes_of_their_hosts() -> None:
     """A flame graph by process has the host above each, and asks the hosts for it."""
-    bindings, asked = Bindings(), list[Asked]()
+    bindings, asked = Bindings(), list[Frames]()
     hosts = Hosts(bindings, asked.append, ASKED)
     trie = bindings.trie()
     assert trie is not None

@@ -19,7 +19,7 @@ from ior_nb.errors import CollectorDied, ConfigError, LostEventsWarning
 from ior_nb.result import tables
 from ior_nb.result.objects import Asked, asked_of, pairs_of, summed
 from ior_nb.runtime.clock import FOR_EVER, boot_clock
-from ior_nb.session.objects import Objects, ranges_of, spelled
+from ior_nb.session.objects import Objects, _watch_aiohttp, ranges_of, spelled
 from ior_nb.session.plan import plan
 from ior_nb.session.session import TracerSession
 from ior_nb.session.tracing import trace
@@ -257,6 +257,25 @@ def test_a_request_of_aiohttp_is_seen_where_it_is_sent(monkeypatch: pytest.Monke
     objects.end()
     assert asked(objects) == {"store/bucket/key": Asked(("GET",), 1, 0, 10, 10)}
     assert Request.send is before
+
+
+def test_a_trace_that_ends_before_another_is_told_of_no_more_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the order in which they end, and the requests of both are sent."""
+    library = types.ModuleType("aiohttp")
+    library.__spec__ = types.SimpleNamespace(name="aiohttp")  # type: ignore[assignment]
+    library.ClientRequest = Request  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "aiohttp", library)
+    monkeypatch.setattr(Request, "send", Request.send)  # as it is afterwards
+    told: dict[str, list[Any]] = {"first": [], "second": []}
+    (first,) = _watch_aiohttp(lambda *asked: told["first"].append(asked))
+    (second,) = _watch_aiohttp(lambda *asked: told["second"].append(asked))
+    transport = types.SimpleNamespace(get_extra_info=lambda name: name)
+    for stop in (first, second):
+        assert asyncio.run(Request().send(types.SimpleNamespace(transport=transport))) == "sent"
+        stop()
+    assert asyncio.run(Request().send(None)) == "sent"
+
+    assert [len(asked) for asked in told.values()] == [1, 2]
 
 
 def test_a_window_keeps_what_was_asked_when_its_engine_fails(

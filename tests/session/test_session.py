@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from ior_nb import errors
 from ior_nb.engine import ENGINES
 from ior_nb.engine.contract import Ended
+from ior_nb.result.load import load
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.clock import boot_clock
 from ior_nb.session.session import TracerSession
@@ -196,6 +198,22 @@ def test_a_recording_of_the_session_has_the_rows_of_its_time(
 
     assert published == tmp_path / "part.parquet"
     assert read(published)["seq"].to_pylist() == [2, 3]
+
+
+def test_a_recording_that_begins_before_a_trace_says_what_it_is_of(tmp_path: Path) -> None:
+    """Which machine, when, and which engine: so that made-up rows are never taken for real ones."""
+    with TracerSession(engine="demo") as session:
+        session.record(tmp_path / "early.parquet")
+        with trace(session=session) as traced:
+            pass
+        session.stop_recording()
+    loaded = load(tmp_path / "early.parquet")
+
+    assert loaded.engine == "demo"
+    assert "demo data: made up, nothing was traced" in loaded.notes
+    assert loaded.origin["ior_nb.hostname"] == platform.node()
+    assert loaded.began.boot <= traced.began.boot < traced.ended.boot <= loaded.ended.boot
+    assert loaded.window == (loaded.began.boot, loaded.ended.boot)
 
 
 def test_a_trace_that_cannot_start_leaves_an_older_recording_alone(

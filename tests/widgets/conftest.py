@@ -17,6 +17,7 @@ from tests.widgets.fake import FakeRuntime, RecordedComm
 def comms(monkeypatch: pytest.MonkeyPatch) -> type[RecordedComm]:
     """Where the messages of all panels go."""
     RecordedComm.log = []
+    monkeypatch.setattr("ior_nb.widgets.panel._clock", lambda: 0.0)  # refreshes cost nothing, however busy the machine
     monkeypatch.setattr(comm, "create_comm", RecordedComm)
     monkeypatch.setattr(ticker, "add", lambda panel: None)
     return RecordedComm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,18 @@ def test_a_closed_panel_is_silent(runtime: FakeRuntime, opened: Open) -> None:
     runtime.feed(runtime.calls(50))
     panel.refresh(1.0)
     assert RecordedComm.log == []
+
+
+def test_an_expensive_view_is_refreshed_less_often(runtime: FakeRuntime, opened: Open, monkeypatch: Any) -> None:
+    """What a refresh took is a tenth of the time until the next one at most."""
+    panel, seconds = opened(OverviewPanel, runtime), itertools.count()
+    monkeypatch.setattr("ior_nb.widgets.panel._clock", lambda: float(next(seconds)))  # each refresh takes a second
+    sent = []
+    for now in (1.0, 10.9, 11.0):
+        runtime.feed(runtime.calls(5))
+        sent.append(len(refreshes(panel, now)))
+
+    assert sent == [1, 0, 1]
 
 
 def test_a_failed_refresh_is_shown_and_goes_away(runtime: FakeRuntime, opened: Open, monkeypatch: Any) -> None:
