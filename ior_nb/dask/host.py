@@ -20,7 +20,7 @@ from ior_nb.dask import clocks
 from ior_nb.dask.above import Above
 from ior_nb.dask.clocks import Difference
 from ior_nb.dask.leading import Leading, Turn, begun_at, still_there, turn
-from ior_nb.dask.places import file_name, machine, place, recorded, spools
+from ior_nb.dask.places import clear_forgotten, file_name, machine, place, recorded, spools
 from ior_nb.dask.spans import ENDING, Noted, read
 from ior_nb.dask.stamp import stamp
 from ior_nb.dask.told import LATE, TASKS, Found, Order, Report, Shown, Successor, topic
@@ -78,6 +78,7 @@ class _Host:
 
     def begin(self) -> None:
         """Start the trace; what is in the way stands in `problem`."""
+        clear_forgotten()
         try:
             self.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             wanted: Request = {

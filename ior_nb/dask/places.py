@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Collection
 from hashlib import blake2b
 from pathlib import Path
@@ -13,12 +17,13 @@ from typing import Final
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import boot_id
 
-__all__ = ["Key", "called", "file_name", "here", "machine", "mark", "place", "recorded", "spools"]
+__all__ = ["Key", "called", "clear_forgotten", "file_name", "here", "machine", "mark", "place", "recorded", "spools"]
 
 Key = tuple[str, int]
 """A collector: its place, and the process it was begun in. Hosts may have one name, and containers the same numbers."""
 
 _SHARED: Final = Path("/dev/shm")
+_DAY_S: Final = 86_400
 
 
 @own.ours
@@ -83,6 +88,17 @@ def spools(run: str) -> Path:
     """Return the folder where the workers of this place note their tasks."""
     base = _SHARED if os.access(_SHARED, os.W_OK) else Path(tempfile.gettempdir())
     return base / f"ior-nb-{run}-{_name()}-{mark(place())}"
+
+
+@own.ours
+def clear_forgotten() -> None:
+    """Remove notes of workers of this place that are gone, a day later: a trace that was killed leaves them."""
+    for folder in spools("").parent.glob(spools("[0-9a-f]" * 32).name):
+        with contextlib.suppress(OSError, ValueError):
+            about, pids = folder.lstat(), [int(one.name.partition("-")[0]) for one in folder.iterdir()]
+            old = stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and time.time() - about.st_mtime > _DAY_S
+            if old and not any(Path(f"/proc/{pid}").exists() for pid in pids):
+                shutil.rmtree(folder)
 
 
 def recorded(run: str) -> Path:
