@@ -14,6 +14,7 @@ from ior_nb.engine.collector import hooks, trial
 from ior_nb.engine.collector.bpf import MAP_ARRAY, PROG_RAW_TRACEPOINT, UPDATE_NOEXIST, Map, MapSpec, Program, Refused
 from ior_nb.engine.collector.btf import VMLINUX, Btf
 
+pytestmark = pytest.mark.timeout(180)  # compiling is five seconds of a processor, which others may want too
 HASH = 1
 EXIT = b"\xb7\0\0\0\0\0\0\0\x95\0\0\0\0\0\0\0"  # r0 = 0; exit
 

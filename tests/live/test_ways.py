@@ -24,6 +24,7 @@ from tests.live.test_known_workload import SCENARIOS, by_thread, differences, ke
 if TYPE_CHECKING:
     from tests.live.conftest import Ran
 
+pytestmark = pytest.mark.timeout(180)  # compiling is five seconds of a processor, which others may want too
 MOST_INSTRUCTIONS = 100_000
 
 # Prints the number of instructions the verifier went through, by program (struct bpf_prog_info.verified_insns).
