@@ -40,6 +40,7 @@ class Dispatcher:
     Args:
         event_bytes: of the rings its collectors will ask for: the program is compiled for these sizes, and kept.
         name_bytes: the same of names.
+        way: a key of `WAYS`, or "auto".
 
     Raises:
         NotHere: this kernel cannot do it.
@@ -47,8 +48,8 @@ class Dispatcher:
         Refused: the kernel refuses the program.
     """
 
-    def __init__(self, *, event_bytes: int, name_bytes: int) -> None:
-        loading = load_program(event_bytes=event_bytes, name_bytes=name_bytes)  # as a trial of it all
+    def __init__(self, *, event_bytes: int, name_bytes: int, way: str = "auto") -> None:
+        loading = load_program(event_bytes=event_bytes, name_bytes=name_bytes, way=way)  # as a trial of it all
         image, self.way = loading.image, loading.way
         loading.hooks.close()
         loading.loaded.close()
