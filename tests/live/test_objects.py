@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import subprocess
 import sys
@@ -110,6 +111,8 @@ def test_objects_of_fsspec_are_those_the_server_was_asked_for(session: TracerSes
                 file.read(400_000)
 
     compared(t, store)
+    del files, file
+    gc.collect()  # its thread closes the connections: now, or some time in the trace of another test
 
 
 def test_without_asking_nothing_is_watched(session: TracerSession, store: Store) -> None:
