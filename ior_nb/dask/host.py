@@ -78,7 +78,6 @@ class _Host:
 
     def begin(self) -> None:
         """Start the trace; what is in the way stands in `problem`."""
-        clear_forgotten()
         try:
             self.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             wanted: Request = {
@@ -228,6 +227,13 @@ def _open_one(run: str, server: Any) -> Any:
     return next((one for one in known if one.status not in _GOES), server)
 
 
+def _forget(run: str) -> None:
+    """Let a trace of this process be none of its any more, so that another process may have it."""
+    host = _hosts.pop(run, None)
+    if host is not None and host.leading is not None:
+        host.leading.give_up()
+
+
 # ---- what the client asks for. Each runs on the event loop of a nanny or a worker, which must not wait
 
 
@@ -248,7 +254,7 @@ async def begin(order: Order, dask_worker: Any) -> Report | None:
         leading = Leading(order.run)
     report = await _begin(order, pids, dask_worker, leading)
     if report.problem:
-        del _hosts[order.run]  # it has been told, and another process of this host may try
+        _forget(order.run)  # it has been told, and another process of this host may try
         _follow(order, dask_worker)
     return report
 
@@ -286,7 +292,7 @@ async def _go_on(order: Order, server: Any) -> None:
     report = await _begin(order, still_there(known), server, mine.leading, mine)
     server = _open_one(order.run, server)
     if report.problem:
-        del _hosts[order.run]
+        _forget(order.run)
         why = f"process {os.getpid()} could not go on with its trace: {report.problem}"
         await tell(server, order.run, (platform.node(), why))
     else:
@@ -300,8 +306,8 @@ async def _begin(
     host.leading = leading
     host.beginning = asyncio.create_task(_started(host, server, mine))
     await asyncio.shield(host.beginning)
-    if leading is not None:
-        leading.give_up() if host.problem else leading.begun()
+    if leading is not None and not host.problem:
+        leading.begun()
     if not host.problem and host.ending is None:
         host.watch(server)
     return host.report
@@ -328,9 +334,7 @@ async def leave(run: str, server: Any) -> None:
     leading = _hosts[run].leading if run in _hosts else None
     is_followed = leading is not None and leading.is_followed
     report = await end(run, Above(), server, left=True)
-    _hosts.pop(run, None)
-    if leading is not None:
-        leading.give_up()
+    _forget(run)
     if report is not None and server.status in _GOES:
         if not is_followed:
             shutil.rmtree(spools(run), ignore_errors=True)  # the client cannot reach this host any more
@@ -401,10 +405,9 @@ def piece(path: str, begin: int) -> bytes:
 @own.ours
 def clean(run: str, kept: Collection[str]) -> None:
     """Remove what lay on this host for the time of the trace, but for folders with recordings that nobody has."""
-    host = _hosts.pop(run, None)
-    if host is not None and host.leading is not None:
-        host.leading.give_up()
+    _forget(run)
     shutil.rmtree(spools(run), ignore_errors=True)
+    clear_forgotten()
     folder = recorded(run)
     if str(folder) not in kept:
         shutil.rmtree(folder, ignore_errors=True)

@@ -16,13 +16,13 @@ from typing import Final
 
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import boot_id
+from ior_nb.runtime.memory import shared_memory
 
 __all__ = ["Key", "called", "clear_forgotten", "file_name", "here", "machine", "mark", "place", "recorded", "spools"]
 
 Key = tuple[str, int]
 """A collector: its place, and the process it was begun in. Hosts may have one name, and containers the same numbers."""
 
-_SHARED: Final = Path("/dev/shm")
 _DAY_S: Final = 86_400
 
 
@@ -86,8 +86,7 @@ def _name() -> str:
 
 def spools(run: str) -> Path:
     """Return the folder where the workers of this place note their tasks."""
-    base = _SHARED if os.access(_SHARED, os.W_OK) else Path(tempfile.gettempdir())
-    return base / f"ior-nb-{run}-{_name()}-{mark(place())}"
+    return shared_memory() / f"ior-nb-{run}-{_name()}-{mark(place())}"
 
 
 @own.ours

@@ -21,6 +21,7 @@ from ior_nb.dask.places import Key, called, here, machine
 from ior_nb.dask.plugins import Late, Tasks
 from ior_nb.dask.told import Found, Order, Report, Successor, by_place, of_users, topic, words_of
 from ior_nb.errors import ConfigError, IorWarning, RecordingError, SourceUnavailable
+from ior_nb.real import Lock
 from ior_nb.result.load import load, total
 from ior_nb.result.sql import Asked, answered
 from ior_nb.result.trace import Trace
@@ -101,6 +102,7 @@ class Run:
         """Collectors that were begun with the trace, and the address of the process."""
         self._later: dict[Key, Successor] = {}
         """Those that went on where another one's process had left."""
+        self._guard = Lock()
         self._ended: dict[Key, Report] = {}
         self._running = False
         self._views: list[Cluster] = []
@@ -262,13 +264,13 @@ class Run:
         """Return what a host has told; of one that goes on, keep it."""
         told = pickle.loads(message)  # from our own hosts, as all that Dask brings
         if isinstance(told, Successor):
-            self._later.setdefault(told.report.key, told)
+            with self._guard:  # the client's loop may hear it while another thread goes through those there are
+                self._later = {told.report.key: told} | self._later
         return told
 
     def _went_on(self, report: Report) -> Successor | None:
         """Return who went on when this collector was there no more."""
-        found = (one for one in self._later.values() if (one.report.place, one.report.after) == report.key)
-        return next(found, None)
+        return next((one for one in self._later.values() if one.before == report.key), None)
 
     def _of_one_that_left(self, report: Report, labelled: bool) -> Report:
         """Return the report of a collector that is there no more, with what that means."""
@@ -376,7 +378,7 @@ class Run:
 
     def _names(self) -> dict[str, str]:
         """Return what each collector is called, by the address of its process, but those another one went on for."""
-        left = {(one.report.place, one.report.after) for one in self._later.values()}
+        left = {one.before for one in self._later.values()}
         there = {key: address for key, address in self._leading().items() if key not in left}
         return {address: called(key, self._leaders, self._later) for key, address in there.items()}
 

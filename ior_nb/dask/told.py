@@ -149,6 +149,11 @@ class Successor:
     """Of the process it was begun in."""
     report: Report
 
+    @property
+    def before(self) -> Key:
+        """Which collector it goes on for."""
+        return self.report.place, self.report.after
+
     def line(self) -> str:
         """Return what there is to say of it."""
         return f"process {self.report.pid} went on {show_ns(self.report.late_ns)} later"

@@ -15,7 +15,6 @@ import mmap
 import os
 import stat
 import struct
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -23,6 +22,7 @@ from typing import Final, NamedTuple
 from ior_nb.real import RLock
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.memory import shared_memory
 
 __all__ = ["OVERLAP", "Change", "Log", "Reader", "clear", "files", "folder", "is_traced", "mark"]
 
@@ -52,9 +52,7 @@ class Change(NamedTuple):
 
 def folder() -> Path:
     """Return where the processes of this user write, those that have the same numbers for processes."""
-    memory = Path("/dev/shm")
-    place = memory if os.access(memory, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
-    return place / f"ior-nb-{os.geteuid()}-{os.stat('/proc/self/ns/pid').st_ino}"  # noqa: PTH116 - one call
+    return shared_memory() / f"ior-nb-{os.geteuid()}-{os.stat('/proc/self/ns/pid').st_ino}"  # noqa: PTH116 - one call
 
 
 def _made_folder() -> Path:

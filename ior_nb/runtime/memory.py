@@ -6,14 +6,21 @@ import functools
 import os
 import re
 import resource
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-__all__ = ["memory_limit"]
+__all__ = ["memory_limit", "shared_memory"]
 
 _LIMITS: Final = ("memory.max", "memory.high", "memory.limit_in_bytes")
 """Files of a control group, of version 2 and of version 1."""
+
+
+def shared_memory() -> Path:
+    """Return the folder whose files processes share without a disk, or that for temporary files where there is none."""
+    memory = Path("/dev/shm")
+    return memory if os.access(memory, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 
 
 def memory_limit() -> int:

@@ -48,13 +48,13 @@ class _Pipeline:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.engine = FakeEngine()
-        self._answers: list[Frame] = []
+        self._asked = False
         self.session = TracerSession(engine=self.engine)
         self.session.set(self.session.parse(FILTER))
         self.window = trace(pid=1, keep_rows=False, session=self.session)
         self.window.__enter__()
         self.window._stretch._t0 = 0  # the generator's clock begins anywhere
-        self.intake = Intake(Decoder(), 0, lambda: self._answers.append(Frame.ALIVE))
+        self.intake = Intake(Decoder(), 0, self._ask)
         self.intake.begin(self.engine.emit, quiet=False)
         if folder is not None:
             self.session.recorder().start(folder / "rows.parquet", block=True)
@@ -64,9 +64,13 @@ class _Pipeline:
         sent = [pair for frame in frames for pair in frame.sent()]
         for at in range(0, len(sent), 2 * AT_ONCE):
             self.intake.receive(sent[at : at + 2 * AT_ONCE])
-            if self._answers:
-                self.intake.receive([(self._answers.pop(), _alive(sent[at + 2 * AT_ONCE - 1 :: -1]))])
+            if self._asked:
+                self._asked = False
+                self.intake.receive([(Frame.ALIVE, _alive(sent[at + 2 * AT_ONCE - 1 :: -1]))])
         self.intake.settle()
+
+    def _ask(self) -> None:
+        self._asked = True
 
     def close(self) -> None:
         """End the trace and the recording."""

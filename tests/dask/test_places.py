@@ -29,7 +29,7 @@ def test_notes_of_processes_that_are_gone_are_removed_a_day_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, pid: int, age_s: int, stays: bool
 ) -> None:
     """Shared memory is short, and who was killed cannot tidy up."""
-    monkeypatch.setattr(places, "_SHARED", tmp_path)
+    monkeypatch.setattr(places, "shared_memory", lambda: tmp_path)
     (tmp_path / name).mkdir()
     (tmp_path / name / f"{pid}-17.spans").touch()
     os.utime(tmp_path / name, (time.time() - age_s,) * 2)

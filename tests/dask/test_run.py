@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import platform
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -19,7 +21,8 @@ from distributed import Client, LocalCluster, Status
 
 import ior_nb.dask
 from ior_nb.dask import clocks, host, places
-from ior_nb.dask.told import Found, Report, topic
+from ior_nb.dask.run import Run
+from ior_nb.dask.told import Found, Report, Successor, topic
 from ior_nb.errors import ConfigError, IorWarning, RecordingError, SourceError, SourceUnavailable
 from ior_nb.session.choice import Choice, made
 
@@ -364,6 +367,20 @@ def test_tasks_that_run_when_it_begins_and_ends_are_stamped(client: Client, tmp_
     assert run.hosts[0].tasks == 2
     assert run.hosts[0].unstamped == ()
     assert left(client) == []
+
+
+def test_a_successor_is_heard_while_those_there_are_are_gone_through(tmp_path: Path) -> None:
+    """The loop of the client hears it, and another thread may be asking who leads."""
+    idle: Any = SimpleNamespace(asynchronous=False)
+    run = Run(idle, tmp_path, "demo", {})
+    told = [Successor("tcp://a", Report(host="a", place="a", pid=pid, after=pid - 1)) for pid in (2, 3)]
+    run._heard(pickle.dumps(told[0]))
+    known = iter(run._later.values())
+    run._heard(pickle.dumps(told[1]))
+
+    assert list(known) == told[:1]
+    assert sorted(run._leading()) == [("a", 2), ("a", 3)]
+    assert [one.before for one in told] == [("a", 1), ("a", 2)]
 
 
 def test_any_name_of_a_host_will_do(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,15 +103,18 @@ def test_objects_of_fsspec_are_those_the_server_was_asked_for(session: TracerSes
     """What it reads ahead is fetched, and was asked for by it, not by its user."""
     pytest.importorskip("aiohttp")
     fsspec = pytest.importorskip("fsspec")
-    with ior_trace(session=session, objects=True) as t:
+
+    def read() -> None:
         files = fsspec.filesystem("http", skip_instance_cache=True)
         for part in range(2):
             with files.open(f"{store.url}/bucket/part-{part}", block_size=300_000) as file:
                 file.seek(1000)
                 file.read(400_000)
 
+    with ior_trace(session=session, objects=True) as t:
+        read()
+
     compared(t, store)
-    del files, file
     gc.collect()  # its thread closes the connections: now, or some time in the trace of another test
 
 
