@@ -171,8 +171,7 @@ class Lines:
 
     def _making(self, row: int) -> list[Birth]:
         """Return the tasks that calls make which have not returned; `row` calls have."""
-        begun = [(int(tid), match) for tid, (_, text) in self.open.items() if (match := _MAKES.match(text))]
-        return [_birth(tid, _flags(match.string), row) for tid, match in begun]
+        return [_birth(int(tid), _flags(text), row) for tid, (_, text) in self.open.items() if _MAKES.match(text)]
 
     def rest(self) -> list[tuple[int, int, bytes]]:
         """Return the calls that have not ended, (task, time, words as far as they were written), and forget them."""
