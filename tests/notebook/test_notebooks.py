@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
@@ -17,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import ior_nb
-from tests.nobody import NOBODY, write_kernel
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 NOTEBOOKS: Final = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -46,11 +41,6 @@ FACTS: Final = {
         "less than half: True",
     ],
     "09-a-cluster": ["4670712", "30 tables, each read by 1 task", "shop-17.csv", "toparquetdata"],
-}
-# Why one is played back, where it is a cluster that cannot be traced: the host and its own words.
-WHY: Final = {
-    "09-a-cluster": r"played back from 09-1\.parquet: no host of the cluster can be traced: [^:\s]+: .*"
-    rf"uid {NOBODY} lacks CAP_BPF and CAP_PERFMON.*doctor"
 }
 
 
@@ -208,40 +198,3 @@ def test_notebook_runs_clean(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     if path.name.startswith("08"):
         busy = "[Ww]aiting for a CPU"  # then that is the reason
         assert reasons_missing(notebook, *(f"{why}|{busy}" for why in REASONS)) == []
-
-
-@pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The notebooks in a folder of nobody's, who has a home there, and the kernel `nobody`."""
-    made = Path(tempfile.mkdtemp(prefix="ior-nb-nobody-"))
-    shutil.copytree(ROOT / "notebooks", made / "notebooks")
-    for name in ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
-        (made / name.lower()).mkdir()
-        monkeypatch.setenv(name, str(made / name.lower()))
-    write_kernel(made / "jupyter")
-    monkeypatch.setenv("JUPYTER_PATH", str(made / "jupyter"))
-    for found in (made, *made.rglob("*")):
-        os.chown(found, NOBODY, NOBODY)
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.mark.live
-@pytest.mark.timeout(150)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@each_notebook
-def test_notebook_is_played_back_where_tracing_is_not_allowed(
-    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As a user who may not trace, each notebook runs as well, finds the same, and says that it was played back."""
-    monkeypatch.delenv("IOR_NB_REPLAY", raising=False)
-    notebook = read(folder / "notebooks" / path.name)
-    nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="nobody", resources={"metadata": {"path": str(folder / "notebooks")}}
-    ).execute()
-    text = text_of(notebook)
-
-    assert missing(path, text) == []
-    assert "INCOMPLETE" not in text
-    assert f"played back from {path.name[:2]}-1.parquet" in text
-    assert re.search(WHY.get(path.stem, "lacks CAP_BPF and CAP_PERFMON; see %ior doctor"), text)
