@@ -26,7 +26,7 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else lambda *_: None)
 
-JUPYTER = [Path(__file__).parent / folder for folder in ("browser", "notebook")]
+BESIDE = [Path(__file__).parent / folder for folder in ("browser", "notebook")]
 REQUIRED = os.environ.get("IOR_NB_REQUIRE_LIVE") == "1"
 
 
@@ -40,10 +40,10 @@ def why_not_live() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of two folders are those of Jupyter, which `scripts/test` runs beside the others."""
+    """The tests of two folders start kernels, and wait for them: `scripts/test` runs them beside the others."""
     for item in items:
-        if any(folder in item.path.parents for folder in JUPYTER):
-            item.add_marker("jupyter")
+        if any(folder in item.path.parents for folder in BESIDE):
+            item.add_marker("beside")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
