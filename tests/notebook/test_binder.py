@@ -96,7 +96,7 @@ def test_environment_is_what_repo2docker_expects() -> None:
 @pytest.mark.live
 @pytest.mark.timeout(900)
 def test_binder_builds_and_plays_every_notebook_back(folder: Path) -> None:
-    """In a fresh environment, made by postBuild, nobody runs all notebooks: played back, they find the same and say why."""
+    """In a fresh environment, made by postBuild, nobody runs all notebooks: played back, they say the same and why."""
     began = time.monotonic()
     subprocess.run([public_python(), "-m", "venv", str(folder / "venv")], check=True, capture_output=True)
     programs = folder / "venv" / "bin"
