@@ -219,6 +219,7 @@ def by_strace(tmp_path: Path) -> Counter[Call]:
 _RESULT = re.compile(r"\) += (?:(0x[0-9a-f]+|-?\d+)(?:<(.*)>)?(\(deleted\))?|\?)(?: (E[A-Z0-9]+) .*| .*)?$")
 _DESCRIPTOR = re.compile(r"(?:^|, )(?:\d+|AT_FDCWD)<([^>]*)>(\(deleted\))?")
 _TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_APART = ("pipe2", "socketpair", "dup2", "dup3", "close_range", "page_fault")
 _TO = ("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "copy_file_range")
 
 
@@ -263,10 +264,10 @@ def comparable(name: str, file: str, value: int) -> Call | None:
     """Return a call as both see it; None for what is not compared.
 
     Descriptors, pipes and sockets have other numbers. How often the terminal of a `!` command is read depends on time.
-    Calls on two descriptors or none have no one file.
+    Calls on two descriptors or none have no one file. A page that the kernel has to bring in anew is no call.
     """
     file = re.sub(r"\[\d+\]", "[]", re.sub(r"^/tmp/#\d+ \(deleted\)$", "pipe:[]", file))  # where pytest's output goes
-    if file.startswith(("/dev/ptmx", "/dev/pts")) or name in ("pipe2", "socketpair", "dup2", "dup3", "close_range"):
+    if file.startswith(("/dev/ptmx", "/dev/pts")) or name in _APART:
         return None
     moves = BY_NAME[name].bytes_class != "none"
     return name, file, value if moves or value < 0 else 0
