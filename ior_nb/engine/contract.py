@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from ior_nb.engine.moves import Moves
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions
 from ior_nb.runtime.values import WITHOUT_STACK
 from ior_nb.syscalls import Syscall
@@ -138,6 +139,10 @@ class Engine(Protocol):
     @property
     def pages(self) -> Mapping[str, Mapping[str, int]]:
         """Counts of faults on mapped files and of writes by path, those of the last flush."""
+
+    @property
+    def moves(self) -> Moves:
+        """Where files are that were renamed, as far as it saw."""
 
     def open(self) -> None:
         """Get ready without tracing anything. Idempotent; an IorError says why it cannot work here."""

@@ -72,8 +72,8 @@ class Answers:
 
         `written_in_calls` of `written_bytes` were handed to the device by calls of the trace (fsync and the like), the
         rest later, by the kernel. `pending_bytes` were still to be written when the trace ended, `never_bytes` dirty in
-        files that were deleted. Bytes are those of whole pages; `cached_now_bytes` is what of the file is in the page
-        cache now, -1 where the kernel does not tell, or not us.
+        files that were deleted, not merely renamed. Bytes are those of whole pages; `cached_now_bytes` is what of the
+        file is in the page cache now, -1 where the kernel does not tell, or not us.
         """
         from ior_nb.result import tables, writeback
 
