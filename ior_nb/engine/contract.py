@@ -80,11 +80,18 @@ def account(
     )
 
 
-def so_far(totals: Mapping[str, int]) -> Accounting:
-    """Return where the calls of a trace that goes on went: those nothing is known of are on their way."""
+def so_far(totals: Mapping[str, int], filtered: int = 0) -> Accounting:
+    """Return where the calls of a trace that goes on went: those nothing is known of are on their way.
+
+    Args:
+        totals: what an engine has counted.
+        filtered: calls a filter in this process kept out, which may be news to the totals.
+    """
     if not totals:
         return Accounting()
-    known = account(totals, seen=totals["seen"], emitted=totals["emitted"], filtered=0, in_flight=0)
+    filtered = min(filtered, totals["emitted"])
+    emitted = totals["emitted"] - filtered
+    known = account(totals, seen=totals["seen"], emitted=emitted, filtered=filtered, in_flight=0)
     return replace(known, in_flight=max(0, known.unaccounted))
 
 

@@ -85,7 +85,7 @@ class Books:
 
     def so_far(self, totals: Mapping[str, int]) -> Completeness:
         """Return what the rows of a trace that goes on lack, by what the engine has counted."""
-        self.trace.accounting = so_far(totals)
+        self.trace.accounting = so_far(totals, self._counts["filtered"])
         lacking = self.trace.completeness
         kept = () if self.plan.keep_rows else ("only the last rows, as many as the stream keeps",)
         return replace(lacking, caveats=lacking.caveats + kept)
@@ -99,7 +99,7 @@ class Books:
         """The run ends before the window does."""
         if self._t1 == FOR_EVER:
             self._t1 = boot_clock()
-            self.trace.notes += (why,)
+            self.inherit((*self._inherited, why))
 
     def receive(self, batch: EventBatch, hidden: np.ndarray | None) -> np.ndarray | None:
         """Take the rows that began inside the window, without those a filter or the run keeps out.
