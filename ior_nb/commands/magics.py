@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import contextlib
 import functools
 import importlib
+import keyword
 import linecache
 import sys
 from collections.abc import Callable, Iterator
@@ -36,9 +38,20 @@ __all__ = ["IorMagics", "load", "unload"]
 def _cell_parser() -> Parser:
     parser = Parser(prog="%%ior", description="Trace the I/O system calls of a cell, its threads and its children.")
     add_trace_options(parser)
-    parser.add_argument("--name", metavar="NAME", help="bind the trace to this name as well")
+    parser.add_argument("--name", type=_variable, metavar="NAME", help="bind the trace to this name as well")
     parser.add_argument("--no-display", action="store_true", help="do not show the summary")
     return parser
+
+
+def _variable(text: str) -> str:
+    """Return a name that code can say.
+
+    Raises:
+        ArgumentTypeError: it can not.
+    """
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a variable")
+    return text
 
 
 @magics_class

@@ -127,15 +127,11 @@ def opened(path_or_glob: str | Path | Iterable[str | Path]) -> list[Recording]:
 
 
 def lacking_of(path_or_glob: str) -> Completeness | None:
-    """Return what the rows of recordings lack, by their footers; None where that cannot be read."""
+    """Return what the rows of recordings lack, as a trace of them says it; None where they cannot be read."""
     try:
-        recordings = opened(path_or_glob)
+        return of_recordings(opened(path_or_glob)).completeness
     except RecordingError:
         return None
-    books = [replace(accounting_of(r.metadata) or Accounting(), died=r.unfinished) for r in recordings]
-    caveats = [caveat for r in recordings for caveat in caveats_of(r.metadata)]
-    unfilled = {names: why for r in recordings for names, why in unfilled_of(r.metadata).items()}
-    return Completeness(accounting=total(books), caveats=tuple(dict.fromkeys(caveats)), unfilled=unfilled)
 
 
 def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
