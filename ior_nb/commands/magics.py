@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from IPython.core import completer
 from IPython.core.error import UsageError
+from IPython.core.inputtransformer2 import leading_indent
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
@@ -215,7 +216,8 @@ def _mark_cell(shell: Any, lines: list[str]) -> list[str]:
     at = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), 0)
     if not lines or not lines[at].startswith("%%ior") or lines[at][5:6] not in ("", " ", "\n"):
         return lines
-    above, line, below = lines[:at], lines[at], lines[at + 1 :]
+    above, line = lines[:at], lines[at]
+    below = leading_indent(lines[at + 1 :])  # type: ignore[no-untyped-call]
     body = "".join(below)
     if body.lstrip().startswith("%%"):  # another cell magic goes on with the rest
         return [line, *above, *below]
