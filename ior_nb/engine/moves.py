@@ -1,4 +1,4 @@
-"""Where files are that were renamed, by the calls that were seen: what is not where it was need not be deleted."""
+"""Where files are that were given other names: what is no longer where it was need not be deleted."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ior_nb.syscalls import NATIVE
 
 __all__ = ["Moves"]
 
-_NAMES: Final = ("rename", "renameat", "renameat2")
+_NAMES: Final = ("rename", "renameat", "renameat2", "link", "linkat")
 _NUMBERS: Final = frozenset(call.number for call in NATIVE if call.name in _NAMES)
 _MOST: Final = 1 << 16
 
 
 class Moves:
-    """What files and folders were renamed to.
+    """What other names files and folders were given, by the calls that were seen; a link is one, as of git's objects.
 
     Attributes:
-        all_seen: whether every call that renames is among those that were.
+        all_seen: whether every call that gives names is among those that were.
     """
 
     def __init__(self) -> None:
@@ -38,8 +38,8 @@ class Moves:
         if is_one_value(batch["old_file"]):
             return
         rows = rows_of(batch["old_file"])
-        renames = batch.tables["syscall"].among(_NAMES).take(batch["syscall"].take(rows))
-        rows = rows[renames & (batch["ret"].take(rows) == 0)]
+        named = batch.tables["syscall"].among(_NAMES).take(batch["syscall"].take(rows))
+        rows = rows[named & (batch["ret"].take(rows) == 0)]
         texts = batch.tables["file"]
         self._to |= zip(texts.at(batch["old_file"].take(rows)), texts.at(batch["file"].take(rows)), strict=True)
         if len(self._to) > _MOST:
@@ -56,7 +56,7 @@ class Moves:
         return path if self.all_seen else ""
 
     def _moved(self, path: str) -> str:
-        """Return the path after the last rename of the file or of a folder it is in; empty where there was none."""
+        """Return the last other name of the file, or of a folder it is in; empty where there is none."""
         place = path
         while place:
             if (to := self._to.get(place)) is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ior_nb.engine.moves import Moves
 from ior_nb.syscalls import NATIVE
 from tests.fakes import batch
@@ -37,6 +39,16 @@ def test_a_file_is_found_where_it_was_renamed_to(tmp_path: Path) -> None:
     assert moves.place(f"{tmp_path}/drafts") == f"{tmp_path}/drafts"
 
 
+@pytest.mark.parametrize("call", ["rename", "renameat", "renameat2", "link", "linkat"])
+def test_every_call_that_gives_a_name_is_known(call: str, tmp_path: Path) -> None:
+    """A link and the end of the first name are a rename in two steps."""
+    (tmp_path / "object").touch()
+
+    assert renamed((tmp_path / "tmp_obj", tmp_path / "object"), call=call).place(f"{tmp_path}/tmp_obj") == (
+        f"{tmp_path}/object"
+    )
+
+
 def test_a_file_of_a_chain_is_what_its_own_rename_made_it(tmp_path: Path) -> None:
     """As where logs are rotated: what was there before went on first."""
     for name in ("log.1", "log.2"):
@@ -47,14 +59,14 @@ def test_a_file_of_a_chain_is_what_its_own_rename_made_it(tmp_path: Path) -> Non
 
 
 def test_a_deleted_file_is_where_it_was(tmp_path: Path) -> None:
-    """Renamed before, renamed to and fro, or never; a rename that failed and a link are none."""
+    """Renamed before, renamed to and fro, or never; a rename that failed and a symbolic link are none."""
     one, two = tmp_path / "one", tmp_path / "two"
 
     assert renamed((one, two)).place(str(one)) == str(one)
     assert renamed((one, two), (two, one)).place(str(one)) == str(one)
     two.touch()
     assert renamed((one, two), ret=-2).place(str(one)) == str(one)
-    assert renamed((one, two), call="link").place(str(one)) == str(one)
+    assert renamed((one, two), call="symlink").place(str(one)) == str(one)
 
 
 def test_what_was_not_seen_may_have_moved_a_file(tmp_path: Path) -> None:
