@@ -261,15 +261,17 @@ def test_a_window_is_entered_once(session: TracerSession, engine: FakeEngine) ->
 
 
 def test_what_a_filter_here_kept_out_is_no_row_so_far(session: TracerSession, engine: FakeEngine) -> None:
-    """While a trace runs as after its end: the rows that are told are those that are there."""
+    """While a trace runs as after its end: the rows that are told are those that are there, and the time so far."""
     session.set(session.parse("syscall=write"))
     with trace(session=session) as found:
         engine.emit(rows(*[boot_clock()] * 3, syscall=["read", "write", "read"]))
         run = session.running
         assert run is not None
+        before = found.duration_s
         run.refresh()
-        so_far = run.completeness().accounting
+        so_far, after = run.completeness().accounting, found.duration_s
 
+    assert 0 < before < after < found.duration_s
     assert (so_far.seen, so_far.emitted, so_far.filtered, so_far.in_flight) == (3, 1, 2, 0)
     assert (found.accounting.emitted, found.accounting.filtered) == (1, 2)
 
