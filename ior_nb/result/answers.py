@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import Completeness, own, progress
@@ -53,6 +53,9 @@ class Answers:
     def here(self) -> bool:
         """Whether its files are those of this machine, which has not been started anew."""
         return self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a trace is not pickled: t.to_parquet(PATH) keeps it, and ior_nb.load(PATH) is it again")
 
     def _start(self) -> int | None:
         raise NotImplementedError
