@@ -308,7 +308,11 @@ def load(shell: Any) -> None:
     magics = IorMagics(shell)
     shell.register_magics(magics)
     shell.Completer.custom_matchers.append(_complete)
-    magics.hooks = (functools.partial(_mark_cell, shell), _WrapMarkedCell())
+    mark = functools.partial(_mark_cell, shell)
+    # On a terminal IPython asks after each line whether the cell ends; what has side effects it leaves out of that, so
+    # it sees a cell magic, which ends with an empty line, and not a marker that is a statement by itself.
+    mark.has_side_effects = True  # type: ignore[attr-defined]
+    magics.hooks = (mark, _WrapMarkedCell())
     shell.input_transformers_cleanup.append(magics.hooks[0])
     shell.ast_transformers.append(magics.hooks[1])
     shell.events.register("pre_run_cell", magics.before_cell)
