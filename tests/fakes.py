@@ -12,6 +12,7 @@ from ior_nb import errors
 from ior_nb.engine import ENGINES
 from ior_nb.engine.bcc import Ended
 from ior_nb.engine.counted import COUNTER
+from ior_nb.engine.moves import Moves
 from ior_nb.runtime import EventBatch, Pushdown, StringTable, TraceOptions, new_tables
 from ior_nb.syscalls import SYSCALLS
 
@@ -45,6 +46,7 @@ class FakeEngine:
     caveats: tuple[str, ...] = ()
     unfilled: Mapping[str, str] = MappingProxyType({})
     pages: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+    moves = Moves()
     how = ""
 
     def __init__(self) -> None:

@@ -2,7 +2,8 @@
 
 Exit status: that of the traced command, 128 + n when signal n ended it; 127 or 126 when it is not there or no program;
 0 without one; 2 when nothing was traced (a wrong option, missing rights) or converted; 74 instead of 0 when a recording
-or the JSON could not be written. The summary goes to stderr, so that the command's own output stays untouched.
+or the answer on stdout could not be written. The summary goes to stderr, so that the command's own output stays
+untouched.
 """
 
 from __future__ import annotations
@@ -87,15 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from ior_nb.doctor import diagnose, report
 
         findings = diagnose()
-        print(printable_lines(report(findings)))
-        return 1 if any(f.ok is False for f in findings) else 0
+        said = _print_line(printable_lines(report(findings)), alone=True)
+        return 1 if any(f.ok is False for f in findings) else 0 if said else _NOT_WRITTEN
     try:
         if options.verb == "convert":
             if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             with contextlib.suppress(KeyboardInterrupt):
-                print(printable_lines(converted(options)))
-                return 0
+                return 0 if _print_line(printable_lines(converted(options)), alone=True) else _NOT_WRITTEN
             _say("ior-nb: interrupted; a file that was not finished is not there")
             return 128 + signal.SIGINT
         return _trace(options)
@@ -228,10 +228,10 @@ def _say(text: str, *, escape: bool = True) -> None:
 
 
 def _print_line(text: str, *, alone: bool) -> bool:
-    """Write one line to standard output, on a line of its own; tell whether it could be written.
+    """Write to standard output, on a line of its own; tell whether it could be written.
 
     Args:
-        text: the line.
+        text: the line, or several.
         alone: whether nobody else has written there.
     """
     sys.stdout.flush() if sys.stdout is not None else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import contextlib
 import functools
 import importlib
+import keyword
 import linecache
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from typing import Any, Final
 
 from IPython.core import completer
 from IPython.core.error import UsageError
+from IPython.core.inputtransformer2 import leading_indent
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
@@ -36,9 +39,20 @@ __all__ = ["IorMagics", "load", "unload"]
 def _cell_parser() -> Parser:
     parser = Parser(prog="%%ior", description="Trace the I/O system calls of a cell, its threads and its children.")
     add_trace_options(parser)
-    parser.add_argument("--name", metavar="NAME", help="bind the trace to this name as well")
+    parser.add_argument("--name", type=_variable, metavar="NAME", help="bind the trace to this name as well")
     parser.add_argument("--no-display", action="store_true", help="do not show the summary")
     return parser
+
+
+def _variable(text: str) -> str:
+    """Return a name that code can say.
+
+    Raises:
+        ArgumentTypeError: it can not.
+    """
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a variable")
+    return text
 
 
 @magics_class
@@ -202,7 +216,8 @@ def _mark_cell(shell: Any, lines: list[str]) -> list[str]:
     at = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), 0)
     if not lines or not lines[at].startswith("%%ior") or lines[at][5:6] not in ("", " ", "\n"):
         return lines
-    above, line, below = lines[:at], lines[at], lines[at + 1 :]
+    above, line = lines[:at], lines[at]
+    below = leading_indent(lines[at + 1 :])  # type: ignore[no-untyped-call]
     body = "".join(below)
     if body.lstrip().startswith("%%"):  # another cell magic goes on with the rest
         return [line, *above, *below]
@@ -293,7 +308,11 @@ def load(shell: Any) -> None:
     magics = IorMagics(shell)
     shell.register_magics(magics)
     shell.Completer.custom_matchers.append(_complete)
-    magics.hooks = (functools.partial(_mark_cell, shell), _WrapMarkedCell())
+    mark = functools.partial(_mark_cell, shell)
+    # On a terminal IPython asks after each line whether the cell ends; what has side effects it leaves out of that, so
+    # it sees a cell magic, which ends with an empty line, and not a marker that is a statement by itself.
+    mark.has_side_effects = True  # type: ignore[attr-defined]
+    magics.hooks = (mark, _WrapMarkedCell())
     shell.input_transformers_cleanup.append(magics.hooks[0])
     shell.ast_transformers.append(magics.hooks[1])
     shell.events.register("pre_run_cell", magics.before_cell)

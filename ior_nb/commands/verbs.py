@@ -129,6 +129,7 @@ class Verbs:
     def __init__(self, shell: Any, session: TracerSession, bind: Callable[[Trace], None]) -> None:
         self._shell = shell
         self._first = self.session = session
+        self._sessions = [session]
         session.listeners.append(self._ended)
         self._bind = bind
         self._window: Window | None = None
@@ -149,9 +150,14 @@ class Verbs:
         if wanted is not self.session and self.session.running is not None:
             raise UsageError(f"ior: a trace of the engine {self.session.engine_name} is running; stop it (%ior stop)")
         self.session = wanted
-        if self._ended not in wanted.listeners:
+        if wanted not in self._sessions:
+            self._sessions.append(wanted)
             wanted.listeners.append(self._ended)
         return wanted
+
+    def traces(self) -> dict[int, Trace]:
+        """Return the traces of the last cells, whichever engine made them, by execution count."""
+        return {number: found for session in self._sessions for number, found in session.traces().items()}
 
     def last(self) -> Trace:
         """Return the trace the shell has as `_ior`."""
@@ -162,7 +168,7 @@ class Verbs:
 
     def _nothing(self) -> UsageError:
         """Return the error where `_ior` is no trace: none was made, or the name is another thing's, or nobody's."""
-        cells = self.session.traces()
+        cells = self.traces()
         if not cells and not self._over_cells:
             return UsageError("ior: nothing has been traced yet (%%ior on a cell, or %ior start)")
         gone = "is no trace any more" if "_ior" in self._shell.user_ns else "is not there any more"
@@ -228,7 +234,8 @@ class Verbs:
             say(how)
         recording = self.session.recorder().status()
         if recording.active:
-            say(f"recording to {recording.path}: {recording.rows_written:,} rows, {recording.rows_dropped:,} dropped")
+            rows = f"{recording.rows_written:,} rows written, {recording.rows_dropped:,} dropped"
+            say(f"recording to {recording.path}: {rows}")
         elif recording.error:
             say(f"the last recording failed: {recording.error}")
 
@@ -355,7 +362,7 @@ class Verbs:
             told = run.completeness().told()
             said = f"of the whole trace {told}" if told else "complete so far"
             lines |= within(self._window.trace, self.session.cells(), said)
-        lines |= {number: of_trace(number, found) for number, found in self.session.traces().items()}
+        lines |= {number: of_trace(number, found) for number, found in self.traces().items()}
         if not lines:
             print("no cell has been traced yet (%%ior on a cell, or %ior start and then cells)")
             return
@@ -373,7 +380,7 @@ class Verbs:
         return before.diff(after, titles=(first, second), rows_only=rows_only)
 
     def _trace_named(self, word: str) -> Trace:
-        found = self.session.traces().get(int(word)) if word.isdigit() else self._shell.user_ns.get(word)
+        found = self.traces().get(int(word)) if word.isdigit() else self._shell.user_ns.get(word)
         last = self._shell.user_ns.get("_ior")
         if (
             found is None
@@ -382,6 +389,8 @@ class Verbs:
             and any(int(word) in batch["cell"] for batch in last.batches("cell"))
         ):
             found = last.filter(f"cell={word}")  # of a trace that went on over cells
+        if found is None and word.isdigit() and int(word) in self._over_cells:
+            raise refusal(f"ior: the trace that cell {word} is of is not _ior any more, or has no row of it")
         if not isinstance(found, Trace):
             raise refusal(f"ior: {word} is neither a traced cell (%ior cells lists them), a trace, nor a panel")
         return found

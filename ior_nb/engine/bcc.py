@@ -117,6 +117,7 @@ class BccEngine(CollectedEngine):
         self.open()
         self._decoder.spent.measured = self._measured - (frozenset() if options.waits else {WAITS})
         self._intake.begin(on_batch, quiet=options.quiet)
+        self._intake.moves.watch(options.enabled, options.rates, filtered=options.pushdown.active)
         self._sharing.traced(True)
         answer = self._ask(
             "start",
@@ -144,7 +145,13 @@ class BccEngine(CollectedEngine):
 
     def set_filter(self, pushdown: Pushdown, generation: int) -> None:
         """Judge calls that end from now on by another filter; their rows carry `generation` as `filter_epoch`."""
+        self._intake.moves.all_seen &= not pushdown.active
         self._ask("filter", filter=as_json(pushdown), generation=generation)
+
+    def set_specs(self, enabled: frozenset[int], rates: dict[int, int]) -> None:
+        """Change which calls are on. See `CollectedEngine.set_specs`."""
+        self._intake.moves.watch(enabled, rates, filtered=False)
+        super().set_specs(enabled, rates)
 
     def stop(self) -> Ended:
         """Detach, hand over the rest and the calls still open.
@@ -160,7 +167,7 @@ class BccEngine(CollectedEngine):
             notes += (f"{uncounted:,} faults on mapped files were not counted: more files than there is room for",)
         notes += cost_of_stacks(answer["totals"])
         totals = answer["totals"] | {"open": answer["open"]}
-        settle(self._intake.pages)
+        settle(self._intake.pages, self._intake.moves)
         return Ended(totals=totals, counters=self._counters, notes=notes, pages=self._intake.pages)
 
 

@@ -21,6 +21,7 @@ from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json, to_session
 from ior_nb.engine.counted import COUNTER, counters_of
 from ior_nb.engine.decode import Decoder
 from ior_nb.engine.intake import AT_ONCE, Intake
+from ior_nb.engine.moves import Moves
 from ior_nb.engine.refusals import as_error
 from ior_nb.engine.searches import WITHIN_NS
 from ior_nb.engine.sharing import Sharing
@@ -307,6 +308,11 @@ class CollectedEngine(ABC):
     def pages(self) -> dict[str, dict[str, int]]:
         """What is counted by file, as of the last flush."""
         return self._intake.pages
+
+    @property
+    def moves(self) -> Moves:
+        """Where files are that were renamed."""
+        return self._intake.moves
 
     def deaths(self) -> list[tuple[int, int]]:
         """Return (pid, boot clock ns) of the processes that ended since the last call."""

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from ior_nb.engine.moves import Moves
 from ior_nb.runtime import Accounting, EventBatch, Pushdown, TraceOptions
 from ior_nb.runtime.values import WITHOUT_STACK
 from ior_nb.syscalls import Syscall
@@ -79,11 +80,18 @@ def account(
     )
 
 
-def so_far(totals: Mapping[str, int]) -> Accounting:
-    """Return where the calls of a trace that goes on went: those nothing is known of are on their way."""
+def so_far(totals: Mapping[str, int], filtered: int = 0) -> Accounting:
+    """Return where the calls of a trace that goes on went: those nothing is known of are on their way.
+
+    Args:
+        totals: what an engine has counted.
+        filtered: calls a filter in this process kept out, which may be news to the totals.
+    """
     if not totals:
         return Accounting()
-    known = account(totals, seen=totals["seen"], emitted=totals["emitted"], filtered=0, in_flight=0)
+    filtered = min(filtered, totals["emitted"])
+    emitted = totals["emitted"] - filtered
+    known = account(totals, seen=totals["seen"], emitted=emitted, filtered=filtered, in_flight=0)
     return replace(known, in_flight=max(0, known.unaccounted))
 
 
@@ -138,6 +146,10 @@ class Engine(Protocol):
     @property
     def pages(self) -> Mapping[str, Mapping[str, int]]:
         """Counts of faults on mapped files and of writes by path, those of the last flush."""
+
+    @property
+    def moves(self) -> Moves:
+        """Where files are that were renamed, as far as it saw."""
 
     def open(self) -> None:
         """Get ready without tracing anything. Idempotent; an IorError says why it cannot work here."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from ior_nb.engine.contract import Ended
 from ior_nb.engine.counted import COUNTER
+from ior_nb.engine.moves import Moves
 from ior_nb.engine.player import TOTALS
 from ior_nb.errors import ConfigError, SourceError
 from ior_nb.runtime import EventBatch, Pushdown, TraceOptions
@@ -39,6 +40,7 @@ class CountersEngine:
     notes: tuple[str, ...] = ()
     unfilled: Mapping[str, str] = MappingProxyType({})
     pages: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+    moves = Moves()
 
     def __init__(self, instead_of: SourceError | None = None) -> None:
         self._instead_of = instead_of

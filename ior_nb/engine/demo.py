@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.contract import Ended
+from ior_nb.engine.moves import Moves
 from ior_nb.engine.player import Player, sampled
 from ior_nb.engine.workload import MAIN, Workload
 from ior_nb.errors import ConfigError
@@ -48,6 +49,7 @@ class DemoEngine:
     caveats: tuple[str, ...] = ()
     unfilled: Mapping[str, str] = MappingProxyType({})
     pages: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+    moves = Moves()
 
     def __init__(
         self,

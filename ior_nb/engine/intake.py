@@ -10,6 +10,7 @@ from ior_nb.engine.collector.wire import Frame
 from ior_nb.engine.decode import Decoder
 from ior_nb.engine.fields import EVENT
 from ior_nb.engine.machinery import Machinery
+from ior_nb.engine.moves import Moves
 from ior_nb.engine.pages import by_file
 from ior_nb.engine.searches import Searches
 from ior_nb.real import Lock
@@ -38,6 +39,7 @@ class Intake:
         self._searches = Searches(self._hand_on)
         self.pages: dict[str, dict[str, int]] = {}
         """Counts of faults on mapped files, as `by_file` has them, those that came last."""
+        self.moves = Moves()
         self._quiet = False
         self._kept: deque[tuple[Frame, bytes]] = deque()
         self._kept_bytes = 0
@@ -53,6 +55,7 @@ class Intake:
         self._searches = Searches(self._hand_on)
         self._quiet = quiet
         self.pages = {}
+        self.moves = Moves()
         self._kept.clear()
         self._kept_bytes = 0
 
@@ -132,7 +135,9 @@ class Intake:
             if self._decoder.names.ask():
                 self._ask()
         if events := gathered[Frame.EVENTS]:
-            self._searches.take(self._decoder.events(*events))
+            batch = self._decoder.events(*events)
+            self.moves.take(batch)
+            self._searches.take(batch)
 
     def _hand_on(self, batch: EventBatch) -> None:
         self._deliver(batch)

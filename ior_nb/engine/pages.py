@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from ior_nb.engine.collector import wire
+from ior_nb.engine.moves import Moves
 from ior_nb.engine.names import Names
 from ior_nb.runtime import PageState, StringTable
 from ior_nb.runtime.host import cached_of
@@ -34,6 +35,7 @@ ASKED: Final = 64
 """Files that are asked about for a view, each time."""
 _ASKED_S: Final = 0.02
 """And how long that may take: a large file takes a while."""
+_NONE: Final = Moves()
 
 
 def by_file(payload: bytes, names: Names, texts: StringTable) -> dict[str, dict[str, int]]:
@@ -64,17 +66,18 @@ def by_file(payload: bytes, names: Names, texts: StringTable) -> dict[str, dict[
     return found
 
 
-def settle(pages: dict[str, dict[str, int]]) -> None:
+def settle(pages: dict[str, dict[str, int]], moves: Moves) -> None:
     """Add to files that were made dirty what is not written: still to be (`pending_bytes`), or never (`never_bytes`).
 
     A kernel that tells (Linux 6.5) and lets us is asked what of a file is dirty; else it is what was made dirty and not
-    written, which is too much where a part of a page was.
+    written, which is too much where a part of a page was. A file that was moved is asked about where it is now.
     """
     for path, row in list(pages.items())[:_MOST]:
         inode = row.pop("inode", 0)
         if not row["dirtied_bytes"]:
             continue
-        row["pending_bytes"], row["never_bytes"] = _left(path, row, in_cache(path, inode))
+        place = moves.place(path)
+        row["pending_bytes"], row["never_bytes"] = _left(place, row, in_cache(place, inode))
 
 
 def _left(path: str, row: Mapping[str, int], there: tuple[int, int] | None) -> tuple[int, int]:
@@ -85,20 +88,22 @@ def _left(path: str, row: Mapping[str, int], there: tuple[int, int] | None) -> t
     return (left if there is None else there[1]), 0
 
 
-def states(pages: Mapping[str, Mapping[str, int]], paths: Sequence[str]) -> dict[str, PageState]:
+def states(pages: Mapping[str, Mapping[str, int]], paths: Sequence[str], moves: Moves = _NONE) -> dict[str, PageState]:
     """Return what is known of the pages of files of this machine now.
 
     Args:
         pages: what was counted, by path; where the trace has ended, what is left is that of its end.
         paths: the files; of more than `ASKED`, and when it takes long, only the first are asked about.
+        moves: where files are now.
     """
     found, until = {}, time.monotonic() + _ASKED_S
     for path in paths[:ASKED]:
         row = pages.get(path, {})
-        there = in_cache(path, row.get("inode", 0)) if time.monotonic() < until else None
+        place = moves.place(path)
+        there = in_cache(place, row.get("inode", 0)) if time.monotonic() < until else None
         pending, never = row.get("pending_bytes", 0), row.get("never_bytes", 0)
         if "pending_bytes" not in row and row.get("dirtied_bytes"):
-            pending, never = _left(path, row, there)
+            pending, never = _left(place, row, there)
         found[path] = PageState(
             cached=-1 if there is None else there[0],
             dirtied=row.get("dirtied_bytes", 0),

@@ -15,6 +15,7 @@ import numpy as np
 from ior_nb import errors
 from ior_nb.aggregate import added, counted, missing
 from ior_nb.engine.contract import Ended
+from ior_nb.engine.moves import Moves
 from ior_nb.engine.player import Player, sampled
 from ior_nb.export.arrow import event_batch
 from ior_nb.real import Event
@@ -56,6 +57,7 @@ class ReplayEngine:
     filters = False
     syscalls = SYSCALLS
     how = ""
+    moves = Moves()
 
     def __init__(
         self,

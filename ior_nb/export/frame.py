@@ -54,7 +54,8 @@ class DataFrame(pd.DataFrame):
     def __reduce_ex__(self, protocol: Any) -> Any:
         plain = pd.DataFrame(self)
         plain.attrs.update(self.attrs)
-        return plain.__reduce_ex__(protocol)
+        _, _, *state = tuple(plain.__reduce_ex__(protocol))
+        return pd.DataFrame, (), *state  # of what it says itself pickle refuses the class, which is not ours
 
 
 def told(frame: pd.DataFrame, *lacking: Completeness) -> DataFrame:

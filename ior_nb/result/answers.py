@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ior_nb.errors import ConfigError
 from ior_nb.runtime import Completeness, own, progress
@@ -54,6 +54,9 @@ class Answers:
         """Whether its files are those of this machine, which has not been started anew."""
         return self.origin.get("ior_nb.boot_id", boot_id()) == boot_id()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a trace is not pickled: t.to_parquet(PATH) keeps it, and ior_nb.load(PATH) is it again")
+
     def _start(self) -> int | None:
         raise NotImplementedError
 
@@ -72,8 +75,8 @@ class Answers:
 
         `written_in_calls` of `written_bytes` were handed to the device by calls of the trace (fsync and the like), the
         rest later, by the kernel. `pending_bytes` were still to be written when the trace ended, `never_bytes` dirty in
-        files that were deleted. Bytes are those of whole pages; `cached_now_bytes` is what of the file is in the page
-        cache now, -1 where the kernel does not tell, or not us.
+        files that were deleted, not merely renamed. Bytes are those of whole pages; `cached_now_bytes` is what of the
+        file is in the page cache now, -1 where the kernel does not tell, or not us.
         """
         from ior_nb.result import tables, writeback
 

@@ -49,6 +49,8 @@ class Run:
         return cls(title, read_bytes, spent.fetched, max(spent.latency, time))
 
     def __str__(self) -> str:
+        if not self.time_ns:
+            return f"{printable(self.title)} read nothing of files"
         amount = "an unknown part" if self.fetched < 0 else show_bytes(self.fetched) if self.fetched else "nothing"
         came = f"{amount} of it from the device" if self.read else "from the device"
         return f"{printable(self.title)} read {show_bytes(self.read)} of files in {show_ns(self.time_ns)}, {came}"
@@ -63,11 +65,18 @@ def compared(first: tuple[str, Rows], second: tuple[str, Rows], lacking: list[Co
         lacking: what the rows of both lack.
     """
     runs = Run.of(*first), Run.of(*second)
-    before, after = (max(run.time_ns, 1) for run in runs)
-    factor = max(before, after) / min(before, after)
-    words = f"{factor:.3g} times as {'fast' if before > after else 'slow'}" if factor >= _DIFFERENT else "no faster"
     told = dict.fromkeys(side.told() for side in lacking if side.told())
-    return "; ".join([str(runs[0]), f"{runs[1]}: {words}", *told])
+    return "; ".join([str(runs[0]), f"{runs[1]}{_faster(*(run.time_ns for run in runs))}", *told])
+
+
+def _faster(before: int, after: int) -> str:
+    """Return how much faster the second run was; nothing where one of them did not read."""
+    if not before or not after:
+        return ""
+    factor = max(before, after) / min(before, after)
+    if factor < _DIFFERENT:
+        return ": no faster"
+    return f": {factor:{',.0f' if factor >= 100 else '.3g'}} times as {'fast' if before > after else 'slow'}"
 
 
 def by_cells(rows: Rows) -> tuple[tuple[str, Rows], tuple[str, Rows]]:

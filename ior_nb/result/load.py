@@ -13,6 +13,7 @@ from typing import Any, Final
 from ior_nb.aggregate import added, ended
 from ior_nb.errors import ConfigError, RecordingError
 from ior_nb.globalfilter import parse
+from ior_nb.globalfilter.values import seconds
 from ior_nb.result.axis import Axis, moment_of, started
 from ior_nb.result.objects import asked_of
 from ior_nb.result.sources import recorded
@@ -45,8 +46,8 @@ _MOST_NOTES: Final = 20
 def load(
     path_or_glob: str | Path | Iterable[str | Path],
     *,
-    start: float | None = None,
-    end: float | None = None,
+    start: float | str | None = None,
+    end: float | str | None = None,
     filter: str | Filter | None = None,  # noqa: A002 - the field's own word
     keep_rows: bool = True,
 ) -> Trace:
@@ -64,8 +65,8 @@ def load(
 
     Args:
         path_or_glob: a file, a pattern, a folder (every `.parquet` below it), or several of these.
-        start: leave out calls that began earlier, in seconds since the first call of their recording. Row groups that
-            have none of the wanted calls are not read.
+        start: leave out calls that began earlier, in seconds since the first call of their recording, or as `1m30s`.
+            Row groups that have none of the wanted calls are not read.
         end: leave out calls that began then or later.
         filter: which rows are wanted, as `comm~python and latency>=1ms`.
         keep_rows: whether there is more to ask for than the summary.
@@ -75,11 +76,12 @@ def load(
         ConfigError: start and end are no stretch of time.
         FilterSyntaxError: where the filter is wrong.
     """
-    low, high = 0.0 if start is None else start, float("inf") if end is None else end
+    low = 0.0 if start is None else seconds(start, "start")
+    high = float("inf") if end is None else seconds(end, "end")
     if not 0 <= low < float("inf") or not low <= high:
-        raise ConfigError(f"from {start} s to {end} s is no stretch of a recording")
+        raise ConfigError(f"from {low:g} s to {high:g} s is no stretch of a recording")
     wanted = filter if isinstance(filter, Filter) else parse(filter) if filter else Filter()
-    trace = of_recordings(opened(path_or_glob), start, end)
+    trace = of_recordings(opened(path_or_glob), None if start is None else low, None if end is None else high)
     if start is not None or end is not None:
         trace.caveats += (f"only calls that began from {low:g} s on{'' if end is None else f', before {high:g} s'}",)
     found = trace.filter(wanted) if wanted.active else trace
@@ -127,15 +129,11 @@ def opened(path_or_glob: str | Path | Iterable[str | Path]) -> list[Recording]:
 
 
 def lacking_of(path_or_glob: str) -> Completeness | None:
-    """Return what the rows of recordings lack, by their footers; None where that cannot be read."""
+    """Return what the rows of recordings lack, as a trace of them says it; None where they cannot be read."""
     try:
-        recordings = opened(path_or_glob)
+        return of_recordings(opened(path_or_glob)).completeness
     except RecordingError:
         return None
-    books = [replace(accounting_of(r.metadata) or Accounting(), died=r.unfinished) for r in recordings]
-    caveats = [caveat for r in recordings for caveat in caveats_of(r.metadata)]
-    unfilled = {names: why for r in recordings for names, why in unfilled_of(r.metadata).items()}
-    return Completeness(accounting=total(books), caveats=tuple(dict.fromkeys(caveats)), unfilled=unfilled)
 
 
 def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:

@@ -361,13 +361,13 @@ def _origin(rows: Rows, origin_ns: int | None) -> int:
     return (aggregate.span(rows) or (0, 0))[0]
 
 
-def framed(rows: list[dict[str, Any]], columns: tuple[str, ...], lacking: Completeness = _WHOLE) -> pd.DataFrame:
-    """Return rows as a DataFrame of these columns, which says what they lack."""
+def framed(rows: list[dict[str, Any]], columns: Mapping[str, Any], lacking: Completeness = _WHOLE) -> pd.DataFrame:
+    """Return rows as a DataFrame of these columns, each of its type however many rows there are."""
     import pandas as pd
 
     from ior_nb.export.frame import told
 
-    return told(pd.DataFrame(rows, columns=list(columns)), lacking)
+    return told(pd.DataFrame(rows, columns=list(columns)).astype(dict(columns)), lacking)
 
 
 def _frame(columns: aggregate.Columns, lacking: Completeness) -> pd.DataFrame:

@@ -399,7 +399,7 @@ class Trace(Answers):
 
         notes = self.notes if self.recording is None else (*self.notes, f"recorded to {self.recording}")
         host = self.origin.get("ior_nb.hostname", platform.node())
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started_at))
+        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.started_at))
         summary = self.summary() if pictured else None  # which looks at all rows
         return About(
             title=self.name,

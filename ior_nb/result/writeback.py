@@ -18,7 +18,14 @@ _BYTES: Final = ("dirtied_bytes", "written_bytes", "written_in_calls", "pending_
 HEAD: Final = ("made dirty", "written", "still to be", "never", "file")
 _MOST: Final = 8
 _TIMES: Final = ("first_dirtied_s", "last_dirtied_s", "last_written_s")
-COLUMNS: Final = ("file", *_BYTES, "dirtied_by", "cell", *_TIMES, "cached_now_bytes")
+COLUMNS: Final[Mapping[str, Any]] = {
+    "file": object,
+    **dict.fromkeys(_BYTES, np.int64),
+    "dirtied_by": object,
+    "cell": object,
+    **dict.fromkeys(_TIMES, np.float64),
+    "cached_now_bytes": np.int64,
+}
 
 
 def left_over(pages: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:

@@ -147,8 +147,10 @@ def only_where(filters: Iterable[str]) -> str:
     found = list(filters)
     if all(text == "all" for text in found):
         return ""
-    words = ["all rows" if text == "all" else f"rows where {text}" for text in found]
-    return "only " + ", then ".join(words) if found[0] != "all" else ", then only ".join(words)
+    narrows = ["only " if before == "all" else "" for before in ["all", *found]]
+    return ", then ".join(
+        "all rows" if text == "all" else f"{only}rows where {text}" for only, text in zip(narrows, found, strict=False)
+    )
 
 
 # ---- what metadata says; anybody may have written it

@@ -85,7 +85,7 @@ class Books:
 
     def so_far(self, totals: Mapping[str, int]) -> Completeness:
         """Return what the rows of a trace that goes on lack, by what the engine has counted."""
-        self.trace.accounting = so_far(totals)
+        self.trace.accounting, self.trace.window = so_far(totals, self._counts["filtered"]), self.span
         lacking = self.trace.completeness
         kept = () if self.plan.keep_rows else ("only the last rows, as many as the stream keeps",)
         return replace(lacking, caveats=lacking.caveats + kept)
@@ -99,7 +99,7 @@ class Books:
         """The run ends before the window does."""
         if self._t1 == FOR_EVER:
             self._t1 = boot_clock()
-            self.trace.notes += (why,)
+            self.inherit((*self._inherited, why))
 
     def receive(self, batch: EventBatch, hidden: np.ndarray | None) -> np.ndarray | None:
         """Take the rows that began inside the window, without those a filter or the run keeps out.
@@ -147,6 +147,7 @@ class Books:
         if not len(rows):
             return
         self.rows += len(rows)
+        self.trace.window = self.span
         if self.replays:
             low, high = self._times
             self._times = min(low, int(rows["time_ns"].min())), max(high, int(rows["time_ns"].max()) + 1)

@@ -211,11 +211,14 @@ def _folder(program: Command | None) -> str:
         return ""
 
 
-def _mode(asked: int | None) -> int:
+def _mode(asked: object) -> int:
     if asked is None:
         return PRIVATE
-    if asked & ~0o666 or not asked & 0o600 == 0o600:
-        raise ConfigError(f"a recording cannot have the mode {asked:o}; give one between 600 and 666, as 640")
+    if not isinstance(asked, int) or asked & ~0o666 or asked & 0o600 != 0o600:
+        mode = f"{asked:o}" if isinstance(asked, int) else repr(asked)
+        raise ConfigError(
+            f"a recording cannot have the mode {mode}; give one between 600 and 666, as 640 (in Python 0o640)"
+        )
     return asked
 
 

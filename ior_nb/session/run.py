@@ -289,7 +289,7 @@ class Run:
 
     def pages(self, paths: Sequence[str]) -> dict[str, PageState]:
         """Return what is known of pages of these files now; nothing of those of another machine."""
-        return {} if self.engine.replays else states(self.engine.pages, paths)
+        return {} if self.engine.replays else states(self.engine.pages, paths, self.engine.moves)
 
     def export(self, path: str, wanted: Filter) -> Path:
         """Write the rows so far that a filter accepts to a file."""

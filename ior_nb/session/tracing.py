@@ -111,6 +111,10 @@ def dashboard(
     from ior_nb.widgets.dashboard import Dashboard
 
     session = session or default_session()
+    if trace is not None and not isinstance(trace, Trace):
+        raise ConfigError(
+            f"a dashboard shows one trace, not a {type(trace).__name__}; `ior_nb.load` makes one of several recordings"
+        )
     whole = trace is None and not panels
     if whole and isinstance(session.shown, Dashboard) and not session.shown.closed:
         return session.shown

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from ior_nb.engine.contract import Engine
-from ior_nb.errors import IorError, SourceError, SourceUnavailable
+from ior_nb.errors import ConfigError, IorError, SourceError, SourceUnavailable
 from ior_nb.result.trace import Trace
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import FOR_EVER, boot_clock, moment
@@ -34,6 +34,8 @@ class Window:
         self._owner = os.getpid()
 
     def __enter__(self) -> Trace:
+        if self._begun:
+            raise ConfigError("this trace was begun before: each `with` takes an ior_nb.trace(...) of its own")
         try:
             self._begun = True
             self._session.worker.do(self._stretch.begin)

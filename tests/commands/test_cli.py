@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from ior_nb.export.arrow import columns
 from ior_nb.result.load import load
-from ior_nb.sinks.parquet import read
+from ior_nb.sinks.parquet import Recorder, read
+from tests.fakes import batch
 from tests.live.mounts import mount
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -449,6 +451,23 @@ def test_doctor_finds_nothing_wrong_where_tracing_works() -> None:
 
     assert done.returncode == 0, done.stdout
     assert "bcc" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["doctor", "convert"])
+def test_an_answer_that_cannot_be_written_is_no_traceback(verb: str, tmp_path: Path) -> None:
+    """As behind `| head`, or on a full device: a line says so, and the status."""
+    recorder = Recorder(columns)
+    recorder.start(tmp_path / "old.parquet")
+    recorder.record(batch(syscall=["read"]))
+    recorder.stop()
+    line = [verb, *([str(tmp_path / "old.parquet"), str(tmp_path / "new.parquet")] if verb == "convert" else [])]
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "ior_nb", *line]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+
+    assert done.stderr == "ior-nb: the result cannot be written to standard output\n"
+    assert done.returncode == 74 or verb == "doctor"
+    assert (tmp_path / "new.parquet").exists() == (verb == "convert")
 
 
 def test_version_and_help() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from IPython.core.error import UsageError
 
-from ior_nb.commands.verbs import Verbs
+from ior_nb.commands.magics import _cell_parser
+from ior_nb.commands.verbs import Verbs, arguments_of
 from ior_nb.errors import ConfigError
 from ior_nb.result.trace import Trace
 from ior_nb.runtime.clock import boot_clock
@@ -117,6 +120,70 @@ def test_rows_that_were_not_kept_say_where_they_are(verbs: Verbs, engine: FakeEn
 
     with pytest.raises(ConfigError, match=r"ior_nb\.load\(.*x\.parquet"):
         recorded.files()
+
+
+def test_cells_of_every_engine_are_known(verbs: Verbs, engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the engine used before are still listed and compared when another one has traced."""
+    first = traced(verbs, engine)
+    demo = verbs.use("demo")
+    try:
+        demo.remember(9, first)
+        verbs.run("cells", "")
+        assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["cell", "7", "9"]
+        assert verbs.run("diff", "7 9").totals()["delta"].eq(0).all()
+    finally:
+        demo.close()
+
+
+def test_sql_over_a_recording_of_a_part_counts_its_rows(verbs: Verbs, engine: FakeEngine, tmp_path: Path) -> None:
+    """`%ior record` writes no accounting into the footer: what is said of the file is then what is in it."""
+    pytest.importorskip("duckdb")
+    path = tmp_path / "part.parquet"
+    with trace(session=verbs.session, pid=1, filter="comm=b or bytes>5"):
+        verbs.run("record", str(path))
+        now = boot_clock()
+        engine.emit(batch(syscall=["read"] * 3, comm=["b"] * 3, time_ns=[now] * 3, pid=[1] * 3))
+        verbs.run("record", "stop")
+    answer = verbs.run("sql", f"SELECT count(*) AS n FROM '{path}'")
+
+    assert answer["n"].tolist() == [3]
+    assert answer.attrs["accounting"]["seen"] == answer.attrs["accounting"]["emitted"] == 3
+
+
+def test_a_cell_whose_trace_is_gone_is_told_from_an_unknown_one(verbs: Verbs, engine: FakeEngine) -> None:
+    """Of a cell that was listed, run while %ior start traced, it is said where its rows are no more."""
+    with trace(session=verbs.session, pid=1) as over:
+        verbs.session.end_cell(verbs.session.begin_cell(5))
+    verbs._ended(over)
+
+    with pytest.raises(UsageError, match="the trace that cell 5 is of"):
+        verbs.run("diff", "5 5")
+    with pytest.raises(UsageError, match="6 is neither a traced cell"):
+        verbs.run("diff", "6 6")
+
+
+@pytest.mark.parametrize("name", ["3x", "a-b", "a.b", "class"])
+def test_a_trace_is_bound_to_names_that_code_can_say(name: str) -> None:
+    """Another one is refused before the cell runs."""
+    assert arguments_of(_cell_parser(), "--name über_3").name == "über_3"
+    with pytest.raises(UsageError, match="is no name of a variable"):
+        arguments_of(_cell_parser(), f"--name {name}")
+
+
+def test_a_report_has_its_time_of_day_in_one_zone(
+    verbs: Verbs, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is sent it reads the time that a loaded recording says as well, wherever either was made."""
+    found = traced(verbs, engine)
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        page = found.export(tmp_path / "x.html").read_text()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert f"{datetime.fromtimestamp(found.started_at, UTC):%Y-%m-%d %H:%M:%S} UTC" in page
 
 
 def test_what_was_not_entered_is_no_trace(verbs: Verbs) -> None:

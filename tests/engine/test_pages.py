@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ior_nb.engine.moves import Moves
 from ior_nb.engine.names import Names
 from ior_nb.engine.pages import ASKED, CACHED_FILE, by_file, in_cache, settle, states
 from ior_nb.runtime import PageState, StringTable, new_tables
@@ -86,7 +87,7 @@ def test_what_is_left_of_a_deleted_file_is_never_written(tmp_path: Path) -> None
         str(gone): {**row, "inode": 5},
         "/mapped": {"dirtied_bytes": 0, "written_bytes": 0},
     }
-    settle(pages)
+    settle(pages, Moves())
     tells = in_cache(str(there)) is not None
 
     assert some(pages[str(gone)], "pending_bytes", "never_bytes") == (0, 7 * PAGE)

@@ -271,7 +271,7 @@ def test_load_of_a_stretch_does_not_read_the_rest(recording: Path) -> None:
     data[last_byte(about)] ^= 1
     recording.write_bytes(data)
 
-    assert len(load(recording, start=0.1, end=0.3)) == 200
+    assert len(load(recording, start=0.1, end=0.3)) == len(load(recording, start="100ms", end="0.3s")) == 200
     with pytest.raises(errors.RecordingError, match=r"run\.parquet"):
         load(recording, start=0.45, end=0.55).syscalls()
 
@@ -337,6 +337,8 @@ def test_load_refuses_what_is_no_stretch(recording: Path) -> None:
     for start, end in ((-1.0, None), (2.0, 1.0), (float("nan"), None), (float("inf"), None), (None, float("nan"))):
         with pytest.raises(errors.ConfigError, match="no stretch"):
             load(recording, start=start, end=end)
+    with pytest.raises(errors.ConfigError, match="start='1': a unit is missing"):
+        load(recording, start="1")
     with pytest.raises(errors.FilterSyntaxError):
         load(recording, filter="latency>>")
 

@@ -345,11 +345,14 @@ def test_a_program_that_loads_a_python_late_has_stacks_from_then_on(
 
 
 def test_without_stacks_nothing_is_looked_for(session: TracerSession) -> None:
-    """`stacks="off"` leaves the columns empty, and counts no reason."""
+    """`stacks="off"` leaves the columns empty, and counts no reason, also after a trace that had them."""
     command = [sys.executable, "-c", "open('/etc/passwd').read()"]
+    with ior_nb.trace(command=command, session=session) as before:
+        pass
     with ior_nb.trace(command=command, stacks="off", session=session) as trace:
         pass
 
+    assert before.batch["stack"].any()
     assert not trace.batch["stack"].any()
     assert not trace.accounting.without_stack
 

@@ -86,6 +86,32 @@ def test_what_is_written_through_an_overlay_is_its_file_s(disk: Path, session: T
     }
 
 
+@pytest.mark.parametrize("filter_text", ["", "syscall=write"])
+def test_what_has_another_name_is_not_deleted(disk: Path, session: TracerSession, filter_text: str) -> None:
+    """Its bytes are still to be written, wherever it is; where a filter keeps renames away nobody says "never"."""
+    program = f"""
+import os
+os.mkdir("{disk}/draft")
+for size, name in enumerate(("one.tmp", "draft/part", "gone", "temporary"), 1):
+    with open(f"{disk}/{{name}}", "wb", buffering=0) as file:
+        file.write(b"x" * (size << 20))
+os.rename("{disk}/one.tmp", "{disk}/one")
+os.rename("{disk}/draft", "{disk}/final")
+os.link("{disk}/temporary", "{disk}/object")
+os.unlink("{disk}/temporary")
+os.unlink("{disk}/gone")
+"""
+    with ior_trace(command=[sys.executable, "-c", program], session=session, filter=filter_text) as t:
+        pass
+    found = t.writeback().set_index("file")[["pending_bytes", "never_bytes"]] // MIB
+    gone = (3, 0) if filter_text else (0, 3)
+
+    assert tuple(found.loc[f"{disk}/one.tmp"]) == (1, 0)
+    assert tuple(found.loc[f"{disk}/draft/part"]) == (2, 0)
+    assert tuple(found.loc[f"{disk}/temporary"]) == (4, 0)
+    assert tuple(found.loc[f"{disk}/gone"]) == gone
+
+
 def test_a_view_is_told_while_the_trace_runs_and_after(disk: Path, session: TracerSession) -> None:
     """What is in the page cache now, and what of it is not on the device; a later look sees what was synced since."""
     later, gone, away = (str(disk / name) for name in ("later", "gone", "away"))

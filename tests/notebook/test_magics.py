@@ -21,6 +21,26 @@ def test_a_cell_keeps_its_value_output_and_names(kernel: Kernel) -> None:
     assert kernel.run("_ior.__class__.__name__, len(x) > 0").value == "('Trace', True)"
 
 
+def test_an_indented_cell_runs_as_without_the_magic(kernel: Kernel) -> None:
+    """As when a part of a function is pasted below it: IPython takes away what all lines are indented by."""
+    body = "    x = open('/etc/hostname').read()\n    if x:\n        x = 7\n    x\n"
+
+    assert kernel.run(body).value == "7"
+    assert kernel.run(f"%%ior\n{body}").value == "7"
+    assert kernel.run("set(_ior.batch.text('file'))").value == "{'/etc/hostname'}"
+
+
+def test_on_a_terminal_a_cell_goes_on_below_the_magic(kernel: Kernel) -> None:
+    """Enter behind `%%ior` begins the cell's next line, and an empty line ends it, as with every magic of a cell."""
+
+    def asked(cell: str) -> str | None:
+        return kernel.run(f"get_ipython().check_complete({cell!r})[0]").value
+
+    assert asked("%%time\n1") == asked("%%ior --no-display") == "'incomplete'"
+    assert asked("%%ior\nfor x in range(3):\n    x") == "'incomplete'"
+    assert asked("%%ior\n1\n\n") == "'complete'"
+
+
 def test_a_silenced_value_stays_silent(kernel: Kernel) -> None:
     """A trailing semicolon hides the value, as it does without the magic."""
     assert kernel.run("%%ior\n1 + 1;").value is None

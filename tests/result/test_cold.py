@@ -43,6 +43,16 @@ def test_what_nobody_counted_is_said() -> None:
     assert compared(*by_cells(rows), [Completeness()]).count("an unknown part of it from the device") == 2
 
 
+def test_a_run_that_read_nothing_is_no_faster_one() -> None:
+    """It says so, and how much faster that is nobody asks; a large factor is a number people read."""
+    some, nothing = reads([0], [70], [3]), reads([], [], [])
+
+    assert compared(("a", some), ("b", nothing), []) == (
+        "a read 1.0 MiB of files in 70 ns, nothing of it from the device; b read nothing of files"
+    )
+    assert compared(("a", reads([0], [7_654_321], [3])), ("b", some), []).endswith(": 109,347 times as fast")
+
+
 def test_one_run_is_no_comparison() -> None:
     """A trace of one cell is told what to do."""
     with pytest.raises(ConfigError, match=r"first\.cache\(second\)"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import html
 import math
+import pickle
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -597,3 +599,12 @@ def test_paths_are_told_apart_in_a_table() -> None:
     assert "two.py" in repr(found)
     assert max(map(len, repr(found[["file"]]).splitlines())) < 80
     assert all(path in found._repr_html_() for path in paths)  # type: ignore[operator]  # the stubs lack it
+
+
+def test_who_pickles_a_trace_is_told_how_it_is_kept() -> None:
+    """It holds locks and open files; `copy` asks the same way."""
+    found = Trace(title="t", scope="s", engine="e")
+
+    for keep in (pickle.dumps, copy.copy):
+        with pytest.raises(TypeError, match=r"t\.to_parquet\(PATH\) keeps it"):
+            keep(found)

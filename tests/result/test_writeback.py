@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ior_nb.result.writeback import left_over, most, rows
+from ior_nb.result.tables import framed
+from ior_nb.result.writeback import COLUMNS, left_over, most, rows
 from ior_nb.runtime import new_tables
 from tests.fakes import batch
 
@@ -44,6 +45,14 @@ def test_each_file_made_dirty_is_a_row() -> None:
     assert (found[1]["dirtied_by"], found[1]["cell"]) == ("9", "")
     assert math.isnan(found[0]["last_written_s"])
     assert found[0]["cached_now_bytes"] == -1
+
+
+def test_the_table_has_its_types_without_rows() -> None:
+    """Where nothing was written to, bytes are numbers all the same."""
+    some = rows({"/a": LATER}, batch(new_tables(), syscall=["write"]), start_ns=1, here=False)
+
+    assert framed([], COLUMNS).dtypes.equals(framed(some, COLUMNS).dtypes)
+    assert framed([], COLUMNS)["pending_bytes"].dtype == "int64"
 
 
 def test_the_summary_has_the_files_with_most_bytes() -> None:

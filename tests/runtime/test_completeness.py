@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ior_nb.runtime import Completeness
-from ior_nb.runtime.completeness import pages_of, unfilled_of
+from ior_nb.runtime.completeness import only_where, pages_of, unfilled_of
 
 UNFILLED = {"peer, local": "this kernel's BTF has no sock.a\x1b[31m"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ([], ""),
+        (["all", "all"], ""),
+        (["a"], "only rows where a"),
+        (["a", "b"], "only rows where a, then rows where b"),
+        (["all", "a", "all"], "all rows, then only rows where a, then all rows"),
+        (["a", "all", "b", "c"], "only rows where a, then all rows, then only rows where b, then rows where c"),
+    ],
+)
+def test_filters_are_said_in_their_order(filters: list[str], said: str) -> None:
+    """What narrows the rows is "only"; that all pass again is not."""
+    assert only_where(filters) == said
 
 
 def test_columns_that_are_not_filled_are_named_with_the_reason() -> None:

@@ -19,6 +19,7 @@ from ior_nb.runtime.clock import boot_clock
 from ior_nb.session.desk import Desk
 from ior_nb.session.plan import plan
 from ior_nb.session.session import TracerSession
+from ior_nb.session.tracing import dashboard
 from ior_nb.session.window import Stretch, Window
 from ior_nb.sinks.streamrow import warning
 from tests.fakes import FakeEngine, batch
@@ -353,6 +354,12 @@ class Shown:
 
     def close(self) -> None:
         self.closed = True
+
+
+def test_a_dashboard_is_of_one_trace(session: TracerSession) -> None:
+    """Several at once are refused, with what shows them together."""
+    with pytest.raises(ConfigError, match=r"one trace, not a list; `ior_nb\.load`"):
+        dashboard(["one", "two"], session=session)  # type: ignore[arg-type]
 
 
 def test_a_session_closes_all_its_dashboards(session: TracerSession) -> None:

@@ -25,6 +25,8 @@ from ior_nb.syscalls import BY_NAME, SYSCALLS
         ({"pid": 0}, "no process 0"),
         ({"tid": 1 << 22}, "no thread 4194304"),
         ({"uid": -1}, "no user -1"),
+        ({"record": "x.parquet", "record_mode": 640}, "in Python 0o640"),
+        ({"record": "x.parquet", "record_mode": "640"}, "cannot have the mode '640'"),
         ({"cgroup": "/nowhere"}, "no folder of a version-2 control group"),
         ({"cgroup": "x" * 5_000}, "no folder of a version-2 control group"),
         ({"cgroup": "/sys\0"}, "no folder of a version-2 control group"),

@@ -231,7 +231,7 @@ def test_a_trace_that_cannot_start_leaves_an_older_recording_alone(
 
 
 def test_a_window_whose_run_ends_first_says_so(session: TracerSession, engine: FakeEngine) -> None:
-    """It keeps the rows until then, its books balance, and a note tells what happened."""
+    """It keeps the rows until then, its books balance, and all that is made of its rows tells what happened."""
     outer = trace(session=session)
     outer.__enter__()
     inner = trace(session=session)
@@ -242,7 +242,38 @@ def test_a_window_whose_run_ends_first_says_so(session: TracerSession, engine: F
 
     assert len(found.batch) == 1
     assert found.accounting.unaccounted == 0
-    assert "ended first" in found.notes[0]
+    assert "ended first" in found.completeness.told()
+    assert "ended first" in found.files().attrs["completeness"]
+
+
+def test_a_window_is_entered_once(session: TracerSession, engine: FakeEngine) -> None:
+    """A second time is refused, while it runs and afterwards, and the trace that is there stays as it is."""
+    window = trace(session=session)
+    with window as found:
+        engine.emit(rows(boot_clock()))
+        with pytest.raises(errors.ConfigError, match="of its own"):
+            window.__enter__()
+    with pytest.raises(errors.ConfigError, match="of its own"):
+        window.__enter__()
+
+    assert engine.started == 1
+    assert len(found.batch) == found.accounting.seen == 1
+
+
+def test_what_a_filter_here_kept_out_is_no_row_so_far(session: TracerSession, engine: FakeEngine) -> None:
+    """While a trace runs as after its end: the rows that are told are those that are there, and the time so far."""
+    session.set(session.parse("syscall=write"))
+    with trace(session=session) as found:
+        engine.emit(rows(*[boot_clock()] * 3, syscall=["read", "write", "read"]))
+        run = session.running
+        assert run is not None
+        before = found.duration_s
+        run.refresh()
+        so_far, after = run.completeness().accounting, found.duration_s
+
+    assert 0 < before < after < found.duration_s
+    assert (so_far.seen, so_far.emitted, so_far.filtered, so_far.in_flight) == (3, 1, 2, 0)
+    assert (found.accounting.emitted, found.accounting.filtered) == (1, 2)
 
 
 def test_a_window_has_only_the_calls_it_asked_for(session: TracerSession, engine: FakeEngine) -> None:

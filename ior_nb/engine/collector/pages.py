@@ -57,7 +57,7 @@ class Pages(Part):
 
     def stop(self) -> None:
         """See nothing more; faults that are open stay in their map. Idempotent."""
-        self._leave()
+        self._detach()
 
     def open(self, generation: int) -> Iterator[tuple[bytes, int]]:
         """Yield records of the faults that no later hook has ended, and the bytes they brought in; call it detached."""

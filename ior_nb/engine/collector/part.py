@@ -34,9 +34,20 @@ class Part:
         self._programs = self._loaded.programs
         self._tails = tails
         self._links: list[int] = []
+        self._joined = False
+
+    def away(self) -> None:
+        """Let nothing go on to its tails, for a trace without it. Idempotent.
+
+        Not at the end of each trace: the kernel waits for a grace period with every tail that it takes away.
+        """
+        if self._joined:
+            self._loaded.empty_tails(self._tails)
+            self._joined = False
 
     def _join(self) -> None:
         """Let the rest of the program go on to its tails."""
+        self._joined = True
         self._loaded.fill_tails(self._tails)
 
     def _attach(self, hook: str, function: str) -> None:
@@ -46,8 +57,3 @@ class Part:
         """Take its hooks away. Idempotent."""
         while self._links:
             os.close(self._links.pop())
-
-    def _leave(self) -> None:
-        """Take its hooks and its tails away. Idempotent."""
-        self._detach()
-        self._loaded.empty_tails(self._tails)

@@ -93,7 +93,7 @@ class Stacks(Part):
 
     def stop(self) -> None:
         """Look for them no more. Idempotent."""
-        self._leave()
+        self._detach()
         _NEWS.pack_into(self._live, LIVE.size - _NEWS.size, 0, 0)
 
     def close(self) -> None:

@@ -117,6 +117,8 @@ class Tracer:
         self._mode = scope["mode"]
         if PAGE_FAULT in request["enabled"]:
             self.load_pages()
+        elif self.pages is not None:
+            self.pages.away()
         self.set_specs(request["enabled"], {int(n): r for n, r in request["rates"].items()})
         me = [] if self._viewer.namespace else [os.getpid()]
         for kind, numbers in ((0, request["ignore_tids"]), (1, [*request["ignore_pids"], *me])):
@@ -134,6 +136,8 @@ class Tracer:
         frames = min(request.get("stacks", 0), wire.FRAMES)
         if frames:
             self.load_stacks()
+        elif self.stacks is not None:
+            self.stacks.away()
         try:
             counter = tuple(request.get("counter") or (0, 0))
             self._hooks.attach_also(waits=bool(request.get("waits")))

@@ -59,7 +59,8 @@ def install(group: str, say: Callable[[str], None], room: Path = _ROOM) -> None:
         raise NotServing(
             f"others than root can change what the service would run: {', '.join(map(ascii, unsafe[:3]))}; install"
             " ior-nb for the whole machine first: sudo python3 -m venv --system-site-packages /opt/ior-nb"
-            " && sudo /opt/ior-nb/bin/pip install ior-nb && sudo /opt/ior-nb/bin/ior-nb serve --install"
+            " && sudo /opt/ior-nb/bin/pip install CLONE && sudo /opt/ior-nb/bin/ior-nb serve --install, where CLONE is"
+            " the folder of its source"
         )
     try:
         grp.getgrnam(group)
