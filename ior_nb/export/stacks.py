@@ -261,8 +261,10 @@ class Tree:
             least: share of the root's weight below which a frame is left out.
         """
         total = self.totals[metric]
-        wanted = np.flatnonzero(total > max(0.0, least * float(total[0])))
-        wanted = wanted[wanted > 0]
+        most = min(max(1, limit), len(total))
+        enough = total >= np.partition(total, -most)[-most]  # so few that they can be sorted
+        enough[0] = False
+        wanted = np.flatnonzero(enough & (total > max(0.0, least * float(total[0]))))
         # No child weighs more than its parent, and of equal ones the parent has the lower number.
         best = wanted[np.argsort(-total[wanted], kind="stable")[: max(0, limit - 1)]]
         return [0, *np.sort(best).tolist()]
