@@ -26,6 +26,8 @@ PLACES: Final = ("offset", "old_offset", "inode", "host")
 """The columns of `Asked`; the latter of batches that have `moving` rows."""
 _AT_ONCE: Final = 1 << 19
 """Ranges that are put aside before they are united with those before."""
+_PARTS: Final = 16
+"""So many times files' ranges are united, those of some of them: to sort takes four times the memory they have."""
 
 
 class Asked:
@@ -35,7 +37,7 @@ class Asked:
         self.sums = Sums(("reread_bytes", "faulted_bytes", "fetched_by_faults"))
         self._inodes, self._numbers = Apart(), Numbers()
         self._files = [np.zeros(0, np.int64)]  # of each number
-        self._ranges = np.zeros((3, 0), np.int64)  # number of file and inode, begin, end
+        self._ranges = [np.zeros((3, 0), np.int64)] * _PARTS  # number of file and inode, begin, end
         self._waiting: list[np.ndarray] = []
         self._many = 0
 
@@ -79,11 +81,13 @@ class Asked:
         new = np.array([numbers, start[rows], start[rows] + count[rows]], np.int64)
         self._waiting.append(new)
         self._many += len(rows)
-        if self._many > max(_AT_ONCE, self._ranges.shape[1]):
+        if self._many > max(_AT_ONCE, sum(known.shape[1] for known in self._ranges)):
             self._unite()
 
     def _unite(self) -> None:
-        self._ranges = _united(np.concatenate([self._ranges, *self._waiting], axis=1))
+        for part, known in enumerate(self._ranges):
+            mine = [new[:, new[0] % _PARTS == part] for new in self._waiting]
+            self._ranges[part] = _united(np.concatenate([known, *mine], axis=1))
         self._waiting, self._many = [], 0
 
     def columns(self, which: np.ndarray) -> dict[str, np.ndarray]:
@@ -91,8 +95,9 @@ class Asked:
         self.sums.grow(int(which.max(initial=-1)) + 1)
         found = {name: values.copy() for name, values in self.sums.columns.items()}
         self._unite()
-        number, begin, end = self._ranges
-        np.subtract.at(found["reread_bytes"], np.concatenate(self._files)[number], end - begin)
+        files = np.concatenate(self._files)
+        for number, begin, end in self._ranges:
+            np.subtract.at(found["reread_bytes"], files[number], end - begin)
         return {name: values.take(which) for name, values in found.items()}
 
 

@@ -94,9 +94,15 @@ def directory_of(file: str) -> str:
     return (head or "/") if slash else "." if file else ""
 
 
-def directories(rows: Rows, unrecorded: Counters = _ALL_ROWS) -> Columns:
-    """Return one group per directory, most bytes first; calls without a file have the empty name."""
-    by_file = files(rows)
+def directories(by_file: Columns, unrecorded: Counters = _ALL_ROWS) -> Columns:
+    """Return one group per directory, most bytes first; calls without a file have the empty name.
+
+    Args:
+        by_file: `files`, with the same missing calls.
+        unrecorded: these, which are the last group of files, and of directories.
+    """
+    if unrecorded:
+        by_file = {name: values[:-1] for name, values in by_file.items()}
     numbers: dict[str, int] = {}
     at = np.array([numbers.setdefault(directory_of(f), len(numbers)) for f in by_file["file"]], np.intp)
     shown = ("calls", "errors", "probes", "bytes_read", "bytes_written", "time_ns", "reread_bytes", "faulted_bytes")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ior_nb.aggregate.columns import Columns, objects
 from ior_nb.runtime import EventBatch, Recoder, StringTable
-from ior_nb.runtime.batch import is_one_value, repeated
+from ior_nb.runtime.batch import distinct, is_one_value, repeated
 from ior_nb.runtime.index import Index, claimed, pairs, rows_of
 from ior_nb.runtime.schema import column
 
@@ -160,6 +160,7 @@ class Groups:
 
     def __init__(self, *names: str) -> None:
         self._steps = {name: _Step(name) for name in names}
+        self._recoders = {name: step.recoder for name, step in self._steps.items()}
         self._keys: dict[str, list[np.ndarray]] = {name: [] for name in names}
         self._count = 0
 
@@ -175,24 +176,32 @@ class Groups:
         if len(first):
             for name, step in self._steps.items():
                 values, recoder = batch[name].take(first), step.recoder
-                self._keys[name].append(values if recoder is None else recoder.codes(values, batch.tables[name]))
+                known = values if recoder is None else recoder.codes(values, batch.tables[name]).astype(np.int32)
+                self._keys[name].append(known)
         return at.astype(np.intp)
+
+    def done(self) -> None:
+        """Let go of what rows are looked up in, which is larger than what is known of their groups: none is to come."""
+        self._steps = {}
 
     def keys(self) -> Columns:
         """Return the values of the columns of each group; text as strings."""
         found: Columns = {}
         for name, parts in self._keys.items():
             values = np.concatenate(parts) if parts else np.zeros(0, column(name).dtype)
-            known = self._steps[name].recoder
+            known = self._recoders[name]
             found[name] = objects(known.own.at(values)) if known is not None else values.astype(np.int64)
         return found
 
     def values(self, name: str) -> tuple[Sequence[Any], np.ndarray]:
         """Return the distinct values of a column, and for each group which of them it has."""
-        parts = self._keys[name]
-        used, which = np.unique(np.concatenate(parts) if parts else np.zeros(0, np.int32), return_inverse=True)
-        known = self._steps[name].recoder
-        return (known.own.at(used) if known is not None else used.tolist()), which
+        parts, known = self._keys[name], self._recoders[name]
+        values = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+        if known is not None:
+            used, which = distinct(values, len(known.own))
+            return known.own.at(used), which
+        used, which = np.unique(values, return_inverse=True)
+        return used.tolist(), which.astype(np.int32)
 
     def order(self) -> np.ndarray:
         """Return the groups in ascending order of their keys, that of text as it came."""

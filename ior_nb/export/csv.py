@@ -6,6 +6,7 @@ does. Where rows are missing a last column says so, in the first row: the format
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ from ior_nb.export.about import About
 from ior_nb.export.arrow import foreign_column, foreign_types
 from ior_nb.export.joined import decimal, joined, optional, spelled
 from ior_nb.runtime import EventBatch
-from ior_nb.runtime.batch import is_one_value
+from ior_nb.runtime.batch import MOST_STRINGS, is_one_value
 from ior_nb.runtime.rows import Rows, grouped, read
 from ior_nb.runtime.schema import TEXT_COLUMNS
 from ior_nb.runtime.text import printable
@@ -51,27 +52,26 @@ def csv(rows: Rows, about: About, *, raw: bool = False) -> Iterator[bytes]:
         raw: write text as traced: without escapes for control characters, and without an apostrophe in front of what a
             spreadsheet takes for a formula.
     """
-    spelling = _quoted if raw else _harmless
+    spelling = functools.lru_cache(MOST_STRINGS)(_quoted if raw else _harmless)
     told = about.told
     foreign = foreign_types(read(rows)) if about.foreign is None else about.foreign
     heads = [*HEADER, *map(spelling, foreign), *(["completeness"] if told else [])]
     yield (",".join(heads) + "\n").encode()
     begun = False
-    for part in grouped(read(rows), _ROWS):
+    columns = [_COLUMN.get(heading, heading) for heading in HEADER]
+    for part in grouped(read(rows, *columns, *foreign), _ROWS):
         cells: list[Any] = []
-        for heading in HEADER:
-            name = _COLUMN.get(heading, heading)
+        for name in columns:
             # A column that is one value has it as a string that stands in every row.
             one = len(part) > 1 and is_one_value(part[name])
             rows = part[:1] if one else part
             column = spelled(rows, name, spelling) if name in TEXT_COLUMNS else decimal(rows[name])
-            cells += [column[0].as_py() if one else column, ","]
-        for name, kind in foreign.items():
-            cells += [_foreign(part, name, kind, spelling), ","]
+            cells.append(column[0].as_py() if one else column)
+        cells += [_foreign(part, name, kind, spelling) for name, kind in foreign.items()]
         if told:
-            cells += [optional(np.arange(len(part)) == (-1 if begun else 0), _harmless(told)), ","]
+            cells.append(optional(np.arange(len(part)) == (-1 if begun else 0), _harmless(told)))
         begun = True
-        yield joined([*cells[:-1], "\n"])
+        yield joined(cells, between=",", end="\n")
     if told and not begun:
         yield f"{',' * (len(heads) - 1)}{_harmless(told)}\n".encode()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,21 +40,28 @@ def optional(which: np.ndarray, *parts: Any) -> pa.Array:
     return pc.if_else(pa.array(which), _joined(parts), pa.scalar("", pa.large_string()))
 
 
-def joined(parts: Sequence[Any]) -> bytes:
+def joined(parts: Sequence[Any], *, between: str = "", end: str = "") -> bytes:
     """Return the rows one after the other.
 
     Args:
         parts: Arrow text of one length, at least one, and strings that stand in every row.
+        between: stands between any two of them.
+        end: stands behind the last one.
     """
-    array = _joined(parts)
+    array = _joined([*parts[:-1], _joined([parts[-1], end])] if end else parts, between)
     _, offsets, data = array.buffers()
     at = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
     return memoryview(data)[int(at[0]) : int(at[-1])].tobytes() if data is not None else b""
 
 
-def _joined(parts: Sequence[Any]) -> pa.Array:
+def _joined(parts: Sequence[Any], between: str = "") -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    large = [pa.scalar(p, pa.large_string()) if isinstance(p, str) else p for p in parts]
-    return pc.binary_join_element_wise(*large, pa.scalar("", pa.large_string()))
+    kind, large = pa.large_string(), list[Any]()
+    for fixed, some in itertools.groupby(parts, lambda part: isinstance(part, str)):
+        if fixed:  # as one, for each part is a copy a row
+            large.append(pa.scalar(between.join(some), kind))
+        else:
+            large.extend(some)
+    return pc.binary_join_element_wise(*large, pa.scalar(between, kind))

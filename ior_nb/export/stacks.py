@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from ior_nb.aggregate import CLASS_OF, Groups, Sums, weighed, weights_of
+from ior_nb.aggregate.columns import objects
 from ior_nb.aggregate.hosts import several
 from ior_nb.errors import ConfigError
 from ior_nb.export.arrow import encodable
@@ -121,23 +122,13 @@ def stacks(
                 sums.add(m, at, weights_of(batch, m))
             else:
                 sums.count(m, at)
+    groups.done()
     numbers: dict[str, int] = {UNKNOWN: 0}
-    parts: list[np.ndarray] = []
-    gaps = False
-    for of in of_fields:
-        values, which = groups.values(of.column)
-        gaps |= any(bool((part[:, -1:] < 0).any()) for part in parts[-1:])  # of an inner field
-        parts.append(_frames(of, values, numbers).take(which, axis=0))
-    found = np.concatenate(parts, axis=1)
-    if gaps:
-        found = np.take_along_axis(found, np.argsort(found < 0, axis=1, kind="stable"), axis=1)
-    if found.shape[1]:
-        found[found[:, 0] < 0, 0] = 0
-    else:
-        found = np.zeros((len(groups), 1), np.int64)
+    found = _stacked([_frames(of, *groups.values(of.column), numbers) for of in of_fields])
     weights = {m: sums.columns[m][: len(groups)] for m in metrics}
+    del groups, sums
     if unrecorded:
-        more = np.full((len(unrecorded), max(2, found.shape[1])), -1)
+        more = np.full((len(unrecorded), max(2, found.shape[1])), -1, np.int32)
         more[:, 0] = numbers.setdefault(NOT_RECORDED, len(numbers))
         more[:, 1] = [numbers.setdefault(name, len(numbers)) for name in unrecorded]
         found = np.concatenate([_wide(found, more.shape[1]), more])
@@ -147,8 +138,26 @@ def stacks(
     return merged(list(numbers), found, weights, tuple(given))
 
 
-def _frames(of: Field, values: Sequence[Any], numbers: dict[str, int]) -> np.ndarray:
-    """Return the frames of each value of a field; new names are given numbers."""
+def _stacked(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return the frames of each stack, root first and without gaps, at least one.
+
+    Args:
+        parts: of each field the frames of its values, and which of these each stack has.
+    """
+    ends = np.cumsum([frames.shape[1] for frames, _ in parts]).tolist()
+    found = np.full((len(parts[0][1]), max(1, ends[-1])), -1, np.int32)
+    for (frames, which), begin, end in zip(parts, [0, *ends], ends, strict=False):
+        found[:, begin:end] = frames.take(which, axis=0)
+    if any(bool((frames[:, -1:] < 0).any()) for frames, _ in parts[:-1]):  # of an inner field
+        found = np.take_along_axis(found, np.argsort(found < 0, axis=1, kind="stable"), axis=1)
+    found[found[:, 0] < 0, 0] = 0
+    return found
+
+
+def _frames(
+    of: Field, values: Sequence[Any], which: np.ndarray, numbers: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frames of each value of a field, and which value each stack has; new names are given numbers."""
     ready = [encodable(value) if isinstance(value, str) else value for value in values]
     frames = [of.frames(value) for value in ready]
     flat = list(itertools.chain.from_iterable(frames))
@@ -156,7 +165,7 @@ def _frames(of: Field, values: Sequence[Any], numbers: dict[str, int]) -> np.nda
     lengths = np.array([len(some) for some in frames], np.int64)
     found = np.full((len(frames), int(lengths.max(initial=0))), -1, np.int32)
     found[np.arange(found.shape[1]) < lengths[:, None]] = [known[frame] for frame in flat]
-    return found
+    return found, which
 
 
 def _wide(codes: np.ndarray, width: int) -> np.ndarray:
@@ -175,9 +184,10 @@ def merged(names: list[str], codes: np.ndarray, weights: dict[str, np.ndarray], 
     order = np.lexsort(keys[::-1]) if len(keys) > 1 else keys[0].argsort()
     new = np.ones(len(order), bool)
     new[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in (key.take(order) for key in keys)])
+    del keys
     first = np.flatnonzero(new)
     sums = {m: np.add.reduceat(values[order], first) if len(first) else values for m, values in weights.items()}
-    return Stacks(names, codes.take(order.take(first), axis=0), sums, fields)
+    return Stacks(names, codes.take(order[new], axis=0), sums, fields)
 
 
 def _keys(codes: np.ndarray, place: np.ndarray) -> list[np.ndarray]:
@@ -187,12 +197,11 @@ def _keys(codes: np.ndarray, place: np.ndarray) -> list[np.ndarray]:
         codes: of the stacks.
         place: of each frame as the last one, then of each as one with others behind, then of none: from 0 on.
     """
-    tokens, inner = [], np.zeros(len(codes), bool)
-    for column in codes.T[::-1]:
-        tokens.append(column + inner * (len(place) // 2))
-        inner = column >= 0
     keys, used = [np.zeros(len(codes), np.int64)], 0
-    for token in tokens[::-1]:
+    for depth in range(codes.shape[1]):
+        token = codes[:, depth].astype(np.intp)
+        if depth + 1 < codes.shape[1]:
+            token[codes[:, depth + 1] >= 0] += len(place) // 2
         met = np.zeros(len(place), bool)
         met[place.take(token, mode="wrap")] = True
         ranks = met.cumsum() - 1
@@ -200,7 +209,8 @@ def _keys(codes: np.ndarray, place: np.ndarray) -> list[np.ndarray]:
         if used + bits > _KEY:
             keys.append(np.zeros(len(codes), np.int64))
             used = 0
-        keys[-1] = keys[-1] << bits | ranks.take(place).take(token, mode="wrap")
+        keys[-1] <<= bits
+        keys[-1] |= ranks.take(place).take(token, mode="wrap")
         used += bits
     return keys
 
@@ -229,14 +239,15 @@ def _field_names(fields: str | Sequence[str]) -> list[str]:
     return names
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Tree:
     """Frames by number; 0 is the root, and a parent's number is lower than its children's."""
 
-    names: list[str] = field(default_factory=lambda: [""])
-    parents: list[int] = field(default_factory=lambda: [-1])
-    depths: list[int] = field(default_factory=lambda: [0])
-    totals: dict[str, np.ndarray] = field(default_factory=dict)
+    names: np.ndarray
+    """Strings."""
+    parents: np.ndarray
+    depths: np.ndarray
+    totals: dict[str, np.ndarray]
     """Metric -> weight of each frame and all below it."""
 
     def largest(self, metric: str, limit: int, least: float = 0.0) -> list[int]:
@@ -250,8 +261,10 @@ class Tree:
             least: share of the root's weight below which a frame is left out.
         """
         total = self.totals[metric]
-        wanted = np.flatnonzero(total > max(0.0, least * float(total[0])))
-        wanted = wanted[wanted > 0]
+        most = min(max(1, limit), len(total))
+        enough = total >= np.partition(total, -most)[-most]  # so few that they can be sorted
+        enough[0] = False
+        wanted = np.flatnonzero(enough & (total > max(0.0, least * float(total[0]))))
         # No child weighs more than its parent, and of equal ones the parent has the lower number.
         best = wanted[np.argsort(-total[wanted], kind="stable")[: max(0, limit - 1)]]
         return [0, *np.sort(best).tolist()]
@@ -278,41 +291,50 @@ class Tree:
 
 def tree(found: Stacks) -> Tree:
     """Return the stacks as a tree; children stand in the order of their stacks."""
-    count, at = 1, np.zeros(len(found.codes), np.int64)
-    parents, names, depths = [np.full(1, -1)], [np.full(1, -1)], [np.zeros(1, np.int64)]
-    width = found.codes.shape[1]
-    for depth in range(width):
-        codes = found.codes[:, depth]
-        there = np.flatnonzero(codes >= 0)
-        if not len(there):
-            break
-        keys = at[there] * len(found.names) + codes[there]
-        new = np.append(True, keys[1:] != keys[:-1])
-        first, which = np.flatnonzero(new), new.cumsum() - 1
-        behind = found.codes[there, depth + 1] >= 0 if depth + 1 < width else np.zeros(1, bool)
-        if behind.any() and not behind.all():  # a stack need not stand beside those that begin with it
-            _, lead, same = np.unique(keys[first], return_index=True, return_inverse=True)
-            order = np.argsort(lead)
-            place = np.empty(len(order), np.int64)
-            place[order] = np.arange(len(order))
-            first, which = first[lead[order]], place[same[which]]
-        leaders = there[first]
-        parents.append(at[leaders])
-        names.append(codes[leaders])
-        depths.append(np.full(len(first), depth + 1))
-        at[there] = count + which
-        count += len(first)
-    parent = np.concatenate(parents)
-    result = Tree(
-        names=["", *map(found.names.__getitem__, np.concatenate(names)[1:].tolist())],
-        parents=parent.tolist(),
-        depths=np.concatenate(depths).tolist(),
-    )
-    levels = np.cumsum([len(level) for level in depths])
+    at = np.zeros(len(found.codes), np.intp)
+    levels, count = [(np.full(1, -1, np.intp), np.full(1, -1, np.int32))], 1
+    for depth in range(found.codes.shape[1]):
+        levels.append(_level(found, depth, at, count))
+        count += len(levels[-1][0])
+    parents, names = (np.concatenate(parts) for parts in zip(*levels, strict=True))
+    sizes = [len(level) for level, _ in levels]
+    ends, totals = np.cumsum(sizes).tolist(), {}
     for metric, weights in found.weights.items():
-        total = np.zeros(count, np.int64)
+        total = totals[metric] = np.zeros(count, np.int64)
         np.add.at(total, at, weights)
-        for low, high in reversed(list(itertools.pairwise(levels.tolist()))):
-            np.add.at(total, parent[low:high], total[low:high])
-        result.totals[metric] = total
-    return result
+        for low, high in reversed(list(itertools.pairwise(ends))):
+            np.add.at(total, parents[low:high], total[low:high])
+    texts = objects([*found.names, ""])  # the last one is the root's
+    return Tree(texts.take(names), parents, np.repeat(np.arange(len(levels), dtype=np.int32), sizes), totals)
+
+
+def _level(found: Stacks, depth: int, at: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the parents of the frames of a depth, and the places of their names.
+
+    Args:
+        found: the stacks.
+        depth: 0 below the root.
+        at: the frame above of each stack; the frame itself afterwards, where a stack has one.
+        count: number of the first frame of the depth.
+    """
+    codes = found.codes[:, depth]
+    there = np.flatnonzero(codes >= 0)
+    keys = at.take(there)
+    keys *= len(found.names)
+    keys += codes.take(there)
+    new = np.ones(len(keys), bool)
+    new[1:] = keys[1:] != keys[:-1]
+    first, which = np.flatnonzero(new), new.cumsum()
+    which -= 1
+    behind = found.codes[:, depth + 1].take(there) >= 0 if depth + 1 < found.codes.shape[1] else np.zeros(1, bool)
+    if behind.any() and not behind.all():  # a stack need not stand beside those that begin with it
+        _, lead, same = np.unique(keys[first], return_index=True, return_inverse=True)
+        order = np.argsort(lead)
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        first, which = first[lead[order]], place[same[which]]
+    leaders = there.take(first)
+    parents = at.take(leaders)
+    which += count
+    at[there] = which
+    return parents, codes.take(leaders)

@@ -407,7 +407,7 @@ def _icicle(nodes: Tree, shown: Sequence[int], values: np.ndarray, **look: Any) 
             "sort": False,
             "tiling": {"orientation": "v"},
         },
-        height=110 + 26 * (1 + max(nodes.depths[i] for i in shown)),
+        height=110 + 26 * (1 + int(nodes.depths[shown].max())),
         margin={"t": 30, "l": 4, "r": 4, "b": 4},
     )
 

@@ -116,7 +116,8 @@ def files(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
 
 def directories(rows: Rows, lacking: Completeness = _WHOLE) -> pd.DataFrame:
     """Return one row per directory that holds files acted on, most bytes first."""
-    return _frame(aggregate.directories(rows, lacking.unrecorded), lacking)
+    by_file = aggregate.files(rows, lacking.unrecorded)
+    return _frame(aggregate.directories(by_file, lacking.unrecorded), lacking)
 
 
 def lines(

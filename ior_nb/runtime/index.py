@@ -15,8 +15,10 @@ _SMALLEST: Final = 1024
 _FREE: Final = -1
 _DEAD: Final = -2
 """Number of a forgotten key: searches go on behind it, and a new key may take its place."""
-_SPARSE: Final = 3
+_SPARSE: Final = 2
 """Places for a key at least."""
+_AT_ONCE: Final = 1 << 18
+"""Keys that move into a larger index at once: what a step needs beside them goes with their number."""
 _NOWHERE: Final = np.zeros(0, np.intp)
 
 
@@ -150,12 +152,14 @@ class Index:
     def _enter(self, keys: np.ndarray, mixed: np.ndarray, numbers: np.ndarray) -> None:
         """Enter distinct new keys, in the order of their hashes."""
         if _SPARSE * (self._filled + len(keys)) > len(self._keys):
-            used = rows_of(self._numbers >= 0)
-            old_keys, old = self._keys.take(used), self._numbers.take(used)
-            old_mixed = _mixed(old_keys)
-            order = old_mixed.argsort(kind="stable")  # nearly sorted as they stand, which is what this kind is good at
-            self._clear(len(used) + len(keys))
-            self._enter(old_keys.take(order), old_mixed.take(order), old.take(order))
+            used = self._numbers >= 0
+            old_keys, old = self._keys[used], self._numbers[used]
+            self._clear(len(old) + len(keys))
+            for at in range(0, len(old), _AT_ONCE):
+                some, numbered = old_keys[at : at + _AT_ONCE], old[at : at + _AT_ONCE]
+                again = _mixed(some)
+                order = again.argsort(kind="stable")  # nearly sorted as they stand, which is what this kind is good at
+                self._enter(some.take(order), again.take(order), numbered.take(order))
         places, step = (mixed >> self._shift).view(np.int64), 0
         while len(places):
             there = self._numbers.take(places)

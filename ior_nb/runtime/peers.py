@@ -5,8 +5,9 @@ The column `file` has its kernel name, `socket:[4711]`, which tells it from othe
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -63,13 +64,17 @@ class Named:
 class _NamedPiece:
     def __init__(self, piece: Piece) -> None:
         self.size, self.bounds, self.source = piece.size, piece.bounds, piece.source
-        self._read = piece.read
+        self._piece = piece
 
     def read(self, *columns: str) -> EventBatch:
-        if columns and "file" not in columns:
-            return self._read(*columns)
-        batch = self._read(*(dict.fromkeys((*columns, "peer", "socket")) if columns else ()))
-        return batch.with_columns(file=seen_files(batch)).read(*columns)
+        return _named(self._piece.read, columns)
 
     def some(self, which: np.ndarray, *columns: str) -> EventBatch:
-        return self.read(*columns).take(which)
+        return _named(functools.partial(self._piece.some, which), columns)
+
+
+def _named(read: Callable[..., EventBatch], columns: tuple[str, ...]) -> EventBatch:
+    if columns and "file" not in columns:
+        return read(*columns)
+    batch = read(*(dict.fromkeys((*columns, "peer", "socket")) if columns else ()))
+    return batch.with_columns(file=seen_files(batch)).read(*columns)

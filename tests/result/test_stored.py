@@ -35,10 +35,11 @@ QUESTIONS: dict[str, Callable[[Rows], Any]] = {
     **{
         name: getattr(aggregate, name)
         for name in (
-            "totals syscalls families files directories processes threads errors probes lines imports timeline "
+            "totals syscalls families files processes threads errors probes lines imports timeline "
             "latency_bins counted span ended objects"
         ).split()
     },
+    "directories": lambda rows: aggregate.directories(aggregate.files(rows)),
     "peers": lambda rows: aggregate.peers(rows, {}),
     "labels": lambda rows: aggregate.labels(rows, {}),
     "library": lambda rows: aggregate.lines(rows, library=True),
@@ -171,6 +172,24 @@ def test_columns_that_a_question_does_not_need_are_not_read(damaged: Path) -> No
     assert found.errors().empty
     with pytest.raises(RecordingError, match=r"x\.parquet"):
         found.files()
+
+
+def test_columns_that_no_table_of_the_format_has_are_not_read(damaged: Path, tmp_path: Path) -> None:
+    """A file of CSV is made of its columns and of those that are not ours; one of them has to be whole."""
+    path = recorded(tmp_path / "y.parquet", batch(file=["/a", "/b"], cell=[1, 2]))
+    damage(path, "cell")
+
+    assert load(path).export(tmp_path / "y.csv").read_text().count("\n") == 3
+    with pytest.raises(RecordingError):
+        load(damaged).export(tmp_path / "x.csv")
+
+
+def test_labels_of_a_report_are_looked_at_where_there_is_one(tmp_path: Path) -> None:
+    """Without one the report has no such table, and no time is spent on it; one in the last row is enough."""
+    none, one = (recorded(tmp_path / f"{n}.parquet", batch(label=["", "", n], pid=[7, 7, 8])) for n in ("", "z"))
+
+    assert "<h2>Labels</h2>" not in load(none).export(tmp_path / "none.html").read_text()
+    assert "<h2>Labels</h2>" in load(one).export(tmp_path / "one.html").read_text()
 
 
 def test_texts_that_are_one_by_what_the_footer_says_are_not_read(tmp_path: Path) -> None:

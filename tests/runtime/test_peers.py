@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from ior_nb.runtime import EventBatch
 from ior_nb.runtime.mine import SOCKET, kind_of
-from ior_nb.runtime.peers import name_of, peer_of, seen_files
+from ior_nb.runtime.peers import Named, name_of, peer_of, seen_files
 from tests.fakes import batch
 
 
@@ -51,3 +53,25 @@ def test_rows_without_sockets_cost_nothing() -> None:
     rows = batch(file=["/data/x"])
 
     assert seen_files(rows) is rows["file"]
+
+
+def test_rows_that_are_picked_out_are_named_without_a_look_at_the_others() -> None:
+    """Of a piece that is read by rows these alone are read, with what their names are made of."""
+    rows = batch(file=["/data/x", "socket:[1]"], socket=["", "inet:stream:tcp"], peer=["", "127.0.0.1:80"], pid=[7, 8])
+
+    class Piece:
+        size, bounds, source = rows.size, rows.bounds, rows.source
+
+        def read(self, *columns: str) -> EventBatch:
+            raise AssertionError(columns)
+
+        some = staticmethod(rows.some)
+
+    class Pieces:
+        def pieces(self) -> list[Piece]:
+            return [Piece()]
+
+    (piece,) = Named(Pieces()).pieces()
+
+    assert piece.some(np.array([1]), "file").text("file").tolist() == ["tcp 127.0.0.1:80"]
+    assert piece.some(np.array([0, 1]), "pid")["pid"].tolist() == [7, 8]

@@ -78,7 +78,7 @@ def _graph(nodes: Tree, metric: str, whole_of: str) -> str:
             f'<title>{title}</title><rect width="100%" height="100%"/>'
             f'<text x="5" y="14.5">{escaped_html(name)}</text></svg>'
         )
-    height = (1 + max(nodes.depths[n] for n in numbers)) * _ROW
+    height = (1 + nodes.depths[numbers].max()) * _ROW
     left_out = len(nodes.names) - len(numbers)
     more = f"; {left_out:,} narrow frames are not drawn" if left_out else ""
     hint = f"{_amount(totals[0], metric)} in {whole_of}{more}"

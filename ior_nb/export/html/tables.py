@@ -12,7 +12,8 @@ from ior_nb import aggregate
 from ior_nb.aggregate.hosts import hosts_of
 from ior_nb.export.about import About
 from ior_nb.runtime.peers import Named
-from ior_nb.runtime.rows import Rows
+from ior_nb.runtime.rows import Rows, read
+from ior_nb.runtime.schema import PARTS
 from ior_nb.runtime.text import escaped_html, middle_cut, printable, show_bytes, show_count, show_ns
 
 __all__ = ["all_tables"]
@@ -21,6 +22,7 @@ _WIDE: Final = 200
 _TAIL: Final = 20
 """Characters at the end of a path that stay where the page is too narrow for it; the stylesheet has this number too."""
 _ROWS: Final = 25
+_SLOW: Final = ("time_ns", "latency_ns", "bytes", "tid", "comm", "syscall", "file", "host", *PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,10 @@ class _Column:
 def all_tables(rows: Rows, about: About) -> str:
     """Return the sections with files, system calls, slowest calls, errors, processes, labels and directories."""
     rows = Named(rows)
+    by_file = aggregate.files(rows, about.unrecorded)
     return "".join(
         (
-            _files(aggregate.files(rows, about.unrecorded), "Files", "file", opened=True),
+            _files(by_file, "Files", "file", opened=True),
             _syscalls(rows, about),
             _slowest(rows, about, "Slowest calls", waiting=False),
             _slowest(rows, about, "Longest waits", waiting=True),
@@ -50,7 +53,7 @@ def all_tables(rows: Rows, about: About) -> str:
             _errors("Probes, which are no errors", aggregate.probes(rows, about.unrecorded)),
             _processes(rows, about),
             _labels(rows, about),
-            _files(aggregate.directories(rows, about.unrecorded), "Directories", "directory", opened=False),
+            _files(aggregate.directories(by_file, about.unrecorded), "Directories", "directory", opened=False),
         )
     )
 
@@ -115,7 +118,7 @@ def _syscalls(rows: Rows, about: About) -> str:
 
 
 def _slowest(rows: Rows, about: About, title: str, *, waiting: bool) -> str:
-    found = aggregate.slowest(rows, 20, waiting=waiting)
+    found = aggregate.slowest(rows, 20, waiting=waiting, columns=_SLOW)
     total = aggregate.finished(rows, waiting=waiting)
     start = about.origin_ns if about.origin_ns is not None else (aggregate.span(rows) or (0, 0))[0]
     columns = [
@@ -173,9 +176,9 @@ def _doubts(which: np.ndarray) -> list[_Column]:
 
 
 def _labels(rows: Rows, about: About) -> str:
-    found = aggregate.labels(rows, about.unrecorded)
-    if not found["label"].any():
+    if not any(batch["label"].any() for batch in read(rows, "label")):
         return ""
+    found = aggregate.labels(rows, about.unrecorded)
     columns = [
         _Column("time", found["time_ns"].tolist(), show_ns, main=True),
         _Column("waiting", found["waiting_ns"].tolist(), show_ns),
