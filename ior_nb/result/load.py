@@ -31,12 +31,14 @@ from ior_nb.runtime.completeness import (
     whole_number,
 )
 from ior_nb.runtime.text import middle_cut, printable
-from ior_nb.sinks.parquet import Recording, find
+from ior_nb.sinks.parquet import Recording, find, told_apart
 
 __all__ = ["lacking_of", "load", "of_recordings", "opened", "total"]
 
 _TWICE: Final = "recordings overlap in time: what several of them hold counts once for each"
-_ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
+_ORIGIN: Final = (
+    *("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id", "ior_nb.pid_namespace"),
+)
 _MOST_NOTES: Final = 20
 
 
@@ -123,7 +125,7 @@ def opened(path_or_glob: str | Path | Iterable[str | Path]) -> list[Recording]:
     Raises:
         RecordingError: nothing is there, or a file is no recording.
     """
-    return [Recording(path) for path in progress.over(find(path_or_glob), lambda _: 1, "file")]
+    return told_apart([Recording(path) for path in progress.over(find(path_or_glob), lambda _: 1, "file")])
 
 
 def lacking_of(path_or_glob: str) -> Completeness | None:
@@ -145,7 +147,9 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
     name = middle_cut(printable(recordings[0].path.name), 80)
     alone = len(recordings) == 1
     title = (_shown(first, "ior_nb.title") or name) if alone else f"{len(recordings)} recordings"
-    notes = (*axis.notes, *(note for r in recordings for note in _notes(r, named=not alone)))
+    twins = dict.fromkeys(middle_cut(printable(r.own_host), 60) for r in recordings if r.host != r.own_host)
+    several = (f"several hosts are called {name}: each has some letters behind its name" for name in twins)
+    notes = (*axis.notes, *several, *(note for r in recordings for note in _notes(r, named=not alone)))
     if any(r.made_up for r in recordings):
         notes = ("demo data: made up, nothing was traced", *notes)
         title = title if "demo data" in title else f"{title} (demo data)"
@@ -175,8 +179,8 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
     # What is not known, or not the same in all, is not what this machine is either.
     trace.origin = {key: first.get(key, "") for key in _ORIGIN if len({f.get(key, "") for f in footers}) == 1}
     trace.origin = dict.fromkeys(_ORIGIN[1:], "") | trace.origin
-    if len({r.host for r in recordings}) == 1 and recordings[0].host:
-        trace.origin["ior_nb.hostname"] = recordings[0].host
+    hosts = {r.host for r in recordings}
+    trace.origin["ior_nb.hostname"] = hosts.pop() if len(hosts) == 1 else ""
     return trace
 
 
