@@ -32,6 +32,7 @@ from ior_nb.runtime.completeness import (
 )
 from ior_nb.runtime.text import middle_cut, printable
 from ior_nb.sinks.parquet import Recording, find, told_apart
+from ior_nb.sinks.parquet.files import left_out
 
 __all__ = ["lacking_of", "load", "of_recordings", "opened", "total"]
 
@@ -81,7 +82,9 @@ def load(
     if not 0 <= low < float("inf") or not low <= high:
         raise ConfigError(f"from {start} s to {end} s is no stretch of a recording")
     wanted = filter if isinstance(filter, Filter) else parse(filter) if filter else Filter()
-    trace = of_recordings(opened(path_or_glob), start, end)
+    several = path_or_glob if isinstance(path_or_glob, str | Path) else list(path_or_glob)
+    trace = of_recordings(opened(several), start, end)
+    trace.notes += tuple(left_out(several)[:_MOST_NOTES])
     if start is not None or end is not None:
         trace.caveats += (f"only calls that began from {low:g} s on{'' if end is None else f', before {high:g} s'}",)
     found = trace.filter(wanted) if wanted.active else trace

@@ -341,6 +341,19 @@ def test_load_refuses_what_is_no_stretch(recording: Path) -> None:
         load(recording, filter="latency>>")
 
 
+def test_what_a_crash_left_in_a_folder_is_told(recording: Path, chain: Path) -> None:
+    """Beside recordings it is no part of what is loaded; where there is nothing else, it is said in the error."""
+    found = load(chain.parent)
+    recording.unlink()
+
+    assert len(found) == 1009
+    assert [note.partition(": ")[0] for note in found.notes if str(chain) in note] == ["left out"]
+    for missing in (chain.parent, recording):
+        with pytest.raises(errors.RecordingError, match=rf"{chain.name} \([\d.]+ KiB\) is a recording without an end"):
+            load(missing)
+    assert len(load(chain)) == 300
+
+
 # ---- many recordings
 
 
