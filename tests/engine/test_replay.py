@@ -722,6 +722,21 @@ def test_replay_can_be_had_again(recording: Path) -> None:
             assert len(result) == 1009
 
 
+def test_replay_plays_hosts_of_one_name_as_several(tmp_path: Path, heard: Listener) -> None:
+    """As they are loaded: two containers that recorded at once have names of their own."""
+    for space in ("1", "2"):
+        about = {"hostname": "ada", "boot_id": "boot", "pid_namespace": space, "started_at_unix_nano": f"{10**18}"}
+        about |= {"started_at_boot_nano": f"{START}", "ended_at_boot_nano": f"{START + STEP}"}
+        record(tmp_path / space, events(3), metadata={f"ior_nb.{key}": value for key, value in about.items()})
+    engine = ReplayEngine(tmp_path)
+    engine.start(OPTIONS, heard)
+    engine.stop()
+
+    hosts = {name for rows in heard.batches for name in rows.text("host")}
+    assert hosts == set(load(tmp_path).df()["host"])
+    assert len(hosts) == 2
+
+
 def test_replay_plays_many_recordings(fleet: Path, heard: Listener) -> None:
     """A folder is played file by file."""
     engine = ReplayEngine(fleet)

@@ -28,7 +28,8 @@ def told_apart(recordings: Sequence[Recording]) -> list[Recording]:
     for host, those in ran.items():
         twins, until = set[_Space](), dict[_Space, int]()
         for begin, end, space, _ in sorted(those, key=lambda one: one[:3]):
-            if beside := {other for other, last in until.items() if last > begin and _differ(space, other)}:
+            until = {other: last for other, last in until.items() if last > begin}
+            if beside := {other for other in until if _differ(space, other)}:
                 twins |= {space, *beside}
             until[space] = max(end, until.get(space, 0))
         for _, _, space, recording in those:
