@@ -162,7 +162,7 @@ for line in sys.stdin:
     print(open(sys.argv[1]).read(), flush=True)
 """
 AGAIN = """
-import subprocess, sys
+import subprocess, sys, time
 from pathlib import Path
 import ior_nb
 
@@ -188,6 +188,9 @@ def of_the_same_number():
 _, when, killer, path = sys.argv
 one = started(sys.executable, "-c", killer, path)
 reads(one)
+until = time.monotonic() + 0.02  # when a process began the kernel says by the tick
+while time.monotonic() < until:
+    reads(one)
 if when == "before":
     killed(one)
     two = of_the_same_number()
