@@ -13,7 +13,7 @@ from ior_nb.aggregate.rows import latencies
 from ior_nb.runtime import EventBatch
 from ior_nb.runtime.batch import Source
 from ior_nb.runtime.index import HALF, grown, pairs, rows_of
-from ior_nb.runtime.rows import Rows, pieces, read
+from ior_nb.runtime.rows import Rows, pieces
 
 __all__ = ["Processes"]
 
@@ -39,9 +39,10 @@ class Processes:
     def __init__(self, rows: Rows) -> None:
         self._hosts = Hosts()
         self._ids: dict[int, _Ids] = {}
-        for batch in read(rows, *_LOOKED_AT):
-            for host, which in self._hosts.of(batch):
-                self._ids.setdefault(host, _Ids()).look(batch, which)
+        for piece in pieces(rows):
+            batch = piece.read(*_LOOKED_AT)
+            for host, which in self._hosts.of(batch) if len(batch) else ():
+                self._ids.setdefault(host, _Ids()).look(batch, which, piece.source())
         for ids in self._ids.values():
             ids.looked()
         if self._again:
@@ -111,22 +112,24 @@ class _Ids:
     """The process ids of one host.
 
     Attributes:
-        again: those that began more than once, or had more than one parent.
+        again: those that began more than once, had more than one parent, or were used in more than one boot.
         unsure: id and life of those that may be several: shape (n, 2).
     """
 
     def __init__(self) -> None:
         self._begun = np.zeros(1024, np.int64)
-        self._parent = np.zeros(1024, np.int64)  # one more than the id; 0 where the process was not seen
+        self._parent = np.zeros(1024, np.int64)  # one more than the id, behind the boot; 0 where it was not seen
+        self._boots = {"": 0}
         self._found: list[np.ndarray] = []
         self._parts: list[tuple[np.ndarray, ...]] = []
         self._sources: dict[int, Source] = {}
         self.again = self._pid = self._begin = np.zeros(0, np.int64)
         self.unsure = np.zeros((0, 2), np.int64)
 
-    def look(self, batch: EventBatch, which: Which) -> None:
+    def look(self, batch: EventBatch, which: Which, source: Source) -> None:
         """See which ids are used again."""
-        pids, parents = batch["pid"][which].astype(np.int64), batch["ppid"][which].astype(np.int64) + 1
+        boot = self._boots.setdefault(source.boot, len(self._boots)) << int(HALF)
+        pids, parents = batch["pid"][which].astype(np.int64), batch["ppid"][which].astype(np.int64) + 1 + boot
         first = rows_of(batch["first_on_tid"][which])
         begins = first[batch["tid"][which][first] == pids[first]]
         if int(pids.max()) > _MOST:
@@ -173,12 +176,14 @@ class _Ids:
         order = np.lexsort((rows[1], rows[0]))
         rows = [column[order] for column in rows]
         pid, time, end, parent, begins, before, number = rows
-        boots, about = {"": 0}, np.zeros((2, max(self._sources) + 1), np.int64)
+        about = np.zeros((2, max(self._sources) + 1), np.int64)
         for at, source in self._sources.items():
-            about[:, at] = boots.setdefault(source.boot, len(boots)), source.since
+            about[:, at] = self._boots[source.boot], source.since
         boot, since = about[:, number]
-        goes_on = before[1:] & (boot[1:] > 0) & (boot[1:] == boot[:-1])
-        new = rows_of(_anew(parent, begins, goes_on) & (pid[1:] == pid[:-1])) + 1
+        known = (boot[1:] > 0) & (boot[:-1] > 0)
+        goes_on = before[1:] & known & (boot[1:] == boot[:-1])
+        cut = _anew(parent, begins, goes_on) | known & (boot[1:] != boot[:-1])
+        new = rows_of(cut & (pid[1:] == pid[:-1])) + 1
         # Where recordings overlap in time, one does not know what the other saw of a process.
         overlap = (number[new] != number[new - 1]) & (time[new - 1] >= since[new])
         overlap |= end[new - 1] > time[new]
@@ -268,7 +273,7 @@ def _told(stretches: Iterable[_Stretch], sources: Mapping[int, Source]) -> Itera
         if one.pid != pid:
             pid, another, life, ends = one.pid, True, -1, {}
         elif not boot or source.of_boot != boot:
-            another = one.begins or one.parent != parent
+            another = bool(boot and source.of_boot) or one.begins or one.parent != parent
         else:
             known = (sources[m.number].born_after(m.first, ends.get(m.number, 0)) for m in group if not m.before)
             born = max(known, default=0)

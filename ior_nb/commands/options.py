@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from typing import Any
 
 from ior_nb.engine import ENGINES
-from ior_nb.errors import ConfigError
+from ior_nb.errors import ConfigError, IorWarning
 from ior_nb.globalfilter.values import seconds
 from ior_nb.runtime.text import show_count
 from ior_nb.session.plan import FRAMES_OF, Request
@@ -134,12 +135,15 @@ def add_convert_options(parser: argparse.ArgumentParser) -> None:
 
 
 def converted(options: argparse.Namespace) -> str:
-    """Convert as parsed options say, and return what was written, a file a line."""
+    """Convert as parsed options say, and return what was written, and what was left out, a file a line."""
     from ior_nb.result.convert import convert
 
     most = ROWS_PER_FILE if options.rows_per_file is None else options.rows_per_file
-    files = convert(options.paths, options.target, sort=options.sort, rows_per_file=most)
-    return "\n".join(f"wrote {file.path}: {show_count(file.rows, 'row')}" for file in files)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", IorWarning)
+        files = convert(options.paths, options.target, sort=options.sort, rows_per_file=most)
+    lines = [f"wrote {file.path}: {show_count(file.rows, 'row')}" for file in files]
+    return "\n".join([*lines, *(str(one.message) for one in told)])
 
 
 def add_lines_options(parser: argparse.ArgumentParser) -> None:

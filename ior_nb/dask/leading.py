@@ -15,9 +15,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ior_nb.dask.places import mark, place
+from ior_nb.dask.places import place
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.ids import mark
 
 __all__ = ["Leading", "Turn", "begun_at", "still_there", "turn"]
 

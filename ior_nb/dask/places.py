@@ -10,15 +10,15 @@ import stat
 import tempfile
 import time
 from collections.abc import Collection
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 from ior_nb.runtime import own
 from ior_nb.runtime.clock import boot_id
+from ior_nb.runtime.ids import mark, pid_namespace
 from ior_nb.runtime.memory import shared_memory
 
-__all__ = ["Key", "called", "clear_forgotten", "file_name", "here", "machine", "mark", "place", "recorded", "spools"]
+__all__ = ["Key", "called", "clear_forgotten", "file_name", "here", "machine", "place", "recorded", "spools"]
 
 Key = tuple[str, int]
 """A collector: its place, and the process it was begun in. Hosts may have one name, and containers the same numbers."""
@@ -35,7 +35,7 @@ def place() -> str:
 @own.ours
 def machine() -> str:
     """Return what is the same for processes that have different numbers."""
-    return f"{boot_id()} {Path('/proc/self/ns/pid').readlink()}"
+    return f"{boot_id()} {pid_namespace()}"
 
 
 def here() -> Key:
@@ -46,11 +46,6 @@ def here() -> Key:
 def _host_of(place: str) -> str:
     """Return the name of the host that a place is on."""
     return place.rsplit(" ", 2)[0]
-
-
-def mark(place: str) -> str:
-    """Return some letters that tell a place from others of the same name."""
-    return blake2b(place.encode(errors="backslashreplace"), digest_size=4).hexdigest()
 
 
 def called(one: Key, first: Collection[Key], later: Collection[Key] = ()) -> str:

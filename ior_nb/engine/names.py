@@ -253,6 +253,8 @@ class Names:
             for pid, time, parent in zip(ids.tolist(), tasks["time"].tolist(), tasks["base"].tolist(), strict=True):
                 if self.before[pid] or self._born[pid]:
                     self._past[pid] = [*self._past.get(pid, ()), (int(self.parents[pid]), bool(self.before[pid]), time)]
+                    if time > 1:  # the end of one whose last thread had made no call was not seen
+                        self._deaths.append((pid, time))
                 self.parents[pid], self.before[pid], self._born[pid] = parent, False, time
             for pid in list(self._past)[: max(0, len(self._past) - _PAST)]:
                 del self._past[pid]

@@ -25,7 +25,7 @@ from ior_nb.runtime.clock import boot_clock
 from ior_nb.runtime.completeness import accounting_of, caveats_of, counters_of, unfilled_of
 from ior_nb.runtime.schema import NAMES
 from ior_nb.runtime.text import brief, middle_cut, printable
-from ior_nb.sinks.parquet import Recording, find
+from ior_nb.sinks.parquet import Recording, find, told_apart
 from ior_nb.syscalls import SYSCALLS
 
 __all__ = ["ReplayEngine", "StandIn", "of_environment"]
@@ -159,7 +159,7 @@ class ReplayEngine:
             RecordingError: there are none, or one is damaged.
         """
         if not self._recordings:
-            self._recordings = [Recording(path) for path in find(self.path)]
+            self._recordings = told_apart([Recording(path) for path in find(self.path)])
 
     def start(self, options: TraceOptions, on_batch: Callable[[EventBatch], None]) -> int:
         """Begin to play; of `options` only the sampling counts, for a recording has the calls it has.

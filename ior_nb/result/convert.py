@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from ior_nb.aggregate import added, counted, ended
-from ior_nb.errors import ConfigError, RecordingError
+from ior_nb.errors import ConfigError, IorWarning, RecordingError
 from ior_nb.export.arrow import Columns, columns, schema
 from ior_nb.real import Descriptor
 from ior_nb.result.bytime import by_time
@@ -26,7 +27,7 @@ from ior_nb.runtime.completeness import COUNTED
 from ior_nb.runtime.rows import grouped, read
 from ior_nb.runtime.text import printable
 from ior_nb.sinks.parquet import Chain, Recording, link
-from ior_nb.sinks.parquet.files import ROWS_PER_FILE
+from ior_nb.sinks.parquet.files import ROWS_PER_FILE, left_out
 from ior_nb.sinks.parquet.target import Target
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ __all__ = ["Converted", "convert"]
 
 _GROUP: Final = 262_144
 """Rows of a row group, as a recorder writes them."""
+_USER: Final = 4
+"""Frames from a warning to who called `convert`."""
 _OURS: Final = re.compile(r"ior_nb\.|ARROW:schema$|pandas$")
 
 
@@ -73,7 +76,7 @@ def convert(
         rows_per_file: in a folder, a file has no more rows.
 
     Returns:
-        The files, each with its number of rows.
+        The files, each with its number of rows. A recording in a folder that has no end is left out, with a warning.
 
     Raises:
         RecordingError: a recording cannot be read, or none can be written there; no file is left half.
@@ -82,9 +85,12 @@ def convert(
     if rows_per_file < 1:
         raise ConfigError(f"rows_per_file={rows_per_file}: a file has at least one row")
     path = Path(target).expanduser()
-    if path.name.lower().endswith(".parquet") and not path.is_dir():
-        return list(_written(of_recordings(opened(recordings)), path, sort=sort, most=None))
+    recordings = recordings if isinstance(recordings, str | Path) else list(recordings)
     found = opened(recordings)
+    for told in left_out(recordings):
+        warnings.warn(told, IorWarning, stacklevel=_USER)
+    if path.name.lower().endswith(".parquet") and not path.is_dir():
+        return list(_written(of_recordings(found), path, sort=sort, most=None))
     _check_folder(path)
     named: dict[str, list[Recording]] = {}
     for recording in found:

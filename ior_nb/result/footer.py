@@ -10,6 +10,7 @@ from typing import Protocol
 from ior_nb.result.axis import clocks
 from ior_nb.runtime import Completeness
 from ior_nb.runtime.clock import Moment, boot_id
+from ior_nb.runtime.ids import pid_namespace
 from ior_nb.version import VERSION
 
 __all__ = ["began_as", "ended_as"]
@@ -47,6 +48,7 @@ def began_as(trace: Told) -> dict[str, str]:
         "ior_nb.title": title,
         "ior_nb.scope": trace.scope,
         "ior_nb.boot_id": boot_id(),
+        "ior_nb.pid_namespace": pid_namespace(),
         "ior_nb.options": json.dumps(options),
     } | trace.origin
     return pairs | clocks("started", trace.began)

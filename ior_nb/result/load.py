@@ -32,12 +32,15 @@ from ior_nb.runtime.completeness import (
     whole_number,
 )
 from ior_nb.runtime.text import middle_cut, printable
-from ior_nb.sinks.parquet import Recording, find
+from ior_nb.sinks.parquet import Recording, find, told_apart
+from ior_nb.sinks.parquet.files import left_out
 
 __all__ = ["lacking_of", "load", "of_recordings", "opened", "total"]
 
 _TWICE: Final = "recordings overlap in time: what several of them hold counts once for each"
-_ORIGIN: Final = ("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id")
+_ORIGIN: Final = (
+    *("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id", "ior_nb.pid_namespace"),
+)
 _MOST_NOTES: Final = 20
 
 
@@ -81,7 +84,9 @@ def load(
     if not 0 <= low < float("inf") or not low <= high:
         raise ConfigError(f"from {low:g} s to {high:g} s is no stretch of a recording")
     wanted = filter if isinstance(filter, Filter) else parse(filter) if filter else Filter()
-    trace = of_recordings(opened(path_or_glob), None if start is None else low, None if end is None else high)
+    several = path_or_glob if isinstance(path_or_glob, str | Path) else list(path_or_glob)
+    trace = of_recordings(opened(several), None if start is None else low, None if end is None else high)
+    trace.notes += tuple(left_out(several)[:_MOST_NOTES])
     if start is not None or end is not None:
         trace.caveats += (f"only calls that began from {low:g} s on{'' if end is None else f', before {high:g} s'}",)
     found = trace.filter(wanted) if wanted.active else trace
@@ -125,7 +130,7 @@ def opened(path_or_glob: str | Path | Iterable[str | Path]) -> list[Recording]:
     Raises:
         RecordingError: nothing is there, or a file is no recording.
     """
-    return [Recording(path) for path in progress.over(find(path_or_glob), lambda _: 1, "file")]
+    return told_apart([Recording(path) for path in progress.over(find(path_or_glob), lambda _: 1, "file")])
 
 
 def lacking_of(path_or_glob: str) -> Completeness | None:
@@ -143,7 +148,9 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
     name = middle_cut(printable(recordings[0].path.name), 80)
     alone = len(recordings) == 1
     title = (_shown(first, "ior_nb.title") or name) if alone else f"{len(recordings)} recordings"
-    notes = (*axis.notes, *(note for r in recordings for note in _notes(r, named=not alone)))
+    twins = dict.fromkeys(middle_cut(printable(r.own_host), 60) for r in recordings if r.host != r.own_host)
+    several = (f"several hosts are called {name}: each has some letters behind its name" for name in twins)
+    notes = (*axis.notes, *several, *(note for r in recordings for note in _notes(r, named=not alone)))
     if any(r.made_up for r in recordings):
         notes = ("demo data: made up, nothing was traced", *notes)
         title = title if "demo data" in title else f"{title} (demo data)"
@@ -173,8 +180,8 @@ def _empty_trace(recordings: list[Recording], axis: Axis) -> Trace:
     # What is not known, or not the same in all, is not what this machine is either.
     trace.origin = {key: first.get(key, "") for key in _ORIGIN if len({f.get(key, "") for f in footers}) == 1}
     trace.origin = dict.fromkeys(_ORIGIN[1:], "") | trace.origin
-    if len({r.host for r in recordings}) == 1 and recordings[0].host:
-        trace.origin["ior_nb.hostname"] = recordings[0].host
+    hosts = {r.host for r in recordings}
+    trace.origin["ior_nb.hostname"] = hosts.pop() if len(hosts) == 1 else ""
     return trace
 
 

@@ -79,8 +79,8 @@ def query_of(rows: Rows) -> str | None:
         if len(rows.recordings) > 1:
             changed.append(f"CAST(file_row_number + {before + 1} AS UBIGINT) AS seq")
         if recording.host:
-            host = recording.host.replace("'", "''")
-            changed.append(f"CASE WHEN host = '' THEN '{host}' ELSE host END AS host")
+            own, host = (name.replace("'", "''") for name in (recording.own_host, recording.host))
+            changed.append(f"CASE WHEN host IN ('', '{own}') THEN '{host}' ELSE host END AS host")
         replaced = f" REPLACE ({', '.join(changed)})" if changed else ""
         source = f"read_parquet(['{path}'], file_row_number = true)"
         left_out = ["file_row_number", *(_quoted(name) for name in sorted(rows.apart.get(number, ())))]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -73,6 +74,7 @@ class Stored:
     def sources(self) -> list[Source]:
         """What the footers of the recordings say of them."""
         found = []
+        runs = _runs([recording.metadata for recording in self.recordings])
         for number, recording in enumerate(self.recordings):
             footer = recording.metadata
             since, _ = self.on_axis(number, (at, at)) if (at := moment_of(footer, "started").boot) else (0, 0)
@@ -80,7 +82,7 @@ class Stored:
             overlaps = [
                 self.on_axis(number, span) for span in map(_span, spans if isinstance(spans, list) else ()) if span
             ]
-            found.append(Source(number, footer.get("ior_nb.boot_id", ""), since, tuple(overlaps[:_MOST_OVERLAPS])))
+            found.append(Source(number, runs[number], since, tuple(overlaps[:_MOST_OVERLAPS])))
         return found
 
     def overlaps(self) -> list[tuple[int, int]]:
@@ -120,6 +122,13 @@ class Stored:
     def on_axis(self, number: int, times: tuple[int, int]) -> tuple[int, int]:
         """Return a stretch of time of one recording on the common axis."""
         return self.axis.window(number, times)
+
+
+def _runs(footers: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return where the ids of each go on: in a boot, or one of the namespaces of processes that it is known to have."""
+    known = [(footer.get("ior_nb.boot_id", ""), footer.get("ior_nb.pid_namespace", "")) for footer in footers]
+    several = Counter(boot for boot, namespace in set(known) if boot and namespace)
+    return [f"{boot} {namespace}" if several[boot] > 1 else boot for boot, namespace in known]
 
 
 def _span(found: object) -> tuple[int, int] | None:

@@ -34,7 +34,7 @@ class Source(NamedTuple):
     number: int = 0
     """Its place among those the rows are of."""
     boot: str = ""
-    """Which run of its machine's kernel it is of, so that ids go on; empty where nobody knows."""
+    """Which run of its machine's kernel it is of, or of a container there, so that ids go on; empty if unknown."""
     since: int = 0
     """When it began, on the clock of the rows, ns; 0 where nobody knows."""
     overlaps: tuple[tuple[int, int], ...] = ()

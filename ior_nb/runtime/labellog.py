@@ -21,10 +21,10 @@ from typing import Final, NamedTuple
 
 from ior_nb.real import RLock
 from ior_nb.runtime import own
-from ior_nb.runtime.clock import boot_clock
+from ior_nb.runtime.clock import boot_clock, born
 from ior_nb.runtime.memory import shared_memory
 
-__all__ = ["OVERLAP", "Change", "Log", "Reader", "clear", "files", "folder", "is_traced", "mark"]
+__all__ = ["OVERLAP", "Change", "Log", "Reader", "clear", "files", "folder", "is_traced", "lives", "mark"]
 
 _HEAD: Final = struct.Struct("=8sQ")
 _MAGIC: Final = b"ior-lbl1"
@@ -93,8 +93,8 @@ def mark() -> Path:
 def clear(place: Path) -> None:
     """Remove what the dead have left, unless somebody may still read it."""
     if not is_traced(place):
-        for process, _, _, path in files(place):
-            if not _lives(process):
+        for process, began, _, path in files(place):
+            if not lives(process, began):
                 path.unlink(missing_ok=True)
         for path in place.glob(f"{_TRACE}-*"):
             path.unlink(missing_ok=True)
@@ -103,17 +103,18 @@ def clear(place: Path) -> None:
 def is_traced(place: Path, but: str = "") -> bool:
     """Tell whether anybody reads, besides the one whose mark has that name."""
     marks = (name for name in os.listdir(place) if name.startswith(f"{_TRACE}-") and name != but)  # noqa: PTH208
-    return any(_lives(int(name.split("-")[1])) for name in marks)
+    return any(lives(*map(int, name.split("-")[1:])) for name in marks)
 
 
-def _lives(process: int) -> bool:
+def lives(process: int, when: int) -> bool:
+    """Tell whether the process that had a number at that time is there: later it may be another's."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return born(process) <= when
 
 
 class Log:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_right
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,7 @@ __all__ = ["Labels"]
 _HALF: Final = 32
 _OVERLAP: Final = "of several coroutines, or shared ones of several threads, at once: rows of one may have another's"
 _File = tuple[int, int, int, Path]
+_when: Final = itemgetter(0)
 _TICK_NS: Final = 50_000_000
 """File systems keep times by the tick of the kernel, which is 10 ms at most: what is younger may hide a change."""
 
@@ -36,6 +39,8 @@ class Labels:
         self._files: list[_File] = []
         self._changed = self._listed = 0  # wall clock
         self._readers: dict[Path, labellog.Reader] = {}
+        self._gone: set[Path] = set()  # of processes that had ended before
+        self._coming: list[tuple[int, int, labellog.Change | None]] = []  # later than all rows so far; None: it ended
         self._threads, self._shared = Spans(), Spans()  # the latter by process
         self._of: dict[int, set[int]] = {}  # threads of processes
         self._parents: dict[int, int] = {}
@@ -46,6 +51,8 @@ class Labels:
         try:
             self._mark = labellog.mark()
             self._folder = str(self._mark.parent)
+            there = labellog.files(self._mark.parent)
+            self._gone = {path for process, began, _, path in there if not labellog.lives(process, began)}
         except OSError as error:
             self._failure = f"rows have no labels: {error.strerror}: {error.filename}"
 
@@ -71,19 +78,17 @@ class Labels:
             deaths: process and time of those that have ended meanwhile: numbers are given again.
         """
         present = self._present()
-        processes = _values(batch["pid"]) if present or self._shared else []
+        processes = _values(batch["pid"]) if present or self._coming or self._shared else []
         if present:
-            self._look(batch, processes, present, {process for process, _ in deaths})
-        if not self._threads and not self._shared:
+            self._look(batch, processes, present, dict(sorted(deaths)))
+        if not self._coming and not self._threads and not self._shared:
             return batch
-        for process, when in deaths:
-            for thread in self._of.pop(process, ()):
-                self._threads.end(thread, when)
-            self._shared.end(process, when)
-            self._dead.add(process)
+        self._dead.update(process for process, _ in deaths)
+        self._coming += [(when, process, None) for process, when in deaths]
         if not len(batch):
             return batch
         times, table = batch["time_ns"], batch.tables["label"]
+        self._go_on(int(times.max()))
         found: np.ndarray | None = None
         if self._shared:
             found = self._of_ancestors(batch["pid"], processes, times, table)
@@ -92,15 +97,16 @@ class Labels:
             found = _below(table, found, _coded(table, self._threads.texts, codes))
         return batch if found is None else batch.with_columns(label=found)
 
-    def _look(self, batch: EventBatch, processes: list[int], present: list[_File], dead: set[int]) -> None:
+    def _look(self, batch: EventBatch, processes: list[int], present: list[_File], dead: dict[int, int]) -> None:
         """Read what is new of the processes that rows are of, and of those that have ended; their files can go."""
         self._know_parents(batch, processes)
-        wanted = {known for process in processes for known in self._line(process)} | dead
+        wanted = {known for process in processes for known in self._line(process)} | dead.keys()
         for process, _, _, path in present:
-            if process in wanted:
-                self._read(process, path)
+            if process in wanted and path not in self._gone:
+                reader = self._readers.get(path) or self._readers.setdefault(path, labellog.Reader(path))
+                self._coming += [(change.time_ns, process, change) for change in reader.news()]
         assert self._mark is not None
-        done = [path for process, _, _, path in present if process in dead]
+        done = [path for process, began, _, path in present if began < dead.get(process, 0)]
         if done and not labellog.is_traced(self._mark.parent, self._mark.name):
             for path in done:
                 path.unlink(missing_ok=True)
@@ -123,14 +129,21 @@ class Labels:
                 self._parents[process] = int(parents[np.argmax(pids == process)])
                 self._dead.discard(process)
 
-    def _read(self, process: int, path: Path) -> None:
-        reader = self._readers.get(path) or self._readers.setdefault(path, labellog.Reader(path))
-        for change in reader.news():
-            if change.thread:
-                self._threads.since(change.thread, change.time_ns, change.text)
+    def _go_on(self, until: int) -> None:
+        """Take in what was said, and who ended, up to that time, in this order: who has a number later is another."""
+        self._coming.sort(key=_when)
+        count = bisect_right(self._coming, until, key=_when)
+        for when, process, change in self._coming[:count]:
+            if change is None:
+                for thread in self._of.pop(process, ()):
+                    self._threads.end(thread, when)
+                self._shared.end(process, when)
+            elif change.thread:
+                self._threads.since(change.thread, when, change.text)
                 self._of.setdefault(process, set()).add(change.thread)
             else:
-                self._shared.since(process, change.time_ns, change.text)
+                self._shared.since(process, when, change.text)
+        del self._coming[:count]
 
     def _line(self, process: int) -> list[int]:
         """Return a process and its ancestors, as far as rows have told them; itself first."""

@@ -107,3 +107,14 @@ def test_arguments_are_found_in_any_order_and_once() -> None:
     assert waiting.take(np.array([9, 4, 3, 11], np.uint32))["code"].tolist() == [90, 0, 30, 0]
     assert waiting.take(np.array([9, 7, 5], np.uint32))["code"].tolist() == [0, 70, 50]
     assert waiting.take(np.array([5], np.uint32))["code"].tolist() == [0]
+
+
+def test_a_number_given_again_says_that_who_had_it_has_ended(names: Names) -> None:
+    """Whose last thread made no call in the trace ends unseen; a number that was nobody's says nothing."""
+    names.begin({200: 1})
+    born = np.zeros(2, CHUNK)
+    born["len"], born["type"], born["parts"] = wire.CHUNK_BYTES, wire.N_BIRTH, 1
+    born["id"], born["time"], born["base"] = (200, 300), (50, 60), 1
+    names.take(born.tobytes())
+
+    assert names.take_deaths() == [(200, 50)]

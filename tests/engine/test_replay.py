@@ -343,6 +343,19 @@ def test_load_refuses_what_is_no_stretch(recording: Path) -> None:
         load(recording, filter="latency>>")
 
 
+def test_what_a_crash_left_in_a_folder_is_told(recording: Path, chain: Path) -> None:
+    """Beside recordings it is no part of what is loaded; where there is nothing else, it is said in the error."""
+    found = load(chain.parent)
+    recording.unlink()
+
+    assert len(found) == 1009
+    assert [note.partition(": ")[0] for note in found.notes if str(chain) in note] == ["left out"]
+    for missing in (chain.parent, recording):
+        with pytest.raises(errors.RecordingError, match=rf"{chain.name} \([\d.]+ KiB\) is a recording without an end"):
+            load(missing)
+    assert len(load(chain)) == 300
+
+
 # ---- many recordings
 
 
@@ -709,6 +722,21 @@ def test_replay_can_be_had_again(recording: Path) -> None:
                 pass
 
             assert len(result) == 1009
+
+
+def test_replay_plays_hosts_of_one_name_as_several(tmp_path: Path, heard: Listener) -> None:
+    """As they are loaded: two containers that recorded at once have names of their own."""
+    for space in ("1", "2"):
+        about = {"hostname": "ada", "boot_id": "boot", "pid_namespace": space, "started_at_unix_nano": f"{10**18}"}
+        about |= {"started_at_boot_nano": f"{START}", "ended_at_boot_nano": f"{START + STEP}"}
+        record(tmp_path / space, events(3), metadata={f"ior_nb.{key}": value for key, value in about.items()})
+    engine = ReplayEngine(tmp_path)
+    engine.start(OPTIONS, heard)
+    engine.stop()
+
+    hosts = {name for rows in heard.batches for name in rows.text("host")}
+    assert hosts == set(load(tmp_path).df()["host"])
+    assert len(hosts) == 2
 
 
 def test_replay_plays_many_recordings(fleet: Path, heard: Listener) -> None:

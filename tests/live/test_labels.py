@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,73 @@ def test_labels_need_no_bpf(engine: str, files: list[str], tmp_path: Path, requi
                 Path(path).read_bytes()
 
     assert _found(found, tmp_path, "file", "label") == {(path, Path(path).name): 1 for path in files}
+
+
+KILLED = """
+import os, sys, threading, ior_nb
+reader, writer = os.pipe()
+threading.Thread(target=os.read, args=(reader, 1), daemon=True).start()
+ior_nb.label("killed", shared=True).start()
+ior_nb.label("inner").start()
+for line in sys.stdin:
+    print(open(sys.argv[1]).read(), flush=True)
+"""
+AGAIN = """
+import subprocess, sys, time
+from pathlib import Path
+import ior_nb
+
+def started(*command):
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+def reads(process):
+    print("", file=process.stdin, flush=True)
+    process.stdout.readline()
+
+def killed(process):
+    process.kill()
+    process.communicate()
+
+def of_the_same_number():
+    for _ in range(100):
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(one.pid - 1))
+        found = started("sh", "-c", "while read line; do read text < $0; echo; done", path)
+        if found.pid == one.pid:
+            return found
+        killed(found)
+
+_, when, killer, path = sys.argv
+one = started(sys.executable, "-c", killer, path)
+reads(one)
+until = time.monotonic() + 0.02  # when a process began the kernel says by the tick
+while time.monotonic() < until:
+    reads(one)
+if when == "before":
+    killed(one)
+    two = of_the_same_number()
+with ior_nb.trace(syscalls="openat") as t:
+    if when == "meanwhile":
+        reads(one)
+        killed(one)
+        two = of_the_same_number()
+    reads(two)
+killed(two)
+rows = t.filter(f"file={path}").df()
+print(*(f"{comm}:{label}" for comm, label in rows[rows["pid"] == one.pid][["comm", "label"]].itertuples(index=False)))
+"""
+
+
+@pytest.mark.parametrize(("when", "expected"), [("before", ["sh:"]), ("meanwhile", ["python:killed/inner", "sh:"])])
+def test_who_is_given_the_number_of_one_that_was_killed_has_none_of_its_labels(
+    when: str, expected: list[str], tmp_path: Path, required: Callable[[str], None]
+) -> None:
+    """Before the trace or in its course, and though the last of its threads to end had made no call."""
+    (tmp_path / "file").write_text("text")
+    inside = [sys.executable, "-c", AGAIN, when, KILLED, str(tmp_path / "file")]
+    command = ["unshare", "--pid", "--fork", "--mount-proc", *inside]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unshare: unshare failed" in ran.stderr:
+        required("needs the right to make pid namespaces")
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == expected

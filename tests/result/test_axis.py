@@ -10,6 +10,7 @@ import pytest
 import ior_nb
 from ior_nb.result.axis import Axis
 from ior_nb.runtime import EventBatch
+from ior_nb.runtime.ids import pid_namespace
 from tests.engine.test_replay import STEP, events, record
 from tests.fakes import batch
 
@@ -129,3 +130,4 @@ def test_live_trace_has_both_clocks_at_both_ends() -> None:
     assert ended[0] - began[0] == pytest.approx(ended[1] - began[1], abs=SECOND // 10)
     assert began[0] / 1e9 == t.started_at
     assert pairs["ior_nb.boot_id"]
+    assert pairs["ior_nb.pid_namespace"] == pid_namespace()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import itertools
 from dataclasses import replace
@@ -12,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ior_nb.errors import ConfigError, RecordingError
+from ior_nb.commands.options import converted
+from ior_nb.errors import ConfigError, IorWarning, RecordingError
 from ior_nb.export.arrow import columns, record_batch, schema
 from ior_nb.result.bytime import by_time
 from ior_nb.result.convert import convert
@@ -60,6 +62,19 @@ def recorded(path: Path, rows: EventBatch, host: str = "ada", lost: int = 0) -> 
     published = recorder.stop()
     assert published is not None
     return published
+
+
+def test_a_recording_that_a_crash_left_is_told(fleet: Path, tmp_path: Path) -> None:
+    """Who converts a folder may throw it away afterwards; by its name it is converted."""
+    left = (fleet / "3.parquet").rename(fleet / "ior-0123456789abcdef.tmp")
+
+    with pytest.warns(IorWarning, match=f"left out: .*{left.name}.* is a recording without an end"):
+        found = convert(fleet, tmp_path / "out")
+    asked = argparse.Namespace(paths=[str(fleet)], target=str(tmp_path / "again"), sort=False, rows_per_file=None)
+
+    assert [file.rows for file in found] == [6]
+    assert [line.partition(" ")[0] for line in converted(asked).splitlines()] == ["wrote", "left"]
+    assert [file.rows for file in convert(left, tmp_path / "one.parquet")] == [1]
 
 
 @pytest.fixture

@@ -15,7 +15,17 @@ from ior_nb.result.load import load
 from tests.fakes import batch
 
 
-def recorded(path: Path, boot: str, at: int, *, parent: int = 5, before: bool = True, host: str = "ada") -> None:
+def recorded(
+    path: Path,
+    boot: str,
+    at: int,
+    *,
+    parent: int = 5,
+    before: bool = True,
+    host: str = "ada",
+    namespace: str = "",
+    every: int = 1,
+) -> None:
     """Write three calls of process 7, two of its main thread; `before` says it ran before this recording began."""
     rows = batch(
         pid=[7] * 3,
@@ -23,12 +33,14 @@ def recorded(path: Path, boot: str, at: int, *, parent: int = 5, before: bool = 
         ppid=[parent] * 3,
         comm=["sh"] * 3,
         syscall=["read"] * 3,
-        time_ns=[at, at + 1, at + 2],
+        time_ns=[at, at + every, at + 2 * every],
         first_on_tid=[True, True, False],
         started_before=[before] * 3,
     )
     about = {"ior_nb.hostname": host, "ior_nb.boot_id": boot, "ior_nb.started_at_boot_nano": str(at)}
-    about |= {"ior_nb.started_at_unix_nano": str(10**18 + at)}
+    about |= {"ior_nb.started_at_unix_nano": str(10**18 + at)} | (
+        {"ior_nb.pid_namespace": namespace} if namespace else {}
+    )
     pq.write_table(pa.Table.from_batches([record_batch(rows)]).replace_schema_metadata(about), path)
 
 
@@ -68,6 +80,61 @@ def test_an_id_of_another_boot_or_an_unknown_one_is_another_process(tmp_path: Pa
     recorded(tmp_path / "d.parquet", "another", 400)
 
     assert lives(tmp_path) == [(3, 2)] * 4
+
+
+def test_an_id_of_another_boot_is_another_process_also_where_nothing_shows_its_begin(tmp_path: Path) -> None:
+    """A filter may leave out the first call; a container that was started anew has its ids anew, as a machine has."""
+    for name, boots, spaces in (("one", ("boot", "another"), ("", "")), ("two", ("boot", "boot"), ("1", "2"))):
+        (tmp_path / name).mkdir()
+        for at in range(2):
+            recorded(tmp_path / name / f"{at}.parquet", boots[at], 100 * (at + 1), namespace=spaces[at])
+
+        assert load(tmp_path / name).filter("tid=8").processes()["calls"].tolist() == [1, 1]
+        assert set(load(tmp_path / name).df()["host"]) == {"ada"}
+
+
+@pytest.mark.parametrize("made_one", [False, True])
+@pytest.mark.parametrize(("boots", "spaces"), [(("boot", "boot"), ("1", "2")), (("boot", "another"), ("", ""))])
+def test_hosts_of_one_name_that_record_at_once_are_several(
+    tmp_path: Path, boots: tuple[str, str], spaces: tuple[str, str], *, made_one: bool
+) -> None:
+    """Containers, or machines: each has its own process 7, and its own name, also in what is made of them."""
+    (tmp_path / "two").mkdir()
+    for at in range(2):
+        recorded(tmp_path / "two" / f"{at}.parquet", boots[at], 100 + at, namespace=spaces[at], every=10)
+    convert(tmp_path / "two", tmp_path / "one.parquet", sort=True)
+    trace = load(tmp_path / ("one.parquet" if made_one else "two"))
+    found = trace.processes()
+    note = any("several hosts are called ada" in note for note in trace.notes)
+
+    assert sorted(zip(found["calls"], found["threads"], strict=True)) == [(3, 2), (3, 2)]
+    assert len(set(found["host"])) == 2
+    assert all(name.startswith("ada-") for name in found["host"])
+    assert note != made_one
+    assert not any("overlap in time" in note for note in trace.notes)
+
+
+def test_a_folder_made_of_hosts_of_one_name_has_a_file_of_each(tmp_path: Path) -> None:
+    """By the same names, whichever recordings are put together."""
+    (tmp_path / "two").mkdir()
+    for at in range(2):
+        recorded(tmp_path / "two" / f"{at}.parquet", "boot", 100 + at, namespace=f"{at + 1}", every=10)
+    hosts = set(load(tmp_path / "two").df()["host"])
+    written = convert(tmp_path / "two", tmp_path / "made")
+
+    assert {one.path.stem for one in written} == hosts
+    assert set(load(tmp_path / "made").df()["host"]) == hosts
+    assert lives(tmp_path / "made") == [(3, 2)] * 2
+
+
+@pytest.mark.parametrize("spaces", [("1", "1"), ("", ""), ("1", ""), ("", "1")])
+def test_recordings_of_one_boot_and_namespace_have_a_process_once(tmp_path: Path, spaces: tuple[str, str]) -> None:
+    """Also where one of them does not say which namespace it is of, as older programs did not."""
+    recorded(tmp_path / "a.parquet", "boot", 100, every=10, namespace=spaces[0])
+    recorded(tmp_path / "b.parquet", "boot", 101, every=10, namespace=spaces[1])
+
+    assert lives(tmp_path) == [(6, 2)]
+    assert set(load(tmp_path).df()["host"]) == {"ada"}
 
 
 def test_a_recording_made_of_several_says_the_same(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -250,12 +251,13 @@ def test_a_file_that_is_another_by_now_is_not_read(tmp_path: Path) -> None:
         found.syscalls()
 
 
-def test_sql_asks_the_files_as_the_trace_has_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hosts", [{"a": "a", "b": "b"}, {"a": "ada", "b": "ada"}], ids=["two names", "one name"])
+def test_sql_asks_the_files_as_the_trace_has_them(tmp_path: Path, hosts: dict[str, str]) -> None:
     """Rows of several recordings are numbered anew and moved to one clock in SQL too; a filter needs the rows."""
     for name, boot in (("a", "one"), ("b", "two")):
         rows = batch(time_ns=[1000, 2000, 3000], seq=[1, 2, 3], file=[f"/{name}", "", ""])
-        recorder = Recorder(columns)
-        about = {"ior_nb.boot_id": boot, "ior_nb.hostname": name}
+        recorder = Recorder(partial(columns, host=hosts[name]))
+        about = {"ior_nb.boot_id": boot, "ior_nb.hostname": hosts[name]}
         clocks = {"started": (10**18, 500), "ended": (10**18 + 3700, 4000)}
         for what, (wall, boot_ns) in clocks.items():
             about[f"ior_nb.{what}_at_unix_nano"] = str(wall + (77 if name == "b" else 0))
@@ -268,6 +270,7 @@ def test_sql_asks_the_files_as_the_trace_has_them(tmp_path: Path) -> None:
     expected = found.df()[["seq", "time_ns", "file", "host"]].astype({"file": object, "host": object})
 
     pd.testing.assert_frame_equal(pd.DataFrame(answer), pd.DataFrame(expected), check_dtype=False)
+    assert answer["host"].nunique() == 2
     assert query_of(found.rows) is not None
     few = found.filter("file=/b")
     assert query_of(few.rows) is None

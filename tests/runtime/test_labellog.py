@@ -54,6 +54,17 @@ def test_a_log_that_nobody_reads_stays_small_and_says_what_holds(place: Path) ->
     assert _written(place)[-1] == Change(299, 7, "x" * 1000)
 
 
+def test_what_a_process_left_goes_though_another_has_its_number(place: Path) -> None:
+    """A file, and a mark, says when it was begun; who has the number now was not there yet."""
+    log = Log()
+    (place / f"{log._name}-0").rename(place / f"{os.getpid()}-1-0")
+    (place / f"trace-{os.getpid()}-1").touch()
+    mark()
+
+    assert list(files(place)) == []
+    assert [path.name.split("-")[2] == "1" for path in place.iterdir()] == [False]
+
+
 def test_a_mark_of_a_dead_tracer_keeps_nothing(place: Path) -> None:
     """Whoever traced and was killed reads no more."""
     mark().rename(place / "trace-4194304-1")  # above every number there is

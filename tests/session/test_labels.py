@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,12 +33,12 @@ def labels(place: Path) -> Iterator[Labels]:
 
 
 class Process:
-    """A process that writes, whatever its number."""
+    """A process that writes, whatever its number, from some time on."""
 
-    def __init__(self, place: Path, number: int) -> None:
+    def __init__(self, place: Path, number: int, began: int = 1) -> None:
         self._log = Log()
         before = Path(self._log._place / f"{self._log._name}-0")
-        before.rename(place / f"{number}-1-0")
+        before.rename(place / f"{number}-{began}-0")
 
     def says(self, when: int, thread: int, text: str) -> None:
         self._log.add(Change(when, thread, text), {})
@@ -138,13 +139,47 @@ def test_a_number_given_again_has_no_label_of_the_dead(labels: Labels, place: Pa
     assert _labelled(labels, rows, ((200, 10),)) == ["all/killed", ""]
 
 
+def test_each_that_had_a_number_has_its_own_labels(labels: Labels, place: Path) -> None:
+    """Also where all is read at once, as at the end of a trace, and their threads had one number too."""
+    for began in (10, 50):
+        process = Process(place, 200, began)
+        process.says(began, 201, f"at {began}")
+        process.says(began, 0, "all")
+    rows = batch(time_ns=[15, 30, 55, 80], pid=[200] * 4, ppid=[100] * 4, tid=[201] * 4)
+
+    assert _labelled(labels, rows, ((200, 20), (200, 60))) == ["all/at 10", "", "all/at 50", ""]
+
+
+def test_the_log_of_who_has_the_number_now_stays(labels: Labels, place: Path) -> None:
+    """What goes is that of the process that has ended; the other is still writing."""
+    Process(place, 200, 10).says(10, 200, "killed")
+    now = Process(place, 200, 50)
+    labels.stamp(batch(), [(200, 20)])
+    now.says(60, 200, "now")
+
+    assert [began for _, began, *_ in labellog.files(place)] == [50]
+    assert _labelled(labels, batch(time_ns=[15, 30, 70], pid=[200] * 3, tid=[200] * 3)) == ["killed", "", "now"]
+
+
+def test_who_was_killed_before_a_trace_labels_none_of_its_rows(place: Path) -> None:
+    """Not those of the process that has its number by now either, while another trace keeps what it said."""
+    labellog.mark()
+    Process(place, os.getpid(), 1).says(1, os.getpid(), "killed")
+    labels = Labels()
+    labels.begin()
+
+    assert _labelled(labels, batch(time_ns=[5], pid=[os.getpid()], tid=[os.getpid()])) == [""]
+
+
 def test_what_the_dead_said_is_kept_for_their_rows_and_not_in_memory(labels: Labels, place: Path) -> None:
     """A file is read, and gone, when its process has ended: workers may be many. Its last rows may come later."""
-    Process(place, 200).says(0, 200, "short")
+    process = Process(place, 200)
+    process.says(0, 200, "short")
+    process.says(0, 0, "all")
     labels.stamp(batch(), [(200, 10)])
 
     assert list(labellog.files(place)) == []
-    assert _labelled(labels, batch(time_ns=[5], pid=[200], tid=[200])) == ["short"]
+    assert _labelled(labels, batch(time_ns=[5], pid=[200], tid=[200])) == ["all/short"]
 
 
 def test_what_another_trace_may_read_stays(labels: Labels, place: Path) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from ior_nb.errors import RecordingError
-from ior_nb.runtime.text import printable
+from ior_nb.runtime.text import printable, show_bytes
 
-__all__ = ["ROWS_PER_FILE", "find", "identity", "parquet_file"]
+__all__ = ["ROWS_PER_FILE", "find", "identity", "left_out", "parquet_file"]
 
+_UNFINISHED: Final = f"ior-{'[0-9a-f]' * 16}.tmp"
+"""As `Target` calls them."""
 ROWS_PER_FILE: Final = 1 << 24
 """Of a file in a folder that is made of others, at most: about 250 MB."""
 
@@ -29,16 +31,15 @@ def find(where: str | Path | Iterable[str | Path]) -> list[Path]:
         if not several:
             raise RecordingError("there is nothing to read: no path was given.")
         return several
-    path = Path(where)
-    with contextlib.suppress(RuntimeError):  # no home directory for ~
-        path = path.expanduser()
+    path = _expanded(where)
     text = os.fspath(path)
     shown = printable(os.fspath(where))
     try:
         if path.is_dir():
             found = sorted(p for p in path.rglob("*.parquet") if p.is_file() and not p.name.startswith("."))
             if not found:
-                raise RecordingError(f"cannot read {shown}: no file in that folder ends in .parquet.")
+                told = " ".join(["no file in that folder ends in .parquet.", *_unfinished_in(path)])
+                raise RecordingError(f"cannot read {shown}: {told}")
             return found
         if any(sign in text for sign in "*?[") and not path.exists():
             root = Path(path.anchor)
@@ -46,11 +47,38 @@ def find(where: str | Path | Iterable[str | Path]) -> list[Path]:
             if not found:
                 raise RecordingError(f"cannot read {shown}: no file matches.")
             return found
+        if not path.exists() and (beside := _unfinished_in(path.parent, below=False)):
+            raise RecordingError(f"cannot read {shown}: no such file. {' '.join(beside)}")
     except (OSError, ValueError) as error:
         if isinstance(error, RecordingError):
             raise
         raise RecordingError(f"cannot read {shown}: {getattr(error, 'strerror', None) or error}.") from error
     return [path]
+
+
+def left_out(where: str | Path | Iterable[str | Path]) -> list[str]:
+    """Return of each recording that `find` passes over in a folder, for it has no end, what can be done."""
+    folders = filter(Path.is_dir, map(_expanded, [where] if isinstance(where, str | Path) else where))
+    return [f"left out: {told}" for folder in folders for told in _unfinished_in(folder)]
+
+
+def _unfinished_in(folder: Path, *, below: bool = True) -> list[str]:
+    """Return the same of a folder, and of those `below` it."""
+    found = []
+    for path in sorted(folder.rglob(_UNFINISHED) if below else folder.glob(_UNFINISHED)):
+        with contextlib.suppress(FileNotFoundError):  # it has its end and its name by now
+            size = show_bytes(path.stat().st_size)
+            found.append(
+                f"{printable(str(path))} ({size}) is a recording without an end, being written or cut off: load it by "
+                "its name, or make it a file with `ior-nb convert`; only rows of its last seconds are missing."
+            )
+    return found
+
+
+def _expanded(path: str | Path) -> Path:
+    with contextlib.suppress(RuntimeError):  # no home directory for ~
+        return Path(path).expanduser()
+    return Path(path)
 
 
 class _Slice(io.RawIOBase):

@@ -86,6 +86,8 @@ class Recording:
         """Names of the columns it has."""
         self.foreign: dict[str, pa.DataType] = {}
         """Types of those that are not ours."""
+        self.host = ""
+        """Name of the machine it was made on, which `told_apart` may add to; empty where it does not say."""
         self.unfinished = False
         """Whether it has no footer at its end: it is being written, or was cut off."""
         self.footers: dict[int, Any] = {}
@@ -113,8 +115,8 @@ class Recording:
         return sum(p.rows for p in self._pieces)
 
     @property
-    def host(self) -> str:
-        """Name of the machine it was made on; empty where it does not say."""
+    def own_host(self) -> str:
+        """What the machine called itself."""
         return next((self.metadata[key] for key in _HOSTS if self.metadata.get(key)), "")
 
     @property
@@ -250,10 +252,8 @@ class Recording:
         if "host" in wanted and self.host:
             mine = np.int32(tables["host"].intern(self.host))
             given = batch["host"]
-            if "host" in self.columns and given.any():
-                filled["host"] = np.where(given == 0, mine, given)
-            else:
-                filled["host"] = np.broadcast_to(mine, (count,))
+            others = (given != 0) & (given != tables["host"].intern(self.own_host))
+            filled["host"] = np.where(others, given, mine) if others.any() else np.broadcast_to(mine, (count,))
         return batch.with_columns(**filled) if filled else batch
 
     def _read_chain(self, file: BinaryIO, found: list[tuple[int, int]]) -> None:
@@ -277,6 +277,7 @@ class Recording:
             self.foreign = {f.name: f.type for f in parquet.schema_arrow if f.name not in NAMES}
             pairs = parquet.metadata.metadata or {}
             self.metadata = {_text(k): _text(v) for k, v in pairs.items() if k != b"ARROW:schema"}
+            self.host = self.own_host
         schema = parquet.metadata.schema
         places = {schema.column(i).path: i for i in range(parquet.metadata.num_columns)}
         self.places[begin], where = places, places["time_ns"]
