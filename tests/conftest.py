@@ -26,7 +26,8 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else lambda *_: None)
 
-BESIDE = [Path(__file__).parent / folder for folder in ("browser", "notebook")]
+HERE = Path(__file__).parent
+BESIDE = {HERE / name for name in ("browser", "notebook", "live/test_dask.py")}
 REQUIRED = os.environ.get("IOR_NB_REQUIRE_LIVE") == "1"
 
 
@@ -40,9 +41,9 @@ def why_not_live() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of two folders start kernels, and wait for them: `scripts/test` runs them beside the others."""
+    """Mark what `scripts/test` runs beside the other live tests."""
     for item in items:
-        if any(folder in item.path.parents for folder in BESIDE):
+        if not BESIDE.isdisjoint((item.path, *item.path.parents)):
             item.add_marker("beside")
 
 

@@ -22,7 +22,6 @@ from tests.live.cluster import Cluster
 from tests.live.dask_tasks import die_once, on_the_loop, size_of
 
 pytestmark = [
-    pytest.mark.beside,
     pytest.mark.timeout(150),
     # What Dask and Tornado leave to the garbage collector when a client goes.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

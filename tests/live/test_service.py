@@ -24,7 +24,6 @@ from ior_nb.engine.collector.wire import Frame, Unpacker, pack_json
 from tests.live.conftest import Workload, World
 from tests.served import Running
 
-pytestmark = pytest.mark.beside
 HERE = Path(__file__).parent
 ME, OTHER = 61_501, 61_502
 CAP_SETUID = "7"
