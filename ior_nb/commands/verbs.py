@@ -128,8 +128,8 @@ class Verbs:
 
     def __init__(self, shell: Any, session: TracerSession, bind: Callable[[Trace], None]) -> None:
         self._shell = shell
-        self._first = self.session = session
-        self._sessions = [session]
+        self.session = session
+        self._sessions = [session]  # the first is that of `auto`
         session.listeners.append(self._ended)
         self._bind = bind
         self._window: Window | None = None
@@ -146,7 +146,7 @@ class Verbs:
 
     def use(self, engine: str) -> TracerSession:
         """Go on with the session of an engine and return it; `auto` is the session the shell began with."""
-        wanted = self._first if engine == "auto" else default_session(engine)
+        wanted = self._sessions[0] if engine == "auto" else default_session(engine)
         if wanted is not self.session and self.session.running is not None:
             raise UsageError(f"ior: a trace of the engine {self.session.engine_name} is running; stop it (%ior stop)")
         self.session = wanted

@@ -124,9 +124,10 @@ def stacks(
                 sums.count(m, at)
     groups.done()
     numbers: dict[str, int] = {UNKNOWN: 0}
-    found = _stacked([_frames(of, *groups.values(of.column), numbers) for of in of_fields])
+    parts = [(_frames(of, values, numbers), which) for of in of_fields for values, which in [groups.values(of.column)]]
+    found = _stacked(parts)
     weights = {m: sums.columns[m][: len(groups)] for m in metrics}
-    del groups, sums
+    del groups, sums, parts
     if unrecorded:
         more = np.full((len(unrecorded), max(2, found.shape[1])), -1, np.int32)
         more[:, 0] = numbers.setdefault(NOT_RECORDED, len(numbers))
@@ -154,10 +155,8 @@ def _stacked(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return found
 
 
-def _frames(
-    of: Field, values: Sequence[Any], which: np.ndarray, numbers: dict[str, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the frames of each value of a field, and which value each stack has; new names are given numbers."""
+def _frames(of: Field, values: Sequence[Any], numbers: dict[str, int]) -> np.ndarray:
+    """Return the frames of each value of a field; new names are given numbers."""
     ready = [encodable(value) if isinstance(value, str) else value for value in values]
     frames = [of.frames(value) for value in ready]
     flat = list(itertools.chain.from_iterable(frames))
@@ -165,7 +164,7 @@ def _frames(
     lengths = np.array([len(some) for some in frames], np.int64)
     found = np.full((len(frames), int(lengths.max(initial=0))), -1, np.int32)
     found[np.arange(found.shape[1]) < lengths[:, None]] = [known[frame] for frame in flat]
-    return found, which
+    return found
 
 
 def _wide(codes: np.ndarray, width: int) -> np.ndarray:

@@ -38,8 +38,8 @@ from ior_nb.sinks.parquet.files import left_out
 __all__ = ["lacking_of", "load", "of_recordings", "opened", "total"]
 
 _TWICE: Final = "recordings overlap in time: what several of them hold counts once for each"
-_ORIGIN: Final = (
-    *("ior_nb.version", "ior_nb.hostname", "ior_nb.kernel", "ior_nb.machine", "ior_nb.boot_id", "ior_nb.pid_namespace"),
+_ORIGIN: Final = tuple(
+    f"ior_nb.{name}" for name in ("version", "hostname", "kernel", "machine", "boot_id", "pid_namespace")
 )
 _MOST_NOTES: Final = 20
 

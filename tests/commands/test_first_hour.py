@@ -25,7 +25,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     magics.load(made)
     loaded = magics._loaded[id(made)]
     session = TracerSession(engine=FakeEngine())
-    loaded.verbs._first = loaded.verbs.session = session
+    loaded.verbs.session, loaded.verbs._sessions = session, [session]
     yield made
     magics.unload(made)
     session.close()
